@@ -1,0 +1,283 @@
+"""The nouns: what every other room speaks of.
+
+Frozen values and nothing else. Distances are metres, durations seconds, instants aware UTC,
+a *day* is the athlete's local date. Nothing here reads, writes, computes or knows the time.
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from typing import Literal
+
+Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
+SourceName = Literal["inbox", "import", "strava", "garmin"]
+Units = Literal["km", "mi"]
+Kind = Literal["run", "return", "ramp"]
+MailKind = Literal["alert", "weekly", "reconnect", "notice"]
+
+METRES_PER: dict[Units, float] = {"km": 1000.0, "mi": 1609.344}
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+PAIN_AREAS = ("buttock", "low_back", "hip_front", "hip_side", "groin", "thigh", "knee",
+              "shin", "calf", "achilles", "ankle", "foot")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyHour:
+    """When the weekly mail is due, on the athlete's own clock: `weekday` 0 is Monday."""
+
+    weekday: int = 0
+    at: time = time(7, 0)
+
+    def __str__(self) -> str:
+        return f"{WEEKDAYS[self.weekday]} {self.at:%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Race:
+    """The race an athlete trains for."""
+
+    name: str
+    day: date
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Athlete:
+    """Somebody who runs and reads mail. `week_starts` is 0 for Monday, 6 for Sunday."""
+
+    id: int
+    name: str
+    email: str
+    added_at: datetime
+    timezone: str = "UTC"
+    units: Units = "km"
+    week_starts: int = 0
+    weekly: WeeklyHour = WeeklyHour()
+    pain: tuple[str, ...] = ()
+    race: Race | None = None
+    wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One run as one source tells it. Several recordings may be one run (see `recordings.py`).
+
+    `external_id` is the source's own name for it and stays the same over edits; `sha256` is that
+    of the file's bytes, where there is a file. `leg` counts the running legs of one multisport
+    file from 0. `device` says that a watch measured it; `edited` that the athlete changed it at
+    the source. `note` tells in words what had to be recovered, or is None.
+    """
+
+    source: SourceName
+    external_id: str
+    started_at: datetime
+    day: date
+    distance_m: float
+    moving_s: float | None
+    elapsed_s: float | None
+    sport: Sport = "run"
+    is_race: bool = False
+    device: bool = False
+    edited: bool = False
+    hidden_start: bool = False
+    title: str = ""
+    sha256: str | None = None
+    leg: int = 0
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run that counts: the best of its recordings."""
+
+    id: int
+    started_at: datetime
+    day: date
+    distance_m: float
+    moving_s: float | None = None
+    elapsed_s: float | None = None
+    sport: Sport = "run"
+    is_race: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Runs less than an hour apart: for the body one effort."""
+
+    day: date
+    started_at: datetime
+    distance_m: float
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the detector found on a day: `observed_m` was more than `baseline_m` prepared for.
+
+    For `run` and `return` both are one session's metres, for `ramp` the sums of seven days.
+    `run_id` is the run that crossed. `severity` is 1, 2 or 3. `race` is set when that run was a
+    race ("race") or may have been one by its distance ("maybe"). `retraining` says that an easy
+    season went before.
+    """
+
+    day: date
+    kind: Kind
+    run_id: int
+    severity: int
+    observed_m: float
+    baseline_m: float
+    race: Literal["race", "maybe"] | None = None
+    retraining: bool = False
+
+    @property
+    def ratio(self) -> float:
+        """Observed ÷ baseline."""
+        return self.observed_m / self.baseline_m
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """One rule looked at on one day: its numbers, whether it fired, and if not, which gate held it.
+
+    `limit_m` is the most that would have stayed inside the rule. `against` is the session or the
+    last day of the seven that the baseline comes from, `held_by` the gate in words (None where it
+    fired), `source` the paper or the coach's rule behind it.
+    """
+
+    kind: Kind
+    observed_m: float
+    baseline_m: float | None
+    limit_m: float | None
+    fired: bool
+    severity: int
+    held_by: str | None
+    against: date | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """Re-training after an easy season: four-week volumes, then and now, and last year's ramp.
+
+    `easiest_m` is the smallest four-week volume of the last twelve weeks, ended on `easiest_on`;
+    `usual_m` the prior year's 75th percentile. The weekly sums of this ramp and of last year's
+    begin at the easiest day of each; last year's is empty where the history is too short.
+    """
+
+    easiest_on: date
+    easiest_m: float
+    usual_m: float
+    this_ramp_m: tuple[float, ...] = ()
+    last_ramp_m: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All that was judged on one day. `too_little` says in words what history is still missing."""
+
+    day: date
+    signals: tuple[Signal, ...]
+    findings: tuple[Finding, ...]
+    season: Season | None = None
+    too_little: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """Seven days from the athlete's first weekday: sums in metres and seconds, runs counted."""
+
+    starts_on: date
+    distance_m: float
+    runs: int
+    longest_m: float
+    moving_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LongRun:
+    """One long run of a plan towards a race."""
+
+    day: date
+    distance_m: float
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the long run can reach the race's distance in time, at one long run a week.
+
+    `reachable_on` is the earliest day that the distance stays inside the rules; `weeks_short` is
+    0 where that is before the race.
+    """
+
+    race: Race
+    state: Literal["on track", "tight", "short"]
+    reachable_on: date
+    weeks_short: int
+    plan: tuple[LongRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ceiling:
+    """The most that stays inside the rules: the next run's metres, the week's, and what for.
+
+    `next_run_m` and `week_m` are None where there is too little history to say; `basis` tells in
+    words what they rest on.
+    """
+
+    day: date
+    next_run_m: float | None
+    week_m: float | None
+    week_done_m: float
+    longest_30d_m: float
+    basis: str
+    readiness: Readiness | None = None
+
+
+When = Literal["before", "after", "through the day"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a routine. `areas` empty: always; else only with pain in one of them."""
+
+    key: str
+    title: str
+    why: str
+    how: str
+    dose: str
+    when: tuple[When, ...]
+    areas: tuple[str, ...] = ()
+    not_when: str = ""
+    video: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A therapist's set of steps, for pain in `areas` and findings from `severity` on."""
+
+    name: str
+    steps: tuple[Step, ...]
+    areas: tuple[str, ...] = ()
+    severity: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryDay:
+    """One of the days after an alert: what to do, and how far at most if it's a running day."""
+
+    day: date
+    number: int
+    action: Literal["walk", "rest", "easy", "review"]
+    at_most_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """A mail as composed, before it becomes bytes. `extra_headers` never holds untrusted text."""
+
+    kind: MailKind
+    recipient: str
+    subject: str
+    text: str
+    html: str
+    images: tuple[tuple[str, bytes], ...] = ()
+    extra_headers: tuple[tuple[str, str], ...] = ()
