@@ -1,0 +1,1 @@
+"""File formats: what each reader makes of sound, odd and broken files."""
