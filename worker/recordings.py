@@ -1,0 +1,135 @@
+"""Recordings → runs: which recordings are one run, and which of them is believed.
+
+Pure. The same run comes from a watch's file, from Strava, from an archive, in any order; this
+room says which belong together and whose figures count. Two athletes' recordings never meet
+here: callers pass one athlete's at a time.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from worker.model import Recording, Run, SourceName, Sport
+
+OVERLAP_SHARE = 0.80
+DISTANCE_SHARE = 0.05
+HIDDEN_DURATION_SHARE = 0.05
+NEIGHBOUR_DAYS = 2
+"""Recordings further apart than this are never one run; a hidden start can be a day off."""
+
+_GUESSED_PACE_M_PER_S = 2.8
+
+_BELIEVED: dict[SourceName, int] = {"inbox": 0, "garmin": 1, "import": 2, "strava": 3}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is believed of one run."""
+
+    started_at: datetime
+    day: date
+    distance_m: float
+    moving_s: float | None
+    elapsed_s: float | None
+    sport: Sport
+    is_race: bool
+
+    def as_run(self, run_id: int) -> Run:
+        return Run(
+            id=run_id,
+            started_at=self.started_at,
+            day=self.day,
+            distance_m=self.distance_m,
+            moving_s=self.moving_s,
+            elapsed_s=self.elapsed_s,
+            sport=self.sport,
+            is_race=self.is_race,
+        )
+
+
+def same_run(one: Recording, other: Recording) -> bool:
+    """True where two recordings of one athlete tell of the same run.
+
+    The same bytes are the same run (legs of one file are not). Else the distance must agree
+    within 5 % and the shorter must lie to 80 % inside the longer's time. Where a start is hidden
+    the clock says nothing, so the day and the duration must agree instead.
+    """
+    if one.sha256 is not None and one.sha256 == other.sha256:
+        return one.leg == other.leg
+    if not _close(one.distance_m, other.distance_m, DISTANCE_SHARE):
+        return False
+    if one.hidden_start or other.hidden_start:
+        return one.day == other.day and _close(
+            _duration_s(one), _duration_s(other), HIDDEN_DURATION_SHARE
+        )
+    return _overlap_share(one, other) >= OVERLAP_SHARE
+
+
+def group(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:
+    """Recordings of one athlete in bundles, each one run; the order of input doesn't matter.
+
+    The best recording of a bundle stands first. Only bundles of the last days are compared with,
+    so that the cost grows with the recordings, not with their square.
+    """
+    done: list[list[Recording]] = []
+    recent: list[list[Recording]] = []
+    for recording in sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id)):
+        oldest = recording.started_at - timedelta(days=NEIGHBOUR_DAYS)
+        done += [bundle for bundle in recent if bundle[-1].started_at < oldest]
+        recent = [bundle for bundle in recent if bundle[-1].started_at >= oldest]
+        akin = [b for b in recent if any(same_run(recording, other) for other in b)]
+        joined = sorted((r for b in akin for r in b), key=lambda r: r.started_at)
+        recent = [b for b in recent if b not in akin] + [[*joined, recording]]
+    return tuple(tuple(sorted(bundle, key=_rank)) for bundle in done + recent)
+
+
+def facts(bundle: Sequence[Recording]) -> Facts:
+    """What is believed of a run: the best recording's figures, the others filling its gaps.
+
+    An edit by the athlete is believed first, then a device's file (inbox, Garmin, import), then
+    Strava's own figures. That any source calls it a race is enough.
+    """
+    best, *others = sorted(bundle, key=_rank)
+    timed = next((r for r in (best, *others) if not r.hidden_start), best)
+    return Facts(
+        started_at=timed.started_at,
+        day=timed.day,
+        distance_m=best.distance_m,
+        moving_s=_first(r.moving_s for r in (best, *others)),
+        elapsed_s=_first(r.elapsed_s for r in (best, *others)),
+        sport=best.sport,
+        is_race=any(r.is_race for r in bundle),
+    )
+
+
+def _rank(recording: Recording) -> tuple[bool, bool, int, datetime, str]:
+    return (
+        not recording.edited,
+        not recording.device,
+        _BELIEVED[recording.source],
+        recording.started_at,
+        recording.external_id,
+    )
+
+
+def _first(values: Iterable[float | None]) -> float | None:
+    return next((value for value in values if value is not None), None)
+
+
+def _duration_s(recording: Recording) -> float:
+    known = recording.elapsed_s or recording.moving_s
+    return known or recording.distance_m / _GUESSED_PACE_M_PER_S
+
+
+def _overlap_share(one: Recording, other: Recording) -> float:
+    one_s, other_s = _duration_s(one), _duration_s(other)
+    ends = min(
+        one.started_at + timedelta(seconds=one_s), other.started_at + timedelta(seconds=other_s)
+    )
+    shared_s = (ends - max(one.started_at, other.started_at)).total_seconds()
+    shorter_s = min(one_s, other_s)
+    return shared_s / shorter_s if shorter_s > 0 else 0.0
+
+
+def _close(one: float, other: float, share: float) -> bool:
+    return abs(one - other) <= share * max(one, other)

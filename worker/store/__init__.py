@@ -1,0 +1,213 @@
+"""The store: all SQL lives in this room. SQLite and PostgreSQL, through SQLAlchemy Core.
+
+    store = Store.open("sqlite:////var/lib/easeback/easeback.db")
+    with store.transaction() as tx:
+        tx.runs.save(athlete, recordings, now=now, today=today)
+        tx.outbox.enqueue(...)
+
+A transaction is all or nothing: findings and the mail about them go in together. It holds the
+writer's lock from its beginning, so nothing slow (network, disk, parsing) happens inside one.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from worker.store.athletes import Athletes, NameTaken
+from worker.store.findings import Findings, Found
+from worker.store.inbox import Entry, Inbox
+from worker.store.outbox import Letter, Outbox
+from worker.store.progress import Progress, SourceState, Tick
+from worker.store.runs import Change, Kept, Runs
+
+__all__ = [
+    "Change",
+    "Entry",
+    "Found",
+    "Kept",
+    "Letter",
+    "NameTaken",
+    "SourceState",
+    "Store",
+    "StoreError",
+    "Tick",
+    "Transaction",
+]
+
+BUSY_TIMEOUT_S = 30
+HEAD = "0001"
+"""The schema this version of Easeback speaks: the last of `migrations/versions`."""
+
+
+class StoreError(Exception):
+    """The database can't be used; the message says why and how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """The shelves of the store, over one connection."""
+
+    connection: Connection
+
+    @property
+    def athletes(self) -> Athletes:
+        return Athletes(self.connection)
+
+    @property
+    def runs(self) -> Runs:
+        return Runs(self.connection)
+
+    @property
+    def findings(self) -> Findings:
+        return Findings(self.connection)
+
+    @property
+    def outbox(self) -> Outbox:
+        return Outbox(self.connection)
+
+    @property
+    def inbox(self) -> Inbox:
+        return Inbox(self.connection)
+
+    @property
+    def progress(self) -> Progress:
+        return Progress(self.connection)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """A database with the schema of this version."""
+
+    engine: Engine
+
+    @classmethod
+    def open(cls, url: str) -> "Store":
+        """Connect, and bring the schema up to date; raises `StoreError`."""
+        store = cls(_engine(_parsed(url)))
+        try:
+            store._upgrade()
+        except DBAPIError as error:
+            raise StoreError(_in_words(store.engine.url, error)) from error
+        return store
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Write: committed at the end of the block, rolled back on an exception."""
+        try:
+            with self.engine.begin() as connection:
+                yield Transaction(connection)
+        except DBAPIError as error:
+            raise StoreError(_in_words(self.engine.url, error)) from error
+
+    @contextmanager
+    def reading(self) -> Iterator[Transaction]:
+        """Read one consistent state; nothing written here is kept."""
+        try:
+            with self.engine.connect() as connection:
+                yield Transaction(connection.execution_options(easeback_reading=True))
+        except DBAPIError as error:
+            raise StoreError(_in_words(self.engine.url, error)) from error
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file, or None on PostgreSQL."""
+        url = self.engine.url
+        return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+    def schema(self) -> str | None:
+        """The schema that the database has, None where it is empty."""
+        with self.engine.connect() as connection:
+            if not self.engine.dialect.has_table(connection, "alembic_version"):
+                return None
+            version: str | None = connection.execute(
+                text("SELECT version_num FROM alembic_version")
+            ).scalar()
+            return version
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _upgrade(self) -> None:
+        found = self.schema()
+        if found == HEAD:
+            return
+        if found is not None and found > HEAD:
+            raise StoreError(
+                f"the database has schema {found}, made by a newer Easeback; this one knows up to "
+                f"{HEAD}: install the newer version again, or restore a backup from before"
+            )
+        from worker.store.migrations import upgrade
+
+        upgrade(self.engine)
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise StoreError(
+            "database_url is not a database address such as "
+            "sqlite:////var/lib/easeback/easeback.db or postgresql+psycopg://user@host/name"
+        ) from error
+    if parsed.drivername in {"postgres", "postgresql"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise StoreError(
+            f"database_url names {parsed.get_backend_name()}; "
+            "SQLite and PostgreSQL are what Easeback supports"
+        )
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        if url.database and url.database != ":memory:":
+            try:
+                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise StoreError(
+                    f"the database's folder can't be made: {error.strerror}: {error.filename}"
+                ) from error
+        engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+    try:
+        return create_engine(url, pool_pre_ping=True)
+    except (ModuleNotFoundError, NoSuchModuleError) as error:
+        raise StoreError(
+            'PostgreSQL needs one more package: pip install "easeback[postgres]"'
+        ) from error
+
+
+def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
+    import sqlite3
+
+    assert isinstance(dbapi_connection, sqlite3.Connection)  # noqa: S101  narrows the event's type
+    # SQLAlchemy's "begin" event starts the transactions; the driver must not.
+    dbapi_connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        # NORMAL can roll back a committed "sent" when the power goes.
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
+        # Deleted rows are overwritten: what is forgotten is gone.
+        "secure_delete=ON",
+    ):
+        dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    reading = connection.get_execution_options().get("easeback_reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _in_words(url: URL, error: DBAPIError) -> str:
+    where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
+    return f"the database {where} can't be used: {str(error.orig).strip().splitlines()[0]}"

@@ -1,0 +1,119 @@
+"""The athletes' shelf: who runs, and when their weekly mail is due."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from worker import week
+from worker.model import Athlete, Race, WeeklyHour
+from worker.store.tables import athlete as table
+
+
+class NameTaken(ValueError):
+    """An athlete of this name exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Athletes:
+    """Athletes by name and id. Names are unique; one that differs in case alone is taken too."""
+
+    connection: Connection
+
+    def add(self, athlete: Athlete) -> Athlete:
+        """Keep a new athlete (its `id` is ignored); raises `NameTaken`."""
+        if self.named(athlete.name) is not None:
+            raise NameTaken(f"there is an athlete called {athlete.name} already")
+        row = self.connection.execute(
+            insert(table).values(**_columns(athlete, after=athlete.added_at)).returning(table)
+        )
+        return _athlete(row.one())
+
+    def change(self, athlete: Athlete, *, now: datetime) -> None:
+        """Keep an athlete's new settings; the weekly mail is due by them from now on."""
+        try:
+            self.connection.execute(
+                update(table)
+                .where(table.c.id == athlete.id)
+                .values(**_columns(athlete, after=now))
+            )
+        except IntegrityError as error:
+            raise NameTaken(f"there is an athlete called {athlete.name} already") from error
+
+    def remove(self, athlete: Athlete) -> None:
+        """Take an athlete out, and everything that hangs on the row."""
+        self.connection.execute(delete(table).where(table.c.id == athlete.id))
+
+    def all(self) -> tuple[Athlete, ...]:
+        return tuple(map(_athlete, self.connection.execute(select(table).order_by(table.c.id))))
+
+    def by_id(self, athlete_id: int) -> Athlete | None:
+        row = self.connection.execute(select(table).where(table.c.id == athlete_id)).first()
+        return _athlete(row) if row else None
+
+    def named(self, name: str) -> Athlete | None:
+        """The athlete of this name, else the only one whose name differs in case alone."""
+        exact = self.connection.execute(select(table).where(table.c.name == name)).first()
+        if exact:
+            return _athlete(exact)
+        alike = [a for a in self.all() if a.name.casefold() == name.casefold()]
+        return alike[0] if len(alike) == 1 else None
+
+    def with_weekly_due(self, now: datetime) -> tuple[Athlete, ...]:
+        due = select(table).where(table.c.next_weekly_at <= now).order_by(table.c.next_weekly_at)
+        return tuple(map(_athlete, self.connection.execute(due)))
+
+    def next_weekly_at(self, athlete: Athlete) -> datetime:
+        due = select(table.c.next_weekly_at).where(table.c.id == athlete.id)
+        at: datetime = self.connection.execute(due).scalar_one()
+        return at
+
+    def weekly_done(self, athlete: Athlete, *, next_at: datetime) -> None:
+        self.connection.execute(
+            update(table).where(table.c.id == athlete.id).values(next_weekly_at=next_at)
+        )
+
+
+def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
+    race = athlete.race
+    return {
+        "name": athlete.name,
+        "email": athlete.email,
+        "added_at": athlete.added_at,
+        "timezone": athlete.timezone,
+        "units": athlete.units,
+        "week_starts": athlete.week_starts,
+        "weekly_weekday": athlete.weekly.weekday,
+        "weekly_at": athlete.weekly.at,
+        "pain": list(athlete.pain),
+        "race_name": race.name if race else None,
+        "race_on": race.day if race else None,
+        "race_m": race.distance_m if race else None,
+        "wants": sorted(athlete.wants),
+        "next_weekly_at": week.next_due(
+            after,
+            timezone=athlete.timezone,
+            weekly=athlete.weekly,
+            week_starts=athlete.week_starts,
+        ).due_at,
+    }
+
+
+def _athlete(row: Row[Any]) -> Athlete:
+    race = Race(row.race_name, row.race_on, row.race_m) if row.race_on else None
+    return Athlete(
+        id=row.id,
+        name=row.name,
+        email=row.email,
+        added_at=row.added_at,
+        timezone=row.timezone,
+        units=row.units,
+        week_starts=row.week_starts,
+        weekly=WeeklyHour(row.weekly_weekday, row.weekly_at),
+        pain=tuple(row.pain),
+        race=race,
+        wants=frozenset(row.wants),
+    )

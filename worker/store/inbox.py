@@ -1,0 +1,71 @@
+"""The inbox's shelf: what each file in the watched folder looked like, and what came of it."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, func, select
+
+from worker.store import tables
+from worker.store.upsert import upsert
+
+inbox_file = tables.inbox_file
+
+Verdict = Literal["waiting", "imported", "duplicate", "skipped", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file, by its path inside the inbox; `looks` counts equal looks in a row."""
+
+    path: str
+    athlete_id: int | None
+    size: int
+    mtime_ns: int
+    looks: int
+    verdict: Verdict
+    reason: str = ""
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbox:
+    """Entries by path. A file that is gone from the folder keeps its verdict."""
+
+    connection: Connection
+
+    def keep(self, entries: Iterable[Entry], *, now: datetime) -> None:
+        upsert(
+            self.connection,
+            inbox_file,
+            [{**asdict(entry), "looked_at": now} for entry in entries],
+            keys=("path",),
+        )
+
+    def drop(self, paths: Iterable[str]) -> None:
+        """Forget files that went before anything came of them."""
+        self.connection.execute(delete(inbox_file).where(inbox_file.c.path.in_(list(paths))))
+
+    def all(self) -> Mapping[str, Entry]:
+        return {row.path: _entry(row) for row in self.connection.execute(select(inbox_file))}
+
+    def with_content(self, sha256: str) -> tuple[Entry, ...]:
+        query = select(inbox_file).where(inbox_file.c.sha256 == sha256)
+        return tuple(map(_entry, self.connection.execute(query)))
+
+    def with_verdict(self, *verdicts: Verdict) -> tuple[Entry, ...]:
+        query = (
+            select(inbox_file)
+            .where(inbox_file.c.verdict.in_(verdicts))
+            .order_by(inbox_file.c.path)
+        )
+        return tuple(map(_entry, self.connection.execute(query)))
+
+    def counts(self) -> dict[str, int]:
+        query = select(inbox_file.c.verdict, func.count()).group_by(inbox_file.c.verdict)
+        return {verdict: number for verdict, number in self.connection.execute(query)}
+
+
+def _entry(row: Row[Any]) -> Entry:
+    return Entry(**{name: getattr(row, name) for name in Entry.__dataclass_fields__})

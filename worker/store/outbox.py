@@ -1,0 +1,199 @@
+"""The outbox: mail as bytes, from queued to sent.
+
+    queued → claimed → at_dot → sent
+                 │        └──→ retry → claimed …      held: put aside by the operator
+                 └───────────→ dead
+
+`at_dot` is committed just before the final dot goes out, so that after a crash only those mails
+are in doubt that the server may already have; they are sent once more, flagged.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+
+from worker.model import Athlete, MailKind
+from worker.store import tables
+
+outbox = tables.outbox
+
+State = Literal["queued", "claimed", "at_dot", "sent", "retry", "dead", "held"]
+
+KEPT_FOR: Mapping[MailKind, timedelta] = {
+    "alert": timedelta(hours=72),
+    "weekly": timedelta(days=6),
+    "reconnect": timedelta(days=6),
+    "notice": timedelta(hours=72),
+}
+"""How long a mail is still worth sending."""
+
+FIRST_RETRY = timedelta(minutes=1)
+LAST_RETRY = timedelta(hours=4)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One mail in the outbox."""
+
+    id: int
+    athlete_id: int | None
+    kind: MailKind
+    key: str
+    message_id: str
+    sender: str
+    recipient: str
+    mime: bytes
+    state: State
+    created_at: datetime
+    due_at: datetime
+    expires_at: datetime
+    attempts: int
+    sent_at: datetime | None
+    last_error: str | None
+    perhaps_twice: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """Every change of state is one statement that names the state it expects."""
+
+    connection: Connection
+
+    def enqueue(
+        self,
+        athlete: Athlete | None,
+        *,
+        kind: MailKind,
+        key: str,
+        message_id: str,
+        sender: str,
+        recipient: str,
+        mime: bytes,
+        now: datetime,
+    ) -> int | None:
+        """Queue a mail, due at once; None where one with this key stands there already."""
+        known = self.connection.execute(select(outbox.c.id).where(outbox.c.key == key)).first()
+        if known is not None:
+            return None
+        return self.connection.execute(
+            insert(outbox)
+            .values(
+                athlete_id=athlete.id if athlete else None,
+                kind=kind,
+                key=key,
+                message_id=message_id,
+                sender=sender,
+                recipient=recipient,
+                mime=mime,
+                state="queued",
+                created_at=now,
+                due_at=now,
+                expires_at=now + KEPT_FOR[kind],
+            )
+            .returning(outbox.c.id)
+        ).scalar_one()
+
+    def claim(self, now: datetime) -> Letter | None:
+        """Take the mail that has been due longest, or None. Alerts go before the rest."""
+        due = (
+            select(outbox.c.id)
+            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
+            .order_by(outbox.c.kind != "alert", outbox.c.due_at, outbox.c.id)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        row = self.connection.execute(
+            update(outbox)
+            .where(outbox.c.id == due.scalar_subquery(), outbox.c.state.in_(("queued", "retry")))
+            .values(state="claimed", attempts=outbox.c.attempts + 1)
+            .returning(outbox)
+        ).first()
+        return _letter(row) if row else None
+
+    def at_dot(self, letter: Letter) -> None:
+        self._move(letter, "claimed", state="at_dot")
+
+    def sent(self, letter: Letter, *, now: datetime) -> None:
+        self._move(letter, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
+
+    def retry(self, letter: Letter, *, error: str, now: datetime, counts: bool = True) -> None:
+        """Try again later, doubling from a minute to four hours; past its expiry it's dead.
+
+        `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
+        """
+        if now >= letter.expires_at:
+            self.dead(letter, error=f"not delivered in time: {error}")
+            return
+        waits = min(FIRST_RETRY * 2 ** (min(letter.attempts, 16) - 1), LAST_RETRY)
+        attempts = letter.attempts if counts else letter.attempts - 1
+        self._move(
+            letter,
+            "claimed",
+            "at_dot",
+            state="retry",
+            due_at=min(now + waits, letter.expires_at),
+            attempts=attempts,
+            last_error=error,
+        )
+
+    def dead(self, letter: Letter, *, error: str) -> None:
+        self._move(letter, "claimed", "at_dot", state="dead", last_error=error)
+
+    def put_back(self) -> int:
+        """After a crash: what was claimed is queued again, what stood at the dot goes once more.
+
+        To be called by the only worker, before it claims anything. Returns how many.
+        """
+        claimed = self.connection.execute(
+            update(outbox).where(outbox.c.state == "claimed").values(state="queued")
+        ).rowcount
+        in_doubt = self.connection.execute(
+            update(outbox)
+            .where(outbox.c.state == "at_dot")
+            .values(state="queued", perhaps_twice=True)
+        ).rowcount
+        return claimed + in_doubt
+
+    def counts(self) -> dict[str, int]:
+        """How many stand in each state that is not `sent`."""
+        query = (
+            select(outbox.c.state, func.count())
+            .where(outbox.c.state != "sent")
+            .group_by(outbox.c.state)
+        )
+        return {state: number for state, number in self.connection.execute(query)}
+
+    def unsent(self) -> tuple[Letter, ...]:
+        query = select(outbox).where(outbox.c.state != "sent").order_by(outbox.c.id)
+        return tuple(map(_letter, self.connection.execute(query)))
+
+    def purge(self, *, sent_before: datetime) -> int:
+        """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
+        return self.connection.execute(
+            update(outbox)
+            .where(
+                or_(outbox.c.sent_at < sent_before, outbox.c.expires_at < sent_before),
+                outbox.c.state.in_(("sent", "dead")),
+                func.length(outbox.c.mime) > 0,
+            )
+            .values(mime=b"")
+        ).rowcount
+
+    def forget(self, athlete: Athlete) -> None:
+        self.connection.execute(delete(outbox).where(outbox.c.athlete_id == athlete.id))
+
+    def _move(self, letter: Letter, *expected: State, **values: Any) -> None:
+        self.connection.execute(
+            update(outbox)
+            .where(outbox.c.id == letter.id, outbox.c.state.in_(expected))
+            .values(**values)
+        )
+
+
+def _letter(row: Row[Any]) -> Letter:
+    return Letter(
+        **{name: getattr(row, name) for name in Letter.__dataclass_fields__},
+    )

@@ -1,0 +1,94 @@
+"""The progress shelf: which weeks were told, how each source feels, when each tick last ended."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Literal
+
+from sqlalchemy import Connection, func, select
+
+from worker.model import Athlete, SourceName
+from worker.store import tables
+from worker.store.upsert import upsert
+
+
+@dataclass(frozen=True, slots=True)
+class SourceState:
+    """How one source feels for one athlete."""
+
+    state: Literal["ok", "waiting", "failing", "off"]
+    last_success_at: datetime | None = None
+    last_error: str | None = None
+    backlog: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """When a piece of the work last ran, and what went wrong with it if it did."""
+
+    at: datetime
+    trouble: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Small facts about the work itself."""
+
+    connection: Connection
+
+    def week_told(self, athlete: Athlete, week_starts_on: date) -> bool:
+        """True where this week's mail was queued, or the week was marked as skipped."""
+        table = tables.weekly
+        query = select(table.c.state).where(
+            table.c.athlete_id == athlete.id, table.c.week_starts_on == week_starts_on
+        )
+        return self.connection.execute(query).first() is not None
+
+    def last_week_told(self, athlete: Athlete) -> date | None:
+        table = tables.weekly
+        query = select(func.max(table.c.week_starts_on)).where(table.c.athlete_id == athlete.id)
+        last: date | None = self.connection.execute(query).scalar_one()
+        return last
+
+    def tell_week(
+        self,
+        athlete: Athlete,
+        week_starts_on: date,
+        *,
+        state: Literal["queued", "skipped"],
+        outbox_id: int | None = None,
+    ) -> None:
+        row = {
+            "athlete_id": athlete.id,
+            "week_starts_on": week_starts_on,
+            "state": state,
+            "outbox_id": outbox_id,
+        }
+        upsert(self.connection, tables.weekly, [row], keys=("athlete_id", "week_starts_on"))
+
+    def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
+        row = {
+            "athlete_id": athlete.id,
+            "source": source,
+            "state": state.state,
+            "last_success_at": state.last_success_at,
+            "last_error": state.last_error,
+            "backlog": state.backlog,
+        }
+        upsert(self.connection, tables.source_state, [row], keys=("athlete_id", "source"))
+
+    def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
+        table = tables.source_state
+        query = select(table).where(table.c.athlete_id == athlete.id).order_by(table.c.source)
+        return {
+            row.source: SourceState(row.state, row.last_success_at, row.last_error, row.backlog)
+            for row in self.connection.execute(query)
+        }
+
+    def ticked(self, name: str, *, at: datetime, trouble: str | None = None) -> None:
+        row = {"name": name, "at": at, "trouble": trouble}
+        upsert(self.connection, tables.tick, [row], keys=("name",))
+
+    def ticks(self) -> Mapping[str, Tick]:
+        query = select(tables.tick).order_by(tables.tick.c.name)
+        return {row.name: Tick(row.at, row.trouble) for row in self.connection.execute(query)}

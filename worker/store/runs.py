@@ -1,0 +1,311 @@
+"""The runs' shelf: recordings as the sources told them, and the runs they come to.
+
+A run is derived: whenever recordings come, change or go, the runs around them are made anew from
+what `recordings.py` says, and keep their ids where they can.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from worker import load, recordings
+from worker.model import Athlete, Recording, Run, SourceName
+from worker.store import tables
+from worker.store.upsert import upsert
+
+run = tables.run
+recording = tables.recording
+
+_RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
+_RUN_FIELDS = tuple(field.name for field in fields(Run))
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What saving did: the earliest day it touched (None: nothing), and which runs are new.
+
+    `run_of` names the run of each recording that was saved, by source and external id.
+    """
+
+    first_day: date | None
+    new_run_ids: frozenset[int]
+    run_of: Mapping[tuple[str, str], int]
+
+    def is_new(self, saved: Recording) -> bool:
+        """True where this recording brought a run that wasn't known before."""
+        return self.run_of[saved.source, saved.external_id] in self.new_run_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A run as kept: with the recordings behind it and why it doesn't count, if it doesn't."""
+
+    run: Run
+    sources: tuple[tuple[SourceName, str], ...]
+    quarantine: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A stored recording with its ids."""
+
+    id: int
+    run_id: int | None
+    recording: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """One athlete's recordings in, runs out."""
+
+    connection: Connection
+
+    def save(
+        self, athlete: Athlete, arrived: Iterable[Recording], *, now: datetime, today: date
+    ) -> Change:
+        """Keep recordings (twice is once) and derive the runs they touch."""
+        by_key = {(r.source, r.external_id): r for r in arrived}
+        before = self._rows(athlete, by_key.keys())
+        upsert(
+            self.connection,
+            recording,
+            [
+                {**asdict(r), "athlete_id": athlete.id, "saved_at": now}
+                for r in by_key.values()
+                if not _unchanged(before.get((r.source, r.external_id)), r)
+            ],
+            keys=("athlete_id", "source", "external_id"),
+        )
+        touched = [
+            r
+            for key, r in by_key.items()
+            if not _unchanged(before.get(key), r) or before[key].run_id is None
+        ]
+        old = [before[r.source, r.external_id] for r in touched
+               if (r.source, r.external_id) in before]  # fmt: skip
+        new_ids = self._derive(
+            athlete,
+            days={r.day for r in touched} | {row.recording.day for row in old},
+            left_runs={row.run_id for row in old if row.run_id is not None},
+            keys={(r.source, r.external_id) for r in touched},
+            today=today,
+        )
+        days = [r.day for r in touched] + [row.recording.day for row in old]
+        now_kept = self._rows(athlete, by_key.keys())
+        return Change(
+            first_day=min(days, default=None),
+            new_run_ids=frozenset(new_ids),
+            run_of={key: row.run_id for key, row in now_kept.items() if row.run_id is not None},
+        )
+
+    def drop(
+        self, athlete: Athlete, source: SourceName, external_ids: Sequence[str], *, today: date
+    ) -> Change:
+        """Forget recordings that their source no longer has, and the runs only they told of."""
+        gone = self._rows(athlete, {(source, external_id) for external_id in external_ids})
+        if not gone:
+            return Change(None, frozenset(), {})
+        ids = [row.id for row in gone.values()]
+        self.connection.execute(delete(recording).where(recording.c.id.in_(ids)))
+        self._derive(
+            athlete,
+            days={row.recording.day for row in gone.values()},
+            left_runs={row.run_id for row in gone.values() if row.run_id is not None},
+            keys=set(),
+            today=today,
+        )
+        return Change(min(row.recording.day for row in gone.values()), frozenset(), {})
+
+    def any(self, athlete: Athlete) -> bool:
+        """True where the athlete has a run."""
+        one = select(run.c.id).where(run.c.athlete_id == athlete.id).limit(1)
+        return self.connection.execute(one).first() is not None
+
+    def counted(self, athlete: Athlete, *, since: date | None = None) -> tuple[Run, ...]:
+        """The runs that count, oldest first; `since` leaves out older days."""
+        query = select(run).where(run.c.athlete_id == athlete.id, run.c.quarantine.is_(None))
+        if since is not None:
+            query = query.where(run.c.day >= since)
+        rows = self.connection.execute(query.order_by(run.c.started_at, run.c.id))
+        return tuple(map(_run, rows))
+
+    def quarantined(self, athlete: Athlete) -> tuple[Kept, ...]:
+        return tuple(k for k in self.kept(athlete) if k.quarantine is not None)
+
+    def kept(self, athlete: Athlete) -> tuple[Kept, ...]:
+        """Every run with its sources, oldest first."""
+        sources: dict[int, list[tuple[SourceName, str]]] = {}
+        told = (
+            select(recording.c.run_id, recording.c.source, recording.c.external_id)
+            .where(recording.c.athlete_id == athlete.id)
+            .order_by(recording.c.source, recording.c.external_id)
+        )
+        for run_id, source, external_id in self.connection.execute(told):
+            sources.setdefault(run_id, []).append((source, external_id))
+        rows = self.connection.execute(
+            select(run)
+            .where(run.c.athlete_id == athlete.id)
+            .order_by(run.c.started_at, run.c.id)
+        )
+        return tuple(
+            Kept(_run(row), tuple(sources.get(row.id, ())), row.quarantine) for row in rows
+        )
+
+    def release(self, athlete: Athlete, *, today: date) -> date | None:
+        """Count what was dated in the future and no longer is; its earliest day, or None."""
+        query = select(run).where(
+            run.c.athlete_id == athlete.id, run.c.quarantine.is_not(None), run.c.day <= today
+        )
+        freed = [
+            row
+            for row in self.connection.execute(query)
+            if load.implausible(_run(row), today=today) is None
+        ]
+        if not freed:
+            return None
+        self.connection.execute(
+            update(run).where(run.c.id.in_([row.id for row in freed])).values(quarantine=None)
+        )
+        return min(row.day for row in freed)
+
+    def count(self, athlete: Athlete) -> tuple[int, datetime | None]:
+        """How many runs count, and when the last one started."""
+        query = select(func.count(), func.max(run.c.started_at)).where(
+            run.c.athlete_id == athlete.id, run.c.quarantine.is_(None)
+        )
+        number, last_at = self.connection.execute(query).one()
+        return number, last_at
+
+    def recorded(self, athlete: Athlete, source: SourceName) -> tuple[Recording, ...]:
+        """All that one source told, oldest first."""
+        query = (
+            select(recording)
+            .where(recording.c.athlete_id == athlete.id, recording.c.source == source)
+            .order_by(recording.c.started_at, recording.c.id)
+        )
+        return tuple(_recording(row) for row in self.connection.execute(query))
+
+    def _rows(
+        self, athlete: Athlete, keys: Iterable[tuple[str, str]]
+    ) -> dict[tuple[str, str], _Row]:
+        by_source: dict[str, list[str]] = {}
+        for source, external_id in keys:
+            by_source.setdefault(source, []).append(external_id)
+        found: dict[tuple[str, str], _Row] = {}
+        for source, external_ids in by_source.items():
+            query = select(recording).where(
+                recording.c.athlete_id == athlete.id,
+                recording.c.source == source,
+                recording.c.external_id.in_(external_ids),
+            )
+            for row in self.connection.execute(query):
+                found[source, row.external_id] = _Row(row.id, row.run_id, _recording(row))
+        return found
+
+    def _derive(
+        self,
+        athlete: Athlete,
+        *,
+        days: set[date],
+        left_runs: set[int],
+        keys: set[tuple[str, str]],
+        today: date,
+    ) -> list[int]:
+        """Make the runs around `days` anew; returns the ids of those that are new."""
+        if not days:
+            return []
+        near = self._near(athlete, days)
+        ids = {(row.recording.source, row.recording.external_id): row for row in near}
+        claimed: set[int] = set()
+        fresh: list[tuple[list[_Row], recordings.Facts]] = []
+        for bundle in recordings.group(row.recording for row in near):
+            rows = [ids[r.source, r.external_id] for r in bundle]
+            known = sorted({row.run_id for row in rows if row.run_id is not None} - claimed)
+            touched = any((r.source, r.external_id) in keys for r in bundle)
+            if not touched and not left_runs.intersection(known):
+                claimed.update(known)
+                continue
+            if not known:
+                fresh.append((rows, recordings.facts(bundle)))
+                continue
+            claimed.update(known)
+            self._rewrite(known[0], rows, recordings.facts(bundle), today=today)
+        new_ids = self._insert(athlete, fresh, today=today)
+        self._sweep({row.run_id for row in near if row.run_id is not None} | left_runs)
+        return new_ids
+
+    def _near(self, athlete: Athlete, days: set[date]) -> list[_Row]:
+        reach = range(-recordings.NEIGHBOUR_DAYS, recordings.NEIGHBOUR_DAYS + 1)
+        around = {day + timedelta(days=step) for day in days for step in reach}
+        query = select(recording).where(
+            recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
+        )
+        return [_Row(row.id, row.run_id, _recording(row)) for row in self.connection.execute(query)]
+
+    def _rewrite(
+        self, run_id: int, rows: list[_Row], believed: recordings.Facts, *, today: date
+    ) -> None:
+        self.connection.execute(
+            update(run).where(run.c.id == run_id).values(**_run_columns(believed, today=today))
+        )
+        self._link({row.id: run_id for row in rows if row.run_id != run_id})
+
+    def _insert(
+        self,
+        athlete: Athlete,
+        fresh: list[tuple[list[_Row], recordings.Facts]],
+        *,
+        today: date,
+    ) -> list[int]:
+        if not fresh:
+            return []
+        result = self.connection.execute(
+            insert(run).returning(run.c.id, sort_by_parameter_order=True),
+            [
+                {"athlete_id": athlete.id, **_run_columns(believed, today=today)}
+                for _, believed in fresh
+            ],
+        )
+        new_ids: list[int] = list(result.scalars())
+        self._link(
+            {
+                row.id: run_id
+                for (rows, _), run_id in zip(fresh, new_ids, strict=True)
+                for row in rows
+            }
+        )
+        return new_ids
+
+    def _link(self, run_of: Mapping[int, int]) -> None:
+        for recording_id, run_id in run_of.items():
+            self.connection.execute(
+                update(recording).where(recording.c.id == recording_id).values(run_id=run_id)
+            )
+
+    def _sweep(self, run_ids: set[int]) -> None:
+        """Delete those of the runs that no recording tells of any more."""
+        ids = sorted(run_ids)
+        told = select(recording.c.run_id).where(recording.c.run_id.in_(ids))
+        self.connection.execute(delete(run).where(run.c.id.in_(ids), run.c.id.not_in(told)))
+
+
+def _unchanged(row: _Row | None, arrived: Recording) -> bool:
+    return row is not None and row.recording == arrived
+
+
+def _recording(row: Row[Any]) -> Recording:
+    return Recording(**{name: getattr(row, name) for name in _RECORDING_FIELDS})
+
+
+def _run(row: Row[Any]) -> Run:
+    return Run(**{name: getattr(row, name) for name in _RUN_FIELDS})
+
+
+def _run_columns(believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
+    return {
+        **asdict(believed),
+        "quarantine": load.implausible(believed.as_run(0), today=today),
+    }

@@ -1,0 +1,214 @@
+"""The tables. Every instant is aware UTC, every day a date on the athlete's calendar."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    Time,
+    TypeDecorator,
+    UniqueConstraint,
+    false,
+)
+
+
+class Utc(TypeDecorator[datetime]):
+    """An instant. SQLite forgets time zones, so this refuses naive values and gives back UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"an instant without a time zone can't be stored: {value}")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+athlete = Table(
+    "athlete",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("email", String(320), nullable=False),
+    Column("added_at", Utc, nullable=False),
+    Column("timezone", String(64), nullable=False),
+    Column("units", String(2), nullable=False),
+    Column("week_starts", Integer, nullable=False),
+    Column("weekly_weekday", Integer, nullable=False),
+    Column("weekly_at", Time, nullable=False),
+    Column("pain", JSON, nullable=False),
+    Column("race_name", String(80)),
+    Column("race_on", Date),
+    Column("race_m", Float),
+    Column("wants", JSON, nullable=False),
+    # The weekly mail is a due date like any other work, so that no tick looks at every athlete.
+    Column("next_weekly_at", Utc, nullable=False, index=True),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("distance_m", Float, nullable=False),
+    Column("moving_s", Float),
+    Column("elapsed_s", Float),
+    Column("sport", String(16), nullable=False),
+    Column("is_race", Boolean, nullable=False),
+    # Why the run doesn't count (implausible), or null.
+    Column("quarantine", Text),
+    Index(None, "athlete_id", "day"),
+)
+
+recording = Table(
+    "recording",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), nullable=False),
+    Column("run_id", ForeignKey("run.id", ondelete="SET NULL"), index=True),
+    Column("source", String(16), nullable=False),
+    Column("external_id", String(128), nullable=False),
+    Column("started_at", Utc, nullable=False),
+    Column("day", Date, nullable=False),
+    Column("distance_m", Float, nullable=False),
+    Column("moving_s", Float),
+    Column("elapsed_s", Float),
+    Column("sport", String(16), nullable=False),
+    Column("is_race", Boolean, nullable=False),
+    Column("device", Boolean, nullable=False),
+    Column("edited", Boolean, nullable=False),
+    Column("hidden_start", Boolean, nullable=False),
+    Column("title", String(80), nullable=False),
+    Column("sha256", String(64), index=True),
+    Column("leg", Integer, nullable=False),
+    Column("note", Text),
+    Column("saved_at", Utc, nullable=False),
+    UniqueConstraint("athlete_id", "source", "external_id"),
+    Index(None, "athlete_id", "day"),
+)
+
+inbox_file = Table(
+    "inbox_file",
+    metadata,
+    Column("path", String(1024), primary_key=True),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE")),
+    Column("size", BigInteger, nullable=False),
+    Column("mtime_ns", BigInteger, nullable=False),
+    # How often in a row the file looked the same; it's read from the second time on.
+    Column("looks", Integer, nullable=False),
+    # waiting | imported | duplicate | skipped | failed
+    Column("verdict", String(16), nullable=False, index=True),
+    Column("reason", Text, nullable=False, server_default=""),
+    Column("sha256", String(64)),
+    Column("looked_at", Utc, nullable=False),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), index=True),
+    Column("kind", String(16), nullable=False),
+    # What makes this mail this mail: the same key is never queued twice.
+    Column("key", String(160), nullable=False, unique=True),
+    Column("message_id", String(255), nullable=False, unique=True),
+    Column("sender", String(320), nullable=False),
+    Column("recipient", String(320), nullable=False),
+    Column("mime", LargeBinary, nullable=False),
+    # queued | claimed | at_dot | sent | retry | dead | held
+    Column("state", String(16), nullable=False),
+    Column("created_at", Utc, nullable=False),
+    Column("due_at", Utc, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("attempts", Integer, nullable=False, server_default="0"),
+    Column("sent_at", Utc),
+    Column("last_error", Text),
+    # A crash fell between the final dot and its answer: this copy may be the second.
+    Column("perhaps_twice", Boolean, nullable=False, server_default=false()),
+    Index(None, "state", "due_at"),
+)
+
+finding = Table(
+    "finding",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), nullable=False),
+    Column("day", Date, nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("run_id", Integer, nullable=False),
+    Column("severity", Integer, nullable=False),
+    Column("observed_m", Float, nullable=False),
+    Column("baseline_m", Float, nullable=False),
+    Column("race", String(8)),
+    Column("retraining", Boolean, nullable=False),
+    Column("found_at", Utc, nullable=False),
+    Column("withdrawn_at", Utc),
+    # Why no mail was sent for it, in words; null where one was queued.
+    Column("silence", Text),
+    Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
+    Column("told_on", Date),
+    UniqueConstraint("athlete_id", "day", "kind"),
+)
+
+weekly = Table(
+    "weekly",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("week_starts_on", Date, primary_key=True),
+    # queued | skipped
+    Column("state", String(16), nullable=False),
+    Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL")),
+)
+
+source_state = Table(
+    "source_state",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    # ok | waiting | failing | off
+    Column("state", String(16), nullable=False),
+    Column("last_success_at", Utc),
+    Column("last_error", Text),
+    Column("backlog", Integer, nullable=False, server_default="0"),
+)
+
+tick = Table(
+    "tick",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("at", Utc, nullable=False),
+    Column("trouble", Text),
+)
