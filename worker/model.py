@@ -260,13 +260,16 @@ class Routine:
     severity: int = 1
 
 
+RecoveryAction = Literal["walk", "rest", "easy", "review"]
+
+
 @dataclass(frozen=True, slots=True)
 class RecoveryDay:
     """One of the days after an alert: what to do, and how far at most if it's a running day."""
 
     day: date
     number: int
-    action: Literal["walk", "rest", "easy", "review"]
+    action: RecoveryAction
     at_most_m: float | None = None
 
 

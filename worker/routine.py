@@ -1,0 +1,260 @@
+"""What to do now: the therapist's steps for this runner, and the recovery days after an alert.
+
+Reads routines from decoded TOML or its text and says where a mistake stands; chooses the steps by
+pain and severity; lays out the days. Pure: no file is opened here, and no sentence of the mail is
+written here but the therapist's own.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any, NamedTuple, TypeGuard, get_args
+
+from worker.model import PAIN_AREAS, RecoveryAction, RecoveryDay, Routine, Step, When
+
+_ROUTINE_KEYS = ("name", "areas", "severity", "step")
+_STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video")
+_NEEDED = ("key", "title", "how", "dose", "when")
+_LONGEST_TEXT = 600
+
+# The days after an alert, from 0: principles of a gradual return, no trial behind the exact days.
+_DAYS: tuple[RecoveryAction, ...] = (
+    "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
+)  # fmt: skip
+_FIRST_EASY_SHARE = 0.6
+_SHORTEST_RUN_M = 1000.0
+
+
+class Place(NamedTuple):
+    """Where in the file: which routine, which of its steps (both from 0), which key."""
+
+    routine: int | None = None
+    step: int | None = None
+    key: str | None = None
+
+
+class RoutineError(ValueError):
+    """A mistake in a routine, and its place."""
+
+    def __init__(self, message: str, *, place: Place | None = None) -> None:
+        super().__init__(message)
+        self.place = place or Place()
+
+
+@dataclass(frozen=True, slots=True)
+class Prescription:
+    """The steps for one runner today. A step may stand in more than one list.
+
+    `not_now` are those of them that must not be done at some time: their `not_when` tells it.
+    """
+
+    before: tuple[Step, ...] = ()
+    after: tuple[Step, ...] = ()
+    through_the_day: tuple[Step, ...] = ()
+    not_now: tuple[Step, ...] = ()
+
+
+def parse_text(text: str, *, name: str) -> tuple[Routine, ...]:
+    """The routines of a TOML text; a mistake is a `RoutineError` that begins `name:line:`."""
+    try:
+        return parse(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        line = re.search(r"at line (\d+)", str(error))
+        number = int(line[1]) if line else len(text.splitlines())
+        raise RoutineError(f"{name}:{number}: not valid TOML: {error}") from error
+    except RoutineError as error:
+        line_number = _line_of(text, error.place)
+        raise RoutineError(f"{name}:{line_number}: {error}", place=error.place) from error
+
+
+def parse(tables: Mapping[str, Any]) -> tuple[Routine, ...]:
+    """The routines of decoded TOML, in their order; at least one."""
+    _refuse_unknown(tables, ("routine",), place=Place())
+    entries = tables.get("routine")
+    if not _is_tables(entries):
+        raise RoutineError("a routine begins with [[routine]]; there is none")
+    return tuple(_routine(entry, number) for number, entry in enumerate(entries))
+
+
+def prescribe(routines: Sequence[Routine], *, pain: Sequence[str], severity: int) -> Prescription:
+    """The steps of every set that applies to this pain and severity, in the order of the file.
+
+    Of two steps with the same key the more particular one counts: that of a set for an area before
+    a general one's, then that for the higher severity.
+    """
+    hurting = frozenset(pain)
+    applying = [
+        routine
+        for routine in routines
+        if routine.severity <= severity and (not routine.areas or hurting & set(routine.areas))
+    ]
+    chosen: dict[str, Step] = {}
+    for routine in sorted(applying, key=lambda routine: (bool(routine.areas), routine.severity)):
+        chosen |= {step.key: step for step in routine.steps}
+    steps = [step for step in chosen.values() if not step.areas or hurting & set(step.areas)]
+    return Prescription(
+        before=tuple(step for step in steps if "before" in step.when),
+        after=tuple(step for step in steps if "after" in step.when),
+        through_the_day=tuple(step for step in steps if "through the day" in step.when),
+        not_now=tuple(step for step in steps if step.not_when),
+    )
+
+
+def recovery(
+    day_of_spike: date,
+    *,
+    median_m: float | None,
+    longest_before_m: float | None,
+    four_week_mean_m: float | None,
+) -> tuple[RecoveryDay, ...]:
+    """Days 0 to 7 after a spike: walk, rest, easy, rest, easy, rest, easy, review.
+
+    The easy days are at most 60 % of the median run, the median run, and the longest run *before*
+    the spike; together never more than a mean week of the last four. Where that leaves less than a
+    kilometre the day is a day of rest. A figure that isn't known limits nothing.
+    """
+    first_m = None if median_m is None else _FIRST_EASY_SHARE * median_m
+    easy_m = {2: first_m, 4: median_m, 6: longest_before_m}
+    left_m = four_week_mean_m
+    days = []
+    for number, planned in enumerate(_DAYS):
+        action, at_most_m = planned, None
+        if planned == "easy":
+            at_most_m = _least(easy_m[number], longest_before_m, left_m)
+        if at_most_m is not None and at_most_m < _SHORTEST_RUN_M:
+            action, at_most_m = "rest", None
+        if left_m is not None and at_most_m is not None:
+            left_m -= at_most_m
+        day = day_of_spike + timedelta(days=number)
+        days.append(RecoveryDay(day=day, number=number, action=action, at_most_m=at_most_m))
+    return tuple(days)
+
+
+def _least(*limits_m: float | None) -> float | None:
+    return min((limit for limit in limits_m if limit is not None), default=None)
+
+
+def _routine(entry: Mapping[str, Any], number: int) -> Routine:
+    place = Place(number)
+    _refuse_unknown(entry, _ROUTINE_KEYS, place=place)
+    severity = entry.get("severity", 1)
+    if type(severity) is not int or severity not in (1, 2, 3):
+        raise RoutineError("severity is 1, 2 or 3", place=place._replace(key="severity"))
+    entries = entry.get("step")
+    if not _is_tables(entries):
+        raise RoutineError("a routine needs at least one [[routine.step]]", place=place)
+    steps = tuple(_step(step, Place(number, index)) for index, step in enumerate(entries))
+    _refuse_twins(steps, number)
+    return Routine(
+        name=_text(entry, "name", place=place),
+        steps=steps,
+        areas=_words(entry, "areas", PAIN_AREAS, place=place),
+        severity=severity,
+    )
+
+
+def _step(entry: Mapping[str, Any], place: Place) -> Step:
+    _refuse_unknown(entry, _STEP_KEYS, place=place)
+    for key in _NEEDED:
+        if key not in entry:
+            raise RoutineError(f"a step needs {key!r}", place=place)
+    when = _words(entry, "when", get_args(When), place=place)
+    if not when:
+        raise RoutineError("when names at least one time", place=place._replace(key="when"))
+    video = _text(entry, "video", place=place)
+    if video and not re.fullmatch(r"https://[^\s\"'<>]+", video):
+        raise RoutineError(
+            "video is an address that begins https://", place=place._replace(key="video")
+        )
+    return Step(
+        key=_text(entry, "key", place=place),
+        title=_text(entry, "title", place=place),
+        why=_text(entry, "why", place=place),
+        how=_text(entry, "how", place=place),
+        dose=_text(entry, "dose", place=place),
+        when=when,
+        areas=_words(entry, "areas", PAIN_AREAS, place=place),
+        not_when=_text(entry, "not_when", place=place),
+        video=video,
+    )
+
+
+def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
+    text, here = entry.get(key, ""), place._replace(key=key)
+    if not isinstance(text, str):
+        raise RoutineError(f"{key} is a text in quotes", place=here)
+    text = " ".join(text.split())
+    if key in entry and key in (*_NEEDED, "name") and not text:
+        raise RoutineError(f"{key} is empty", place=here)
+    if len(text) > _LONGEST_TEXT:
+        raise RoutineError(f"{key} is longer than {_LONGEST_TEXT} characters", place=here)
+    if not text.isprintable():
+        raise RoutineError(f"{key} holds a character that can't be printed", place=here)
+    return text
+
+
+def _words(
+    entry: Mapping[str, Any], key: str, allowed: Sequence[Any], *, place: Place
+) -> tuple[Any, ...]:
+    words, here = entry.get(key, []), place._replace(key=key)
+    if not isinstance(words, list):
+        raise RoutineError(f'{key} is a list such as ["{allowed[0]}"]', place=here)
+    for word in words:
+        if word not in allowed:
+            message = f"{key}: {word!r} is none of them{_nearest(word, allowed)}"
+            raise RoutineError(message, place=here)
+    return tuple(words)
+
+
+def _refuse_unknown(entry: Mapping[str, Any], known: Sequence[str], *, place: Place) -> None:
+    for key in entry:
+        if key not in known:
+            message = f"unknown key {key!r}{_nearest(key, known)}"
+            raise RoutineError(message, place=place._replace(key=key))
+
+
+def _refuse_twins(steps: Iterable[Step], routine_number: int) -> None:
+    seen: set[str] = set()
+    for index, step in enumerate(steps):
+        if step.key in seen:
+            message = f"the key {step.key!r} stands twice in one routine"
+            raise RoutineError(message, place=Place(routine_number, index, "key"))
+        seen.add(step.key)
+
+
+def _nearest(word: object, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(str(word), known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _is_tables(entries: object) -> TypeGuard[list[dict[str, Any]]]:
+    return (
+        isinstance(entries, list)
+        and bool(entries)
+        and all(isinstance(entry, dict) for entry in entries)
+    )
+
+
+def _line_of(text: str, place: Place) -> int:
+    """The line of a mistake: the key's own, else its table's heading, else the first."""
+    found, here = 1, Place()
+    for number, line in enumerate(text.splitlines(), start=1):
+        heading = re.match(r"\s*\[\[\s*routine\s*(\.\s*step\s*)?\]\]", line)
+        if heading:
+            here = _next_place(here, is_step=bool(heading[1]))
+        if here != place._replace(key=None):
+            continue
+        if heading:
+            found = number
+        if place.key and re.match(rf"\s*[\"']?{re.escape(place.key)}[\"']?\s*=", line):
+            return number
+    return found
+
+
+def _next_place(here: Place, *, is_step: bool) -> Place:
+    if is_step:
+        return here._replace(step=0 if here.step is None else here.step + 1)
+    return Place(0 if here.routine is None else here.routine + 1)
