@@ -36,9 +36,7 @@ class Athletes:
         """Keep an athlete's new settings; the weekly mail is due by them from now on."""
         try:
             self.connection.execute(
-                update(table)
-                .where(table.c.id == athlete.id)
-                .values(**_columns(athlete, after=now))
+                update(table).where(table.c.id == athlete.id).values(**_columns(athlete, after=now))
             )
         except IntegrityError as error:
             raise NameTaken(f"there is an athlete called {athlete.name} already") from error

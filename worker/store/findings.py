@@ -56,8 +56,7 @@ class Findings:
         """
         wanted = {(f.day, f.kind): f for f in found}
         standing = {
-            (kept.finding.day, kept.finding.kind): kept
-            for kept in self._since(athlete, since)
+            (kept.finding.day, kept.finding.kind): kept for kept in self._since(athlete, since)
         }
         for key, kept in standing.items():
             if key not in wanted and kept.withdrawn_at is None:
@@ -109,9 +108,7 @@ class Findings:
         return self._select(*where)
 
     def withdrawn(self, athlete: Athlete) -> tuple[Found, ...]:
-        return self._select(
-            finding.c.athlete_id == athlete.id, finding.c.withdrawn_at.is_not(None)
-        )
+        return self._select(finding.c.athlete_id == athlete.id, finding.c.withdrawn_at.is_not(None))
 
     def _since(self, athlete: Athlete, since: date) -> tuple[Found, ...]:
         return self._select(finding.c.athlete_id == athlete.id, finding.c.day >= since)

@@ -56,15 +56,13 @@ class Inbox:
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[Entry, ...]:
         query = (
-            select(inbox_file)
-            .where(inbox_file.c.verdict.in_(verdicts))
-            .order_by(inbox_file.c.path)
+            select(inbox_file).where(inbox_file.c.verdict.in_(verdicts)).order_by(inbox_file.c.path)
         )
         return tuple(map(_entry, self.connection.execute(query)))
 
     def counts(self) -> dict[str, int]:
-        query = select(inbox_file.c.verdict, func.count()).group_by(inbox_file.c.verdict)
-        return {verdict: number for verdict, number in self.connection.execute(query)}
+        query = select(inbox_file.c.verdict, func.count().label("number")).group_by(inbox_file.c.verdict)
+        return {row.verdict: row.number for row in self.connection.execute(query)}
 
 
 def _entry(row: Row[Any]) -> Entry:

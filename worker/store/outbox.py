@@ -160,11 +160,11 @@ class Outbox:
     def counts(self) -> dict[str, int]:
         """How many stand in each state that is not `sent`."""
         query = (
-            select(outbox.c.state, func.count())
+            select(outbox.c.state, func.count().label("number"))
             .where(outbox.c.state != "sent")
             .group_by(outbox.c.state)
         )
-        return {state: number for state, number in self.connection.execute(query)}
+        return {row.state: row.number for row in self.connection.execute(query)}
 
     def unsent(self) -> tuple[Letter, ...]:
         query = select(outbox).where(outbox.c.state != "sent").order_by(outbox.c.id)

@@ -146,9 +146,7 @@ class Runs:
         for run_id, source, external_id in self.connection.execute(told):
             sources.setdefault(run_id, []).append((source, external_id))
         rows = self.connection.execute(
-            select(run)
-            .where(run.c.athlete_id == athlete.id)
-            .order_by(run.c.started_at, run.c.id)
+            select(run).where(run.c.athlete_id == athlete.id).order_by(run.c.started_at, run.c.id)
         )
         return tuple(
             Kept(_run(row), tuple(sources.get(row.id, ())), row.quarantine) for row in rows

@@ -123,13 +123,13 @@ recording = Table(
 inbox_file = Table(
     "inbox_file",
     metadata,
-    Column("path", String(1024), primary_key=True),
+    Column("path", Text, primary_key=True),
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE")),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
     # How often in a row the file looked the same; it's read from the second time on.
     Column("looks", Integer, nullable=False),
-    # waiting | imported | duplicate | skipped | failed
+    # One of: waiting, imported, duplicate, skipped, failed.
     Column("verdict", String(16), nullable=False, index=True),
     Column("reason", Text, nullable=False, server_default=""),
     Column("sha256", String(64)),

@@ -1,0 +1,294 @@
+"""The watched folder: which files are ready, whose they are, and what they hold.
+
+A plain scan, since change notices are silent on network shares and bind mounts and fire on the
+first byte elsewhere. A file is read once two looks in a row found the same size and time; one
+whose own header promises more bytes than are there is given longer, since a slow copy looks the
+same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
+changed or deleted.
+"""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from worker.model import Athlete, Recording, SourceName
+from worker.sources import NotARun, Reading, SourceError, Unreadable
+from worker.sources.formats import Activity, Parsed
+
+LOOKS = 2
+LOOKS_AT_A_TORN_FILE = 6
+LARGEST_FILE_BYTES = 256 * 2**20
+DEEPEST_FOLDER = 8
+LONGEST_NAME = 200
+
+_UNSHOWABLE = "\ufffd"
+_PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
+_PASSED_OVER_PREFIXES = (".", "~syncthing~")
+_PASSED_OVER_FOLDERS = frozenset({"@eaDir", "#recycle", "lost+found"})
+
+
+@dataclass(frozen=True, slots=True)
+class InboxSettings:
+    """`every` is the time between two looks, `patient` grants a torn file its extra looks."""
+
+    path: Path
+    every: timedelta = timedelta(seconds=5)
+    patient: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A file as seen: `path` relative to the inbox, `looks` how often in a row it was the same.
+
+    `done`: it was read as it stands and has its verdict. `reason`: why it can't be taken in yet.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    looks: int = 1
+    done: bool = False
+    reason: str = ""
+
+    def same_as(self, other: "Look") -> bool:
+        return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A file that has come to rest, and whose it is."""
+
+    look: Look
+    athlete: Athlete
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:
+    """What one look at the whole folder found.
+
+    `ready` can be read now; `unsettled` are the looks to be kept until the next time (new, still
+    changing, or waiting for somebody to say whose they are); `gone` are paths that were unsettled
+    and have left the folder.
+    """
+
+    ready: tuple[Ready, ...]
+    unsettled: tuple[Look, ...]
+    gone: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A file as read: the digest of its bytes and what they hold."""
+
+    sha256: str | None
+    reading: Reading
+
+
+class Inbox:
+    """One watched folder, and the memory of how its files looked the last time."""
+
+    def __init__(self, settings: InboxSettings, *, parse: Callable[[bytes], Parsed]) -> None:
+        self.settings = settings
+        self._parse = parse
+        self._seen: dict[str, Look] | None = None
+
+    @property
+    def remembers(self) -> bool:
+        """False until `recall` has told what was seen before."""
+        return self._seen is not None
+
+    def recall(self, looks: Iterable[Look]) -> None:
+        """Take up the looks of an earlier process."""
+        self._seen = {look.path: look for look in looks}
+
+    def glance(self, athletes: Sequence[Athlete]) -> Glance:
+        """Look at the whole folder once; raises `SourceError` where it can't be read."""
+        seen = self._seen or {}
+        here: set[str] = set()
+        ready: list[Ready] = []
+        unsettled: list[Look] = []
+        for look in _scan(self.settings.path):
+            here.add(look.path)
+            before = seen.get(look.path)
+            if before is None or not before.same_as(look):
+                unsettled.append(look)
+            elif not before.done:
+                whose = self._judge(replace(before, looks=before.looks + 1), athletes)
+                if isinstance(whose, Ready):
+                    ready.append(whose)
+                elif whose != before:
+                    unsettled.append(whose)
+        gone = [path for path, look in seen.items() if path not in here and not look.done]
+        return Glance(tuple(ready), tuple(unsettled), tuple(gone))
+
+    def keep(self, looks: Iterable[Look], *, gone: Iterable[str] = ()) -> None:
+        """Remember these looks, once the store has them too."""
+        seen = self._seen if self._seen is not None else {}
+        seen.update((look.path, look) for look in looks)
+        for path in gone:
+            seen.pop(path, None)
+        self._seen = seen
+
+    def open(self, ready: Ready) -> Opened | None:
+        """Read a file that has come to rest; what is wrong with it is a value, not an error.
+
+        None where it changed under the reader: it's looked at again the next time.
+        """
+        try:
+            content = _content(self.settings.path / ready.look.path, ready.look)
+        except OSError as error:
+            return Opened(None, Unreadable(f"can't be read: {error.strerror or error}"))
+        if content is None or isinstance(content, Unreadable):
+            return Opened(None, content) if content else None
+        sha256 = hashlib.sha256(content).hexdigest()
+        parsed = self._parse(content)
+        return Opened(
+            sha256, recordings(parsed, athlete=ready.athlete, source="inbox", sha256=sha256)
+        )
+
+    def _judge(self, look: Look, athletes: Sequence[Athlete]) -> Ready | Look:
+        whose = _whose(look.path, athletes)
+        if isinstance(whose, str):
+            return replace(look, looks=LOOKS, reason=whose)
+        if look.looks >= self._looks_wanted(look):
+            return Ready(look, whose)
+        return replace(look, reason="")
+
+    def _looks_wanted(self, look: Look) -> int:
+        if not self.settings.patient or look.looks >= LOOKS_AT_A_TORN_FILE:
+            return LOOKS
+        return LOOKS_AT_A_TORN_FILE if _torn(self.settings.path / look.path, look.size) else LOOKS
+
+
+def recordings(parsed: Parsed, *, athlete: Athlete, source: SourceName, sha256: str) -> Reading:
+    """A file's activities as this athlete's recordings: on their calendar, under stable names."""
+    if isinstance(parsed, NotARun | Unreadable):
+        return parsed
+    zone = ZoneInfo(athlete.timezone)
+    return tuple(_recording(a, zone=zone, source=source, sha256=sha256) for a in parsed)
+
+
+def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256: str) -> Recording:
+    local = (
+        activity.started_at + activity.offset
+        if activity.offset is not None
+        else activity.started_at.astimezone(zone)
+    )
+    return Recording(
+        source=source,
+        external_id=f"{sha256}:{activity.leg}" if activity.leg else sha256,
+        started_at=activity.started_at,
+        day=local.date(),
+        distance_m=activity.distance_m,
+        moving_s=activity.moving_s,
+        elapsed_s=activity.elapsed_s,
+        sport=activity.sport,
+        is_race=activity.is_race,
+        device=activity.device,
+        title=activity.title,
+        sha256=sha256,
+        leg=activity.leg,
+        note=activity.note,
+    )
+
+
+def _scan(root: Path) -> Iterator[Look]:
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        yield from _scan_folder(root, "", DEEPEST_FOLDER)
+    except OSError as error:
+        raise SourceError(
+            f"the inbox {root} can't be read: {error.strerror or error}; "
+            "check that it is a folder and that Easeback may read it"
+        ) from error
+
+
+def _scan_folder(folder: Path, prefix: str, depth: int) -> Iterator[Look]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if _passed_over(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
+                    yield from _scan_folder(Path(entry.path), f"{prefix}{entry.name}/", depth - 1)
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    status = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # renamed or deleted since the listing
+                    continue
+                yield Look(prefix + _shown(entry.name), status.st_size, status.st_mtime_ns)
+
+
+def _passed_over(name: str) -> bool:
+    """True for what sync programs and downloads leave while they work, and for hidden names."""
+    return (
+        name.startswith(_PASSED_OVER_PREFIXES)
+        or name.endswith(_PASSED_OVER_SUFFIXES)
+        or ".sync-conflict-" in name
+    )
+
+
+def _shown(name: str) -> str:
+    """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
+    if name.isprintable() and len(name) <= LONGEST_NAME:
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_NAME]}-{digest}"
+
+
+def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
+    """The athlete a file belongs to by its folder, or why that can't be said."""
+    if _UNSHOWABLE in path:
+        return "its name is too long, holds control characters or isn't text: rename it"
+    if not athletes:
+        return "there is no athlete yet: add one with `easeback athlete add`"
+    folder, slash, _ = path.partition("/")
+    if not slash:
+        if len(athletes) == 1:
+            return athletes[0]
+        return "there are several athletes: move it into the sub-folder of the one it belongs to"
+    named = [a for a in athletes if _folder_name(a.name) == _folder_name(folder)]
+    if named:
+        return named[0]
+    return f"no athlete is called {folder}: rename the folder, or `easeback athlete add`"
+
+
+def _folder_name(name: str) -> str:
+    # macOS hands names out decomposed, and most people's folders don't mind their case.
+    return unicodedata.normalize("NFC", name).casefold().strip()
+
+
+def _torn(path: Path, size: int) -> bool:
+    """True where a FIT header promises more bytes than are there, or the file is empty."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(14)
+    except OSError:
+        return False
+    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the header's least length
+        return not head
+    return size < head[0] + int.from_bytes(head[4:8], "little") + 2
+
+
+def _content(path: Path, look: Look) -> bytes | Unreadable | None:
+    # Opened without following a link, and looked at again once open and once read: what the scan
+    # saw may have been swapped or written to since.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return Unreadable("not a regular file")
+        if look.size > LARGEST_FILE_BYTES:
+            return Unreadable(
+                f"too large: {look.size / 2**20:.0f} MiB, at most "
+                f"{LARGEST_FILE_BYTES // 2**20} MiB are read"
+            )
+        content = file.read(look.size + 1)
+        status = os.fstat(descriptor)
+        unchanged = (len(content), status.st_mtime_ns) == (look.size, look.mtime_ns)
+        return content if unchanged else None
