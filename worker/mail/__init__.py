@@ -1,0 +1,22 @@
+"""Delivery of one mail: from a composed `Email` to bytes, over SMTP or into the mailbox folder.
+
+Nothing here decides whether, when or how often a mail goes out, or remembers that it did: the
+outbox does. `port.py` holds what the two ways share, `mime.py` makes the bytes, `smtp.py` and
+`mailbox.py` deliver them.
+"""
+
+from worker.mail.mailbox import MailboxMailer
+from worker.mail.mime import to_mime
+from worker.mail.port import Mailer, MailSettings, Security, SendError
+from worker.mail.smtp import SmtpMailer, Timeouts
+
+__all__ = [
+    "MailSettings",
+    "MailboxMailer",
+    "Mailer",
+    "Security",
+    "SendError",
+    "SmtpMailer",
+    "Timeouts",
+    "to_mime",
+]

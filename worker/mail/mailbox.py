@@ -1,0 +1,91 @@
+"""Mail without a mail server: each one an `.eml` file in a folder, whole or not at all."""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from datetime import UTC
+from email import message_from_bytes, policy
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+from worker.mail.port import SendError
+
+
+class MailboxMailer:
+    """Writes each mail as an `.eml` file. The same mail twice is one file."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def connected(self) -> AbstractContextManager[None]:
+        """There is nothing to connect to."""
+        return nullcontext()
+
+    def send(
+        self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
+    ) -> None:
+        """Write the mail; `before_dot` comes when it is on the disk and about to appear."""
+        del sender, recipient  # both stand in the mail
+        name = _file_name(mime)
+        part = self._folder / f".{name}.part"
+        try:
+            with self._in_words():
+                self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _write_through(part, mime)
+            before_dot()
+            with self._in_words():
+                part.replace(self._folder / name)
+                _sync(self._folder)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise
+
+    def check(self) -> str:
+        """Write a file and take it away again."""
+        probe = self._folder / f".check-{os.getpid()}.part"
+        with self._in_words():
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _write_through(probe, b"")
+            probe.unlink()
+        return f"no [mail] host is set: mail is written into {self._folder}"
+
+    @contextmanager
+    def _in_words(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise SendError(
+                f"The mailbox folder {self._folder} can't be written: {error.strerror or error}",
+                permanent=False,
+                unreachable=True,
+            ) from error
+
+
+def _file_name(mime: bytes) -> str:
+    """Date, kind and Message-ID: sorts by time, tells what it is, and is the same every time."""
+    headers = message_from_bytes(mime.partition(b"\r\n\r\n")[0], policy=policy.default)
+    sent_at = parsedate_to_datetime(str(headers["Date"])).astimezone(UTC)
+    kind = re.sub(r"[^a-z]", "", str(headers["X-Easeback-Kind"]))
+    digest = hashlib.sha256(str(headers["Message-ID"]).strip().encode()).hexdigest()[:12]
+    return f"{sent_at:%Y-%m-%dT%H%M%SZ}_{kind}_{digest}.eml"
+
+
+def _write_through(path: Path, content: bytes) -> None:
+    """Write to the disk itself; the file is for nobody but its owner."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync(folder: Path) -> None:
+    """Make the names in `folder` last: without it a rename can be gone after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

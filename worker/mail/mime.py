@@ -1,0 +1,88 @@
+"""From an `Email` to the bytes that travel. Sends nothing, reads no clock, rolls no dice."""
+
+import hashlib
+import re
+from contextlib import suppress
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import EmailPolicy
+from email.utils import parseaddr
+
+from worker.model import Email
+
+_DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+class _Wire(EmailPolicy):
+    """Folds sentences and names as RFC 2047 wants, and leaves identifiers and addresses whole.
+
+    The standard policy turns a Message-ID or a List-Unsubscribe of more than 78 characters into
+    encoded words, which no mail reader follows.
+    """
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        width = 76 if name == "Subject" or not value.isascii() else 998
+        return EmailPolicy.fold_binary(self.clone(max_line_length=width), name, value)
+
+
+def to_mime(
+    email: Email, *, message_id: str, date: datetime, sender: str, reply_to: str | None
+) -> bytes:
+    """Render a mail; the same arguments give the same bytes.
+
+    `message_id` comes with its angle brackets, `date` is aware. Images (PNG) become inline parts
+    that the HTML names as `cid:NAME`. `extra_headers` replace what stands here.
+    """
+    from_header, recipient = one_line(sender), postal(email.recipient)
+    from_address = parseaddr(from_header)[1]
+    domain = from_address.rpartition("@")[2] or "localhost"
+    # 76 is what RFC 2045 allows a line of quoted-printable; headers are folded by _Wire below.
+    message = EmailMessage(policy=EmailPolicy(max_line_length=76))
+    headers = {
+        "From": from_header,
+        "To": recipient,
+        "Subject": email.subject,
+        "Message-ID": message_id,
+        "List-Id": f"Easeback {email.kind} <{email.kind}.easeback.{domain}>",
+        "Auto-Submitted": "auto-generated",
+        "X-Easeback-Kind": email.kind,
+        **({"Reply-To": reply_to} if reply_to else {}),
+        **dict(email.extra_headers),
+    }
+    message["Date"] = date
+    for name, value in headers.items():
+        message[name] = one_line(value)
+    _add_parts(message, email, seed=hashlib.sha256(message_id.encode()).hexdigest()[:24])
+    needs_utf8 = not (recipient + from_address).isascii()
+    return message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
+
+
+def _add_parts(message: EmailMessage, email: Email, *, seed: str) -> None:
+    message.set_content(_encodable(email.text), cte="quoted-printable")
+    message.add_alternative(_encodable(email.html), subtype="html", cte="quoted-printable")
+    # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
+    message.set_boundary(f"=_alternative_{seed}")
+    html_part = list(message.iter_parts())[-1]
+    for name, png in email.images:
+        html_part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")
+    if email.images:
+        html_part.set_boundary(f"=_related_{seed}")
+
+
+def one_line(text: str) -> str:
+    """`text` without what could end a header or turn its reading direction."""
+    return _CONTROLS.sub(" ", _DIRECTION_MARKS.sub("", text)).strip()
+
+
+def postal(address: str) -> str:
+    """The bare address, its domain in the ASCII form that every server takes."""
+    local, at, domain = parseaddr(one_line(address))[1].rpartition("@")
+    with suppress(UnicodeError):  # no valid name: the server will say so
+        domain = domain.encode("idna").decode()
+    return f"{local}{at}{domain}"
+
+
+def _encodable(text: str) -> str:
+    """`text` with half characters, which no encoding takes, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")

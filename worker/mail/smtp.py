@@ -1,0 +1,311 @@
+"""Mail over SMTP, by single commands: each step has its time-out, its verdict and its words.
+
+`smtplib.sendmail` is one call from MAIL to the answer; the outbox has to commit before the final
+dot, so the steps stand here one by one. Nothing is ever sent less encrypted than the settings say.
+"""
+
+import base64
+import re
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from worker.mail.mime import one_line, postal
+from worker.mail.port import MailSettings, SendError
+
+Reply = tuple[int, bytes]
+
+# The first digit of a reply is its verdict (RFC 5321, 4.2.1).
+_DONE, _GO_ON, _NOT_NOW, _NEVER = 2, 3, 4, 5
+_WANTS_LOGIN = 530  # RFC 4954 "Authentication required", RFC 3207 "Must issue a STARTTLS first"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one step may take. The answer to the final dot may rightly take minutes."""
+
+    connect_s: float = 30
+    command_s: float = 60
+    dot_s: float = 600
+    quit_s: float = 5
+
+
+class SmtpMailer:
+    """Sends over SMTP; see `Mailer`."""
+
+    def __init__(self, settings: MailSettings, *, timeouts: Timeouts = Timeouts()) -> None:
+        if not settings.host:
+            raise ValueError("an SMTP mailer needs a host")
+        self._settings = settings
+        self._host = settings.host
+        self._server = f"{settings.host}:{settings.port_number}"
+        self._timeouts = timeouts
+        self._smtp: smtplib.SMTP | None = None
+        self._keeps_connection = False
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        """Keep one connection for every `send` inside."""
+        self._keeps_connection = True
+        try:
+            yield
+        finally:
+            self._keeps_connection = False
+            self._hang_up()
+
+    def send(
+        self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
+    ) -> None:
+        """Deliver one mail, or raise `SendError`."""
+        envelope = _envelope_address(sender), _envelope_address(recipient)
+        smtp = self._ready()
+        try:
+            with self._in_words():
+                self._offer(smtp, *envelope)
+            self._transfer(smtp, mime, before_dot)
+        finally:
+            if not self._keeps_connection:
+                self._hang_up()
+
+    def check(self) -> str:
+        """Connect, log in, offer the sender and leave."""
+        settings, sender = self._settings, _envelope_address(self._settings.from_header)
+        smtp = self._ready()
+        try:
+            with self._in_words():
+                self._expect(_DONE, smtp.mail(sender), f"refused the sender {sender}")
+        finally:
+            self._hang_up()
+        login = f" by the login {settings.username}" if settings.username else ""
+        works = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
+        if settings.username and settings.security == "none":
+            works += "; the password travels unencrypted: see [mail] security"
+        return works
+
+    # One mail
+
+    def _offer(self, smtp: smtplib.SMTP, sender: str, recipient: str) -> None:
+        options = []
+        if not (sender + recipient).isascii():
+            if not smtp.has_extn("smtputf8"):
+                raise SendError(
+                    f"The mail server {self._server} has no SMTPUTF8, and can't send mail from "
+                    f"{sender} to {recipient} for the letters beyond ASCII",
+                    permanent=True,
+                )
+            options = ["SMTPUTF8"]
+        self._expect(_DONE, smtp.mail(sender, options), f"refused the sender {sender}")
+        self._expect(_DONE, smtp.rcpt(recipient), f"refused the recipient {recipient}")
+        self._expect(_GO_ON, smtp.docmd("DATA"), "refused to begin the mail")
+
+    def _transfer(self, smtp: smtplib.SMTP, mime: bytes, before_dot: Callable[[], None]) -> None:
+        try:
+            with self._in_words():
+                smtp.send(_dot_stuffed(mime))
+            before_dot()
+        except BaseException:
+            smtp.close()  # in the midst of a mail there is no other way back
+            raise
+        with self._in_words(unanswered=True):
+            _wait_at_most(smtp, self._timeouts.dot_s)
+            smtp.send(b".\r\n")
+            reply = smtp.getreply()
+            _wait_at_most(smtp, self._timeouts.command_s)
+        if reply[0] // 100 != _DONE:
+            refusal = self._refusal(reply, "refused the mail")
+            refusal.unanswered = reply[0] // 100 not in {_NOT_NOW, _NEVER}
+            raise refusal
+
+    # The connection
+
+    def _ready(self) -> smtplib.SMTP:
+        """The connection at hand where it still answers, else a new one."""
+        if self._smtp is not None:
+            with suppress(OSError):
+                if self._smtp.rset()[0] // 100 == _DONE:
+                    return self._smtp
+            self._hang_up()
+        with self._in_words(unreachable=True):
+            self._smtp = self._connect()
+        return self._smtp
+
+    def _hang_up(self) -> None:
+        """Say goodbye, shortly. What fails here changes nothing: the mail's fate is known."""
+        smtp, self._smtp = self._smtp, None
+        if smtp is not None:
+            with suppress(OSError):
+                _wait_at_most(smtp, self._timeouts.quit_s)
+                if smtp.sock is not None:
+                    smtp.docmd("QUIT")
+            smtp.close()
+
+    def _connect(self) -> smtplib.SMTP:
+        try:
+            smtp = self._dial()
+        except smtplib.SMTPConnectError as error:
+            raise self._refusal(_reply(error), "turned the connection away") from None
+        try:
+            _wait_at_most(smtp, self._timeouts.command_s)
+            self._greet(smtp)
+            if self._settings.security == "starttls":
+                self._encrypt(smtp)
+                self._greet(smtp)
+            if self._settings.username:
+                self._log_in(smtp, self._settings.username, self._settings.password or "")
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
+
+    def _dial(self) -> smtplib.SMTP:
+        port, timeout = self._settings.port_number, self._timeouts.connect_s
+        # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
+        name = socket.gethostname()
+        name = name if "." in name else "[127.0.0.1]"
+        if self._settings.security != "tls":
+            return smtplib.SMTP(self._host, port, name, timeout)
+        context = ssl.create_default_context()
+        return smtplib.SMTP_SSL(self._host, port, name, timeout=timeout, context=context)
+
+    def _greet(self, smtp: smtplib.SMTP) -> None:
+        reply = smtp.ehlo()
+        if reply[0] // 100 == _NEVER:  # a server older than EHLO
+            reply = smtp.helo()
+        self._expect(_DONE, reply, "refused the greeting")
+
+    def _encrypt(self, smtp: smtplib.SMTP) -> None:
+        if not smtp.has_extn("starttls"):
+            raise SendError(
+                f"The mail server {self._server} offers no encryption (STARTTLS), and mail isn't "
+                'sent without: set [mail] security to "tls", or to "none" for a relay of your own',
+                permanent=False,
+                login=True,
+            )
+        try:
+            smtp.starttls(context=ssl.create_default_context())
+        except smtplib.SMTPResponseException as error:
+            raise self._refusal(_reply(error), "refused to encrypt (STARTTLS)") from None
+
+    def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
+        """PLAIN or LOGIN by hand: smtplib's own can't say a password that isn't ASCII."""
+        offered = smtp.esmtp_features.get("auth", "").upper().split()
+        if "LOGIN" in offered and "PLAIN" not in offered:
+            reply = smtp.docmd("AUTH", "LOGIN")
+            for secret in (username, password):
+                if reply[0] // 100 == _GO_ON:
+                    reply = smtp.docmd(_base64(secret))
+        else:
+            reply = smtp.docmd("AUTH", "PLAIN " + _base64(f"\0{username}\0{password}"))
+        if reply[0] // 100 == _NEVER:
+            raise SendError(
+                f"The mail server {self._server} refused the login of {username} "
+                f"({_quoted(reply)}): check [mail] username and password; some providers want "
+                "an app password here",
+                permanent=False,
+                login=True,
+            )
+        self._expect(_DONE, reply, "can't check the login")
+
+    # Verdicts and words
+
+    def _expect(self, verdict: int, reply: Reply, refusal: str) -> None:
+        if reply[0] // 100 != verdict:
+            raise self._refusal(reply, refusal)
+
+    def _refusal(self, reply: Reply, refusal: str) -> SendError:
+        wants_login = reply[0] == _WANTS_LOGIN
+        return SendError(
+            f"The mail server {self._server} {refusal}: {_quoted(reply)}",
+            permanent=reply[0] // 100 == _NEVER and not wants_login,
+            login=wants_login,
+        )
+
+    @contextmanager
+    def _in_words(self, *, unreachable: bool = False, unanswered: bool = False) -> Iterator[None]:
+        """Turn what sockets, TLS and smtplib raise into `SendError`: always a temporary one."""
+        try:
+            yield
+        except SendError as error:
+            error.unreachable = unreachable
+            raise
+        except UnicodeError as error:  # the resolver's word for a name no server can have
+            words = f"{self._host!r} can't be the name of a mail server: check [mail] host"
+            raise SendError(words, permanent=False, unreachable=unreachable) from error
+        except OSError as error:  # smtplib's own errors are of this class too
+            words = self._words_for(error)
+            if unanswered:
+                words += "; the mail may have been delivered all the same"
+            raise SendError(
+                words, permanent=False, unreachable=unreachable, unanswered=unanswered
+            ) from error
+
+    def _words_for(self, error: OSError) -> str:
+        server = self._server
+        if isinstance(error, smtplib.SMTPServerDisconnected):
+            # smtplib hides the true cause of a lost connection behind its own error.
+            error = error.__context__ if isinstance(error.__context__, OSError) else error
+        match error:
+            case ssl.SSLCertVerificationError():
+                words = (
+                    f"The certificate of the mail server {server} isn't trusted "
+                    f"({error.verify_message}): check [mail] host; for an authority of your own "
+                    "let SSL_CERT_FILE name its certificate"
+                )
+            case ssl.SSLError():
+                words = (
+                    f"No encrypted connection with the mail server {server} ({error.reason}): "
+                    'check [mail] security; "starttls" is usual on port 587, "tls" on 465'
+                )
+            case socket.gaierror():
+                words = (
+                    f"There is no mail server called {self._host} ({error.strerror}): "
+                    "check [mail] host and the network"
+                )
+            case ConnectionRefusedError():
+                words = f"Nothing listens at {server}: check [mail] host and port"
+            case TimeoutError() if server.endswith(":465") and self._settings.security != "tls":
+                words = f'The mail server {server} keeps silent: port 465 wants security = "tls"'
+            case TimeoutError():
+                words = f"The mail server {server} didn't answer in time"
+            case smtplib.SMTPServerDisconnected() | ConnectionError():
+                words = f"The mail server {server} dropped the connection"
+            case smtplib.SMTPException():
+                words = f"What answers at {server} doesn't speak SMTP: check [mail] host and port"
+            case _:
+                words = f"No connection with the mail server {server}: {error.strerror or error}"
+        return words
+
+
+def _envelope_address(text: str) -> str:
+    address = postal(text)
+    if not all(address.partition("@")) or " " in address:
+        raise SendError(f"{one_line(text)[:80]!r} isn't a mail address", permanent=True)
+    return address
+
+
+def _dot_stuffed(mime: bytes) -> bytes:
+    """`mime` as DATA wants it: every line ended by CRLF, a leading dot doubled."""
+    lines = re.sub(rb"\r\n|\r|\n", b"\r\n", mime)
+    return re.sub(rb"(?m)^\.", b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
+
+
+def _wait_at_most(smtp: smtplib.SMTP, seconds: float) -> None:
+    if smtp.sock is not None:
+        smtp.sock.settimeout(seconds)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _reply(error: smtplib.SMTPResponseException) -> Reply:
+    text = error.smtp_error
+    return error.smtp_code, text if isinstance(text, bytes) else text.encode()
+
+
+def _quoted(reply: Reply) -> str:
+    """The server's answer, short and on one line."""
+    return f"{reply[0]} {one_line(reply[1].decode('utf-8', 'replace'))}"[:200]
