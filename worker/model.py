@@ -87,7 +87,10 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that counts: the best of its recordings."""
+    """A run that counts: the best of its recordings.
+
+    `hidden_start` says that its source hid the hour; then only its day is known.
+    """
 
     id: int
     started_at: datetime
@@ -97,6 +100,7 @@ class Run:
     elapsed_s: float | None = None
     sport: Sport = "run"
     is_race: bool = False
+    hidden_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)

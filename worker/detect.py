@@ -1,0 +1,355 @@
+"""What a day's running says: runs in, a verdict out. Pure, and blind to the future.
+
+Three rules, each a `Signal` with its numbers whether it fires or not:
+
+- `run`: a session longer than the longest of the weeks before it prepared for;
+- `return`: too far too soon after a break;
+- `ramp`: seven days above the largest seven of the weeks before them.
+
+A signal that fires is a `Finding`. `worth_mailing` holds the budget: which finding, if any, is
+told now. Baselines are always of days before the day judged, so one more metre today never
+takes a warning away. What a runner reads is written elsewhere (`compose`); so are routines.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from math import ceil
+from operator import attrgetter
+from typing import Final, Literal
+
+from worker.load import History, days_before, return_reference
+from worker.model import Finding, Kind, Race, Season, Session, Signal, Verdict
+from worker.rules import COACH, FRANDSEN, NIELSEN, Rules
+
+_HAIR_M: Final = 0.001
+"""A millimetre: what two floats may differ by and still mean the same distance."""
+
+_LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
+"""Of equal severity the single run leads: it alone has a clear positive result in runners."""
+
+_WEEK_DAYS: Final = 7
+_YEAR_OF_WEEKS_DAYS: Final = 364
+"""A year that keeps the weekday, so that this ramp's weeks lie beside last year's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An alert that was mailed: on which day of the athlete, and how grave."""
+
+    day: date
+    severity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One finding of a replay, the verdict it stands in, and whether a mail would have gone."""
+
+    verdict: Verdict
+    finding: Finding
+    mailed: bool
+
+
+def judge(history: History, day: date, *, rules: Rules, race: Race | None = None) -> Verdict:
+    """Judge one day by the sessions up to it; whatever the history holds later is not seen."""
+    session = history.longest(day, day)
+    signals = _lifted(
+        (
+            _run_signal(history, day, session, rules=rules),
+            _return_signal(history, day, session, rules=rules),
+            _ramp_signal(history, day, session, rules=rules),
+        )
+    )
+    season = season_of(history, day, rules=rules)
+    known = any(signal.limit_m is not None for signal in signals)
+    return Verdict(
+        day=day,
+        signals=signals,
+        findings=_findings(signals, session, retraining=season is not None, race=race, rules=rules),
+        season=season,
+        too_little=None if known else signals[0].held_by,
+    )
+
+
+def judge_days(
+    history: History, days: Iterable[date], *, rules: Rules, race: Race | None = None
+) -> Iterator[Verdict]:
+    """Judge each of these days, in their order."""
+    return (judge(history, day, rules=rules, race=race) for day in days)
+
+
+def _run_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
+    before = history.between(*days_before(day, rules.run_window_days))
+    longest = max(before, key=attrgetter("distance_m"), default=None)
+    unknown = _too_young(history, day, "run_history_days", rules.run_history_days)
+    if not unknown and len(before) < max(1, rules.run_min_runs):
+        unknown = (
+            f"too few runs in the {rules.run_window_days} days before: "
+            f"{len(before)} (run_min_runs = {rules.run_min_runs})"
+        )
+    return _signal(
+        "run",
+        session,
+        observed_m=session.distance_m if session else 0.0,
+        baseline_m=longest.distance_m if longest else None,
+        against=longest.day if longest else None,
+        unknown=unknown,
+        bounds=_Bounds(rules.run_over, rules.run_min_m, rules.run_excess_m, FRANDSEN),
+        bands=(rules.severity_2_over, rules.severity_3_over),
+    )
+
+
+def _return_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
+    reference = return_reference(history, day, rules=rules)
+    unknown = None
+    if not reference:
+        unknown = (
+            f"no break of {rules.return_break_days} days or more "
+            f"ended in the last {rules.return_watch_days} days"
+        )
+    elif reference.runs_before < rules.return_min_runs:
+        unknown = (
+            f"too few runs in the {rules.return_before_days} days before the break: "
+            f"{reference.runs_before} (return_min_runs = {rules.return_min_runs})"
+        )
+    return _signal(
+        "return",
+        session,
+        observed_m=session.distance_m if session else 0.0,
+        baseline_m=reference.distance_m if reference else None,
+        against=reference.against if reference else None,
+        unknown=unknown,
+        bounds=_Bounds(rules.return_over, rules.return_min_m, rules.return_excess_m, COACH),
+        bands=(rules.severity_2_over, rules.severity_3_over),
+    )
+
+
+def _ramp_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
+    first = day - timedelta(days=rules.ramp_days - 1)
+    window = days_before(first, rules.ramp_window_days)
+    largest_m, against = history.largest_sum(*window, days=rules.ramp_days)
+    unknown = _too_young(history, day, "ramp_history_days", rules.ramp_history_days)
+    if not unknown and largest_m < rules.ramp_min_m - _HAIR_M:
+        unknown = (
+            f"too little running before: {largest_m:.0f} m in the largest {rules.ramp_days} days "
+            f"(ramp_min_m = {rules.ramp_min_m:.0f})"
+        )
+    signal = _signal(
+        "ramp",
+        session,
+        observed_m=history.sum_m(first, day),
+        baseline_m=largest_m or None,
+        against=against if largest_m else None,
+        unknown=unknown,
+        bounds=_Bounds(rules.ramp_over, 0.0, rules.ramp_excess_m, NIELSEN),
+        bands=(),
+    )
+    if signal.fired and signal.observed_m >= rules.ramp_severity_2_from * largest_m - _HAIR_M:
+        return replace(signal, severity=2)
+    return signal
+
+
+@dataclass(frozen=True, slots=True)
+class _Bounds:
+    """What a signal must pass to fire, beside having a baseline."""
+
+    over: float
+    min_m: float
+    excess_m: float
+    source: str
+
+
+def _signal(
+    kind: Kind,
+    session: Session | None,
+    *,
+    observed_m: float,
+    baseline_m: float | None,
+    against: date | None,
+    unknown: str | None,
+    bounds: _Bounds,
+    bands: tuple[float, ...],
+) -> Signal:
+    """Weigh what was observed against the baseline; `unknown` says why there's none to trust."""
+    limit_m, severity = None, 0
+    if unknown or baseline_m is None:
+        held_by = unknown
+    else:
+        limit_m = baseline_m * bounds.over
+        held_by = _held_by(kind, session, observed_m, baseline_m=baseline_m, bounds=bounds)
+        if held_by is None:
+            severity = 1 + sum(observed_m > band * baseline_m + _HAIR_M for band in bands)
+    return Signal(
+        kind=kind,
+        observed_m=observed_m,
+        baseline_m=baseline_m,
+        limit_m=limit_m,
+        fired=severity > 0,
+        severity=severity,
+        held_by=held_by,
+        against=against,
+        source=bounds.source,
+    )
+
+
+def _held_by(
+    kind: Kind, session: Session | None, observed_m: float, *, baseline_m: float, bounds: _Bounds
+) -> str | None:
+    """The first gate that holds the signal back, in words with its setting's name."""
+    if session is None:
+        return "no run on this day"
+    if observed_m < bounds.min_m - _HAIR_M:
+        return f"shorter than the rule looks at ({kind}_min_m = {bounds.min_m:.0f})"
+    if observed_m <= baseline_m * bounds.over + _HAIR_M:
+        return f"inside the limit ({kind}_over = {bounds.over:g})"
+    if observed_m - baseline_m < bounds.excess_m - _HAIR_M:
+        return f"too little above the baseline ({kind}_excess_m = {bounds.excess_m:.0f})"
+    return None
+
+
+def _too_young(history: History, day: date, key: str, days: int) -> str | None:
+    age_days = history.age_days(day)
+    return None if age_days >= days else f"too little history: {age_days} days ({key} = {days})"
+
+
+def _lifted(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
+    """A ramp beside it lifts a run or a return of severity 1 to 2."""
+    if not any(signal.fired and signal.kind == "ramp" for signal in signals):
+        return signals
+    return tuple(
+        replace(signal, severity=2) if signal.kind != "ramp" and signal.severity == 1 else signal
+        for signal in signals
+    )
+
+
+def _findings(
+    signals: Sequence[Signal],
+    session: Session | None,
+    *,
+    retraining: bool,
+    race: Race | None,
+    rules: Rules,
+) -> tuple[Finding, ...]:
+    if session is None:
+        return ()
+    run = max(session.runs, key=attrgetter("distance_m"))
+    return tuple(
+        Finding(
+            day=session.day,
+            kind=signal.kind,
+            run_id=run.id,
+            severity=signal.severity,
+            observed_m=signal.observed_m,
+            baseline_m=signal.baseline_m,
+            race=_raced(session, race=race, rules=rules),
+            retraining=retraining,
+        )
+        for signal in signals
+        if signal.fired and signal.baseline_m is not None
+    )
+
+
+def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["race", "maybe"] | None:
+    """Whether a run of the session was a race, or by its distance may have been one."""
+    if any(run.is_race for run in session.runs):
+        return "race"
+    distances_m = [run.distance_m for run in session.runs]
+    if race and abs((session.day - race.day).days) <= rules.race_within_days:
+        near_m = race.distance_m * rules.race_share + _HAIR_M
+        if any(abs(metres - race.distance_m) <= near_m for metres in distances_m):
+            return "race"
+    common = any(
+        abs(metres - common_m) <= common_m * rules.race_maybe_share + _HAIR_M
+        for metres in distances_m
+        for common_m in rules.race_maybe_m
+    )
+    return "maybe" if common else None
+
+
+def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
+    """The easy season that `day` comes after, or None: then it isn't re-training."""
+    if history.age_days(day) < rules.season_history_days:
+        return None
+    days = rules.season_volume_days
+    easiest_m, easiest_on = _easiest(history, day, rules=rules)
+    first = max(
+        day - timedelta(days=rules.season_year_days),
+        day - timedelta(days=history.age_days(day) - days + 1),
+    )
+    volumes_m = sorted(history.sums_m(first, day - timedelta(days=1), days=days))
+    usual_m = volumes_m[ceil(rules.season_percentile / 100 * len(volumes_m)) - 1]
+    easy_m = rules.season_easy_share * usual_m
+    if usual_m <= 0 or easiest_m > easy_m + _HAIR_M:
+        return None
+    weeks = max(1, ceil((day - easiest_on).days / _WEEK_DAYS))
+    year_ago = day - timedelta(days=_YEAR_OF_WEEKS_DAYS)
+    last_m, last_on = _easiest(history, year_ago, rules=rules)
+    has_last = history.age_days(last_on) >= days and last_m <= easy_m + _HAIR_M
+    return Season(
+        easiest_on=easiest_on,
+        easiest_m=easiest_m,
+        usual_m=usual_m,
+        this_ramp_m=_ramp_m(history, easiest_on, weeks=weeks, until=day),
+        last_ramp_m=_ramp_m(history, last_on, weeks=weeks, until=day) if has_last else (),
+    )
+
+
+def _easiest(history: History, day: date, *, rules: Rules) -> tuple[float, date]:
+    """The smallest volume of the season's weeks up to `day`, and the last day that had it."""
+    first = day - timedelta(days=rules.season_within_days - 1)
+    volumes_m = history.sums_m(first, day, days=rules.season_volume_days)
+    smallest_m, back = min((metres, back) for back, metres in enumerate(reversed(volumes_m)))
+    return smallest_m, day - timedelta(days=back)
+
+
+def _ramp_m(history: History, after: date, *, weeks: int, until: date) -> tuple[float, ...]:
+    """The sums of the weeks that follow a day; nothing later than `until` is looked at."""
+    starts = [after + timedelta(days=1 + _WEEK_DAYS * week) for week in range(weeks)]
+    return tuple(
+        history.sum_m(start, min(start + timedelta(days=_WEEK_DAYS - 1), until)) for start in starts
+    )
+
+
+def worth_mailing(
+    findings: Sequence[Finding], *, told: Sequence[Told], today: date, rules: Rules
+) -> Finding | str:
+    """The one finding to mail now, or in words why there's none.
+
+    The gravest leads; of equals the single run, then the newest. `told` are the alerts mailed
+    before. That a first import stays silent is the caller's to see to.
+    """
+    if not findings:
+        return "there was nothing to warn of"
+    recent = [
+        finding for finding in findings if (today - finding.day).days <= rules.mail_within_days
+    ]
+    if not recent:
+        days = min((today - finding.day).days for finding in findings)
+        return f"the run was {days} days ago (mail_within_days = {rules.mail_within_days})"
+    leading = min(recent, key=_lead)
+    heard = [one for one in told if (today - one.day).days < rules.mail_every_days]
+    gravest = max(heard, key=lambda one: (one.severity, one.day), default=None)
+    if gravest and leading.severity <= gravest.severity:
+        weight = "the same" if leading.severity == gravest.severity else "more"
+        return (
+            f"an alert of {weight} weight was mailed on {gravest.day} "
+            f"(mail_every_days = {rules.mail_every_days})"
+        )
+    return leading
+
+
+def _lead(finding: Finding) -> tuple[int, int, int]:
+    return (-finding.severity, _LEADS[finding.kind], -finding.day.toordinal())
+
+
+def replay(history: History, *, rules: Rules, race: Race | None = None) -> tuple[Replayed, ...]:
+    """Live a history day by day: each finding, and whether it would have been mailed that day."""
+    told: list[Told] = []
+    replayed: list[Replayed] = []
+    for verdict in judge_days(history, history.days(), rules=rules, race=race):
+        # The last mail is also the gravest of its fortnight: only a graver one may follow.
+        choice = worth_mailing(verdict.findings, told=told[-1:], today=verdict.day, rules=rules)
+        if isinstance(choice, Finding):
+            told.append(Told(verdict.day, choice.severity))
+        replayed += [Replayed(verdict, one, mailed=one is choice) for one in verdict.findings]
+    return tuple(replayed)

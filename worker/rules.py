@@ -1,0 +1,216 @@
+"""Every threshold of the detector, with its unit, its default and where it comes from.
+
+The frozen `Rules` are handed to each pure function as `rules`; the settings under `[rules]` are
+these fields under the same names. `check` refuses nonsense by the name of its key. Nothing here
+looks at a run. The papers and what they found stand in `docs/evidence.md`.
+"""
+
+import math
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from typing import Final, TypeVar
+
+FRANDSEN: Final = "Frandsen et al. 2025, Br J Sports Med 59:1203"
+COACH: Final = "a coach's rule; nobody has studied re-training after an off-season as such"
+NIELSEN: Final = "Nielsen et al. 2014, 30 % progression; compared with the largest recent week"
+OURS: Final = "Easeback's own choice, measured on real histories (docs/evidence.md)"
+
+T = TypeVar("T")
+
+
+def _rule(default: T, unit: str, source: str, meaning: str) -> T:
+    """A field that carries its own documentation, so that settings and `explain` can print it."""
+    return field(default=default, metadata={"unit": unit, "source": source, "meaning": meaning})
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The thresholds. Units: times (a factor), m metres, d days, min minutes, share a part of 1."""
+
+    session_gap_min: float = _rule(
+        60.0, "min", OURS, "runs of one day with less than this between them are one session"
+    )
+    plausible_max_m: float = _rule(
+        300_000.0, "m", OURS, "a longer run is quarantined: near the most ever run in 24 hours"
+    )
+    plausible_since_year: int = _rule(
+        2000, "year", OURS, "a run dated before this year is quarantined: a watch with no clock"
+    )
+
+    run_over: float = _rule(
+        1.10,
+        "times",
+        FRANDSEN,
+        "a session above this many times the longest of the window is a spike",
+    )
+    run_window_days: int = _rule(
+        30, "d", FRANDSEN, "days before the session whose longest session counts"
+    )
+    run_history_days: int = _rule(
+        42, "d", OURS, "days since the first run before the rule may speak"
+    )
+    run_min_runs: int = _rule(3, "runs", OURS, "sessions in the window before the rule may speak")
+    run_min_m: float = _rule(5000.0, "m", OURS, "shorter sessions are never a spike")
+    run_excess_m: float = _rule(
+        1000.0, "m", OURS, "a session must be at least this much longer than the longest"
+    )
+    severity_2_over: float = _rule(
+        1.30, "times", FRANDSEN, "above this many times the baseline, run and return weigh 2"
+    )
+    severity_3_over: float = _rule(
+        2.0, "times", FRANDSEN, "above this many times the baseline, run and return weigh 3"
+    )
+
+    return_over: float = _rule(
+        1.10,
+        "times",
+        COACH,
+        "a session above this many times the reference is too much for a return",
+    )
+    return_break_days: int = _rule(
+        14, "d", COACH, "this many days in a row without a run are a break"
+    )
+    return_watch_days: int = _rule(
+        30, "d", COACH, "days from the first run back on which the rule watches"
+    )
+    return_before_days: int = _rule(
+        60, "d", COACH, "days before the break whose longest session is the reference"
+    )
+    return_min_runs: int = _rule(4, "runs", COACH, "sessions in those days for a reference")
+    return_min_m: float = _rule(3000.0, "m", COACH, "shorter sessions are never too much")
+    return_excess_m: float = _rule(
+        1000.0, "m", COACH, "a session must be at least this much longer than the reference"
+    )
+    return_short_days: int = _rule(28, "d", COACH, "a break up to this long is short")
+    return_medium_days: int = _rule(56, "d", COACH, "a break up to this long is medium")
+    return_short_share: float = _rule(
+        0.75, "share", COACH, "of the longest before, after a short break"
+    )
+    return_medium_share: float = _rule(
+        0.50, "share", COACH, "of the longest before, after a medium break"
+    )
+    return_long_share: float = _rule(
+        0.33, "share", COACH, "of the longest before, after a longer break"
+    )
+
+    ramp_over: float = _rule(
+        1.30,
+        "times",
+        NIELSEN,
+        "seven days above this many times the largest seven of the window are a ramp",
+    )
+    ramp_days: int = _rule(7, "d", NIELSEN, "days summed up")
+    ramp_window_days: int = _rule(42, "d", OURS, "days before those, searched for the largest sum")
+    ramp_history_days: int = _rule(
+        42, "d", OURS, "days since the first run before the rule may speak"
+    )
+    ramp_min_m: float = _rule(8000.0, "m", OURS, "a smaller largest sum is no baseline")
+    ramp_excess_m: float = _rule(
+        10_000.0, "m", OURS, "the sum must be at least this much more than the largest"
+    )
+    ramp_severity_2_from: float = _rule(
+        1.60, "times", OURS, "from this many times the largest sum on, a ramp weighs 2"
+    )
+
+    season_volume_days: int = _rule(28, "d", OURS, "days of the volume that tells the season")
+    season_easy_share: float = _rule(
+        0.50, "share", OURS, "a volume at most this share of the usual is an easy season"
+    )
+    season_within_days: int = _rule(84, "d", OURS, "an easy season this recent makes re-training")
+    season_year_days: int = _rule(365, "d", OURS, "days whose volumes say what is usual")
+    season_percentile: float = _rule(
+        75.0, "%", OURS, "the percentile of those volumes that is called usual"
+    )
+    season_history_days: int = _rule(
+        182, "d", OURS, "days since the first run before a season may be told"
+    )
+
+    race_within_days: int = _rule(1, "d", OURS, "a run this near the race's day may be the race")
+    race_share: float = _rule(0.05, "share", OURS, "if it is this near the race's distance")
+    race_maybe_share: float = _rule(
+        0.03, "share", OURS, "a run this near a common race distance may have been a race"
+    )
+    race_maybe_m: tuple[float, ...] = _rule(
+        (10_000.0, 21_100.0, 42_200.0), "m", OURS, "the common race distances"
+    )
+
+    mail_every_days: int = _rule(
+        14, "d", OURS, "at most one alert in this many days, but for a higher severity"
+    )
+    mail_within_days: int = _rule(3, "d", OURS, "nothing is mailed for a run older than this")
+
+    plan_spare_weeks: int = _rule(
+        2, "weeks", COACH, "on track for a race is reaching its distance this long before"
+    )
+
+
+_COUNTED: Final = frozenset({"d", "runs", "year", "weeks"})
+_MAY_BE_ZERO: Final = frozenset(
+    {
+        "session_gap_min",
+        "run_min_runs",
+        "run_min_m",
+        "run_excess_m",
+        "return_min_m",
+        "return_excess_m",
+        "ramp_excess_m",
+        "race_within_days",
+        "race_share",
+        "race_maybe_share",
+        "mail_every_days",
+        "mail_within_days",
+        "plan_spare_weeks",
+    }
+)
+_RISING: Final = (
+    ("run_over", "severity_2_over", "severity_3_over"),
+    ("return_over", "severity_2_over"),
+    ("ramp_over", "ramp_severity_2_from"),
+    ("return_break_days", "return_short_days", "return_medium_days"),
+    ("return_long_share", "return_medium_share", "return_short_share"),
+    ("ramp_days", "ramp_window_days"),
+    ("season_volume_days", "season_year_days"),
+    ("season_volume_days", "season_history_days"),
+)
+_PER_CENT: Final = 100
+_MOST_DAYS: Final = 36_525
+"""A century: longer windows are a slip of the pen, and dates would run off the calendar."""
+
+
+def check(rules: Rules) -> None:
+    """Refuse rules that make no sense.
+
+    Raises:
+        ValueError: its text begins with the key's name and says what the key must be.
+    """
+    for item in fields(rules):
+        value = getattr(rules, item.name)
+        values = value if isinstance(value, tuple) else (value,)
+        for number in values:
+            reason = _nonsense(item.name, number, unit=item.metadata["unit"])
+            if reason:
+                raise ValueError(f"{item.name} must be {reason}, not {number!r}")
+    for names in _RISING:
+        for lower, upper in pairwise(names):
+            if getattr(rules, lower) > getattr(rules, upper):
+                raise ValueError(
+                    f"{lower} must be at most {upper}, "
+                    f"but {getattr(rules, lower)!r} is more than {getattr(rules, upper)!r}"
+                )
+
+
+def _nonsense(name: str, value: object, *, unit: str) -> str | None:
+    """What the value would have to be, or None where it is fine."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return "a finite number"
+    may_be_zero = name in _MAY_BE_ZERO
+    demands = (
+        (unit not in _COUNTED or value == int(value), "a whole number"),
+        (unit != "times" or value > 1, "a factor above 1"),
+        (value > 0 or may_be_zero, "above 0"),
+        (value >= 0, "0 or more"),
+        (unit != "share" or value <= 1, "a share of at most 1"),
+        (unit != "%" or value <= _PER_CENT, "a percentile of at most 100"),
+        (unit != "d" or value <= _MOST_DAYS, "at most a hundred years of days"),
+    )
+    return next((demand for holds, demand in demands if not holds), None)
