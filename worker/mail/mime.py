@@ -62,12 +62,12 @@ def _add_parts(message: EmailMessage, email: Email, *, seed: str) -> None:
     message.set_content(_encodable(email.text), cte="quoted-printable")
     message.add_alternative(_encodable(email.html), subtype="html", cte="quoted-printable")
     # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
-    message.set_boundary(f"=_alternative_{seed}")
+    message.set_boundary(f"=_alt_{seed}")
     html_part = list(message.iter_parts())[-1]
     for name, png in email.images:
         html_part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")
     if email.images:
-        html_part.set_boundary(f"=_related_{seed}")
+        html_part.set_boundary(f"=_rel_{seed}")
 
 
 def one_line(text: str) -> str:

@@ -1,0 +1,170 @@
+"""The bytes of a mail: what every server takes and every reader shows."""
+
+import email
+import re
+from datetime import UTC, datetime
+from email import policy
+from email.message import EmailMessage
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.mail import to_mime
+from worker.model import Email, MailKind
+
+SENT_AT = datetime(2026, 3, 14, 7, 2, 5, tzinfo=UTC)
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
+ANY_TEXT = st.text(st.characters(exclude_categories=[]), max_size=300)
+SOUND_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"))
+
+
+def render(
+    *,
+    kind: MailKind = "alert",
+    recipient: str = "ann@example.org",
+    subject: str = "You jumped",
+    text: str = "Ease off.\n",
+    html: str = "<p>Ease off.</p>\n",
+    images: tuple[tuple[str, bytes], ...] = (),
+    extra: tuple[tuple[str, str], ...] = (),
+    message_id: str = "<1.alert@example.org>",
+    sender: str = "Easeback <easeback@example.org>",
+    reply_to: str | None = None,
+) -> bytes:
+    mail = Email(kind, recipient, subject, text, html, images, extra)
+    return to_mime(mail, message_id=message_id, date=SENT_AT, sender=sender, reply_to=reply_to)
+
+
+def read(mime: bytes) -> EmailMessage:
+    message = email.message_from_bytes(mime, policy=policy.default)
+    assert isinstance(message, EmailMessage)
+    return message
+
+
+def part(message: EmailMessage, kind: str) -> str:
+    body = message.get_body((kind,))
+    assert body is not None
+    return str(body.get_content())
+
+
+def test_headers_say_who_what_when_and_that_a_machine_wrote() -> None:
+    """RFC 5322, 2919 and 3834, and the product's own header."""
+    message = read(render(kind="weekly", reply_to="May <may@clinic.example>"))
+    assert dict(message.items()) | {"Content-Type": ""} == {
+        "From": "Easeback <easeback@example.org>",
+        "To": "ann@example.org",
+        "Subject": "You jumped",
+        "Date": "Sat, 14 Mar 2026 07:02:05 +0000",
+        "Message-ID": "<1.alert@example.org>",
+        "List-Id": "Easeback weekly <weekly.easeback.example.org>",
+        "Auto-Submitted": "auto-generated",
+        "X-Easeback-Kind": "weekly",
+        "Reply-To": "May <may@clinic.example>",
+        "MIME-Version": "1.0",
+        "Content-Type": "",
+    }
+
+
+def test_text_and_html_are_alternatives_with_images_beside_the_html() -> None:
+    """A reader without HTML gets the text alone; the picture shows without being asked for."""
+    message = read(render(images=(("weeks@easeback", PNG),)))
+    assert message.get_content_type() == "multipart/alternative"
+    plain, related = message.iter_parts()
+    assert plain.get_content_type() == "text/plain"
+    assert related.get_content_type() == "multipart/related"
+    html, image = related.iter_parts()
+    assert html.get_content_type() == "text/html"
+    assert image["Content-ID"] == "<weeks@easeback>"
+    assert image.get_content_disposition() == "inline"
+    assert image.get_content() == PNG
+
+
+def test_the_same_mail_is_the_same_bytes() -> None:
+    """Boundaries aren't random, so that a mail made twice is one mail."""
+    assert render(images=(("a@b", PNG),)) == render(images=(("a@b", PNG),))
+
+
+def test_an_extra_header_replaces_ours() -> None:
+    """A mail has one List-Id."""
+    mime = render(extra=(("List-Id", "<own.example.org>"), ("References", "<0@example.org>")))
+    message = read(mime)
+    assert message.get_all("List-Id") == ["<own.example.org>"]
+    assert message["References"] == "<0@example.org>"
+
+
+@pytest.mark.parametrize("name", ["List-Unsubscribe", "References", "In-Reply-To"])
+def test_long_addresses_and_identifiers_stay_whole(name: str) -> None:
+    """Folded into encoded words, as the standard policy does, one-click unsubscribe is dead."""
+    value = f"<https://example.org/unsubscribe/{'x' * 300}>"
+    assert f"{name}: {value}\r\n".encode() in render(extra=((name, value),))
+    long_id = f"<{'m' * 120}@example.org>"
+    assert f"Message-ID: {long_id}\r\n".encode() in render(message_id=long_id)
+
+
+def test_subjects_and_names_fold_as_encoded_words_of_legal_length() -> None:
+    """RFC 2047: no encoded word over 75 characters, and the sentence comes back as it was."""
+    subject = "Samstags 14,2 km waren das 1,6-Fache deiner längsten Läufe, für März " * 3
+    mime = render(subject=subject.strip(), sender="Praxis für Läufer <may@clinic.example>")
+    words = re.findall(rb"=\?[^?]*\?[^?]*\?[^?]*\?=", mime)
+    assert words
+    assert max(map(len, words)) <= 75
+    assert read(mime)["Subject"] == subject.strip()
+    assert read(mime)["From"].addresses[0].display_name == "Praxis für Läufer"
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "x\r\nBcc: evil@example.org",
+        "x\nBcc: evil@example.org",
+        "x\x0bBcc: evil@example.org",
+        "x\u2028Bcc: evil@example.org",
+        "x\x00\u202eBcc: evil@example.org",
+        "x\x85\ud800Bcc: evil@example.org",
+    ],
+)
+def test_no_text_becomes_a_header(hostile: str) -> None:
+    """Whatever ends a line somewhere ends none here."""
+    mime = render(
+        subject=hostile,
+        sender=f"{hostile} <easeback@example.org>",
+        reply_to=hostile,
+        extra=(("X-Note", hostile),),
+    )
+    message = read(mime)
+    assert message["Bcc"] is None
+    assert message["Subject"].startswith("x")
+    assert not set("\x00\x0b\x85\u2028\u202e") & set(str(message["Subject"]))
+    assert all(b"Bcc" not in line[:3] for line in mime.split(b"\r\n"))
+
+
+def test_an_address_beyond_ascii_is_written_as_itself() -> None:
+    """Encoded words have no place in an address; such a mail travels as UTF-8."""
+    mime = render(recipient="jürgen@exämple.org")
+    assert "To: jürgen@xn--exmple-cua.org\r\n".encode() in mime
+
+
+@given(subject=ANY_TEXT, text=ANY_TEXT, html=ANY_TEXT, name=ANY_TEXT)
+def test_whatever_the_words_the_mail_is_lawful(
+    subject: str, text: str, html: str, name: str
+) -> None:
+    """ASCII, CRLF, no line over 998 (a body's over 76), both parts there, for any text at all."""
+    mime = render(subject=subject, text=text, html=html, reply_to=name, images=(("a@b", PNG),))
+    assert mime.isascii()
+    assert not {*b"\r\n"} & {*mime.replace(b"\r\n", b"")}
+    head, _, body = mime.partition(b"\r\n\r\n")
+    assert max(map(len, head.split(b"\r\n"))) <= 998
+    assert max(map(len, body.split(b"\r\n"))) <= 76
+    message = read(mime)
+    assert [found.get_content_type() for found in message.walk()] == [
+        "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
+    ]  # fmt: skip
+
+
+@given(text=SOUND_TEXT, html=SOUND_TEXT)
+def test_both_parts_arrive_as_written(text: str, html: str) -> None:
+    """Nothing is lost or changed on the way but the line at the end."""
+    message = read(render(text=text, html=html))
+    for kind, written in (("plain", text), ("html", html)):
+        assert part(message, kind).replace("\r\n", "\n").rstrip("\n") == written.rstrip("\n")
