@@ -1,0 +1,315 @@
+"""FIT files: the runs of each session, whatever state the file is in.
+
+    bytes → walk over all that nobody needs → one small sound segment → fitparse → activities
+
+Only what is broken or missing is looked for in the records. Nothing is raised for what a file
+holds: a bad checksum, a cut end, a lost summary give their run with a note, or a reason.
+"""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from math import isfinite
+from typing import Any
+
+from worker.model import Sport
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats import Activity, Parsed
+from worker.sources.formats.fit_records import EPOCH_S, FIRST_ABSOLUTE, RECORD, lap_sport, points
+from worker.sources.formats.fit_walk import Message, Part, is_fit, parts, segment
+from worker.sources.formats.sport import GUESSED, not_a_run, why_not_by_pace
+from worker.sources.formats.track import Odometer
+
+FILE_ID, SPORT, SESSION, ACTIVITY = 0, 12, 18, 34
+WANTED = frozenset({FILE_ID, SPORT, SESSION, ACTIVITY})
+MAX_MESSAGES = 256
+MAX_PAYLOAD_BYTES = 128 * 1024  # a session takes about 300
+OFFSETS = (timedelta(hours=-12), timedelta(hours=14))
+QUARTER = timedelta(minutes=15)
+OFFSET_TOLERANCE = timedelta(minutes=2)
+
+RUNNING, RUNNING_NUMBER = "running", 1
+NAMES = {FILE_ID: "file_id", SPORT: "sport", SESSION: "session", ACTIVITY: "activity"}
+SUB_SPORTS: dict[Any, Sport] = {
+    "treadmill": "treadmill",
+    "indoor_running": "treadmill",
+    "trail": "trail",
+    "track": "track",
+    "virtual_activity": "virtual",
+}
+NOT_ACTIVITIES = {
+    "device": "a device's description",
+    "settings": "a device's settings",
+    "sport": "a sport's settings",
+    "workout": "a workout plan",
+    "course": "a course",
+    "schedules": "a schedule",
+    "weight": "weight measurements",
+    "totals": "totals",
+    "goals": "goals",
+    "blood_pressure": "blood pressure measurements",
+    "monitoring_a": "a day's monitoring",
+    "monitoring_daily": "a day's monitoring",
+    "monitoring_b": "a day's monitoring",
+    "segment": "a segment",
+    "segment_list": "a list of segments",
+}
+NOTHING = NotARun("a FIT file without an activity in it")
+
+Fields = dict[str, Any]
+
+
+def parse(content: bytes) -> Parsed:
+    """The running sessions of a FIT file, or why there are none."""
+    if not content:
+        return Unreadable("an empty file")
+    if not is_fit(content):
+        return Unreadable("not a FIT file")
+    try:
+        return _join([_read(part) for part in parts(content)])
+    except Exception as error:  # noqa: BLE001  # whatever the bytes, the next file must be read
+        return Unreadable(f"can't be read as FIT ({type(error).__name__})")
+
+
+def _join(read: list[Parsed]) -> Parsed:
+    """One answer for all chained parts: their runs, each once, else the most telling reason."""
+    runs: dict[tuple[datetime, float], Activity] = {}
+    for part in read:
+        if isinstance(part, tuple):
+            for run in part:
+                runs.setdefault((run.started_at, run.distance_m), run)
+    if runs:
+        return tuple(replace(run, leg=leg) for leg, run in enumerate(runs.values()))
+    telling = [part for part in read if part != NOTHING] or read
+    unreadable = [part for part in telling if isinstance(part, Unreadable)]
+    return unreadable[0] if unreadable else telling[0]
+
+
+@dataclass(frozen=True, slots=True)
+class _Summary:
+    """What one part says of itself, field by field in fitparse's names and units."""
+
+    file_id: Fields
+    sport: Fields
+    activity: Fields
+    sessions: tuple[Fields, ...]
+
+
+class _Instants:
+    """fitparse's hook for values: times become aware; it would make naive ones."""
+
+    def run_type_processor(self, field: Any) -> None:
+        absolute = isinstance(field.value, int) and field.value >= FIRST_ABSOLUTE
+        if absolute and field.type.name in ("date_time", "local_date_time"):
+            field.value = datetime.fromtimestamp(EPOCH_S + field.value, UTC)
+
+    def run_field_processor(self, field: Any) -> None:
+        pass
+
+    def run_unit_processor(self, field: Any) -> None:
+        pass
+
+    def run_message_processor(self, message: Any) -> None:
+        pass
+
+
+def _read(part: Part) -> Parsed:
+    """One part's runs, or why there are none."""
+    summary = _summary(part)
+    kind = summary.file_id.get("type")
+    if kind in NOT_ACTIVITIES:
+        return NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")
+    sports = [session.get("sport") or summary.sport.get("sport") for session in summary.sessions]
+    if not sports:
+        return _without_session(part, summary)
+    runs: list[Activity] = []
+    lost: list[Unreadable] = []
+    for session, sport in zip(summary.sessions, sports, strict=True):
+        if sport == RUNNING:
+            run = _run(part, summary, session)
+            if isinstance(run, Activity):
+                runs.append(run)
+            else:
+                lost.append(run)
+    if runs:
+        return tuple(runs)
+    return lost[0] if lost else NotARun(not_a_run(sports))
+
+
+def _summary(part: Part) -> _Summary:
+    found: dict[str, list[Fields]] = {name: [] for name in NAMES.values()}
+    for message in _few(part.messages(WANTED)):
+        name, fields = _decode(message)
+        found[name].append(fields)
+    return _Summary(
+        file_id=next(iter(found["file_id"]), {}),
+        sport=next(iter(found["sport"]), {}),
+        activity=next(reversed(found["activity"]), {}),
+        sessions=tuple(session for session in found["session"] if session),
+    )
+
+
+def _few(messages: Iterable[Message]) -> Iterator[Message]:
+    """No more than a decoder gets through in a second, however many a crafted file holds."""
+    room = MAX_PAYLOAD_BYTES
+    for message in islice(messages, MAX_MESSAGES):
+        room -= len(message.payload) + 1
+        if room > 0:
+            yield message
+
+
+def _decode(message: Message) -> tuple[str, Fields]:
+    """A message's name and fields; alone in its segment, one that is refused takes none along."""
+    from fitparse import FitFile
+
+    fit = FitFile(
+        io.BytesIO(segment([message])),
+        check_crc=False,  # the segment's is right; the file's own is judged by the walk
+        data_processor=_Instants(),
+    )
+    try:
+        for decoded in fit.get_messages():
+            return decoded.name, decoded.get_values()
+    except Exception:  # noqa: BLE001  # fitparse raises all sorts for crafted values
+        return NAMES[message.definition.number], {}
+    return NAMES[message.definition.number], {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """A run's figures as far as they are known, and how they had to be come by."""
+
+    started_at: datetime | None = None
+    offset: timedelta | None = None
+    distance_m: float | None = None
+    moving_s: float | None = None
+    elapsed_s: float | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def lacks_something(self) -> bool:
+        return self.started_at is None or self.distance_m is None or self.moving_s is None
+
+
+def _run(part: Part, summary: _Summary, session: Fields) -> Activity | Unreadable:
+    """A running session; what it doesn't tell comes from the records."""
+    figures = _told(session, summary)
+    if figures.lacks_something:
+        figures = _completed(figures, _retrace(part, figures), summary)
+    return _activity(figures, part, SUB_SPORTS.get(session.get("sub_sport"), "run"))
+
+
+def _without_session(part: Part, summary: _Summary) -> Parsed:
+    """A part that was never summed up: measured from its records, its sport from the laps."""
+    if RECORD not in part.defined:
+        return Unreadable(f"nothing in it: {part.damage}") if part.damage else NOTHING
+    sport = summary.sport.get("sport")
+    is_running = sport == RUNNING or (sport is None and lap_sport(part) == RUNNING_NUMBER)
+    if sport is not None and not is_running:
+        return NotARun(not_a_run([sport]))
+    track = _retrace(part, _Figures())
+    if not is_running and (reason := why_not_by_pace(track)):
+        return NotARun(reason)
+    notes = ("it has no summary",) if is_running else ("it has no summary", GUESSED)
+    figures = _completed(_Figures(offset=_offset(summary.activity), notes=notes), track, summary)
+    run = _activity(figures, part, SUB_SPORTS.get(summary.sport.get("sub_sport"), "run"))
+    return (run,) if isinstance(run, Activity) else run
+
+
+def _told(session: Fields, summary: _Summary) -> _Figures:
+    """What the session itself tells."""
+    elapsed_s = _positive(session.get("total_elapsed_time"))
+    moving_s = _positive(session.get("total_timer_time"))
+    started_at, offset = session.get("start_time"), _offset(summary.activity)
+    notes: tuple[str, ...] = ()
+    if isinstance(started_at, int) and (local := _local_start(started_at, summary.activity)):
+        started_at, offset = local, timedelta(0)
+        notes = ("the watch knew only its local time",)
+    return _Figures(
+        started_at=started_at if isinstance(started_at, datetime) else None,
+        offset=offset,
+        distance_m=_positive(session.get("total_distance")),
+        moving_s=moving_s or elapsed_s,
+        elapsed_s=elapsed_s or moving_s,
+        notes=notes,
+    )
+
+
+def _completed(figures: _Figures, track: Odometer, summary: _Summary) -> _Figures:
+    """The same with what was lacking taken from the records, and notes that say so."""
+    notes = list(figures.notes)
+    if figures.distance_m is None and track.distance_m:
+        notes.append("the distance comes from its records")
+    started_at = figures.started_at
+    if started_at is None:
+        created = summary.file_id.get("time_created")
+        started_at = track.started_at or (created if isinstance(created, datetime) else None)
+        notes.append("the start comes from its records")
+    return _Figures(
+        started_at=started_at,
+        offset=figures.offset,
+        distance_m=figures.distance_m or track.distance_m or None,
+        moving_s=figures.moving_s or track.moving_s or None,
+        elapsed_s=figures.elapsed_s or track.elapsed_s or None,
+        notes=tuple(notes),
+    )
+
+
+def _activity(figures: _Figures, part: Part, sport: Sport) -> Activity | Unreadable:
+    if figures.distance_m is None:
+        lasted = f" in {figures.moving_s:.0f} s" if figures.moving_s else ""
+        return Unreadable(f"a run without distance: the file tells none{lasted}")
+    if figures.started_at is None:
+        return Unreadable("a run without a date: the watch's clock was never set")
+    notes = (part.damage, *figures.notes) if part.damage else figures.notes
+    return Activity(
+        started_at=figures.started_at,
+        offset=figures.offset,
+        distance_m=figures.distance_m,
+        moving_s=figures.moving_s,
+        elapsed_s=figures.elapsed_s,
+        sport=sport,
+        device=RECORD in part.defined,
+        note=f"recovered: {'; '.join(notes)}" if notes else None,
+    )
+
+
+def _retrace(part: Part, figures: _Figures) -> Odometer:
+    """The records within the session, or all of them where its time isn't known."""
+    track = Odometer()
+    first_s = figures.started_at.timestamp() if figures.started_at else float("-inf")
+    last_s = first_s + figures.elapsed_s if figures.elapsed_s else float("inf")
+    before_m = 0.0  # what the legs before this one left on the watch's count
+    for point in points(part):
+        if point.at_s is not None and point.at_s < first_s:
+            before_m = point.told_m or before_m
+        elif point.at_s is None or point.at_s <= last_s + 1:
+            told_m = None if point.told_m is None else max(point.told_m - before_m, 0.0)
+            track.add(replace(point, told_m=told_m))
+    return track
+
+
+def _offset(activity: Fields) -> timedelta | None:
+    """The local clock's lead over UTC, where both are told and their difference is one."""
+    local, at = activity.get("local_timestamp"), activity.get("timestamp")
+    if not (isinstance(local, datetime) and isinstance(at, datetime)):
+        return None
+    offset = round((local - at) / QUARTER) * QUARTER
+    credible = abs(local - at - offset) <= OFFSET_TOLERANCE and OFFSETS[0] <= offset <= OFFSETS[1]
+    return offset if credible else None
+
+
+def _local_start(start: int, activity: Fields) -> datetime | None:
+    """The start by the local clock, for a watch that counts its seconds from power-up."""
+    local, at = activity.get("local_timestamp"), activity.get("timestamp")
+    if isinstance(local, datetime) and isinstance(at, int) and at >= start:
+        return local - timedelta(seconds=at - start)
+    return None
+
+
+def _positive(value: Any) -> float | None:
+    """A figure that says something: a number above nought."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and isfinite(value) and value > 0 else None

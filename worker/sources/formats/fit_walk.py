@@ -1,0 +1,299 @@
+"""Steps over a FIT file by the sizes its definitions give, and hands out the messages asked for.
+
+Most of a FIT file is a row a second that nobody needs here. The walk reads each record's header
+byte, adds the size that its definition told, and stops only where a message is wanted. `segment`
+puts messages into one small sound FIT file for a real decoder. Nothing here knows what a field
+means, nothing raises for what the bytes hold.
+
+The protocol: https://developer.garmin.com/fit/protocol/
+"""
+
+import re
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from fastcrc.crc16 import arc
+
+MAX_PARTS = 32
+MAX_RESTARTS = 16
+MAX_DEFINITIONS = 1000  # remembered at a time
+SMALLEST_HEADER = 12
+TIMESTAMP = 253
+
+_DEFINITION = 0x40
+_DEVELOPER = 0x20
+_COMPRESSED = 0x80
+_CLOCK_BITS = 0x1F
+_LOCAL_NUMBERS = 16
+_COMPRESSED_LOCAL_NUMBERS = 4
+# Base types by their low five bits: the full number (some writers leave the high bit out) and the
+# size of one value. A decoder refuses a field whose size isn't a multiple of it.
+_BASE_TYPES = {
+    0x00: (0x00, 1), 0x01: (0x01, 1), 0x02: (0x02, 1), 0x03: (0x83, 2), 0x04: (0x84, 2),
+    0x05: (0x85, 4), 0x06: (0x86, 4), 0x07: (0x07, 1), 0x08: (0x88, 4), 0x09: (0x89, 8),
+    0x0A: (0x0A, 1), 0x0B: (0x8B, 2), 0x0C: (0x8C, 4), 0x0D: (0x0D, 1), 0x0E: (0x8E, 8),
+    0x0F: (0x8F, 8), 0x10: (0x90, 8),
+}  # fmt: skip
+_BYTES = (0x0D, 1)
+# A session's definition, of either byte order: where to go on after damage.
+_SESSION_DEFINITION = re.compile(rb"[\x40-\x4f\x60-\x6f]\x00(?:\x00\x12\x00|\x01\x00\x12)")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """How the data messages of one local number are laid out.
+
+    `fields` are (number, size, base type); `size` counts all bytes of the payload, those of
+    developer fields, which nothing here reads, at its end.
+    """
+
+    number: int
+    big_endian: bool
+    fields: tuple[tuple[int, int, int], ...]
+    size: int
+
+    def find(self, field: int) -> slice | None:
+        """Where a field stands within the payload; None where it isn't there."""
+        offset = 0
+        for number, size, _ in self.fields:
+            if number == field:
+                return slice(offset, offset + size)
+            offset += size
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A wanted message. `clock` is the last full or compressed timestamp, in FIT's seconds."""
+
+    definition: Definition
+    payload: bytes
+    clock: int | None
+
+    def integer(self, field: int, *, signed: bool = False) -> int | None:
+        """A field's value, None where the field isn't there or holds the mark for no value."""
+        place = self.definition.find(field)
+        if place is None:
+            return None
+        raw = self.payload[place]
+        order: Literal["big", "little"] = "big" if self.definition.big_endian else "little"
+        value = int.from_bytes(raw, order, signed=signed)
+        nothing = (1 << (8 * len(raw) - signed)) - 1
+        return None if value == nothing else value
+
+
+def is_fit(content: bytes, at: int = 0) -> bool:
+    """True where a FIT header stands, whatever follows."""
+    return (
+        len(content) >= at + SMALLEST_HEADER
+        and content[at] >= SMALLEST_HEADER
+        and content[at + 8 : at + 12] == b".FIT"
+    )
+
+
+def parts(content: bytes) -> Iterator["Part"]:
+    """The FIT files that are chained in one file; mostly it's just one."""
+    at = 0
+    for _ in range(MAX_PARTS):
+        if not is_fit(content, at):
+            return
+        part = Part(content, at)
+        yield part
+        at = part.next_at
+
+
+class Part:
+    """One chained file. Walk its `messages` first, then ask for its `damage`.
+
+    `defined` are the global numbers of all messages that the walk met a definition of.
+    """
+
+    def __init__(self, content: bytes, at: int) -> None:
+        start = at + content[at]
+        (size,) = struct.unpack_from("<I", content, at + 4)
+        # A watch that dies while recording leaves the size at 0; a torn copy ends too early.
+        self._cut = size == 0 or start + size + 2 > len(content)
+        self._end = _next_header(content, start) if self._cut else start + size
+        self._sealed = content[at : self._end + 2]
+        self._records = content[start : self._end]
+        self._size = size
+        self._broken = False
+        self.defined: set[int] = set()
+        self.next_at = self._end if self._cut else self._end + 2
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the part, in words; None for a sound one."""
+        if self._cut:
+            return "the file is cut off" if self._size else "the recording was never closed"
+        if self._broken:
+            return "the file is damaged"
+        # Over bytes and their own checksum the sum is 0.
+        return None if arc(self._sealed) == 0 else "the file's checksum doesn't match"
+
+    def messages(self, wanted: frozenset[int], *, clocked: bool = False) -> Iterator[Message]:
+        """The messages of the wanted global numbers, in the file's order.
+
+        `clocked` also follows the time of every message on the way, for those whose own is
+        compressed into five bits.
+        """
+        steps = _Steps(self._records, wanted, clocked=clocked)
+        self.defined = steps.defined
+        yield from steps
+        self._broken = steps.broken
+
+
+def _next_header(content: bytes, start: int) -> int:
+    """Where the next chained file starts, else the end: for a part that doesn't tell its size."""
+    found = content.find(b".FIT", start)
+    return found - 8 if found >= start + 8 and is_fit(content, found - 8) else len(content)
+
+
+class _Steps:
+    """One pass over the records of a part; `broken` afterwards where they made no sense."""
+
+    def __init__(self, records: bytes, wanted: frozenset[int], *, clocked: bool) -> None:
+        self.broken = False
+        self.defined: set[int] = set()
+        self._records = records
+        self._wanted = wanted
+        self._clocked = clocked
+        self._clock: int | None = None
+        self._known: dict[bytes, Definition] = {}
+        self._restarts = 0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._definitions: list[Definition | None] = [None] * _LOCAL_NUMBERS
+        # For each header byte, how far off the next one is; 0 where this one needs a look.
+        self._steps = [0] * 256
+
+    def __iter__(self) -> Iterator[Message]:
+        records, at = self._records, 0
+        while True:
+            steps = self._steps
+            try:
+                while step := steps[records[at]]:
+                    at += step
+            except IndexError:
+                self.broken |= at != len(records)
+                return
+            header = records[at]
+            if header & _COMPRESSED or not header & _DEFINITION:
+                definition = self._definition_of(header)
+                after = at + 1 + definition.size if definition else 0
+            else:
+                definition = None
+                after = self._define(at)
+            if not 0 < after <= len(records):
+                after = self._restart(at)
+            elif definition and (
+                message := self._message(header, definition, records[at + 1 : after])
+            ):
+                yield message
+            if not after:
+                return
+            at = after
+
+    def _definition_of(self, header: int) -> Definition | None:
+        compressed = header & _COMPRESSED
+        return self._definitions[(header >> 5) & 0x3 if compressed else header & 0x0F]
+
+    def _message(self, header: int, definition: Definition, payload: bytes) -> Message | None:
+        if self._clocked:
+            if header & _COMPRESSED and self._clock is not None:
+                self._clock += ((header & _CLOCK_BITS) - self._clock) & _CLOCK_BITS
+            else:
+                told = Message(definition, payload, None).integer(TIMESTAMP)
+                self._clock = told or self._clock
+        if definition.number not in self._wanted:
+            return None
+        return Message(definition, payload, self._clock)
+
+    def _define(self, at: int) -> int:
+        """Learn a definition; where the next record starts, or 0 where this one is cut off."""
+        records = self._records
+        if at + 6 > len(records):
+            return 0
+        header = records[at]
+        after = at + 6 + 3 * records[at + 5]
+        if header & _DEVELOPER:
+            after += 1 + 3 * records[after] if after < len(records) else 1
+        if after > len(records):
+            return 0
+        raw = records[at + 1 : after]
+        definition = self._known.get(raw)
+        if definition is None:
+            if len(self._known) == MAX_DEFINITIONS:
+                self._known.clear()
+            definition = self._known[raw] = _definition(raw)
+            self.defined.add(definition.number)
+        self._set(header & 0x0F, definition)
+        return after
+
+    def _set(self, local: int, definition: Definition) -> None:
+        self._definitions[local] = definition
+        look = definition.number in self._wanted or (
+            self._clocked and definition.find(TIMESTAMP) is not None
+        )
+        step = 0 if look else definition.size + 1
+        for reserved_bits in (0x00, 0x10, 0x20, 0x30):
+            self._steps[local | reserved_bits] = step
+        if local < _COMPRESSED_LOCAL_NUMBERS:
+            first = _COMPRESSED | local << 5
+            self._steps[first : first + 32] = [0 if self._clocked else step] * 32
+
+    def _restart(self, at: int) -> int:
+        """After damage: where a session is defined further on, or 0."""
+        self.broken = True
+        self._restarts += 1
+        found = _SESSION_DEFINITION.search(self._records, at + 1)
+        if found is None or self._restarts > MAX_RESTARTS:
+            return 0
+        self._forget()
+        return found.start()
+
+
+def _definition(raw: bytes) -> Definition:
+    """A definition from its bytes after the header byte."""
+    big_endian = raw[1] != 0
+    (number,) = struct.unpack_from(">H" if big_endian else "<H", raw, 2)
+    count = raw[4]
+    fields = tuple(
+        (raw[place], raw[place + 1], raw[place + 2]) for place in range(5, 5 + 3 * count, 3)
+    )
+    size = sum(size for _, size, _ in fields) + sum(raw[7 + 3 * count :: 3])
+    return Definition(number, big_endian, fields, size)
+
+
+def segment(messages: Iterable[Message]) -> bytes:
+    """One sound FIT file of these messages: no developer fields, none that a decoder refuses."""
+    body = bytearray()
+    last: Definition | None = None
+    for message in messages:
+        kept, payload = _sound(message)
+        if message.definition is not last:
+            last = message.definition
+            order = ">" if last.big_endian else "<"
+            body += struct.pack(order + "BBBHB", _DEFINITION, 0, last.big_endian, last.number,
+                                len(kept))  # fmt: skip
+            body += b"".join(map(bytes, kept))
+        body += b"\x00" + payload
+    content = struct.pack("<BBHI4sH", 14, 0x10, 2100, len(body), b".FIT", 0) + body
+    return content + struct.pack("<H", arc(content))
+
+
+def _sound(message: Message) -> tuple[list[tuple[int, int, int]], bytes]:
+    """The fields whose size suits their type, and their part of the payload."""
+    kept = []
+    payload = bytearray()
+    offset = 0
+    for number, size, base in message.definition.fields:
+        base_type, unit = _BASE_TYPES.get(base & 0x1F, _BYTES)
+        if size and size % unit == 0:
+            kept.append((number, size, base_type))
+            payload += message.payload[offset : offset + size]
+        offset += size
+    return kept, bytes(payload)
