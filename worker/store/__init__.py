@@ -10,7 +10,7 @@ writer's lock from its beginning, so nothing slow (network, disk, parsing) happe
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from worker.store.athletes import Athletes, NameTaken
+from worker.store.athletes import Athletes, NameTakenError
 from worker.store.findings import Findings, Found
-from worker.store.inbox import Entry, Inbox
+from worker.store.inbox import Entry, Inbox, Verdict
+from worker.store.lock import LockedError, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.progress import Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
@@ -31,12 +32,14 @@ __all__ = [
     "Found",
     "Kept",
     "Letter",
-    "NameTaken",
+    "LockedError",
+    "NameTakenError",
     "SourceState",
     "Store",
     "StoreError",
     "Tick",
     "Transaction",
+    "Verdict",
 ]
 
 BUSY_TIMEOUT_S = 30
@@ -112,6 +115,10 @@ class Store:
                 yield Transaction(connection.execution_options(easeback_reading=True))
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
+
+    def sole_worker(self) -> AbstractContextManager[None]:
+        """Be the only worker on this database while inside; raises `LockedError`."""
+        return sole_worker(self.engine, self.file)
 
     @property
     def file(self) -> Path | None:

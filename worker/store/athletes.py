@@ -13,7 +13,7 @@ from worker.model import Athlete, Race, WeeklyHour
 from worker.store.tables import athlete as table
 
 
-class NameTaken(ValueError):
+class NameTakenError(ValueError):
     """An athlete of this name exists already."""
 
 
@@ -24,9 +24,9 @@ class Athletes:
     connection: Connection
 
     def add(self, athlete: Athlete) -> Athlete:
-        """Keep a new athlete (its `id` is ignored); raises `NameTaken`."""
+        """Keep a new athlete (its `id` is ignored); raises `NameTakenError`."""
         if self.named(athlete.name) is not None:
-            raise NameTaken(f"there is an athlete called {athlete.name} already")
+            raise NameTakenError(f"there is an athlete called {athlete.name} already")
         row = self.connection.execute(
             insert(table).values(**_columns(athlete, after=athlete.added_at)).returning(table)
         )
@@ -39,7 +39,7 @@ class Athletes:
                 update(table).where(table.c.id == athlete.id).values(**_columns(athlete, after=now))
             )
         except IntegrityError as error:
-            raise NameTaken(f"there is an athlete called {athlete.name} already") from error
+            raise NameTakenError(f"there is an athlete called {athlete.name} already") from error
 
     def remove(self, athlete: Athlete) -> None:
         """Take an athlete out, and everything that hangs on the row."""

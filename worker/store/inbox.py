@@ -50,6 +50,10 @@ class Inbox:
     def all(self) -> Mapping[str, Entry]:
         return {row.path: _entry(row) for row in self.connection.execute(select(inbox_file))}
 
+    def at(self, path: str) -> Entry | None:
+        row = self.connection.execute(select(inbox_file).where(inbox_file.c.path == path)).first()
+        return _entry(row) if row else None
+
     def with_content(self, sha256: str) -> tuple[Entry, ...]:
         query = select(inbox_file).where(inbox_file.c.sha256 == sha256)
         return tuple(map(_entry, self.connection.execute(query)))
@@ -61,7 +65,9 @@ class Inbox:
         return tuple(map(_entry, self.connection.execute(query)))
 
     def counts(self) -> dict[str, int]:
-        query = select(inbox_file.c.verdict, func.count().label("number")).group_by(inbox_file.c.verdict)
+        query = select(inbox_file.c.verdict, func.count().label("number")).group_by(
+            inbox_file.c.verdict
+        )
         return {row.verdict: row.number for row in self.connection.execute(query)}
 
 

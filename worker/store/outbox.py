@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
 
 from worker.model import Athlete, MailKind
 from worker.store import tables
@@ -139,6 +139,14 @@ class Outbox:
             last_error=error,
         )
 
+    def postpone(self, *, until: datetime) -> None:
+        """Nothing can be sent now: everything due before `until` waits until then."""
+        self.connection.execute(
+            update(outbox)
+            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at < until)
+            .values(due_at=until)
+        )
+
     def dead(self, letter: Letter, *, error: str) -> None:
         self._move(letter, "claimed", "at_dot", state="dead", last_error=error)
 
@@ -165,6 +173,16 @@ class Outbox:
             .group_by(outbox.c.state)
         )
         return {row.state: row.number for row in self.connection.execute(query)}
+
+    def waiting(self, now: datetime) -> bool:
+        """True where a mail is due, or was left half-sent."""
+        query = select(outbox.c.id).where(
+            or_(
+                outbox.c.state.in_(("claimed", "at_dot")),
+                and_(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now),
+            )
+        )
+        return self.connection.execute(query.limit(1)).first() is not None
 
     def unsent(self) -> tuple[Letter, ...]:
         query = select(outbox).where(outbox.c.state != "sent").order_by(outbox.c.id)

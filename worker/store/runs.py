@@ -119,6 +119,18 @@ class Runs:
         )
         return Change(min(row.recording.day for row in gone.values()), frozenset(), {})
 
+    def drop_content(
+        self, athlete: Athlete, source: SourceName, sha256: str, *, today: date
+    ) -> Change:
+        """Forget the recordings that came from a file of this content."""
+        query = select(recording.c.external_id).where(
+            recording.c.athlete_id == athlete.id,
+            recording.c.source == source,
+            recording.c.sha256 == sha256,
+        )
+        external_ids = self.connection.execute(query).scalars().all()
+        return self.drop(athlete, source, external_ids, today=today)
+
     def any(self, athlete: Athlete) -> bool:
         """True where the athlete has a run."""
         one = select(run.c.id).where(run.c.athlete_id == athlete.id).limit(1)

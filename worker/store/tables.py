@@ -74,6 +74,8 @@ athlete = Table(
     Column("wants", JSON, nullable=False),
     # The weekly mail is a due date like any other work, so that no tick looks at every athlete.
     Column("next_weekly_at", Utc, nullable=False, index=True),
+    # An id is never given twice: links in old mails name it.
+    sqlite_autoincrement=True,
 )
 
 run = Table(
@@ -91,6 +93,7 @@ run = Table(
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
     Index(None, "athlete_id", "day"),
+    sqlite_autoincrement=True,
 )
 
 recording = Table(
@@ -118,6 +121,7 @@ recording = Table(
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),
+    sqlite_autoincrement=True,
 )
 
 inbox_file = Table(
@@ -159,6 +163,7 @@ outbox = Table(
     # A crash fell between the final dot and its answer: this copy may be the second.
     Column("perhaps_twice", Boolean, nullable=False, server_default=false()),
     Index(None, "state", "due_at"),
+    sqlite_autoincrement=True,
 )
 
 finding = Table(
@@ -181,6 +186,7 @@ finding = Table(
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
     Column("told_on", Date),
     UniqueConstraint("athlete_id", "day", "kind"),
+    sqlite_autoincrement=True,
 )
 
 weekly = Table(

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("next_weekly_at", Utc(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_athlete")),
         sa.UniqueConstraint("name", name=op.f("uq_athlete_name")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_athlete_next_weekly_at"), "athlete", ["next_weekly_at"], unique=False)
     op.create_table(
@@ -85,6 +86,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
         sa.UniqueConstraint("key", name=op.f("uq_outbox_key")),
         sa.UniqueConstraint("message_id", name=op.f("uq_outbox_message_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_outbox_athlete_id"), "outbox", ["athlete_id"], unique=False)
     op.create_index(op.f("ix_outbox_state_due_at"), "outbox", ["state", "due_at"], unique=False)
@@ -104,6 +106,7 @@ def upgrade() -> None:
             ["athlete_id"], ["athlete.id"], name=op.f("fk_run_athlete_id"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_run")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_run_athlete_id_day"), "run", ["athlete_id", "day"], unique=False)
     op.create_table(
@@ -149,6 +152,7 @@ def upgrade() -> None:
         sa.UniqueConstraint(
             "athlete_id", "day", "kind", name=op.f("uq_finding_athlete_id_day_kind")
         ),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_finding_outbox_id"), "finding", ["outbox_id"], unique=False)
     op.create_table(
@@ -186,6 +190,7 @@ def upgrade() -> None:
             "external_id",
             name=op.f("uq_recording_athlete_id_source_external_id"),
         ),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         op.f("ix_recording_athlete_id_day"), "recording", ["athlete_id", "day"], unique=False

@@ -1,0 +1,136 @@
+"""Wiring: from settings to the works. The one place that knows every room's constructor."""
+
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from worker import routine
+from worker.compose import Composer
+from worker.config.settings import LOCAL_FILE, Settings, SettingsError
+from worker.links import Signer
+from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
+from worker.model import Routine
+from worker.pipeline import Works
+from worker.sources.formats import fit
+from worker.sources.inbox import Inbox, InboxSettings
+from worker.store import Store
+
+_KEY_BYTES = 32
+
+
+def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Works:
+    """The works by these settings; `file` is where they came from.
+
+    `patient`: whether a torn file in the inbox is given extra looks. Raises `SettingsError`,
+    `StoreError`.
+    """
+    make_data_dir(settings)
+    mail = mail_settings(settings)
+    return Works(
+        store=Store.open(settings.url),
+        inbox=Inbox(
+            InboxSettings(settings.inbox_path, settings.inbox.every, patient), parse=fit.parse
+        ),
+        mailer=mailer(settings),
+        composer=composer(settings, file),
+        routines=routines(file),
+        rules=settings.rules,
+        sender=mail.from_header,
+        reply_to=mail.reply_to,
+    )
+
+
+def composer(settings: Settings, file: Path | None) -> Composer:
+    templates = folder(file) / "templates"
+    return Composer(
+        signer=Signer(keys(settings), settings.base_url),
+        templates=templates if templates.is_dir() else None,
+    )
+
+
+def mailer(settings: Settings) -> Mailer:
+    """SMTP where a host is set, else the mailbox folder."""
+    mail = mail_settings(settings)
+    return SmtpMailer(mail) if mail.host else MailboxMailer(settings.mailbox_path)
+
+
+def mail_settings(settings: Settings) -> MailSettings:
+    mail = settings.mail
+    return MailSettings(
+        host=mail.host,
+        port=mail.port,
+        security=mail.security,
+        username=mail.username,
+        password=mail.password.get_secret_value() if mail.password else None,
+        sender=mail.sender,
+        reply_to=mail.reply_to,
+    )
+
+
+def folder(file: Path | None) -> Path:
+    """Where the operator's own routine and templates lie: beside the settings."""
+    return (file or LOCAL_FILE).parent
+
+
+def routines(file: Path | None) -> tuple[Routine, ...]:
+    """The operator's `routine.toml`, else the one that is shipped."""
+    own = folder(file) / "routine.toml"
+    path = own if own.is_file() else shipped("routine.toml")
+    try:
+        return routine.parse_text(path.read_text("utf-8"), name=str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: can't be read: {error}") from error
+    except routine.RoutineError as error:
+        raise SettingsError(str(error)) from error
+
+
+def shipped(name: str) -> Path:
+    """A file that comes with Easeback: in the package once installed, in `config/` of a checkout."""
+    installed = Path(__file__).parent / "shipped" / name
+    return installed if installed.is_file() else Path(__file__).parents[2] / "config" / name
+
+
+def keys(settings: Settings) -> tuple[str, ...]:
+    """The keys that sign links and seal grants, newest first; made on first use.
+
+    From `secret_key` (several: separated by commas), else `<data_dir>/keys`, a line each, which
+    only the owner may read.
+    """
+    if settings.secret_key is not None:
+        found = [key.strip() for key in settings.secret_key.get_secret_value().split(",")]
+    else:
+        found = _kept_keys(settings.data_dir / "keys")
+    if not any(found):
+        raise SettingsError(
+            "secret_key, or the file `keys` in data_dir, is empty: "
+            "put the key back, or remove the file to have a new one made"
+        )
+    return tuple(key for key in found if key)
+
+
+def _kept_keys(path: Path) -> list[str]:
+    try:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return path.read_text("ascii").split()
+        key = urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+        with os.fdopen(descriptor, "w") as file:
+            file.write(f"{key}\n")
+            file.flush()
+            os.fsync(descriptor)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: can't be used: {error}") from error
+    return [key]
+
+
+def make_data_dir(settings: Settings) -> None:
+    """The folder that everything is written to; nobody else may read it."""
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_dir} can't be made: {error.strerror}; "
+            "set data_dir to a folder that Easeback may write to"
+        ) from error

@@ -1,0 +1,56 @@
+"""The whole work in order: take in, decide, deliver.
+
+    inbox ──┐
+    import ─┼─ take in ──→ recordings ─→ decide ─┬─→ runs, findings ─┐
+    strava ─┘  (no transaction open)             └─→ queued mail ────┴─ one commit
+                                       weekly ─────→ queued mail
+                                                         │
+                                                      deliver ──→ mail server
+
+*Take in* uses network and disk. *Decide* is one transaction: runs, findings and the mail about
+them stand together or not at all. *Deliver* claims a mail, sends it, settles it. Each piece can
+die at any point and be called again: keys make twice once. No piece reads the clock: `now` comes
+from above.
+"""
+
+from dataclasses import dataclass
+
+from worker.pipeline.deliver import Delivered, deliver
+from worker.pipeline.housekeeping import record_tick, tidy
+from worker.pipeline.take_in import TakenIn, take_in_inbox
+from worker.pipeline.weekly import tell_weeks
+from worker.pipeline.works import Clock, Works, today_of
+from worker.store import Tick
+
+__all__ = [
+    "Clock",
+    "Delivered",
+    "Pass",
+    "TakenIn",
+    "Tick",
+    "Works",
+    "deliver",
+    "one_pass",
+    "record_tick",
+    "take_in_inbox",
+    "tell_weeks",
+    "tidy",
+    "today_of",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """What one whole pass came to."""
+
+    taken_in: TakenIn
+    weeklies: int
+    delivered: Delivered
+
+
+def one_pass(works: Works, clock: Clock) -> Pass:
+    """Everything that is due, once, in order."""
+    tidy(works, clock())
+    taken_in = take_in_inbox(works, clock())
+    weeklies = tell_weeks(works, clock())
+    return Pass(taken_in, weeklies, deliver(works, clock))

@@ -1,0 +1,28 @@
+"""Housekeeping: what time alone changes."""
+
+from datetime import datetime, timedelta
+
+from worker.pipeline.decide import judge
+from worker.pipeline.works import Works, today_of
+from worker.store import Tick
+
+MAIL_KEPT_FOR = timedelta(days=30)
+
+
+def tidy(works: Works, now: datetime) -> None:
+    """Count runs that were dated in the future until today; empty mails sent a month ago."""
+    with works.store.reading() as tx:
+        athletes = tx.athletes.all()
+    for athlete in athletes:
+        with works.store.transaction() as tx:
+            since = tx.runs.release(athlete, today=today_of(athlete, now))
+            if since is not None:
+                judge(tx, works, athlete, since=since, now=now)
+    with works.store.transaction() as tx:
+        tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
+
+
+def record_tick(works: Works, name: str, tick: Tick) -> None:
+    """Keep when a piece of the work last ended, and how."""
+    with works.store.transaction() as tx:
+        tx.progress.ticked(name, at=tick.at, trouble=tick.trouble)

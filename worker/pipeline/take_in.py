@@ -1,0 +1,191 @@
+"""Take in: what the sources have, read without a transaction open, then decided on in one."""
+
+import logging
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from itertools import islice
+
+from worker.model import Athlete, Recording
+from worker.pipeline.decide import decide
+from worker.pipeline.works import Works, today_of
+from worker.sources import NotARun, Reading, Unreadable
+from worker.sources.inbox import Look, Opened, Ready
+from worker.store import Change, Entry, SourceState, Transaction, Verdict
+
+log = logging.getLogger(__name__)
+
+FILES_AT_ONCE = 200
+"""Files decided on in one transaction: enough to be quick, few enough to let others write."""
+
+FIRST_SYNC = "it came with the first files: nothing is mailed about the past"
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What one look at the inbox came to; `failed` holds each file with its reason."""
+
+    imported: int = 0
+    duplicate: int = 0
+    skipped: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, entries: Iterable[Entry]) -> "TakenIn":
+        """Count verdicts."""
+        verdicts = [(entry.verdict, entry.path, entry.reason) for entry in entries]
+        count = [verdict for verdict, _, _ in verdicts].count
+        return cls(
+            imported=count("imported"),
+            duplicate=count("duplicate"),
+            skipped=count("skipped"),
+            failed=tuple(
+                (path, reason) for verdict, path, reason in verdicts if verdict == "failed"
+            ),
+        )
+
+
+def take_in_inbox(works: Works, now: datetime) -> TakenIn:
+    """Look at the watched folder once, and decide on every file that has come to rest.
+
+    Raises `SourceError` where the folder can't be read.
+    """
+    with works.store.reading() as tx:
+        athletes = tx.athletes.all()
+        if not works.inbox.remembers:
+            works.inbox.recall(map(_look, tx.inbox.all().values()))
+    glance = works.inbox.glance(athletes)
+    if glance.unsettled or glance.gone:
+        with works.store.transaction() as tx:
+            tx.inbox.keep(map(_waiting, glance.unsettled), now=now)
+            tx.inbox.drop(glance.gone)
+        works.inbox.keep(glance.unsettled, gone=glance.gone)
+    entries = [
+        entry
+        for athlete in athletes
+        for entry in _theirs(works, athlete, [r for r in glance.ready if r.athlete == athlete], now)
+    ]
+    return TakenIn.of(entries)
+
+
+def _theirs(
+    works: Works, athlete: Athlete, ready: Sequence[Ready], now: datetime
+) -> Iterator[Entry]:
+    """One athlete's files, a batch at a time."""
+    if not ready:
+        return
+    with works.store.reading() as tx:
+        silence = None if tx.runs.any(athlete) else FIRST_SYNC
+    waiting = iter(ready)
+    while batch := list(islice(waiting, FILES_AT_ONCE)):
+        yield from _batch(works, athlete, batch, now=now, silence=silence)
+
+
+def _batch(
+    works: Works, athlete: Athlete, ready: Sequence[Ready], *, now: datetime, silence: str | None
+) -> list[Entry]:
+    opened = [(one, file) for one in ready if (file := works.inbox.open(one)) is not None]
+    with works.store.transaction() as tx:
+        replaced_on = [
+            day for one, file in opened if (day := _drop_replaced(tx, athlete, one, file, now=now))
+        ]
+        change = decide(
+            tx,
+            works,
+            athlete,
+            [r for _, file in opened for r in runs_in(file.reading)],
+            now=now,
+            silence=silence,
+            also_since=min(replaced_on, default=None),
+        )
+        entries = list(_entries(athlete, opened, change))
+        tx.inbox.keep(entries, now=now)
+        tx.progress.source(athlete, "inbox", SourceState("ok", last_success_at=now))
+    works.inbox.keep(replace(one.look, done=True, reason="") for one, _ in opened)
+    for entry in entries:
+        log.info("inbox: %s %s: %s", entry.verdict, entry.path, entry.reason or "a run")
+    return entries
+
+
+def runs_in(reading: Reading) -> tuple[Recording, ...]:
+    """The recordings of a reading that has some."""
+    return reading if isinstance(reading, tuple) else ()
+
+
+def _drop_replaced(
+    tx: Transaction, athlete: Athlete, ready: Ready, file: Opened, *, now: datetime
+) -> date | None:
+    """Where a file was written over, forget what it held before; the earliest day of that."""
+    before = tx.inbox.at(ready.look.path)
+    if before is None or before.sha256 is None or before.sha256 == file.sha256:
+        return None
+    elsewhere = [e for e in tx.inbox.with_content(before.sha256) if e.path != before.path]
+    if elsewhere:
+        return None
+    today = today_of(athlete, now)
+    return tx.runs.drop_content(athlete, "inbox", before.sha256, today=today).first_day
+
+
+def _entries(
+    athlete: Athlete, opened: Sequence[tuple[Ready, Opened]], change: Change
+) -> Iterator[Entry]:
+    told: set[int] = set()
+    for ready, file in opened:
+        verdict = verdict_of(file.reading, change, told)
+        look = ready.look
+        yield Entry(
+            path=look.path,
+            athlete_id=athlete.id,
+            size=look.size,
+            mtime_ns=look.mtime_ns,
+            looks=look.looks,
+            verdict=verdict,
+            reason=_reason(file.reading, verdict),
+            sha256=file.sha256,
+        )
+
+
+def verdict_of(reading: Reading, change: Change, told: set[int]) -> Verdict:
+    """What came of a file. A run that another file of the same batch brought is no new one.
+
+    `told` collects the new runs that earlier files of the batch have claimed.
+    """
+    if isinstance(reading, NotARun):
+        return "skipped"
+    if isinstance(reading, Unreadable):
+        return "failed"
+    new = {change.run_of[r.source, r.external_id] for r in reading if change.is_new(r)} - told
+    told |= new
+    return "imported" if new else "duplicate"
+
+
+def _reason(reading: Reading, verdict: str) -> str:
+    if isinstance(reading, NotARun | Unreadable):
+        return reading.reason
+    notes = [recording.note for recording in reading if recording.note]
+    if verdict == "duplicate":
+        notes.insert(0, "the run is known already")
+    return "; ".join(notes)
+
+
+def _look(entry: Entry) -> Look:
+    return Look(
+        path=entry.path,
+        size=entry.size,
+        mtime_ns=entry.mtime_ns,
+        looks=entry.looks,
+        done=entry.verdict != "waiting",
+        reason=entry.reason if entry.verdict == "waiting" else "",
+    )
+
+
+def _waiting(look: Look) -> Entry:
+    return Entry(
+        path=look.path,
+        athlete_id=None,
+        size=look.size,
+        mtime_ns=look.mtime_ns,
+        looks=look.looks,
+        verdict="waiting",
+        reason=look.reason,
+    )

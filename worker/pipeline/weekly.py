@@ -1,0 +1,113 @@
+"""The weekly mail: due once a week on the athlete's own clock, queued once, told once."""
+
+from datetime import date, datetime, timedelta
+
+from worker import ceiling, detect, routine, week
+from worker.compose import Noticed, WeeklyFacts
+from worker.load import History
+from worker.model import Athlete
+from worker.pipeline.decide import CHART_WEEKS, HISTORY_DAYS
+from worker.pipeline.works import Works, enqueue, today_of
+from worker.store import Found, Transaction
+
+_WEEK = timedelta(days=7)
+_DAY = timedelta(days=1)
+
+
+def tell_weeks(works: Works, now: datetime) -> int:
+    """Queue every weekly mail that is due; returns how many athletes it was due for."""
+    with works.store.reading() as tx:
+        athletes = tx.athletes.with_weekly_due(now)
+    for athlete in athletes:
+        with works.store.transaction() as tx:
+            _tell_week(tx, works, athlete, now=now)
+    return len(athletes)
+
+
+def _tell_week(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
+    due = week.due(
+        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+    )
+    if _ended_after_adding(athlete, due.week_starts_on):
+        _skip_missed(tx, athlete, until=due.week_starts_on)
+        if not tx.progress.week_told(athlete, due.week_starts_on):
+            _queue(tx, works, athlete, due.week_starts_on, now=now)
+    upcoming = week.next_due(
+        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+    )
+    tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
+
+
+def _queue(
+    tx: Transaction, works: Works, athlete: Athlete, starts_on: date, *, now: datetime
+) -> None:
+    if "weekly" not in athlete.wants:
+        tx.progress.tell_week(athlete, starts_on, state="skipped")
+        return
+    email = works.composer.weekly(weekly_facts(tx, works, athlete, starts_on, now=now))
+    key = f"weekly:{athlete.id}:{starts_on}"
+    outbox_id = enqueue(tx, works, email, athlete=athlete, key=key, now=now)
+    tx.progress.tell_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
+
+
+def _ended_after_adding(athlete: Athlete, starts_on: date) -> bool:
+    return starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at)
+
+
+def _skip_missed(tx: Transaction, athlete: Athlete, *, until: date) -> None:
+    """Weeks that passed while nothing ran collapse into the latest; they're marked as skipped."""
+    last = tx.progress.last_week_told(athlete)
+    if last is None:
+        return
+    missed = last + _WEEK
+    while missed < until:
+        tx.progress.tell_week(athlete, missed, state="skipped")
+        missed += _WEEK
+
+
+def weekly_facts(
+    tx: Transaction, works: Works, athlete: Athlete, starts_on: date, *, now: datetime
+) -> WeeklyFacts:
+    """All that the mail about this week tells of."""
+    ends_on = starts_on + _WEEK - _DAY
+    today = today_of(athlete, now)
+    runs = tx.runs.counted(athlete, since=ends_on - timedelta(days=HISTORY_DAYS))
+    history = History.of((run for run in runs if run.day <= ends_on), rules=works.rules)
+    weeks = week.weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
+    found = [one for one in tx.findings.standing(athlete, since=starts_on)
+             if one.finding.day <= ends_on]  # fmt: skip
+    verdict = detect.judge(history, ends_on, rules=works.rules, race=athlete.race)
+    return WeeklyFacts(
+        athlete=athlete,
+        week=weeks[-1],
+        weeks=weeks,
+        findings=tuple(map(_noticed, found)),
+        prescription=routine.prescribe(
+            works.routines,
+            pain=athlete.pain,
+            severity=max((one.finding.severity for one in found), default=1),
+        ),
+        ceiling=ceiling.ceiling(
+            History.of(runs, rules=works.rules),
+            today,
+            rules=works.rules,
+            week_starts=athlete.week_starts,
+            race=athlete.race,
+        ),
+        now=now,
+        too_little=verdict.too_little,
+        troubles=_troubles(tx, athlete),
+    )
+
+
+def _noticed(found: Found) -> Noticed:
+    return Noticed(found.finding, mailed=found.told_on is not None, why_not=found.silence or "")
+
+
+def _troubles(tx: Transaction, athlete: Athlete) -> tuple[str, ...]:
+    """What couldn't be synced, a line each."""
+    return tuple(
+        f"{source}: {state.last_error}"
+        for source, state in tx.progress.sources(athlete).items()
+        if state.state == "failing" and state.last_error
+    )

@@ -1,0 +1,62 @@
+"""What the pipeline works with: one of each thing it needs, put together by `config`."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from worker.compose import Composer
+from worker.mail import Mailer, to_mime
+from worker.model import Athlete, Email, Routine
+from worker.rules import Rules
+from worker.sources.inbox import Inbox
+from worker.store import Store, Transaction
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class Works:
+    """The store, the ways in and out, and what the operator decided."""
+
+    store: Store
+    inbox: Inbox
+    mailer: Mailer
+    composer: Composer
+    routines: tuple[Routine, ...]
+    rules: Rules
+    sender: str
+    reply_to: str | None = None
+
+
+def today_of(athlete: Athlete, now: datetime) -> date:
+    """The date on the athlete's calendar."""
+    return now.astimezone(ZoneInfo(athlete.timezone)).date()
+
+
+def enqueue(
+    tx: Transaction,
+    works: Works,
+    email: Email,
+    *,
+    athlete: Athlete | None,
+    key: str,
+    now: datetime,
+) -> int | None:
+    """Render a mail and queue it; None where one with this key was queued before."""
+    domain = works.sender.rpartition("@")[2].strip("<> ") or "localhost"
+    digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
+    message_id = f"<{email.kind}.{digest[:32]}@{domain}>"
+    return tx.outbox.enqueue(
+        athlete,
+        kind=email.kind,
+        key=key,
+        message_id=message_id,
+        sender=works.sender,
+        recipient=email.recipient,
+        mime=to_mime(
+            email, message_id=message_id, date=now, sender=works.sender, reply_to=works.reply_to
+        ),
+        now=now,
+    )
