@@ -1,0 +1,176 @@
+"""Strava's JSON into recordings: what counts, what's kept, what can't be read."""
+
+import json
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.model import Recording
+from worker.sources import NotARun, Unreadable
+from worker.sources.strava.rows import KEPT, StravaRow, read_row
+
+SOUND: dict[str, Any] = {
+    "id": 15_000_000_001,
+    "name": "Along the canal",
+    "sport_type": "Run",
+    "type": "Run",
+    "start_date": "2026-03-01T05:10:00Z",
+    "start_date_local": "2026-03-01T06:10:00Z",
+    "timezone": "(GMT+01:00) Europe/Berlin",
+    "utc_offset": 3600.0,
+    "distance": 10_012.4,
+    "moving_time": 3000,
+    "elapsed_time": 3100,
+    "workout_type": None,
+    "trainer": False,
+    "manual": False,
+    "external_id": "garmin_ping_1",
+    "device_name": "Made Watch 3",
+}
+
+
+def read(**changes: Any) -> Recording:
+    reading = read_row(SOUND | changes).reading
+    assert isinstance(reading, Recording)
+    return reading
+
+
+def test_a_run_becomes_a_recording() -> None:
+    """All that the product needs is taken over, the start as an instant."""
+    assert read() == Recording(
+        source="strava",
+        external_id="15000000001",
+        started_at=datetime(2026, 3, 1, 5, 10, tzinfo=UTC),
+        day=date(2026, 3, 1),
+        distance_m=10_012.4,
+        moving_s=3000.0,
+        elapsed_s=3100.0,
+        sport="run",
+        device=True,
+        title="Along the canal",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "sport"),
+    [
+        ({"sport_type": "TrailRun"}, "trail"),
+        ({"sport_type": "VirtualRun", "trainer": True}, "virtual"),
+        ({"trainer": True}, "treadmill"),
+        ({"sport_type": None}, "run"),
+    ],
+)
+def test_the_kind_of_run_is_told(changes: dict[str, Any], sport: str) -> None:
+    """Sport words and the trainer's flag map to ours; an old row has `type` alone."""
+    assert read(**changes).sport == sport
+
+
+@pytest.mark.parametrize("word", ["Ride", "Walk", "Hike", "Workout", "Padel2031"])
+def test_anything_else_is_not_a_run(word: str) -> None:
+    """Known and unknown words alike: decided on the raw word, never guessed from `type`."""
+    assert read_row(SOUND | {"sport_type": word}).reading == NotARun(f"Strava calls it {word}")
+
+
+def test_the_day_is_the_runners_own() -> None:
+    """A late run in Los Angeles belongs to the day it had there."""
+    late = read(start_date="2026-03-02T06:30:00Z", timezone="(GMT-08:00) America/Los_Angeles")
+    assert late.day == date(2026, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("zone", "offset", "day"),
+    [
+        ("(GMT+99:00) Nowhere/Atall", -28_800.0, date(2026, 3, 1)),
+        (None, -28_800, date(2026, 3, 1)),
+        ("../../etc/passwd", None, date(2026, 3, 2)),
+        (7, "x", date(2026, 3, 2)),
+    ],
+)
+def test_without_a_known_zone_the_offset_counts_and_then_utc(
+    zone: object, offset: object, day: date
+) -> None:
+    """A zone nobody knows doesn't lose the run."""
+    row = {"start_date": "2026-03-02T06:30:00Z", "timezone": zone, "utc_offset": offset}
+    assert read(**row).day == day
+
+
+def test_a_race_is_marked() -> None:
+    """1 is a race; 2 and 3 are long runs and workouts."""
+    assert read(workout_type=1).is_race
+    assert not read(workout_type=2).is_race
+
+
+def test_a_hidden_start_is_noticed() -> None:
+    """One second after local midnight stands for a start that the runner hides."""
+    assert read(start_date="2026-02-28T23:00:01Z").hidden_start
+    assert not read(start_date="2026-03-01T00:00:01Z").hidden_start
+
+
+def test_an_entry_by_hand_is_no_device() -> None:
+    """What was typed in was measured by nobody."""
+    assert not read(manual=True).device
+    assert not read(external_id=None, device_name=None).device
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"distance": 0.0}, "0 m"),
+        ({"distance": None}, "readable distance"),
+        ({"distance": "10 km"}, "readable distance"),
+        ({"distance": float("nan")}, "readable distance"),
+        ({"distance": -5}, "readable distance"),
+        ({"start_date": None}, "readable start"),
+        ({"start_date": "yesterday"}, "readable start"),
+        ({"id": None}, "an id"),
+        ({"id": {"$gt": 0}}, "an id"),
+        ({"sport_type": None, "type": 7}, "what kind"),
+    ],
+)
+def test_a_rotten_row_says_why(changes: dict[str, Any], reason: str) -> None:
+    """Each way a row can be rotten has its words."""
+    reading = read_row(SOUND | changes).reading
+    assert isinstance(reading, Unreadable)
+    assert reason in reading.reason
+
+
+def test_a_rotten_row_still_says_which_it_is() -> None:
+    """So that it isn't taken for deleted."""
+    row = read_row(SOUND | {"distance": None})
+    assert row.external_id == "15000000001"
+    assert row.started_at == datetime(2026, 3, 1, 5, 10, tzinfo=UTC)
+
+
+def test_a_title_is_made_fit_to_be_shown() -> None:
+    """One line, no controls, no marks that turn the writing, at most 80 characters."""
+    title = read(name="Easy\r\nBcc: you\u202e \x00" + "long " * 40).title
+    assert title.startswith("Easy Bcc: you long")
+    assert title.isprintable()
+    assert len(title) <= 80
+
+
+def test_nothing_is_kept_that_the_product_does_not_use() -> None:
+    """Heart rates, places and other people stay out of the payload."""
+    row = read_row(SOUND | {"average_heartrate": 150, "start_latlng": [52.5, 13.4], "kudos": 3})
+    assert set(json.loads(row.payload)) <= set(KEPT)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*KEPT, "start_date_local"]), anything) | anything)
+def test_no_row_whatever_breaks_the_reading(changes: object) -> None:
+    """Any JSON at all gives a row, and a recording has a real distance and day."""
+    raw = SOUND | changes if isinstance(changes, dict) else changes
+    row = read_row(raw)
+    assert isinstance(row, StravaRow)
+    if isinstance(row.reading, Recording):
+        assert row.reading.distance_m > 0
+        assert row.reading.title == "" or row.reading.title.isprintable()

@@ -1,0 +1,154 @@
+"""Strava's JSON → recordings, one activity at a time. Pure.
+
+Only the fields that the product needs are looked at: a heart rate of half a beat or a sport
+invented yesterday spoils nothing. What kind of activity it is, is decided on the raw word. The
+list mislabels the local start as UTC, so the start is `start_date` and the day comes from
+`timezone`.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from worker.model import Recording, Sport
+from worker.sources import NotARun, Unreadable
+
+HIDDEN_START = time(0, 0, 1)
+"""Where a runner hides the start time, Strava gives one second after local midnight."""
+
+RACE = 1
+"""`workout_type` of a run: 1 race, 2 long run, 3 workout."""
+
+KEPT = (
+    "id", "name", "sport_type", "type", "start_date", "timezone", "utc_offset", "distance",
+    "moving_time", "elapsed_time", "workout_type", "trainer", "manual", "device_name",
+    "external_id",
+)  # fmt: skip
+"""All that is ever kept of an activity."""
+
+_RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "virtual"}
+_LONGEST_TITLE = 80
+_UNSHOWABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StravaRow:
+    """One activity of the list.
+
+    `external_id` is its id as text, or empty where it has none; `started_at` None where that can't
+    be read. `payload` is JSON of the fields the product uses.
+    """
+
+    external_id: str
+    started_at: datetime | None
+    reading: Recording | NotARun | Unreadable
+    payload: str = "{}"
+
+
+def read_row(raw: object) -> StravaRow:
+    """One activity as the service tells it → a recording, or why there is none."""
+    if not isinstance(raw, dict):
+        return StravaRow("", None, Unreadable("this isn't an activity"))
+    external_id = _external_id(raw.get("id"))
+    started_at = _instant(raw.get("start_date"))
+    kept = {name: raw[name] for name in KEPT if name in raw}
+    payload = json.dumps(kept, ensure_ascii=True, sort_keys=True, default=str)
+    return StravaRow(external_id, started_at, _reading(raw, external_id, started_at), payload)
+
+
+def _reading(
+    raw: Mapping[str, Any], external_id: str, started_at: datetime | None
+) -> Recording | NotARun | Unreadable:
+    sport_type = raw.get("sport_type") or raw.get("type")
+    if not isinstance(sport_type, str):
+        return Unreadable("Strava doesn't say what kind of activity this is")
+    if sport_type not in _RUNS:
+        return NotARun(f"Strava calls it {_clean(sport_type)}")
+    if not external_id or started_at is None:
+        return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
+    distance_m = _number(raw.get("distance"))
+    if not distance_m:
+        return Unreadable(
+            "a run without a readable distance"
+            if distance_m is None
+            else "a run without distance: Strava has 0 m for it"
+        )
+    local = started_at.astimezone(_zone(raw))
+    manual = raw.get("manual") is True
+    measured = bool(raw.get("device_name") or raw.get("external_id"))
+    return Recording(
+        source="strava",
+        external_id=external_id,
+        started_at=started_at,
+        day=local.date(),
+        distance_m=distance_m,
+        moving_s=_number(raw.get("moving_time")),
+        elapsed_s=_number(raw.get("elapsed_time")),
+        sport=_sport(sport_type, raw),
+        is_race=_number(raw.get("workout_type")) == RACE,
+        device=measured and not manual,
+        hidden_start=local.time() == HIDDEN_START,
+        title=_clean(raw.get("name")),
+    )
+
+
+def _sport(sport_type: str, raw: Mapping[str, Any]) -> Sport:
+    """`trainer` marks a treadmill; a virtual run is one in its own right."""
+    if sport_type == "Run" and raw.get("trainer") is True:
+        return "treadmill"
+    return _RUNS[sport_type]
+
+
+def _external_id(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return ""
+    text = str(value)
+    return text if text.isascii() and text.isdecimal() and len(text) <= 32 else ""  # noqa: PLR2004
+
+
+def _instant(value: object) -> datetime | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        instant = datetime.fromisoformat(value)
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _number(value: object) -> float | None:
+    """A finite number that isn't negative; booleans, texts and the like are none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        number = float(value)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) and number >= 0 else None
+
+
+def _zone(raw: Mapping[str, Any]) -> tzinfo:
+    """`(GMT-08:00) America/Los_Angeles`: the name after the bracket; else the offset; else UTC."""
+    told = raw.get("timezone")
+    if isinstance(told, str):
+        try:
+            return ZoneInfo(told.rpartition(") ")[2].strip())
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass
+    offset_s = raw.get("utc_offset")
+    if isinstance(offset_s, int | float) and abs(offset_s) < timedelta(days=1).total_seconds():
+        return timezone(timedelta(seconds=int(offset_s)))
+    return UTC
+
+
+def _clean(value: object) -> str:
+    """A title fit to be shown: one line, no controls or marks that turn the writing, short."""
+    text = _UNSHOWABLE.sub(" ", value) if isinstance(value, str) else ""
+    return " ".join(text.split())[:_LONGEST_TITLE]
