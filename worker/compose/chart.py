@@ -1,0 +1,254 @@
+"""The chart: days or weeks as bars, drawn once, for the mail as PNG and for a page as SVG.
+
+Positions are worked out here; `templates/chart/bars.svg` draws them, with classes and no colours.
+A page brings its own style sheet; the mail's picture takes `chart/mail.css`, whose tones hold on
+white and on black, for a mail can't know on which it will be seen. Every number in a picture also
+stands in the mail as text.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from itertools import groupby
+from pathlib import Path
+from typing import Literal
+
+from jinja2 import Environment
+
+from worker.model import Run, Week
+
+WIDTH, HEIGHT = 400, 196
+_TOP, _FLOOR = 30.0, 172.0
+_ZOOM = 2.8  # 1120 pixels: twice the 560 at which a mail shows it
+
+Tone = Literal["plain", "now", "spike", "earlier", "ceiling"]
+Words = Callable[[float], str]
+DayWords = Callable[[date], str]
+Span = tuple[date, date]
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A height to compare with, from the `first` column on."""
+
+    metres: float
+    label: str
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar; `label` stands above it."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    tone: Tone = "plain"
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A level across the bars, from `x` to `end`, its label above it."""
+
+    x: float
+    end: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A stretch without a run."""
+
+    x: float
+    width: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A word under the floor; `anchor` as SVG knows it."""
+
+    x: float
+    label: str
+    anchor: Literal["start", "middle", "end"] = "middle"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """All that the template draws, in units of a 400 wide drawing."""
+
+    bars: tuple[Bar, ...]
+    lines: tuple[Line, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    ticks: tuple[Tick, ...] = ()
+    width: int = WIDTH
+    height: int = HEIGHT
+    floor: float = _FLOOR
+
+
+class Easel:
+    """Draws pictures: as SVG text, and rasterised for mail."""
+
+    def __init__(self, templates: Environment, folder: Path) -> None:
+        self._template = templates.get_template("chart/bars.svg")
+        self._style = (folder / "chart" / "mail.css").read_text(encoding="utf-8")
+        self._font = str(folder / "chart" / "inter.otf")
+
+    def svg(self, picture: Picture, *, title: str) -> str:
+        """The picture for a page; `title` is what a screen reader says."""
+        return self._template.render(picture=picture, title=title)
+
+    def png(self, picture: Picture) -> bytes:
+        """The picture for a mail, at twice its size, on a clear ground."""
+        import resvg_py
+
+        return bytes(
+            resvg_py.svg_to_bytes(
+                svg_string=self._template.render(picture=picture, title=""),
+                style_sheet=self._style,
+                font_files=[self._font],
+                font_family="Inter",
+                skip_system_fonts=True,
+                zoom=_ZOOM,
+            )
+        )
+
+
+def days_picture(
+    runs: Sequence[Run],
+    *,
+    days: Span,
+    level: Level,
+    pause: Span | None,
+    pause_label: str,
+    say: Words,
+    say_day: DayWords,
+) -> Picture:
+    """Each day's metres, the last one as the spike; the level before it; a stretch without runs.
+
+    `days` holds the first day and the last, `pause` the last run before it and the first after.
+    """
+    first, last = days
+    metres = {first + timedelta(days=n): 0.0 for n in range((last - first).days + 1)}
+    for run in runs:
+        if first <= run.day <= last:
+            metres[run.day] += run.distance_m
+    x_of, width = _columns(len(metres))
+    height_of = _scale(max(*metres.values(), level.metres))
+    bars = [
+        _bar(x_of(n), width, height_of(amount_m))
+        for n, amount_m in enumerate(metres.values())
+        if amount_m
+    ]
+    if metres[last]:
+        bars[-1] = replace(bars[-1], tone="spike", label=say(metres[last]))
+    gaps = []
+    if pause is not None:
+        begin, end = (x_of(max(0, (day - first).days)) for day in pause)
+        gaps.append(Gap(begin + width + 1, end - begin - width - 2, pause_label))
+    line = Line(x_of(level.first), WIDTH - 2, _FLOOR - height_of(level.metres), level.label)
+    return Picture(tuple(bars), (line,), tuple(gaps), _day_ticks(first, last, x_of, say_day))
+
+
+def weeks_picture(
+    weeks: Sequence[Week],
+    *,
+    last_tone: Tone,
+    level: Level | None,
+    ceiling_m: float | None,
+    break_label: Callable[[int], str],
+    say: Words,
+    say_day: DayWords,
+) -> Picture:
+    """Weeks as bars, the last one marked; a level up to it; stretches of empty weeks; the coming
+    week's ceiling dashed.
+    """
+    x_of, width = _columns(len(weeks) + (ceiling_m is not None))
+    most_m = max(week.distance_m for week in weeks)
+    height_of = _scale(max(most_m, ceiling_m or 0.0, level.metres if level else 0.0))
+    bars = [
+        _bar(x_of(n), width, height_of(week.distance_m), label=say(week.distance_m))
+        for n, week in enumerate(weeks)
+        if week.runs
+    ]
+    if weeks[-1].runs:
+        bars[-1] = replace(bars[-1], tone=last_tone)
+    lines = []
+    if level is not None:
+        start, end = x_of(max(0, level.first)), x_of(len(weeks) - 1) - 2
+        lines.append(Line(start, end, _FLOOR - height_of(level.metres), level.label))
+    if ceiling_m is not None:
+        bar = _bar(x_of(len(weeks)), width, height_of(ceiling_m), "ceiling", say(ceiling_m))
+        bars.append(bar)
+    gaps = [
+        Gap(x_of(begin), x_of(end) - x_of(begin), break_label(end - begin))
+        for begin, end in _empty_stretches(weeks)
+    ]
+    every = 3 if len(weeks) > 8 else 1  # noqa: PLR2004 - as many dates as fit side by side
+    ticks = [
+        Tick(x_of(n) + width / 2, say_day(week.starts_on))
+        for n, week in enumerate(weeks)
+        if (len(weeks) - 1 - n) % every == 0
+    ]
+    return Picture(tuple(bars), tuple(lines), tuple(gaps), tuple(ticks))
+
+
+def ramps_picture(
+    this_m: Sequence[float], last_m: Sequence[float], *, say: Words, say_week: Callable[[int], str]
+) -> Picture:
+    """Two ramps side by side, week by week: last year's pale, this year's strong."""
+    count = max(len(this_m), len(last_m))
+    x_of, width = _columns(count)
+    height_of = _scale(max(*this_m, *last_m, 1.0))
+    half = width / 2 - 1
+    bars = [
+        _bar(x_of(n), half, height_of(amount_m), "earlier") for n, amount_m in enumerate(last_m)
+    ]
+    bars += [
+        _bar(x_of(n) + half + 2, half, height_of(amount_m), "now", say(amount_m))
+        for n, amount_m in enumerate(this_m)
+    ]
+    ticks = [Tick(x_of(n) + width / 2, say_week(n + 1)) for n in range(count)]
+    return Picture(tuple(bars), ticks=tuple(ticks))
+
+
+def _columns(count: int) -> tuple[Callable[[int], float], float]:
+    """Where the n-th of `count` columns begins, and how wide its bar is."""
+    step = (WIDTH - 4) / count
+    width = min(step - max(1.2, step * 0.22), 42.0)
+    return (lambda n: round(2 + n * step + (step - width) / 2, 2)), round(width, 2)
+
+
+def _scale(most_m: float) -> Callable[[float], float]:
+    return lambda metres: round((_FLOOR - _TOP) * metres / most_m, 2) if most_m else 0.0
+
+
+def _bar(x: float, width: float, height: float, tone: Tone = "plain", label: str = "") -> Bar:
+    height = max(height, 1.5)
+    return Bar(x, round(_FLOOR - height, 2), width, height, tone, label)
+
+
+def _empty_stretches(weeks: Sequence[Week]) -> list[tuple[int, int]]:
+    """Two or more weeks in a row without a run, as (first, one past the last)."""
+    found, begin = [], 0
+    for is_empty, stretch in groupby(weeks, key=lambda week: not week.runs):
+        end = begin + len(list(stretch))
+        if is_empty and end - begin > 1:
+            found.append((begin, end))
+        begin = end
+    return found
+
+
+def _day_ticks(
+    first: date, last: date, x_of: Callable[[int], float], say_day: DayWords
+) -> tuple[Tick, ...]:
+    span = (last - first).days
+    middle = [round(span / 3), round(span * 2 / 3)]
+    return (
+        Tick(2, say_day(first), "start"),
+        *(Tick(x_of(n), say_day(first + timedelta(days=n))) for n in middle),
+        Tick(WIDTH - 2, say_day(last), "end"),
+    )

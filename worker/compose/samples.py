@@ -1,0 +1,122 @@
+"""Made-up mails, to try templates on before a real one depends on them."""
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+
+from worker.compose.facts import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
+from worker.model import (
+    Athlete,
+    Ceiling,
+    Finding,
+    LongRun,
+    Race,
+    Readiness,
+    Run,
+    Season,
+    Signal,
+    Step,
+    Verdict,
+    Week,
+)  # fmt: skip
+from worker.routine import Prescription, recovery
+
+_DAY = date(2026, 2, 21)
+_NOW = datetime(2026, 2, 21, 18, 0, tzinfo=UTC)
+_RACE = Race("Spring half marathon", date(2026, 5, 10), 21_097.5)
+_ATHLETE = Athlete(
+    id=1, name="A. Runner", email="runner@example.org", added_at=_NOW, pain=("buttock",), race=_RACE
+)
+_STEP = Step(
+    key="walk", title="Brisk walk", why="Readies you to run.", how="Walk.", dose="5 minutes",
+    when=("before",), not_when="Never after.", video="https://example.org/walk",
+)  # fmt: skip
+_PRESCRIPTION = Prescription((_STEP,), (_STEP,), (_STEP,), (_STEP,))
+
+
+def alerts() -> tuple[AlertFacts, ...]:
+    """An alert of each kind, with and without a race and an easy season."""
+    run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
+    plain = _alert(run)
+    return (
+        plain,
+        _alert(replace(run, race="maybe")),
+        _alert(replace(run, race="race", retraining=False)),
+        _alert(replace(run, kind="return", severity=3, baseline_m=4_000.0)),
+        _alert(replace(run, kind="ramp", observed_m=41_000.0, baseline_m=28_000.0)),
+    )
+
+
+def weeklies() -> tuple[WeeklyFacts, ...]:
+    """A week with everything, one without runs, a first one."""
+    weeks = _weeks()
+    finding = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0)
+    full = WeeklyFacts(
+        athlete=_ATHLETE,
+        week=weeks[-1],
+        weeks=weeks,
+        findings=(Noticed(finding, mailed=True), Noticed(finding, mailed=False, why_not="old")),
+        prescription=_PRESCRIPTION,
+        ceiling=_ceiling(),
+        now=_NOW,
+        troubles=("A file couldn't be read.",),
+    )
+    empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
+    return (
+        full,
+        replace(full, week=empty, weeks=(*weeks[:-1], empty), findings=(), troubles=()),
+        replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks."),
+    )
+
+
+def reconnect() -> ReconnectFacts:
+    """A source that has to be connected again."""
+    return ReconnectFacts(_ATHLETE, "strava", _NOW)
+
+
+def notice() -> NoticeFacts:
+    """A word to the operator."""
+    return NoticeFacts("operator@example.org", "The mail server refused.", _NOW, ("Look at it.",))
+
+
+def _alert(finding: Finding) -> AlertFacts:
+    limit_m = 1.1 * finding.baseline_m
+    signal = Signal(
+        "run", finding.observed_m, finding.baseline_m, limit_m, fired=True, severity=2,
+        held_by=None, against=_DAY, source="Frandsen et al. 2025",
+    )  # fmt: skip
+    season = Season(_DAY, 12_000.0, 98_000.0, (4_000.0, 9_000.0), (5_000.0, 8_000.0))
+    ramp = replace(finding, kind="run" if finding.kind == "ramp" else "ramp")
+    findings = (finding, ramp)
+    return AlertFacts(
+        athlete=_ATHLETE,
+        finding=finding,
+        verdict=Verdict(_DAY, (signal,), findings, season if finding.retraining else None),
+        runs=_runs(),
+        weeks=_weeks(),
+        prescription=_PRESCRIPTION,
+        plan=recovery(_DAY, median_m=6_000.0, longest_before_m=8_900.0, four_week_mean_m=24_000.0),
+        ceiling=_ceiling(),
+        now=_NOW,
+    )
+
+
+def _runs() -> tuple[Run, ...]:
+    days = (0, 3, 5, 7, 10, 31, 34, 40, 45)
+    return tuple(
+        Run(n, _NOW - timedelta(days=back), _DAY - timedelta(days=back), 6_000.0 + 100 * n)
+        for n, back in enumerate(days)
+    )
+
+
+def _weeks() -> tuple[Week, ...]:
+    monday = _DAY - timedelta(days=_DAY.weekday())
+    return tuple(
+        Week(monday - timedelta(weeks=back), 20_000.0, 3, 9_000.0, 7_200.0)
+        for back in range(11, -1, -1)
+    )
+
+
+def _ceiling() -> Ceiling:
+    plan = (LongRun(_DAY + timedelta(days=7), 9_700.0),)
+    ready = Readiness(_RACE, "on track", _DAY + timedelta(days=50), 0, plan)
+    return Ceiling(_DAY, 9_700.0, 26_000.0, 4_000.0, 8_900.0, "the longest of 30 days", ready)

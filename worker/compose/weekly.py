@@ -1,0 +1,92 @@
+"""The weekly mail, from its facts to what its templates are given: figures, rows, the picture."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from worker.compose.alert import four_week_mean_m
+from worker.compose.chart import Level, Picture, weeks_picture
+from worker.compose.facts import WeeklyFacts
+from worker.compose.words import clean
+from worker.model import Ceiling, Week
+
+_SHOWN = 12
+_LONG_RUNS = 6
+_TROUBLE = 300
+
+
+def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
+    """What the templates need beside the words, in nouns and numbers."""
+    shown = facts.weeks[-_SHOWN:]
+    readiness = facts.ceiling.readiness if facts.ceiling else None
+    return {
+        "week": facts.week,
+        "ends_on": facts.week.starts_on + timedelta(days=6),
+        "last": shown[-2] if len(shown) > 1 else None,
+        "mean_m": four_week_mean_m(facts.weeks[:-1]),
+        "empty_weeks": _empty_at_the_end(facts.weeks),
+        "weeks": shown,
+        "too_little": clean(facts.too_little or "", longest=_TROUBLE),
+        "ceiling": facts.ceiling,
+        "readiness": readiness,
+        "race_name": clean(readiness.race.name) if readiness else "",
+        "days_left": (readiness.race.day - today).days if readiness else 0,
+        "long_runs": _ahead(facts.ceiling, today),
+        "noticed": facts.findings,
+        "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
+    }
+
+
+def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]]]:
+    """The week beside the last and the mean of the four before: a title and three cells a row."""
+    before = facts.weeks[-5:-1]
+    if not facts.week.runs and not any(week.runs for week in before):
+        return []
+    last = facts.weeks[-2] if len(facts.weeks) > 1 else None
+    four = before if len(before) == 4 else ()  # noqa: PLR2004 - a mean of four, or none
+
+    def row(title: str, of: Any, say: Any) -> tuple[str, tuple[str, str, str]]:
+        mean = sum(of(week) for week in four) / 4 if four else None
+        cells = (say(of(facts.week)), say(of(last)) if last else "", "")
+        return title, (cells[0], cells[1], say(mean) if mean is not None else "")
+
+    return [
+        row(words.row_distance, lambda week: week.distance_m, words.distance),
+        row(words.row_runs, lambda week: week.runs, words.count),
+        row(words.row_longest, lambda week: week.longest_m, words.distance),
+        row(words.row_time, lambda week: week.moving_s, words.hours),
+    ]
+
+
+def picture(facts: WeeklyFacts, words: Any) -> tuple[Picture, str] | None:
+    """Twelve weeks, the mean, the breaks and the coming week's ceiling; None with no run at all."""
+    shown = facts.weeks[-_SHOWN:]
+    if not any(week.runs for week in shown):
+        return None
+    mean_m = four_week_mean_m(facts.weeks[:-1])
+    ceiling_m = facts.ceiling.week_m if facts.ceiling else None
+    drawn = weeks_picture(
+        shown,
+        last_tone="now",
+        level=Level(mean_m, words.mean_label(mean_m), len(shown) - 5) if mean_m else None,
+        ceiling_m=ceiling_m,
+        break_label=words.weeks_off,
+        say=words.whole,
+        say_day=words.short_date,
+    )
+    return drawn, str(words.weeks_alt(shown, mean_m, ceiling_m))
+
+
+def _empty_at_the_end(weeks: Sequence[Week]) -> int:
+    count = 0
+    for week in reversed(weeks):
+        if week.runs:
+            break
+        count += 1
+    return count
+
+
+def _ahead(ceiling: Ceiling | None, today: date) -> list[Any]:
+    if ceiling is None or ceiling.readiness is None:
+        return []
+    return [run for run in ceiling.readiness.plan if run.day >= today][:_LONG_RUNS]

@@ -1,0 +1,62 @@
+"""Text on its way into a mail: numbers in digits, strange text made harmless, lines folded.
+
+No sentence lives here; those stand in `templates/words/`.
+"""
+
+import math
+import unicodedata
+
+_LONGEST_NAME = 80
+_LINE = 76
+_JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
+
+
+def tenths(value: float) -> str:
+    """One decimal, halves up, as a runner's watch rounds."""
+    return f"{math.floor(value * 10 + 0.5) / 10:.1f}"
+
+
+def tenths_down(value: float) -> str:
+    """One decimal, never more than it is: a ceiling that rounds up would break its own rule."""
+    return f"{math.floor(value * 10 + 1e-6) / 10:.1f}"
+
+
+def ratio_digits(ratio: float) -> str:
+    """One decimal, two where one would hide by how much a rule was passed."""
+    return f"{ratio:.2f}" if ratio < 1.2 else tenths(ratio)  # noqa: PLR2004 - twice the least step
+
+
+def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
+    """Text from outside, on one line: no controls, no marks that turn the reading direction."""
+    kept = "".join(
+        mark if unicodedata.category(mark)[0] != "C" or mark in _JOINERS else " "
+        for mark in text[: longest * 4]
+    )
+    line = " ".join(kept.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def fold(text: str) -> str:
+    """Lines of at most 76 characters where there's a space to break at; list items hang."""
+    folded: list[str] = []
+    for line in text.splitlines():
+        folded.extend(_folded(line.rstrip()) if len(line) > _LINE else [line.rstrip()])
+    return "\n".join(_without_runs_of_blanks(folded)).strip() + "\n"
+
+
+def _folded(line: str) -> list[str]:
+    indent = "  " if line.startswith("- ") else ""
+    lines, room = [], line
+    while len(room) > _LINE:
+        at = room.rfind(" ", len(indent) + 1, _LINE + 1)
+        if at < 0:
+            at = room.find(" ", _LINE)
+        if at < 0:
+            break
+        lines.append(room[:at].rstrip())
+        room = indent + room[at:].lstrip()
+    return [*lines, room]
+
+
+def _without_runs_of_blanks(lines: list[str]) -> list[str]:
+    return [line for n, line in enumerate(lines) if line or (n and lines[n - 1])]
