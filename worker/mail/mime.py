@@ -4,6 +4,7 @@ import hashlib
 import re
 from contextlib import suppress
 from datetime import datetime
+from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import parseaddr
@@ -11,6 +12,9 @@ from email.utils import parseaddr
 from worker.model import Email
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+# Narrower than RFC 5322, and just what the standard library's parser reads without falling over.
+_ATOMS = r"""[^\s@<>()\[\],;:\\".]+(\.[^\s@<>()\[\],;:\\".]+)*"""
+_ADDRESS = re.compile(f"{_ATOMS}@{_ATOMS}")
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -34,20 +38,19 @@ def to_mime(
     `message_id` comes with its angle brackets, `date` is aware. Images (PNG) become inline parts
     that the HTML names as `cid:NAME`. `extra_headers` replace what stands here.
     """
-    from_header, recipient = one_line(sender), postal(email.recipient)
-    from_address = parseaddr(from_header)[1]
+    from_address, recipient = postal(sender), postal(email.recipient)
     domain = from_address.rpartition("@")[2] or "localhost"
     # 76 is what RFC 2045 allows a line of quoted-printable; headers are folded by _Wire below.
     message = EmailMessage(policy=EmailPolicy(max_line_length=76))
     headers = {
-        "From": from_header,
-        "To": recipient,
+        "From": _mailbox(sender),
+        "To": _mailbox(email.recipient),
         "Subject": email.subject,
         "Message-ID": message_id,
         "List-Id": f"Easeback {email.kind} <{email.kind}.easeback.{domain}>",
         "Auto-Submitted": "auto-generated",
         "X-Easeback-Kind": email.kind,
-        **({"Reply-To": reply_to} if reply_to else {}),
+        **({"Reply-To": _mailbox(reply_to)} if reply_to else {}),
         **dict(email.extra_headers),
     }
     message["Date"] = date
@@ -75,12 +78,24 @@ def one_line(text: str) -> str:
     return _CONTROLS.sub(" ", _DIRECTION_MARKS.sub("", text)).strip()
 
 
-def postal(address: str) -> str:
-    """The bare address, its domain in the ASCII form that every server takes."""
-    local, at, domain = parseaddr(one_line(address))[1].rpartition("@")
-    with suppress(UnicodeError):  # no valid name: the server will say so
+def postal(text: str) -> str:
+    """The bare address in `text`, its domain in the ASCII every server takes; "" for none."""
+    address = parseaddr(one_line(text))[1]
+    if not _ADDRESS.fullmatch(address):
+        return ""
+    local, _, domain = address.rpartition("@")
+    with suppress(UnicodeError):  # no name a domain can have: the server will say so
         domain = domain.encode("idna").decode()
-    return f"{local}{at}{domain}"
+    return f"{local}@{domain}"
+
+
+def _mailbox(text: str) -> str:
+    """`text` as an address header takes it: a name and an address, or nobody."""
+    address = postal(text)
+    if not address:
+        return "undisclosed-recipients:;"
+    local, _, domain = address.rpartition("@")
+    return str(Address(parseaddr(one_line(text))[0], local, domain))
 
 
 def _encodable(text: str) -> str:

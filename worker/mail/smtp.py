@@ -281,7 +281,7 @@ class SmtpMailer:
 
 def _envelope_address(text: str) -> str:
     address = postal(text)
-    if not all(address.partition("@")) or " " in address:
+    if not address:
         raise SendError(f"{one_line(text)[:80]!r} isn't a mail address", permanent=True)
     return address
 
