@@ -88,7 +88,7 @@ def _join(read: list[Parsed]) -> Parsed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Summary:
+class Summary:
     """What one part says of itself, field by field in fitparse's names and units."""
 
     file_id: Fields
@@ -117,7 +117,7 @@ class _Instants:
 
 def _read(part: Part) -> Parsed:
     """One part's runs, or why there are none."""
-    summary = _summary(part)
+    summary = summarise(part)
     kind = summary.file_id.get("type")
     if kind in NOT_ACTIVITIES:
         return NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")
@@ -138,12 +138,12 @@ def _read(part: Part) -> Parsed:
     return lost[0] if lost else NotARun(not_a_run(sports))
 
 
-def _summary(part: Part) -> _Summary:
+def summarise(part: Part) -> Summary:
     found: dict[str, list[Fields]] = {name: [] for name in NAMES.values()}
     for message in _few(part.messages(WANTED)):
         name, fields = _decode(message)
         found[name].append(fields)
-    return _Summary(
+    return Summary(
         file_id=next(iter(found["file_id"]), {}),
         sport=next(iter(found["sport"]), {}),
         activity=next(reversed(found["activity"]), {}),
@@ -193,7 +193,7 @@ class _Figures:
         return self.started_at is None or self.distance_m is None or self.moving_s is None
 
 
-def _run(part: Part, summary: _Summary, session: Fields) -> Activity | Unreadable:
+def _run(part: Part, summary: Summary, session: Fields) -> Activity | Unreadable:
     """A running session; what it doesn't tell comes from the records."""
     figures = _told(session, summary)
     if figures.lacks_something:
@@ -201,7 +201,7 @@ def _run(part: Part, summary: _Summary, session: Fields) -> Activity | Unreadabl
     return _activity(figures, part, SUB_SPORTS.get(session.get("sub_sport"), "run"))
 
 
-def _without_session(part: Part, summary: _Summary) -> Parsed:
+def _without_session(part: Part, summary: Summary) -> Parsed:
     """A part that was never summed up: measured from its records, its sport from the laps."""
     if RECORD not in part.defined:
         return Unreadable(f"nothing in it: {part.damage}") if part.damage else NOTHING
@@ -218,7 +218,7 @@ def _without_session(part: Part, summary: _Summary) -> Parsed:
     return (run,) if isinstance(run, Activity) else run
 
 
-def _told(session: Fields, summary: _Summary) -> _Figures:
+def _told(session: Fields, summary: Summary) -> _Figures:
     """What the session itself tells."""
     elapsed_s = _positive(session.get("total_elapsed_time"))
     moving_s = _positive(session.get("total_timer_time"))
@@ -237,7 +237,7 @@ def _told(session: Fields, summary: _Summary) -> _Figures:
     )
 
 
-def _completed(figures: _Figures, track: Odometer, summary: _Summary) -> _Figures:
+def _completed(figures: _Figures, track: Odometer, summary: Summary) -> _Figures:
     """The same with what was lacking taken from the records, and notes that say so."""
     notes = list(figures.notes)
     if figures.distance_m is None and track.distance_m:
