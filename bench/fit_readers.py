@@ -247,8 +247,8 @@ def main() -> None:
     print_lost(outcomes)
     compared, sessions, fields, differ = compare_fields(files)
     print(
-        f"fields: {fields} of {sessions} sessions in the {compared} files that plain fitparse reads, "
-        f"{len(differ)} differ"
+        f"fields: {fields} of {sessions} sessions in the {compared} files that plain fitparse "
+        f"reads, {len(differ)} differ"
     )
     for line in differ[:20]:
         print("  ", line)
@@ -284,9 +284,11 @@ def print_lost(outcomes: dict[str, Outcome]) -> None:
             if len(set(distances)) > len(ours[path]):  # a chain may tell the same run twice
                 lost.append(f"{path.name}: {name} reads {distances}, Easeback {ours[path]}")
                 continue
-            for metres in distances:
-                if not any(abs(metres - mine) <= max(SAME_M, metres / 1000) for mine in ours[path]):
-                    differ.append(f"{path.name}: {name} reads {metres} m, Easeback {ours[path]}")
+            differ += [
+                f"{path.name}: {name} reads {metres} m, Easeback {ours[path]}"
+                for metres in distances
+                if not any(abs(metres - mine) <= max(SAME_M, metres / 1000) for mine in ours[path])
+            ]
     print_list("runs that another reader gives and Easeback doesn't", lost)
     print_list("runs whose distance another reader gives otherwise, by over 0.1 %", differ)
 
