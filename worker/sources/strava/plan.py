@@ -1,0 +1,193 @@
+"""What to ask Strava next, and what its answers prove. Pure.
+
+The list is always read newest first. A page proves that everything begun since its last row has
+been shown, however short it came out, so one call is enough for a quiet poll; where the order
+doesn't hold, only an empty page proves anything. A hidden start is shown up to a day too early,
+hence the day of slack in every proof.
+
+    each poll       the newest, down to a week before the last poll
+    once a day      the same down to 42 days: edits and privacy changes come without any event
+    between polls   history, a page at a time, from where reading stands back to what is wanted
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from worker.sources.strava.rows import StravaRow
+
+OVERLAP = timedelta(days=7)
+LOOK_BACK = timedelta(days=42)
+LOOK_BACK_EVERY = timedelta(days=1)
+SLACK = timedelta(days=1)
+DOUBT = timedelta(days=1)
+"""How long a source that suddenly shows much less isn't believed."""
+
+LONGEST_PAUSE = timedelta(hours=4)
+QUIET_PAGE = 30
+WHOLE_PAGE = 200
+
+_FEW = 3
+_EVER = datetime.fromtimestamp(0, UTC)
+"""Before Strava's first activity, and a date that every database knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where the reading of one athlete's activities stands; a new one has read nothing.
+
+    `read_until` is when the newest were last read without a gap, `read_back_to` how far back
+    everything has been shown, `looked_back_at` when the 42 days were last read again,
+    `doubted_at` since when Strava shows so little that it isn't believed. `failures` counts those
+    in a row.
+    """
+
+    read_until: datetime | None = None
+    read_back_to: datetime | None = None
+    looked_back_at: datetime | None = None
+    doubted_at: datetime | None = None
+    failures: int = 0
+
+    def history_is_due(self, now: datetime, reach: timedelta) -> bool:
+        """True where the past isn't read yet as far as wanted."""
+        return self.read_back_to is not None and self.read_back_to > now - reach
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The newest activities down to `since`, in pages of `page_size`."""
+
+    since: datetime
+    page_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What the pages read so far have shown, and prove: everything begun since `reached`.
+
+    `stuck` says that the last page showed nothing but what was known: asking on would never end.
+    """
+
+    ids: frozenset[str] = frozenset()
+    pages: int = 0
+    reached: datetime | None = None
+    earliest_at: datetime | None = None
+    in_order: bool = True
+    stuck: bool = False
+
+    def with_page(self, rows: Sequence[StravaRow]) -> "Shown":
+        """With one page more."""
+        ids = self.ids | {row.external_id for row in rows if row.external_id}
+        shown = replace(self, ids=ids, pages=self.pages + 1)
+        if not rows:
+            return replace(shown, reached=_EVER)
+        if ids == self.ids:
+            return replace(shown, stuck=True)
+        earliest_at, in_order = self.earliest_at, self.in_order
+        for start in (row.started_at for row in rows if row.started_at is not None):
+            in_order &= earliest_at is None or start <= earliest_at + SLACK
+            earliest_at = start if earliest_at is None else min(start, earliest_at)
+        reached = earliest_at + SLACK if in_order and earliest_at is not None else None
+        return replace(shown, in_order=in_order, earliest_at=earliest_at, reached=reached)
+
+    def done_with(self, window: Window) -> bool:
+        """True where there's no use in asking for another page."""
+        return self.stuck or self.covers(window)
+
+    def covers(self, window: Window) -> bool:
+        """True where the window has been read to its end."""
+        return self.reached is not None and self.reached <= window.since
+
+
+def newest(standing: Standing, *, now: datetime, reach: timedelta) -> Window:
+    """What the next poll reads."""
+    read_until = standing.read_until
+    looked_back_at = standing.looked_back_at
+    look_back = looked_back_at is None or now - looked_back_at >= LOOK_BACK_EVERY
+    since = (read_until or now) - OVERLAP
+    if look_back:
+        since = min(since, now - LOOK_BACK)
+    return Window(max(since, now - reach), WHOLE_PAGE if look_back else QUIET_PAGE)
+
+
+def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datetime) -> Standing:
+    """The standing after a poll, whether it came to its end or was cut short."""
+    standing = replace(standing, failures=0)
+    reached = shown.reached
+    if reached is None:
+        return standing
+    if standing.read_until is None:
+        # The first poll counts from its first page on: what lies behind is history.
+        covered = shown.covers(window)
+        return replace(
+            standing,
+            read_until=now,
+            read_back_to=reached,
+            looked_back_at=now if covered else None,
+        )
+    if not shown.covers(window):
+        return standing
+    looked_back = window.since <= now - LOOK_BACK or window.page_size == WHOLE_PAGE
+    return replace(
+        standing,
+        read_until=now,
+        read_back_to=min(standing.read_back_to or reached, reached),
+        looked_back_at=now if looked_back else standing.looked_back_at,
+    )
+
+
+def after_history(standing: Standing, rows: Sequence[StravaRow]) -> Standing:
+    """The standing after a page of what began before `read_back_to`.
+
+    Such a page shows the last day once more; one that shows nothing older is the end of the list.
+    """
+    if standing.read_back_to is None:
+        return standing
+    starts = [row.started_at for row in rows if row.started_at is not None]
+    oldest_at = min(starts, default=None)
+    if oldest_at is None or oldest_at >= standing.read_back_to - SLACK:
+        return replace(standing, read_back_to=_EVER, failures=0)
+    return replace(standing, read_back_to=oldest_at + SLACK, failures=0)
+
+
+def vanished(
+    shown: Shown, known: Mapping[str, datetime], standing: Standing, *, now: datetime
+) -> tuple[frozenset[str], Standing]:
+    """Which known activities are gone from Strava, and the standing with its doubts.
+
+    `known` gives their starts. Gone is what must have been shown and wasn't. Where that is
+    suddenly more than half of a handful, or everything, it's believed a day later, if it's so
+    still: a service that stumbles mustn't empty a runner's history.
+    """
+    if shown.reached is None:
+        return frozenset(), standing
+    expected = {name for name, began_at in known.items() if began_at >= shown.reached}
+    gone = frozenset(expected - shown.ids)
+    suspicious = bool(gone) and (not shown.ids or len(gone) > max(_FEW, len(expected) / 2))
+    if not suspicious:
+        return gone, replace(standing, doubted_at=None)
+    if standing.doubted_at is None:
+        return frozenset(), replace(standing, doubted_at=now)
+    if now - standing.doubted_at < DOUBT:
+        return frozenset(), standing
+    return gone, replace(standing, doubted_at=None)
+
+
+def next_pull_at(
+    now: datetime,
+    *,
+    every: timedelta,
+    luck: float,
+    failures: int = 0,
+    not_before: datetime | None = None,
+) -> datetime:
+    """When to ask for this athlete again. `luck`, between 0 and 1, spreads the athletes.
+
+    Up to a fifth sooner than `every`, never later: whoever looks each `every` always finds it due.
+    Twice as long after each failure in a row, four hours at most; not before a rate limit opens.
+    """
+    pause = min(every * (1 << min(failures, 16)), max(LONGEST_PAUSE, every))
+    at = now + pause * (1 - luck / 5)
+    if not_before is None:
+        return at
+    return max(at, not_before + timedelta(seconds=60) * luck)
