@@ -1,0 +1,52 @@
+# Needs make (GNU make 3.81 will do) and Python 3.11 or later. Everything else goes into .venv.
+
+PY := .venv/bin/python
+RUN := .venv/.ready-to-run
+DEV := .venv/.ready-to-dev
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo run test lint format lock clean
+
+help: ## Say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo '  ARGS="..." adds options: make demo ARGS=--no-open'
+
+demo: $(RUN) ## Play a runner's season through, from FIT file to mail
+	@.venv/bin/easeback demo $(ARGS)
+
+run: $(RUN) ## Start the worker
+	@.venv/bin/easeback run $(ARGS)
+
+test: $(DEV) ## Run every test
+	@$(PY) -m pytest $(ARGS)
+
+lint: $(DEV) ## Check style, types and the rules of the rooms
+	@.venv/bin/ruff check
+	@.venv/bin/ruff format --check --quiet
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format: $(DEV) ## Mend what ruff can mend
+	@.venv/bin/ruff check --fix
+	@.venv/bin/ruff format
+
+setup: $(DEV) ## Install all of it and do nothing
+
+# uv resolves for every platform and Python at once. The index's name stays out of the files.
+UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--extra postgres --custom-compile-command 'make lock' pyproject.toml
+lock: $(DEV) ## Write the lock files anew, with the newest versions
+	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(UV_COMPILE) --upgrade --output-file requirements.lock
+	@$(UV_COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove what was installed and cached; data and demo folders stay
+	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	find worker tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN): requirements.lock pyproject.toml scripts/setup
+	@scripts/setup run
+
+$(DEV): $(RUN) requirements-dev.lock
+	@scripts/setup dev
