@@ -86,7 +86,7 @@ def routines(file: Path | None) -> tuple[Routine, ...]:
 
 
 def shipped(name: str) -> Path:
-    """A file that comes with Easeback: in the package once installed, in `config/` of a checkout."""
+    """A file that comes with Easeback: in the installed package, or `config/` of a checkout."""
     installed = Path(__file__).parent / "shipped" / name
     return installed if installed.is_file() else Path(__file__).parents[2] / "config" / name
 

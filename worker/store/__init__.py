@@ -136,6 +136,45 @@ class Store:
             ).scalar()
             return version
 
+    def check(self) -> None:
+        """Look at the whole database; raises `StoreError` where it isn't sound."""
+        if self.file is None:
+            with self.reading() as tx:
+                tx.athletes.all()
+            return
+        with self.engine.connect() as connection:
+            found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+        if found != ["ok"]:
+            raise StoreError(f"the database {self.file} is damaged ({found[0]}): restore a backup")
+
+    def compact(self) -> None:
+        """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages."""
+        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("VACUUM")
+            if self.file is not None:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def copy_to(self, path: Path) -> None:
+        """Write a consistent copy of a SQLite database, whole or not at all, while others write.
+
+        Raises `StoreError` on PostgreSQL, whose own `pg_dump` does this.
+        """
+        if self.file is None:
+            raise StoreError("this is a PostgreSQL database: back it up with pg_dump")
+        part = path.with_name(f".{path.name}.part")
+        part.unlink(missing_ok=True)
+        try:
+            with self.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            ) as connection:
+                connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
+            part.chmod(0o600)
+            part.replace(path)
+        except DBAPIError as error:
+            raise StoreError(f"the copy {path} can't be written: {error.orig}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
     def close(self) -> None:
         self.engine.dispose()
 

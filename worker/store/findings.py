@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from worker.model import Athlete, Finding
+from worker.model import Athlete, Finding, Kind
 from worker.store import tables
 
 finding = tables.finding
@@ -61,7 +61,7 @@ class Findings:
         for key, kept in standing.items():
             if key not in wanted and kept.withdrawn_at is None:
                 self._withdraw(kept, now=now)
-        risen: list[tuple[date, str]] = []
+        risen: list[tuple[date, Kind]] = []
         for key, f in wanted.items():
             kept_before = standing.get(key)
             if kept_before is None:

@@ -78,7 +78,7 @@ class Outbox:
         known = self.connection.execute(select(outbox.c.id).where(outbox.c.key == key)).first()
         if known is not None:
             return None
-        return self.connection.execute(
+        outbox_id: int = self.connection.execute(
             insert(outbox)
             .values(
                 athlete_id=athlete.id if athlete else None,
@@ -95,6 +95,7 @@ class Outbox:
             )
             .returning(outbox.c.id)
         ).scalar_one()
+        return outbox_id
 
     def claim(self, now: datetime) -> Letter | None:
         """Take the mail that has been due longest, or None. Alerts go before the rest."""

@@ -179,7 +179,8 @@ class Runs:
         self.connection.execute(
             update(run).where(run.c.id.in_([row.id for row in freed])).values(quarantine=None)
         )
-        return min(row.day for row in freed)
+        first: date = min(row.day for row in freed)
+        return first
 
     def count(self, athlete: Athlete) -> tuple[int, datetime | None]:
         """How many runs count, and when the last one started."""

@@ -1,0 +1,114 @@
+"""The command line itself: global options, and errors as one line with the right exit status."""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+from worker import __version__
+from worker.cli.shell import AttentionError, Shell, UsageError
+
+app = typer.Typer(
+    name="easeback",
+    help="Watches a runner's mileage and mails the routine that eases the runner back.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"easeback {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _globals(
+    context: typer.Context,
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="FILE", help="The settings file.")
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Log every event, and tracebacks.")
+    ] = False,
+    version: Annotated[  # noqa: ARG001  typer acts on it before anything else
+        bool,
+        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    context.obj = Shell(config=config, verbose=verbose)
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+        stream=sys.stderr,
+    )
+    for chatty in ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and give its exit status; every expected error is one line."""
+    _register()
+    try:
+        status = app(arguments or ["--help"], prog_name="easeback", standalone_mode=False)
+    except UsageError as error:
+        return _complain(str(error), status=2)
+    except TyperException as error:
+        words = _in_words(error)
+        if words.startswith("Usage:"):  # a group of commands without one of them
+            print(words, file=sys.stderr)  # noqa: T201
+            return 2
+        return _complain(words, status=2)
+    except AttentionError as error:
+        return _complain(str(error), status=1)
+    except (typer.Abort, KeyboardInterrupt):
+        return _complain("stopped", status=1)
+    except BrokenPipeError:
+        sys.stdout = None  # the reader has gone; there is nobody left to flush to
+        return 0
+    except Exception as error:
+        if "--verbose" in arguments:
+            raise
+        return _unexpected(error)
+    return status if isinstance(status, int) else 0
+
+
+def _register() -> None:
+    """Hang every command on the app."""
+    from worker.cli import athletes, care, reports, work
+
+    for room in (work, athletes, reports, care):
+        room.register(app)
+
+
+def _in_words(error: TyperException) -> str:
+    """What typer has to say about the call, and where the help is."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    return text.rstrip(".") + (f" (see `{context.command_path} --help`)" if context else "")
+
+
+def _complain(text: str, *, status: int) -> int:
+    print(f"easeback: {text}", file=sys.stderr)  # noqa: T201  this is how a command speaks
+    return status
+
+
+def _unexpected(error: Exception) -> int:
+    """The rooms' own errors have words enough; anything else asks for `--verbose`."""
+    from worker.config import SettingsError
+    from worker.mail import SendError
+    from worker.sources import SourceError
+    from worker.store import LockedError, StoreError
+
+    if isinstance(error, SettingsError):
+        return _complain(str(error), status=2)
+    if isinstance(error, SendError | SourceError | StoreError | LockedError):
+        return _complain(str(error), status=1)
+    return _complain(
+        f"unexpected: {error!r}; run it again with --verbose for the whole story", status=1
+    )

@@ -1,0 +1,137 @@
+"""The checks of `doctor`: each says what it looked at, and how to mend it where it's bad."""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from worker.cli.shell import Shell
+from worker.config import SettingsError
+from worker.mail import SendError
+from worker.store import LockedError, StoreError
+
+_RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: `says` tells what was found, or how to mend it."""
+
+    what: str
+    ok: bool
+    says: str
+
+
+class BadError(Exception):
+    """What was looked at isn't well; the message says how to mend it."""
+
+
+def checks(shell: Shell) -> Iterator[Check]:
+    """Look at everything; one bad thing doesn't keep the others from being looked at."""
+    rows: tuple[tuple[str, Callable[[Shell], str]], ...] = (
+        ("settings", _settings),
+        ("clock", _clock),
+        ("data folder", _data_folder),
+        ("database", _database),
+        ("inbox", _inbox),
+        ("routine", _routine),
+        ("templates", _templates),
+        ("mail", _mail),
+        ("strava", _strava),
+        ("athletes", _athletes),
+        ("worker", _worker),
+    )
+    for what, look in rows:
+        try:
+            yield Check(what, ok=True, says=look(shell))
+        except (BadError, SettingsError, StoreError, SendError, OSError) as error:
+            yield Check(what, ok=False, says=str(error))
+
+
+def _settings(shell: Shell) -> str:
+    _ = shell.settings
+    return f"read from {shell.file}" if shell.file else "no file: every setting has its default"
+
+
+def _clock(shell: Shell) -> str:
+    del shell
+    now = datetime.now(UTC)
+    if now < _RELEASED:
+        raise BadError(f"this machine says it is {now:%Y-%m-%d %H:%M} UTC: set its clock")
+    return f"{now:%Y-%m-%d %H:%M} UTC"
+
+
+def _data_folder(shell: Shell) -> str:
+    from worker.config import wiring
+
+    wiring.make_data_dir(shell.settings)
+    folder = shell.settings.data_dir.absolute()
+    probe = folder / f".check-{os.getpid()}"
+    try:
+        probe.write_bytes(b"x")
+    except OSError as error:
+        raise BadError(
+            f"{folder} can't be written to ({error.strerror}): make room, or give Easeback the "
+            "right to write there"
+        ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+    mode = folder.stat().st_mode & 0o077
+    return f"{folder}{', which others may read: chmod 700 it' if mode else ''}"
+
+
+def _database(shell: Shell) -> str:
+    shown = shell.store.engine.url.render_as_string(hide_password=True)
+    shell.store.check()
+    return f"{shown}, schema {shell.store.schema()}"
+
+
+def _inbox(shell: Shell) -> str:
+    folder = shell.settings.inbox_path
+    folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise BadError(f"{folder} can't be read: give Easeback the right to")
+    return str(folder.absolute())
+
+
+def _routine(shell: Shell) -> str:
+    from worker.config import wiring
+
+    found = wiring.routines(shell.file)
+    steps = sum(len(one.steps) for one in found)
+    return f"{len(found)} set(s) with {steps} steps"
+
+
+def _templates(shell: Shell) -> str:
+    from worker.config import wiring
+
+    broken = wiring.composer(shell.settings, shell.file).check()
+    if broken:
+        raise BadError(f"{broken[0]}; the shipped one is used instead")
+    return "compose"
+
+
+def _mail(shell: Shell) -> str:
+    from worker.config import wiring
+
+    return wiring.mailer(shell.settings).check()
+
+
+def _strava(shell: Shell) -> str:
+    return "on" if shell.settings.strava.client_id else "off: no [strava] client_id is set"
+
+
+def _athletes(shell: Shell) -> str:
+    with shell.store.reading() as tx:
+        number = len(tx.athletes.all())
+    if not number:
+        raise BadError("there is none yet: add one with `easeback athlete add`")
+    return str(number)
+
+
+def _worker(shell: Shell) -> str:
+    try:
+        with shell.store.sole_worker():
+            return "not running now (`easeback run` starts it)"
+    except LockedError as error:
+        return f"running: {error}"

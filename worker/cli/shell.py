@@ -1,0 +1,168 @@
+"""What every command shares: settings, works, the clock, the athlete that is meant, printing."""
+
+import difflib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from worker.config import Settings
+    from worker.model import Athlete
+    from worker.pipeline import Clock, Works
+    from worker.store import Store, Transaction
+
+
+class UsageError(Exception):
+    """The command was called wrongly: exit status 2."""
+
+
+class AttentionError(Exception):
+    """The command ran, and something needs attention: exit status 1."""
+
+
+AthleteOption = Annotated[
+    str | None,
+    typer.Option("--athlete", metavar="A", help="Whose; not needed while there's one athlete."),
+]
+AsOfOption = Annotated[
+    str | None,
+    typer.Option("--as-of", metavar="INSTANT", help="Set every clock, e.g. 2026-03-07T08:00:00Z."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
+
+
+@dataclass
+class Shell:
+    """One call of the command line: its settings are read once, on first need."""
+
+    config: Path | None = None
+    verbose: bool = False
+
+    @cached_property
+    def _loaded(self) -> "tuple[Settings, Path | None]":
+        from worker.config import load
+
+        return load(self.config)
+
+    @property
+    def settings(self) -> "Settings":
+        return self._loaded[0]
+
+    @property
+    def file(self) -> Path | None:
+        """The settings file in force, if there is one."""
+        return self._loaded[1]
+
+    @cached_property
+    def store(self) -> "Store":
+        from worker.config import wiring
+        from worker.store import Store
+
+        wiring.make_data_dir(self.settings)
+        return Store.open(self.settings.url)
+
+    def works(self, *, patient: bool = False) -> "Works":
+        from worker.config import wiring
+
+        return wiring.build(self.settings, self.file, patient=patient)
+
+    @cached_property
+    def out(self) -> "Console":
+        """Standard output for people: colours and tables on a terminal, plain lines elsewhere."""
+        from rich.console import Console
+
+        return Console(
+            highlight=False, soft_wrap=not sys.stdout.isatty(), width=_width(), emoji=False
+        )
+
+    def say(self, text: str = "") -> None:
+        """A line for people, as it stands."""
+        self.out.print(text, markup=False)
+
+    def print_json(self, value: Any) -> None:
+        json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
+        sys.stdout.write("\n")
+
+
+def _width() -> int | None:
+    # Tables that are piped somewhere must not be cut to a terminal that isn't there.
+    return None if sys.stdout.isatty() else 160
+
+
+def shell_of(context: typer.Context) -> Shell:
+    shell = context.obj
+    assert isinstance(shell, Shell)  # noqa: S101  the callback put it there
+    return shell
+
+
+def clock(as_of: str | None) -> "Clock":
+    """The present time, or one that goes on from `--as-of`."""
+    from worker.daemon import clock_from
+
+    return clock_from(instant(as_of) if as_of else None)
+
+
+def instant(text: str) -> datetime:
+    """An instant as people write it; without a zone it is UTC, a bare date its first moment."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            f"--as-of: {text!r} is not an instant such as 2026-03-07T08:00:00Z"
+        ) from error
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def day_of(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
+
+
+def the_athlete(tx: "Transaction", name: str | None) -> "Athlete":
+    """The athlete named, or the only one there is."""
+    everybody = tx.athletes.all()
+    if name is None:
+        return _the_only(everybody)
+    found = tx.athletes.named(name)
+    if found is None:
+        raise UsageError(_nobody(name, everybody))
+    return found
+
+
+def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]":
+    """The athlete named, or everybody."""
+    return tx.athletes.all() if name is None else (the_athlete(tx, name),)
+
+
+def _the_only(everybody: "Sequence[Athlete]") -> "Athlete":
+    if not everybody:
+        raise UsageError("there is no athlete yet: add one with `easeback athlete add`")
+    if len(everybody) > 1:
+        names = ", ".join(athlete.name for athlete in everybody[:10])
+        raise UsageError(f"there are several athletes, say which with --athlete: {names}")
+    return everybody[0]
+
+
+def _nobody(name: str, everybody: "Sequence[Athlete]") -> str:
+    nearest = difflib.get_close_matches(name, [athlete.name for athlete in everybody], n=1)
+    if nearest:
+        return f"no athlete is called {name!r}; did you mean {nearest[0]!r}?"
+    return f"no athlete is called {name!r}; `easeback athlete list` shows who there is"
+
+
+def zulu(at: datetime | None) -> str | None:
+    """An instant as the JSON has it: UTC, ending in Z."""
+    if at is None:
+        return None
+    return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,106 @@
+"""Commands that do the work: run, once."""
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from worker.cli.shell import AsOfOption, AttentionError, JsonOption, Shell, clock, shell_of
+
+if TYPE_CHECKING:
+    from worker.pipeline import Pass, Works
+
+log = logging.getLogger(__name__)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("run")(run)
+    app.command("once")(once)
+
+
+def run(context: typer.Context, as_of: AsOfOption = None) -> None:
+    """The worker: watches the folder, decides, mails, until it is stopped."""
+    from worker.daemon import Worker, jobs, on_signals
+
+    shell = shell_of(context)
+    if not shell.verbose:
+        logging.getLogger("worker").setLevel(logging.INFO)
+    works = shell.works(patient=True)
+    now = clock(as_of)
+    worker = Worker(works, now)
+    with works.store.sole_worker():
+        on_signals(worker.stop)
+        _greet(shell, works)
+        ended = worker.run(jobs(works, now))
+        if not ended:
+            # A thread that hangs in a mail server's answer would keep the process alive.
+            logging.shutdown()
+            os._exit(0)
+    works.store.close()
+
+
+def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
+    """One whole pass of everything due, then exit."""
+    from worker.pipeline import one_pass
+
+    shell = shell_of(context)
+    works = shell.works()
+    with works.store.sole_worker():
+        done = one_pass(works, clock(as_of))
+    if as_json:
+        shell.print_json(_as_json(done))
+    else:
+        _tell(shell, done)
+    troubles = _troubles(works, done)
+    if troubles:
+        more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
+        raise AttentionError(troubles[0] + more)
+
+
+def _greet(shell: Shell, works: "Works") -> None:
+    settings = shell.settings
+    with works.store.reading() as tx:
+        athletes = len(tx.athletes.all())
+    log.info(
+        "easeback runs: %d athlete(s), inbox %s, mail to %s",
+        athletes,
+        settings.inbox_path,
+        settings.mail.host or settings.mailbox_path,
+    )
+    if not athletes:
+        log.warning("there is no athlete yet: add one with `easeback athlete add`")
+    sys.stderr.flush()
+
+
+def _tell(shell: Shell, done: "Pass") -> None:
+    taken = done.taken_in
+    shell.say(
+        f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
+        f"{taken.skipped} not runs, {len(taken.failed)} failed"
+    )
+    shell.say(f"mail: {done.delivered.sent} sent")
+
+
+def _as_json(done: "Pass") -> dict[str, object]:
+    taken = done.taken_in
+    return {
+        "inbox": {
+            "imported": taken.imported,
+            "duplicate": taken.duplicate,
+            "skipped": taken.skipped,
+            "failed": [{"file": file, "reason": reason} for file, reason in taken.failed],
+        },
+        "mail": {"sent": done.delivered.sent, "troubles": list(done.delivered.troubles)},
+    }
+
+
+def _troubles(works: "Works", done: "Pass") -> list[str]:
+    with works.store.reading() as tx:
+        waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
+    return [
+        *done.delivered.troubles,
+        *(f"{file}: {reason}" for file, reason in done.taken_in.failed),
+        *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
+    ]

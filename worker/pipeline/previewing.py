@@ -1,0 +1,35 @@
+"""Previews: a mail as it would be, composed from what is kept, neither queued nor sent."""
+
+from datetime import datetime, timedelta
+
+from worker import detect, week
+from worker.load import History
+from worker.model import Athlete, Email
+from worker.pipeline.decide import HISTORY_DAYS, alert_facts
+from worker.pipeline.weekly import weekly_facts
+from worker.pipeline.works import Works, today_of
+from worker.store import Transaction
+
+
+def alert_preview(
+    tx: Transaction, works: Works, athlete: Athlete, *, now: datetime
+) -> Email | None:
+    """The alert about the newest day with a finding, up to `now`; None where there's none."""
+    today = today_of(athlete, now)
+    runs = tx.runs.counted(athlete, since=today - timedelta(days=HISTORY_DAYS))
+    history = History.of((run for run in runs if run.day <= today), rules=works.rules)
+    for day in reversed(history.days()):
+        verdict = detect.judge(history, day, rules=works.rules, race=athlete.race)
+        choice = detect.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
+        if not isinstance(choice, str):
+            facts = alert_facts(works, athlete, choice, verdict, history, now=now)
+            return works.composer.alert(facts)
+    return None
+
+
+def weekly_preview(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> Email:
+    """The weekly mail that was due last."""
+    due = week.due(
+        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+    )
+    return works.composer.weekly(weekly_facts(tx, works, athlete, due.week_starts_on, now=now))
