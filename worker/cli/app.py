@@ -56,25 +56,13 @@ def run(arguments: list[str]) -> int:
     _register()
     try:
         status = app(arguments or ["--help"], prog_name="easeback", standalone_mode=False)
-    except UsageError as error:
-        return _complain(str(error), status=2)
-    except TyperException as error:
-        words = _in_words(error)
-        if words.startswith("Usage:"):  # a group of commands without one of them
-            print(words, file=sys.stderr)  # noqa: T201
-            return 2
-        return _complain(words, status=2)
-    except AttentionError as error:
-        return _complain(str(error), status=1)
-    except (typer.Abort, KeyboardInterrupt):
-        return _complain("stopped", status=1)
     except BrokenPipeError:
         sys.stdout = None  # the reader has gone; there is nobody left to flush to
         return 0
-    except Exception as error:
-        if "--verbose" in arguments:
-            raise
-        return _unexpected(error)
+    except (Exception, KeyboardInterrupt) as error:
+        if "--verbose" in arguments and not isinstance(error, TyperException):
+            logging.getLogger(__name__).debug("where it happened", exc_info=error)
+        return _complain(error)
     return status if isinstance(status, int) else 0
 
 
@@ -86,19 +74,32 @@ def _register() -> None:
         room.register(app)
 
 
-def _in_words(error: TyperException) -> str:
-    """What typer has to say about the call, and where the help is."""
-    context = getattr(error, "ctx", None)
-    text = error.format_message() if hasattr(error, "format_message") else str(error)
-    return text.rstrip(".") + (f" (see `{context.command_path} --help`)" if context else "")
-
-
-def _complain(text: str, *, status: int) -> int:
-    print(f"easeback: {text}", file=sys.stderr)  # noqa: T201  this is how a command speaks
+def _complain(error: BaseException) -> int:
+    """Say in one line what was wrong; the exit status that goes with it."""
+    if isinstance(error, UsageError):
+        words, status = str(error), 2
+    elif isinstance(error, TyperException):
+        words, status = _usage_words(error), 2
+    elif isinstance(error, AttentionError):
+        words, status = str(error), 1
+    elif isinstance(error, typer.Abort | KeyboardInterrupt):
+        words, status = "stopped", 1
+    else:
+        words, status = _words_of_the_rooms(error)
+    # A group called without one of its commands answers with its help, which stands alone.
+    prefix = "" if words.startswith("Usage:") else "easeback: "
+    print(prefix + words, file=sys.stderr)  # noqa: T201  this is how a command speaks
     return status
 
 
-def _unexpected(error: Exception) -> int:
+def _usage_words(error: TyperException) -> str:
+    """What typer has to say about the call, and where the help is."""
+    context = getattr(error, "ctx", None)
+    text = error.format_message()
+    return text.rstrip(".") + (f" (see `{context.command_path} --help`)" if context else "")
+
+
+def _words_of_the_rooms(error: BaseException) -> tuple[str, int]:
     """The rooms' own errors have words enough; anything else asks for `--verbose`."""
     from worker.config import SettingsError
     from worker.mail import SendError
@@ -106,9 +107,7 @@ def _unexpected(error: Exception) -> int:
     from worker.store import LockedError, StoreError
 
     if isinstance(error, SettingsError):
-        return _complain(str(error), status=2)
+        return str(error), 2
     if isinstance(error, SendError | SourceError | StoreError | LockedError):
-        return _complain(str(error), status=1)
-    return _complain(
-        f"unexpected: {error!r}; run it again with --verbose for the whole story", status=1
-    )
+        return str(error), 1
+    return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1
