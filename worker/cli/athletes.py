@@ -82,7 +82,32 @@ def add(
     race_km: RaceKmOption = None,
 ) -> None:
     """Add an athlete."""
-    shell = shell_of(context)
+    add_athlete(
+        shell_of(context),
+        name=name,
+        email=email,
+        timezone=timezone,
+        units=units,
+        week_starts=week_starts,
+        weekly=weekly,
+        pain=pain,
+        race=_race(None, race, race_date, race_km),
+    )
+
+
+def add_athlete(
+    shell: Shell,
+    *,
+    name: str,
+    email: str,
+    timezone: str | None = None,
+    units: str | None = None,
+    week_starts: str | None = None,
+    weekly: str | None = None,
+    pain: str | None = None,
+    race: Race | None = None,
+) -> None:
+    """Keep a new athlete by what was said, and say so; raises `UsageError`."""
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=local_timezone())
     wanted = _changed(
         fresh,
@@ -93,7 +118,7 @@ def add(
         week_starts=week_starts,
         weekly=weekly,
         pain=pain,
-        race=_race(None, race, race_date, race_km),
+        race=race,
     )
     with shell.store.transaction() as tx:
         _refuse_taken(tx, wanted)

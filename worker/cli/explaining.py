@@ -8,15 +8,10 @@ from worker.cli.reports import far
 from worker.cli.shell import Shell
 from worker.load import History
 from worker.model import Athlete, Signal
+from worker.rules import Rules
 
 if TYPE_CHECKING:
     from worker.store import Transaction
-
-_MEASURED = {
-    "run": ("the day's longest session", "the longest of the 30 days before"),
-    "return": ("the day's longest session", "what the break leaves of the longest before it"),
-    "ramp": ("the last 7 days", "the largest 7 days of the 42 before"),
-}
 
 
 def explain_day(shell: Shell, tx: "Transaction", athlete: Athlete, day: date) -> None:
@@ -30,7 +25,7 @@ def explain_day(shell: Shell, tx: "Transaction", athlete: Athlete, day: date) ->
     if verdict.too_little:
         shell.say(f"too little history: {verdict.too_little}")
     for signal in verdict.signals:
-        _say_signal(shell, athlete, signal)
+        _say_signal(shell, athlete, signal, rules)
     if verdict.season is not None:
         season = verdict.season
         shell.say(
@@ -40,9 +35,21 @@ def explain_day(shell: Shell, tx: "Transaction", athlete: Athlete, day: date) ->
     _say_kept(shell, tx, athlete, day)
 
 
-def _say_signal(shell: Shell, athlete: Athlete, signal: Signal) -> None:
+def _measured(signal: Signal, rules: Rules) -> tuple[str, str]:
+    """What a signal sets against what."""
+    if signal.kind == "ramp":
+        return (
+            f"the last {rules.ramp_days} days",
+            f"the largest {rules.ramp_days} days of the {rules.ramp_window_days} before",
+        )
+    if signal.kind == "return":
+        return "the day's longest session", "what the break leaves of the longest before it"
+    return "the day's longest session", f"the longest of the {rules.run_window_days} days before"
+
+
+def _say_signal(shell: Shell, athlete: Athlete, signal: Signal, rules: Rules) -> None:
     units = athlete.units
-    observed, baseline = _MEASURED[signal.kind]
+    observed, baseline = _measured(signal, rules)
     shell.say("")
     outcome = f"fired, severity {signal.severity}" if signal.fired else "did not fire"
     shell.say(f"{signal.kind}: {outcome}")

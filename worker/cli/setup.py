@@ -1,0 +1,166 @@
+"""The command `init`: asks for what's needed, writes the settings, checks them."""
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.shell import AttentionError, Shell, UsageError, shell_of
+
+_MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+
+
+def register(app: typer.Typer) -> None:
+    app.command("init")(init)
+
+
+def init(
+    context: typer.Context,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over settings that are there.")
+    ] = False,
+    defaults: Annotated[
+        bool, typer.Option("--defaults", help="Ask nothing: write what needs no answer.")
+    ] = False,
+) -> None:
+    """Ask for what's needed, write the settings, check them."""
+    shell = shell_of(context)
+    file = _target(shell)
+    if file.exists() and not force and not _untouched(file):
+        raise UsageError(f"{file} is there already: change it by hand, or say --force")
+    data_dir = _ask("Where does Easeback keep its data?", str(Path("data").absolute()), defaults)
+    mail = None if defaults else _ask_mail()
+    strava = None if defaults else _ask_strava()
+    _write(file, _filled(data_dir, mail, strava))
+    shell.say(f"wrote {file}, which only you can read")
+    written = Shell(config=file, verbose=shell.verbose)
+    if not defaults:
+        _ask_athlete(written)
+    _check(shell, written)
+
+
+def _target(shell: Shell) -> Path:
+    from worker.config.settings import CONFIG_VARIABLE, LOCAL_FILE
+
+    if shell.config is not None:
+        return shell.config
+    if os.environ.get(CONFIG_VARIABLE):
+        return Path(os.environ[CONFIG_VARIABLE])
+    return LOCAL_FILE
+
+
+def _untouched(file: Path) -> bool:
+    """True for the commented file as it is shipped: it holds nothing of anybody's."""
+    from worker.config.wiring import shipped
+
+    return file.read_bytes() == shipped("easeback.toml").read_bytes()
+
+
+def _ask(question: str, default: str, defaults: bool) -> str:
+    return default if defaults else str(typer.prompt(question, default=default, err=True))
+
+
+def _ask_mail() -> dict[str, object] | None:
+    host = typer.prompt(
+        "Mail server (empty: mail is written as files)", default="", show_default=False, err=True
+    )
+    if not host:
+        return None
+    security = _choice("Its security", tuple(_MAIL_PORTS), "starttls")
+    port = typer.prompt("Its port", default=_MAIL_PORTS[security], type=int, err=True)
+    username = typer.prompt("Login (empty: none)", default="", show_default=False, err=True)
+    password = typer.prompt("Password", hide_input=True, err=True) if username else ""
+    sender = typer.prompt("Sender", default=username or "easeback@localhost", err=True)
+    answers = {
+        "host": host,
+        "port": port,
+        "security": security,
+        "username": username,
+        "password": password,
+        "sender": sender,
+    }
+    return {key: value for key, value in answers.items() if value != ""}
+
+
+def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
+    while True:
+        answer = str(typer.prompt(f"{question} ({', '.join(choices)})", default=default, err=True))
+        if answer in choices:
+            return answer
+        typer.echo(f"one of {', '.join(choices)}, please", err=True)
+
+
+def _ask_strava() -> dict[str, object] | None:
+    typer.echo(
+        "Strava is optional: FIT files in the inbox are enough. It needs an API application,\n"
+        "whose owner needs a Strava subscription: https://www.strava.com/settings/api",
+        err=True,
+    )
+    client_id = typer.prompt(
+        "Strava client id (empty: no Strava)", default="", show_default=False, err=True
+    )
+    if not client_id:
+        return None
+    secret = typer.prompt("Strava client secret", hide_input=True, err=True)
+    return {"client_id": client_id, "client_secret": secret}
+
+
+def _ask_athlete(written: Shell) -> None:
+    from worker.cli.athletes import add_athlete, local_timezone
+
+    with written.store.reading() as tx:
+        if tx.athletes.all():
+            return
+    name = typer.prompt(
+        "The runner's name (empty: add athletes later)", default="", show_default=False, err=True
+    )
+    if not name:
+        return
+    add_athlete(
+        written,
+        name=name,
+        email=str(typer.prompt("E-mail", err=True)),
+        timezone=str(typer.prompt("Time zone", default=local_timezone(), err=True)),
+        units=_choice("Units", ("km", "mi"), "km"),
+    )
+
+
+def _filled(data_dir: str, mail: dict[str, object] | None, strava: dict[str, object] | None) -> str:
+    """The shipped, commented settings with the answers filled in."""
+    from worker.config.wiring import shipped
+
+    answers: dict[str, dict[str, object]] = {
+        "": {"data_dir": data_dir},
+        "mail": mail or {},
+        "strava": strava or {},
+    }
+    section = ""
+    lines: list[str] = []
+    for line in shipped("easeback.toml").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        key = line.removeprefix("# ").partition(" = ")[0]
+        answered = line.startswith("# ") and key in answers.get(section, {})
+        # A TOML string is written as a JSON string is.
+        lines.append(f"{key} = {json.dumps(answers[section].pop(key))}" if answered else line)
+    return "\n".join(lines) + "\n"
+
+
+def _write(file: Path, text: str) -> None:
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # It may hold a password.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        raise AttentionError(f"{file} can't be written: {error.strerror}") from error
+
+
+def _check(shell: Shell, written: Shell) -> None:
+    from worker.cli.checkup import checks
+
+    for check in checks(written):
+        shell.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.says}")
