@@ -1,0 +1,42 @@
+# Easeback in a container: /data is all it writes, /inbox is the watched folder, /config holds
+# easeback.toml, routine.toml and templates/ where you have your own. All three may be empty.
+
+FROM python:3.13-slim-bookworm AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv /opt/easeback
+COPY requirements.lock /build/
+RUN /opt/easeback/bin/python -m pip install --quiet --require-hashes --use-pep517 \
+        -r /build/requirements.lock
+COPY pyproject.toml README.md LICENSE /build/
+COPY config /build/config
+COPY worker /build/worker
+# The environment leaves this stage without pip: nothing is installed into a running container.
+RUN /opt/easeback/bin/python -m pip install --quiet --no-deps /build \
+    && /opt/easeback/bin/python -m pip uninstall --quiet --yes pip
+
+FROM python:3.13-slim-bookworm
+RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
+    && rm -rf /usr/local/lib/python3.13/ensurepip \
+    && groupadd --gid 10001 easeback \
+    && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home \
+        --shell /usr/sbin/nologin easeback \
+    && install -d -o 10001 -g 10001 -m 0700 /data \
+    && install -d -o 10001 -g 10001 /inbox /config
+COPY --from=build /opt/easeback /opt/easeback
+COPY scripts/healthy.py /opt/easeback/healthy.py
+# config/easeback.toml is looked for in the current folder: from / that is /config/easeback.toml.
+WORKDIR /
+ENV PATH=/opt/easeback/bin:$PATH \
+    HOME=/data \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    EASEBACK_DATA_DIR=/data \
+    EASEBACK_INBOX__PATH=/inbox \
+    EASEBACK_WEB__HOST=0.0.0.0
+VOLUME ["/data", "/inbox", "/config"]
+EXPOSE 8765
+USER 10001:10001
+HEALTHCHECK --interval=2m --timeout=30s --start-period=30s \
+    CMD ["python", "/opt/easeback/healthy.py"]
+ENTRYPOINT ["easeback"]
+CMD ["run"]
