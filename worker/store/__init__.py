@@ -25,15 +25,21 @@ from worker.store.lock import LockedError, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.progress import Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
+from worker.store.seal import Sealer, SealError
+from worker.store.strava import KeptGrant, Seen, StravaShelf
 
 __all__ = [
     "Change",
     "Entry",
     "Found",
     "Kept",
+    "KeptGrant",
     "Letter",
     "LockedError",
     "NameTakenError",
+    "SealError",
+    "Sealer",
+    "Seen",
     "SourceState",
     "Store",
     "StoreError",
@@ -43,7 +49,7 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_S = 30
-HEAD = "0001"
+HEAD = "0002"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -80,6 +86,10 @@ class Transaction:
     @property
     def progress(self) -> Progress:
         return Progress(self.connection)
+
+    @property
+    def strava(self) -> StravaShelf:
+        return StravaShelf(self.connection)
 
 
 @dataclass(frozen=True, slots=True)

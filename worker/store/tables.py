@@ -218,3 +218,83 @@ tick = Table(
     Column("at", Utc, nullable=False),
     Column("trouble", Text),
 )
+
+strava_grant = Table(
+    "strava_grant",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    # The athlete's own number at Strava, by which webhooks call them.
+    Column("strava_id", BigInteger, nullable=False, index=True),
+    # Both tokens, encrypted; the key lies outside the database.
+    Column("sealed", LargeBinary, nullable=False),
+    Column("expires_at", Utc, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    # Grows with each refresh, so that two that cross can't overwrite each other.
+    Column("version", Integer, nullable=False),
+    Column("connected_at", Utc, nullable=False),
+    Column("dead_since", Utc),
+    Column("due_at", Utc, nullable=False, index=True),
+    # Whoever works on this athlete's grant holds it until then.
+    Column("leased_until", Utc),
+    Column("read_until", Utc),
+    Column("read_back_to", Utc),
+    Column("looked_back_at", Utc),
+    Column("doubted_at", Utc),
+    Column("failures", Integer, nullable=False),
+)
+
+strava_activity = Table(
+    "strava_activity",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("external_id", String(128), primary_key=True),
+    Column("started_at", Utc, index=True),
+    # The fields that the product uses, as Strava wrote them.
+    Column("payload", Text, nullable=False),
+    # Why it can't be read, or null.
+    Column("reason", Text),
+    # The athlete changed its distance after it was first seen.
+    Column("edited", Boolean, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+)
+
+strava_wish = Table(
+    "strava_wish",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    # The activity to look at; empty: whether the athlete still allows anything.
+    Column("external_id", String(128), primary_key=True),
+    Column("due_at", Utc, nullable=False, index=True),
+    Column("tries", Integer, nullable=False),
+)
+
+strava_budget = Table(
+    "strava_budget",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("at", Utc, nullable=False),
+    Column("read", JSON),
+    Column("overall", JSON),
+    Column("closed_until", Utc),
+)
+
+strava_subscription = Table(
+    "strava_subscription",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("callback_url", Text, nullable=False),
+    Column("made_at", Utc, nullable=False),
+    # Events that named nobody we know, and were dropped.
+    Column("dropped", Integer, nullable=False),
+)
+
+consent = Table(
+    "consent",
+    metadata,
+    # Hashes: whoever reads the database can't finish somebody's consent.
+    Column("state_hash", String(64), primary_key=True),
+    Column("cookie_hash", String(64), nullable=False),
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), nullable=False),
+    Column("redirect", Text, nullable=False),
+    Column("made_at", Utc, nullable=False, index=True),
+)

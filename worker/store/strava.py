@@ -1,0 +1,348 @@
+"""Strava's shelf: grants, where reading stands, what was seen, limits, wishes, consents.
+
+Tokens come and go sealed; nothing here can open them. Where reading stands and how much of the
+limits is used are kept as their rooms hand them over, by name.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+
+from worker.model import Athlete
+from worker.store import tables
+from worker.store.upsert import upsert
+
+grant = tables.strava_grant
+activity = tables.strava_activity
+wish = tables.strava_wish
+budget = tables.strava_budget
+subscription = tables.strava_subscription
+consent = tables.consent
+
+STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
+_ONE = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeptGrant:
+    """A grant at rest; `version` grows with each refresh."""
+
+    strava_id: int
+    sealed: bytes
+    expires_at: datetime
+    scopes: frozenset[str]
+    version: int
+    connected_at: datetime
+    dead_since: datetime | None
+    due_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An activity as it was last seen: a run, or one that can't be read for a `reason`."""
+
+    external_id: str
+    started_at: datetime | None
+    payload: str
+    reason: str | None = None
+    edited: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A consent under way: whose, and where the browser comes back to."""
+
+    athlete_id: int
+    redirect: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """The webhook subscription; `dropped` events named nobody we know."""
+
+    id: int
+    callback_url: str
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class StravaShelf:
+    """One grant an athlete; one budget and one subscription for all of them."""
+
+    connection: Connection
+
+    # Grants
+
+    def connect(
+        self,
+        athlete: Athlete,
+        *,
+        strava_id: int,
+        sealed: bytes,
+        expires_at: datetime,
+        scopes: Iterable[str],
+        now: datetime,
+    ) -> None:
+        """Keep a new grant in place of any other; another account's reading begins anew."""
+        before = self.grant(athlete)
+        row = {
+            "strava_id": strava_id,
+            "sealed": sealed,
+            "expires_at": expires_at,
+            "scopes": sorted(scopes),
+            "version": before.version + 1 if before else 1,
+            "connected_at": now,
+            "dead_since": None,
+            "due_at": now,
+            "failures": 0,
+        }
+        if before is not None and before.strava_id == strava_id:
+            self._set(athlete, **row)
+            return
+        self.connection.execute(delete(grant).where(grant.c.athlete_id == athlete.id))
+        self.connection.execute(insert(grant).values(athlete_id=athlete.id, **row))
+
+    def grant(self, athlete: Athlete) -> KeptGrant | None:
+        row = self.connection.execute(select(grant).where(grant.c.athlete_id == athlete.id)).first()
+        return _grant(row) if row else None
+
+    def renew(self, athlete: Athlete, *, version: int, sealed: bytes, expires_at: datetime) -> bool:
+        """Keep what a refresh brought; False where the grant isn't the refreshed one any more."""
+        changed = self.connection.execute(
+            update(grant)
+            .where(grant.c.athlete_id == athlete.id, grant.c.version == version)
+            .values(sealed=sealed, expires_at=expires_at, version=version + 1)
+        )
+        return changed.rowcount == 1
+
+    def reseal(self, athlete: Athlete, sealed: bytes) -> None:
+        """The same tokens under another key."""
+        self._set(athlete, sealed=sealed)
+
+    def died(self, athlete: Athlete, *, version: int, now: datetime) -> bool:
+        """Strava refuses this grant for good; False where another stands there by now."""
+        changed = self.connection.execute(
+            update(grant)
+            .where(grant.c.athlete_id == athlete.id, grant.c.version == version)
+            .values(dead_since=now)
+        )
+        return changed.rowcount == 1
+
+    def forget(self, athlete: Athlete) -> None:
+        """The grant, and all that only Strava told of: what was seen, wishes, consents."""
+        for table in (grant, activity, wish, consent):
+            self.connection.execute(delete(table).where(table.c.athlete_id == athlete.id))
+
+    def whose(self, strava_id: int) -> tuple[int, ...]:
+        """The ids of the athletes with a living grant for this account."""
+        query = select(grant.c.athlete_id).where(
+            grant.c.strava_id == strava_id, grant.c.dead_since.is_(None)
+        )
+        return tuple(self.connection.execute(query).scalars())
+
+    # Whose turn it is
+
+    def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> bool:
+        """Take this athlete's grant until then; False where somebody holds it."""
+        taken = self.connection.execute(
+            update(grant)
+            .where(
+                grant.c.athlete_id == athlete.id,
+                or_(grant.c.leased_until.is_(None), grant.c.leased_until <= now),
+            )
+            .values(leased_until=until)
+        )
+        return taken.rowcount == 1
+
+    def release(self, athlete: Athlete) -> None:
+        self._set(athlete, leased_until=None)
+
+    def due(self, now: datetime) -> tuple[int, ...]:
+        """The ids of the athletes to be asked for, those that waited longest first."""
+        query = (
+            select(grant.c.athlete_id)
+            .where(grant.c.due_at <= now, grant.c.dead_since.is_(None))
+            .order_by(grant.c.due_at, grant.c.athlete_id)
+        )
+        return tuple(self.connection.execute(query).scalars())
+
+    def with_history_due(self, until: datetime) -> tuple[int, ...]:
+        """The ids of the athletes whose past isn't read back to `until`, the least read first."""
+        query = (
+            select(grant.c.athlete_id)
+            .where(grant.c.read_back_to > until, grant.c.dead_since.is_(None))
+            .order_by(grant.c.read_back_to.desc(), grant.c.athlete_id)
+        )
+        return tuple(self.connection.execute(query).scalars())
+
+    def standing(self, athlete: Athlete) -> Mapping[str, Any]:
+        """Where reading stands, by the names it was kept under; empty without a grant."""
+        columns = [grant.c[name] for name in STANDING]
+        row = self.connection.execute(
+            select(*columns).where(grant.c.athlete_id == athlete.id)
+        ).first()
+        return dict(row._mapping) if row else {}  # noqa: SLF001  (SQLAlchemy's public name)
+
+    def keep_standing(self, athlete: Athlete, standing: Mapping[str, Any]) -> None:
+        self._set(athlete, **standing)
+
+    def postpone(self, athlete: Athlete, *, until: datetime) -> None:
+        self._set(athlete, due_at=until)
+
+    # What was seen
+
+    def seen(self, athlete: Athlete, external_ids: Collection[str]) -> Mapping[str, Seen]:
+        query = select(activity).where(
+            activity.c.athlete_id == athlete.id, activity.c.external_id.in_(list(external_ids))
+        )
+        return {row.external_id: _seen(row) for row in self.connection.execute(query)}
+
+    def keep_seen(self, athlete: Athlete, seen: Sequence[Seen], *, now: datetime) -> None:
+        rows = [{**asdict(one), "athlete_id": athlete.id, "seen_at": now} for one in seen]
+        upsert(self.connection, activity, rows, keys=("athlete_id", "external_id"))
+
+    def forget_seen(self, athlete: Athlete, external_ids: Collection[str]) -> None:
+        self.connection.execute(
+            delete(activity).where(
+                activity.c.athlete_id == athlete.id,
+                activity.c.external_id.in_(list(external_ids)),
+            )
+        )
+
+    def unreadable(self, athlete: Athlete) -> tuple[Seen, ...]:
+        """What can't be read, each with its reason."""
+        query = (
+            select(activity)
+            .where(activity.c.athlete_id == athlete.id, activity.c.reason.is_not(None))
+            .order_by(activity.c.started_at, activity.c.external_id)
+        )
+        return tuple(map(_seen, self.connection.execute(query)))
+
+    def begun_before(self, athlete: Athlete, instant: datetime) -> tuple[str, ...]:
+        """The ids of the activities that are older than they may be kept."""
+        query = select(activity.c.external_id).where(
+            activity.c.athlete_id == athlete.id, activity.c.started_at < instant
+        )
+        return tuple(self.connection.execute(query).scalars())
+
+    # Limits
+
+    def budget(self) -> Mapping[str, Any] | None:
+        """What is known of the limits, by the names it was kept under; locked until the end."""
+        row = self.connection.execute(select(budget).with_for_update()).first()
+        if row is None:
+            return None
+        return {name: getattr(row, name) for name in ("at", "read", "overall", "closed_until")}
+
+    def keep_budget(self, known: Mapping[str, Any]) -> None:
+        upsert(self.connection, budget, [{"id": _ONE, **known}], keys=("id",))
+
+    # Wishes
+
+    def wish(self, athlete_id: int, external_id: str, *, now: datetime) -> None:
+        """Look at this activity soon; empty: at whether the athlete still allows anything."""
+        row = {"athlete_id": athlete_id, "external_id": external_id, "due_at": now, "tries": 0}
+        upsert(self.connection, wish, [row], keys=("athlete_id", "external_id"))
+
+    def wishes(self, now: datetime) -> tuple[tuple[int, str], ...]:
+        """Athlete's id and external id of each wish that is due, oldest first."""
+        query = (
+            select(wish.c.athlete_id, wish.c.external_id)
+            .where(wish.c.due_at <= now)
+            .order_by(wish.c.due_at, wish.c.athlete_id, wish.c.external_id)
+        )
+        return tuple((row.athlete_id, row.external_id) for row in self.connection.execute(query))
+
+    def wished(self, athlete: Athlete) -> int:
+        """How many wishes wait for this athlete."""
+        query = select(func.count()).where(wish.c.athlete_id == athlete.id)
+        number: int = self.connection.execute(query).scalar_one()
+        return number
+
+    def fulfil(self, athlete: Athlete, external_id: str) -> None:
+        self.connection.execute(delete(wish).where(*_this_wish(athlete, external_id)))
+
+    def retry_wish(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
+        """Try again later and later, `most` times; what stays undone, polling finds."""
+        where = _this_wish(athlete, external_id)
+        tries = self.connection.execute(select(wish.c.tries).where(*where)).scalar() or 0
+        if tries + 1 >= most:
+            self.fulfil(athlete, external_id)
+            return
+        due_at = now + timedelta(minutes=1 << tries)
+        self.connection.execute(update(wish).where(*where).values(tries=tries + 1, due_at=due_at))
+
+    # Webhooks
+
+    def subscription(self) -> Subscription | None:
+        row = self.connection.execute(select(subscription)).first()
+        return Subscription(row.id, row.callback_url, row.dropped) if row else None
+
+    def subscribed(self, subscription_id: int, callback_url: str, *, now: datetime) -> None:
+        self.unsubscribed()
+        self.connection.execute(
+            insert(subscription).values(
+                id=subscription_id, callback_url=callback_url, made_at=now, dropped=0
+            )
+        )
+
+    def unsubscribed(self) -> None:
+        self.connection.execute(delete(subscription))
+
+    def dropped(self) -> None:
+        """Count an event that named nobody we know."""
+        self.connection.execute(update(subscription).values(dropped=subscription.c.dropped + 1))
+
+    # Consents under way
+
+    def begin_consent(
+        self,
+        athlete: Athlete,
+        *,
+        state_hash: str,
+        cookie_hash: str,
+        redirect: str,
+        now: datetime,
+    ) -> None:
+        self.connection.execute(
+            insert(consent).values(
+                state_hash=state_hash,
+                cookie_hash=cookie_hash,
+                athlete_id=athlete.id,
+                redirect=redirect,
+                made_at=now,
+            )
+        )
+
+    def take_consent(
+        self, *, state_hash: str, cookie_hash: str, made_after: datetime
+    ) -> Consent | None:
+        """The consent that this browser began, once; old ones are swept out on the way."""
+        self.connection.execute(delete(consent).where(consent.c.made_at <= made_after))
+        row = self.connection.execute(
+            delete(consent)
+            .where(consent.c.state_hash == state_hash, consent.c.cookie_hash == cookie_hash)
+            .returning(consent.c.athlete_id, consent.c.redirect)
+        ).first()
+        return Consent(row.athlete_id, row.redirect) if row else None
+
+    def _set(self, athlete: Athlete, **values: Any) -> None:
+        self.connection.execute(
+            update(grant).where(grant.c.athlete_id == athlete.id).values(**values)
+        )
+
+
+def _this_wish(athlete: Athlete, external_id: str) -> tuple[Any, ...]:
+    return wish.c.athlete_id == athlete.id, wish.c.external_id == external_id
+
+
+def _grant(row: Row[Any]) -> KeptGrant:
+    fields = {name: getattr(row, name) for name in KeptGrant.__dataclass_fields__}
+    return KeptGrant(**fields | {"scopes": frozenset(row.scopes)})
+
+
+def _seen(row: Row[Any]) -> Seen:
+    return Seen(**{name: getattr(row, name) for name in Seen.__dataclass_fields__})
