@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
-from worker.compose.chart import Level, Picture, Span, days_picture, ramps_picture, weeks_picture
+from worker.compose.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
 from worker.compose.facts import AlertFacts
 from worker.model import RecoveryDay, Run, Season, Week
 
@@ -25,12 +25,12 @@ def context(facts: AlertFacts, *, today: date) -> dict[str, Any]:
         "finding": finding,
         "others": [other for other in facts.verdict.findings if other.kind != finding.kind],
         "break_days": _length(pause) if pause else None,
+        "against": _against(facts),
         "next_run": _next_run(plan, today),
         "long_m": _next_long_m(facts),
         "mean_m": four_week_mean_m(facts.weeks[:-1]),
         "season": facts.verdict.season,
         "plan": plan,
-        "today": today,
     }
 
 
@@ -39,15 +39,8 @@ def picture(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
     finding = facts.finding
     if finding.kind == "ramp":
         blocks = _blocks(facts.runs, finding.day)
-        drawn = weeks_picture(
-            blocks,
-            last_tone="spike",
-            level=Level(finding.baseline_m, words.level_label(finding)),
-            ceiling_m=None,
-            break_label=words.weeks_off,
-            say=words.bare,
-            say_day=words.short_date,
-        )
+        level = Level(finding.baseline_m, words.level_label(finding))
+        drawn = blocks_picture(blocks, level=level, say=words.distance, say_day=words.short_date)
         return drawn, str(words.blocks_alt(blocks, finding))
     pause = _break(facts.runs, finding.day) if finding.kind == "return" else None
     first = _first_shown(finding.day, pause)
@@ -82,6 +75,12 @@ def four_week_mean_m(weeks: Sequence[Week]) -> float | None:
 
 def _next_run(plan: Sequence[RecoveryDay], today: date) -> RecoveryDay | None:
     return next((entry for entry in plan if entry.action == "easy" and entry.day > today), None)
+
+
+def _against(facts: AlertFacts) -> date | None:
+    """The day of the run that the finding was measured by."""
+    kind = facts.finding.kind
+    return next((signal.against for signal in facts.verdict.signals if signal.kind == kind), None)
 
 
 def _next_long_m(facts: AlertFacts) -> float | None:

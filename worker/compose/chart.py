@@ -19,9 +19,11 @@ from worker.model import Run, Week
 
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
+_LETTER = 7.6  # how wide a letter of a label is, about
 _ZOOM = 2.8  # 1120 pixels: twice the 560 at which a mail shows it
 
 Tone = Literal["plain", "now", "spike", "earlier", "ceiling"]
+Anchor = Literal["start", "middle", "end"]
 Words = Callable[[float], str]
 DayWords = Callable[[date], str]
 Span = tuple[date, date]
@@ -50,12 +52,14 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A level across the bars, from `x` to `end`, its label above it."""
+    """A level across the bars, from `x` to `end`; its label above it, at `label_x`."""
 
     x: float
     end: float
     y: float
     label: str
+    label_x: float
+    anchor: Anchor = "start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +77,7 @@ class Tick:
 
     x: float
     label: str
-    anchor: Literal["start", "middle", "end"] = "middle"
+    anchor: Anchor = "middle"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,7 @@ class Picture:
     lines: tuple[Line, ...] = ()
     gaps: tuple[Gap, ...] = ()
     ticks: tuple[Tick, ...] = ()
+    tints: tuple[Bar, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
     floor: float = _FLOOR
@@ -110,7 +115,6 @@ class Easel:
                 svg_string=self._template.render(picture=picture, title=""),
                 style_sheet=self._style,
                 font_files=[self._font],
-                font_family="Inter",
                 skip_system_fonts=True,
                 zoom=_ZOOM,
             )
@@ -148,43 +152,57 @@ def days_picture(
     gaps = []
     if pause is not None:
         begin, end = (x_of(max(0, (day - first).days)) for day in pause)
-        gaps.append(Gap(begin + width + 1, end - begin - width - 2, pause_label))
-    line = Line(x_of(level.first), WIDTH - 2, _FLOOR - height_of(level.metres), level.label)
+        gaps.append(_gap(begin + width + 1, end - begin - width - 2, pause_label))
+    line = _line(level, x_of(level.first), height_of, until=bars[-1].x)
     return Picture(tuple(bars), (line,), tuple(gaps), _day_ticks(first, last, x_of, say_day))
+
+
+def blocks_picture(
+    blocks: Sequence[Week], *, level: Level, say: Words, say_day: DayWords
+) -> Picture:
+    """Seven days a bar, the last one as the spike; the level of the most before it."""
+    x_of, width = _columns(len(blocks))
+    height_of = _scale(max(level.metres, *(block.distance_m for block in blocks)))
+    bars = [_bar(x_of(n), width, height_of(block.distance_m)) for n, block in enumerate(blocks)]
+    bars[-1] = replace(bars[-1], tone="spike", label=say(blocks[-1].distance_m))
+    line = _line(level, x_of(0), height_of, until=bars[-1].x)
+    ticks = [Tick(x_of(n) + width / 2, say_day(block.starts_on)) for n, block in enumerate(blocks)]
+    return Picture(tuple(bars), lines=(line,), ticks=tuple(ticks))
 
 
 def weeks_picture(
     weeks: Sequence[Week],
     *,
-    last_tone: Tone,
-    level: Level | None,
+    mean: Level | None,
     ceiling_m: float | None,
     break_label: Callable[[int], str],
     say: Words,
     say_day: DayWords,
 ) -> Picture:
-    """Weeks as bars, the last one marked; a level up to it; stretches of empty weeks; the coming
-    week's ceiling dashed.
+    """Weeks as bars, the last one marked; the mean as a tint behind the weeks it was made of;
+    stretches of empty weeks; the coming week's ceiling as an outline.
     """
     x_of, width = _columns(len(weeks) + (ceiling_m is not None))
     most_m = max(week.distance_m for week in weeks)
-    height_of = _scale(max(most_m, ceiling_m or 0.0, level.metres if level else 0.0))
+    height_of = _scale(max(most_m, ceiling_m or 0.0, mean.metres if mean else 0.0))
     bars = [
         _bar(x_of(n), width, height_of(week.distance_m), label=say(week.distance_m))
         for n, week in enumerate(weeks)
         if week.runs
     ]
     if weeks[-1].runs:
-        bars[-1] = replace(bars[-1], tone=last_tone)
-    lines = []
-    if level is not None:
-        start, end = x_of(max(0, level.first)), x_of(len(weeks) - 1) - 2
-        lines.append(Line(start, end, _FLOOR - height_of(level.metres), level.label))
+        bars[-1] = replace(bars[-1], tone="now")
     if ceiling_m is not None:
-        bar = _bar(x_of(len(weeks)), width, height_of(ceiling_m), "ceiling", say(ceiling_m))
-        bars.append(bar)
+        outline = _bar(x_of(len(weeks)), width, height_of(ceiling_m), "ceiling", say(ceiling_m))
+        bars.append(outline)
+    tints = []
+    if mean is not None:
+        start, end = x_of(max(0, mean.first)) - 2, x_of(len(weeks) - 1) - 2
+        tints.append(
+            Bar(start, _FLOOR - height_of(mean.metres), end - start, height_of(mean.metres))
+        )
     gaps = [
-        Gap(x_of(begin), x_of(end) - x_of(begin), break_label(end - begin))
+        _gap(x_of(begin), x_of(end) - x_of(begin), break_label(end - begin))
         for begin, end in _empty_stretches(weeks)
     ]
     every = 3 if len(weeks) > 8 else 1  # noqa: PLR2004 - as many dates as fit side by side
@@ -193,7 +211,7 @@ def weeks_picture(
         for n, week in enumerate(weeks)
         if (len(weeks) - 1 - n) % every == 0
     ]
-    return Picture(tuple(bars), tuple(lines), tuple(gaps), tuple(ticks))
+    return Picture(tuple(bars), gaps=tuple(gaps), ticks=tuple(ticks), tints=tuple(tints))
 
 
 def ramps_picture(
@@ -229,6 +247,18 @@ def _scale(most_m: float) -> Callable[[float], float]:
 def _bar(x: float, width: float, height: float, tone: Tone = "plain", label: str = "") -> Bar:
     height = max(height, 1.5)
     return Bar(x, round(_FLOOR - height, 2), width, height, tone, label)
+
+
+def _line(level: Level, x: float, height_of: Callable[[float], float], *, until: float) -> Line:
+    """A level from `x` over the last bar, labelled where it begins, or before that bar."""
+    y = round(_FLOOR - height_of(level.metres), 2)
+    if x < WIDTH / 2:
+        return Line(x, WIDTH - 2, y, level.label, x)
+    return Line(x, WIDTH - 2, y, level.label, until - 5, "end")
+
+
+def _gap(x: float, width: float, label: str) -> Gap:
+    return Gap(round(x, 2), round(width, 2), label if len(label) * _LETTER <= width else "")
 
 
 def _empty_stretches(weeks: Sequence[Week]) -> list[tuple[int, int]]:

@@ -76,8 +76,8 @@ class Shelf:
     def _load(self) -> None:
         own = FunctionLoader(self._own.get)
         loader = ChoiceLoader([own, FileSystemLoader(SHIPPED)])
-        self._text = _environment(loader, autoescape=False, strong=str)
-        self._markup = _environment(loader, autoescape=True, strong=_strong)
+        self._text = _environment(loader, autoescape=False, strong=str, gap=" ")
+        self._markup = _environment(loader, autoescape=True, strong=_strong, gap="\u00a0")
 
     def _suspects(self, mail: str, language: str) -> list[str]:
         """The own templates that took part in this mail."""
@@ -106,7 +106,7 @@ def _read(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _environment(
-    loader: ChoiceLoader, *, autoescape: bool, strong: Callable[[str], str]
+    loader: ChoiceLoader, *, autoescape: bool, strong: Callable[[str], str], gap: str
 ) -> Environment:
     environment = ImmutableSandboxedEnvironment(
         loader=loader,
@@ -121,6 +121,7 @@ def _environment(
         "tenths_down": words.tenths_down,
         "ratio_digits": words.ratio_digits,
         "strong": strong,
+        "gap": gap,
     }
     return environment
 

@@ -7,7 +7,7 @@ from typing import Any
 from worker.compose.alert import four_week_mean_m
 from worker.compose.chart import Level, Picture, weeks_picture
 from worker.compose.facts import WeeklyFacts
-from worker.compose.words import clean
+from worker.compose.words import clean, plainly
 from worker.model import Ceiling, Week
 
 _SHOWN = 12
@@ -17,38 +17,36 @@ _TROUBLE = 300
 
 def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
     """What the templates need beside the words, in nouns and numbers."""
-    shown = facts.weeks[-_SHOWN:]
+    shown = _since_first_run(facts.weeks)[-_SHOWN:]
     readiness = facts.ceiling.readiness if facts.ceiling else None
     return {
         "week": facts.week,
         "ends_on": facts.week.starts_on + timedelta(days=6),
-        "last": shown[-2] if len(shown) > 1 else None,
-        "mean_m": four_week_mean_m(facts.weeks[:-1]),
+        "mean_m": four_week_mean_m(_since_first_run(facts.weeks)[:-1]),
         "empty_weeks": _empty_at_the_end(facts.weeks),
         "weeks": shown,
-        "too_little": clean(facts.too_little or "", longest=_TROUBLE),
+        "ceiling_m": facts.ceiling.week_m if facts.ceiling else None,
+        "too_little": bool(facts.too_little),
         "ceiling": facts.ceiling,
         "readiness": readiness,
         "race_name": clean(readiness.race.name) if readiness else "",
         "days_left": (readiness.race.day - today).days if readiness else 0,
         "long_runs": _ahead(facts.ceiling, today),
-        "noticed": facts.findings,
+        "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
     }
 
 
 def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]]]:
     """The week beside the last and the mean of the four before: a title and three cells a row."""
-    before = facts.weeks[-5:-1]
-    if not facts.week.runs and not any(week.runs for week in before):
+    weeks = _since_first_run(facts.weeks)
+    if not facts.week.runs or len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
         return []
-    last = facts.weeks[-2] if len(facts.weeks) > 1 else None
-    four = before if len(before) == 4 else ()  # noqa: PLR2004 - a mean of four, or none
+    last, four = weeks[-2], weeks[-5:-1] if len(weeks) > 4 else ()  # noqa: PLR2004
 
     def row(title: str, of: Any, say: Any) -> tuple[str, tuple[str, str, str]]:
         mean = sum(of(week) for week in four) / 4 if four else None
-        cells = (say(of(facts.week)), say(of(last)) if last else "", "")
-        return title, (cells[0], cells[1], say(mean) if mean is not None else "")
+        return title, (say(of(facts.week)), say(of(last)), "" if mean is None else say(mean))
 
     return [
         row(words.row_distance, lambda week: week.distance_m, words.distance),
@@ -59,22 +57,27 @@ def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]
 
 
 def picture(facts: WeeklyFacts, words: Any) -> tuple[Picture, str] | None:
-    """Twelve weeks, the mean, the breaks and the coming week's ceiling; None with no run at all."""
-    shown = facts.weeks[-_SHOWN:]
-    if not any(week.runs for week in shown):
+    """Twelve weeks with mean, breaks and the coming ceiling; None before there are two."""
+    shown = _since_first_run(facts.weeks)[-_SHOWN:]
+    if len(shown) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
-    mean_m = four_week_mean_m(facts.weeks[:-1])
+    mean_m = four_week_mean_m(_since_first_run(facts.weeks)[:-1])
     ceiling_m = facts.ceiling.week_m if facts.ceiling else None
     drawn = weeks_picture(
         shown,
-        last_tone="now",
-        level=Level(mean_m, words.mean_label(mean_m), len(shown) - 5) if mean_m else None,
+        mean=Level(mean_m, "", len(shown) - 5) if mean_m else None,
         ceiling_m=ceiling_m,
         break_label=words.weeks_off,
         say=words.whole,
         say_day=words.short_date,
     )
-    return drawn, str(words.weeks_alt(shown, mean_m, ceiling_m))
+    return drawn, str(words.weeks_alt(shown))
+
+
+def _since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
+    """The weeks from the first one with a run: before it nobody rested, nobody was known."""
+    first = next((n for n, week in enumerate(weeks) if week.runs), len(weeks))
+    return weeks[first:]
 
 
 def _empty_at_the_end(weeks: Sequence[Week]) -> int:

@@ -4,6 +4,7 @@ No sentence lives here; those stand in `templates/words/`.
 """
 
 import math
+import re
 import unicodedata
 
 _LONGEST_NAME = 80
@@ -34,6 +35,11 @@ def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
     )
     line = " ".join(kept.split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def plainly(reason: str) -> str:
+    """A reason of the pure rooms without the name of the setting behind it."""
+    return clean(re.sub(r"\s*\([a-z_0-9]+ = [^)]*\)", "", reason), longest=200)
 
 
 def fold(text: str) -> str:

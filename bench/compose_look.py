@@ -1,0 +1,93 @@
+"""Take pictures of every mail in Chromium: phone to desktop, light and dark, without images.
+
+    python bench/compose_look.py FOLDER [--only NAME]
+
+The HTML of each mail is written beside its pictures. Needs playwright and a Chromium at
+/usr/bin/chromium (or in the environment's CHROMIUM).
+"""
+
+import argparse
+import os
+import re
+import sys
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests import made_facts as made
+from worker.compose import Composer
+from worker.compose.page import standalone
+from worker.links import Signer
+from worker.model import Email
+
+WIDTHS = (360, 768, 1280)
+LONG_NAME = "Wolfgang-Maximilian von Hohenlohe-Schillingsfürst zu Ratibor und Corvey the Third"
+
+
+def mails() -> dict[str, Email]:
+    """Every mail worth a look, by name."""
+    composer = Composer(
+        signer=Signer(["made for the picture"], "https://easeback.example.org"), checkins=True
+    )
+    miles = made.athlete(units="mi", name=LONG_NAME, pain=())
+    return {
+        "alert": composer.alert(made.alert_facts()),
+        "alert-miles": composer.alert(made.alert_facts(runner=miles)),
+        "alert-return": composer.alert(made.alert_facts("return")),
+        "alert-ramp": composer.alert(made.alert_facts("ramp")),
+        "alert-race": composer.alert(
+            made.alert_facts(finding=made.finding(race="race", retraining=False))
+        ),
+        "weekly": composer.weekly(made.weekly_facts()),
+        "weekly-jump": composer.weekly(made.week_after_the_jump()),
+        "weekly-miles": composer.weekly(made.weekly_facts(runner=miles)),
+        "weekly-quiet": composer.weekly(made.quiet_week()),
+        "weekly-first": composer.weekly(made.first_week()),
+        "reconnect": composer.reconnect(made.reconnect_facts()),
+        "notice": composer.notice(made.notice_facts()),
+    }
+
+
+def main() -> None:
+    """Write the mails' HTML and pictures into a folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--only", default="")
+    wanted = parser.parse_args()
+    wanted.folder.mkdir(parents=True, exist_ok=True)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        for name, email in mails().items():
+            if re.fullmatch(wanted.only or ".*", name):
+                (wanted.folder / f"{name}.txt").write_text(f"{email.subject}\n\n{email.text}")
+                _shoot(browser, wanted.folder / name, email)
+        browser.close()
+
+
+def _shoot(browser: Browser, stem: Path, email: Email) -> None:
+    stem.with_suffix(".html").write_text(standalone(email))
+    views = [(width, scheme, True) for width in WIDTHS for scheme in ("light", "dark")]
+    for width, scheme, with_images in [*views, (360, "light", False)]:
+        context = browser.new_context(
+            viewport={"width": width, "height": 740},
+            color_scheme=scheme,
+            device_scale_factor=2 if width == WIDTHS[0] else 1,
+        )
+        tab = context.new_page()
+        html = standalone(email) if with_images else email.html.replace("cid:", "data:,")
+        tab.set_content(html)
+        marks = f"{width}-{scheme}" + ("" if with_images else "-bare")
+        wide = tab.evaluate("document.documentElement.scrollWidth")
+        if wide > width:
+            print(f"{stem.name} {marks}: content is {wide} wide")
+        tab.screenshot(path=f"{stem}-{marks}.png", full_page=True)
+        context.close()
+
+
+if __name__ == "__main__":
+    main()

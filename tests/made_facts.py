@@ -1,0 +1,231 @@
+"""Made facts of the runner whom mails are written for.
+
+An easy winter, a break over Christmas, a ramp from the end of January, a half marathon in May,
+pain in the buttock; on Saturday 21 February 2026 a run of 14.2 km after at most 8.9.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from statistics import median
+
+from worker.compose import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
+from worker.model import (
+    Athlete,
+    Ceiling,
+    Finding,
+    LongRun,
+    Race,
+    Readiness,
+    Run,
+    Season,
+    Signal,
+    Verdict,
+    Week,
+)
+from worker.routine import Prescription, parse_text, prescribe, recovery
+
+DAY = date(2026, 2, 21)
+NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
+MONDAY = date(2025, 11, 24)
+RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
+FRANDSEN = "Frandsen et al. 2025, Br J Sports Med 59:1203"
+
+# Week by week from MONDAY: weekday from Monday, kilometres.
+KILOMETRES: tuple[tuple[tuple[int, float], ...], ...] = (
+    ((1, 6.0), (5, 7.2)),
+    ((2, 5.5),),
+    ((1, 5.1), (6, 6.4)),
+    ((5, 4.8),),
+    (),
+    (),
+    ((1, 4.0), (5, 5.0)),
+    ((2, 5.2),),
+    ((1, 5.0), (5, 6.1)),
+    ((1, 5.4), (4, 6.0), (6, 7.0)),
+    ((1, 6.2), (3, 6.0), (6, 8.1)),
+    ((1, 6.5), (3, 7.1), (6, 8.9)),
+    ((0, 6.8), (2, 7.4), (5, 14.2)),
+)
+
+
+def athlete(**changes: object) -> Athlete:
+    """The runner; `changes` replace fields."""
+    runner = Athlete(
+        id=7,
+        name="Ada Lindqvist",
+        email="ada@example.org",
+        added_at=datetime(2025, 10, 1, tzinfo=UTC),
+        timezone="Europe/Berlin",
+        pain=("buttock",),
+        race=RACE,
+    )
+    return replace(runner, **changes)
+
+
+def runs(weeks: Sequence[Sequence[tuple[int, float]]] = KILOMETRES) -> tuple[Run, ...]:
+    """The runs of these weeks, in the morning, at six minutes a kilometre."""
+    made = []
+    for number, week in enumerate(weeks):
+        for weekday, km in week:
+            day = MONDAY + timedelta(weeks=number, days=weekday)
+            started_at = datetime(day.year, day.month, day.day, 7, 30, tzinfo=UTC)
+            made.append(Run(len(made) + 1, started_at, day, km * 1000, km * 360, km * 372))
+    return tuple(made)
+
+
+def calendar_weeks(of: Sequence[Run], *, count: int = 13) -> tuple[Week, ...]:
+    """The runs summed up by calendar weeks, from MONDAY on."""
+    weeks = []
+    for number in range(count):
+        starts_on = MONDAY + timedelta(weeks=number)
+        inside = [run for run in of if 0 <= (run.day - starts_on).days < 7]
+        metres = [run.distance_m for run in inside]
+        moving_s = sum(run.moving_s or 0 for run in inside)
+        weeks.append(Week(starts_on, sum(metres), len(metres), max(metres, default=0), moving_s))
+    return tuple(weeks)
+
+
+def prescription(pain: Sequence[str] = ("buttock",), *, severity: int = 2) -> Prescription:
+    """The shipped routine for this pain."""
+    path = Path(__file__).parent.parent / "config" / "routine.toml"
+    return prescribe(
+        parse_text(path.read_text("utf-8"), name="routine.toml"), pain=pain, severity=severity
+    )
+
+
+def season() -> Season:
+    """An easy season, and both ramps."""
+    return Season(
+        easiest_on=date(2026, 1, 12),
+        easiest_m=14_200,
+        usual_m=98_000,
+        this_ramp_m=(5_200, 11_100, 18_400, 20_300, 22_500, 28_400),
+        last_ramp_m=(8_100, 12_400, 16_000, 21_500, 31_900, 38_200, 24_000, 11_300),
+    )
+
+
+def finding(kind: str = "run", **changes: object) -> Finding:
+    """What was found on Saturday 21 February."""
+    by_kind = {
+        "run": Finding(DAY, "run", 27, 2, 14_200, 8_900, retraining=True),
+        "return": Finding(DAY, "return", 27, 2, 8_600, 4_750, retraining=True),
+        "ramp": Finding(DAY, "ramp", 27, 2, 37_300, 21_700),
+    }
+    return replace(by_kind[kind], **changes)
+
+
+def alert_facts(
+    kind: str = "run", *, runner: Athlete | None = None, **changes: object
+) -> AlertFacts:
+    """The alert about that Saturday; `changes` replace fields of the facts."""
+    runner = runner or athlete()
+    found = finding(kind)
+    all_runs = runs() if kind != "return" else _returning()
+    signal = Signal(
+        "run", 14_200, 8_900, 9_790, fired=kind == "run", severity=2, held_by=None,
+        against=date(2026, 2, 15), source=FRANDSEN,
+    )  # fmt: skip
+    others = (finding("ramp"),) if kind == "run" else ()
+    facts = AlertFacts(
+        athlete=runner,
+        finding=found,
+        verdict=Verdict(DAY, (signal,), (found, *others), season() if kind == "run" else None),
+        runs=all_runs,
+        weeks=calendar_weeks(all_runs),
+        prescription=prescription(runner.pain),
+        plan=recovery(
+            DAY,
+            median_m=median(run.distance_m for run in all_runs),
+            longest_before_m=8_900 if kind != "return" else found.baseline_m,
+            four_week_mean_m=18_075,
+        ),
+        ceiling=ceiling(),
+        now=NOW,
+    )
+    return replace(facts, **changes)
+
+
+def weekly_facts(*, runner: Athlete | None = None, **changes: object) -> WeeklyFacts:
+    """The summary of the week before that Saturday, due on Monday 16 February."""
+    runner = runner or athlete()
+    weeks = calendar_weeks(runs(), count=12)
+    facts = WeeklyFacts(
+        athlete=runner,
+        week=weeks[-1],
+        weeks=weeks,
+        findings=(),
+        prescription=prescription(runner.pain, severity=1),
+        ceiling=ceiling(day=date(2026, 2, 16)),
+        now=datetime(2026, 2, 16, 6, 0, tzinfo=UTC),
+    )
+    return replace(facts, **changes)
+
+
+def week_after_the_jump(*, runner: Athlete | None = None) -> WeeklyFacts:
+    """The summary of the week of that Saturday, with its finding."""
+    weeks = calendar_weeks(runs())
+    return weekly_facts(
+        runner=runner,
+        week=weeks[-1],
+        weeks=weeks,
+        findings=(Noticed(finding(), mailed=True),),
+        now=datetime(2026, 2, 23, 6, 0, tzinfo=UTC),
+    )
+
+
+def quiet_week(*, runner: Athlete | None = None) -> WeeklyFacts:
+    """The summary of the second week without runs, over Christmas."""
+    weeks = calendar_weeks(runs(), count=6)
+    return weekly_facts(
+        runner=runner, week=weeks[-1], weeks=weeks, now=datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
+    )
+
+
+def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
+    """The summary of the first week ever seen: nothing to compare with yet."""
+    weeks = calendar_weeks(runs(), count=1)
+    return weekly_facts(
+        runner=runner,
+        week=weeks[-1],
+        weeks=weeks,
+        ceiling=replace(ceiling(), next_run_m=None, week_m=None, readiness=None),
+        too_little="42 days of runs are needed, there are 7",
+        now=datetime(2025, 12, 1, 6, 0, tzinfo=UTC),
+    )
+
+
+def reconnect_facts(*, runner: Athlete | None = None) -> ReconnectFacts:
+    """Strava lets nobody in any more."""
+    return ReconnectFacts(runner or athlete(), "strava", NOW)
+
+
+def notice_facts() -> NoticeFacts:
+    """The mail server refuses the login."""
+    return NoticeFacts(
+        "operator@example.org",
+        "The mail server mail.example.org refuses the login.",
+        NOW,
+        ("Mend [mail] username and password; what waits is sent then.",),
+    )
+
+
+def ceiling(day: date = DAY) -> Ceiling:
+    """Long runs that reach the half marathon in time."""
+    plan = []
+    metres = 9_790.0
+    sunday = day + timedelta(days=(6 - day.weekday()) % 7 or 7)
+    while not plan or plan[-1].distance_m < RACE.distance_m:
+        plan.append(LongRun(sunday + timedelta(weeks=len(plan)), min(metres, RACE.distance_m)))
+        metres *= 1.1
+    readiness = Readiness(RACE, "on track", plan[-1].day, 0, tuple(plan))
+    return Ceiling(
+        day, 9_790, 29_250, 0, 8_900, "the longest of the last 30 days, 8.9 km", readiness
+    )
+
+
+def _returning() -> tuple[Run, ...]:
+    """Three weeks off in January, then soon a long run."""
+    weeks = (*KILOMETRES[:4], ((1, 8.2), (5, 9.5)), ((2, 7.0), (6, 6.5)), ((1, 6.1),))
+    return runs((*weeks, (), (), ((6, 3.1),), ((2, 4.0), (6, 4.3)), ((3, 4.1),), ((5, 8.6),)))
