@@ -4,7 +4,8 @@ A reader never raises for what a file holds: it gives the running activities (wi
 something had to be recovered), or says why there are none.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from worker.model import Sport
@@ -33,3 +34,19 @@ class Activity:
 
 
 Parsed = tuple[Activity, ...] | NotARun | Unreadable
+
+
+def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
+    """One answer for all that a file holds: its runs, each once, else the most telling reason.
+
+    `read` isn't empty. A run without what a run needs tells more than that the rest are rides.
+    """
+    read = list(read)
+    runs: dict[tuple[datetime, float], Activity] = {}
+    for each in read:
+        if isinstance(each, Activity):
+            runs.setdefault((each.started_at, each.distance_m), each)
+    if runs:
+        return tuple(replace(run, leg=leg) for leg, run in enumerate(runs.values()))
+    reasons = [each for each in read if not isinstance(each, Activity)]
+    return next((each for each in reasons if isinstance(each, Unreadable)), reasons[0])

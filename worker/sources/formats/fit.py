@@ -16,7 +16,8 @@ from typing import Any
 
 from worker.model import Sport
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed
+from worker.sources.formats import Activity, Parsed, one_answer
+from worker.sources.formats.clock import credible_offset
 from worker.sources.formats.fit_records import EPOCH_S, FIRST_ABSOLUTE, RECORD, lap_sport, points
 from worker.sources.formats.fit_walk import Message, Part, is_fit, parts, segment
 from worker.sources.formats.sport import GUESSED, not_a_run, why_not_by_pace
@@ -26,9 +27,6 @@ FILE_ID, SPORT, SESSION, ACTIVITY = 0, 12, 18, 34
 WANTED = frozenset({FILE_ID, SPORT, SESSION, ACTIVITY})
 MAX_MESSAGES = 256
 MAX_PAYLOAD_BYTES = 128 * 1024  # a session takes about 300
-OFFSETS = (timedelta(hours=-12), timedelta(hours=14))
-QUARTER = timedelta(minutes=15)
-OFFSET_TOLERANCE = timedelta(minutes=2)
 
 RUNNING, RUNNING_NUMBER = "running", 1
 NAMES = {FILE_ID: "file_id", SPORT: "sport", SESSION: "session", ACTIVITY: "activity"}
@@ -68,23 +66,10 @@ def parse(content: bytes) -> Parsed:
     if not is_fit(content):
         return Unreadable("not a FIT file")
     try:
-        return _join([_read(part) for part in parts(content)])
+        read = [each for part in parts(content) for each in _read(part)]
+        return one_answer([each for each in read if each != NOTHING] or read)
     except Exception as error:  # noqa: BLE001  # whatever the bytes, the next file must be read
         return Unreadable(f"can't be read as FIT ({type(error).__name__})")
-
-
-def _join(read: list[Parsed]) -> Parsed:
-    """One answer for all chained parts: their runs, each once, else the most telling reason."""
-    runs: dict[tuple[datetime, float], Activity] = {}
-    for part in read:
-        if isinstance(part, tuple):
-            for run in part:
-                runs.setdefault((run.started_at, run.distance_m), run)
-    if runs:
-        return tuple(replace(run, leg=leg) for leg, run in enumerate(runs.values()))
-    telling = [part for part in read if part != NOTHING] or read
-    unreadable = [part for part in telling if isinstance(part, Unreadable)]
-    return unreadable[0] if unreadable else telling[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +100,22 @@ class _Instants:
         pass
 
 
-def _read(part: Part) -> Parsed:
-    """One part's runs, or why there are none."""
+def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
+    """What each session of a part is; of other sports all in one."""
     summary = summarise(part)
     kind = summary.file_id.get("type")
     if kind in NOT_ACTIVITIES:
-        return NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")
+        return [NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")]
+    if not summary.sessions:
+        return [_without_session(part, summary)]
     sports = [session.get("sport") or summary.sport.get("sport") for session in summary.sessions]
-    if not sports:
-        return _without_session(part, summary)
-    runs: list[Activity] = []
-    lost: list[Unreadable] = []
-    for session, sport in zip(summary.sessions, sports, strict=True):
-        if sport == RUNNING:
-            run = _run(part, summary, session)
-            if isinstance(run, Activity):
-                runs.append(run)
-            else:
-                lost.append(run)
-    if runs:
-        return tuple(runs)
-    return lost[0] if lost else NotARun(not_a_run(sports))
+    if RUNNING not in sports:
+        return [NotARun(not_a_run(sports))]
+    return [
+        _run(part, summary, session)
+        for session, sport in zip(summary.sessions, sports, strict=True)
+        if sport == RUNNING
+    ]
 
 
 def summarise(part: Part) -> Summary:
@@ -201,7 +181,7 @@ def _run(part: Part, summary: Summary, session: Fields) -> Activity | Unreadable
     return _activity(figures, part, SUB_SPORTS.get(session.get("sub_sport"), "run"))
 
 
-def _without_session(part: Part, summary: Summary) -> Parsed:
+def _without_session(part: Part, summary: Summary) -> Activity | NotARun | Unreadable:
     """A part that was never summed up: measured from its records, its sport from the laps."""
     if RECORD not in part.defined:
         return Unreadable(f"nothing in it: {part.damage}") if part.damage else NOTHING
@@ -214,8 +194,7 @@ def _without_session(part: Part, summary: Summary) -> Parsed:
         return NotARun(reason)
     notes = ("it has no summary",) if is_running else ("it has no summary", GUESSED)
     figures = _completed(_Figures(offset=_offset(summary.activity), notes=notes), track, summary)
-    run = _activity(figures, part, SUB_SPORTS.get(summary.sport.get("sub_sport"), "run"))
-    return (run,) if isinstance(run, Activity) else run
+    return _activity(figures, part, SUB_SPORTS.get(summary.sport.get("sub_sport"), "run"))
 
 
 def _told(session: Fields, summary: Summary) -> _Figures:
@@ -296,9 +275,7 @@ def _offset(activity: Fields) -> timedelta | None:
     local, at = activity.get("local_timestamp"), activity.get("timestamp")
     if not (isinstance(local, datetime) and isinstance(at, datetime)):
         return None
-    offset = round((local - at) / QUARTER) * QUARTER
-    credible = abs(local - at - offset) <= OFFSET_TOLERANCE and OFFSETS[0] <= offset <= OFFSETS[1]
-    return offset if credible else None
+    return credible_offset(local - at)
 
 
 def _local_start(start: int, activity: Fields) -> datetime | None:

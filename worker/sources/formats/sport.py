@@ -3,17 +3,38 @@
 Where a file names no sport, its pace decides, as a runner looking at it would.
 """
 
+import re
 from collections.abc import Sequence
 
+from worker.model import Sport
 from worker.sources.formats.track import Odometer
 
 # An untyped track's mean speed that a runner would call a run: 9:15 to 3:20 min/km.
 SLOWEST_RUN_M_S = 1.8
 FASTEST_RUN_M_S = 5.0
+FASTEST_MINUTE_M_S = 6.5  # 400 m in 62 s; rides at a runner's mean speed have faster ones
 MANY_GLITCHES = 0.1  # of the points: it wasn't the receiver, it was a car
 GUESSED = "the file names no sport: taken for a run by its pace"
 
+# What files that name their sports in words call none.
+NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity"})
+# Strava's numbers in its own GPX files.
+_NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming"}
+_RUN = re.compile(
+    r"\b(run|runs|running|jog|jogging|lauf|laufen|joggen|course [aà] pied|courir|correr|carrera"
+    r"|corrida|corsa|hardlopen|löpning|løb|løping|bieg|bieganie|juoksu)\b|runn(ing)?$"
+)
+_REFINED: tuple[tuple[str, Sport], ...] = (
+    ("trail", "trail"), ("treadmill", "treadmill"), ("indoor", "treadmill"),
+    ("virtual", "virtual"), ("track", "track"),
+)  # fmt: skip
+
 _NAMES = {
+    "biking": "a ride",
+    "ride": "a ride",
+    "walk": "a walk",
+    "hike": "a hike",
+    "swim": "a swim",
     "cycling": "a ride",
     "e_biking": "a ride",
     "walking": "a walk",
@@ -33,6 +54,14 @@ _YOUNG = {49: "baseball", 53: "diving", 56: "shooting", 58: "winter sport", 62: 
 _UNNAMED = ("generic", "", "None")
 
 
+def named_run(name: str) -> Sport | None:
+    """The kind of run that a sport's name in a GPX or TCX file means, None for anything else."""
+    words = _NUMBERS.get(name, name).lower().replace("_", " ").replace("-", " ")
+    if not _RUN.search(words):
+        return None
+    return next((sport for word, sport in _REFINED if word in words), "run")
+
+
 def not_a_run(sports: Sequence[object]) -> str:
     """Why activities of these sports aren't runs: "a ride (cycling), not a run"."""
     names = [_name(sport) for sport in dict.fromkeys(sports) if sport != "transition"]
@@ -46,13 +75,20 @@ def not_a_run(sports: Sequence[object]) -> str:
 
 
 def _name(sport: object) -> str:
-    return _YOUNG.get(sport, f"sport number {sport}") if isinstance(sport, int) else str(sport)
+    if isinstance(sport, int):
+        return _YOUNG.get(sport, f"sport number {sport}")
+    name = str(sport).lower()
+    return _NUMBERS.get(name, f"sport number {name}" if name.isdigit() else name)
 
 
 def why_not_by_pace(track: Odometer) -> str | None:
     """Why a track that names no sport isn't a run, None where it looks like one."""
     speed_m_s = track.distance_m / track.moving_s if track.moving_s else 0.0
-    if speed_m_s > FASTEST_RUN_M_S or track.glitches > MANY_GLITCHES * track.points:
+    if (
+        speed_m_s > FASTEST_RUN_M_S
+        or track.fastest_m_s > FASTEST_MINUTE_M_S
+        or track.glitches > MANY_GLITCHES * track.points
+    ):
         return "no sport named, and too fast for a run"
     if speed_m_s < SLOWEST_RUN_M_S:
         return "no sport named, and too slow for a run"

@@ -5,14 +5,19 @@ here reads a file. The rules, and how they compare to devices' own figures, are 
 docs/decisions/gpx-distance.md.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import cos, hypot, radians, sin, sqrt
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
-SLOWEST_M_S = 0.5  # in a silence slower than this the runner stood still
-LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
 LASTING_GLITCHES = 5  # so many in a row are a new place, not an error
+LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
+SLOWEST_M_S = 0.8  # what a stroll is
+SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
+SMOOTHED_POINTS = 16
+MINUTE_S = 60.0
+LOOK_EVERY_S = 5.0
 EARLIEST_S = 0.0  # 1970
 LATEST_S = 4_102_444_800.0  # 2100
 
@@ -42,28 +47,33 @@ def step_m(lat: float, lon: float, to_lat: float, to_lon: float) -> float:
     shape = 1 - ECCENTRICITY_2 * sin(middle) ** 2
     east_m = EQUATOR_M / sqrt(shape)
     north_m = east_m * (1 - ECCENTRICITY_2) / shape
-    turned = (to_lon - lon + 180) % 360 - 180
-    return hypot(north_m * radians(to_lat - lat), east_m * cos(middle) * radians(turned))
+    east = radians(eastward(lon, to_lon))
+    return hypot(north_m * radians(to_lat - lat), east_m * cos(middle) * east)
+
+
+def eastward(lon: float, to_lon: float) -> float:
+    """Degrees from one longitude to another, the shorter way round; negative to the west."""
+    return (to_lon - lon + 180) % 360 - 180
 
 
 class Odometer:
     """Give it points in their order, and `gap()` where the recording was paused.
 
-    `told_m` is the device's own count, 0 where it kept none; `measured_m` the sum of the steps
-    between believed places; `moving_s` the time of the recording without its pauses. `glitches`
-    counts the points, out of `points`, that were too far off to be believed.
+    `told_m` is the device's own count, 0 where it kept none; `measured_m` the way between the
+    points; `moving_s` the time of the recording without its pauses. `glitches` counts the points,
+    out of `points`, that were too far off to be believed.
     """
 
     def __init__(self) -> None:
         self.points = 0
         self.glitches = 0
-        self.measured_m = 0.0
         self.moving_s = 0.0
         self.first_s: float | None = None
         self.last_s: float | None = None
         self._told_m = 0.0
         self._told_before_m = 0.0  # of parts before the device's count started anew
-        self._place: Point | None = None  # the last one believed
+        self._way = _Way()
+        self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
         self._resumed = True
 
@@ -83,13 +93,23 @@ class Odometer:
         return self._told_before_m + self._told_m
 
     @property
+    def measured_m(self) -> float:
+        """The way between the points that could be believed."""
+        return self._way.length_m
+
+    @property
     def distance_m(self) -> float:
-        """The device's own figure where it gave one, else the sum of the steps."""
+        """The device's own figure where it gave one, else what was measured."""
         return self.told_m or self.measured_m
+
+    @property
+    def fastest_m_s(self) -> float:
+        """The mean speed of the fastest minute."""
+        return self._pace.best_m_s
 
     def gap(self) -> None:
         """The recording was paused: what lies between two points wasn't run."""
-        self._place = None
+        self._way.leave()
         self._glitches_in_a_row = 0
         self._resumed = True
 
@@ -102,7 +122,7 @@ class Odometer:
         if point.told_m is not None:
             self._add_told(point.told_m)
         if point.lat is not None and point.lon is not None:
-            self._add_place(point, point.lat, point.lon)
+            self._add_place(point.at_s, point.lat, point.lon)
         if point.at_s is not None:
             self._add_time(point.at_s, self.distance_m - before_m)
 
@@ -115,37 +135,104 @@ class Odometer:
             self._told_m = 0.0
         self._told_m = max(self._told_m, told_m)
 
-    def _add_place(self, point: Point, lat: float, lon: float) -> None:
+    def _add_place(self, at_s: float | None, lat: float, lon: float) -> None:
         if not (abs(lat) <= POLE_LAT and abs(lon) <= DATE_LINE_LON) or lat == lon == 0:
             return
-        last = self._place
-        if last is None or last.lat is None or last.lon is None:
-            self._place = point
-            return
-        step = step_m(last.lat, last.lon, lat, lon)
-        if step <= self._reach_m(last, point):
-            self.measured_m += step
-        else:
+        step, silence_s = self._way.ahead(at_s, lat, lon)
+        if step > FASTEST_M_S * silence_s:
             self.glitches += 1
             self._glitches_in_a_row += 1
             if self._glitches_in_a_row < LASTING_GLITCHES:
                 return
+            self._way.leave()
+        elif _is_pause(step, silence_s):
+            self._way.leave()
         self._glitches_in_a_row = 0
-        self._place = point
-
-    @staticmethod
-    def _reach_m(last: Point, point: Point) -> float:
-        """How far a runner may have got between two points."""
-        if last.at_s is None or point.at_s is None:
-            return float("inf")
-        return FASTEST_M_S * max(point.at_s - last.at_s, 1.0)
+        self._way.go(at_s, lat, lon)
 
     def _add_time(self, at_s: float, step: float) -> None:
         if self.first_s is None or self.last_s is None:
             self.first_s = at_s
         elif not self._resumed:
             silence_s = at_s - self.last_s
-            if silence_s <= LONGEST_STEP_S or step >= SLOWEST_M_S * silence_s:
+            if not _is_pause(step, silence_s):
                 self.moving_s += silence_s
         self._resumed = False
         self.last_s = at_s
+        self._pace.at(at_s, self.distance_m)
+
+
+def _is_pause(step: float, silence_s: float) -> bool:
+    """A long silence with no more than a stroll in it."""
+    return LONGEST_STEP_S < silence_s < float("inf") and step < SLOWEST_M_S * silence_s
+
+
+class _Way:
+    """The length of a line through the means of the last few seconds' places."""
+
+    def __init__(self) -> None:
+        self._length_m = 0.0
+        self._recent: deque[tuple[float | None, float, float]] = deque(maxlen=SMOOTHED_POINTS)
+        self._mean: tuple[float, float] | None = None
+
+    @property
+    def length_m(self) -> float:
+        """Metres so far, to the last place itself."""
+        if not self._mean:
+            return self._length_m
+        return self._length_m + step_m(*self._mean, *self._recent[-1][1:])
+
+    def ahead(self, at_s: float | None, lat: float, lon: float) -> tuple[float, float]:
+        """Metres and seconds from the last place; endless seconds where no time is told."""
+        if not self._recent:
+            return 0.0, float("inf")
+        last_s, last_lat, last_lon = self._recent[-1]
+        step = step_m(last_lat, last_lon, lat, lon)
+        if at_s is None or last_s is None:
+            return step, float("inf")
+        return step, max(at_s - last_s, 1.0)
+
+    def go(self, at_s: float | None, lat: float, lon: float) -> None:
+        """On to the next place."""
+        recent = self._recent
+        recent.append((at_s, lat, lon))
+        while len(recent) > 1 and not _within(recent[0][0], at_s):
+            recent.popleft()
+        count = len(recent)
+        mean = (
+            sum(each[1] for each in recent) / count,
+            lon + sum(eastward(lon, each[2]) for each in recent) / count,
+        )
+        if self._mean:
+            self._length_m += step_m(*self._mean, *mean)
+        self._mean = mean
+
+    def leave(self) -> None:
+        """What comes next starts anew, wherever it is."""
+        self._length_m = self.length_m
+        self._recent.clear()
+        self._mean = None
+
+
+def _within(first_s: float | None, last_s: float | None) -> bool:
+    return first_s is not None and last_s is not None and last_s - first_s < SMOOTHED_S
+
+
+class _FastestMinute:
+    """The best mean speed over a minute, from a look every few seconds."""
+
+    def __init__(self) -> None:
+        self.best_m_s = 0.0
+        self._looks: deque[tuple[float, float]] = deque()
+
+    def at(self, at_s: float, distance_m: float) -> None:
+        """So far at this instant."""
+        looks = self._looks
+        if looks and at_s - looks[-1][0] < LOOK_EVERY_S:
+            return
+        looks.append((at_s, distance_m))
+        while at_s - looks[0][0] > MINUTE_S + LOOK_EVERY_S:
+            looks.popleft()
+        first_s, first_m = looks[0]
+        if at_s - first_s >= MINUTE_S:
+            self.best_m_s = max(self.best_m_s, (distance_m - first_m) / (at_s - first_s))
