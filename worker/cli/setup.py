@@ -162,5 +162,10 @@ def _write(file: Path, text: str) -> None:
 def _check(shell: Shell, written: Shell) -> None:
     from worker.cli.checkup import checks
 
-    for check in checks(written):
+    done = list(checks(written))
+    for check in done:
         shell.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.says}")
+    # That there's no athlete yet is what comes next, and nothing wrong.
+    bad = [check for check in done if not check.ok and check.what != "athletes"]
+    if bad:
+        raise AttentionError(f"{bad[0].what}: {bad[0].says}")
