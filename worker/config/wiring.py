@@ -26,6 +26,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     `StoreError`.
     """
     make_data_dir(settings)
+    make_inbox(settings)
     mail = mail_settings(settings)
     return Works(
         store=Store.open(settings.url),
@@ -123,6 +124,20 @@ def _kept_keys(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be used: {error}") from error
     return [key]
+
+
+def make_inbox(settings: Settings) -> None:
+    """The watched folder, made where it isn't there yet.
+
+    Only at the start: one that goes away later (a share that was unmounted) is trouble to be told
+    of, not to be papered over with an empty folder.
+    """
+    try:
+        settings.inbox_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"[inbox] path {settings.inbox_path} can't be made: {error.strerror}"
+        ) from error
 
 
 def make_data_dir(settings: Settings) -> None:

@@ -34,6 +34,7 @@ def deliver(works: Works, clock: Clock) -> Delivered:
             return Delivered()
     with works.store.transaction() as tx:
         tx.outbox.put_back()
+        tx.outbox.expire(clock())
     sent, troubles = 0, []
     with works.mailer.connected():
         while (letter := _claim(works, clock)) is not None:

@@ -200,12 +200,11 @@ def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256
 
 def _scan(root: Path) -> Iterator[Look]:
     try:
-        root.mkdir(parents=True, exist_ok=True)
         yield from _scan_folder(root, "", DEEPEST_FOLDER)
     except OSError as error:
         raise SourceError(
-            f"the inbox {root} can't be read: {error.strerror or error}; "
-            "check that it is a folder and that Easeback may read it"
+            f"the inbox {root} can't be read ({error.strerror or error}): "
+            "check that it is there (mounted?), and that Easeback may read it"
         ) from error
 
 

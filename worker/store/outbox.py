@@ -151,6 +151,19 @@ class Outbox:
     def dead(self, letter: Letter, *, error: str) -> None:
         self._move(letter, "claimed", "at_dot", state="dead", last_error=error)
 
+    def expire(self, now: datetime) -> int:
+        """End what nobody wants any more: news of a week ago, after a long time without network."""
+        return self.connection.execute(
+            update(outbox)
+            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.expires_at <= now)
+            .values(
+                state="dead",
+                last_error=func.coalesce(
+                    "not delivered in time: " + outbox.c.last_error, "not delivered in time"
+                ),
+            )
+        ).rowcount
+
     def put_back(self) -> int:
         """After a crash: what was claimed is queued again, what stood at the dot goes once more.
 
