@@ -26,6 +26,8 @@ DELIVER_EVERY = timedelta(seconds=2)
 WEEKLY_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
 RECORD_EVERY = timedelta(minutes=1)
+FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
+"""No clock that is right says an earlier time; some machines wake up in 1970."""
 
 
 def clock_from(as_of: datetime | None) -> Clock:
@@ -56,11 +58,15 @@ def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
 
 
 class Worker:
-    """Runs the jobs until `stop`, and then gives what is under way a few seconds to end."""
+    """Runs the jobs until `stop`, and then gives what is under way a few seconds to end.
 
-    def __init__(self, works: Works, clock: Clock) -> None:
+    While the clock says a time before `not_before`, it waits for somebody to set it.
+    """
+
+    def __init__(self, works: Works, clock: Clock, *, not_before: datetime | None = None) -> None:
         self._works = works
         self._clock = clock
+        self._not_before = not_before
         self._ended = threading.Event()
         self._under_way: dict[str, threading.Lock] = {}
         self._recorded: dict[str, pipeline.Tick] = {}
@@ -101,8 +107,14 @@ class Worker:
         if self._ended.is_set():
             return
         with self._under_way[job.name]:
-            trouble = _attempt(job)
+            trouble = self._unset_clock() or _attempt(job)
             self._record(job, trouble)
+
+    def _unset_clock(self) -> str | None:
+        now = self._clock()
+        if self._not_before is None or now >= self._not_before:
+            return None
+        return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
 
     def _record(self, job: Job, trouble: str | None) -> None:
         """Keep how the tick ended: a change of mood at once, that it still ticks now and then."""

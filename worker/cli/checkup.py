@@ -10,8 +10,6 @@ from worker.config import SettingsError
 from worker.mail import SendError
 from worker.store import LockedError, StoreError
 
-_RELEASED = datetime(2026, 11, 1, tzinfo=UTC)
-
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -54,9 +52,11 @@ def _settings(shell: Shell) -> str:
 
 
 def _clock(shell: Shell) -> str:
+    from worker.daemon import FIRST_RELEASE
+
     del shell
     now = datetime.now(UTC)
-    if now < _RELEASED:
+    if now < FIRST_RELEASE:
         raise BadError(f"this machine says it is {now:%Y-%m-%d %H:%M} UTC: set its clock")
     return f"{now:%Y-%m-%d %H:%M} UTC"
 

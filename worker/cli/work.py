@@ -22,14 +22,14 @@ def register(app: typer.Typer) -> None:
 
 def run(context: typer.Context, as_of: AsOfOption = None) -> None:
     """The worker: watches the folder, decides, mails, until it is stopped."""
-    from worker.daemon import Worker, jobs, on_signals
+    from worker.daemon import FIRST_RELEASE, Worker, jobs, on_signals
 
     shell = shell_of(context)
     if not shell.verbose:
         logging.getLogger("worker").setLevel(logging.INFO)
     works = shell.works(patient=True)
     now = clock(as_of)
-    worker = Worker(works, now)
+    worker = Worker(works, now, not_before=None if as_of else FIRST_RELEASE)
     with works.store.sole_worker():
         on_signals(worker.stop)
         _greet(shell, works)
