@@ -18,7 +18,7 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Literal
 
-from worker.load import History, days_before, return_reference
+from worker.load import MM, History, days_before, return_reference
 from worker.model import Finding, Kind, Race, Season, Session, Signal, Verdict
 from worker.rules import COACH, FRANDSEN, NIELSEN, Rules
 
@@ -29,7 +29,7 @@ _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
 """Of equal severity the single run leads: it alone has a clear positive result in runners."""
 
 _WEEK_DAYS: Final = 7
-_YEAR_OF_WEEKS_DAYS: Final = 364
+_YEAR: Final = timedelta(days=364)
 """A year that keeps the weekday, so that this ramp's weeks lie beside last year's."""
 
 
@@ -268,38 +268,36 @@ def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["rac
 
 def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
     """The easy season that `day` comes after, or None: then it isn't re-training."""
-    if history.age_days(day) < rules.season_history_days:
+    age_days = history.age_days(day)
+    if age_days < rules.season_history_days:
         return None
     days = rules.season_volume_days
-    easiest_m, easiest_on = _easiest(history, day, rules=rules)
-    first = max(
-        day - timedelta(days=rules.season_year_days),
-        day - timedelta(days=history.age_days(day) - days + 1),
-    )
-    volumes_m = sorted(history.sums_m(first, day - timedelta(days=1), days=days))
-    usual_m = volumes_m[ceil(rules.season_percentile / 100 * len(volumes_m)) - 1]
-    easy_m = rules.season_easy_share * usual_m
-    if usual_m <= 0 or easiest_m > easy_m + _HAIR_M:
+    known_days = min(rules.season_year_days, age_days - days + 1)
+    volumes_mm = sorted(history.sums_mm(*days_before(day, known_days), days=days))
+    usual_mm = volumes_mm[ceil(rules.season_percentile / 100 * known_days) - 1]
+    easy_mm = rules.season_easy_share * usual_mm
+    easiest_mm, easiest_on = _easiest(history, day, rules=rules)
+    if usual_mm == 0 or easiest_mm > easy_mm:
         return None
     weeks = max(1, ceil((day - easiest_on).days / _WEEK_DAYS))
-    year_ago = day - timedelta(days=_YEAR_OF_WEEKS_DAYS)
-    last_m, last_on = _easiest(history, year_ago, rules=rules)
-    has_last = history.age_days(last_on) >= days and last_m <= easy_m + _HAIR_M
+    last_mm, last_on = _easiest(history, day - _YEAR, rules=rules)
+    was_easy = history.age_days(last_on) >= days and last_mm <= easy_mm
     return Season(
         easiest_on=easiest_on,
-        easiest_m=easiest_m,
-        usual_m=usual_m,
+        easiest_m=easiest_mm / MM,
+        usual_m=usual_mm / MM,
         this_ramp_m=_ramp_m(history, easiest_on, weeks=weeks, until=day),
-        last_ramp_m=_ramp_m(history, last_on, weeks=weeks, until=day) if has_last else (),
+        last_ramp_m=_ramp_m(history, last_on, weeks=weeks, until=day) if was_easy else (),
     )
 
 
-def _easiest(history: History, day: date, *, rules: Rules) -> tuple[float, date]:
+def _easiest(history: History, day: date, *, rules: Rules) -> tuple[int, date]:
     """The smallest volume of the season's weeks up to `day`, and the last day that had it."""
     first = day - timedelta(days=rules.season_within_days - 1)
-    volumes_m = history.sums_m(first, day, days=rules.season_volume_days)
-    smallest_m, back = min((metres, back) for back, metres in enumerate(reversed(volumes_m)))
-    return smallest_m, day - timedelta(days=back)
+    volumes_mm = history.sums_mm(first, day, days=rules.season_volume_days)
+    volumes_mm.reverse()
+    smallest_mm = min(volumes_mm)
+    return smallest_mm, day - timedelta(days=volumes_mm.index(smallest_mm))
 
 
 def _ramp_m(history: History, after: date, *, weeks: int, until: date) -> tuple[float, ...]:
@@ -311,31 +309,68 @@ def _ramp_m(history: History, after: date, *, weeks: int, until: date) -> tuple[
 
 
 def worth_mailing(
-    findings: Sequence[Finding], *, told: Sequence[Told], today: date, rules: Rules
+    findings: Sequence[Finding],
+    *,
+    told: Sequence[Told],
+    today: date,
+    rules: Rules,
+    history: History | None = None,
 ) -> Finding | str:
     """The one finding to mail now, or in words why there's none.
 
-    The gravest leads; of equals the single run, then the newest. `told` are the alerts mailed
-    before. That a first import stays silent is the caller's to see to.
+    The gravest leads; of equals the single run, then the newest. `told` are the alerts mailed in
+    the last `mail_forget_days`. With the `history` the budget is the finer one: a runner who
+    runs seldom isn't told the same at every other run, nor anybody of a slight excess over the
+    last month that they ran lately. That a first import stays silent is the caller's to see to.
     """
     if not findings:
         return "there was nothing to warn of"
-    recent = [
-        finding for finding in findings if (today - finding.day).days <= rules.mail_within_days
-    ]
+    recent = [one for one in findings if (today - one.day).days <= rules.mail_within_days]
     if not recent:
-        days = min((today - finding.day).days for finding in findings)
+        days = min((today - one.day).days for one in findings)
         return f"the run was {days} days ago (mail_within_days = {rules.mail_within_days})"
-    leading = min(recent, key=_lead)
-    heard = [one for one in told if (today - one.day).days < rules.mail_every_days]
-    gravest = max(heard, key=lambda one: (one.severity, one.day), default=None)
-    if gravest and leading.severity <= gravest.severity:
-        weight = "the same" if leading.severity == gravest.severity else "more"
+    news = [one for one in recent if not (history and _familiar(history, one, rules=rules))]
+    if not news:
         return (
-            f"an alert of {weight} weight was mailed on {gravest.day} "
-            f"(mail_every_days = {rules.mail_every_days})"
+            "about as far was run not long before "
+            f"(severity 1, mail_familiar_days = {rules.mail_familiar_days})"
         )
-    return leading
+    leading = min(news, key=_lead)
+    return _held_back(leading, told, today=today, history=history, rules=rules) or leading
+
+
+def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
+    """Whether a slight excess is no more than what the body did some weeks before."""
+    if finding.kind == "ramp" or finding.severity > 1:
+        return False
+    longest = history.longest(*days_before(finding.day, rules.mail_familiar_days))
+    if longest is None:
+        return False
+    return finding.observed_m <= longest.distance_m * rules.run_over + _HAIR_M
+
+
+def _held_back(
+    finding: Finding,
+    told: Sequence[Told],
+    *,
+    today: date,
+    history: History | None,
+    rules: Rules,
+) -> str | None:
+    """Which earlier alert keeps this one back, in words, or None."""
+    for one in sorted(told, key=lambda one: (-one.severity, -one.day.toordinal())):
+        if finding.severity > one.severity:
+            return None
+        days = (today - one.day).days
+        weight = "the same" if finding.severity == one.severity else "more"
+        alert = f"an alert of {weight} weight was mailed on {one.day}"
+        if days < rules.mail_every_days:
+            return f"{alert} (mail_every_days = {rules.mail_every_days})"
+        if history and days < rules.mail_forget_days:
+            runs = len(history.between(one.day + timedelta(days=1), today))
+            if runs < rules.mail_every_runs:
+                return f"{alert}, {runs} runs ago (mail_every_runs = {rules.mail_every_runs})"
+    return None
 
 
 def _lead(finding: Finding) -> tuple[int, int, int]:
@@ -347,8 +382,10 @@ def replay(history: History, *, rules: Rules, race: Race | None = None) -> tuple
     told: list[Told] = []
     replayed: list[Replayed] = []
     for verdict in judge_days(history, history.days(), rules=rules, race=race):
-        # The last mail is also the gravest of its fortnight: only a graver one may follow.
-        choice = worth_mailing(verdict.findings, told=told[-1:], today=verdict.day, rules=rules)
+        # The last mail says it all: any before it was less grave, or far enough back for it.
+        choice = worth_mailing(
+            verdict.findings, told=told[-1:], today=verdict.day, rules=rules, history=history
+        )
         if isinstance(choice, Finding):
             told.append(Told(verdict.day, choice.severity))
         replayed += [Replayed(verdict, one, mailed=one is choice) for one in verdict.findings]

@@ -11,14 +11,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import accumulate, groupby, pairwise
-from operator import attrgetter
+from itertools import accumulate, pairwise
+from operator import attrgetter, sub
 from typing import Final, Self
 
 from worker.model import Run, Session
 from worker.rules import Rules
 
-_MM: Final = 1000
+MM: Final = 1000
+"""Millimetres in a metre."""
 
 WORLD_RECORDS: Final = (
     (100.0, 9.58),
@@ -60,42 +61,34 @@ def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
 
     A session never reaches over midnight: what happens tomorrow must not change what was judged
     today. Runs that start at the very same instant have no known hour (an entry by hand, a
-    start hidden by its source) and stay apart, as do runs marked `hidden_start`.
+    start hidden by its source) and stay apart.
     """
-    ordered = sorted(runs, key=_moment)
-    found: list[Session] = []
-    for _, same_day in groupby(ordered, key=attrgetter("day")):
-        group: list[Run] = []
-        for run in same_day:
-            if group and not _joins(group, run, gap_min=gap_min):
-                found.append(_session(group))
-                group = []
-            group.append(run)
-        found.append(_session(group))
-    return tuple(found)
+    found: list[list[Run]] = []
+    for run in sorted(runs, key=_MOMENT):
+        if found and found[-1][0].day == run.day and _joins(found[-1], run, gap_min=gap_min):
+            found[-1].append(run)
+        else:
+            found.append([run])
+    return tuple(map(_session, found))
 
 
-def _moment(run: Run) -> tuple[object, ...]:
-    return (run.day, run.started_at, run.distance_m, run.id)
+_MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
 
 
 def _joins(group: Sequence[Run], run: Run, *, gap_min: float) -> bool:
-    previous = group[-1]
-    if run.hidden_start or previous.hidden_start or run.started_at == previous.started_at:
+    if run.started_at == group[-1].started_at:
         return False
-    ended_at = max(_ended_at(earlier) for earlier in group)
-    return (run.started_at.timestamp() - ended_at) < gap_min * 60
-
-
-def _ended_at(run: Run) -> float:
-    return run.started_at.timestamp() + (run.elapsed_s or run.moving_s or 0.0)
+    ended_at = max(
+        one.started_at.timestamp() + (one.elapsed_s or one.moving_s or 0.0) for one in group
+    )
+    return run.started_at.timestamp() - ended_at < gap_min * 60
 
 
 def _session(group: Sequence[Run]) -> Session:
     return Session(
         day=group[0].day,
         started_at=group[0].started_at,
-        distance_m=sum(round(run.distance_m * _MM) for run in group) / _MM,
+        distance_m=sum(round(run.distance_m * MM) for run in group) / MM,
         runs=tuple(group),
     )
 
@@ -121,7 +114,7 @@ class History:
             return cls((), (), (0,))
         daily_mm = [0] * (ordinals[-1] - ordinals[0] + 1)
         for ordinal, session in zip(ordinals, found, strict=True):
-            daily_mm[ordinal - ordinals[0]] += round(session.distance_m * _MM)
+            daily_mm[ordinal - ordinals[0]] += round(session.distance_m * MM)
         return cls(found, ordinals, tuple(accumulate(daily_mm, initial=0)))
 
     @property
@@ -154,27 +147,39 @@ class History:
 
     def sum_m(self, first: date, last: date) -> float:
         """Metres of these days."""
-        return self._sum_mm(first.toordinal(), last.toordinal()) / _MM
+        if last < first:
+            return 0.0
+        return (self._before_mm(last.toordinal() + 1) - self._before_mm(first.toordinal())) / MM
 
-    def sums_m(self, first: date, last: date, *, days: int) -> list[float]:
-        """For each of these days the metres of the `days` that end with it."""
-        ends = range(first.toordinal(), last.toordinal() + 1)
-        return [self._sum_mm(end - days + 1, end) / _MM for end in ends]
+    def sums_mm(self, first: date, last: date, *, days: int) -> list[int]:
+        """For each of these days the millimetres of the `days` that end with it."""
+        begin, end = first.toordinal() + 1, last.toordinal() + 2
+        return list(map(sub, self._until(begin, end), self._until(begin - days, end - days)))
 
     def largest_sum(self, first: date, last: date, *, days: int) -> tuple[float, date]:
-        """The largest sum of `days` in a row inside these days, and the last of those days."""
-        ends = range(first.toordinal() + days - 1, last.toordinal() + 1)
-        most_mm, end = max((self._sum_mm(end - days + 1, end), -end) for end in ends)
-        return most_mm / _MM, date.fromordinal(-end)
+        """The largest sum in metres of `days` in a row inside these days, and its last day."""
+        earliest_end = first + timedelta(days=days - 1)
+        sums_mm = self.sums_mm(earliest_end, last, days=days)
+        most_mm = max(sums_mm)
+        return most_mm / MM, earliest_end + timedelta(days=sums_mm.index(most_mm))
 
-    def _sum_mm(self, first: int, last: int) -> int:
+    def _before_mm(self, ordinal: int) -> int:
+        """Millimetres run before the day of this number."""
         if not self._ordinals:
             return 0
+        return self._until_mm[min(max(ordinal - self._ordinals[0], 0), len(self._until_mm) - 1)]
+
+    def _until(self, begin: int, end: int) -> Sequence[int]:
+        """`_before_mm` of the days numbered `begin` to `end` - 1, at the price of a slice."""
+        if not self._ordinals:
+            return [0] * (end - begin)
         born = self._ordinals[0]
-        top = len(self._until_mm) - 1
-        begin = min(max(first - born, 0), top)
-        end = min(max(last - born + 1, 0), top)
-        return self._until_mm[end] - self._until_mm[begin] if end > begin else 0
+        known = self._until_mm[max(0, begin - born) : max(0, end - born)]
+        missing = end - begin - len(known)
+        if not missing:
+            return known
+        unborn = min(max(0, born - begin), end - begin)
+        return [0] * unborn + list(known) + [self._until_mm[-1]] * (missing - unborn)
 
     def breaks(self, day: date, *, min_days: int, watch_days: int) -> tuple[Break, ...]:
         """The breaks that a run on `day` would still be a return from, the latest first.
@@ -232,7 +237,7 @@ def record_s(distance_m: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a runner back from a break is prepared for: `distance_m`, ran on `against`.
+    """What a runner back from a break is prepared for: `distance_m`, reckoned from `against`.
 
     `runs_before` are the sessions in the weeks before the break; with too few of them the
     distance rests on too little (`Rules.return_min_runs`).
@@ -248,20 +253,15 @@ def return_reference(history: History, day: date, *, rules: Rules) -> Reference 
     """The reference that a session on `day` is held against, or None outside a return.
 
     It is the longest session before the break times a share that falls with the break's length,
-    or the longest since the return where that is more. Of several breaks that `day` is still a
-    return from, the latest with enough runs before it counts.
+    or the longest since the return where that is more.
     """
     rests = history.breaks(
         day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
     )
-    found = [_reference(history, day, rest, rules=rules) for rest in rests]
-    enough = (one for one in found if one.runs_before >= rules.return_min_runs)
-    return next(enough, found[0] if found else None)
-
-
-def _reference(history: History, day: date, rest: Break, *, rules: Rules) -> Reference:
-    first = rest.last_run_on - timedelta(days=rules.return_before_days - 1)
-    before = history.between(first, rest.last_run_on)
+    if not rests:
+        return None
+    rest = _whole_break(history, rests[0], rules=rules)
+    before = _before_break(history, rest, rules=rules)
     longest = max(before, key=attrgetter("distance_m"))
     if rest.days <= rules.return_short_days:
         share = rules.return_short_share
@@ -270,10 +270,36 @@ def _reference(history: History, day: date, rest: Break, *, rules: Rules) -> Ref
     else:
         share = rules.return_long_share
     distance_m, against = longest.distance_m * share, longest.day
-    since = history.longest(rest.returned_on, day - timedelta(days=1))
+    since = history.longest(*days_before(day, (day - rests[0].returned_on).days))
     if since and since.distance_m > distance_m:
         distance_m, against = since.distance_m, since.day
     return Reference(rest, distance_m, against, len(before))
+
+
+def _whole_break(history: History, rest: Break, *, rules: Rules) -> Break:
+    """The break with the stray runs in it: one run in March doesn't end a winter.
+
+    While too few runs lie before the break, and another break before those, the two are one. Where
+    no such break has enough runs before it within a year, the break stays as it was.
+    """
+    whole = rest
+    while len(_before_break(history, whole, rules=rules)) < rules.return_min_runs:
+        earlier = history.breaks(
+            whole.last_run_on,
+            min_days=rules.return_break_days,
+            watch_days=rules.return_before_days,
+        )
+        if not earlier:
+            return rest
+        whole = Break(earlier[0].last_run_on, rest.returned_on)
+        if whole.days > rules.return_whole_days:
+            return rest
+    return whole
+
+
+def _before_break(history: History, rest: Break, *, rules: Rules) -> tuple[Session, ...]:
+    first = rest.last_run_on - timedelta(days=rules.return_before_days - 1)
+    return history.between(first, rest.last_run_on)
 
 
 def days_before(day: date, count: int) -> tuple[date, date]:

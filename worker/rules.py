@@ -81,6 +81,9 @@ class Rules:
     return_excess_m: float = _rule(
         1000.0, "m", COACH, "a session must be at least this much longer than the reference"
     )
+    return_whole_days: int = _rule(
+        365, "d", COACH, "stray runs don't end a break, up to this length of the whole"
+    )
     return_short_days: int = _rule(28, "d", COACH, "a break up to this long is short")
     return_medium_days: int = _rule(56, "d", COACH, "a break up to this long is medium")
     return_short_share: float = _rule(
@@ -137,6 +140,15 @@ class Rules:
     mail_every_days: int = _rule(
         14, "d", OURS, "at most one alert in this many days, but for a higher severity"
     )
+    mail_every_runs: int = _rule(
+        6, "runs", OURS, "at most one alert in this many runs, but for a higher severity"
+    )
+    mail_forget_days: int = _rule(
+        365, "d", OURS, "an alert mailed longer ago holds nothing back, however few runs followed"
+    )
+    mail_familiar_days: int = _rule(
+        60, "d", OURS, "no alert of severity 1 for a distance inside run_over of one so recent"
+    )
     mail_within_days: int = _rule(3, "d", OURS, "nothing is mailed for a run older than this")
 
     plan_spare_weeks: int = _rule(
@@ -158,6 +170,8 @@ _MAY_BE_ZERO: Final = frozenset(
         "race_share",
         "race_maybe_share",
         "mail_every_days",
+        "mail_every_runs",
+        "mail_familiar_days",
         "mail_within_days",
         "plan_spare_weeks",
     }
@@ -166,9 +180,10 @@ _RISING: Final = (
     ("run_over", "severity_2_over", "severity_3_over"),
     ("return_over", "severity_2_over"),
     ("ramp_over", "ramp_severity_2_from"),
-    ("return_break_days", "return_short_days", "return_medium_days"),
+    ("return_break_days", "return_short_days", "return_medium_days", "return_whole_days"),
     ("return_long_share", "return_medium_share", "return_short_share"),
     ("ramp_days", "ramp_window_days"),
+    ("mail_every_days", "mail_forget_days"),
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),
 )
