@@ -37,13 +37,13 @@ setup: $(DEV) ## Install all of it and do nothing
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--extra postgres --custom-compile-command 'make lock' pyproject.toml
 lock: $(DEV) ## Write the lock files anew, with the newest versions
-	@$(PY) -m pip install --quiet --disable-pip-version-check uv
+	@$(PY) -m pip install -qq --disable-pip-version-check uv
 	@$(UV_COMPILE) --upgrade --output-file requirements.lock
 	@$(UV_COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
 
 clean: ## Remove what was installed and cached; data and demo folders stay
-	rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
-	find worker tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	@rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
+	@find worker tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN): requirements.lock pyproject.toml scripts/setup
 	@scripts/setup run

@@ -1,0 +1,106 @@
+"""The set-up: lock files that hold what the project needs, and pip from an index without pip."""
+
+import hashlib
+import re
+import threading
+import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from scripts import fetch_pip
+
+ROOT = Path(__file__).parents[1]
+PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
+
+
+def needed(*, tools: bool) -> list[Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    lines = [*project["project"]["dependencies"]]
+    lines += project["project"]["optional-dependencies"]["postgres"]
+    lines += project["dependency-groups"]["dev"] if tools else []
+    return [Requirement(line) for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lock", "tools"), [("requirements.lock", False), ("requirements-dev.lock", True)]
+)
+def test_the_lock_holds_what_the_project_needs(lock: str, tools: bool) -> None:
+    """`make lock` was run after the last change of a dependency."""
+    pins = {name: Version(version) for name, version in PIN.findall((ROOT / lock).read_text())}
+    for requirement in needed(tools=tools):
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+def test_the_lock_pins_by_hash_and_names_no_index(lock: str) -> None:
+    """Whoever installs takes the same files from an index of their own choice."""
+    text = (ROOT / lock).read_text()
+    assert "://" not in text
+    assert "index-url" not in text
+    for entry in re.split(r"\n(?=[a-z])", text)[1:]:
+        assert "--hash=sha256:" in entry, entry.splitlines()[0]
+
+
+def test_both_locks_agree() -> None:
+    """What is tested is what is installed."""
+    run = set(PIN.findall((ROOT / "requirements.lock").read_text()))
+    assert run <= set(PIN.findall((ROOT / "requirements-dev.lock").read_text()))
+
+
+class _Silent(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  its name upstream
+        pass
+
+
+@contextmanager
+def index(folder: Path, links: str) -> Iterator[str]:
+    """A package index whose page for pip holds `links`."""
+    (folder / "pip").mkdir()
+    (folder / "pip" / "index.html").write_text(f"<!DOCTYPE html><html><body>{links}</body></html>")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Silent, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_takes_the_newest_released_pip(tmp_path: Path) -> None:
+    """By number, not by name; no trial version, none taken back, no source."""
+    names = ["pip-9.0-py3-none-any.whl", "pip-26.3-py3-none-any.whl", "pip-27.0b1-py3-none-any.whl",
+             "pip-28.0.tar.gz"]  # fmt: skip
+    links = "".join(f'<a href="../files/{name}#sha256=00">{name}</a>' for name in names)
+    links += '<a href="../files/pip-30.0-py3-none-any.whl" data-yanked="bad">30</a>'
+    with index(tmp_path, links) as address:
+        found = fetch_pip.newest(address)
+    assert found == f"{address}/files/pip-26.3-py3-none-any.whl#sha256=00"
+
+
+def test_refuses_a_pip_with_another_hash(tmp_path: Path) -> None:
+    """Nothing that isn't what the index says is ever run."""
+    wheel = b"not what was promised"
+    with index(tmp_path, "") as address:
+        (tmp_path / "pip-1.0-py3-none-any.whl").write_bytes(wheel)
+        promised = hashlib.sha256(b"promised").hexdigest()
+        with pytest.raises(ValueError, match="another hash"):
+            fetch_pip.install(f"{address}/pip-1.0-py3-none-any.whl#sha256={promised}")
+
+
+def test_asks_the_index_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A company's mirror is used, and its password isn't shown."""
+    mirror = "https://ann:secret@mirror.example.org/simple"
+    monkeypatch.setenv("PIP_INDEX_URL", mirror)
+    monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://more.example.org/simple")
+    assert list(fetch_pip.indexes()) == [mirror, "https://more.example.org/simple"]
+    assert fetch_pip.without_login(mirror) == "https://mirror.example.org/simple"
