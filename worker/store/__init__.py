@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from worker.store.athletes import Athletes, NameTakenError
+from worker.store.checkins import CheckIns
 from worker.store.findings import Findings, Found
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, sole_worker
@@ -74,6 +75,10 @@ class Transaction:
     @property
     def findings(self) -> Findings:
         return Findings(self.connection)
+
+    @property
+    def checkins(self) -> CheckIns:
+        return CheckIns(self.connection)
 
     @property
     def outbox(self) -> Outbox:

@@ -1,15 +1,15 @@
 """The athletes' shelf: who runs, and when their weekly mail is due."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker import week
-from worker.model import Athlete, Race, WeeklyHour
+from worker.model import Athlete, MailKind, Race, WeeklyHour
 from worker.store.tables import athlete as table
 
 
@@ -33,13 +33,25 @@ class Athletes:
         return _athlete(row.one())
 
     def change(self, athlete: Athlete, *, now: datetime) -> None:
-        """Keep an athlete's new settings; the weekly mail is due by them from now on."""
+        """Keep an athlete's new settings; the weekly mail is due by them from now on.
+
+        One that is due already stays due: a change of settings loses no mail.
+        """
+        columns = dict(_columns(athlete, after=now))
+        if self.next_weekly_at(athlete) <= now:
+            del columns["next_weekly_at"]
         try:
-            self.connection.execute(
-                update(table).where(table.c.id == athlete.id).values(**_columns(athlete, after=now))
-            )
+            self.connection.execute(update(table).where(table.c.id == athlete.id).values(**columns))
         except IntegrityError as error:
             raise NameTakenError(f"there is an athlete called {athlete.name} already") from error
+
+    def want(self, athlete: Athlete, wants: Collection[MailKind]) -> None:
+        """Keep which mails the athlete wants, and touch nothing else."""
+        self._set(athlete, wants=sorted(wants))
+
+    def hurt_in(self, athlete: Athlete, areas: Sequence[str]) -> None:
+        """Keep where it hurts, for the next routine, and touch nothing else."""
+        self._set(athlete, pain=list(areas))
 
     def remove(self, athlete: Athlete) -> None:
         """Take an athlete out, and everything that hangs on the row."""
@@ -60,6 +72,9 @@ class Athletes:
         alike = [a for a in self.all() if a.name.casefold() == name.casefold()]
         return alike[0] if len(alike) == 1 else None
 
+    def count(self) -> int:
+        return self.connection.execute(select(func.count()).select_from(table)).scalar_one()
+
     def with_weekly_due(self, now: datetime) -> tuple[Athlete, ...]:
         due = select(table).where(table.c.next_weekly_at <= now).order_by(table.c.next_weekly_at)
         return tuple(map(_athlete, self.connection.execute(due)))
@@ -70,9 +85,10 @@ class Athletes:
         return at
 
     def weekly_done(self, athlete: Athlete, *, next_at: datetime) -> None:
-        self.connection.execute(
-            update(table).where(table.c.id == athlete.id).values(next_weekly_at=next_at)
-        )
+        self._set(athlete, next_weekly_at=next_at)
+
+    def _set(self, athlete: Athlete, **values: Any) -> None:
+        self.connection.execute(update(table).where(table.c.id == athlete.id).values(**values))
 
 
 def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Literal
+from typing import Any, Literal
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Row, func, select
 
 from worker.model import Athlete, SourceName
 from worker.store import tables
@@ -80,10 +80,19 @@ class Progress:
     def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
         table = tables.source_state
         query = select(table).where(table.c.athlete_id == athlete.id).order_by(table.c.source)
-        return {
-            row.source: SourceState(row.state, row.last_success_at, row.last_error, row.backlog)
-            for row in self.connection.execute(query)
-        }
+        return {row.source: _state(row) for row in self.connection.execute(query)}
+
+    def failing(self, *, most: int) -> tuple[tuple[str, str, SourceState], ...]:
+        """The sources that fail: whose, which, how; at most so many."""
+        table, athlete = tables.source_state, tables.athlete
+        query = (
+            select(athlete.c.name, table)
+            .join(athlete, athlete.c.id == table.c.athlete_id)
+            .where(table.c.state == "failing")
+            .order_by(athlete.c.name, table.c.source)
+            .limit(most)
+        )
+        return tuple((row.name, row.source, _state(row)) for row in self.connection.execute(query))
 
     def ticked(self, name: str, *, at: datetime, trouble: str | None = None) -> None:
         row = {"name": name, "at": at, "trouble": trouble}
@@ -92,3 +101,7 @@ class Progress:
     def ticks(self) -> Mapping[str, Tick]:
         query = select(tables.tick).order_by(tables.tick.c.name)
         return {row.name: Tick(row.at, row.trouble) for row in self.connection.execute(query)}
+
+
+def _state(row: Row[Any]) -> SourceState:
+    return SourceState(row.state, row.last_success_at, row.last_error, row.backlog)

@@ -211,6 +211,20 @@ source_state = Table(
     Column("backlog", Integer, nullable=False, server_default="0"),
 )
 
+checkin = Table(
+    "checkin",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    # fine | sore | hurts
+    Column("feels", String(8), nullable=False),
+    Column("areas", JSON, nullable=False),
+    Column("level", Integer),
+    # Red flags by name.
+    Column("flags", JSON, nullable=False),
+    Column("answered_at", Utc, nullable=False),
+)
+
 tick = Table(
     "tick",
     metadata,

@@ -43,6 +43,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_tick")),
     )
     op.create_table(
+        "checkin",
+        sa.Column("athlete_id", sa.Integer(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("feels", sa.String(length=8), nullable=False),
+        sa.Column("areas", sa.JSON(), nullable=False),
+        sa.Column("level", sa.Integer(), nullable=True),
+        sa.Column("flags", sa.JSON(), nullable=False),
+        sa.Column("answered_at", Utc(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["athlete_id"], ["athlete.id"], name=op.f("fk_checkin_athlete_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("athlete_id", "day", name=op.f("pk_checkin")),
+    )
+    op.create_table(
         "inbox_file",
         sa.Column("path", sa.Text(), nullable=False),
         sa.Column("athlete_id", sa.Integer(), nullable=True),

@@ -1,0 +1,112 @@
+"""How it feels: an athlete's answers, and when they mean "see a clinician". Pure.
+
+An answer is given a day at a time; the last one of a day counts. What they add up to is a coach's
+caution and a clinician's red flags, not a diagnosis and not a measured risk:
+
+- a *red flag* is one of the signs that stand above the exercises in every alert;
+- pain is *repeated* when it hurts on two days of a fortnight;
+- pain is *rising* when it is two points of ten above an earlier answer of the fortnight and at
+  least moderate: two points are what pain research takes for a real change (Farrar et al. 2001,
+  Pain 94:149), four where "moderate" commonly begins;
+- pain is *severe* from seven points of ten on.
+
+Any of these stops the suggestions to run until the athlete answers "fine". The sentences about
+them are written elsewhere (`templates`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final, Literal, get_args
+
+Feels = Literal["fine", "sore", "hurts"]
+FEELS: Final[tuple[Feels, ...]] = get_args(Feels)
+
+EMERGENCIES: Final = ("saddle_numb", "bladder_bowel", "weak_legs")
+BE_SEEN: Final = ("no_weight", "groin_hop", "bone_point", "night_rest", "leg_numb", "fever")
+RED_FLAGS: Final = (*EMERGENCIES, *BE_SEEN)
+
+WORST: Final = 10
+FORTNIGHT: Final = timedelta(days=14)
+_HURTING_DAYS: Final = 2
+_RISE: Final = 2
+_MODERATE: Final = 4
+_SEVERE: Final = 7
+
+Reason = Literal["emergency", "flag", "severe", "repeated", "rising"]
+State = Literal["unknown", "go on", "easy", "hold", "be seen", "emergency"]
+
+_ALONE: Final[dict[Feels, State]] = {"fine": "go on", "sore": "easy", "hurts": "hold"}
+
+
+@dataclass(frozen=True, slots=True)
+class CheckIn:
+    """One day's answer. `areas` are of `PAIN_AREAS`, `level` 0 to 10, `flags` of `RED_FLAGS`."""
+
+    day: date
+    feels: Feels
+    areas: tuple[str, ...] = ()
+    level: int | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What the answers of the last fortnight come to, and why if it's more than the last one."""
+
+    state: State
+    reasons: tuple[Reason, ...] = ()
+
+    @property
+    def stops_runs(self) -> bool:
+        """True where no run may be suggested: a clinician comes first."""
+        return self.state in ("be seen", "emergency")
+
+
+def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
+    """What to make of a diary, in any order.
+
+    Answers of more than a fortnight ago, or of a day to come, don't count.
+    """
+    recent = sorted(
+        (one for one in diary if today - FORTNIGHT < one.day <= today), key=lambda one: one.day
+    )
+    if not recent:
+        return Advice("unknown")
+    last = recent[-1]
+    reasons = tuple(_reasons(recent))
+    if "emergency" in reasons:
+        return Advice("emergency", reasons)
+    if reasons:
+        return Advice("be seen", reasons)
+    return Advice(_ALONE[last.feels])
+
+
+def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:
+    """Why somebody should look at it. What stood before the last "fine" has passed, but for
+    pain that came back: that is repeated.
+    """
+    last = recent[-1]
+    since_fine = _since_fine(recent)
+    flags = {flag for one in since_fine for flag in one.flags}
+    if flags.intersection(EMERGENCIES):
+        yield "emergency"
+    if flags.intersection(BE_SEEN):
+        yield "flag"
+    if not since_fine:
+        return
+    if any((one.level or 0) >= _SEVERE for one in since_fine):
+        yield "severe"
+    if sum(one.feels == "hurts" for one in recent) >= _HURTING_DAYS:
+        yield "repeated"
+    earlier = [one.level for one in recent[:-1] if one.feels != "fine" and one.level is not None]
+    if earlier and (last.level or 0) >= max(min(earlier) + _RISE, _MODERATE):
+        yield "rising"
+
+
+def _since_fine(recent: list[CheckIn]) -> list[CheckIn]:
+    """The answers after the last "fine"; one that names a red flag all the same isn't fine."""
+    for back, one in enumerate(reversed(recent)):
+        if one.feels == "fine" and not one.flags:
+            return recent[len(recent) - back :]
+    return recent
