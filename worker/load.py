@@ -61,12 +61,18 @@ def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
 
     A session never reaches over midnight: what happens tomorrow must not change what was judged
     today. Runs that start at the very same instant have no known hour (an entry by hand, a
-    start hidden by its source) and stay apart.
+    start hidden by its source) and stay apart. The same run given twice counts once.
     """
     found: list[list[Run]] = []
     for run in sorted(runs, key=_MOMENT):
-        if found and found[-1][0].day == run.day and _joins(found[-1], run, gap_min=gap_min):
-            found[-1].append(run)
+        last = found[-1] if found else None
+        if last is None or last[0].day != run.day:
+            found.append([run])
+        elif run.started_at == last[-1].started_at:
+            if run != last[-1]:
+                found.append([run])
+        elif _joins(last, run, gap_min=gap_min):
+            last.append(run)
         else:
             found.append([run])
     return tuple(map(_session, found))
@@ -76,8 +82,6 @@ _MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
 
 
 def _joins(group: Sequence[Run], run: Run, *, gap_min: float) -> bool:
-    if run.started_at == group[-1].started_at:
-        return False
     ended_at = max(
         one.started_at.timestamp() + (one.elapsed_s or one.moving_s or 0.0) for one in group
     )

@@ -87,10 +87,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that counts: the best of its recordings.
-
-    `hidden_start` says that its source hid the hour; then only its day is known.
-    """
+    """A run that counts: the best of its recordings."""
 
     id: int
     started_at: datetime
@@ -100,7 +97,6 @@ class Run:
     elapsed_s: float | None = None
     sport: Sport = "run"
     is_race: bool = False
-    hidden_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
