@@ -136,6 +136,21 @@ def test_a_refused_recipient_stops_no_other() -> None:
     assert server.connections == 1
 
 
+def test_after_a_refusal_for_now_the_next_mail_gets_a_new_connection() -> None:
+    """A server that takes only so many mails a connection doesn't hold up the rest."""
+    with SmtpServer() as server:
+        post = mailer(server)
+        with post.connected():
+            send(post)
+            server.fail("mail", "452 too many mails on this connection")
+            with refused() as caught:
+                send(post)
+            send(post)
+    assert not caught.value.permanent
+    assert len(server.mails) == 2
+    assert server.connections == 2
+
+
 @pytest.mark.parametrize("step", ["mail", "data", "dot"])
 def test_a_lost_connection_is_replaced_for_the_next_mail(step: Step) -> None:
     """Whatever broke, the next mail of the batch goes over a new connection."""

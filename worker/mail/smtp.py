@@ -66,6 +66,11 @@ class SmtpMailer:
             with self._in_words():
                 self._offer(smtp, *envelope)
             self._transfer(smtp, mime, before_dot)
+        except SendError as error:
+            if not error.permanent:
+                # Some servers take so many mails a connection and then say 4xx to each.
+                self._hang_up()
+            raise
         finally:
             if not self._keeps_connection:
                 self._hang_up()
