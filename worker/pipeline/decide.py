@@ -72,7 +72,9 @@ def judge(
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
     if not risen:
         return
-    choice = silence or _choose(tx, works, athlete, risen, today=today_of(athlete, now))
+    choice = silence or _choose(
+        tx, works, athlete, risen, history, today=today_of(athlete, now)
+    )
     if isinstance(choice, str):
         tx.findings.silence(risen, choice)
         return
@@ -82,19 +84,27 @@ def judge(
 
 
 def _choose(
-    tx: Transaction, works: Works, athlete: Athlete, risen: Sequence[Found], *, today: date
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    risen: Sequence[Found],
+    history: History,
+    *,
+    today: date,
 ) -> Found | str:
     """The finding to mail, or why there's silence."""
     if "alert" not in athlete.wants:
         return UNSUBSCRIBED
-    since = today - timedelta(days=works.rules.mail_every_days)
+    since = today - timedelta(days=works.rules.mail_forget_days)
     told = [
         detect.Told(one.told_on, one.finding.severity)
         for one in tx.findings.told(athlete, since=since)
         if one.told_on is not None
     ]
     by_finding = {one.finding: one for one in risen}
-    choice = detect.worth_mailing(list(by_finding), told=told, today=today, rules=works.rules)
+    choice = detect.worth_mailing(
+        list(by_finding), told=told, today=today, rules=works.rules, history=history
+    )
     return choice if isinstance(choice, str) else by_finding[choice]
 
 

@@ -80,7 +80,13 @@ def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> Non
         if error.permanent:
             tx.outbox.dead(letter, error=str(error))
             return
-        tx.outbox.retry(letter, error=str(error), now=now, counts=not error.login)
+        tx.outbox.retry(
+            letter,
+            error=str(error),
+            now=now,
+            counts=not error.login,
+            perhaps_twice=error.unanswered,
+        )
         if error.login:
             tx.outbox.postpone(until=now + PAUSE_AFTER_LOGIN_FAILURE)
         elif error.unreachable:

@@ -120,10 +120,19 @@ class Outbox:
     def sent(self, letter: Letter, *, now: datetime) -> None:
         self._move(letter, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
 
-    def retry(self, letter: Letter, *, error: str, now: datetime, counts: bool = True) -> None:
+    def retry(
+        self,
+        letter: Letter,
+        *,
+        error: str,
+        now: datetime,
+        counts: bool = True,
+        perhaps_twice: bool = False,
+    ) -> None:
         """Try again later, doubling from a minute to four hours; past its expiry it's dead.
 
         `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
+        `perhaps_twice`: the final dot went out and no answer came, so the next copy may be a second.
         """
         if now >= letter.expires_at:
             self.dead(letter, error=f"not delivered in time: {error}")
@@ -138,6 +147,7 @@ class Outbox:
             due_at=min(now + waits, letter.expires_at),
             attempts=attempts,
             last_error=error,
+            perhaps_twice=letter.perhaps_twice or perhaps_twice,
         )
 
     def postpone(self, *, until: datetime) -> None:
@@ -213,6 +223,14 @@ class Outbox:
             )
             .values(mime=b"")
         ).rowcount
+
+    def empty(self, athlete: Athlete) -> None:
+        """Empty the bytes of all that this athlete was sent; the rows stay, as after a purge."""
+        self.connection.execute(
+            update(outbox)
+            .where(outbox.c.athlete_id == athlete.id, outbox.c.state.in_(("sent", "dead")))
+            .values(mime=b"")
+        )
 
     def forget(self, athlete: Athlete) -> None:
         self.connection.execute(delete(outbox).where(outbox.c.athlete_id == athlete.id))
