@@ -1,0 +1,165 @@
+"""The picture of the weeks for a terminal: a column a week, and the moment of each warning.
+
+    62 km │           ▅
+          │   ▂ ▄ ▇ █ █
+          │ ▃ █ █ █ █ █ ▁
+          └──────────────
+                  △ ▲
+            Jan     Feb
+
+A long history is drawn a year a strip, all to one scale, so that the seasons lie below one
+another. Where the output can't show block characters, plain ones stand in. Nothing is judged here.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import groupby
+
+from rich.text import Text
+
+from worker.model import METRES_PER, Units, Week
+
+ONE_STRIP_WEEKS = 60
+"""A history of up to this many weeks is one strip."""
+
+_HEIGHT = 6
+_AXIS = 9
+_WIDEST = 3
+_YEAR_COLUMNS = 53
+_WEEK_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A warning's day, and whether it was mailed."""
+
+    day: date
+    mailed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Glyphs:
+    """What bars, axes and marks are drawn with; `levels` rise from nothing to a full cell."""
+
+    levels: str
+    wall: str
+    corner: str
+    floor: str
+    mailed: str
+    found: str
+
+
+_BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", "│", "└", "─", "▲", "△")
+_PLAIN = _Glyphs(" .:#", "|", "+", "-", "^", "o")
+
+
+def picture(
+    weeks: Sequence[Week],
+    marks: Iterable[Mark],
+    *,
+    units: Units,
+    columns: int,
+    encoding: str = "utf-8",
+) -> Text:
+    """The weeks, oldest first and without gaps, on a terminal of so many columns."""
+    glyphs = _BLOCKS if encoding.lower().startswith("utf") else _PLAIN
+    by_week = _by_week(weeks, marks)
+    room = columns - _AXIS - 1
+    most_m = max((week.distance_m for week in weeks), default=0.0) or 1.0
+    drawn = Text()
+    strips = _strips(weeks)
+    slots = len(weeks) if len(strips) == 1 else _YEAR_COLUMNS
+    pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // max(slots, 1))))
+    for offset, strip in strips:
+        year = str(strip[0].starts_on.year) if len(strips) > 1 else ""
+        drawn.append_text(pen.strip(strip, by_week, offset=offset, title=year))
+    drawn.append_text(pen.legend())
+    return drawn
+
+
+def _by_week(weeks: Sequence[Week], marks: Iterable[Mark]) -> dict[date, bool]:
+    """The first day of each week with a warning → whether one of its warnings was mailed."""
+    found: dict[date, bool] = {}
+    if not weeks:
+        return found
+    first = weeks[0].starts_on
+    for mark in marks:
+        starts_on = mark.day - timedelta(days=(mark.day - first).days % _WEEK_DAYS)
+        found[starts_on] = found.get(starts_on, False) or mark.mailed
+    return found
+
+
+def _strips(weeks: Sequence[Week]) -> list[tuple[int, Sequence[Week]]]:
+    """The weeks cut into strips, each with the columns that stay empty before its first week."""
+    if len(weeks) <= ONE_STRIP_WEEKS:
+        return [(0, weeks)]
+    years = [list(year) for _, year in groupby(weeks, key=lambda week: week.starts_on.year)]
+    return [((year[0].starts_on.timetuple().tm_yday - 1) // _WEEK_DAYS, year) for year in years]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Draws strips to one scale; a column is `width` cells wide, the last of them a gap."""
+
+    glyphs: _Glyphs
+    units: Units
+    most_m: float
+    width: int
+
+    def strip(
+        self, weeks: Sequence[Week], marks: dict[date, bool], *, offset: int, title: str
+    ) -> Text:
+        drawn = Text()
+        indent = " " * (offset * self.width)
+        most = f"{self.most_m / METRES_PER[self.units]:.0f} {self.units}"
+        labels = [most, title, *[""] * (_HEIGHT - 2)]
+        for row, label in enumerate(labels):
+            drawn.append(f"{label:>{_AXIS - 1}} {self.glyphs.wall}{indent}", style="dim")
+            for week in weeks:
+                drawn.append(self._cell(week, row), style=_style(marks.get(week.starts_on)))
+            drawn.append("\n")
+        wide = (offset + len(weeks)) * self.width
+        drawn.append(" " * _AXIS + self.glyphs.corner + self.glyphs.floor * wide + "\n", "dim")
+        margin = " " * (_AXIS + 1) + indent
+        if any(week.starts_on in marks for week in weeks):
+            drawn.append(margin)
+            for week in weeks:
+                mailed = marks.get(week.starts_on)
+                glyph = {None: " ", True: self.glyphs.mailed, False: self.glyphs.found}[mailed]
+                drawn.append(glyph.ljust(self.width), style=_style(mailed))
+            drawn.append("\n")
+        drawn.append(margin + self._months(weeks) + "\n", style="dim")
+        return drawn
+
+    def _cell(self, week: Week, row: int) -> str:
+        """What one week's column shows in one row, counted from the top."""
+        full = len(self.glyphs.levels) - 1
+        height = round(week.distance_m / self.most_m * _HEIGHT * full)
+        if week.distance_m > 0:
+            height = max(height, 1)
+        level = min(max(height - (_HEIGHT - 1 - row) * full, 0), full)
+        return (self.glyphs.levels[level] * max(1, self.width - 1)).ljust(self.width)
+
+    def _months(self, weeks: Sequence[Week]) -> str:
+        """The month's name under its first whole week, where there is room for it."""
+        line = ""
+        for number, week in enumerate(weeks):
+            place = number * self.width
+            if week.starts_on.day <= _WEEK_DAYS and place >= len(line):
+                line = f"{line:<{place}}{week.starts_on:%b} "
+        return line.rstrip()
+
+    def legend(self) -> Text:
+        drawn = Text(" " * (_AXIS + 1))
+        drawn.append(self.glyphs.mailed, style=_style(mailed=True))
+        drawn.append(" warned by mail   ")
+        drawn.append(self.glyphs.found, style=_style(mailed=False))
+        drawn.append(" noticed, not mailed")
+        return drawn
+
+
+def _style(mailed: bool | None) -> str:
+    if mailed is None:
+        return ""
+    return "bold red" if mailed else "yellow"

@@ -1,0 +1,109 @@
+"""Dates as an account export writes them: in the athlete's language, for people to read.
+
+"Oct 5, 2014, 4:15:21 PM" · "5 oct. 2014 à 16:15:21" · "05.10.2014, 16:15:21" ·
+"2014年10月5日 16:15:21" · "2014-10-05 16:15:21". Text in, a date with its clock time out, without
+a zone. Whether 5/10 is in May or in October only the whole file can tell (`day_comes_first`).
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from datetime import datetime
+
+_YEAR_FIRST = re.compile(r"(\d{4})[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})")
+_YEAR_LAST = re.compile(r"(\d{1,2})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{4})")
+_DAY_MONTH = re.compile(r"(\d{1,2})[.\s]*(?:de\s+)?([^\W\d_]{3,})[.,]*\s*(?:de\s+)?(\d{4})")
+_MONTH_DAY = re.compile(r"([^\W\d_]{3,})[.\s]\s*(\d{1,2}),?\s+(\d{4})")
+_CLOCK = re.compile(r"(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?")
+_AFTERNOON = re.compile(r"\bp\.?\s?m\b|下午|午後|오후", re.IGNORECASE)
+_MORNING = re.compile(r"\ba\.?\s?m\b|上午|午前|오전", re.IGNORECASE)
+
+_MONTHS = (
+    "jan jän ene gen sty янв",
+    "feb fev fév lut фев",
+    "mar mär mrt maa мар",
+    "apr abr avr kwi апр",
+    "mai maj may mei mag май мая",
+    "jun juin giu cze июн",
+    "jul juil lug lip июл",
+    "aug ago aou sie авг",
+    "sep set wrz сен",
+    "oct okt ott out paz окт",
+    "nov lis ноя",
+    "dec dez dic des dez gru дек",
+)
+"""How the names of each month begin: English, German, Spanish, Italian, Polish, Russian, French,
+Portuguese, Dutch and the Scandinavian languages."""
+
+_NOON = 12
+
+
+def _plain(word: str) -> str:
+    """Lower case, without accents."""
+    letters = unicodedata.normalize("NFKD", word.casefold())
+    return "".join(letter for letter in letters if not unicodedata.combining(letter))
+
+
+_MONTH_OF = {
+    _plain(beginning): number
+    for number, beginnings in enumerate(_MONTHS, 1)
+    for beginning in beginnings.split()
+}
+
+
+def day_comes_first(texts: Iterable[str]) -> bool:
+    """Whether 5/10/2014 is the fifth of October in this file: what one of its dates gives away.
+
+    Where none does, a clock with AM and PM speaks for the American order.
+    """
+    american = False
+    for text in texts:
+        found = _YEAR_LAST.search(text)
+        if not found or found[2] != "/":
+            continue
+        if int(found[1]) > _NOON or int(found[3]) > _NOON:
+            return int(found[1]) > _NOON
+        american |= bool(_AFTERNOON.search(text) or _MORNING.search(text))
+    return not american
+
+
+def written_at(text: str, *, day_first: bool = True) -> datetime | None:
+    """The date and the clock time of this text, without a zone, or None where it is neither."""
+    found = _date(text, day_first=day_first)
+    if found is None:
+        return None
+    (year, month, day), rest = found
+    clock = _CLOCK.search(rest)
+    hour, minute, second = (int(part or 0) for part in clock.groups()) if clock else (0, 0, 0)
+    if _AFTERNOON.search(rest) and hour < _NOON:
+        hour += _NOON
+    elif _MORNING.search(rest) and hour == _NOON:
+        hour = 0
+    try:
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  the caller's zone
+    except ValueError:
+        return None
+
+
+def _date(text: str, *, day_first: bool) -> tuple[tuple[int, int, int], str] | None:
+    """Year, month and day, and what is written after them."""
+    if found := _YEAR_FIRST.search(text):
+        return (int(found[1]), int(found[2]), int(found[3])), text[found.end() :]
+    if found := _YEAR_LAST.search(text):
+        first, second = int(found[1]), int(found[3])
+        day, month = (first, second) if day_first or found[2] != "/" else (second, first)
+        return (int(found[4]), month, day), text[found.end() :]
+    if found := _MONTH_DAY.search(text):
+        name, day, year = found[1], int(found[2]), int(found[3])
+    elif found := _DAY_MONTH.search(text):
+        name, day, year = found[2], int(found[1]), int(found[3])
+    else:
+        return None
+    month = _month(name)
+    return ((year, month, day), text[found.end() :]) if month else None
+
+
+def _month(name: str) -> int:
+    """The number of a month by how its name begins; 0 for any other word."""
+    plain = _plain(name)
+    return _MONTH_OF.get(plain[:4]) or _MONTH_OF.get(plain[:3]) or 0
