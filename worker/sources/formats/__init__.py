@@ -4,7 +4,8 @@ A reader never raises for what a file holds: it gives the running activities (wi
 something had to be recovered), or says why there are none.
 """
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -50,3 +51,14 @@ def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
         return tuple(replace(run, leg=leg) for leg, run in enumerate(runs.values()))
     reasons = [each for each in read if not isinstance(each, Activity)]
     return next((each for each in reasons if isinstance(each, Unreadable)), reasons[0])
+
+
+def read(content: bytes, *, name: str = "") -> Iterator[tuple[str, Parsed]]:
+    """Everything in a file, packed or not, by its content: each member's name and what it gives.
+
+    A file that is no archive is its own only member, called `name`.
+    """
+    from worker.sources.formats.unpack import members
+
+    for member in members(io.BytesIO(content), name=name):
+        yield member.name, member.parsed

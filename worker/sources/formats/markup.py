@@ -6,7 +6,7 @@ anything; namespaces' prefixes are dropped, as files in the wild get them wrong.
 
 from collections.abc import Callable
 from math import isfinite
-from xml.parsers import expat  # entity declarations end the walk, see below
+from xml.parsers import expat
 
 Start = Callable[[dict[str, str]], None]
 End = Callable[[str], None]
@@ -48,7 +48,8 @@ class Walk:
         """Walk the whole file; what is wrong with it in words, or None. Raises `Refused`."""
         try:
             # Some exports begin with blanks, which XML forbids before its declaration.
-            self._parser.Parse(content.lstrip(), True)  # positional in C
+            blanks = len(content[:LONGEST_TEXT]) - len(content[:LONGEST_TEXT].lstrip())
+            self._parser.Parse(memoryview(content)[blanks:], True)
         except expat.ExpatError as error:
             if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
                 return "the file is cut off"

@@ -11,11 +11,11 @@ from datetime import UTC, datetime
 from math import cos, hypot, radians, sin, sqrt
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
+SMOOTHED_POINTS = 16
 LASTING_GLITCHES = 5  # so many in a row are a new place, not an error
 LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
 SLOWEST_M_S = 0.8  # what a stroll is
 SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
-SMOOTHED_POINTS = 16
 MINUTE_S = 60.0
 LOOK_EVERY_S = 5.0
 EARLIEST_S = 0.0  # 1970
@@ -117,38 +117,44 @@ class Odometer:
         """One more point; one that is out of order in time changes nothing."""
         if point.at_s is not None and not self._follows(point.at_s):
             return
-        before_m = self.distance_m
         self.points += 1
-        if point.told_m is not None:
-            self._add_told(point.told_m)
+        step = 0.0
         if point.lat is not None and point.lon is not None:
-            self._add_place(point.at_s, point.lat, point.lon)
+            step = self._add_place(point.at_s, point.lat, point.lon)
+        if point.told_m is not None:
+            step = self._add_told(point.told_m)
         if point.at_s is not None:
-            self._add_time(point.at_s, self.distance_m - before_m)
+            self._add_time(point.at_s, step)
 
     def _follows(self, at_s: float) -> bool:
         return EARLIEST_S < at_s < LATEST_S and (self.last_s is None or at_s >= self.last_s)
 
-    def _add_told(self, told_m: float) -> None:
+    def _add_told(self, told_m: float) -> float:
+        """Metres since the last count."""
         if told_m < self._told_m / 2:  # it started anew; a metre less is only a correction
             self._told_before_m += self._told_m
             self._told_m = 0.0
-        self._told_m = max(self._told_m, told_m)
+        step = max(told_m - self._told_m, 0.0)
+        self._told_m += step
+        return step
 
-    def _add_place(self, at_s: float | None, lat: float, lon: float) -> None:
+    def _add_place(self, at_s: float | None, lat: float, lon: float) -> float:
+        """Metres since the last place, 0 where this one can't be believed."""
         if not (abs(lat) <= POLE_LAT and abs(lon) <= DATE_LINE_LON) or lat == lon == 0:
-            return
+            return 0.0
         step, silence_s = self._way.ahead(at_s, lat, lon)
         if step > FASTEST_M_S * silence_s:
             self.glitches += 1
             self._glitches_in_a_row += 1
             if self._glitches_in_a_row < LASTING_GLITCHES:
-                return
+                return 0.0
             self._way.leave()
+            step = 0.0
         elif _is_pause(step, silence_s):
             self._way.leave()
         self._glitches_in_a_row = 0
         self._way.go(at_s, lat, lon)
+        return step
 
     def _add_time(self, at_s: float, step: float) -> None:
         if self.first_s is None or self.last_s is None:
@@ -159,7 +165,7 @@ class Odometer:
                 self.moving_s += silence_s
         self._resumed = False
         self.last_s = at_s
-        self._pace.at(at_s, self.distance_m)
+        self._pace.at(at_s, self.told_m or self._way.smooth_m)
 
 
 def _is_pause(step: float, silence_s: float) -> bool:
@@ -168,19 +174,24 @@ def _is_pause(step: float, silence_s: float) -> bool:
 
 
 class _Way:
-    """The length of a line through the means of the last few seconds' places."""
+    """The length of a line through the means of the last few seconds' places.
+
+    `smooth_m` is the length up to the latest mean, `length_m` up to the last place itself.
+    """
 
     def __init__(self) -> None:
-        self._length_m = 0.0
-        self._recent: deque[tuple[float | None, float, float]] = deque(maxlen=SMOOTHED_POINTS)
+        self.smooth_m = 0.0
+        self._recent: deque[tuple[float | None, float, float]] = deque()
         self._mean: tuple[float, float] | None = None
+        self._first_lon = 0.0
+        self._sum_lat = 0.0
+        self._sum_east = 0.0  # from the first longitude, so that the date line is nothing special
 
     @property
     def length_m(self) -> float:
-        """Metres so far, to the last place itself."""
         if not self._mean:
-            return self._length_m
-        return self._length_m + step_m(*self._mean, *self._recent[-1][1:])
+            return self.smooth_m
+        return self.smooth_m + step_m(*self._mean, *self._recent[-1][1:])
 
     def ahead(self, at_s: float | None, lat: float, lon: float) -> tuple[float, float]:
         """Metres and seconds from the last place; endless seconds where no time is told."""
@@ -195,26 +206,34 @@ class _Way:
     def go(self, at_s: float | None, lat: float, lon: float) -> None:
         """On to the next place."""
         recent = self._recent
+        if not recent:
+            self._first_lon = lon
         recent.append((at_s, lat, lon))
-        while len(recent) > 1 and not _within(recent[0][0], at_s):
-            recent.popleft()
-        count = len(recent)
-        mean = (
-            sum(each[1] for each in recent) / count,
-            lon + sum(eastward(lon, each[2]) for each in recent) / count,
-        )
+        self._sum_lat += lat
+        self._sum_east += eastward(self._first_lon, lon)
+        while len(recent) > SMOOTHED_POINTS or (
+            len(recent) > 1 and not _is_recent(recent[0][0], at_s)
+        ):
+            self._forget_first()
+        mean = self._sum_lat / len(recent), self._first_lon + self._sum_east / len(recent)
         if self._mean:
-            self._length_m += step_m(*self._mean, *mean)
+            self.smooth_m += step_m(*self._mean, *mean)
         self._mean = mean
 
     def leave(self) -> None:
         """What comes next starts anew, wherever it is."""
-        self._length_m = self.length_m
+        self.smooth_m = self.length_m
         self._recent.clear()
         self._mean = None
+        self._sum_lat = self._sum_east = 0.0
+
+    def _forget_first(self) -> None:
+        _, lat, lon = self._recent.popleft()
+        self._sum_lat -= lat
+        self._sum_east -= eastward(self._first_lon, lon)
 
 
-def _within(first_s: float | None, last_s: float | None) -> bool:
+def _is_recent(first_s: float | None, last_s: float | None) -> bool:
     return first_s is not None and last_s is not None and last_s - first_s < SMOOTHED_S
 
 

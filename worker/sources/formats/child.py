@@ -1,0 +1,262 @@
+"""The readers in a process of their own, which can neither hang nor take memory without end.
+
+    with Reader() as reader:
+        for member in reader.read(path): ...
+
+The child starts with the first file, serves one after another, and leaves by itself when nothing
+came for a while. What it can't stand (time, memory, a crash) becomes that file's reason; the rest
+of an archive goes on in a new child. How the two talk is in `child_wire.py`, what the child does
+in `child_serve.py`.
+"""
+
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from worker.sources.formats.child_wire import END, Request, decode
+from worker.sources.formats.unpack import MIB, Member, refused
+
+SECONDS = 20.0
+MEMORY_BYTES = 512 * MIB
+IDLE_S = 30.0
+AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that nobody blocks
+
+# The child gets our own search path, as it must find the same modules wherever they came from.
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from worker.sources.formats.child_serve import serve; serve(*map(float, sys.argv[2:]))"
+)
+
+
+class _Died(Exception):  # noqa: N818  # it reads as what happened
+    """The child is gone; the message is the file's reason. `idle`: it had only left."""
+
+    def __init__(self, reason: str, *, idle: bool = False) -> None:
+        super().__init__(reason)
+        self.idle = idle
+
+
+class Reader:
+    """Reads files in a child process, kept for the next file. Safe to share between threads.
+
+    `seconds` is the limit for one file or one member of an archive, `memory_bytes` for the child
+    as a whole (where the platform has such a limit).
+    """
+
+    def __init__(
+        self,
+        *,
+        seconds: float = SECONDS,
+        memory_bytes: int = MEMORY_BYTES,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._limits = (seconds, float(memory_bytes), idle_s)
+        self._child: _Child | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, source: Path | bytes, *, name: str = "") -> Iterator[Member]:
+        """Everything in one file, each member as soon as it's read; never raises for the file."""
+        shown = name or (source.name if isinstance(source, Path) else "")
+        for _, member in self._serve([Request(source, shown)]):
+            yield member
+
+    def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Member]]:
+        """Everything in many files, in their order; the child reads ahead of the caller."""
+        for request, member in self._serve(Request(path, path.name) for path in paths):
+            if isinstance(request.source, Path):
+                yield request.source, member
+
+    def close(self) -> None:
+        """End the child, if there is one; the next file starts another."""
+        with self._lock:
+            self._end()
+
+    def _serve(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Member]]:
+        with self._lock:
+            queue = _Queue(requests)
+            try:
+                while request := queue.fill():
+                    try:
+                        member = self._answer(queue)
+                    except _Died as death:
+                        self._end()
+                        if not death.idle:
+                            rest = "" if queue.resume() else "; the rest of it is left out"
+                            yield request, refused(request.name, f"{death}{rest}")
+                        continue
+                    if member is None:
+                        queue.done()
+                    else:
+                        queue.progress()
+                        yield request, member
+                queue.finished = True
+            finally:
+                if not queue.finished:  # the caller stopped listening half-way
+                    self._end()
+
+    def _answer(self, queue: "_Queue") -> Member | None:
+        """The next member of the first request, None where there are no more."""
+        if self._child is None or not self._child.is_ours():
+            self._child = _Child(self._limits)
+            queue.unsent()
+        self._child.send(queue.take_unsent())
+        return self._child.answer()
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+
+class _Queue:
+    """Requests on their way: the first is being read, some more were sent ahead."""
+
+    def __init__(self, requests: Iterable[Request]) -> None:
+        self.finished = False
+        self._coming = iter(requests)
+        self._waiting: deque[Request] = deque()
+        self._sent = 0
+        self._progressed = 0
+
+    def fill(self) -> Request | None:
+        """Take in as many as may be on their way at once; the one to be answered next."""
+        while not self._waiting or self._ahead_bytes() < AHEAD_BYTES:
+            request = next(self._coming, None)
+            if request is None:
+                break
+            self._waiting.append(request)
+        return self._waiting[0] if self._waiting else None
+
+    def _ahead_bytes(self) -> int:
+        return sum(request.size for request in self._waiting)
+
+    def take_unsent(self) -> list[Request]:
+        """Those that the child doesn't know of yet."""
+        unsent = list(self._waiting)[self._sent :]
+        self._sent = len(self._waiting)
+        return unsent
+
+    def unsent(self) -> None:
+        """A new child knows of none."""
+        self._sent = 0
+
+    def progress(self) -> None:
+        """One more member of the first request is read."""
+        self._progressed += 1
+
+    def done(self) -> None:
+        """The first request is answered to its end."""
+        self._waiting.popleft()
+        self._sent -= 1
+        self._progressed = 0
+
+    def resume(self) -> bool:
+        """After a death go on past the member that caused it; False where the file is given up.
+
+        One whose second try got nowhere would only kill child after child.
+        """
+        first = self._waiting[0]
+        goes_on = bool(self._progressed) or not first.skip
+        if goes_on:
+            self._waiting[0] = replace(first, skip=first.skip + self._progressed + 1)
+        else:
+            self._waiting.popleft()
+        self._sent = 0
+        self._progressed = 0
+        return goes_on
+
+
+class _Child:
+    """The process, and the two pipes to it."""
+
+    def __init__(self, limits: tuple[float, float, float]) -> None:
+        self._seconds = limits[0]
+        self._owner = os.getpid()
+        self._received = b""
+        self._answered = False
+        command = [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, limits)]
+        self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, our own code
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
+            process_group=0,  # Ctrl-C is for us; we end the child
+        )
+
+    def is_ours(self) -> bool:
+        """False in a process forked from the one that started it, and after it left."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def send(self, requests: list[Request]) -> None:
+        stream = self._process.stdin
+        if not requests or stream is None:
+            return
+        try:
+            left = memoryview(b"".join(request.encode() for request in requests))
+            while left:
+                left = left[stream.write(left) :]
+        except OSError:  # it's gone; the answer will tell why
+            pass
+
+    def answer(self) -> Member | None:
+        """The next answer; raises `_Died` where none comes in time."""
+        deadline = time.monotonic() + self._seconds
+        while b"\n" not in self._received:
+            chunk = self._receive(deadline - time.monotonic())
+            if chunk is None:
+                self._process.kill()
+                raise _Died(f"reading it took longer than {self._seconds:g} s")
+            if not chunk:
+                raise self._died()
+            self._received += chunk
+        line, _, self._received = self._received.partition(b"\n")
+        self._answered = True
+        return None if line == END else decode(line)
+
+    def _receive(self, seconds: float) -> bytes | None:
+        """Some bytes, none at the end of all, None where none came in time."""
+        stream = self._process.stdout
+        if stream is None:
+            return b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(stream, selectors.EVENT_READ)
+            if not selector.select(max(seconds, 0.0)):
+                return None
+        return os.read(stream.fileno(), 1 << 16)
+
+    def _died(self) -> _Died:
+        status = self._process.wait()
+        if status == 0 and self._answered:  # nothing had come for long: it left just now
+            return _Died("", idle=True)
+        if status == -signal.SIGALRM:
+            return _Died(f"reading it took longer than {self._seconds:g} s")
+        if status == -signal.SIGKILL:
+            return _Died("its reader was killed, most likely for want of memory")
+        how = signal.Signals(-status).name if status < 0 else f"status {status}"
+        return _Died(f"it crashed its reader ({how})")
+
+    def end(self) -> None:
+        if self._owner != os.getpid():
+            return
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()

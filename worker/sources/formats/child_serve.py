@@ -1,0 +1,104 @@
+"""The child's side: reads one file after another within its limits, until nothing more comes.
+
+It opens nothing but the regular files it's told of, and writes nothing but its answers.
+"""
+
+import contextlib
+import io
+import json
+import os
+import select
+import signal
+import stat
+import sys
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from worker.sources.formats.child_wire import END, encode
+from worker.sources.formats.unpack import MIB, Member, members, refused
+
+GRACE_S = 5.0  # the parent ends us first, unless it died itself
+
+
+def serve(seconds: float, memory_bytes: float, idle_s: float) -> None:
+    """Answer requests from standard input on standard output; the child's whole life."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
+    _limit(int(memory_bytes))
+    requests = _Requests(idle_s)
+    for told, file in requests:
+        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
+        for member in _read(told, file, int(memory_bytes)):
+            answers.write(encode(member) + b"\n")
+            answers.flush()
+            signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
+        answers.write(END + b"\n")
+        answers.flush()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _limit(memory_bytes: int) -> None:
+    """No more memory than that, no core files; where the platform knows such limits."""
+    import resource
+
+    for kind, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CORE, 0)):
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(kind, (most, most))
+
+
+def _read(told: dict[str, Any], file: BinaryIO | None, memory_bytes: int) -> Iterator[Member]:
+    name, skip = told["name"], told["skip"]
+    too_much = f"reading it takes more than {memory_bytes // MIB} MB of memory"
+    try:
+        with file or _open(told["path"]) as opened:
+            yield from members(opened, name=name, skip=skip)
+    except MemoryError:
+        yield refused(name, too_much)
+    except OSError as error:
+        yield refused(name, f"can't be opened: {error.strerror or error}")
+    except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child
+        yield refused(name, f"can't be read ({type(error).__name__})")
+
+
+def _open(path: str) -> BinaryIO:
+    """A regular file; no link is followed, no pipe waited for."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    file = os.fdopen(descriptor, "rb")
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        file.close()
+        raise OSError("not a regular file")
+    return file
+
+
+class _Requests:
+    """The requests as they come; it ends where the parent closes, or sends none for long."""
+
+    def __init__(self, idle_s: float) -> None:
+        self._idle_s = idle_s
+        self._received = bytearray()
+
+    def __iter__(self) -> Iterator[tuple[dict[str, Any], BinaryIO | None]]:
+        while (line := self._line()) is not None:
+            told = json.loads(line)
+            yield told, io.BytesIO(self._bytes(told["bytes"])) if "bytes" in told else None
+
+    def _line(self) -> bytes | None:
+        while (end := self._received.find(b"\n")) < 0:
+            if not select.select([0], [], [], self._idle_s)[0] or not self._receive():
+                return None
+        line = bytes(self._received[:end])
+        del self._received[: end + 1]
+        return line
+
+    def _bytes(self, size: int) -> bytes:
+        while len(self._received) < size:
+            if not self._receive():
+                raise SystemExit(1)
+        content = bytes(memoryview(self._received)[:size])
+        del self._received[:size]
+        return content
+
+    def _receive(self) -> bool:
+        chunk = os.read(0, 1 << 16)
+        self._received += chunk
+        return bool(chunk)

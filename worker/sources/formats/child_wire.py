@@ -1,0 +1,73 @@
+"""How the reader's child and its parent talk: a line of JSON a request, a line a member read."""
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats import Activity, Parsed
+from worker.sources.formats.unpack import Member
+
+END = b"{}"  # all members of a request are told
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A file to read: a path, or the bytes themselves. `skip` members were read before."""
+
+    source: Path | bytes
+    name: str
+    skip: int = 0
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it is on its way."""
+        source = self.source if isinstance(self.source, bytes) else os.fspath(self.source)
+        return len(source) + len(self.name) + 64
+
+    def encode(self) -> bytes:
+        """The line, and after it the bytes where there's no path."""
+        told: dict[str, Any] = {"name": self.name, "skip": self.skip}
+        if isinstance(self.source, bytes):
+            return json.dumps(told | {"bytes": len(self.source)}).encode() + b"\n" + self.source
+        return json.dumps(told | {"path": os.fspath(self.source)}).encode() + b"\n"
+
+
+def encode(member: Member) -> bytes:
+    """A member as a line."""
+    told: dict[str, Any] = {"name": member.name, "sha256": member.sha256}
+    match member.parsed:
+        case NotARun(reason):
+            told["not_a_run"] = reason
+        case Unreadable(reason):
+            told["unreadable"] = reason
+        case runs:
+            told["runs"] = [_encode_activity(run) for run in runs]
+    return json.dumps(told).encode()
+
+
+def decode(line: bytes) -> Member:
+    """The member that a line tells."""
+    told = json.loads(line)
+    parsed: Parsed
+    if "not_a_run" in told:
+        parsed = NotARun(told["not_a_run"])
+    elif "unreadable" in told:
+        parsed = Unreadable(told["unreadable"])
+    else:
+        parsed = tuple(_decode_activity(run) for run in told["runs"])
+    return Member(told["name"], told["sha256"], parsed)
+
+
+def _encode_activity(run: Activity) -> dict[str, Any]:
+    offset_s = None if run.offset is None else run.offset.total_seconds()
+    return asdict(run) | {"started_at": run.started_at.isoformat(), "offset": offset_s}
+
+
+def _decode_activity(told: dict[str, Any]) -> Activity:
+    offset = None if told["offset"] is None else timedelta(seconds=told["offset"])
+    started_at = datetime.fromisoformat(told["started_at"])
+    return Activity(**told | {"started_at": started_at, "offset": offset})

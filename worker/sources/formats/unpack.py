@@ -1,0 +1,222 @@
+"""Files, packed or not: what is in them by content, opened within bounds, read one by one.
+
+Names are told and never become paths; sizes are bounded before and while unpacking; links,
+folders and what isn't an activity's format are passed over. Nothing is raised for what a file
+holds: a bomb, a password, a torn archive give a reason.
+"""
+
+import hashlib
+import re
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, BinaryIO, Literal
+
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats import Parsed, fit, gpx, tcx
+
+MIB = 1024 * 1024
+MAX_BYTES = 128 * MIB  # of one file once unpacked; a million points of GPX take about 100
+MAX_NESTED_BYTES = 4096 * MIB  # of an archive within an archive, which goes through the disk
+MAX_TOTAL_BYTES = 16_384 * MIB
+MAX_MEMBERS = 200_000
+MAX_DEPTH = 3
+IN_MEMORY_BYTES = 16 * MIB
+HEAD_BYTES = 4096
+CHUNK_BYTES = 64 * 1024
+LONGEST_NAME = 200
+LONGEST_REASON = 120
+
+Kind = Literal["fit", "gpx", "tcx", "gzip", "zip"]
+
+_ROOT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]", re.IGNORECASE)
+_ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file, or one within an archive: `sha256` is of its bytes unpacked, None if unread."""
+
+    name: str
+    sha256: str | None
+    parsed: Parsed
+
+
+def kind_of(head: bytes) -> Kind | None:
+    """What the first bytes of a file say it is."""
+    if head[8:12] == b".FIT":
+        return "fit"
+    if head[:2] == b"\x1f\x8b":
+        return "gzip"
+    if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+        return "zip"
+    # Zeros are of UTF-16, where each letter of the root's name has one beside it.
+    if root := _ROOT.search(head.replace(b"\0", b"")):
+        return "gpx" if root[1].lower() == b"gpx" else "tcx"
+    return None
+
+
+def members(file: BinaryIO, *, name: str = "", skip: int = 0) -> Iterator[Member]:
+    """All activities in a seekable file, each as soon as it's read; without the first `skip`.
+
+    A file that is no archive is its own only member.
+    """
+    for number, read in enumerate(_Unpacking().open(file, name, depth=1)):
+        if number >= skip:
+            yield read()
+
+
+class _Unpacking:
+    """One file being unpacked, with what may still be spent on it."""
+
+    def __init__(self) -> None:
+        self._bytes_left = MAX_TOTAL_BYTES
+        self._members_left = MAX_MEMBERS
+        self._told_depth = False
+
+    def open(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
+        """What is in a file, each to be read by calling it."""
+        head = file.read(HEAD_BYTES)
+        file.seek(0)
+        if kind_of(head) != "zip":
+            yield lambda: self._read(file, name)
+        elif depth > MAX_DEPTH:
+            if not self._told_depth:  # once: a bomb has thousands of them
+                self._told_depth = True
+                yield lambda: refused(name, f"archives in archives, over {MAX_DEPTH} deep")
+        else:
+            yield from self._open_zip(file, name, depth=depth)
+
+    def _open_zip(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
+        try:
+            archive = zipfile.ZipFile(file)
+        except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
+            reason = f"a zip that can't be opened: {_in_words(error)}"
+            yield lambda: refused(name, reason)
+            return
+        found = False
+        with archive:
+            for entry in archive.infolist():
+                for read in self._open_entry(archive, entry, name, depth=depth):
+                    found = True
+                    yield read
+        if not found:
+            yield lambda: Member(name, None, NotARun("a zip without an activity in it"))
+
+    def _open_entry(
+        self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, *, depth: int
+    ) -> Iterator[Callable[[], Member]]:
+        """What is in an entry: nothing, itself, or all that a nested archive holds."""
+        if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16):
+            return
+        self._members_left -= 1
+        if self._members_left < 0:
+            if self._members_left == -1:
+                yield lambda: refused(name, f"only its first {MAX_MEMBERS:,} files were read")
+            return
+        full_name = f"{name}/{entry.filename}" if name else entry.filename
+        full_name = full_name[-LONGEST_NAME:]
+        try:
+            with archive.open(entry) as packed:
+                kind = kind_of(packed.read(HEAD_BYTES))
+            if kind == "zip":
+                with self._unpacked(archive, entry) as nested:
+                    yield from self.open(nested, full_name, depth=depth + 1)
+            elif kind or _ACTIVITY_NAME.search(entry.filename):
+                yield lambda: self._read_entry(archive, entry, full_name)
+        except Exception as error:  # noqa: BLE001  # passwords, methods nobody knows, torn bytes
+            if _ACTIVITY_NAME.search(entry.filename):
+                reason = f"can't be unpacked: {_in_words(error)}"
+                yield lambda: refused(full_name, reason)
+
+    @contextmanager
+    def _unpacked(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
+        """A nested archive where it can be sought in: in memory or, if large, on disk."""
+        with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
+            with archive.open(entry) as packed:
+                while chunk := packed.read(CHUNK_BYTES):
+                    self._spend(len(chunk))
+                    if spool.tell() > MAX_NESTED_BYTES:
+                        raise TooLarge
+                    spool.write(chunk)
+            spool.seek(0)
+            yield spool  # type: ignore[misc]  # a spooled file is one in all but its type
+
+    def _read_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Member:
+        try:
+            if entry.file_size > MAX_BYTES:
+                raise TooLarge
+            with archive.open(entry) as packed:
+                return self._read(packed, name)
+        except Exception as error:  # noqa: BLE001  # one torn entry mustn't take the rest along
+            return refused(name, f"can't be unpacked: {_in_words(error)}")
+
+    def _read(self, file: IO[bytes], name: str) -> Member:
+        content = file.read(MAX_BYTES + 1)
+        try:
+            self._spend(len(content))
+            if kind_of(content[:HEAD_BYTES]) == "gzip":
+                content = self._gunzip(content)
+        except (TooLarge, zlib.error) as error:
+            return refused(name, f"can't be unpacked: {_in_words(error)}")
+        return Member(name, hashlib.sha256(content).hexdigest(), parse(content))
+
+    def _gunzip(self, content: bytes) -> bytes:
+        """Unpacked as far as it goes: of a torn file the readers make what they can."""
+        unpacker = zlib.decompressobj(wbits=31)
+        unpacked = bytearray()
+        for start in range(0, len(content), CHUNK_BYTES):
+            try:
+                unpacked += unpacker.decompress(content[start : start + CHUNK_BYTES], MAX_BYTES)
+            except zlib.error:
+                if not unpacked:
+                    raise
+                break
+            if unpacker.unconsumed_tail or len(unpacked) > MAX_BYTES:
+                raise TooLarge
+        self._spend(len(unpacked))
+        return bytes(unpacked)
+
+    def _spend(self, size: int) -> None:
+        self._bytes_left -= size
+        if size > MAX_BYTES or self._bytes_left < 0:
+            raise TooLarge
+
+
+class TooLarge(Exception):  # noqa: N818  # it reads as what it says
+    """More bytes than any activity has."""
+
+    def __str__(self) -> str:
+        return f"it's larger than {MAX_BYTES // MIB} MB unpacked"
+
+
+def parse(content: bytes) -> Parsed:
+    """What an unpacked file gives, by the reader for its content."""
+    match kind_of(content[:HEAD_BYTES]):
+        case "fit":
+            return fit.parse(content)
+        case "gpx":
+            return gpx.parse(content)
+        case "tcx":
+            return tcx.parse(content)
+        case "gzip" | "zip":
+            return Unreadable("packed twice over")
+    return Unreadable("not a FIT, GPX or TCX file" if content else "an empty file")
+
+
+def refused(name: str, reason: str) -> Member:
+    """A member that can't be read, and why."""
+    return Member(name, None, Unreadable(reason))
+
+
+def _in_words(error: Exception) -> str:
+    """What an unpacker raised, in one line."""
+    if isinstance(error, RuntimeError) and "password" in str(error):
+        return "it needs a password"
+    if isinstance(error, MemoryError):
+        return "it takes too much memory"
+    return re.sub(r"\s+", " ", str(error))[:LONGEST_REASON] or type(error).__name__
