@@ -58,6 +58,14 @@ class _Row:
 
 
 @dataclass(frozen=True, slots=True)
+class _Derived:
+    """The ids of the runs that are new, and the earliest day on which any run changed."""
+
+    new_ids: Sequence[int] = ()
+    first_day: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Runs:
     """One athlete's recordings in, runs out."""
 
@@ -86,18 +94,17 @@ class Runs:
         ]
         old = [before[r.source, r.external_id] for r in touched
                if (r.source, r.external_id) in before]  # fmt: skip
-        new_ids = self._derive(
+        derived = self._derive(
             athlete,
             days={r.day for r in touched} | {row.recording.day for row in old},
             left_runs={row.run_id for row in old if row.run_id is not None},
             keys={(r.source, r.external_id) for r in touched},
             today=today,
         )
-        days = [r.day for r in touched] + [row.recording.day for row in old]
         now_kept = self._rows(athlete, by_key.keys())
         return Change(
-            first_day=min(days, default=None),
-            new_run_ids=frozenset(new_ids),
+            first_day=derived.first_day,
+            new_run_ids=frozenset(derived.new_ids),
             run_of={key: row.run_id for key, row in now_kept.items() if row.run_id is not None},
         )
 
@@ -110,14 +117,14 @@ class Runs:
             return Change(None, frozenset(), {})
         ids = [row.id for row in gone.values()]
         self.connection.execute(delete(recording).where(recording.c.id.in_(ids)))
-        self._derive(
+        derived = self._derive(
             athlete,
             days={row.recording.day for row in gone.values()},
             left_runs={row.run_id for row in gone.values() if row.run_id is not None},
             keys=set(),
             today=today,
         )
-        return Change(min(row.recording.day for row in gone.values()), frozenset(), {})
+        return Change(derived.first_day, frozenset(), {})
 
     def drop_content(
         self, athlete: Athlete, source: SourceName, sha256: str, *, today: date
@@ -224,29 +231,31 @@ class Runs:
         left_runs: set[int],
         keys: set[tuple[str, str]],
         today: date,
-    ) -> list[int]:
-        """Make the runs around `days` anew; returns the ids of those that are new."""
+    ) -> _Derived:
+        """Make the runs around `days` anew: those that lost a recording or have one of `keys`."""
         if not days:
-            return []
+            return _Derived()
         near = self._near(athlete, days)
         ids = {(row.recording.source, row.recording.external_id): row for row in near}
         claimed: set[int] = set()
         fresh: list[tuple[list[_Row], recordings.Facts]] = []
         for bundle in recordings.group(row.recording for row in near):
             rows = [ids[r.source, r.external_id] for r in bundle]
-            known = sorted({row.run_id for row in rows if row.run_id is not None} - claimed)
+            known = {row.run_id for row in rows if row.run_id is not None}
             touched = any((r.source, r.external_id) in keys for r in bundle)
             if not touched and not left_runs.intersection(known):
-                claimed.update(known)
                 continue
-            if not known:
+            # A recording's day needn't be that of the run it joins or leaves: clocks differ.
+            days |= {r.day for r in bundle}
+            free = sorted(known - claimed)
+            if free:
+                claimed.update(free)
+                self._rewrite(free[0], rows, recordings.facts(bundle), today=today)
+            else:
                 fresh.append((rows, recordings.facts(bundle)))
-                continue
-            claimed.update(known)
-            self._rewrite(known[0], rows, recordings.facts(bundle), today=today)
         new_ids = self._insert(athlete, fresh, today=today)
         self._sweep({row.run_id for row in near if row.run_id is not None} | left_runs)
-        return new_ids
+        return _Derived(new_ids, min(days))
 
     def _near(self, athlete: Athlete, days: set[date]) -> list[_Row]:
         reach = range(-recordings.NEIGHBOUR_DAYS, recordings.NEIGHBOUR_DAYS + 1)

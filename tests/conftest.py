@@ -1,0 +1,133 @@
+"""Fixtures that all tests share: a database of each kind, a store on it, a whole house."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.house import House, ScriptedMailer
+from worker.compose import Composer
+from worker.config import wiring
+from worker.links import Signer
+from worker.model import Routine
+from worker.pipeline import Works
+from worker.routine import parse_text
+from worker.rules import Rules
+from worker.sources.formats import fit
+from worker.sources.inbox import Inbox, InboxSettings
+from worker.store import Store
+
+POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"
+POSTGRES_HERE = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
+
+# A test's machine may be busy: what counts is what comes out, not how fast.
+settings.register_profile(
+    "easeback", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("easeback")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> str:
+    """The address of a PostgreSQL that answers; without one the test is skipped, or fails in CI."""
+    address = os.environ.get(POSTGRES_VARIABLE, POSTGRES_HERE)
+    trouble = _trouble_with(address)
+    if trouble is None:
+        return address
+    reason = (
+        f"no PostgreSQL to test on ({trouble}): start one at 127.0.0.1:5432 with a database `test` "
+        f"that `postgres` may use without a password, or name one in {POSTGRES_VARIABLE}"
+    )
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def _trouble_with(address: str) -> str | None:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import ArgumentError, DBAPIError
+
+    try:
+        engine = create_engine(address, connect_args={"connect_timeout": 3})
+        with engine.connect():
+            pass
+        engine.dispose()
+    except (ArgumentError, DBAPIError, ImportError) as error:
+        return str(error).splitlines()[0]
+    return None
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite file of the test's own."""
+    return f"sqlite:///{tmp_path / 'easeback.db'}"
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> Iterator[str]:
+    """A schema of the test's own in PostgreSQL, gone afterwards."""
+    from sqlalchemy import create_engine, make_url, text
+
+    schema = f"test_{uuid4().hex[:12]}"
+    engine = create_engine(postgres_server)
+    with engine.begin() as connection:
+        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    url = make_url(postgres_server).update_query_dict({"options": f"-csearch_path={schema}"})
+    yield url.render_as_string(hide_password=False)
+    with engine.begin() as connection:
+        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """An empty database, once of each kind."""
+    name = "sqlite_url" if request.param == "sqlite" else "postgres_url"
+    return str(request.getfixturevalue(name))
+
+
+@pytest.fixture
+def store(database_url: str) -> Iterator[Store]:
+    """A store on each kind of database, with today's schema."""
+    store = Store.open(database_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def composer() -> Composer:
+    """The real composer. Making one is slow and it keeps nothing of a mail, so there is one."""
+    return Composer(signer=Signer(("a key of the tests",), "http://127.0.0.1:8765"))
+
+
+@pytest.fixture(scope="session")
+def routines() -> tuple[Routine, ...]:
+    """The routine that is shipped."""
+    path = wiring.shipped("routine.toml")
+    return parse_text(path.read_text("utf-8"), name=str(path))
+
+
+@pytest.fixture
+def works(store: Store, tmp_path: Path, composer: Composer, routines: tuple[Routine, ...]) -> Works:
+    """The whole works over each kind of database; only the mail server is made up."""
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    return Works(
+        store=store,
+        inbox=Inbox(InboxSettings(inbox), parse=fit.parse),
+        mailer=ScriptedMailer(),
+        composer=composer,
+        routines=routines,
+        rules=Rules(),
+        sender="Easeback <easeback@example.org>",
+    )
+
+
+@pytest.fixture
+def house(works: Works) -> House:
+    """The works with the time set."""
+    assert isinstance(works.mailer, ScriptedMailer)
+    return House(works, works.mailer)

@@ -1,0 +1,215 @@
+"""A whole Easeback for one test: real store, real folder, real composer, a clock that is set.
+
+    house = House(...)                            # the `house` fixture
+    anna = house.athlete("Anna")
+    house.runs(anna, steady(until=TODAY))         # a history, kept silently
+    house.drop("big.fit", km=16)                  # a FIT file in the watched folder
+    house.look(); house.look()                    # two equal looks bring it in
+    house.pass_on()                               # everything that's due, mail included
+
+Only the mail server is made up (`ScriptedMailer`), at its port.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+from tests.formats.build import fit_run
+from worker import pipeline
+from worker.mail import SendError
+from worker.model import Athlete, Finding, Recording, SourceName, WeeklyHour
+from worker.pipeline import Pass, TakenIn, Works
+from worker.pipeline.decide import decide
+from worker.store import Change, Letter
+
+TODAY = date(2026, 11, 20)
+"""A Friday."""
+NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
+ADDED = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+@dataclass
+class ScriptedMailer:
+    """A mail server that answers by script: each entry of `answers` is for one mail.
+
+    None takes the mail; an error refuses it before the final dot, and in a pair ("dot", error)
+    after it. When the script has run out, every mail is taken.
+    """
+
+    answers: list[BaseException | tuple[str, BaseException] | None] = field(default_factory=list)
+    taken: list[EmailMessage] = field(default_factory=list)
+    tries: int = 0
+
+    @contextmanager
+    def connected(self) -> Iterator[None]:
+        yield
+
+    def send(
+        self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
+    ) -> None:
+        self.tries += 1
+        answer = self.answers.pop(0) if self.answers else None
+        if isinstance(answer, BaseException):
+            raise answer
+        before_dot()
+        if answer is not None:
+            raise answer[1]
+        self.taken.append(message_from_bytes(mime, policy=policy.default))
+
+    def check(self) -> str:
+        return "scripted"
+
+    def kinds(self) -> list[str]:
+        """What was taken, by kind."""
+        return [str(mail["X-Easeback-Kind"]) for mail in self.taken]
+
+
+@dataclass
+class House:
+    """The works of one test, and the time there."""
+
+    works: Works
+    mailer: ScriptedMailer
+    now: datetime = NOW
+
+    def clock(self) -> datetime:
+        return self.now
+
+    @property
+    def inbox(self) -> Path:
+        return self.works.inbox.settings.path
+
+    def at(self, day: date, hour: int = 18, minute: int = 0) -> "House":
+        """Set the clock, in UTC."""
+        self.now = datetime.combine(day, time(hour, minute), tzinfo=UTC)
+        return self
+
+    def athlete(self, name: str = "Anna", **changes: object) -> Athlete:
+        """Add an athlete; `changes` replace fields."""
+        told: dict[str, object] = {
+            "id": 0,
+            "name": name,
+            "email": f"{name.casefold()}@example.org",
+            "added_at": ADDED,
+            "timezone": "Europe/Berlin",
+            "weekly": WeeklyHour(),
+        }
+        wanted = Athlete(**{**told, **changes})  # type: ignore[arg-type]  # what a test names
+        with self.works.store.transaction() as tx:
+            added = tx.athletes.add(wanted)
+            # Nothing is due from before the test's time.
+            tx.athletes.change(added, now=self.now)
+        return added
+
+    def runs(
+        self,
+        athlete: Athlete,
+        recordings: Iterable[Recording],
+        *,
+        silence: str | None = "made for the test",
+    ) -> Change:
+        """Decide on recordings as a source would bring them."""
+        with self.works.store.transaction() as tx:
+            return decide(tx, self.works, athlete, recordings, now=self.now, silence=silence)
+
+    def arrive(self, athlete: Athlete, *recordings: Recording) -> Change:
+        """Decide on recordings that may be mailed about."""
+        return self.runs(athlete, recordings, silence=None)
+
+    def drop(self, name: str, content: bytes | None = None, *, km: float = 8.0,
+             day: date = TODAY) -> Path:  # fmt: skip
+        """Put a file into the watched folder: a run of `km` that morning, unless told what."""
+        path = self.inbox / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(run_file(km, day=day) if content is None else content)
+        return path
+
+    def look(self, times: int = 1) -> TakenIn:
+        """Look at the folder; gives what the last look came to."""
+        seen = TakenIn()
+        for _ in range(times):
+            seen = pipeline.take_in_inbox(self.works, self.now)
+        return seen
+
+    def pass_on(self) -> Pass:
+        """One whole pass of everything that is due."""
+        return pipeline.one_pass(self.works, self.clock)
+
+    def deliver(self) -> pipeline.Delivered:
+        return pipeline.deliver(self.works, self.clock)
+
+    def findings(self, athlete: Athlete) -> tuple[Finding, ...]:
+        with self.works.store.reading() as tx:
+            return tuple(found.finding for found in tx.findings.standing(athlete))
+
+    def silences(self, athlete: Athlete) -> list[str | None]:
+        """For each finding that stands why it was not mailed, or None."""
+        with self.works.store.reading() as tx:
+            return [found.silence for found in tx.findings.standing(athlete)]
+
+    def unsent(self) -> tuple[Letter, ...]:
+        with self.works.store.reading() as tx:
+            return tx.outbox.unsent()
+
+    def waiting(self) -> dict[str, str]:
+        """The files that wait, each with its reason."""
+        with self.works.store.reading() as tx:
+            return {one.path: one.reason for one in tx.inbox.with_verdict("waiting")}
+
+    def distances_km(self, athlete: Athlete) -> list[float]:
+        """The runs that count, oldest first."""
+        with self.works.store.reading() as tx:
+            return [round(run.distance_m / 1000, 2) for run in tx.runs.counted(athlete)]
+
+
+def run_file(km: float, *, day: date = TODAY, hour: int = 6, minutes: float | None = None) -> bytes:
+    """A FIT file of one run, as small as can be."""
+    return fit_run(
+        datetime.combine(day, time(hour), tzinfo=UTC),
+        distance_m=km * 1000,
+        moving_s=60 * (minutes or 6 * km),
+        offset_h=1,
+        records=2,
+    )
+
+
+def recording(
+    day: date = TODAY,
+    km: float = 8.0,
+    *,
+    at: time = time(6),
+    minutes: float | None = None,
+    source: SourceName = "inbox",
+    external_id: str | None = None,
+    **more: object,
+) -> Recording:
+    """A run as a source tells it; its name at the source comes from its figures unless told."""
+    started_at = datetime.combine(day, at, tzinfo=UTC)
+    moving_s = 60 * (minutes or 6 * km)
+    name = hashlib.sha256(f"{source} {started_at} {km}".encode()).hexdigest()
+    told: dict[str, object] = {
+        "source": source,
+        "external_id": external_id or name,
+        "started_at": started_at,
+        "day": day,
+        "distance_m": km * 1000,
+        "moving_s": moving_s,
+        "elapsed_s": moving_s,
+        "device": source != "strava",
+    }
+    return Recording(**{**told, **more})  # type: ignore[arg-type]  # what a test names
+
+
+def steady(*, until: date = TODAY, weeks: int = 8, km: float = 8.0) -> Sequence[Recording]:
+    """A run every second day, the last two days before `until`."""
+    return [recording(until - timedelta(days=back), km) for back in range(2, weeks * 7, 2)]
+
+
+def refused(message: str = "451 later", **how: bool) -> SendError:
+    """An answer of the mail server; temporary unless told."""
+    return SendError(message, **{"permanent": False, **how})

@@ -1,0 +1,198 @@
+"""The runs' shelf: however recordings come, change and go, the runs are what they should be."""
+
+from dataclasses import replace
+from datetime import date, time, timedelta
+from itertools import permutations
+
+import pytest
+
+from tests.house import ADDED, NOW, TODAY, recording
+from worker.model import Athlete, Recording
+from worker.store import Change, Store, Transaction
+
+WATCH = recording(km=10.0)
+STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
+ARCHIVE = recording(km=10.05, at=time(6, 0, 5), source="import", external_id="a")
+
+
+def athlete(tx: Transaction, name: str) -> Athlete:
+    return tx.athletes.add(Athlete(0, name, "a@example.org", ADDED))
+
+
+def save(tx: Transaction, who: Athlete, *arrived: Recording, today: date = TODAY) -> Change:
+    return tx.runs.save(who, arrived, now=NOW, today=today)
+
+
+def kept(tx: Transaction, who: Athlete) -> list[tuple[float, tuple[str, ...]]]:
+    """Kilometres and sources of each run."""
+    return [
+        (one.run.distance_m / 1000, tuple(source for source, _ in one.sources))
+        for one in tx.runs.kept(who)
+    ]
+
+
+def test_the_same_recording_twice_is_one_run(store: Store) -> None:
+    """The second time nothing is touched, so nothing needs judging."""
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        first, again = save(tx, anna, WATCH), save(tx, anna, WATCH)
+        assert kept(tx, anna) == [(10.0, ("inbox",))]
+    assert first.is_new(WATCH)
+    assert first.first_day == TODAY
+    assert not again.is_new(WATCH)
+    assert again.first_day is None
+
+
+def test_every_order_of_sources_gives_one_run_with_the_same_facts(store: Store) -> None:
+    """Watch, Strava, archive: six orders, one outcome."""
+    outcomes = set()
+    with store.transaction() as tx:
+        for number, order in enumerate(permutations([WATCH, STRAVA, ARCHIVE])):
+            who = athlete(tx, f"Anna {number}")
+            for arrived in order:
+                save(tx, who, arrived)
+            outcomes |= {(replace(k.run, id=0), k.sources) for k in tx.runs.kept(who)}
+    assert len(outcomes) == 1
+    assert outcomes.pop()[0].distance_m == 10_000
+
+
+def test_two_athletes_never_share_a_run(store: Store) -> None:
+    """The same file of two athletes, who may have run together, is a run of each."""
+    with store.transaction() as tx:
+        anna, ben = athlete(tx, "Anna"), athlete(tx, "Ben")
+        save(tx, anna, WATCH)
+        assert save(tx, ben, WATCH).is_new(WATCH)
+        tx.runs.drop(anna, "inbox", [WATCH.external_id], today=TODAY)
+        assert kept(tx, anna) == []
+        assert kept(tx, ben) == [(10.0, ("inbox",))]
+
+
+def test_legs_of_one_file_are_runs_of_their_own(store: Store) -> None:
+    """A file's second leg is another run, also when the file comes by a second way."""
+    legs = [
+        recording(km=5.0, sha256="ab", external_id="ab"),
+        recording(km=4.0, at=time(7), sha256="ab", external_id="ab:1", leg=1),
+    ]
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, *legs)
+        save(tx, anna, *(replace(leg, source="import") for leg in legs))
+        assert kept(tx, anna) == [(5.0, ("import", "inbox")), (4.0, ("import", "inbox"))]
+
+
+def test_a_deleted_recording_takes_its_run_along_unless_another_tells_of_it(store: Store) -> None:
+    """What Strava deletes the watch's file still proves."""
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, WATCH, STRAVA)
+        change = tx.runs.drop(anna, "strava", ["1"], today=TODAY)
+        assert change.first_day == TODAY
+        assert kept(tx, anna) == [(10.0, ("inbox",))]
+        tx.runs.drop(anna, "inbox", [WATCH.external_id], today=TODAY)
+        assert kept(tx, anna) == []
+        assert tx.runs.drop(anna, "inbox", ["unknown"], today=TODAY).first_day is None
+
+
+def test_an_edit_moves_its_run_to_another_day(store: Store) -> None:
+    """Both the day it left and the day it came to are touched."""
+    yesterday = TODAY - timedelta(days=1)
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, STRAVA)
+        before = tx.runs.kept(anna)[0].run
+        moved = replace(STRAVA, day=yesterday, started_at=STRAVA.started_at - timedelta(days=1))
+        assert save(tx, anna, moved).first_day == yesterday
+        assert tx.runs.kept(anna)[0].run == replace(
+            before, day=yesterday, started_at=moved.started_at
+        )
+        assert save(tx, anna, STRAVA).first_day == yesterday
+
+
+@pytest.mark.parametrize("seconds", [-30, 30], ids=["starting before", "starting after"])
+def test_an_edit_that_parts_two_recordings_leaves_a_run_of_each(store: Store, seconds: int) -> None:
+    """Cut to 6 km at Strava it's no longer the watch's run, whichever of them starts first."""
+    strava = replace(STRAVA, started_at=WATCH.started_at + timedelta(seconds=seconds))
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, WATCH, strava)
+        assert kept(tx, anna) == [(10.0, ("inbox", "strava"))]
+        save(tx, anna, replace(strava, distance_m=6000.0))
+        assert sorted(kept(tx, anna)) == [(6.0, ("strava",)), (10.0, ("inbox",))]
+
+
+def test_a_deleted_go_between_parts_what_it_joined(store: Store) -> None:
+    """9.6 and 10.5 km are one run only through the recording between them."""
+    short = recording(km=9.6, source="import", external_id="short")
+    between = recording(km=10.05, source="strava", external_id="between")
+    long = recording(km=10.5, source="garmin", external_id="long")
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, short, between, long)
+        assert len(kept(tx, anna)) == 1
+        tx.runs.drop(anna, "strava", ["between"], today=TODAY)
+        assert sorted(kept(tx, anna)) == [(9.6, ("import",)), (10.5, ("garmin",))]
+
+
+def test_a_join_that_moves_a_run_to_another_day_touches_both_days(store: Store) -> None:
+    """The watch's clock says Friday, Strava's zone said Thursday: Thursday is judged anew too."""
+    thursday = TODAY - timedelta(days=1)
+    strava = replace(STRAVA, day=thursday)
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, strava)
+        change = save(tx, anna, WATCH)
+        assert [one.run.day for one in tx.runs.kept(anna)] == [TODAY]
+        assert change.first_day == thursday
+
+
+def test_a_run_keeps_its_id_over_edits(store: Store) -> None:
+    """Findings and people name a run by its id."""
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, STRAVA)
+        before = tx.runs.kept(anna)[0].run.id
+        save(tx, anna, replace(STRAVA, distance_m=7000.0, edited=True), WATCH)
+        save(tx, anna, replace(STRAVA, distance_m=10_050.0))
+        assert before in {one.run.id for one in tx.runs.kept(anna)}
+
+
+@pytest.mark.parametrize(
+    ("odd", "reason"),
+    [
+        pytest.param(recording(km=10.0, minutes=20), "world record", id="too fast"),
+        pytest.param(recording(km=301.0), "300 km", id="too long"),
+        pytest.param(recording(TODAY + timedelta(days=2)), "future", id="in the future"),
+        pytest.param(recording(date(1999, 5, 1)), "2000", id="before any watch"),
+    ],
+)
+def test_implausible_runs_are_kept_and_not_counted(
+    store: Store, odd: Recording, reason: str
+) -> None:
+    """A quarantined run is listed with its reason, and counts nowhere."""
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, odd)
+        assert [reason in (one.quarantine or "") for one in tx.runs.quarantined(anna)] == [True]
+        assert tx.runs.counted(anna) == ()
+        assert tx.runs.count(anna) == (0, None)
+
+
+def test_a_run_of_tomorrow_counts_once_it_is_tomorrow(store: Store) -> None:
+    """Only what was wrong because of the date is released."""
+    later = recording(TODAY + timedelta(days=2))
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, later, recording(km=10.0, minutes=20))
+        assert tx.runs.release(anna, today=TODAY + timedelta(days=1)) is None
+        assert tx.runs.release(anna, today=later.day) == later.day
+        assert [run.day for run in tx.runs.counted(anna)] == [later.day]
+
+
+def test_more_recordings_than_a_statement_has_room_for_are_saved_at_once(store: Store) -> None:
+    """A long history in one go: nothing is lost on the way."""
+    many = [recording(TODAY - timedelta(days=back), 5.0) for back in range(3000)]
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        change = save(tx, anna, *many)
+        assert len(change.new_run_ids) == len(many)
+        assert len(tx.runs.counted(anna, since=TODAY - timedelta(days=99))) == 100

@@ -1,0 +1,101 @@
+"""Which recordings are one run, and which of them is believed."""
+
+from dataclasses import replace
+from datetime import time, timedelta
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.house import TODAY, recording
+from worker.model import Recording
+from worker.recordings import facts, group, same_run
+
+WATCH = recording(km=10.0)
+STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
+ARCHIVE = recording(km=10.05, at=time(6, 0, 5), source="import", external_id="a")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_one"),
+    [
+        pytest.param(recording(km=10.4, source="strava"), True, id="4 % further"),
+        pytest.param(recording(km=10.6, source="strava"), False, id="6 % further"),
+        pytest.param(recording(km=10.0, at=time(6, 10), source="strava"), True, id="10 min later"),
+        pytest.param(recording(km=10.0, at=time(6, 20), source="strava"), False, id="20 min later"),
+        pytest.param(recording(km=10.0, at=time(18), source="strava"), False, id="that evening"),
+    ],
+)
+def test_one_run_overlaps_in_time_and_agrees_in_distance(other: Recording, is_one: bool) -> None:
+    """80 % of the time and 95 % of the distance make two recordings one run."""
+    assert same_run(WATCH, other) is is_one
+    assert same_run(other, WATCH) is is_one
+
+
+def test_the_same_bytes_are_the_same_run_but_legs_are_not() -> None:
+    """A multisport file's legs share a digest, and stay runs of their own."""
+    first = replace(WATCH, sha256="ab", source="inbox")
+    again = replace(WATCH, sha256="ab", source="import", distance_m=1.0)
+    leg = replace(WATCH, sha256="ab", leg=1, external_id="ab:1")
+    assert same_run(first, again)
+    assert not same_run(first, leg)
+
+
+def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
+    """Strava tells a hidden start as midnight, which says nothing about the hour."""
+    hidden = replace(STRAVA, started_at=STRAVA.started_at.replace(hour=0), hidden_start=True)
+    assert same_run(WATCH, hidden)
+    assert not same_run(WATCH, replace(hidden, day=TODAY - timedelta(days=1)))
+    assert not same_run(WATCH, replace(hidden, elapsed_s=5000.0))
+
+
+def test_two_short_runs_of_one_morning_stay_two() -> None:
+    """A warm-up and a run after it are two, in whatever order they come."""
+    warm_up = recording(km=3.0, at=time(6))
+    run = recording(km=3.0, at=time(6, 25))
+    assert sorted(map(len, group([run, warm_up]))) == [1, 1]
+
+
+def test_the_order_of_sources_never_matters() -> None:
+    """Watch, Strava and an archive in every order: one run with the same facts."""
+    bundles = {group(order) for order in permutations([WATCH, STRAVA, ARCHIVE])}
+    assert bundles == {((WATCH, ARCHIVE, STRAVA),)}
+
+
+def test_a_file_of_the_watch_is_believed_before_strava_and_an_edit_before_both() -> None:
+    """Strava corrects distances by its own lights; what the athlete wrote themselves leads."""
+    assert facts([STRAVA, WATCH]).distance_m == 10_000
+    assert facts([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
+
+
+def test_gaps_are_filled_from_the_other_recordings() -> None:
+    """A file without times takes Strava's; that one source calls it a race is enough."""
+    bare = replace(WATCH, moving_s=None, elapsed_s=None)
+    found = facts([bare, replace(STRAVA, is_race=True)])
+    assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
+
+
+recordings = st.builds(
+    lambda day, minute, km, source, number: recording(
+        TODAY + timedelta(days=day),
+        km / 4,
+        at=time(minute // 60, minute % 60),
+        source=source,
+        external_id=str(number),
+    ),
+    st.integers(0, 2),
+    st.integers(0, 3).map(lambda step: 360 + 7 * step),
+    st.integers(16, 22),
+    st.sampled_from(["inbox", "import", "strava", "garmin"]),
+    st.integers(0, 10**9),
+)
+
+
+@given(st.data(), st.lists(recordings, max_size=8, unique_by=lambda r: (r.source, r.external_id)))
+def test_bundles_do_not_depend_on_the_order_of_arrival(
+    data: st.DataObject, made: list[Recording]
+) -> None:
+    """However the recordings come, the same ones stand together and the same one leads."""
+    shuffled = data.draw(st.permutations(made))
+    assert set(group(shuffled)) == set(group(made))
