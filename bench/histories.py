@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from worker.load import implausible
-from worker.model import Recording, Run
+from worker.model import Kind, Recording, Run
 from worker.recordings import facts, group
 
 START = date(2020, 1, 6)
@@ -72,38 +72,81 @@ def _recording(row: dict[str, str], number: int) -> Recording:
     )
 
 
-def run_on(day: date, metres: float, number: int) -> Run:
-    """One run at seven in the morning, at six minutes a kilometre."""
-    started_at = datetime(day.year, day.month, day.day, 7, tzinfo=UTC)
+def run_on(day: date, metres: float, number: int, *, hour: int = 7) -> Run:
+    """One run, at seven in the morning if not told otherwise, at six minutes a kilometre."""
+    started_at = datetime(day.year, day.month, day.day, hour, tzinfo=UTC)
     return Run(number, started_at, day, round(metres, -1), moving_s=metres * 0.36)
 
 
-def steady(
-    seed: int, *, weeks: int, noise: float, start: date = START, runs_a_week: int = 4
-) -> tuple[Run, ...]:
-    """Somebody who never changes: `runs_a_week`, the last the long one, every fourth week less.
+def steady(seed: int, *, weeks: int, noise: float, start: date = START) -> tuple[Run, ...]:
+    """Somebody who never changes: four runs a week, the last the long one, every fourth week less.
 
     A week has 25 to 60 km, the long run a third of it, the cut-back week 70 %; every distance is
     off by up to `noise` (a share) either way, evenly.
     """
-    return tuple(
-        run_on(day, metres, number)
-        for number, (day, metres) in enumerate(
-            _steady(random.Random(seed), weeks, noise, start, runs_a_week)
-        )
-    )
+    planned = enumerate(_steady(random.Random(seed), weeks, noise, start))
+    return tuple(run_on(day, metres, number) for number, (day, metres) in planned)
 
 
 def _steady(
-    chance: random.Random, weeks: int, noise: float, start: date, runs_a_week: int
+    chance: random.Random, weeks: int, noise: float, start: date
 ) -> Iterator[tuple[date, float]]:
     week_m = chance.uniform(25_000, 60_000)
     long_m = week_m / 3
-    easy_m = (week_m - long_m) / (runs_a_week - 1)
-    weekdays = [*sorted(chance.sample(range(6), runs_a_week - 1)), 6]
+    weekdays = [*sorted(chance.sample(range(6), 3)), 6]
     for week in range(weeks):
         share = 0.7 if week % 4 == 3 else 1.0
         for weekday in weekdays:
-            usual_m = long_m if weekday == 6 else easy_m
+            usual_m = long_m if weekday == 6 else (week_m - long_m) / 3
             metres = usual_m * share * (1 + chance.uniform(-noise, noise))
             yield start + timedelta(weeks=week, days=weekday), metres
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """A made history with one sudden rise in it: the rule that must speak, and from which day."""
+
+    kind: Kind
+    runs: tuple[Run, ...]
+    since: date
+
+
+def longer_run(seed: int, *, times: float) -> Jump:
+    """Steady, then one run of `times` the longest of the 30 days before it."""
+    runs = steady(seed, weeks=30, noise=0.10)
+    victim = runs[-1 - random.Random(seed).randrange(12)]
+    before = [
+        run.distance_m for run in runs if victim.day - timedelta(days=30) <= run.day < victim.day
+    ]
+    longer = run_on(victim.day, max(before) * times, victim.id)
+    until = [run for run in runs if run.day < victim.day]
+    return Jump("run", (*until, longer), victim.day)
+
+
+def back_as_before(seed: int, *, weeks_off: int) -> Jump:
+    """Steady, then a break, then a first run as long as the longest before it."""
+    runs = steady(seed, weeks=30, noise=0.10)
+    back_on = runs[-1].day + timedelta(weeks=weeks_off)
+    longest_m = max(run.distance_m for run in runs[-32:])
+    return Jump("return", (*runs, run_on(back_on, longest_m, len(runs))), back_on)
+
+
+def more_runs(seed: int, *, times: float) -> Jump:
+    """Steady, then weeks of `times` the volume by more runs, none longer than before.
+
+    The runs that come on top are as long as the mean run and fall on the free days; where there
+    are none left, the day is run twice.
+    """
+    runs = steady(seed, weeks=30, noise=0.10)
+    since = START + timedelta(weeks=30)
+    week_m = sum(run.distance_m for run in runs if run.day >= since - timedelta(weeks=6)) / 6
+    mean_m = week_m / 4
+    extra: list[Run] = []
+    for week in range(3):
+        done_m, slot = 0.0, 0
+        while done_m < week_m * times:
+            day = since + timedelta(weeks=week, days=slot % 7)
+            extra.append(run_on(day, mean_m, len(runs) + len(extra), hour=7 + 5 * (slot // 7)))
+            done_m += mean_m
+            slot += 1
+    return Jump("ramp", (*runs, *extra), since)

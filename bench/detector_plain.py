@@ -1,0 +1,101 @@
+"""The written rules, read as plainly as they can be: slow, short, and apart from the detector.
+
+Whatever `docs/evidence.md` says must fire, fires here; the detector is held against it, on real
+and made histories. Days are looked at one by one and nothing is remembered between them. Only
+the numbers as published are known here, not the settings.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Self
+
+from worker.load import sessions
+from worker.model import Kind, Run
+
+_HAIR_M = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The sessions' metres by day."""
+
+    by_day: dict[date, list[float]]
+    ordered: list[date]
+
+    @classmethod
+    def of(cls, runs: Iterable[Run]) -> Self:
+        by_day: dict[date, list[float]] = defaultdict(list)
+        for session in sessions(runs, gap_min=60):
+            by_day[session.day].append(session.distance_m)
+        return cls(dict(by_day), sorted(by_day))
+
+    def before(self, day: date, days: int) -> list[float]:
+        """The sessions of that many days before `day`."""
+        backs = (day - timedelta(days=back) for back in range(1, days + 1))
+        return [metres for back in backs for metres in self.by_day.get(back, ())]
+
+    def sum_m(self, last: date, days: int) -> float:
+        return sum(self.before(last + timedelta(days=1), days))
+
+
+def crossings(runs: Iterable[Run], *, since: date = date.min) -> Iterator[tuple[date, Kind]]:
+    """Every day from `since` on and rule that the written rules say must fire, in order."""
+    days = Days.of(runs)
+    for day in days.ordered[bisect_left(days.ordered, since) :]:
+        for kind, rule in RULES.items():
+            if rule(days, day):
+                yield day, kind
+
+
+def _run(days: Days, day: date) -> bool:
+    before = days.before(day, 30)
+    metres = max(days.by_day[day])
+    return (
+        (day - days.ordered[0]).days >= 42
+        and len(before) >= 3
+        and metres >= 5000 - _HAIR_M
+        and metres > 1.10 * max(before) + _HAIR_M
+        and metres - max(before) >= 1000 - _HAIR_M
+    )
+
+
+def _return(days: Days, day: date) -> bool:
+    known = days.ordered[: bisect_right(days.ordered, day)][-31:]
+    gaps = [
+        (last, back)
+        for last, back in pairwise(known)
+        if (back - last).days > 14 and (day - back).days < 30
+    ]
+    if not gaps:
+        return False
+    last, back = gaps[-1]
+    before = days.before(last + timedelta(days=1), 60)
+    off = (back - last).days - 1
+    share = 0.75 if off <= 28 else 0.50 if off <= 56 else 0.33
+    reference = max([max(before) * share, *days.before(day, (day - back).days)])
+    metres = max(days.by_day[day])
+    return (
+        len(before) >= 4
+        and metres >= 3000 - _HAIR_M
+        and metres > 1.10 * reference + _HAIR_M
+        and metres - reference >= 1000 - _HAIR_M
+    )
+
+
+def _ramp(days: Days, day: date) -> bool:
+    week_m = days.sum_m(day, 7)
+    ends = (day - timedelta(days=back) for back in range(7, 7 + 36))
+    largest_m = max(days.sum_m(end, 7) for end in ends)
+    return (
+        (day - days.ordered[0]).days >= 42
+        and largest_m >= 8000 - _HAIR_M
+        and week_m > 1.30 * largest_m + _HAIR_M
+        and week_m - largest_m >= 10_000 - _HAIR_M
+    )
+
+
+RULES: dict[Kind, Callable[[Days, date], bool]] = {"run": _run, "return": _return, "ramp": _ramp}
