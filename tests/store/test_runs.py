@@ -8,6 +8,7 @@ import pytest
 
 from tests.house import ADDED, NOW, TODAY, recording
 from worker.model import Athlete, Recording
+from worker.rules import Rules
 from worker.store import Change, Store, Transaction
 
 WATCH = recording(km=10.0)
@@ -196,3 +197,15 @@ def test_more_recordings_than_a_statement_has_room_for_are_saved_at_once(store: 
         change = save(tx, anna, *many)
         assert len(change.new_run_ids) == len(many)
         assert len(tx.runs.counted(anna, since=TODAY - timedelta(days=99))) == 100
+
+
+def test_what_is_plausible_follows_the_rules(database_url: str) -> None:
+    """Where 50 km is the most that's allowed an ultra is quarantined, elsewhere it counts."""
+    ultra = recording(km=60.0)
+    for longest_m, counted in ((50_000.0, 0), (300_000.0, 1)):
+        store = Store.open(database_url, rules=Rules(plausible_max_m=longest_m))
+        with store.transaction() as tx:
+            anna = athlete(tx, f"Anna {longest_m:.0f}")
+            save(tx, anna, ultra)
+            assert tx.runs.count(anna)[0] == counted
+        store.close()

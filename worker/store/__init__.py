@@ -11,13 +11,14 @@ writer's lock from its beginning, so nothing slow (network, disk, parsing) happe
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from worker.rules import Rules
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
 from worker.store.findings import Findings, Found
@@ -60,9 +61,10 @@ class StoreError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """The shelves of the store, over one connection."""
+    """The shelves of the store, over one connection; `rules` say which runs are plausible."""
 
     connection: Connection
+    rules: Rules
 
     @property
     def athletes(self) -> Athletes:
@@ -70,7 +72,7 @@ class Transaction:
 
     @property
     def runs(self) -> Runs:
-        return Runs(self.connection)
+        return Runs(self.connection, self.rules)
 
     @property
     def findings(self) -> Findings:
@@ -102,11 +104,12 @@ class Store:
     """A database with the schema of this version."""
 
     engine: Engine
+    rules: Rules = field(default_factory=Rules)
 
     @classmethod
-    def open(cls, url: str) -> "Store":
+    def open(cls, url: str, *, rules: Rules | None = None) -> "Store":
         """Connect, and bring the schema up to date; raises `StoreError`."""
-        store = cls(_engine(_parsed(url)))
+        store = cls(_engine(_parsed(url)), rules or Rules())
         try:
             store._upgrade()
         except DBAPIError as error:
@@ -118,7 +121,7 @@ class Store:
         """Write: committed at the end of the block, rolled back on an exception."""
         try:
             with self.engine.begin() as connection:
-                yield Transaction(connection)
+                yield Transaction(connection, self.rules)
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
@@ -127,7 +130,7 @@ class Store:
         """Read one consistent state; nothing written here is kept."""
         try:
             with self.engine.connect() as connection:
-                yield Transaction(connection.execution_options(easeback_reading=True))
+                yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
@@ -265,7 +268,10 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    reading = connection.get_execution_options().get("easeback_reading", False)
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return  # what can't run inside a transaction, such as VACUUM
+    reading = options.get("easeback_reading", False)
     connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from worker import load, recordings
 from worker.model import Athlete, Recording, Run, SourceName
+from worker.rules import Rules
 from worker.store import tables
 from worker.store.upsert import upsert
 
@@ -70,6 +71,7 @@ class Runs:
     """One athlete's recordings in, runs out."""
 
     connection: Connection
+    rules: Rules
 
     def save(
         self, athlete: Athlete, arrived: Iterable[Recording], *, now: datetime, today: date
@@ -179,7 +181,7 @@ class Runs:
         freed = [
             row
             for row in self.connection.execute(query)
-            if load.implausible(_run(row), today=today) is None
+            if load.implausible(_run(row), today=today, rules=self.rules) is None
         ]
         if not freed:
             return None
@@ -269,7 +271,7 @@ class Runs:
         self, run_id: int, rows: list[_Row], believed: recordings.Facts, *, today: date
     ) -> None:
         self.connection.execute(
-            update(run).where(run.c.id == run_id).values(**_run_columns(believed, today=today))
+            update(run).where(run.c.id == run_id).values(**self._columns(believed, today=today))
         )
         self._link({row.id: run_id for row in rows if row.run_id != run_id})
 
@@ -285,7 +287,7 @@ class Runs:
         result = self.connection.execute(
             insert(run).returning(run.c.id, sort_by_parameter_order=True),
             [
-                {"athlete_id": athlete.id, **_run_columns(believed, today=today)}
+                {"athlete_id": athlete.id, **self._columns(believed, today=today)}
                 for _, believed in fresh
             ],
         )
@@ -305,6 +307,10 @@ class Runs:
                 update(recording).where(recording.c.id == recording_id).values(run_id=run_id)
             )
 
+    def _columns(self, believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
+        reason = load.implausible(believed.as_run(0), today=today, rules=self.rules)
+        return {**asdict(believed), "quarantine": reason}
+
     def _sweep(self, run_ids: set[int]) -> None:
         """Delete those of the runs that no recording tells of any more."""
         ids = sorted(run_ids)
@@ -322,10 +328,3 @@ def _recording(row: Row[Any]) -> Recording:
 
 def _run(row: Row[Any]) -> Run:
     return Run(**{name: getattr(row, name) for name in _RUN_FIELDS})
-
-
-def _run_columns(believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
-    return {
-        **asdict(believed),
-        "quarantine": load.implausible(believed.as_run(0), today=today),
-    }
