@@ -83,7 +83,6 @@ class TestGrants:
             connect(tx, athlete)
             assert tx.strava.died(athlete, version=1, now=NOW)
             assert tx.strava.due(NOW) == ()
-            assert tx.strava.whose(80_001) == ()
             connect(tx, athlete)
             assert tx.strava.due(NOW) == (athlete.id,)
 

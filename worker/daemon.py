@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 END_WITHIN_S = 4.0
 DELIVER_EVERY = timedelta(seconds=2)
+STRAVA_EVERY = timedelta(seconds=5)
+"""How often it's looked whether anybody is due; what is, stands in the store."""
+
 WEEKLY_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
 RECORD_EVERY = timedelta(minutes=1)
@@ -51,6 +54,7 @@ def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
     """The ticks of the embedded engine."""
     return (
         Job("inbox", works.inbox.settings.every, lambda: pipeline.take_in_inbox(works, clock())),
+        Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock)),
         Job("deliver", DELIVER_EVERY, lambda: pipeline.deliver(works, clock)),
         Job("weekly", WEEKLY_EVERY, lambda: pipeline.tell_weeks(works, clock())),
         Job("housekeeping", TIDY_EVERY, lambda: pipeline.tidy(works, clock())),

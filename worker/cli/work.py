@@ -80,6 +80,8 @@ def _tell(shell: Shell, done: "Pass") -> None:
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
         f"{taken.skipped} not runs, {len(taken.failed)} failed"
     )
+    if done.synced.polled:
+        shell.say(f"strava: {done.synced.polled} asked for")
     shell.say(f"mail: {done.delivered.sent} sent")
 
 
@@ -92,6 +94,10 @@ def _as_json(done: "Pass") -> dict[str, object]:
             "skipped": taken.skipped,
             "failed": [{"file": file, "reason": reason} for file, reason in taken.failed],
         },
+        "strava": {
+            "polled": done.synced.polled,
+            "troubles": list(done.synced.troubles),
+        },
         "mail": {"sent": done.delivered.sent, "troubles": list(done.delivered.troubles)},
     }
 
@@ -101,6 +107,7 @@ def _troubles(works: "Works", done: "Pass") -> list[str]:
         waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
     return [
         *done.delivered.troubles,
+        *done.synced.troubles,
         *(f"{file}: {reason}" for file, reason in done.taken_in.failed),
         *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
     ]

@@ -100,6 +100,7 @@ class StravaSection(Section):
     client_id: str | None = None
     client_secret: SecretStr | None = None
     base_url: str = "https://www.strava.com"
+    api_base_url: str | None = None
     every: Duration = timedelta(minutes=15)
     history: Duration = timedelta(days=400)
     retention_days: Annotated[int, Field(ge=1)] | None = None

@@ -3,6 +3,7 @@
 import os
 import secrets
 from base64 import urlsafe_b64encode
+from datetime import timedelta
 from pathlib import Path
 
 from worker import routine
@@ -11,10 +12,11 @@ from worker.config.settings import LOCAL_FILE, Settings, SettingsError
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
 from worker.model import Routine
-from worker.pipeline import Works
+from worker.pipeline import StravaWorks, Works
 from worker.sources.formats import fit
 from worker.sources.inbox import Inbox, InboxSettings
-from worker.store import Store
+from worker.sources.strava.grants import StravaSettings
+from worker.store import Sealer, Store
 
 _KEY_BYTES = 32
 
@@ -29,7 +31,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     make_inbox(settings)
     mail = mail_settings(settings)
     return Works(
-        store=Store.open(settings.url),
+        store=Store.open(settings.url, rules=settings.rules),
         inbox=Inbox(
             InboxSettings(settings.inbox_path, settings.inbox.every, patient), parse=fit.parse
         ),
@@ -39,6 +41,36 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         rules=settings.rules,
         sender=mail.from_header,
         reply_to=mail.reply_to,
+        strava=strava(settings),
+    )
+
+
+def strava(settings: Settings) -> StravaWorks | None:
+    """What asks Strava; None where no application is set."""
+    section = settings.strava
+    if section.client_id is None or section.client_secret is None:
+        return None
+    # Brings the HTTP libraries along.
+    from worker.sources.strava.client import Strava
+
+    days = section.retention_days
+    try:
+        asked = StravaSettings(
+            client_id=section.client_id,
+            client_secret=section.client_secret.get_secret_value(),
+            base_url=section.base_url,
+            api_base_url=section.api_base_url,
+            every=section.every,
+            history=section.history,
+            retention=timedelta(days=days) if days is not None else None,
+            ca_file=os.environ.get("SSL_CERT_FILE"),
+        )
+    except ValueError as error:
+        raise SettingsError(f"[strava] {error}") from error
+    return StravaWorks(
+        client=Strava(asked),
+        sealer=Sealer(keys(settings)),
+        keeps_runs=section.keep_runs_on_disconnect,
     )
 
 

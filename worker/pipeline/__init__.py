@@ -17,6 +17,8 @@ from dataclasses import dataclass
 
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import record_tick, tidy
+from worker.pipeline.strava.turn import Synced, take_in_strava
+from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
 from worker.pipeline.works import Clock, Works, today_of
@@ -26,6 +28,8 @@ __all__ = [
     "Clock",
     "Delivered",
     "Pass",
+    "StravaWorks",
+    "Synced",
     "TakenIn",
     "Tick",
     "Works",
@@ -33,6 +37,7 @@ __all__ = [
     "one_pass",
     "record_tick",
     "take_in_inbox",
+    "take_in_strava",
     "tell_weeks",
     "tidy",
     "today_of",
@@ -44,6 +49,7 @@ class Pass:
     """What one whole pass came to."""
 
     taken_in: TakenIn
+    synced: Synced
     weeklies: int
     delivered: Delivered
 
@@ -52,5 +58,6 @@ def one_pass(works: Works, clock: Clock) -> Pass:
     """Everything that is due, once, in order."""
     tidy(works, clock())
     taken_in = take_in_inbox(works, clock())
+    synced = take_in_strava(works, clock)
     weeklies = tell_weeks(works, clock())
-    return Pass(taken_in, weeklies, deliver(works, clock))
+    return Pass(taken_in, synced, weeklies, deliver(works, clock))

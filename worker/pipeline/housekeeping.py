@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from worker.pipeline.decide import judge
+from worker.pipeline.strava.sync import drop_expired
 from worker.pipeline.works import Works, today_of
 from worker.store import Tick
 
@@ -10,7 +11,7 @@ MAIL_KEPT_FOR = timedelta(days=30)
 
 
 def tidy(works: Works, now: datetime) -> None:
-    """Count runs that were dated in the future until today; empty mails sent a month ago."""
+    """Count runs that were dated in the future until today; forget what is kept no longer."""
     with works.store.reading() as tx:
         athletes = tx.athletes.all()
     for athlete in athletes:
@@ -18,6 +19,7 @@ def tidy(works: Works, now: datetime) -> None:
             since = tx.runs.release(athlete, today=today_of(athlete, now))
             if since is not None:
                 judge(tx, works, athlete, since=since, now=now)
+    drop_expired(works, now)
     with works.store.transaction() as tx:
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
 

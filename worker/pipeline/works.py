@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from worker.compose import Composer
 from worker.mail import Mailer, to_mime
 from worker.model import Athlete, Email, Routine
+from worker.pipeline.strava.works import StravaWorks
 from worker.rules import Rules
 from worker.sources.inbox import Inbox
 from worker.store import Store, Transaction
@@ -28,6 +29,7 @@ class Works:
     rules: Rules
     sender: str
     reply_to: str | None = None
+    strava: StravaWorks | None = None
 
 
 def today_of(athlete: Athlete, now: datetime) -> date:

@@ -110,6 +110,17 @@ class Findings:
     def withdrawn(self, athlete: Athlete) -> tuple[Found, ...]:
         return self._select(finding.c.athlete_id == athlete.id, finding.c.withdrawn_at.is_not(None))
 
+    def forget_withdrawn(self, athlete: Athlete) -> None:
+        """Leave nothing of withdrawn findings whose run is gone as well."""
+        runs = select(tables.run.c.id).where(tables.run.c.athlete_id == athlete.id)
+        self.connection.execute(
+            delete(finding).where(
+                finding.c.athlete_id == athlete.id,
+                finding.c.withdrawn_at.is_not(None),
+                finding.c.run_id.not_in(runs),
+            )
+        )
+
     def _since(self, athlete: Athlete, since: date) -> tuple[Found, ...]:
         return self._select(finding.c.athlete_id == athlete.id, finding.c.day >= since)
 

@@ -137,10 +137,8 @@ class StravaShelf:
             self.connection.execute(delete(table).where(table.c.athlete_id == athlete.id))
 
     def whose(self, strava_id: int) -> tuple[int, ...]:
-        """The ids of the athletes with a living grant for this account."""
-        query = select(grant.c.athlete_id).where(
-            grant.c.strava_id == strava_id, grant.c.dead_since.is_(None)
-        )
+        """The ids of the athletes with a grant for this account, dead ones too."""
+        query = select(grant.c.athlete_id).where(grant.c.strava_id == strava_id)
         return tuple(self.connection.execute(query).scalars())
 
     # Whose turn it is
@@ -211,6 +209,13 @@ class StravaShelf:
                 activity.c.external_id.in_(list(external_ids)),
             )
         )
+
+    def starts(self, athlete: Athlete) -> Mapping[str, datetime]:
+        """When each activity that was seen began, by its id."""
+        query = select(activity.c.external_id, activity.c.started_at).where(
+            activity.c.athlete_id == athlete.id, activity.c.started_at.is_not(None)
+        )
+        return {row.external_id: row.started_at for row in self.connection.execute(query)}
 
     def unreadable(self, athlete: Athlete) -> tuple[Seen, ...]:
         """What can't be read, each with its reason."""

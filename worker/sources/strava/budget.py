@@ -9,7 +9,7 @@ lags, don't end in refusals, and a fifth is kept from the reading of history for
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 Purpose = Literal["new", "history"]
 
@@ -48,6 +48,15 @@ class Budget:
     read: Limit | None = None
     overall: Limit | None = None
     closed_until: datetime | None = None
+
+    @classmethod
+    def recalled(cls, kept: Mapping[str, Any]) -> "Budget":
+        """A budget from what `dataclasses.asdict` made of one."""
+
+        def limit(name: str) -> Limit | None:
+            return Limit(**kept[name]) if kept[name] else None
+
+        return cls(kept["at"], limit("read"), limit("overall"), kept["closed_until"])
 
     def as_of(self, now: datetime) -> "Budget":
         """The same with the windows that have ended since counted as empty."""

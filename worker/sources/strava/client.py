@@ -28,25 +28,7 @@ from worker.sources.strava.refusals import (
     Unavailable,
     refusal,
 )
-from worker.sources.strava.rows import StravaRow, read_row
-
-LARGEST_PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of the list as it came, and what its headers said of the limits."""
-
-    rows: tuple[StravaRow, ...]
-    told: Budget | None
-
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """One activity asked for by its id: None where Strava has none, or doesn't show it."""
-
-    row: StravaRow | None
-    told: Budget | None
+from worker.sources.strava.rows import LARGEST_PAGE, Page, Single, read_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +89,8 @@ class Strava:
     def exchange(self, code: str, *, scope: str, now: datetime) -> Grant:
         """The grant for a consent's code. `scope` is what came back beside the code.
 
-        Raises `MissingScope` where no activity may be seen; the useless grant is given back.
+        Raises `MissingScope` where no activity may be seen. Such a grant isn't given back: that
+        would end a better one that the runner gave before.
         """
         with self._asking(None, now) as (api, _):
             access, athlete = api.exchange_code_for_token(
@@ -119,7 +102,6 @@ class Strava:
             scopes = frozenset(scope.replace(" ", ",").split(",")) - {""}
             grant = _grant(access, strava_id=int((athlete or {}).get("id", 0)), scopes=scopes)
         if not sees_activities(grant.scopes):
-            self.revoke(grant, now=now)
             raise MissingScope
         return grant if grant.strava_id else replace(grant, strava_id=self._whose(grant, now))
 

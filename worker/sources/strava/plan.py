@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from worker.sources.strava.rows import StravaRow
+from worker.sources.strava.rows import LARGEST_PAGE, StravaRow
 
 OVERLAP = timedelta(days=7)
 LOOK_BACK = timedelta(days=42)
@@ -25,7 +25,6 @@ DOUBT = timedelta(days=1)
 
 LONGEST_PAUSE = timedelta(hours=4)
 QUIET_PAGE = 30
-WHOLE_PAGE = 200
 
 _FEW = 3
 _EVER = datetime.fromtimestamp(0, UTC)
@@ -107,7 +106,7 @@ def newest(standing: Standing, *, now: datetime, reach: timedelta) -> Window:
     since = (read_until or now) - OVERLAP
     if look_back:
         since = min(since, now - LOOK_BACK)
-    return Window(max(since, now - reach), WHOLE_PAGE if look_back else QUIET_PAGE)
+    return Window(max(since, now - reach), LARGEST_PAGE if look_back else QUIET_PAGE)
 
 
 def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datetime) -> Standing:
@@ -127,7 +126,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
         )
     if not shown.covers(window):
         return standing
-    looked_back = window.since <= now - LOOK_BACK or window.page_size == WHOLE_PAGE
+    looked_back = window.since <= now - LOOK_BACK or window.page_size == LARGEST_PAGE
     return replace(
         standing,
         read_until=now,

@@ -17,9 +17,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.model import Recording, Sport
 from worker.sources import NotARun, Unreadable
+from worker.sources.strava.budget import Budget
 
 HIDDEN_START = time(0, 0, 1)
 """Where a runner hides the start time, Strava gives one second after local midnight."""
+
+LARGEST_PAGE = 200
 
 RACE = 1
 """`workout_type` of a run: 1 race, 2 long run, 3 workout."""
@@ -50,6 +53,22 @@ class StravaRow:
     started_at: datetime | None
     reading: Recording | NotARun | Unreadable
     payload: str = "{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of the list as it came, and what its headers said of the limits."""
+
+    rows: tuple[StravaRow, ...]
+    told: Budget | None
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """One activity asked for by its id: None where Strava has none, or doesn't show it."""
+
+    row: StravaRow | None
+    told: Budget | None
 
 
 def read_row(raw: object) -> StravaRow:

@@ -1,0 +1,110 @@
+"""Easeback whole, beside the made Strava, on one clock: for stories."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from tests.strava.accounts import Account
+from tests.strava.browser import answer_consent
+from tests.strava.conftest import REDIRECT
+from tests.strava.server import Server
+from tests.strava.service import Service
+from worker.config import Settings, wiring
+from worker.config.settings import StravaSection
+from worker.model import Athlete
+from worker.pipeline import Pass, StravaWorks, Works, deliver, one_pass, take_in_strava
+from worker.pipeline.strava.grants import Begun, Connected, begin_consent, finish_consent
+from worker.store import SourceState
+
+ACTIVITIES = "/api/v3/athlete/activities"
+
+
+@dataclass
+class House:
+    """Works with a mailbox for mail; `pass_by` lets time go on."""
+
+    works: Works
+    strava: StravaWorks
+    service: Service
+    server: Server
+    mailbox: Path
+
+    def clock(self) -> datetime:
+        return self.service.clock.now
+
+    def add(self, name: str = "Mira") -> tuple[Athlete, Account]:
+        """An athlete, and their account at Strava."""
+        account = self.service.account(name)
+        new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
+        with self.works.store.transaction() as tx:
+            return tx.athletes.add(new), account
+
+    def connect(self, athlete: Athlete, account: Account, **consent: Any) -> Connected:
+        self.service.logged_in = account
+        begun = self.begin(athlete)
+        back = answer_consent(begun.address, **consent)
+        return finish_consent(self.works, self.strava, back, cookie=begun.cookie, now=self.clock())
+
+    def begin(self, athlete: Athlete) -> Begun:
+        return begin_consent(self.works, self.strava, athlete, redirect=REDIRECT, now=self.clock())
+
+    def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
+        athlete, account = self.add(name)
+        self.connect(athlete, account)
+        return athlete, account
+
+    def turn(self) -> Pass:
+        return one_pass(self.works, self.clock)
+
+    def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
+        """Let time go on, with a turn at Strava and the mail at each step."""
+        until = self.clock() + time
+        while self.clock() < until:
+            self.service.clock.step(step)
+            take_in_strava(self.works, self.clock)
+            deliver(self.works, self.clock)
+
+    def runs(self, athlete: Athlete) -> dict[str, float]:
+        """Metres of each run that counts, by its id at Strava."""
+        with self.works.store.reading() as tx:
+            metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
+            return {
+                external_id: metres[kept.run.id]
+                for kept in tx.runs.kept(athlete)
+                for source, external_id in kept.sources
+                if source == "strava" and kept.run.id in metres
+            }
+
+    def state(self, athlete: Athlete) -> SourceState:
+        with self.works.store.reading() as tx:
+            return tx.progress.sources(athlete)["strava"]
+
+    def mails(self, kind: str) -> list[Path]:
+        """The mails of this kind that went out, oldest first."""
+        return sorted(self.mailbox.glob(f"*_{kind}_*.eml"))
+
+
+@contextmanager
+def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
+    """A house in a folder; further settings of `[strava]` by name."""
+    section = StravaSection(
+        client_id=server.service.application.client_id,
+        client_secret=SecretStr(server.service.application.client_secret),
+        base_url=server.base_url,
+        **strava,
+    )
+    settings = Settings(data_dir=folder, strava=section)
+    works = wiring.build(settings, None, patient=False)
+    assert works.strava is not None
+    calm = replace(works.strava, luck=lambda: 0.0)
+    works = replace(works, strava=calm)
+    try:
+        yield House(works, calm, server.service, server, settings.mailbox_path)
+    finally:
+        calm.client.close()
+        works.store.close()

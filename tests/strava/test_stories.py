@@ -1,0 +1,525 @@
+"""What happens to a runner: from connecting to the last run forgotten, calls counted."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.strava.browser import answer_consent
+from tests.strava.house import ACTIVITIES, House, house
+from tests.strava.server import Server
+from tests.strava.service import Subscription
+from worker.pipeline.strava.grants import (
+    ConsentError,
+    disconnect,
+    finish_consent,
+    reseal_grants,
+)
+from worker.pipeline.strava.sync import poll
+from worker.pipeline.strava.wishes import note_event
+from worker.sources.strava import refusals
+from worker.sources.strava.budget import Limit as KnownLimit
+from worker.store import Sealer
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def home(server: Server, tmp_path: Path) -> Iterator[House]:
+    with house(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def past(server: Server, tmp_path: Path) -> Iterator[House]:
+    """A house that wants three years of history."""
+    with house(server, tmp_path, history=timedelta(days=1100)) as made:
+        yield made
+
+
+class TestConnecting:
+    def test_from_consent_to_the_first_warning(self, home: House) -> None:
+        """Connect, sync in silence, then one run far beyond the others: one mail about it."""
+        athlete, account = home.add()
+        diary, now = home.service.diary, home.clock()
+        for weeks in range(70):
+            diary.add(account, now - weeks * 5 * DAY - HOUR, 8_000)
+        home.connect(athlete, account)
+        home.turn()
+        assert len(home.runs(athlete)) == 70
+        assert home.mails("alert") == []
+        diary.add(account, home.service.clock.step(DAY) - HOUR, 16_000)
+        home.turn()
+        assert len(home.mails("alert")) == 1
+
+    def test_a_cancelled_consent_changes_nothing(self, home: House) -> None:
+        """The grant that was there stays, and works."""
+        athlete, account = home.connected()
+        with pytest.raises(ConsentError, match="cancelled"):
+            home.connect(athlete, account, button="cancel")
+        home.service.diary.add(account, home.clock() - HOUR)
+        home.turn()
+        assert len(home.runs(athlete)) == 1
+
+    def test_an_unticked_box_is_said_and_changes_nothing(self, home: House) -> None:
+        """Without activities there's no grant; the one before stays."""
+        athlete, account = home.add()
+        with pytest.raises(refusals.MissingScope):
+            home.connect(athlete, account, untick=("activity:read_all",))
+        with home.works.store.reading() as tx:
+            assert tx.strava.grant(athlete) is None
+
+    def test_a_state_works_once_and_only_in_the_browser_it_was_made_for(self, home: House) -> None:
+        """Somebody else's consent can't be slipped in, nor a used one be used again."""
+        athlete, _ = home.add()
+        begun = home.begin(athlete)
+        back = answer_consent(begun.address)
+        finish: Any = lambda cookie: finish_consent(  # noqa: E731  (said three times)
+            home.works, home.strava, back, cookie=cookie, now=home.clock()
+        )
+        with pytest.raises(ConsentError, match="another browser"):
+            finish("forged")
+        assert finish(begun.cookie).athlete == athlete
+        with pytest.raises(ConsentError, match="used before"):
+            finish(begun.cookie)
+
+    def test_another_account_replaces_the_first_and_its_runs(self, home: House) -> None:
+        """What the first account told goes; what the second tells comes."""
+        athlete, first = home.connected()
+        home.service.diary.add(first, home.clock() - HOUR)
+        home.turn()
+        second = home.service.account("Mira")
+        theirs = home.service.diary.add(second, home.clock() - 2 * HOUR, 5_000)
+        home.connect(athlete, second)
+        home.turn()
+        assert home.runs(athlete) == {str(theirs.id): 5_000.0}
+
+
+class TestCalls:
+    def test_a_first_sync_of_450_with_short_pages_and_two_rotten_rows(self, home: House) -> None:
+        """448 are in, two are told with their reasons, in at most five calls."""
+        athlete, account = home.add()
+        made = home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 452, every=20 * HOUR)
+        made[100].ghost = made[300].ghost = True
+        made[10].spoilt = {"distance": None}
+        made[200].spoilt = {"start_date": "soon"}
+        made[11].spoilt = {"average_heartrate": 148.5, "sport_type": "Run", "type": "Parkrun"}
+        home.connect(athlete, account)
+        home.turn()
+        rotten = {str(made[10].id), str(made[200].id)}
+        ghosts = {str(made[100].id), str(made[300].id)}
+        assert home.runs(athlete).keys() == {str(a.id) for a in made} - rotten - ghosts
+        with home.works.store.reading() as tx:
+            told = {one.external_id: one.reason for one in tx.strava.unreadable(athlete)}
+        assert told.keys() == rotten
+        assert home.service.calls(ACTIVITIES) <= 5
+
+    def test_a_quiet_poll_is_one_call_and_none_before_its_time(self, home: House) -> None:
+        """Every 15 minutes one call; a pass in between asks nothing."""
+        _, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 60)
+        home.turn()
+        before = home.service.calls()
+        home.turn()
+        assert home.service.calls() == before
+        home.pass_by(2 * HOUR)
+        assert home.service.calls() == before + 8
+
+    def test_a_webhooks_new_run_is_one_call(self, home: House) -> None:
+        """The event says which; only that one is asked for, before the next poll is due."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 60)
+        home.turn()
+        subscribe(home)
+        made = home.service.diary.add(account, home.clock() - 30 * MINUTE, 9_000)
+        before = home.service.calls()
+        assert note_event(home.works, event(home, account.id, made.id), home.clock())
+        home.turn()
+        assert home.service.calls() == before + 1
+        assert home.runs(athlete)[str(made.id)] == 9_000.0
+
+
+class TestFollowing:
+    def test_three_days_down_and_everything_is_there(self, home: House) -> None:
+        """One pass after an outage catches up."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock(), 60)
+        home.turn()
+        for _ in range(3):
+            home.service.diary.add(account, home.service.clock.step(DAY) - HOUR)
+        home.turn()
+        assert len(home.runs(athlete)) == 63
+
+    def test_a_late_upload_is_found_by_the_next_poll(self, home: House) -> None:
+        """A run of five days ago, uploaded now."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock(), 60)
+        home.turn()
+        late = home.service.diary.add(account, home.clock() - 5 * DAY - HOUR, 7_000)
+        home.pass_by(15 * MINUTE)
+        assert str(late.id) in home.runs(athlete)
+
+    def test_edited_made_private_deleted_or_turned_into_a_ride_within_a_day(
+        self, home: House
+    ) -> None:
+        """Five weeks back, where only the daily look reaches; private runs still count."""
+        athlete, account = home.connected()
+        made = home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 60)
+        home.turn()
+        edited, private, deleted, ride = made[14:18]
+        edited.distance_m, edited.moving_s = 12_345, 3_700
+        private.visibility = "only_me"
+        ride.sport_type = "Ride"
+        del home.service.diary.activities[deleted.id]
+        home.pass_by(DAY, step=HOUR)
+        runs = home.runs(athlete)
+        assert runs[str(edited.id)] == 12_345.0
+        assert str(private.id) in runs
+        assert str(deleted.id) not in runs
+        assert str(ride.id) not in runs
+        assert len(runs) == 58
+
+    def test_an_edit_by_the_athlete_is_believed_over_a_device(self, home: House) -> None:
+        """The recording is marked as edited, and stays so."""
+        athlete, account = home.connected()
+        made = home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 10)
+        home.turn()
+        made[0].distance_m, made[0].moving_s = 9_999, 3_000
+        home.pass_by(45 * MINUTE)
+        with home.works.store.reading() as tx:
+            told = {r.external_id: r.edited for r in tx.runs.recorded(athlete, "strava")}
+        assert told.pop(str(made[0].id))
+        assert not any(told.values())
+
+    def test_a_source_that_suddenly_shows_nothing_is_believed_a_day_later(
+        self, home: House
+    ) -> None:
+        """The runs stay while it's doubted, and the doubt is said."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 20)
+        home.turn()
+        home.service.diary.activities.clear()
+        home.pass_by(23 * HOUR, step=HOUR)
+        assert len(home.runs(athlete)) == 20
+        assert "suddenly" in (home.state(athlete).last_error or "")
+        home.pass_by(2 * HOUR, step=HOUR)
+        assert home.runs(athlete) == {}
+
+
+class TestTokens:
+    def test_eight_pulls_at_once_refresh_once(self, home: House) -> None:
+        """Whoever comes second finds the grant held, and leaves it."""
+        athlete, _ = home.connected()
+        home.turn()
+        home.service.clock.step(5 * HOUR + 55 * MINUTE)
+        done: list[bool] = []
+
+        def pull() -> None:
+            done.append(poll(home.works, home.strava, athlete, home.clock))
+
+        pulls = [threading.Thread(target=pull) for _ in range(8)]
+        for one in pulls:
+            one.start()
+        for one in pulls:
+            one.join()
+        assert any(done)
+        assert home.service.tokens.refreshed == 1
+
+    def test_three_days_of_polls_refresh_about_every_six_hours(self, home: House) -> None:
+        """One refresh an expiry, never a dead grant."""
+        athlete, _ = home.connected()
+        home.pass_by(3 * DAY, step=2 * HOUR)
+        assert home.state(athlete).state == "ok"
+        assert 12 <= home.service.tokens.refreshed <= 13
+
+    def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, home: House) -> None:
+        """The access token died early: nobody notices."""
+        athlete, account = home.connected()
+        home.service.diary.add(account, home.clock() - HOUR)
+        home.service.tokens.live.clear()
+        consent = home.service.tokens.consents[account.id]
+        consent.access.expires_at = home.clock()
+        home.turn()
+        assert len(home.runs(athlete)) == 1
+        assert home.service.tokens.refreshed == 1
+
+    def test_a_dead_grant_is_one_mail_and_a_state_and_no_endless_loop(self, home: House) -> None:
+        """The runner withdrew: one mail with the link; connecting again mends it."""
+        athlete, account = home.connected()
+        home.turn()
+        home.service.tokens.revoke(account)
+        home.pass_by(2 * DAY, step=HOUR)
+        [mail] = home.mails("reconnect")
+        body = message_from_bytes(mail.read_bytes(), policy=policy.default).as_string()
+        assert "/connect/" in body
+        assert home.state(athlete).state == "failing"
+        before = home.service.calls("/oauth/token")
+        home.pass_by(DAY, step=HOUR)
+        assert home.service.calls("/oauth/token") == before
+        home.connect(athlete, account)
+        home.turn()
+        assert home.state(athlete).state == "ok"
+
+    def test_an_answer_lost_on_the_wire_is_found_within_a_cycle_and_told_once(
+        self, home: House
+    ) -> None:
+        """Strava rotated the token and its answer never came: the one gap that can't be closed."""
+        athlete, _ = home.connected()
+        home.turn()
+        home.service.clock.step(6 * HOUR)
+        home.server.fault("lost", "/oauth/token")
+        home.turn()
+        assert home.mails("reconnect") == []
+        home.pass_by(HOUR)
+        assert len(home.mails("reconnect")) == 1
+        assert home.state(athlete).state == "failing"
+
+    def test_keys_rotate_and_the_old_one_can_go(self, home: House) -> None:
+        """After resealing, the new key alone opens every grant."""
+        athlete, account = home.connected()
+        home.service.diary.add(account, home.clock() - HOUR)
+        rotating = replace(home.strava, sealer=Sealer(["new", *_keys(home)]))
+        assert reseal_grants(home.works, rotating) == 1
+        alone = replace(home.strava, sealer=Sealer(["new"]))
+        assert poll(home.works, alone, athlete, home.clock)
+        assert len(home.runs(athlete)) == 1
+
+    def test_nothing_secret_stands_in_the_database(self, home: House) -> None:
+        """Neither tokens nor states nor cookies can be read from the file."""
+        athlete, account = home.add()
+        begun = home.begin(athlete)
+        home.connect(athlete, account)
+        tokens = home.service.tokens.consents[account.id]
+        stored = _bytes_of(home)
+        for secret in (tokens.refresh_token, tokens.access.token, begun.cookie):
+            assert secret.encode() not in stored
+
+
+class TestTrouble:
+    def test_no_subscription_is_said_to_everybody_with_one_call(self, home: House) -> None:
+        """The first refusal tells for all; the pauses grow."""
+        athletes = [home.connected(name)[0] for name in ("Mira", "Timo", "Jo")]
+        home.service.application.active = False
+        home.turn()
+        assert home.service.calls() == 1
+        for athlete in athletes:
+            assert home.state(athlete).state == "failing"
+            assert "subscription" in (home.state(athlete).last_error or "")
+        home.pass_by(DAY, step=HOUR)
+        assert home.service.calls() < 15
+
+    def test_a_server_in_trouble_is_asked_less_and_less_and_found_again(self, home: House) -> None:
+        """Hours of 503: few calls, `waiting` and then `failing`; afterwards all is well."""
+        athlete, _ = home.connected()
+        home.turn()
+        home.server.fault("status", ACTIVITIES, times=6, status=503)
+        home.pass_by(4 * HOUR)
+        assert home.state(athlete).state == "waiting"
+        home.pass_by(20 * HOUR, step=HOUR)
+        assert home.state(athlete).state == "ok"
+
+    def test_a_rate_limit_used_up_by_others_is_waited_out(self, home: House) -> None:
+        """429: nothing is asked until the window opens, and then it goes on."""
+        athlete, account = home.connected()
+        home.service.diary.add(account, home.clock() - HOUR)
+        for _ in range(100):
+            home.service.limits.count(home.clock())
+        home.turn()
+        refused = home.service.calls()
+        home.service.clock.step(MINUTE)
+        home.turn()
+        assert home.service.calls() == refused == 1
+        assert "09:15" in (home.state(athlete).last_error or "")
+        home.pass_by(30 * MINUTE, step=MINUTE)
+        assert len(home.runs(athlete)) == 1
+        assert home.state(athlete).state == "ok"
+
+    def test_a_wrong_clock_is_said(self, home: House) -> None:
+        """Strava's new tokens would have ended already."""
+        athlete, _ = home.connected()
+        ahead = home.service.clock.now + 12 * HOUR
+        poll(home.works, home.strava, athlete, lambda: ahead)
+        assert "clock is wrong" in (home.state(athlete).last_error or "")
+
+
+class TestBackfill:
+    def test_ten_athletes_with_three_years_each_without_a_429(self, past: House) -> None:
+        """On a tight limit the newest run of each is there within 20 minutes, the rest in time."""
+        past.service.limits.read.per_quarter = 30
+        athletes = []
+        for number in range(10):
+            athlete, account = past.add(f"Runner {number}")
+            past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 500, every=52 * HOUR)
+            past.connect(athlete, account)
+            athletes.append(athlete)
+        past.turn()
+        past.pass_by(15 * MINUTE)
+        assert all(past.runs(athlete) for athlete in athletes)
+        past.pass_by(75 * MINUTE)
+        assert [len(past.runs(athlete)) for athlete in athletes] == [500] * 10
+        quarters = {k: v for k, v in past.service.limits.read.used.items() if "T" in k}
+        assert max(quarters.values()) <= 27
+
+    def test_a_new_run_comes_in_while_history_waits(self, past: House) -> None:
+        """A fifth of the limit is kept for what's new."""
+        past.service.limits.read.per_quarter = 10
+        athlete, account = past.add()
+        past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 4_000, every=6 * HOUR)
+        past.connect(athlete, account)
+        past.turn()
+        new = past.service.diary.add(account, past.service.clock.step(5 * MINUTE) - MINUTE)
+        subscribe(past)
+        note_event(past.works, event(past, account.id, new.id), past.clock())
+        past.turn()
+        assert str(new.id) in past.runs(athlete)
+        assert past.state(athlete).backlog > 0
+
+    def test_the_limits_are_remembered_over_a_restart(self, home: House) -> None:
+        """What is used of the window stands in the store."""
+        home.connected()
+        home.turn()
+        with home.works.store.reading() as tx:
+            known = tx.strava.budget()
+        assert known is not None
+        assert KnownLimit(**known["read"]).quarter_used == home.service.calls()
+
+
+class TestWebhooks:
+    def test_a_delete_is_confirmed_before_it_is_believed(self, home: House) -> None:
+        """A forged delete of a run that's still there removes nothing; a true one does."""
+        athlete, account = home.connected()
+        made = home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
+        home.turn()
+        subscribe(home)
+        note_event(home.works, event(home, account.id, made[0].id, "delete"), home.clock())
+        home.turn()
+        assert len(home.runs(athlete)) == 3
+        del home.service.diary.activities[made[0].id]
+        note_event(home.works, event(home, account.id, made[0].id, "delete"), home.clock())
+        home.turn()
+        assert len(home.runs(athlete)) == 2
+
+    def test_a_deauthorisation_is_confirmed_and_then_everything_goes(self, home: House) -> None:
+        """A forged one changes nothing; a true one purges at once, without a reproachful mail."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
+        home.turn()
+        subscribe(home)
+        withdrawn = event(home, account.id, account.id, "update", kind="athlete")
+        note_event(home.works, withdrawn, home.clock())
+        home.turn()
+        assert len(home.runs(athlete)) == 3
+        home.service.tokens.revoke(account)
+        note_event(home.works, withdrawn, home.clock())
+        home.turn()
+        assert home.runs(athlete) == {}
+        assert home.state(athlete).state == "off"
+        assert home.mails("reconnect") == []
+
+    @pytest.mark.parametrize(
+        "strange",
+        [
+            None,
+            [],
+            "x",
+            {"subscription_id": 1, "owner_id": 80_001, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 5, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": {}, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 80_001, "object_id": "1", "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 80_001, "object_id": -1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 2**80, "object_id": 1, "object_type": "activity"},
+        ],
+    )
+    def test_an_event_that_names_nobody_we_know_is_counted_and_dropped(
+        self, home: House, strange: object
+    ) -> None:
+        """Unknown subscription, unknown owner, or no event at all."""
+        home.connected()
+        subscribe(home)
+        assert not note_event(home.works, strange, home.clock())
+        with home.works.store.reading() as tx:
+            ours = tx.strava.subscription()
+            assert tx.strava.wishes(home.clock()) == ()
+        assert ours is not None
+        assert ours.dropped == 1
+
+
+class TestLeaving:
+    def test_disconnecting_gives_back_and_leaves_nothing(self, home: House) -> None:
+        """Revoked at Strava, forgotten here: no run, no title, no token in any byte kept."""
+        athlete, account = home.connected()
+        for run in home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 60):
+            run.name = "Quiet forest loop"
+        home.turn()
+        assert b"Quiet forest loop" in _bytes_of(home)
+        assert disconnect(home.works, home.strava, athlete, now=home.clock()) is None
+        assert home.service.tokens.consents == {}
+        assert home.runs(athlete) == {}
+        assert b"Quiet forest loop" not in _bytes_of(home)
+        before = home.service.calls()
+        home.pass_by(HOUR)
+        assert home.service.calls() == before
+
+    def test_disconnecting_without_network_forgets_here_and_says_so(self, home: House) -> None:
+        """What couldn't be given back is said, with where to end it."""
+        athlete, _ = home.connected()
+        home.server.fault("reset", "/oauth", times=2)
+        said = disconnect(home.works, home.strava, athlete, now=home.clock())
+        assert said is not None
+        assert "My Apps" in said
+        with home.works.store.reading() as tx:
+            assert tx.strava.grant(athlete) is None
+
+    def test_runs_may_be_kept(self, server: Server, tmp_path: Path) -> None:
+        """Where the setting says so they stay."""
+        with house(server, tmp_path, keep_runs_on_disconnect=True) as home:
+            athlete, account = home.connected()
+            home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
+            home.turn()
+            disconnect(home.works, home.strava, athlete, now=home.clock())
+            assert len(home.runs(athlete)) == 3
+
+    def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:
+        """Thirty days: neither fetched from before nor kept for longer."""
+        with house(server, tmp_path, retention_days=30) as home:
+            athlete, account = home.connected()
+            home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 60)
+            home.turn()
+            assert len(home.runs(athlete)) == 15
+            home.pass_by(10 * DAY, step=DAY)
+            home.turn()
+            assert len(home.runs(athlete)) == 10
+
+
+def subscribe(home: House) -> None:
+    home.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
+    with home.works.store.transaction() as tx:
+        tx.strava.subscribed(7, "https://easeback.example/strava/webhook", now=home.clock())
+
+
+def event(
+    home: House, owner: int, object_id: int, aspect: str = "create", *, kind: str = "activity"
+) -> dict[str, Any]:
+    return {
+        "subscription_id": 7,
+        "owner_id": owner,
+        "object_id": object_id,
+        "object_type": kind,
+        "aspect_type": aspect,
+        "event_time": int(home.clock().timestamp()),
+        "updates": {},
+    }
+
+
+def _keys(home: House) -> list[str]:
+    return (home.mailbox.parent / "keys").read_text().split()
+
+
+def _bytes_of(home: House) -> bytes:
+    """Every byte the database holds, its log included."""
+    return b"".join(p.read_bytes() for p in home.mailbox.parent.glob("easeback.db*"))

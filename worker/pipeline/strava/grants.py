@@ -1,0 +1,186 @@
+"""Connect and disconnect: a consent that belongs to one browser, and an end that leaves nothing."""
+
+import hashlib
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from worker.model import Athlete
+from worker.pipeline.decide import judge
+from worker.pipeline.strava.works import StravaWorks
+from worker.pipeline.works import Works, today_of
+from worker.sources.strava.grants import Grant, missing_scopes
+from worker.sources.strava.refusals import DeadGrant, RedirectMismatch, StravaError
+from worker.store import SourceState, Transaction
+
+CONSENT_WAITS = timedelta(minutes=15)
+GONE = "Strava was disconnected: nothing is mailed about that"
+
+
+class ConsentError(Exception):
+    """The consent came to nothing, and nothing was changed; the message is for the runner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A consent under way: where the browser goes, and the cookie that binds it to this one."""
+
+    address: str
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Done. `missing` says in words what the runner won't get for a box that was unticked."""
+
+    athlete: Athlete
+    missing: str | None
+
+
+def begin_consent(
+    works: Works, strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime
+) -> Begun:
+    """Begin a consent for this athlete; both secrets are of 256 bits and kept as hashes."""
+    state, cookie = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
+    with works.store.transaction() as tx:
+        again = tx.strava.grant(athlete) is not None
+        tx.strava.begin_consent(
+            athlete,
+            state_hash=_hash(state),
+            cookie_hash=_hash(cookie),
+            redirect=redirect,
+            now=now,
+        )
+    # Whoever connects again may want to tick what was unticked, so the page is shown once more.
+    address = strava.client.authorize_url(state=state, redirect=redirect, again=again)
+    return Begun(address, cookie)
+
+
+def finish_consent(
+    works: Works,
+    strava: StravaWorks,
+    query: Mapping[str, str],
+    *,
+    cookie: str,
+    now: datetime,
+) -> Connected:
+    """What the browser carried back becomes a grant, in place of any other.
+
+    Raises `ConsentError`, `StravaError`; then nothing has changed.
+    """
+    with works.store.transaction() as tx:
+        begun = tx.strava.take_consent(
+            state_hash=_hash(query.get("state", "")),
+            cookie_hash=_hash(cookie),
+            made_after=now - CONSENT_WAITS,
+        )
+        athlete = tx.athletes.by_id(begun.athlete_id) if begun else None
+    if athlete is None:
+        raise ConsentError(
+            "this page has been used before, has waited too long, or was opened in another "
+            "browser; begin again with the link"
+        )
+    _refuse(query)
+    grant = strava.client.exchange(query["code"], scope=query.get("scope", ""), now=now)
+    with works.store.transaction() as tx:
+        _connect(tx, works, strava, athlete, grant, now=now)
+    return Connected(athlete, missing_scopes(grant.scopes))
+
+
+def _refuse(query: Mapping[str, str]) -> None:
+    """What Strava sends back instead of a code."""
+    error = query.get("error", "")
+    if error == "access_denied":
+        raise ConsentError("you cancelled on Strava's page; nothing was changed")
+    if "redirect" in error:
+        raise RedirectMismatch
+    if error or not query.get("code"):
+        raise ConsentError("Strava sent no consent back; nothing was changed")
+
+
+def _connect(
+    tx: Transaction,
+    works: Works,
+    strava: StravaWorks,
+    athlete: Athlete,
+    grant: Grant,
+    *,
+    now: datetime,
+) -> None:
+    before = tx.strava.grant(athlete)
+    if before is not None and before.strava_id != grant.strava_id:
+        # Another account: what the first one told belongs to whoever it belongs to.
+        forget_strava(tx, works, strava, athlete, now=now)
+    tx.strava.connect(
+        athlete,
+        strava_id=grant.strava_id,
+        sealed=strava.seal(grant),
+        expires_at=grant.expires_at,
+        scopes=grant.scopes,
+        now=now,
+    )
+    tx.progress.source(athlete, "strava", SourceState("ok"))
+
+
+def disconnect(works: Works, strava: StravaWorks, athlete: Athlete, *, now: datetime) -> str | None:
+    """Give the grant back and forget it; what couldn't be done at Strava, in words.
+
+    What is kept here goes in any case: the runner can end the rest in Strava's own settings.
+    """
+    with works.store.reading() as tx:
+        kept = tx.strava.grant(athlete)
+    trouble = None
+    if kept is not None and kept.dead_since is None:
+        try:
+            strava.client.revoke(strava.unseal(kept), now=now)
+        except DeadGrant:
+            pass
+        except StravaError as error:
+            trouble = (
+                f"forgotten here, but not given back at Strava ({error}); "
+                "end it there in Settings → My Apps"
+            )
+    with works.store.transaction() as tx:
+        forget_strava(tx, works, strava, athlete, now=now)
+    works.store.compact()
+    return trouble
+
+
+def forget_strava(
+    tx: Transaction, works: Works, strava: StravaWorks, athlete: Athlete, *, now: datetime
+) -> None:
+    """The grant goes, and unless they're to be kept all runs that only Strava told of."""
+    if not strava.keeps_runs:
+        _forget_runs(tx, works, athlete, now=now)
+    tx.strava.forget(athlete)
+    tx.progress.source(athlete, "strava", SourceState("off"))
+
+
+def _forget_runs(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
+    """The runs, what was found in them, and the mails that told of it."""
+    told = [r.external_id for r in tx.runs.recorded(athlete, "strava")]
+    since: date | None = tx.runs.drop(
+        athlete, "strava", told, today=today_of(athlete, now)
+    ).first_day
+    if since is None:
+        return
+    judge(tx, works, athlete, since=since, now=now, silence=GONE)
+    tx.findings.forget_withdrawn(athlete)
+    tx.outbox.empty(athlete)
+
+
+def reseal_grants(works: Works, strava: StravaWorks) -> int:
+    """Bring every grant to the newest key; how many there are. Raises `SealError`."""
+    count = 0
+    with works.store.transaction() as tx:
+        for athlete in tx.athletes.all():
+            kept = tx.strava.grant(athlete)
+            if kept is not None:
+                tx.strava.reseal(athlete, strava.sealer.reseal(kept.sealed))
+                count += 1
+    return count
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

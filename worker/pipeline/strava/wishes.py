@@ -1,0 +1,141 @@
+"""Webhooks: what they say is only a wish to look; what is so, the API says."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from worker.model import Athlete
+from worker.pipeline.strava.grants import forget_strava
+from worker.pipeline.strava.line import Line, open_line
+from worker.pipeline.strava.sync import FIRST_SYNC, keep_rows
+from worker.pipeline.strava.works import StravaWorks
+from worker.pipeline.works import Clock, Works
+from worker.sources.strava.refusals import DeadGrant, RateLimited, StravaError
+
+log = logging.getLogger(__name__)
+
+TRIES = 8
+_WHOLE_ATHLETE = ""
+
+
+def note_event(works: Works, event: object, now: datetime) -> bool:
+    """Keep what an event wishes for. One that names nobody we know is counted, and False."""
+    if not isinstance(event, Mapping):
+        event = {}
+    owner, subscription_id = event.get("owner_id"), event.get("subscription_id")
+    with works.store.transaction() as tx:
+        ours = tx.strava.subscription()
+        wanted = _wanted(event)
+        theirs = (
+            tx.strava.whose(owner)
+            if ours is not None
+            and wanted is not None
+            and ours.id == subscription_id
+            and isinstance(owner, int)
+            and abs(owner) < 2**63
+            else ()
+        )
+        for athlete_id in theirs:
+            tx.strava.wish(athlete_id, wanted or _WHOLE_ATHLETE, now=now)
+        if not theirs:
+            tx.strava.dropped()
+    return bool(theirs)
+
+
+def _wanted(event: Mapping[Any, Any]) -> str | None:
+    """The activity to look at, `""` for the athlete as a whole, None for what we don't know."""
+    number = event.get("object_id")
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63:
+        return None
+    if event.get("object_type") == "activity":
+        return str(number)
+    return _WHOLE_ATHLETE if event.get("object_type") == "athlete" else None
+
+
+def fulfil_wishes(works: Works, strava: StravaWorks, clock: Clock) -> Iterator[str]:
+    """Look at everything that was wished for; troubles in words."""
+    with works.store.reading() as tx:
+        due = tx.strava.wishes(clock())
+        wishes = [(tx.athletes.by_id(athlete_id), external_id) for athlete_id, external_id in due]
+    for athlete, external_id in wishes:
+        if athlete is None:
+            continue
+        try:
+            with open_line(works, strava, athlete, clock) as line:
+                if line is not None:
+                    _fulfil(works, strava, line, external_id, clock())
+                else:
+                    _bury_wish(works, strava, athlete, external_id, clock())
+        except RateLimited:
+            return
+        except StravaError as error:
+            yield from _not_now(works, athlete, external_id, error, clock())
+
+
+def _fulfil(works: Works, strava: StravaWorks, line: Line, external_id: str, now: datetime) -> None:
+    athlete = line.athlete
+    if external_id == _WHOLE_ATHLETE:
+        _ask_whether_still_allowed(works, strava, line, now)
+        return
+    row = line.one(external_id).row
+    with works.store.transaction() as tx:
+        tx.strava.fulfil(athlete, external_id)
+        if line.still_stands(tx):
+            keep_rows(
+                tx,
+                works,
+                athlete,
+                [row] if row is not None else [],
+                gone=[] if row is not None else [external_id],
+                now=now,
+                reach=strava.client.settings.reach,
+                silence=None if tx.runs.any(athlete) else FIRST_SYNC,
+            )
+
+
+def _ask_whether_still_allowed(
+    works: Works, strava: StravaWorks, line: Line, now: datetime
+) -> None:
+    """An event says that the athlete withdrew: believed once Strava refuses the tokens too."""
+    # Whoever withdraws on purpose isn't asked to come back.
+    line.asks_back = False
+    try:
+        line.page("new", size=1)
+    except DeadGrant:
+        _withdrawn(works, strava, line.athlete, now)
+        return
+    with works.store.transaction() as tx:
+        tx.strava.fulfil(line.athlete, _WHOLE_ATHLETE)
+
+
+def _bury_wish(
+    works: Works, strava: StravaWorks, athlete: Athlete, external_id: str, now: datetime
+) -> None:
+    """There's no line: where that is for a dead grant, Strava's refusal is known already."""
+    with works.store.transaction() as tx:
+        kept = tx.strava.grant(athlete)
+        if kept is not None and kept.dead_since is None:
+            return  # Another worker is at it; the wish stays due.
+        tx.strava.fulfil(athlete, external_id)
+    if external_id == _WHOLE_ATHLETE:
+        _withdrawn(works, strava, athlete, now)
+
+
+def _withdrawn(works: Works, strava: StravaWorks, athlete: Athlete, now: datetime) -> None:
+    with works.store.transaction() as tx:
+        forget_strava(tx, works, strava, athlete, now=now)
+    works.store.compact()
+    log.info("strava: athlete %s withdrew", athlete.id)
+
+
+def _not_now(
+    works: Works, athlete: Athlete, external_id: str, error: StravaError, now: datetime
+) -> Iterator[str]:
+    with works.store.transaction() as tx:
+        if error.permanent:
+            tx.strava.fulfil(athlete, external_id)
+        else:
+            tx.strava.retry_wish(athlete, external_id, now=now, most=TRIES)
+    if error.permanent:
+        yield f"{athlete.name}: {error}"
