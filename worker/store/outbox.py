@@ -99,7 +99,6 @@ class Outbox:
 
     def claim(self, now: datetime) -> Letter | None:
         """Take the mail that has been due longest, or None. Alerts go before the rest."""
-        self._expire(now)
         due = (
             select(outbox.c.id)
             .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
@@ -133,7 +132,7 @@ class Outbox:
         """Try again later, doubling from a minute to four hours; past its expiry it's dead.
 
         `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
-        `perhaps_twice`: the final dot went out and no answer came, so the next copy may be a second.
+        `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
         """
         if now >= letter.expires_at:
             self.dead(letter, error=f"not delivered in time: {error}")
@@ -235,14 +234,6 @@ class Outbox:
 
     def forget(self, athlete: Athlete) -> None:
         self.connection.execute(delete(outbox).where(outbox.c.athlete_id == athlete.id))
-
-    def _expire(self, now: datetime) -> None:
-        """Give up what slept past its time (the machine was off), with room for the last try."""
-        self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.expires_at < now - LAST_RETRY)
-            .values(state="dead", last_error=func.coalesce(outbox.c.last_error, "not sent in time"))
-        )
 
     def _move(self, letter: Letter, *expected: State, **values: Any) -> None:
         self.connection.execute(
