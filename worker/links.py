@@ -33,7 +33,7 @@ class Signer:
             raise ValueError("links need at least one key, and no empty one")
         # itsdangerous signs with the last.
         self._keys = [key if isinstance(key, bytes) else key.encode() for key in reversed(keys)]
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._serializers: dict[str, URLSafeSerializer] = {}
 
     def sign(
@@ -42,7 +42,7 @@ class Signer:
         """The whole address `<base_url>/<purpose>/<token>`; without `now` it has no age."""
         signed_at = int(now.timestamp()) if now else None
         token = self._serializer(purpose).dumps([signed_at, dict(payload)])
-        return f"{self._base_url}/{purpose}/{token}"
+        return f"{self.base_url}/{purpose}/{token}"
 
     def check(
         self, purpose: str, token: str, *, max_age_s: float | None = None, now: datetime

@@ -89,9 +89,10 @@ class Composer:
     def weekly(self, facts: WeeklyFacts) -> Email:
         """The summary of one week."""
         words = self._words(facts.athlete.units)
-        context = weekly.context(facts, today=_today(facts.now, facts.athlete))
+        today = _today(facts.now, facts.athlete)
+        context = weekly.context(facts, today=today)
         context["rows"] = weekly.rows(facts, words)
-        drawn = weekly.picture(facts, words)
+        drawn = weekly.picture(facts, words, today=today)
         context["chart_alt"] = drawn[1] if drawn else ""
         images = [(_IMAGE, drawn[0])] if drawn else []
         context |= _routine(facts.prescription)

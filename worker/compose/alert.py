@@ -9,7 +9,7 @@ from worker.compose.chart import Level, Picture, Span, blocks_picture, days_pict
 from worker.compose.facts import AlertFacts
 from worker.model import RecoveryDay, Run, Season, Week
 
-_LONG_RUN_OVER = 1.10
+LONG_RUN_OVER = 1.10
 _BREAK_DAYS = 14
 _DAYS_SHOWN = 30
 _BLOCKS = 7
@@ -90,7 +90,7 @@ def _next_long_m(facts: AlertFacts) -> float | None:
     baselines = [finding.baseline_m for finding in before] or [
         signal.baseline_m for signal in signals if signal.baseline_m
     ]
-    return _LONG_RUN_OVER * min(baselines) if baselines else None
+    return LONG_RUN_OVER * min(baselines) if baselines else None
 
 
 def _break(runs: Sequence[Run], day: date) -> Span | None:

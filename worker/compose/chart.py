@@ -1,9 +1,8 @@
 """The chart: days or weeks as bars, drawn once, for the mail as PNG and for a page as SVG.
 
 Positions are worked out here; `templates/chart/bars.svg` draws them, with classes and no colours.
-A page brings its own style sheet; the mail's picture takes `chart/mail.css`, whose tones hold on
-white and on black, for a mail can't know on which it will be seen. Every number in a picture also
-stands in the mail as text.
+A page brings its own style sheet for them; `raster.py` makes the mail's picture from the same SVG.
+Every number in a picture also stands in the mail as text.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,12 +14,12 @@ from typing import Literal
 
 from jinja2 import Environment
 
+from worker.compose import raster
 from worker.model import Run, Week
 
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
 _LETTER = 7.6  # how wide a letter of a label is, about
-_ZOOM = 2.8  # 1120 pixels: twice the 560 at which a mail shows it
 
 Tone = Literal["plain", "now", "spike", "earlier", "ceiling"]
 Anchor = Literal["start", "middle", "end"]
@@ -95,12 +94,11 @@ class Picture:
 
 
 class Easel:
-    """Draws pictures: as SVG text, and rasterised for mail."""
+    """Draws pictures: as SVG for a page, and that SVG as PNG for a mail."""
 
     def __init__(self, templates: Environment, folder: Path) -> None:
         self._template = templates.get_template("chart/bars.svg")
-        self._style = (folder / "chart" / "mail.css").read_text(encoding="utf-8")
-        self._font = str(folder / "chart" / "inter.otf")
+        self._font = folder / "chart" / "inter.otf"
 
     def svg(self, picture: Picture, *, title: str) -> str:
         """The picture for a page; `title` is what a screen reader says."""
@@ -108,17 +106,7 @@ class Easel:
 
     def png(self, picture: Picture) -> bytes:
         """The picture for a mail, at twice its size, on a clear ground."""
-        import resvg_py
-
-        return bytes(
-            resvg_py.svg_to_bytes(
-                svg_string=self._template.render(picture=picture, title=""),
-                style_sheet=self._style,
-                font_files=[self._font],
-                skip_system_fonts=True,
-                zoom=_ZOOM,
-            )
-        )
+        return raster.png(self.svg(picture, title=""), font=self._font)
 
 
 def days_picture(
@@ -166,7 +154,7 @@ def blocks_picture(
     bars = [_bar(x_of(n), width, height_of(block.distance_m)) for n, block in enumerate(blocks)]
     bars[-1] = replace(bars[-1], tone="spike", label=say(blocks[-1].distance_m))
     line = _line(level, x_of(0), height_of, until=bars[-1].x)
-    ticks = [Tick(x_of(n) + width / 2, say_day(block.starts_on)) for n, block in enumerate(blocks)]
+    ticks = [_tick(x_of(n) + width / 2, say_day(block.starts_on)) for n, block in enumerate(blocks)]
     return Picture(tuple(bars), lines=(line,), ticks=tuple(ticks))
 
 
@@ -207,7 +195,7 @@ def weeks_picture(
     ]
     every = 3 if len(weeks) > 8 else 1  # noqa: PLR2004 - as many dates as fit side by side
     ticks = [
-        Tick(x_of(n) + width / 2, say_day(week.starts_on))
+        _tick(x_of(n) + width / 2, say_day(week.starts_on))
         for n, week in enumerate(weeks)
         if (len(weeks) - 1 - n) % every == 0
     ]
@@ -229,7 +217,7 @@ def ramps_picture(
         _bar(x_of(n) + half + 2, half, height_of(amount_m), "now", say(amount_m))
         for n, amount_m in enumerate(this_m)
     ]
-    ticks = [Tick(x_of(n) + width / 2, say_week(n + 1)) for n in range(count)]
+    ticks = [_tick(x_of(n) + width / 2, say_week(n + 1)) for n in range(count)]
     return Picture(tuple(bars), ticks=tuple(ticks))
 
 
@@ -255,6 +243,13 @@ def _line(level: Level, x: float, height_of: Callable[[float], float], *, until:
     if x < WIDTH / 2:
         return Line(x, WIDTH - 2, y, level.label, x)
     return Line(x, WIDTH - 2, y, level.label, until - 5, "end")
+
+
+def _tick(x: float, label: str) -> Tick:
+    """A word under the column at `x`, pulled in where it would run over the right edge."""
+    if x + len(label) * _LETTER / 2 > WIDTH - 2:
+        return Tick(WIDTH - 2, label, "end")
+    return Tick(x, label)
 
 
 def _gap(x: float, width: float, label: str) -> Gap:

@@ -4,34 +4,38 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
-from worker.compose.alert import four_week_mean_m
+from worker.compose.alert import LONG_RUN_OVER, four_week_mean_m
 from worker.compose.chart import Level, Picture, weeks_picture
-from worker.compose.facts import WeeklyFacts
+from worker.compose.facts import Noticed, WeeklyFacts
 from worker.compose.words import clean, plainly
 from worker.model import Ceiling, Week
 
 _SHOWN = 12
 _LONG_RUNS = 6
 _TROUBLE = 300
+_CALM = timedelta(days=7)
 
 
 def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
     """What the templates need beside the words, in nouns and numbers."""
     shown = _since_first_run(facts.weeks)[-_SHOWN:]
     readiness = facts.ceiling.readiness if facts.ceiling else None
+    calm = _calm(facts, today)
     return {
         "week": facts.week,
         "ends_on": facts.week.starts_on + timedelta(days=6),
         "mean_m": four_week_mean_m(_since_first_run(facts.weeks)[:-1]),
         "empty_weeks": _empty_at_the_end(facts.weeks),
         "weeks": shown,
-        "ceiling_m": facts.ceiling.week_m if facts.ceiling else None,
+        "calm_until": calm.finding.day + _CALM if calm else None,
+        "calm_long_m": LONG_RUN_OVER * calm.finding.baseline_m if calm else None,
+        "ceiling_m": _week_ceiling_m(facts, today),
         "too_little": bool(facts.too_little),
         "ceiling": facts.ceiling,
         "readiness": readiness,
         "race_name": clean(readiness.race.name) if readiness else "",
         "days_left": (readiness.race.day - today).days if readiness else 0,
-        "long_runs": _ahead(facts.ceiling, today),
+        "long_runs": [] if calm else _ahead(facts.ceiling, today),
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
     }
@@ -56,22 +60,31 @@ def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]
     ]
 
 
-def picture(facts: WeeklyFacts, words: Any) -> tuple[Picture, str] | None:
+def picture(facts: WeeklyFacts, words: Any, *, today: date) -> tuple[Picture, str] | None:
     """Twelve weeks with mean, breaks and the coming ceiling; None before there are two."""
     shown = _since_first_run(facts.weeks)[-_SHOWN:]
     if len(shown) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
     mean_m = four_week_mean_m(_since_first_run(facts.weeks)[:-1])
-    ceiling_m = facts.ceiling.week_m if facts.ceiling else None
     drawn = weeks_picture(
         shown,
         mean=Level(mean_m, "", len(shown) - 5) if mean_m else None,
-        ceiling_m=ceiling_m,
+        ceiling_m=_week_ceiling_m(facts, today),
         break_label=words.weeks_off,
         say=words.whole,
         say_day=words.short_date,
     )
     return drawn, str(words.weeks_alt(shown))
+
+
+def _calm(facts: WeeklyFacts, today: date) -> Noticed | None:
+    """The run whose calm days still go on: they come before any ceiling, which counts that run."""
+    told = [item for item in facts.findings if item.mailed and item.finding.kind != "ramp"]
+    return next((item for item in reversed(told) if item.finding.day + _CALM > today), None)
+
+
+def _week_ceiling_m(facts: WeeklyFacts, today: date) -> float | None:
+    return facts.ceiling.week_m if facts.ceiling and not _calm(facts, today) else None
 
 
 def _since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:

@@ -1,0 +1,66 @@
+"""How long composing takes on one core: an alert with its charts, a weekly mail with its chart.
+
+    python bench/compose_speed.py [COUNT]
+
+Prints the median and the 95th percentile of CPU milliseconds a mail, after the first one, and how
+many weekly mails that makes a second; then the parts of it.
+"""
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests import made_facts as made
+from worker.compose import Composer, weekly
+from worker.compose.chart import Easel
+from worker.compose.shelf import SHIPPED, Shelf
+from worker.links import Signer
+
+
+def measured(work: Callable[[], object], count: int) -> list[float]:
+    """CPU milliseconds of each of `count` calls, after one that doesn't count."""
+    work()
+    taken = []
+    for _ in range(count):
+        begun = time.process_time()
+        work()
+        taken.append((time.process_time() - begun) * 1000)
+    return taken
+
+
+def main() -> None:
+    """Print the table."""
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 300
+    begun = time.process_time()
+    signer = Signer(["made for the bench"], "https://easeback.example.org")
+    composer = Composer(signer=signer, checkins=True)
+    composer.weekly(made.weekly_facts())
+    print(f"first mail, everything loaded: {(time.process_time() - begun) * 1000:.0f} ms")
+    facts, week = made.alert_facts(), made.week_after_the_jump()
+    shelf = Shelf()
+    words = shelf.words("text", "en", {"unit": "km", "per_unit": 1000.0})
+    drawn, _ = weekly.picture(week, words, today=made.DAY) or (None, "")
+    assert drawn is not None
+    easel = Easel(shelf.markup, SHIPPED)
+    rows: dict[str, Callable[[], object]] = {
+        "alert, two charts": lambda: composer.alert(facts),
+        "alert, one chart": lambda: composer.alert(made.alert_facts("ramp")),
+        "weekly": lambda: composer.weekly(week),
+        "notice, no chart": lambda: composer.notice(made.notice_facts()),
+        "chart worked out": lambda: weekly.picture(week, words, today=made.DAY),
+        "chart as SVG": lambda: easel.svg(drawn, title=""),
+        "chart as PNG": lambda: easel.png(drawn),
+    }
+    for name, work in rows.items():
+        taken = measured(work, count)
+        median, p95 = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
+        rate = f"   {1000 / statistics.fmean(taken):.0f} a second" if name == "weekly" else ""
+        print(f"{name:28} median {median:6.2f} ms   p95 {p95:6.2f} ms{rate}")
+
+
+if __name__ == "__main__":
+    main()
