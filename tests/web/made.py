@@ -1,0 +1,162 @@
+"""A made instance for the tests of the pages: a runner's winter and ramp, kept in a real store."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.testclient import TestClient
+
+from worker import detect
+from worker.checkins import CheckIn
+from worker.links import Signer
+from worker.load import History
+from worker.model import Athlete, Recording, SourceName
+from worker.rules import Rules
+from worker.store import SourceState, Store
+from worker.web import Desk, build_app
+from worker.web.guard import Doorman
+
+NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
+TODAY = date(2026, 2, 21)
+BASE_URL = "http://127.0.0.1:8765"
+TICKS = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}
+
+# Kilometres by days back from TODAY: an easy winter, a break over Christmas, a ramp with a jump.
+WINTER: tuple[tuple[int, float], ...] = (
+    (88, 6.0), (84, 7.2), (79, 5.5), (72, 5.1), (67, 6.4), (61, 4.8), (30, 4.0), (28, 4.4),
+    (25, 5.2), (23, 5.0), (20, 6.1), (18, 5.4), (15, 7.5), (13, 6.0), (10, 8.1), (8, 6.2),
+    (6, 8.9), (4, 5.0), (2, 7.0), (0, 14.2),
+)  # fmt: skip
+
+
+@dataclass
+class Clock:
+    """Time that goes on when told to."""
+
+    now: datetime = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@dataclass
+class Calls:
+    """What the face asked the rooms above it for."""
+
+    forgotten: list[str] = field(default_factory=list)
+    disconnected: list[tuple[str, str]] = field(default_factory=list)
+
+
+@dataclass
+class Instance:
+    """A store, the face before it, and links into it."""
+
+    store: Store
+    clock: Clock
+    signer: Signer
+    desk: Desk
+    calls: Calls
+
+    def client(self, *, burst: float = 1e6, **more: object) -> TestClient:
+        """A visitor on this machine. Errors are answers here, as they are outside."""
+        app = build_app(replace(self.desk, **more), doorman=Doorman(burst=burst, per_s=0.5))  # type: ignore[arg-type]  # fields of Desk
+        return TestClient(
+            app,
+            base_url=BASE_URL,
+            client=("127.0.0.1", 50_000),
+            raise_server_exceptions=False,
+            follow_redirects=False,
+        )
+
+    def add(self, name: str = "Mira", **more: object) -> Athlete:
+        new = Athlete(0, name, f"mira@{'example.org'}", NOW - timedelta(days=100))
+        with self.store.transaction() as tx:
+            return tx.athletes.add(replace(new, **more))  # type: ignore[arg-type]  # fields of Athlete
+
+    def athlete(self, athlete: Athlete) -> Athlete:
+        """The athlete as kept now."""
+        with self.store.reading() as tx:
+            kept = tx.athletes.by_id(athlete.id)
+        assert kept is not None
+        return kept
+
+    def diary(self, athlete: Athlete) -> tuple[CheckIn, ...]:
+        with self.store.reading() as tx:
+            return tx.checkins.all(athlete)
+
+    def answer(self, athlete: Athlete, *answers: CheckIn) -> None:
+        with self.store.transaction() as tx:
+            for one in answers:
+                tx.checkins.keep(athlete, one, now=NOW)
+
+    def link(self, purpose: str, athlete: Athlete, **more: str | int) -> str:
+        """The path of a signed link."""
+        ages = None if purpose == "unsubscribe" else self.clock.now
+        address = self.signer.sign(purpose, {"athlete": athlete.id, **more}, now=ages)
+        return urlsplit(address).path
+
+
+def instance(folder: Path) -> Instance:
+    """An empty instance on a SQLite file in `folder`."""
+    store = Store.open(f"sqlite:///{folder / 'easeback.db'}")
+    clock, signer, calls = Clock(), Signer(["a made key"], BASE_URL), Calls()
+
+    def forget(athlete: Athlete) -> None:
+        calls.forgotten.append(athlete.name)
+        with store.transaction() as tx:
+            tx.athletes.remove(athlete)
+
+    def disconnect(athlete: Athlete, source: SourceName) -> None:
+        calls.disconnected.append((athlete.name, source))
+
+    desk = Desk(
+        store,
+        signer,
+        clock,
+        BASE_URL,
+        ticks=TICKS,
+        connects=("strava",),
+        forget=forget,
+        disconnect=disconnect,
+    )
+    return Instance(store, clock, signer, desk, calls)
+
+
+def run_winter(
+    instance: Instance, athlete: Athlete, kilometres: Sequence[tuple[int, float]] = WINTER
+) -> None:
+    """Keep the runs of a winter, judge their days, and say how the sources feel."""
+    rules = Rules()
+    with instance.store.transaction() as tx:
+        tx.runs.save(athlete, map(_recording, kilometres), now=NOW, today=TODAY)
+        history = History.of(tx.runs.counted(athlete), rules=rules)
+        verdicts = detect.judge_days(history, history.days(), rules=rules)
+        found = [finding for verdict in verdicts for finding in verdict.findings]
+        risen = tx.findings.reconcile(athlete, since=date.min, found=found, now=NOW)
+        tx.findings.silence(risen, "the run was 5 days ago")
+        for name, state in _SOURCES.items():
+            tx.progress.source(athlete, name, state)
+
+
+_SOURCES: Mapping[SourceName, SourceState] = {
+    "inbox": SourceState("ok", last_success_at=NOW - timedelta(hours=2)),
+    "strava": SourceState(
+        "failing", NOW - timedelta(days=3), "Strava no longer lets Easeback in: connect again"
+    ),
+}
+
+
+def _recording(run: tuple[int, float]) -> Recording:
+    back, kilometres = run
+    day = TODAY - timedelta(days=back)
+    return Recording(
+        source="inbox",
+        external_id=f"made-{back}",
+        started_at=datetime.combine(day, time(8), UTC),
+        day=day,
+        distance_m=kilometres * 1000,
+        moving_s=kilometres * 345,
+        elapsed_s=kilometres * 350,
+    )

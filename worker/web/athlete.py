@@ -1,0 +1,137 @@
+"""The athlete's own page: what is known, what was said, what can be changed, taken, deleted."""
+
+import logging
+from dataclasses import replace
+from datetime import time
+
+from starlette.responses import RedirectResponse, Response
+
+from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, MailKind, WeeklyHour
+from worker.web import takeout
+from worker.web.desk import Desk, RefusedError, Visit, opened
+from worker.web.forms import Form
+from worker.web.pages import chosen
+from worker.web.portrait import portrait
+
+log = logging.getLogger(__name__)
+
+_CHOOSABLE: tuple[MailKind, ...] = ("alert", "weekly")
+_WEEK_STARTS = {"monday": 0, "sunday": 6}
+
+
+def show(desk: Desk, visit: Visit) -> Response:
+    athlete, _ = opened(desk, visit, "athlete")
+    return _page(desk, visit, athlete, saved=visit.request.query_params.get("saved") == "yes")
+
+
+def settings(desk: Desk, visit: Visit) -> Response:
+    """Keep the settings of the form: a box that isn't ticked is a no."""
+    athlete, _ = opened(desk, visit, "athlete")
+    changed = _changed(athlete, visit.form)
+    with desk.store.transaction() as tx:
+        tx.athletes.change(changed, now=visit.now)
+    log.info("web: athlete %d changed settings", athlete.id)
+    return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
+
+
+def forget(desk: Desk, visit: Visit) -> Response:
+    """Delete everything about the athlete, where the box was ticked."""
+    athlete, _ = opened(desk, visit, "athlete")
+    if desk.forget is None:
+        raise RefusedError(404)
+    if visit.form.one("sure") != "yes":
+        return _page(desk, visit, athlete, unsure=True, status=400)
+    desk.forget(athlete)
+    log.info("web: athlete %d deleted everything", athlete.id)
+    return desk.pages.show("forgotten.html")
+
+
+def disconnect(desk: Desk, visit: Visit) -> Response:
+    """Give up a source that can be connected."""
+    athlete, _ = opened(desk, visit, "athlete")
+    source = next((one for one in desk.connects if one == visit.form.one("source")), None)
+    if desk.disconnect is None or source is None:
+        raise RefusedError(404)
+    desk.disconnect(athlete, source)
+    log.info("web: athlete %d disconnected %s", athlete.id, source)
+    return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
+
+
+def as_json(desk: Desk, visit: Visit) -> Response:
+    athlete, _ = opened(desk, visit, "athlete")
+    with desk.store.reading() as tx:
+        content = takeout.as_json(takeout.everything(tx, athlete))
+    return _download(content, "easeback.json", "application/json")
+
+
+def as_zip(desk: Desk, visit: Visit) -> Response:
+    athlete, _ = opened(desk, visit, "athlete")
+    with desk.store.reading() as tx:
+        content = takeout.as_zip(takeout.everything(tx, athlete))
+    return _download(content, "easeback.zip", "application/zip")
+
+
+def _page(
+    desk: Desk,
+    visit: Visit,
+    athlete: Athlete,
+    *,
+    saved: bool = False,
+    unsure: bool = False,
+    status: int = 200,
+) -> Response:
+    with desk.store.reading() as tx:
+        shown = portrait(desk, tx, athlete, now=visit.now)
+    named = {"athlete": athlete.id}
+    return desk.pages.show(
+        "athlete.html",
+        status=status,
+        units=athlete.units,
+        athlete=athlete,
+        shown=shown,
+        here=f"/athlete/{visit.token}",
+        checkin=_path(desk, desk.signer.sign("checkin", named, now=visit.now)),
+        connect=_path(desk, desk.signer.sign("connect", named, now=visit.now)),
+        connects=desk.connects,
+        can_disconnect=desk.disconnect is not None,
+        can_forget=desk.forget is not None,
+        saved=saved,
+        unsure=unsure,
+        areas=PAIN_AREAS,
+        kinds=_CHOOSABLE,
+        weekdays=WEEKDAYS,
+        week_starts=_WEEK_STARTS,
+    )
+
+
+def _path(desk: Desk, address: str) -> str:
+    """A signed address within this site: the visitor may know it by another name than we do."""
+    return address.removeprefix(desk.base_url.rstrip("/"))
+
+
+def _changed(athlete: Athlete, form: Form) -> Athlete:
+    others = athlete.wants - set(_CHOOSABLE)
+    units = next((one for one in METRES_PER if one == form.one("units")), athlete.units)
+    return replace(
+        athlete,
+        wants=others | set(chosen(form.all("wants"), _CHOOSABLE)),
+        units=units,
+        week_starts=_WEEK_STARTS.get(form.one("week_starts"), athlete.week_starts),
+        weekly=_weekly(athlete, form),
+        pain=chosen(form.all("area"), PAIN_AREAS),
+    )
+
+
+def _weekly(athlete: Athlete, form: Form) -> WeeklyHour:
+    day, at = form.one("weekday"), form.one("at")
+    if not day and not at:
+        return athlete.weekly
+    try:
+        return WeeklyHour(WEEKDAYS.index(day), time.fromisoformat(at).replace(second=0))
+    except ValueError as error:
+        raise RefusedError(400) from error
+
+
+def _download(content: bytes, name: str, media_type: str) -> Response:
+    headers = {"content-disposition": f'attachment; filename="{name}"'}
+    return Response(content, 200, headers, media_type)

@@ -1,0 +1,178 @@
+"""The guard at the door: bounds on what comes in, headers on all that goes out.
+
+Stands around every route. Reads a body whole before anybody looks at it, up to a bound in bytes
+and seconds; lets a client that asks too often wait; turns a surprise into a plain page; and puts
+the security headers on every answer. A route may bring a header of its own, such as a wider
+policy for a page that leads to another site; the guard then leaves that one alone.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address, ip_network
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from worker.web.desk import Desk, RefusedError
+
+log = logging.getLogger(__name__)
+
+LONGEST_BODY = 16_384
+BODY_WITHIN_S = 10.0
+_WRONG_LINK_COSTS = 5.0
+_UNCOUNTED = ("/livez", "/strava/webhook", "/face.", "/icon.svg")
+_CSP = (
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+
+Refuse = Callable[[RefusedError], Response]
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: datetime
+
+
+class Doorman:
+    """Counts visits by client: `burst` at once, then `per_s` each second. Holds `most` clients."""
+
+    def __init__(self, *, burst: float = 120, per_s: float = 10, most: int = 10_000) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._most = most
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def wait_s(self, client: str, now: datetime, *, cost: float = 1.0) -> int:
+        """Count a visit; the seconds to wait where it was one too many, else 0."""
+        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
+        passed_s = max(0.0, (now - bucket.at).total_seconds())
+        left = min(self._burst, bucket.left + passed_s * self._per_s)
+        admitted = left >= 1.0
+        self._buckets[client] = _Bucket(max(left - cost, 0.0) if admitted else left, now)
+        while len(self._buckets) > self._most:
+            self._buckets.popitem(last=False)
+        return 0 if admitted else max(1, round((1.0 - left) / self._per_s))
+
+
+class Guard:
+    """The middleware around the app."""
+
+    def __init__(self, app: ASGIApp, *, desk: Desk, doorman: Doorman, refuse: Refuse) -> None:
+        self._app = app
+        self._desk = desk
+        self._doorman = doorman
+        self._refuse = refuse
+        self._headers = _headers(desk.base_url)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        client = client_of(scope, proxies=self._desk.proxies)
+        begun = False
+
+        async def out(message: Message) -> None:
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = True
+                self._count_wrong_link(scope, client, message["status"])
+                self._dress(message)
+            await send(message)
+
+        try:
+            self._admit(scope, client)
+            await self._app(scope, await _read_whole(scope, receive), out)
+        except RefusedError as refused:
+            await self._refuse(refused)(scope, receive, out)
+        except Exception:
+            log.exception("web: unexpected, at %s", _place(scope))
+            if not begun:
+                await self._refuse(RefusedError(500))(scope, receive, out)
+
+    def _admit(self, scope: Scope, client: str) -> None:
+        if scope["path"].startswith(_UNCOUNTED):
+            return
+        wait_s = self._doorman.wait_s(client, self._desk.clock())
+        if wait_s:
+            raise RefusedError(429, wait_s=wait_s)
+
+    def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
+        """Guessing is dearer than asking."""
+        if status in (401, 403, 404) and not scope["path"].startswith(_UNCOUNTED):
+            self._doorman.wait_s(client, self._desk.clock(), cost=_WRONG_LINK_COSTS)
+
+    def _dress(self, message: Message) -> None:
+        headers = MutableHeaders(scope=message)
+        for name, value in self._headers.items():
+            headers.setdefault(name, value)
+
+
+async def _read_whole(scope: Scope, receive: Receive) -> Receive:
+    """The body, read within its bounds, to be received again by whoever wants it."""
+    declared = Headers(scope=scope).get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > LONGEST_BODY:
+        raise RefusedError(413)
+    body, more = b"", True
+    try:
+        async with asyncio.timeout(BODY_WITHIN_S):
+            while more:
+                message = await receive()
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > LONGEST_BODY:
+                    raise RefusedError(413)
+    except TimeoutError as error:
+        raise RefusedError(408) from error
+    unread = [body]
+
+    async def again() -> Message:
+        if unread:
+            return {"type": "http.request", "body": unread.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def client_of(scope: Scope, *, proxies: frozenset[str]) -> str:
+    """Whom to count a visit for: the peer, or whom a trusted proxy says it stands for.
+
+    Of an IPv6 address the first 64 bits: a household's, where a single address is one of many.
+    """
+    peer = scope["client"][0] if scope.get("client") else ""
+    told = Headers(scope=scope).get("x-forwarded-for", "") if peer in proxies else ""
+    # The last is what the trusted proxy itself saw; all before it anybody may have written.
+    client = told.rpartition(",")[2].strip() or peer
+    try:
+        address = ip_address(client)
+    except ValueError:
+        return peer
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else client  # noqa: PLR2004  IPv6
+
+
+def _place(scope: Scope) -> str:
+    """The page without its token: links stay out of the log."""
+    return "/" + str(scope["path"]).split("/")[1]
+
+
+def _headers(base_url: str) -> dict[str, str]:
+    headers = {
+        "content-security-policy": _CSP,
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+        "referrer-policy": "no-referrer",
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
+        "x-robots-tag": "noindex, nofollow",
+        "cache-control": "no-store",
+    }
+    if base_url.startswith("https://"):
+        headers["strict-transport-security"] = "max-age=31536000"
+    return headers

@@ -1,0 +1,67 @@
+"""Who may see the operator's pages: whoever has the token, or sits at this very machine."""
+
+import base64
+import binascii
+import hmac
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+
+from worker.web.desk import Desk, RefusedError
+
+_FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+
+
+def is_operator(desk: Desk, request: Request) -> bool:
+    """True with the right token; or from loopback, while the face is published nowhere else.
+
+    The token comes as `Authorization: Bearer`, or as the password of Basic, which a browser
+    asks for. Loopback counts only where `base_url` and the Host header name loopback too and no
+    proxy has left its mark: behind a proxy on this machine everybody comes from loopback.
+    """
+    if desk.token:
+        given = _given_token(request.headers.get("authorization", ""))
+        if given is not None and hmac.compare_digest(given.encode(), desk.token.encode()):
+            return True
+    peer = request.client.host if request.client else ""
+    return (
+        _is_loopback(peer)
+        and _is_loopback(urlsplit(desk.base_url).hostname or "")
+        and _is_loopback(_host(request))
+        and not any(name in request.headers for name in _FORWARDED)
+    )
+
+
+def require_operator(desk: Desk, request: Request) -> None:
+    """Raises `RefusedError`: 401 where a token would open the page, else 403."""
+    if is_operator(desk, request):
+        return
+    if desk.token:
+        raise RefusedError(401, realm="easeback")
+    raise RefusedError(403)
+
+
+def _given_token(authorization: str) -> str | None:
+    scheme, _, given = authorization.partition(" ")
+    if scheme.lower() == "bearer":
+        return given.strip()
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(given, validate=True).decode().partition(":")[2]
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+
+
+def _host(request: Request) -> str:
+    return urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False

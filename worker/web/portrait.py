@@ -1,0 +1,120 @@
+"""What an athlete's page shows, gathered from the store and the pure rooms."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from markupsafe import Markup
+
+from worker import ceiling, checkins, detect, week
+from worker.checkins import Advice, CheckIn
+from worker.compose.chart import weeks_picture
+from worker.load import History
+from worker.model import Athlete, Ceiling, Signal, Verdict, Week
+from worker.store import Found, SourceState, Transaction
+from worker.web.desk import Desk, today
+
+HISTORY_DAYS = 1000
+"""How far back a verdict looks: a season, the year before it, and last year's ramp."""
+
+_WEEKS_SHOWN = 14
+_ALERTS_SHOWN = 6
+_ALERT_DAYS = timedelta(days=182)
+_DIARY_DAYS = timedelta(days=91)
+_CALM = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """One alert with what it was judged by."""
+
+    found: Found
+    signals: tuple[Signal, ...]
+
+    @property
+    def against(self) -> date | None:
+        """The day of the run that the finding was measured by."""
+        kind = self.found.finding.kind
+        return next((signal.against for signal in self.signals if signal.kind == kind), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """One athlete today. `calm_until` is set while the days after an alert come first."""
+
+    day: date
+    runs: int
+    last_run_at: datetime | None
+    weeks: tuple[Week, ...]
+    chart: Markup | None
+    ceiling: Ceiling
+    too_little: bool
+    calm_until: date | None
+    alerts: tuple[Shown, ...]
+    diary: tuple[CheckIn, ...]
+    advice: Advice
+    sources: Mapping[str, SourceState]
+
+
+def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) -> Portrait:
+    """All that the page shows."""
+    day = today(athlete, now)
+    runs = tx.runs.counted(athlete, since=day - timedelta(days=HISTORY_DAYS))
+    history = History.of((run for run in runs if run.day <= day), rules=desk.rules)
+    found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_ALERTS_SHOWN:]
+    diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
+    weeks = week.weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
+    most = ceiling.ceiling(
+        history, day, rules=desk.rules, week_starts=athlete.week_starts, race=athlete.race
+    )
+    number, last_run_at = tx.runs.count(athlete)
+    return Portrait(
+        day=day,
+        runs=number,
+        last_run_at=last_run_at,
+        weeks=weeks,
+        chart=_chart(desk, athlete, weeks, most),
+        ceiling=most,
+        too_little=detect.judge(history, day, rules=desk.rules).too_little is not None,
+        calm_until=_calm_until(found, day),
+        alerts=_shown(desk, athlete, history, found),
+        diary=diary[::-1],
+        advice=checkins.advise(diary, today=day),
+        sources=tx.progress.sources(athlete),
+    )
+
+
+def _shown(
+    desk: Desk, athlete: Athlete, history: History, found: tuple[Found, ...]
+) -> tuple[Shown, ...]:
+    """Newest first. Each day is judged again, for a finding keeps less than its verdict."""
+    days = sorted({one.finding.day for one in found})
+    verdicts: dict[date, Verdict] = {
+        verdict.day: verdict
+        for verdict in detect.judge_days(history, days, rules=desk.rules, race=athlete.race)
+    }
+    return tuple(Shown(one, verdicts[one.finding.day].signals) for one in reversed(found))
+
+
+def _calm_until(found: tuple[Found, ...], day: date) -> date | None:
+    """While the calm days of an alert go on they come before any ceiling: it counts that run."""
+    told = [one.finding.day for one in found if one.told_on and one.finding.kind != "ramp"]
+    return next((on + _CALM for on in reversed(told) if on + _CALM > day), None)
+
+
+def _chart(desk: Desk, athlete: Athlete, weeks: tuple[Week, ...], most: Ceiling) -> Markup | None:
+    """The weeks since the first run, this one last; None before there's anything to see."""
+    first = next((n for n, one in enumerate(weeks) if one.runs), len(weeks))
+    shown = weeks[first:]
+    if len(shown) < 2:  # noqa: PLR2004  one bar says nothing
+        return None
+    words = desk.pages.words(athlete.units)
+    picture = weeks_picture(
+        shown,
+        mean=None,
+        ceiling_m=most.week_m,
+        break_label=words.weeks_off,
+        say=words.whole,
+        say_day=words.short_date,
+    )
+    return desk.pages.svg(picture, title=str(words.weeks_alt(shown)))

@@ -1,0 +1,29 @@
+"""The tried write behind `/readyz`."""
+
+import threading
+from datetime import datetime, timedelta
+from typing import Final
+
+from worker.store import Store
+
+READYZ: Final = "readyz"
+"""The name under which the tried write is kept, beside the ticks."""
+
+_EVERY = timedelta(seconds=2)
+
+
+class Probe:
+    """Writes a row now and then, however often somebody asks."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wrote_at: datetime | None = None
+
+    def write(self, store: Store, now: datetime) -> None:
+        """Raises `StoreError` where nothing can be written; not every call tries."""
+        with self._lock:
+            if self._wrote_at is not None and timedelta(0) <= now - self._wrote_at < _EVERY:
+                return
+            with store.transaction() as tx:
+                tx.progress.ticked(READYZ, at=now)
+            self._wrote_at = now

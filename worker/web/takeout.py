@@ -1,0 +1,88 @@
+"""Everything about one athlete, to take along: as JSON, or as a zip with tables beside it."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, date, datetime, time
+from typing import Any
+
+from worker.model import Athlete, WeeklyHour
+from worker.store import Transaction
+
+_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
+
+
+def everything(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
+    """All that is kept about the athlete, but for grants, which are secrets, and mails' bytes."""
+    return {
+        "athlete": {**asdict(athlete), "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
+        "runs": [
+            {
+                **asdict(kept.run),
+                "sources": [
+                    {"source": source, "external_id": external_id}
+                    for source, external_id in kept.sources
+                ],
+                "does_not_count_because": kept.quarantine,
+            }
+            for kept in tx.runs.kept(athlete)
+        ],
+        "findings": [
+            {
+                **asdict(found.finding),
+                "ratio": found.finding.ratio,
+                "mailed_at": found.mailed_at,
+                "not_mailed_because": found.silence,
+            }
+            for found in tx.findings.standing(athlete)
+        ],
+        "checkins": [asdict(answer) for answer in tx.checkins.all(athlete)],
+        "sources": {name: asdict(state) for name, state in tx.progress.sources(athlete).items()},
+    }
+
+
+def as_json(taken: Mapping[str, Any]) -> bytes:
+    return json.dumps(taken, ensure_ascii=False, indent=1, default=_plain).encode()
+
+
+def as_zip(taken: Mapping[str, Any]) -> bytes:
+    """The JSON, and a table of runs, of findings and of check-ins."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("easeback.json", as_json(taken))
+        for name in ("runs", "findings", "checkins"):
+            archive.writestr(f"{name}.csv", _table(taken[name]))
+    return packed.getvalue()
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    table = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(table, list(rows[0]))
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    return table.getvalue()
+
+
+def _cell(value: object) -> object:
+    """One cell; text that a spreadsheet would take for a formula is marked as text."""
+    if isinstance(value, list | tuple):
+        value = " ".join(
+            ":".join(map(str, one.values())) if isinstance(one, Mapping) else str(one)
+            for one in value
+        )
+    plain = value if isinstance(value, str | int | float | None) else _plain(value)
+    return f"'{plain}" if isinstance(plain, str) and plain.startswith(_FORMULA_SIGNS) else plain
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, WeeklyHour):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a takeout")
