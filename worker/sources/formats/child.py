@@ -113,6 +113,7 @@ class Reader:
     def _answer(self, queue: "_Queue") -> Member | None:
         """The next member of the first request, None where there are no more."""
         if self._child is None or not self._child.is_ours():
+            self._end()
             self._child = _Child(self._limits)
             queue.unsent()
         self._child.send(queue.take_unsent())
@@ -253,10 +254,9 @@ class _Child:
         return _Died(f"it crashed its reader ({how})")
 
     def end(self) -> None:
-        if self._owner != os.getpid():
-            return
-        self._process.kill()
-        self._process.wait()
+        if self._owner == os.getpid():
+            self._process.kill()
+            self._process.wait()
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 stream.close()

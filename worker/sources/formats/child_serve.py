@@ -4,6 +4,7 @@ It opens nothing but the regular files it's told of, and writes nothing but its 
 """
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -55,7 +56,8 @@ def _read(told: dict[str, Any], file: BinaryIO | None, memory_bytes: int) -> Ite
     except MemoryError:
         yield refused(name, too_much)
     except OSError as error:
-        yield refused(name, f"can't be opened: {error.strerror or error}")
+        why = "it's a link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        yield refused(name, f"can't be opened: {why}")
     except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child
         yield refused(name, f"can't be read ({type(error).__name__})")
 

@@ -63,6 +63,7 @@ class _Reader:
                   "Trackpoint": self._trackpoint_ends},
         )  # fmt: skip
         self._current: _Recorded | None = None
+        self._activity_depth = 0
         self._lap_depth = 0
         self._in_point = False
         self._at_s: float | None = None
@@ -71,6 +72,7 @@ class _Reader:
         self._told_m: float | None = None
 
     def _activity(self, attributes: dict[str, str]) -> None:
+        self._activity_depth = self.walk.depth
         self._current = _Recorded(attributes.get("Sport", ""))
         if len(self.activities) < MAX_ACTIVITIES:
             self.activities.append(self._current)
@@ -89,7 +91,7 @@ class _Reader:
             self._current.starts(text)
 
     def _notes(self, text: str) -> None:
-        if self._current and self.walk.depth < self._lap_depth:
+        if self._current and self.walk.depth == self._activity_depth + 1:
             self._current.title = text
 
     def _seconds(self, text: str) -> None:

@@ -60,12 +60,14 @@ def kind_of(head: bytes) -> Kind | None:
     return None
 
 
-def members(file: BinaryIO, *, name: str = "", skip: int = 0) -> Iterator[Member]:
+def members(
+    file: BinaryIO, *, name: str = "", skip: int = 0, most_bytes: int = MAX_TOTAL_BYTES
+) -> Iterator[Member]:
     """All activities in a seekable file, each as soon as it's read; without the first `skip`.
 
-    A file that is no archive is its own only member.
+    A file that is no archive is its own only member. `most_bytes` are unpacked in all.
     """
-    for number, read in enumerate(_Unpacking().open(file, name, depth=1)):
+    for number, read in enumerate(_Unpacking(most_bytes).open(file, name, depth=1)):
         if number >= skip:
             yield read()
 
@@ -73,8 +75,8 @@ def members(file: BinaryIO, *, name: str = "", skip: int = 0) -> Iterator[Member
 class _Unpacking:
     """One file being unpacked, with what may still be spent on it."""
 
-    def __init__(self) -> None:
-        self._bytes_left = MAX_TOTAL_BYTES
+    def __init__(self, most_bytes: int) -> None:
+        self._bytes_left = most_bytes
         self._members_left = MAX_MEMBERS
         self._told_depth = False
 
@@ -104,7 +106,7 @@ class _Unpacking:
                 for read in self._open_entry(archive, entry, name, depth=depth):
                     found = True
                     yield read
-        if not found:
+        if not found and depth == 1:
             yield lambda: Member(name, None, NotARun("a zip without an activity in it"))
 
     def _open_entry(

@@ -1,0 +1,183 @@
+"""The reader's child: limits hold, nothing takes the caller along, the next file is read."""
+
+import gzip
+import io
+import os
+import signal
+import time
+import zipfile
+from collections.abc import Generator, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.formats.build import fit_run, gpx, straight
+from worker.sources import Unreadable
+from worker.sources.formats import Activity
+from worker.sources.formats.child import Reader
+from worker.sources.formats.unpack import MIB, Member
+
+START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
+FIT = fit_run(START, distance_m=5000, offset_h=1)
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    """One child for all tests that don't end it."""
+    with Reader() as shared:
+        yield shared
+
+
+def one(found: Iterator[Member]) -> Member:
+    """The only member."""
+    (member,) = found
+    return member
+
+
+def pid_of(reader: Reader) -> int:
+    """The child that serves now."""
+    assert reader._child is not None
+    return reader._child._process.pid
+
+
+def test_gives_the_same_as_reading_here(reader: Reader, tmp_path: Path) -> None:
+    """A run comes back whole from the child, by path and by bytes."""
+    path = tmp_path / "run.fit"
+    path.write_bytes(FIT)
+    member = one(reader.read(path))
+    assert member.name == "run.fit"
+    assert member.parsed == (Activity(START, timedelta(hours=1), 5000.0, 2700.0, 2700.0, "run"),)
+    assert one(reader.read(FIT, name="run.fit")) == member
+
+
+def test_tells_reasons_as_well(reader: Reader) -> None:
+    """What isn't a run comes back with its reason."""
+    assert one(reader.read(b"", name="x")).parsed == Unreadable("an empty file")
+    assert one(reader.read(fit_run(START, sport="cycling"))).parsed != ()
+
+
+def test_reads_many_files_with_one_child(reader: Reader, tmp_path: Path) -> None:
+    """Files come back in their order, each with its path, all by the same process."""
+    paths = [tmp_path / f"{number}.fit" for number in range(300)]
+    for number, path in enumerate(paths):
+        path.write_bytes(fit_run(START + timedelta(days=number), records=2))
+    child = pid_of(reader)
+    found = list(reader.read_many(paths))
+    assert [path for path, _ in found] == paths
+    assert [
+        member.parsed[0].started_at for _, member in found if isinstance(member.parsed, tuple)
+    ] == [START + timedelta(days=number) for number in range(300)]
+    assert pid_of(reader) == child
+
+
+def test_reads_an_archive_with_more_answers_than_a_pipe_holds(reader: Reader) -> None:
+    """Thousands of answers don't block the child or us."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(2000):
+            archive.writestr(f"{'long' * 30}{number}.fit", b"")
+    assert len(list(reader.read(packed.getvalue(), name="big.zip"))) == 2000
+
+
+def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
+    """After its death the next file is read by another."""
+    with Reader() as reader:
+        one(reader.read(FIT))
+        os.kill(pid_of(reader), signal.SIGKILL)
+        for _ in range(100):
+            if reader._child is None or not reader._child.is_ours():
+                break
+            time.sleep(0.01)
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+
+
+def test_a_file_that_takes_too_long_is_given_up() -> None:
+    """A hundred thousand points can't be read in a moment; the next file can."""
+    slow = gpx([straight(START, distance_m=300_000, seconds=100_000)])
+    with Reader(seconds=0.5) as reader:
+        one(reader.read(FIT))
+        member = one(reader.read(slow, name="slow.gpx"))
+        assert member.parsed == Unreadable("reading it took longer than 0.5 s")
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+
+
+def test_the_rest_of_an_archive_is_read_after_a_death() -> None:
+    """A member that takes too long doesn't cost those after it."""
+    slow = gpx([straight(START, distance_m=300_000, seconds=100_000)])
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in (("a.fit", FIT), ("b.gpx", slow), ("c.fit", FIT)):
+            archive.writestr(name, content)
+    with Reader(seconds=0.7) as reader:
+        found = list(reader.read(packed.getvalue(), name="x.zip"))
+    assert [(each.name, type(each.parsed).__name__) for each in found] == [
+        ("x.zip/a.fit", "tuple"),
+        ("x.zip", "Unreadable"),
+        ("x.zip/c.fit", "tuple"),
+    ]
+
+
+def test_a_file_that_takes_too_much_memory_is_given_up() -> None:
+    """Under a limit of 100 MB a file of 100 MB can't be unpacked; the next can be read."""
+    packed = gzip.compress(b"<gpx>" + bytes(100 * MIB), compresslevel=1)
+    with Reader(memory_bytes=100 * MIB) as reader:
+        member = one(reader.read(packed, name="big.gpx.gz"))
+        assert isinstance(member.parsed, Unreadable)
+        assert "memory" in member.parsed.reason
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+
+
+def test_an_idle_child_leaves_and_another_comes() -> None:
+    """Nothing stays in memory for files that don't come."""
+    with Reader(idle_s=0.1) as reader:
+        one(reader.read(FIT))
+        first = reader._child
+        assert first is not None
+        first._process.wait(timeout=5)
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+        assert reader._child is not first
+
+
+def test_closing_ends_the_child() -> None:
+    """After closing no process is left, and a further file still finds one."""
+    reader = Reader()
+    one(reader.read(FIT))
+    pid = pid_of(reader)
+    reader.close()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+    assert isinstance(one(reader.read(FIT)).parsed, tuple)
+    reader.close()
+
+
+def test_a_caller_that_stops_half_way_leaves_no_answers_behind(tmp_path: Path) -> None:
+    """What was read ahead for somebody who left isn't told to the next."""
+    paths = [tmp_path / f"{number}.fit" for number in range(10)]
+    for path in paths:
+        path.write_bytes(b"")
+    with Reader() as reader:
+        asking = reader.read_many(paths)
+        assert isinstance(asking, Generator)
+        next(asking)
+        asking.close()
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda path: None, "can't be opened: No such file or directory"),
+        (lambda path: path.mkdir(), "can't be opened: Is a directory"),
+        (os.mkfifo, "can't be opened: not a regular file"),
+        (lambda path: path.symlink_to("/etc/hostname"), "can't be opened: it's a link"),
+    ],
+    ids=["gone", "folder", "pipe", "link"],
+)
+def test_opens_nothing_but_regular_files(
+    reader: Reader, tmp_path: Path, make: object, expected: str
+) -> None:
+    """A link, a pipe or a device in the folder is never followed or waited for."""
+    path = tmp_path / "it.fit"
+    make(path)  # type: ignore[operator]  # one of the lambdas above
+    assert one(reader.read(path)).parsed == Unreadable(expected)
