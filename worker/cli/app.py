@@ -68,9 +68,9 @@ def run(arguments: list[str]) -> int:
 
 def _register() -> None:
     """Hang every command on the app."""
-    from worker.cli import athletes, backtesting, care, importing, reports, setup, work
+    from worker.cli import athletes, backtesting, care, demo, importing, reports, setup, work
 
-    for room in (setup, work, importing, athletes, reports, backtesting, care):
+    for room in (demo, setup, work, importing, athletes, reports, backtesting, care):
         room.register(app)
 
 

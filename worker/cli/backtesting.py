@@ -78,11 +78,15 @@ class Lived:
 
 @dataclass(frozen=True, slots=True)
 class _Subject:
-    """The runs that count and whose they are, as far as that is known; `oddities` don't count."""
+    """The runs that count and whose they are, as far as that is known; `oddities` don't count.
+
+    `others` are rows of a table that tell of other activities.
+    """
 
     title: str
     runs: tuple[Run, ...]
     oddities: tuple[tuple[date, str], ...] = ()
+    others: int = 0
     units: Units = "km"
     week_starts: int = 0
     athlete: Athlete | None = None
@@ -121,7 +125,7 @@ def backtest(
     elif subject.runs:
         _show(shell, subject, lived)
     if not subject.runs:
-        raise AttentionError(f"{subject.title}: there is no run in it")
+        raise AttentionError(f"{subject.title}: {_why_none(subject)}")
 
 
 def live(
@@ -149,7 +153,14 @@ def _from_database(shell: Shell, name: str | None, now: datetime | None) -> _Sub
         runs = tx.runs.counted(who)
     today = today_of(who, now or datetime.now(UTC))
     counted, oddities = _plausible(runs, today=today, rules=shell.settings.rules)
-    return _Subject(who.name, counted, oddities, who.units, who.week_starts, who)
+    return _Subject(
+        title=who.name,
+        runs=counted,
+        oddities=oddities,
+        units=who.units,
+        week_starts=who.week_starts,
+        athlete=who,
+    )
 
 
 def _from_table(shell: Shell, path: Path, name: str | None, now: datetime | None) -> _Subject:
@@ -176,6 +187,7 @@ def _from_table(shell: Shell, path: Path, name: str | None, now: datetime | None
         title=str(path),
         runs=counted,
         oddities=oddities,
+        others=book.others,
         units=who.units if who else "km",
         week_starts=who.week_starts if who else 0,
         athlete=who,
@@ -224,6 +236,15 @@ def _plausible(
     judged = [(run, implausible(run, today=today, rules=rules)) for run in runs]
     counted = tuple(run for run, reason in judged if reason is None)
     return counted, tuple((run.day, reason) for run, reason in judged if reason is not None)
+
+
+def _why_none(subject: _Subject) -> str:
+    """Why there is nothing to replay."""
+    if subject.oddities:
+        day, reason = subject.oddities[0]
+        return f"no run in it counts; the first is that of {day}: {reason}"
+    others = f", and {subject.others} of other sports" if subject.others else ""
+    return f"there is no run in it{others}"
 
 
 def _as_json(lived: Lived) -> dict[str, Any]:
@@ -293,4 +314,4 @@ def _table(replayed: "Iterable[Replayed]", units: Units) -> "Table":
 
 
 def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{number:,} {noun if number == 1 else noun + 's'}"

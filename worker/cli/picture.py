@@ -153,7 +153,7 @@ class _Pen:
     def legend(self) -> Text:
         drawn = Text(" " * (_AXIS + 1))
         drawn.append(self.glyphs.mailed, style=_style(mailed=True))
-        drawn.append(" warned by mail   ")
+        drawn.append(" alert mailed   ")
         drawn.append(self.glyphs.found, style=_style(mailed=False))
         drawn.append(" noticed, not mailed")
         return drawn

@@ -1,0 +1,17 @@
+"""The demo: a made-up runner's season, played through the real worker in seconds.
+
+    runner.py   who runs what, and when
+    fit.py      a run as the file that a watch would write
+    stage.py    the watched folder, the worker and a clock that steps from event to event
+    scene.py    the folder it all happens in: made, or cleared of a former demo
+    page.py     the mails as pages, and one page about all of it
+
+Nothing is pretended but the runner and the time: the files are FIT files, and store, inbox,
+detector, composer and mailbox are those of `easeback run`. The operator's own settings, data and
+environment are neither read nor touched.
+"""
+
+from worker.demo.scene import Scene, SceneError
+from worker.demo.stage import Moment, Season, play
+
+__all__ = ["Moment", "Scene", "SceneError", "Season", "play"]

@@ -1,0 +1,119 @@
+"""The runner of the demo: made up, and like the one whose physical therapist began all this.
+
+Less running from November on, none over Christmas, a ramp from February, a half marathon in May
+before the heat, and a buttock that complains. The year before went the same way. Twice the runner
+overdoes it, back from the break and on a long run with faster friends, and the second time does
+what the mail says.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.model import Athlete, Race
+
+ZONE = ZoneInfo("Europe/Berlin")
+RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
+BEGINS = datetime(2025, 11, 2, 17, 0, tzinfo=ZONE).astimezone(UTC)
+"""When the runner sets Easeback up and drops last year's files."""
+
+ENDS = datetime(2026, 5, 25, 8, 0, tzinfo=ZONE).astimezone(UTC)
+SEASON_BEGINS = date(2025, 11, 3)
+_LAST_YEAR_BEGINS = date(2024, 11, 4)
+
+_SECONDS_PER_KM = 345
+_STARTS_AT = (time(18, 10), time(7, 25), time(9, 5))
+"""After work, before work, at the weekend."""
+
+_SATURDAY = 5
+
+Week = Sequence[tuple[int, float]]
+
+_LAST_YEAR: tuple[Week, ...] = (
+    ((1, 6.2), (5, 8.1)), ((2, 6.0), (6, 8.4)), ((1, 5.6), (5, 7.7)), ((2, 6.1),),
+    ((1, 5.2), (6, 7.0)), ((3, 5.0), (6, 6.1)), ((2, 4.8),), ((5, 5.0),), ((1, 5.1), (5, 6.2)),
+    ((2, 5.6), (6, 7.1)), ((1, 5.4), (3, 5.2), (6, 8.0)), ((1, 6.0), (3, 5.5), (6, 8.8)),
+    ((1, 6.2), (3, 6.1), (6, 9.6)), ((1, 6.6), (3, 6.0), (6, 10.5)),
+    ((1, 7.0), (3, 6.4), (6, 11.5)), ((1, 6.1), (6, 9.0)), ((1, 7.1), (3, 7.0), (6, 12.6)),
+    ((1, 7.4), (3, 7.1), (6, 13.8)), ((1, 7.9), (3, 7.2), (6, 15.1)), ((1, 6.3), (6, 11.0)),
+    ((1, 8.0), (3, 7.9), (6, 16.4)), ((1, 8.3), (3, 8.0), (6, 17.6)),
+    ((1, 8.1), (3, 8.2), (6, 18.4)), ((1, 7.0), (6, 13.0)), ((1, 8.2), (3, 8.0), (6, 18.2)),
+    ((1, 7.1), (3, 6.0), (6, 12.2)), ((1, 5.1), (3, 4.2), (6, 21.1)), ((4, 5.0),),
+    ((1, 6.1), (5, 8.0)), ((1, 7.2), (3, 6.1), (6, 10.1)), ((1, 7.9), (3, 7.0), (6, 11.2)),
+    ((1, 8.1), (3, 7.2), (6, 12.1)), ((1, 7.8), (3, 8.1), (6, 12.4)),
+    ((1, 8.2), (3, 7.9), (6, 12.0)), ((1, 7.1), (6, 10.2)), ((1, 8.0), (3, 8.2), (6, 12.8)),
+    ((1, 8.3), (3, 7.7), (6, 12.2)), ((1, 8.1), (3, 8.0), (6, 12.6)), ((2, 7.2), (6, 10.0)),
+    ((1, 8.2), (3, 8.1), (6, 13.1)), ((1, 8.4), (3, 7.9), (6, 12.7)),
+    ((1, 7.9), (3, 8.1), (6, 12.9)), ((1, 7.0), (5, 9.8)), ((1, 8.0), (3, 7.8), (6, 12.0)),
+    ((1, 8.1), (3, 7.4), (6, 11.5)), ((1, 7.6), (3, 7.1), (6, 11.1)), ((1, 7.2), (6, 10.2)),
+    ((1, 7.0), (3, 6.5), (6, 10.0)), ((2, 7.1), (6, 9.4)), ((1, 6.6), (6, 9.1)),
+    ((2, 6.4), (5, 8.6)), ((1, 6.1), (5, 8.2)),
+)  # fmt: skip
+"""From Monday 4 November 2024: weekday from Monday, kilometres."""
+
+_SEASON: tuple[Week, ...] = (
+    ((1, 6.3), (5, 8.4)), ((2, 6.0), (6, 8.8)), ((1, 5.4), (6, 7.9)), ((2, 5.8), (5, 7.2)),
+    ((1, 5.1), (6, 8.2)), ((2, 5.6), (6, 6.8)), ((1, 4.9), (4, 5.2)), (), (), ((5, 8.6),),
+    ((2, 4.4), (6, 5.2)), ((1, 4.6), (3, 5.0), (6, 6.3)), ((1, 5.2), (3, 5.1), (6, 7.4)),
+    ((1, 5.8), (3, 5.6), (6, 8.7)), ((1, 6.4), (3, 6.0), (5, 14.2)),
+    ((0, 3.3), (2, 5.4), (4, 8.0)), ((1, 6.0), (3, 6.2), (6, 9.4)),
+    ((1, 6.6), (3, 6.2), (6, 10.3)), ((1, 7.0), (3, 6.8), (6, 11.3)), ((1, 6.2), (6, 9.0)),
+    ((1, 7.2), (3, 7.1), (6, 12.4)), ((1, 7.8), (3, 7.2), (6, 13.6)),
+    ((1, 8.0), (3, 7.4), (6, 14.9)), ((1, 6.4), (6, 11.0)), ((1, 8.1), (3, 7.8), (6, 16.3)),
+    ((1, 8.0), (3, 7.0), (6, 17.6)), ((1, 6.2), (3, 5.4), (6, 21.1)), ((5, 4.4),),
+    ((1, 5.2), (6, 7.0)),
+)  # fmt: skip
+"""From Monday 3 November 2025."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outing:
+    """A run as the watch recorded it: in UTC, with the local clock's lead at its end."""
+
+    started_at: datetime
+    offset: timedelta
+    distance_m: float
+    moving_s: float
+
+    @property
+    def ended_at(self) -> datetime:
+        return self.started_at + timedelta(seconds=self.moving_s)
+
+
+def athlete() -> Athlete:
+    """Who it is, as an athlete not yet kept."""
+    return Athlete(
+        id=0,
+        name="Robin",
+        email="robin@example.org",
+        added_at=BEGINS,
+        timezone=ZONE.key,
+        pain=("buttock",),
+        race=RACE,
+    )
+
+
+def last_year() -> tuple[Outing, ...]:
+    """The runs before Easeback came, oldest first."""
+    return tuple(_outings(_LAST_YEAR_BEGINS, _LAST_YEAR))
+
+
+def season() -> tuple[Outing, ...]:
+    """The runs that Easeback watches, oldest first."""
+    return tuple(_outings(SEASON_BEGINS, _SEASON))
+
+
+def _outings(monday: date, weeks: Sequence[Week]) -> Iterator[Outing]:
+    for number, week in enumerate(weeks):
+        for nth, (weekday, km) in enumerate(week):
+            day = monday + timedelta(weeks=number, days=weekday)
+            at = _STARTS_AT[2] if weekday >= _SATURDAY else _STARTS_AT[nth % 2]
+            yield _outing(datetime.combine(day, at, tzinfo=ZONE), km)
+
+
+def _outing(local: datetime, km: float) -> Outing:
+    # No two runs are equally fast; the day decides, so that every play is the same.
+    seconds = km * (_SECONDS_PER_KM + local.toordinal() * 7 % 23)
+    lead = local.utcoffset() or timedelta()
+    return Outing(local.astimezone(UTC), lead, km * 1000, float(round(seconds)))

@@ -1,0 +1,160 @@
+"""The season played: files dropped into the watched folder, the worker's jobs woken by a clock
+that steps.
+
+    last year's files ─→ inbox ─┐
+    a run ends ────────→ inbox ─┼─→ the jobs of `easeback run` ─→ mailbox
+    Monday, seven o'clock ──────┘
+
+The clock never waits: it steps to the next thing that happens, and twice a few seconds further,
+for the inbox wants two equal looks at a file and a mail that was queued wants to be sent. Each
+job then runs if its time has come by that clock, as the daemon would have it.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from heapq import merge
+from pathlib import Path
+
+from worker import daemon, week
+from worker.config import wiring
+from worker.config.settings import Settings
+from worker.demo import fit, runner
+from worker.demo.runner import Outing
+from worker.demo.scene import Scene
+from worker.load import History
+from worker.model import Athlete, Week
+from worker.pipeline import Works, today_of
+from worker.store import Found
+
+_FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
+_LOOKS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One thing that happened: `done` of `total` so far, and how many mails went out at it."""
+
+    day: date
+    ran_m: float | None
+    mails: int
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Season:
+    """What the play came to: the runner, the weeks watched, all that was found, the mails."""
+
+    athlete: Athlete
+    runs: int
+    weeks: tuple[Week, ...]
+    found: tuple[Found, ...]
+    mailbox: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Event:
+    """Something that happens at a time: files that arrive, or nothing but the hour."""
+
+    at: datetime
+    outings: tuple[Outing, ...] = ()
+
+
+class _Clock:
+    """Shows what it was last set to."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+
+class _Worker:
+    """The daemon's jobs, each run when its time has come by the stepped clock."""
+
+    def __init__(self, jobs: Sequence[daemon.Job], clock: _Clock) -> None:
+        self._clock = clock
+        self._jobs = jobs
+        self._last: dict[str, datetime] = {}
+
+    def wake(self) -> None:
+        for job in self._jobs:
+            last = self._last.get(job.name)
+            if last is None or self._clock() - last >= job.every:
+                self._last[job.name] = self._clock()
+                job.work()
+
+
+def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
+    """Play the whole season in this scene; `watch` is told of every moment."""
+    settings = Settings(data_dir=scene.data_dir)
+    # The scene's own settings file is named, so that no routine or template of the operator's
+    # comes into play.
+    works = wiring.build(settings, scene.settings_file)
+    clock = _Clock(runner.BEGINS)
+    with works.store.sole_worker():
+        with works.store.transaction() as tx:
+            athlete = tx.athletes.add(runner.athlete())
+        worker = _Worker(daemon.jobs(works, clock), clock)
+        events = list(_events(athlete))
+        for done, event in enumerate(events, 1):
+            clock.at = event.at
+            before = _mails(settings.mailbox_path)
+            _drop(event.outings, settings.inbox_path)
+            for _ in range(_LOOKS):
+                worker.wake()
+                clock.at += works.inbox.settings.every
+            watch(
+                Moment(
+                    day=today_of(athlete, event.at),
+                    ran_m=event.outings[0].distance_m if len(event.outings) == 1 else None,
+                    mails=_mails(settings.mailbox_path) - before,
+                    done=done,
+                    total=len(events),
+                )
+            )
+    season = _season(works, athlete, settings.mailbox_path)
+    works.store.close()
+    return season
+
+
+def _events(athlete: Athlete) -> Iterator[_Event]:
+    """All that happens, in its order."""
+    yield _Event(runner.BEGINS, runner.last_year())
+    runs = (_Event(run.ended_at + _FROM_WATCH_TO_FOLDER, (run,)) for run in runner.season())
+    yield from merge(runs, _weekly_hours(athlete), key=lambda event: event.at)
+
+
+def _weekly_hours(athlete: Athlete) -> Iterator[_Event]:
+    at = runner.BEGINS
+    while (
+        at := week.next_due(
+            at, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+        ).due_at
+    ) < runner.ENDS:
+        yield _Event(at)
+
+
+def _drop(outings: Iterable[Outing], inbox: Path) -> None:
+    inbox.mkdir(parents=True, exist_ok=True)
+    for outing in outings:
+        local = outing.started_at + outing.offset
+        (inbox / f"{local:%Y-%m-%d-%H%M%S}.fit").write_bytes(fit.written(outing))
+
+
+def _mails(mailbox: Path) -> int:
+    return sum(1 for _ in mailbox.glob("*.eml"))
+
+
+def _season(works: Works, athlete: Athlete, mailbox: Path) -> Season:
+    with works.store.reading() as tx:
+        runs = tx.runs.counted(athlete, since=runner.SEASON_BEGINS)
+        found = tx.findings.standing(athlete, since=runner.SEASON_BEGINS)
+    last = max(run.day for run in runs)
+    first = week.starts_on(runner.SEASON_BEGINS, athlete.week_starts)
+    count = (week.starts_on(last, athlete.week_starts) - first).days // 7 + 1
+    history = History.of(runs, rules=works.rules)
+    weeks = week.weeks(history, until=last, count=count, week_starts=athlete.week_starts)
+    return Season(athlete, len(runs), weeks, tuple(found), mailbox)
