@@ -21,6 +21,7 @@ MAX_RESTARTS = 16
 MAX_DEFINITIONS = 1000  # remembered at a time
 SMALLEST_HEADER = 12
 TIMESTAMP = 253
+LONGEST_INTEGER = 8  # bytes
 
 _DEFINITION = 0x40
 _DEVELOPER = 0x20
@@ -78,6 +79,8 @@ class Message:
         if place is None:
             return None
         raw = self.payload[place]
+        if not 0 < len(raw) <= LONGEST_INTEGER:
+            return None
         order: Literal["big", "little"] = "big" if self.definition.big_endian else "little"
         value = int.from_bytes(raw, order, signed=signed)
         nothing = (1 << (8 * len(raw) - signed)) - 1

@@ -113,7 +113,8 @@ class _Unpacking:
         self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, *, depth: int
     ) -> Iterator[Callable[[], Member]]:
         """What is in an entry: nothing, itself, or all that a nested archive holds."""
-        if entry.is_dir() or stat.S_ISLNK(entry.external_attr >> 16):
+        is_folder = entry.filename.endswith("/")
+        if is_folder or stat.S_ISLNK(entry.external_attr >> 16):
             return
         self._members_left -= 1
         if self._members_left < 0:

@@ -1,0 +1,1 @@
+"""Fuzzing of every reader, by hand and for hours; not part of the test run."""
