@@ -16,7 +16,7 @@ from worker.model import Routine
 from worker.pipeline import Works
 from worker.routine import parse_text
 from worker.rules import Rules
-from worker.sources.formats import fit
+from worker.sources.formats.child import Reader
 from worker.sources.inbox import Inbox, InboxSettings
 from worker.store import Store
 
@@ -110,14 +110,27 @@ def routines() -> tuple[Routine, ...]:
     return parse_text(path.read_text("utf-8"), name=str(path))
 
 
+@pytest.fixture(scope="session")
+def reader() -> Iterator[Reader]:
+    """The real reader of files, in a child process of its own."""
+    with Reader() as reader:
+        yield reader
+
+
 @pytest.fixture
-def works(store: Store, tmp_path: Path, composer: Composer, routines: tuple[Routine, ...]) -> Works:
+def works(
+    store: Store,
+    tmp_path: Path,
+    composer: Composer,
+    routines: tuple[Routine, ...],
+    reader: Reader,
+) -> Works:
     """The whole works over each kind of database; only the mail server is made up."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     return Works(
         store=store,
-        inbox=Inbox(InboxSettings(inbox), parse=fit.parse),
+        inbox=Inbox(InboxSettings(inbox), read_many=reader.read_many),
         mailer=ScriptedMailer(),
         composer=composer,
         routines=routines,

@@ -36,9 +36,9 @@ def import_(
     as_json: JsonOption = False,
 ) -> None:
     """Bring in a history: nothing is mailed about it, and twice is once."""
-    from worker.pipeline.importing import import_members
+    from worker.pipeline.importing import import_pieces
     from worker.sources import archive
-    from worker.sources.formats import fit
+    from worker.sources.formats.child import Reader
 
     shell = shell_of(context)
     missing = next((path for path in paths if not path.exists()), None)
@@ -48,9 +48,10 @@ def import_(
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
     total = len(archive.files(paths))
-    members = archive.members(paths, athlete=who, parse=fit.parse)
-    done = import_members(works, who, members, clock=lambda: datetime.now(UTC))
-    outcome = list(done if as_json else _with_bar(done, total))
+    with Reader() as reader:
+        pieces = archive.pieces(paths, athlete=who, read_many=reader.read_many)
+        done = import_pieces(works, who, pieces, clock=lambda: datetime.now(UTC))
+        outcome = list(done if as_json else _with_bar(done, total))
     if as_json:
         shell.print_json(_as_json(outcome))
     else:

@@ -1,5 +1,6 @@
 """Wiring: from settings to the works. The one place that knows every room's constructor."""
 
+import hmac
 import os
 import secrets
 from base64 import urlsafe_b64encode
@@ -13,7 +14,7 @@ from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
 from worker.model import Routine
 from worker.pipeline import StravaWorks, Works
-from worker.sources.formats import fit
+from worker.sources.formats.child import Reader
 from worker.sources.inbox import Inbox, InboxSettings
 from worker.sources.strava.grants import StravaSettings
 from worker.store import Sealer, Store
@@ -33,7 +34,8 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     return Works(
         store=Store.open(settings.url, rules=settings.rules),
         inbox=Inbox(
-            InboxSettings(settings.inbox_path, settings.inbox.every, patient), parse=fit.parse
+            InboxSettings(settings.inbox_path, settings.inbox.every, patient),
+            read_many=Reader().read_many,
         ),
         mailer=mailer(settings),
         composer=composer(settings, file),
@@ -67,11 +69,20 @@ def strava(settings: Settings) -> StravaWorks | None:
         )
     except ValueError as error:
         raise SettingsError(f"[strava] {error}") from error
+    own_keys = keys(settings)
+    token = section.webhook_token
     return StravaWorks(
         client=Strava(asked),
-        sealer=Sealer(keys(settings)),
+        sealer=Sealer(own_keys),
+        signer=Signer(own_keys, settings.base_url),
+        verify_token=token.get_secret_value() if token else _webhook_token(own_keys[-1]),
         keeps_runs=section.keep_runs_on_disconnect,
     )
+
+
+def _webhook_token(key: str) -> str:
+    """What only Strava and we know of a subscription, made from the oldest key: it stays."""
+    return hmac.new(key.encode(), b"easeback.webhook", "sha256").hexdigest()[:32]
 
 
 def composer(settings: Settings, file: Path | None) -> Composer:

@@ -12,50 +12,52 @@ from itertools import islice
 
 from worker.model import Athlete
 from worker.pipeline.decide import decide
-from worker.pipeline.take_in import runs_in, verdict_of
+from worker.pipeline.take_in import reason_of, runs_in, verdict_of
 from worker.pipeline.works import Works
-from worker.sources.archive import Member
+from worker.sources.archive import Piece
 from worker.store import SourceState, Verdict
 
 IMPORTED = "it was imported: nothing is mailed about the past"
-MEMBERS_AT_ONCE = 200
+PIECES_AT_ONCE = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one file or member; `reason` where it isn't a new run."""
+    """What became of one file, or one member of an archive; `reason` where it isn't a new run."""
 
     name: str
     verdict: Verdict
     reason: str = ""
 
 
-def import_members(
+def import_pieces(
     works: Works,
     athlete: Athlete,
-    members: Iterable[Member],
+    pieces: Iterable[Piece],
     *,
     clock: Callable[[], datetime],
 ) -> Iterator[Imported]:
-    """Decide on every member, a batch at a time; each batch is kept before its verdicts come."""
-    waiting = iter(members)
-    while batch := list(islice(waiting, MEMBERS_AT_ONCE)):
+    """Decide on every piece, a batch at a time; each batch is kept before its verdicts come."""
+    waiting = iter(pieces)
+    while batch := list(islice(waiting, PIECES_AT_ONCE)):
         yield from _batch(works, athlete, batch, now=clock())
 
 
 def _batch(
-    works: Works, athlete: Athlete, batch: Sequence[Member], *, now: datetime
+    works: Works, athlete: Athlete, batch: Sequence[Piece], *, now: datetime
 ) -> list[Imported]:
     with works.store.transaction() as tx:
         change = decide(
             tx,
             works,
             athlete,
-            [recording for member in batch for recording in runs_in(member.reading)],
+            [recording for piece in batch for recording in runs_in(piece.reading)],
             now=now,
             silence=IMPORTED,
         )
         tx.progress.source(athlete, "import", SourceState("ok", last_success_at=now))
     told: set[int] = set()
-    verdicts = [(member, verdict_of(member.reading, change, told)) for member in batch]
-    return [Imported(member.name, verdict, member.reason) for member, verdict in verdicts]
+    return [
+        Imported(piece.name, verdict_of(piece.reading, change, told), reason_of(piece.reading))
+        for piece in batch
+    ]

@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 200
 """Files decided on in one transaction: enough to be quick, few enough to let others write."""
 
+_TELLS_MOST: tuple[Verdict, ...] = ("imported", "duplicate", "failed", "skipped", "waiting")
+_REASONS = 3
+
 FIRST_SYNC = "it came with the first files: nothing is mailed about the past"
 
 
@@ -84,7 +87,7 @@ def _theirs(
 def _batch(
     works: Works, athlete: Athlete, ready: Sequence[Ready], *, now: datetime, silence: str | None
 ) -> list[Entry]:
-    opened = [(one, file) for one in ready if (file := works.inbox.open(one)) is not None]
+    opened = works.inbox.open_all(ready)
     with works.store.transaction() as tx:
         replaced_on = [
             day for one, file in opened if (day := _drop_replaced(tx, athlete, one, file, now=now))
@@ -93,7 +96,7 @@ def _batch(
             tx,
             works,
             athlete,
-            [r for _, file in opened for r in runs_in(file.reading)],
+            [r for _, file in opened for reading in file.readings for r in runs_in(reading)],
             now=now,
             silence=silence,
             also_since=min(replaced_on, default=None),
@@ -131,7 +134,8 @@ def _entries(
 ) -> Iterator[Entry]:
     told: set[int] = set()
     for ready, file in opened:
-        verdict = verdict_of(file.reading, change, told)
+        verdicts = [verdict_of(reading, change, told) for reading in file.readings]
+        verdict = min(verdicts, key=_TELLS_MOST.index)
         look = ready.look
         yield Entry(
             path=look.path,
@@ -140,7 +144,7 @@ def _entries(
             mtime_ns=look.mtime_ns,
             looks=look.looks,
             verdict=verdict,
-            reason=_reason(file.reading, verdict),
+            reason=_reason(file.readings, verdict),
             sha256=file.sha256,
         )
 
@@ -159,13 +163,20 @@ def verdict_of(reading: Reading, change: Change, told: set[int]) -> Verdict:
     return "imported" if new else "duplicate"
 
 
-def _reason(reading: Reading, verdict: str) -> str:
+def _reason(readings: Sequence[Reading], verdict: Verdict) -> str:
+    """What there is to say about a file: of an archive the first few reasons and how many more."""
+    told = [reason for reading in readings if (reason := reason_of(reading))]
+    if verdict == "duplicate":
+        told.insert(0, "the run is known already")
+    more = f"; and {len(told) - _REASONS} more" if len(told) > _REASONS else ""
+    return "; ".join(told[:_REASONS]) + more
+
+
+def reason_of(reading: Reading) -> str:
+    """Why a reading gives no run, or what had to be recovered; "" where there's nothing to say."""
     if isinstance(reading, NotARun | Unreadable):
         return reading.reason
-    notes = [recording.note for recording in reading if recording.note]
-    if verdict == "duplicate":
-        notes.insert(0, "the run is known already")
-    return "; ".join(notes)
+    return "; ".join(recording.note for recording in reading if recording.note)
 
 
 def _look(entry: Entry) -> Look:

@@ -4,31 +4,22 @@ Whatever is named is only read. A member that can't be read is a value with its 
 is followed, so that a folder never leads out of itself.
 """
 
-import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.model import Athlete
-from worker.sources import NotARun, Reading, Unreadable
-from worker.sources.formats import Parsed
-from worker.sources.inbox import LARGEST_FILE_BYTES, recordings
+from worker.sources import Reading
+from worker.sources.inbox import ReadMany, recordings
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
-    """One file of what was named, as read."""
+class Piece:
+    """One activity's file of what was named, as read."""
 
     name: str
     reading: Reading
-
-    @property
-    def reason(self) -> str:
-        """Why it gives no run, or what had to be recovered; "" where there's nothing to say."""
-        if isinstance(self.reading, NotARun | Unreadable):
-            return self.reading.reason
-        return "; ".join(recording.note for recording in self.reading if recording.note)
 
 
 def files(paths: Iterable[Path]) -> list[Path]:
@@ -45,21 +36,8 @@ def files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def members(
-    paths: Iterable[Path], *, athlete: Athlete, parse: Callable[[bytes], Parsed]
-) -> Iterator[Member]:
-    """Read every file, one at a time."""
-    for path in files(paths):
-        yield Member(str(path), _reading(path, athlete=athlete, parse=parse))
-
-
-def _reading(path: Path, *, athlete: Athlete, parse: Callable[[bytes], Parsed]) -> Reading:
-    try:
-        size = path.stat().st_size
-        if size > LARGEST_FILE_BYTES:
-            return Unreadable(f"too large: {size / 2**20:.0f} MiB")
-        content = path.read_bytes()
-    except OSError as error:
-        return Unreadable(f"can't be read: {error.strerror or error}")
-    sha256 = hashlib.sha256(content).hexdigest()
-    return recordings(parse(content), athlete=athlete, source="import", sha256=sha256)
+def pieces(paths: Iterable[Path], *, athlete: Athlete, read_many: ReadMany) -> Iterator[Piece]:
+    """Read every file below `paths`, and every member of the archives among them."""
+    for path, member in read_many(files(paths)):
+        inside = member.name.removeprefix(path.name)
+        yield Piece(f"{path}{inside}", recordings(member, athlete=athlete, source="import"))

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 from worker.model import Athlete, Recording, SourceName
 from worker.sources import NotARun, Reading, SourceError, Unreadable
-from worker.sources.formats import Activity, Parsed
+from worker.sources.formats import Activity
+from worker.sources.formats.unpack import Member
 
 LOOKS = 2
 LOOKS_AT_A_TORN_FILE = 6
@@ -82,20 +83,27 @@ class Glance:
     gone: tuple[str, ...]
 
 
+ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
+"""Reads files: the members of each, one or (of an archive) many, in the order of the files."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file as read: the digest of its bytes and what they hold."""
+    """A file as read: what each of its members holds; a file that is no archive is one member.
 
+    `sha256` is the digest of the only member's bytes, None where there are several.
+    """
+
+    readings: tuple[Reading, ...]
     sha256: str | None
-    reading: Reading
 
 
 class Inbox:
     """One watched folder, and the memory of how its files looked the last time."""
 
-    def __init__(self, settings: InboxSettings, *, parse: Callable[[bytes], Parsed]) -> None:
+    def __init__(self, settings: InboxSettings, *, read_many: ReadMany) -> None:
         self.settings = settings
-        self._parse = parse
+        self._read_many = read_many
         self._seen: dict[str, Look] | None = None
 
     @property
@@ -135,22 +143,23 @@ class Inbox:
             seen.pop(path, None)
         self._seen = seen
 
-    def open(self, ready: Ready) -> Opened | None:
-        """Read a file that has come to rest; what is wrong with it is a value, not an error.
+    def open_all(self, ready: Sequence[Ready]) -> list[tuple[Ready, Opened]]:
+        """Read files that have come to rest; what is wrong with one is a value, not an error.
 
-        None where it changed under the reader: it's looked at again the next time.
+        One that changed under the reader is left out: it's looked at again the next time.
         """
-        try:
-            content = _content(self.settings.path / ready.look.path, ready.look)
-        except OSError as error:
-            return Opened(None, Unreadable(f"can't be read: {error.strerror or error}"))
-        if content is None or isinstance(content, Unreadable):
-            return Opened(None, content) if content else None
-        sha256 = hashlib.sha256(content).hexdigest()
-        parsed = self._parse(content)
-        return Opened(
-            sha256, recordings(parsed, athlete=ready.athlete, source="inbox", sha256=sha256)
-        )
+        members: dict[Path, list[Member]] = {self._path(one): [] for one in ready}
+        small = [path for path, one in zip(members, ready, strict=True) if not _too_large(one)]
+        for path, member in self._read_many(small):
+            members[path].append(member)
+        return [
+            (one, _opened(one, members[self._path(one)]))
+            for one in ready
+            if _unchanged(self._path(one), one.look)
+        ]
+
+    def _path(self, ready: Ready) -> Path:
+        return self.settings.path / ready.look.path
 
     def _judge(self, look: Look, athletes: Sequence[Athlete]) -> Ready | Look:
         whose = _whose(look.path, athletes)
@@ -166,10 +175,13 @@ class Inbox:
         return LOOKS_AT_A_TORN_FILE if _torn(self.settings.path / look.path, look.size) else LOOKS
 
 
-def recordings(parsed: Parsed, *, athlete: Athlete, source: SourceName, sha256: str) -> Reading:
+def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Reading:
     """A file's activities as this athlete's recordings: on their calendar, under stable names."""
+    parsed, sha256 = member.parsed, member.sha256
     if isinstance(parsed, NotARun | Unreadable):
         return parsed
+    if sha256 is None:
+        return Unreadable("its content has no digest")
     zone = ZoneInfo(athlete.timezone)
     return tuple(_recording(a, zone=zone, source=source, sha256=sha256) for a in parsed)
 
@@ -275,19 +287,25 @@ def _torn(path: Path, size: int) -> bool:
     return size < head[0] + int.from_bytes(head[4:8], "little") + 2
 
 
-def _content(path: Path, look: Look) -> bytes | Unreadable | None:
-    # Opened without following a link, and looked at again once open and once read: what the scan
-    # saw may have been swapped or written to since.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return Unreadable("not a regular file")
-        if look.size > LARGEST_FILE_BYTES:
-            return Unreadable(
-                f"too large: {look.size / 2**20:.0f} MiB, at most "
-                f"{LARGEST_FILE_BYTES // 2**20} MiB are read"
-            )
-        content = file.read(look.size + 1)
-        status = os.fstat(descriptor)
-        unchanged = (len(content), status.st_mtime_ns) == (look.size, look.mtime_ns)
-        return content if unchanged else None
+def _too_large(ready: Ready) -> bool:
+    return ready.look.size > LARGEST_FILE_BYTES
+
+
+def _unchanged(path: Path, look: Look) -> bool:
+    """True where the file is still as it was looked at, now that it has been read."""
+    try:
+        status = path.stat(follow_symlinks=False)
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and look.same_as(
+        Look(look.path, status.st_size, status.st_mtime_ns)
+    )
+
+
+def _opened(ready: Ready, members: Sequence[Member]) -> Opened:
+    if _too_large(ready):
+        most_mb = LARGEST_FILE_BYTES // 2**20
+        return Opened((Unreadable(f"too large: at most {most_mb} MB are read"),), None)
+    readings = [recordings(member, athlete=ready.athlete, source="inbox") for member in members]
+    only = members[0].sha256 if len(members) == 1 else None
+    return Opened(tuple(readings) or (Unreadable("nothing could be read"),), only)
