@@ -1,4 +1,4 @@
-"""Strava's shelf: grants that can't cross, leases, wishes, consents, and what forgetting leaves."""
+"""Strava's shelf: grants that can't cross, leases, wishes, and what forgetting leaves."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -111,7 +111,7 @@ class TestGrants:
             assert tx.strava.lease(athlete, now=NOW, until=NOW + MINUTE)
 
     def test_forgetting_leaves_nothing(self, store: Store, athlete: Athlete) -> None:
-        """Grant, activities, wishes and consents are gone."""
+        """Grant, activities and wishes are gone."""
         with store.transaction() as tx:
             connect(tx, athlete)
             tx.strava.keep_seen(athlete, [Seen("1", NOW, "{}")], now=NOW)
@@ -174,34 +174,16 @@ class TestWishes:
             assert tx.strava.wished(athlete) == 0
 
 
-class TestConsents:
-    def test_is_taken_once_by_the_browser_that_began_it(
-        self, store: Store, athlete: Athlete
-    ) -> None:
-        """Neither another browser nor a second visit finds it."""
-        with store.transaction() as tx:
-            tx.strava.begin_consent(
-                athlete, state_hash="s", cookie_hash="c", redirect="http://r", now=NOW
-            )
-            after = NOW - MINUTE
+def test_a_state_is_used_once(store: Store) -> None:
+    """Until it's too old to be accepted at all."""
+    with store.transaction() as tx:
 
-            def take(cookie_hash: str) -> object:
-                return tx.strava.take_consent(
-                    state_hash="s", cookie_hash=cookie_hash, made_after=after
-                )
+        def use(now: datetime) -> bool:
+            return tx.strava.use_state("s", now=now, forget_before=now - MINUTE)
 
-            assert take("another") is None
-            assert take("c") is not None
-            assert take("c") is None
-
-    def test_an_old_one_is_gone(self, store: Store, athlete: Athlete) -> None:
-        """It may wait only so long."""
-        with store.transaction() as tx:
-            tx.strava.begin_consent(
-                athlete, state_hash="s", cookie_hash="c", redirect="http://r", now=NOW
-            )
-            taken = tx.strava.take_consent(state_hash="s", cookie_hash="c", made_after=NOW)
-        assert taken is None
+        assert use(NOW)
+        assert not use(NOW + MINUTE)
+        assert use(NOW + 2 * MINUTE)
 
 
 class TestSealing:

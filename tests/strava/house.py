@@ -51,7 +51,7 @@ class House:
         return finish_consent(self.works, self.strava, back, cookie=begun.cookie, now=self.clock())
 
     def begin(self, athlete: Athlete) -> Begun:
-        return begin_consent(self.works, self.strava, athlete, redirect=REDIRECT, now=self.clock())
+        return begin_consent(self.strava, athlete, redirect=REDIRECT, now=self.clock())
 
     def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
         athlete, account = self.add(name)

@@ -55,15 +55,12 @@ class TestConsent:
         with pytest.raises(refusals.CodeRefused):
             strava.exchange(back["code"], scope=back["scope"], now=service.clock.now)
 
-    def test_can_ask_again_where_consent_was_given_before(
-        self, strava: Strava, runner: Account, grant: Grant
+    def test_the_page_is_shown_to_those_who_consented_before_too(
+        self, strava: Strava, grant: Grant
     ) -> None:
-        """`again` shows the page even to a runner who consented; without it they pass through."""
-        again = strava.authorize_url(state="s", redirect=REDIRECT, again=True)
-        assert "error" in answer_consent(again, button="cancel")
-        assert "code" in answer_consent(
-            strava.authorize_url(state="s", redirect=REDIRECT), button="cancel"
-        )
+        """Nobody is connected in passing."""
+        address = strava.authorize_url(state="s", redirect=REDIRECT)
+        assert "error" in answer_consent(address, button="cancel")
 
     @pytest.mark.parametrize(
         ("wrong", "words"),

@@ -15,7 +15,6 @@ from tests.strava.house import ACTIVITIES, House, house
 from tests.strava.server import Server
 from tests.strava.service import Subscription
 from worker.pipeline.strava.grants import (
-    ConsentError,
     disconnect,
     finish_consent,
     reseal_grants,
@@ -60,7 +59,7 @@ class TestConnecting:
     def test_a_cancelled_consent_changes_nothing(self, home: House) -> None:
         """The grant that was there stays, and works."""
         athlete, account = home.connected()
-        with pytest.raises(ConsentError, match="cancelled"):
+        with pytest.raises(refusals.NoConsent, match="cancelled"):
             home.connect(athlete, account, button="cancel")
         home.service.diary.add(account, home.clock() - HOUR)
         home.turn()
@@ -82,10 +81,10 @@ class TestConnecting:
         finish: Any = lambda cookie: finish_consent(  # noqa: E731  (said three times)
             home.works, home.strava, back, cookie=cookie, now=home.clock()
         )
-        with pytest.raises(ConsentError, match="another browser"):
+        with pytest.raises(refusals.NoConsent, match="another browser"):
             finish("forged")
         assert finish(begun.cookie).athlete == athlete
-        with pytest.raises(ConsentError, match="used before"):
+        with pytest.raises(refusals.NoConsent, match="used before"):
             finish(begun.cookie)
 
     def test_another_account_replaces_the_first_and_its_runs(self, home: House) -> None:

@@ -1,4 +1,4 @@
-"""Strava's shelf: grants, where reading stands, what was seen, limits, wishes, consents.
+"""Strava's shelf: grants, where reading stands, what was seen, limits, wishes.
 
 Tokens come and go sealed; nothing here can open them. Where reading stands and how much of the
 limits is used are kept as their rooms hand them over, by name.
@@ -20,7 +20,7 @@ activity = tables.strava_activity
 wish = tables.strava_wish
 budget = tables.strava_budget
 subscription = tables.strava_subscription
-consent = tables.consent
+used_state = tables.used_state
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 _ONE = 1
@@ -49,14 +49,6 @@ class Seen:
     payload: str
     reason: str | None = None
     edited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Consent:
-    """A consent under way: whose, and where the browser comes back to."""
-
-    athlete_id: int
-    redirect: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +124,8 @@ class StravaShelf:
         return changed.rowcount == 1
 
     def forget(self, athlete: Athlete) -> None:
-        """The grant, and all that only Strava told of: what was seen, wishes, consents."""
-        for table in (grant, activity, wish, consent):
+        """The grant, and all that only Strava told of: what was seen, and wishes."""
+        for table in (grant, activity, wish):
             self.connection.execute(delete(table).where(table.c.athlete_id == athlete.id))
 
     def whose(self, strava_id: int) -> tuple[int, ...]:
@@ -301,38 +293,17 @@ class StravaShelf:
         """Count an event that named nobody we know."""
         self.connection.execute(update(subscription).values(dropped=subscription.c.dropped + 1))
 
-    # Consents under way
+    # Consents
 
-    def begin_consent(
-        self,
-        athlete: Athlete,
-        *,
-        state_hash: str,
-        cookie_hash: str,
-        redirect: str,
-        now: datetime,
-    ) -> None:
-        self.connection.execute(
-            insert(consent).values(
-                state_hash=state_hash,
-                cookie_hash=cookie_hash,
-                athlete_id=athlete.id,
-                redirect=redirect,
-                made_at=now,
-            )
-        )
-
-    def take_consent(
-        self, *, state_hash: str, cookie_hash: str, made_after: datetime
-    ) -> Consent | None:
-        """The consent that this browser began, once; old ones are swept out on the way."""
-        self.connection.execute(delete(consent).where(consent.c.made_at <= made_after))
-        row = self.connection.execute(
-            delete(consent)
-            .where(consent.c.state_hash == state_hash, consent.c.cookie_hash == cookie_hash)
-            .returning(consent.c.athlete_id, consent.c.redirect)
-        ).first()
-        return Consent(row.athlete_id, row.redirect) if row else None
+    def use_state(self, state_hash: str, *, now: datetime, forget_before: datetime) -> bool:
+        """Mark the state of a consent as used; False where it was before."""
+        self.connection.execute(delete(used_state).where(used_state.c.used_at < forget_before))
+        query = select(used_state.c.state_hash).where(used_state.c.state_hash == state_hash)
+        if self.connection.execute(query).first() is not None:
+            return False
+        row = {"state_hash": state_hash, "used_at": now}
+        self.connection.execute(insert(used_state).values(row))
+        return True
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self.connection.execute(

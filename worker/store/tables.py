@@ -185,6 +185,8 @@ finding = Table(
     Column("silence", Text),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
     Column("told_on", Date),
+    # How grave it was when it was told; an edit can make it graver later.
+    Column("told_severity", Integer),
     UniqueConstraint("athlete_id", "day", "kind"),
     sqlite_autoincrement=True,
 )
@@ -302,13 +304,10 @@ strava_subscription = Table(
     Column("dropped", Integer, nullable=False),
 )
 
-consent = Table(
-    "consent",
+used_state = Table(
+    "used_state",
     metadata,
-    # Hashes: whoever reads the database can't finish somebody's consent.
+    # The state of a consent that came to its end, as a hash: none works twice.
     Column("state_hash", String(64), primary_key=True),
-    Column("cookie_hash", String(64), nullable=False),
-    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), nullable=False),
-    Column("redirect", Text, nullable=False),
-    Column("made_at", Utc, nullable=False, index=True),
+    Column("used_at", Utc, nullable=False, index=True),
 )

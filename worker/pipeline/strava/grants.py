@@ -1,25 +1,29 @@
 """Connect and disconnect: a consent that belongs to one browser, and an end that leaves nothing."""
 
 import hashlib
+import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from worker.links import LinkError
 from worker.model import Athlete
 from worker.pipeline.decide import judge
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Works, today_of
 from worker.sources.strava.grants import Grant, missing_scopes
-from worker.sources.strava.refusals import DeadGrant, RedirectMismatch, StravaError
+from worker.sources.strava.refusals import DeadGrant, NoConsent, RedirectMismatch, StravaError
 from worker.store import SourceState, Transaction
 
+CONSENT = "consent"
 CONSENT_WAITS = timedelta(minutes=15)
+_STATE_BYTES = 32
+_BEGIN_AGAIN = (
+    "this page was used before, has waited too long, or was opened in another browser; "
+    "begin again with the link"
+)
 GONE = "Strava was disconnected: nothing is mailed about that"
-
-
-class ConsentError(Exception):
-    """The consent came to nothing, and nothing was changed; the message is for the runner."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,23 +42,12 @@ class Connected:
     missing: str | None
 
 
-def begin_consent(
-    works: Works, strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime
-) -> Begun:
-    """Begin a consent for this athlete; both secrets are of 256 bits and kept as hashes."""
-    state, cookie = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-    with works.store.transaction() as tx:
-        again = tx.strava.grant(athlete) is not None
-        tx.strava.begin_consent(
-            athlete,
-            state_hash=_hash(state),
-            cookie_hash=_hash(cookie),
-            redirect=redirect,
-            now=now,
-        )
-    # Whoever connects again may want to tick what was unticked, so the page is shown once more.
-    address = strava.client.authorize_url(state=state, redirect=redirect, again=again)
-    return Begun(address, cookie)
+def begin_consent(strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime) -> Begun:
+    """Begin a consent for this athlete. Nothing is kept: the cookie holds what belongs to it."""
+    state = secrets.token_urlsafe(_STATE_BYTES)
+    named: dict[str, str | int] = {"athlete": athlete.id, "state": _hash(state)}
+    cookie = strava.signer.sign(CONSENT, named, now=now).rpartition("/")[2]
+    return Begun(strava.client.authorize_url(state=state, redirect=redirect), cookie)
 
 
 def finish_consent(
@@ -67,20 +60,24 @@ def finish_consent(
 ) -> Connected:
     """What the browser carried back becomes a grant, in place of any other.
 
-    Raises `ConsentError`, `StravaError`; then nothing has changed.
+    Raises `StravaError`; then nothing has changed.
     """
+    try:
+        named = strava.signer.check(
+            CONSENT, cookie, max_age_s=CONSENT_WAITS.total_seconds(), now=now
+        )
+    except LinkError as error:
+        raise NoConsent(_BEGIN_AGAIN) from error
+    state_hash = _hash(query.get("state", ""))
+    athlete_id = named["athlete"]
     with works.store.transaction() as tx:
-        begun = tx.strava.take_consent(
-            state_hash=_hash(query.get("state", "")),
-            cookie_hash=_hash(cookie),
-            made_after=now - CONSENT_WAITS,
-        )
-        athlete = tx.athletes.by_id(begun.athlete_id) if begun else None
+        athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
+        mine = hmac.compare_digest(state_hash, str(named["state"])) and athlete is not None
+        old = now - CONSENT_WAITS
+        if not mine or not tx.strava.use_state(state_hash, now=now, forget_before=old):
+            athlete = None
     if athlete is None:
-        raise ConsentError(
-            "this page has been used before, has waited too long, or was opened in another "
-            "browser; begin again with the link"
-        )
+        raise NoConsent(_BEGIN_AGAIN)
     _refuse(query)
     grant = strava.client.exchange(query["code"], scope=query.get("scope", ""), now=now)
     with works.store.transaction() as tx:
@@ -92,11 +89,11 @@ def _refuse(query: Mapping[str, str]) -> None:
     """What Strava sends back instead of a code."""
     error = query.get("error", "")
     if error == "access_denied":
-        raise ConsentError("you cancelled on Strava's page; nothing was changed")
+        raise NoConsent("you cancelled on Strava's page; nothing was changed")
     if "redirect" in error:
         raise RedirectMismatch
     if error or not query.get("code"):
-        raise ConsentError("Strava sent no consent back; nothing was changed")
+        raise NoConsent("Strava sent no consent back; nothing was changed")
 
 
 def _connect(

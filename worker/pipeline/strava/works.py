@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from worker.links import Signer
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import StravaError
 from worker.store import KeptGrant, Sealer, SealError
@@ -17,13 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class StravaWorks:
-    """The client, what seals its tokens, and chance, which spreads the athletes over time.
+    """The client, what seals its tokens, and what signs the cookies of consents.
 
-    `keeps_runs` leaves what Strava told in place when an athlete disconnects.
+    `verify_token` is what Strava must repeat when it checks our webhook. `keeps_runs` leaves what
+    Strava told in place when an athlete disconnects. `luck` spreads the athletes over time.
     """
 
     client: "Strava"
     sealer: Sealer
+    signer: Signer
+    verify_token: str
     keeps_runs: bool = False
     luck: Callable[[], float] = random.random
 

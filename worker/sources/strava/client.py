@@ -74,13 +74,17 @@ class Strava:
 
     # Consent and tokens
 
-    def authorize_url(self, *, state: str, redirect: str, again: bool = False) -> str:
-        """Where the runner's browser goes to consent. `again` shows the page in any case."""
+    def authorize_url(self, *, state: str, redirect: str) -> str:
+        """Where the runner's browser goes to consent.
+
+        The page is shown to those who consented before as well: a link that somebody else opens
+        for them must not connect anything in passing.
+        """
         query = {
             "client_id": self.settings.client_id,
             "redirect_uri": redirect,
             "response_type": "code",
-            "approval_prompt": "force" if again else "auto",
+            "approval_prompt": "force",
             "scope": ",".join(SCOPES),
             "state": state,
         }

@@ -102,6 +102,13 @@ class CodeRefused(StravaError):
         )
 
 
+class NoConsent(StravaError):
+    """The runner's browser came back without a consent that could be used."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, permanent=True)
+
+
 class DeadGrant(StravaError):
     """The refresh token is dead: only the runner can mend that, by connecting again."""
 

@@ -156,6 +156,7 @@ def upgrade() -> None:
         sa.Column("silence", sa.Text(), nullable=True),
         sa.Column("outbox_id", sa.Integer(), nullable=True),
         sa.Column("told_on", sa.Date(), nullable=True),
+        sa.Column("told_severity", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
             ["athlete_id"], ["athlete.id"], name=op.f("fk_finding_athlete_id"), ondelete="CASCADE"
         ),

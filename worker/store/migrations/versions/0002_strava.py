@@ -1,4 +1,4 @@
-"""Strava: grants, what was seen there, its limits, wishes from webhooks, consents under way."""
+"""Strava: grants, what was seen there, its limits, wishes from webhooks, used states."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -81,13 +81,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_strava_subscription")),
     )
     op.create_table(
-        "consent",
+        "used_state",
         sa.Column("state_hash", sa.String(length=64), nullable=False),
-        sa.Column("cookie_hash", sa.String(length=64), nullable=False),
-        sa.Column("athlete_id", sa.Integer(), nullable=False),
-        sa.Column("redirect", sa.Text(), nullable=False),
-        sa.Column("made_at", Utc(), nullable=False),
-        _athlete("consent"),
-        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_consent")),
+        sa.Column("used_at", Utc(), nullable=False),
+        sa.PrimaryKeyConstraint("state_hash", name=op.f("pk_used_state")),
     )
-    op.create_index(op.f("ix_consent_made_at"), "consent", ["made_at"])
+    op.create_index(op.f("ix_used_state_used_at"), "used_state", ["used_at"])
