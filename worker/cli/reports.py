@@ -287,7 +287,10 @@ def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
 
 
 def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
+    from worker.store import SourceState
+
     number, last_at = tx.runs.count(who)
+    sources = {"inbox": SourceState("waiting")} | dict(tx.progress.sources(who))
     return {
         "name": who.name,
         "runs": number,
@@ -299,7 +302,7 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
                 "last_error": state.last_error,
                 "backlog": state.backlog,
             }
-            for source, state in tx.progress.sources(who).items()
+            for source, state in sources.items()
         },
         "next_weekly": zulu(tx.athletes.next_weekly_at(who)),
         "quarantined": [
@@ -359,7 +362,8 @@ def _print_status(shell: Shell, told: dict[str, Any]) -> None:
         shell.say(f"  weekly mail next at {athlete['next_weekly']}")
         for source, state in athlete["sources"].items():
             error = f", {state['last_error']}" if state["last_error"] else ""
-            shell.say(f"  {source}: {state['state']}, last {state['last_success']}{error}")
+            last = f", last {state['last_success']}" if state["last_success"] else ""
+            shell.say(f"  {source}: {state['state']}{last}{error}")
         for one in athlete["quarantined"]:
             shell.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
         for one in athlete["withdrawn"]:

@@ -72,9 +72,7 @@ def judge(
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
     if not risen:
         return
-    choice = silence or _choose(
-        tx, works, athlete, risen, history, today=today_of(athlete, now)
-    )
+    choice = silence or _choose(tx, works, athlete, risen, history, today=today_of(athlete, now))
     if isinstance(choice, str):
         tx.findings.silence(risen, choice)
         return
@@ -97,9 +95,9 @@ def _choose(
         return UNSUBSCRIBED
     since = today - timedelta(days=works.rules.mail_forget_days)
     told = [
-        detect.Told(one.told_on, one.finding.severity)
+        detect.Told(one.told_on, one.told_severity)
         for one in tx.findings.told(athlete, since=since)
-        if one.told_on is not None
+        if one.told_on is not None and one.told_severity is not None
     ]
     by_finding = {one.finding: one for one in risen}
     choice = detect.worth_mailing(
