@@ -1,6 +1,6 @@
 """The findings' shelf: what was found on which day, what was mailed of it, what was withdrawn."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
 from typing import Any
@@ -21,8 +21,8 @@ _UNSENT = ("queued", "retry", "held", "dead")
 class Found:
     """A finding as kept. `silence` says why no mail was queued for it; None where one was.
 
-    `told_on` is the athlete's day on which the mail was queued, `mailed_at` when the mail server
-    took it.
+    `told_on` is the athlete's day on which the mail was queued, `told_severity` how grave it was
+    then, `mailed_at` when the mail server took it.
     """
 
     id: int
@@ -31,6 +31,7 @@ class Found:
     withdrawn_at: datetime | None
     silence: str | None
     told_on: date | None
+    told_severity: int | None
     mailed_at: datetime | None
     message_id: str | None
 
@@ -85,11 +86,17 @@ class Findings:
             )
 
     def tell(self, found: Found, *, outbox_id: int, on: date) -> None:
-        """Keep that a mail about this finding was queued."""
+        """Keep that a mail about this finding was queued; one that still waits is overtaken."""
+        self._unqueue(found)
         self.connection.execute(
             update(finding)
             .where(finding.c.id == found.id)
-            .values(outbox_id=outbox_id, told_on=on, silence=None)
+            .values(
+                outbox_id=outbox_id,
+                told_on=on,
+                told_severity=found.finding.severity,
+                silence=None,
+            )
         )
 
     def told(self, athlete: Athlete, *, since: date) -> tuple[Found, ...]:
@@ -145,20 +152,16 @@ class Findings:
 
     def _withdraw(self, kept: Found, *, now: datetime) -> None:
         """The cause has gone: so does a mail that nobody has got yet."""
-        mail = select(finding.c.outbox_id).where(finding.c.id == kept.id).scalar_subquery()
-        unsent: Sequence[int] = (
-            self.connection.execute(
-                delete(outbox)
-                .where(outbox.c.id == mail, outbox.c.state.in_(_UNSENT))
-                .returning(outbox.c.id)
-            )
-            .scalars()
-            .all()
-        )
-        never_told = {"told_on": None, "outbox_id": None} if unsent else {}
+        untold = {"told_on": None, "told_severity": None} if self._unqueue(kept) else {}
         self.connection.execute(
-            update(finding).where(finding.c.id == kept.id).values(withdrawn_at=now, **never_told)
+            update(finding).where(finding.c.id == kept.id).values(withdrawn_at=now, **untold)
         )
+
+    def _unqueue(self, kept: Found) -> bool:
+        """Take the mail about a finding out of the outbox unless it has gone; True where it was."""
+        mail = select(finding.c.outbox_id).where(finding.c.id == kept.id).scalar_subquery()
+        gone = delete(outbox).where(outbox.c.id == mail, outbox.c.state.in_(_UNSENT))
+        return self.connection.execute(gone).rowcount > 0
 
 
 def _found(row: Row[Any]) -> Found:
@@ -169,6 +172,7 @@ def _found(row: Row[Any]) -> Found:
         withdrawn_at=row.withdrawn_at,
         silence=row.silence,
         told_on=row.told_on,
+        told_severity=row.told_severity,
         mailed_at=row.sent_at,
         message_id=row.message_id if row.sent_at else None,
     )
