@@ -20,7 +20,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from tests.formats.build import fit_run
-from worker import pipeline
+from worker import pipeline, week
 from worker.mail import SendError
 from worker.model import Athlete, Finding, Recording, SourceName, WeeklyHour
 from worker.pipeline import Pass, TakenIn, Works
@@ -103,7 +103,13 @@ class House:
         with self.works.store.transaction() as tx:
             added = tx.athletes.add(wanted)
             # Nothing is due from before the test's time.
-            tx.athletes.change(added, now=self.now)
+            upcoming = week.next_due(
+                max(self.now, added.added_at),
+                timezone=added.timezone,
+                weekly=added.weekly,
+                week_starts=added.week_starts,
+            )
+            tx.athletes.weekly_done(added, next_at=upcoming.due_at)
         return added
 
     def runs(

@@ -11,7 +11,7 @@ from datetime import timedelta
 
 from worker.mail import SendError
 from worker.pipeline.works import Clock, Works
-from worker.store import Letter
+from worker.store import Letter, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -64,14 +64,25 @@ def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
         works.mailer.send(
             letter.mime, sender=letter.sender, recipient=letter.recipient, before_dot=before_dot
         )
+    except StoreError:
+        raise
     except SendError as error:
-        _settle(works, letter, error, clock)
-        log.warning("mail %s to athlete %s not sent: %s", letter.kind, letter.athlete_id, error)
-        return error
+        return _unsent(works, letter, error, clock)
+    except Exception as error:
+        # One mail's surprise must not hold up the others, nor come again at every tick.
+        log.exception("mail %s to athlete %s: unexpected", letter.kind, letter.athlete_id)
+        surprise = SendError(f"unexpected: {error!r}", permanent=False)
+        return _unsent(works, letter, surprise, clock)
     with works.store.transaction() as tx:
         tx.outbox.sent(letter, now=clock())
     log.info("mail %s to athlete %s sent", letter.kind, letter.athlete_id)
     return None
+
+
+def _unsent(works: Works, letter: Letter, error: SendError, clock: Clock) -> SendError:
+    _settle(works, letter, error, clock)
+    log.warning("mail %s to athlete %s not sent: %s", letter.kind, letter.athlete_id, error)
+    return error
 
 
 def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> None:

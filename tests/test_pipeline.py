@@ -1,0 +1,464 @@
+"""Take in, decide, deliver over a real store: what is found, what is mailed, what stays silent."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, time, timedelta
+from itertools import pairwise
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.house import NOW, TODAY, House, recording, refused, run_file, steady
+from worker import pipeline
+from worker.compose import Composer
+from worker.model import Athlete, Recording, Run, SourceName
+from worker.pipeline.decide import TOLD_TOGETHER, UNSUBSCRIBED, decide
+from worker.pipeline.take_in import FIRST_SYNC
+
+DAY = timedelta(days=1)
+SPIKE = recording(km=12.0)
+"""After weeks of 8 km: half as far again, severity 2."""
+
+
+def runner(house: House, **changes: object) -> Athlete:
+    """Anna, who has run 8 km every second day; `changes` replace fields."""
+    anna = house.athlete("Anna", **changes)
+    house.runs(anna, steady())
+    return anna
+
+
+def severities(house: House, athlete: Athlete) -> list[int]:
+    """How grave each single run is that was found, oldest first."""
+    return [one.severity for one in house.findings(athlete) if one.kind == "run"]
+
+
+# What is mailed
+
+
+def test_a_spike_is_mailed_once(house: House) -> None:
+    """However often the same run comes and the works turn."""
+    anna = runner(house)
+    for _ in range(3):
+        house.arrive(anna, SPIKE)
+        house.pass_on()
+    assert house.mailer.kinds() == ["alert"]
+    assert house.mailer.taken[0]["To"] == "anna@example.org"
+    assert severities(house, anna) == [2]
+
+
+def test_a_dropped_file_becomes_a_mail(house: House) -> None:
+    """The whole way: FIT file, folder, run, finding, alert, mail server."""
+    anna = runner(house)
+    house.drop("spike.fit", run_file(12.0))
+    house.pass_on()
+    assert house.mailer.taken == []
+    house.pass_on()
+    assert house.mailer.kinds() == ["alert"]
+    assert house.distances_km(anna)[-1] == 12.0
+
+
+def test_the_first_files_of_an_athlete_are_silent(house: House) -> None:
+    """A folder full of old runs, the last of them a spike of today."""
+    anna = house.athlete()
+    for number, one in enumerate([*steady(), SPIKE]):
+        house.drop(f"{number}.fit", run_file(one.distance_m / 1000, day=one.day))
+    assert house.look(2).imported == 28
+    house.deliver()
+    assert severities(house, anna) == [2]
+    assert house.silences(anna) == [FIRST_SYNC]
+    assert house.mailer.taken == []
+
+
+@pytest.mark.parametrize(("days", "mails"), [(3, 1), (4, 0)])
+def test_a_run_of_more_than_three_days_ago_is_silent(house: House, days: int, mails: int) -> None:
+    """It's found and kept, and says why it wasn't mailed."""
+    anna = runner(house)
+    house.at(TODAY + days * DAY)
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    assert len(house.mailer.taken) == mails
+    assert severities(house, anna) == [2]
+    if not mails:
+        assert "4 days ago" in str(house.silences(anna)[0])
+
+
+def test_one_alert_in_a_fortnight_but_for_a_graver_one(house: House) -> None:
+    """Again 2 is silent, 3 isn't."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    house.at(TODAY + 5 * DAY)
+    house.arrive(anna, recording(TODAY + 5 * DAY, 17.0))
+    house.deliver()
+    assert severities(house, anna) == [2, 2]
+    assert "mail_every_days" in str(house.silences(anna)[-1])
+    assert house.mailer.kinds() == ["alert"]
+
+    house.at(TODAY + 9 * DAY)
+    house.arrive(anna, recording(TODAY + 9 * DAY, 36.0))
+    house.deliver()
+    assert severities(house, anna) == [2, 2, 3]
+    assert house.mailer.kinds() == ["alert", "alert"]
+
+
+def test_later_alerts_of_an_episode_answer_the_first(house: House) -> None:
+    """So that a mail reader shows them as one thread."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    house.at(TODAY + DAY)
+    house.arrive(anna, recording(TODAY + DAY, 26.0))
+    house.deliver()
+    first, second = house.mailer.taken
+    assert second["In-Reply-To"] == first["Message-ID"]
+
+
+def test_two_findings_of_one_run_are_one_mail(house: House) -> None:
+    """A spike that makes a ramp as well: the mail tells of the run."""
+    anna = runner(house)
+    house.arrive(anna, recording(km=32.0))
+    house.deliver()
+    assert sorted(f.kind for f in house.findings(anna)) == ["ramp", "run"]
+    assert TOLD_TOGETHER in house.silences(anna)
+    assert house.mailer.kinds() == ["alert"]
+
+
+def test_unsubscribed_alerts_are_found_and_not_mailed(house: House) -> None:
+    """Unsubscribing is from mail, not from being looked after."""
+    anna = runner(house, wants=frozenset({"weekly"}))
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    assert severities(house, anna) == [2]
+    assert house.silences(anna) == [UNSUBSCRIBED]
+    assert house.mailer.taken == []
+
+
+# Late, edited, deleted
+
+
+def test_an_edit_that_takes_the_cause_away_takes_the_unsent_mail_along(house: House) -> None:
+    """A slip of the watch, mended before the mail went."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    assert len(house.unsent()) == 1
+    house.arrive(anna, replace(SPIKE, distance_m=8000.0))
+    assert house.findings(anna) == ()
+    assert house.unsent() == ()
+    house.deliver()
+    assert house.mailer.taken == []
+
+
+def test_a_mail_that_failed_once_is_withdrawn_too(house: House) -> None:
+    """What waits for its next try isn't sent either."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.mailer.answers = [refused()]
+    house.deliver()
+    house.arrive(anna, replace(SPIKE, distance_m=8000.0))
+    house.now += timedelta(hours=5)
+    house.deliver()
+    assert house.mailer.taken == []
+
+
+def test_a_withdrawn_finding_that_comes_back_is_mailed_if_it_never_was(house: House) -> None:
+    """Edited away and back before the mail went: it's one mail in the end."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.arrive(anna, replace(SPIKE, distance_m=8000.0))
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    house.arrive(anna, replace(SPIKE, distance_m=8000.0))
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    assert house.mailer.kinds() == ["alert"]
+
+
+def test_an_edit_that_makes_it_graver_is_told(house: House) -> None:
+    """It was a 2 when it was mailed, and is a 3 now."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    house.arrive(anna, replace(SPIKE, distance_m=17_000.0, moving_s=7000.0, elapsed_s=7000.0))
+    house.deliver()
+    assert severities(house, anna) == [3]
+    assert house.mailer.kinds() == ["alert", "alert"]
+
+
+def test_a_graver_edit_overtakes_the_mail_that_still_waits(house: House) -> None:
+    """Nobody wants both."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    house.arrive(anna, replace(SPIKE, distance_m=17_000.0, moving_s=7000.0, elapsed_s=7000.0))
+    house.deliver()
+    assert house.mailer.kinds() == ["alert"]
+    assert "17" in str(house.mailer.taken[0].get_body(("plain",)))
+
+
+def test_a_late_run_has_the_days_after_it_judged_again(house: House) -> None:
+    """A long run of last week, synced late, explains what looked like a spike."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    assert severities(house, anna) == [2]
+    late = recording(TODAY - 5 * DAY, 11.8)
+    house.arrive(anna, late)
+    assert [one.day for one in house.findings(anna) if one.kind == "run"] == [late.day]
+
+
+def test_a_deleted_run_withdraws_what_it_caused(house: House) -> None:
+    """Deleted at the source and judged again from that day."""
+    anna = runner(house)
+    house.arrive(anna, SPIKE)
+    with house.works.store.transaction() as tx:
+        change = tx.runs.drop(anna, "inbox", [SPIKE.external_id], today=TODAY)
+        decide(tx, house.works, anna, [], now=NOW, also_since=change.first_day)
+        assert [found.finding.severity for found in tx.findings.withdrawn(anna)] == [2]
+    assert house.findings(anna) == ()
+    assert house.unsent() == ()
+
+
+# Dates and figures that can't be
+
+
+def test_a_run_of_tomorrow_waits_until_it_is_tomorrow(house: House) -> None:
+    """A watch two days ahead: quarantined, then counted and told like any other."""
+    anna = runner(house)
+    house.arrive(anna, recording(TODAY + 2 * DAY, 12.0))
+    house.pass_on()
+    assert house.findings(anna) == ()
+    with house.works.store.reading() as tx:
+        assert "future" in str(tx.runs.quarantined(anna)[0].quarantine)
+    house.at(TODAY + 2 * DAY)
+    house.pass_on()
+    assert severities(house, anna) == [2]
+    assert house.mailer.kinds() == ["alert"]
+
+
+def test_an_impossible_run_is_listed_and_never_judged(house: House) -> None:
+    """60 km in two hours is a car."""
+    anna = runner(house)
+    house.arrive(anna, recording(km=60.0, minutes=120))
+    house.pass_on()
+    assert house.findings(anna) == ()
+    with house.works.store.reading() as tx:
+        assert "world record" in str(tx.runs.quarantined(anna)[0].quarantine)
+
+
+# All or nothing
+
+
+class BrokenComposer(Composer):
+    """Can't compose."""
+
+    def _email(self, *_: object, **__: object) -> object:  # type: ignore[override]  # never returns
+        raise RuntimeError("out of paper")
+
+
+def test_a_finding_and_its_mail_are_kept_together_or_not_at_all(house: House) -> None:
+    """Where composing fails nothing is kept, and the next try has it all."""
+    anna = runner(house)
+    broken = House(replace(house.works, composer=BrokenComposer()), house.mailer)
+    with pytest.raises(RuntimeError, match="out of paper"):
+        broken.arrive(anna, SPIKE)
+    assert house.distances_km(anna)[-1] == 8.0
+    assert house.findings(anna) == ()
+    house.arrive(anna, SPIKE)
+    house.deliver()
+    assert house.mailer.kinds() == ["alert"]
+
+
+def test_a_file_whose_mail_cannot_be_composed_is_taken_in_later(house: House) -> None:
+    """The folder's file has no verdict before its run is kept."""
+    anna = runner(house)
+    broken = House(replace(house.works, composer=BrokenComposer()), house.mailer)
+    house.drop("spike.fit", run_file(12.0))
+    house.look()
+    with pytest.raises(RuntimeError, match="out of paper"):
+        broken.look()
+    house.pass_on()
+    assert house.distances_km(anna)[-1] == 12.0
+    assert house.mailer.kinds() == ["alert"]
+
+
+# Delivery
+
+
+def queued(house: House, *names: str) -> None:
+    """An alert for each of these athletes."""
+    for name in names:
+        anna = house.athlete(name)
+        house.runs(anna, steady())
+        house.arrive(anna, SPIKE)
+
+
+def test_a_temporary_refusal_is_tried_again_a_minute_later(house: House) -> None:
+    """And what was refused for one doesn't stop the next."""
+    queued(house, "Anna", "Ben")
+    house.mailer.answers = [refused("451 not now")]
+    done = house.deliver()
+    assert (done.sent, done.troubles) == (1, ("mail to anna@example.org: 451 not now",))
+    house.now += timedelta(seconds=59)
+    assert house.deliver().sent == 0
+    house.now += timedelta(seconds=1)
+    assert house.deliver().sent == 1
+    assert sorted(str(mail["To"]) for mail in house.mailer.taken) == [
+        "anna@example.org",
+        "ben@example.org",
+    ]
+
+
+def test_a_permanent_refusal_ends_the_mail_with_its_reason(house: House) -> None:
+    """It's never tried again."""
+    queued(house, "Anna")
+    house.mailer.answers = [refused("550 no such user", permanent=True)]
+    house.deliver()
+    house.now += timedelta(hours=9)
+    house.deliver()
+    assert house.mailer.tries == 1
+    assert [(one.state, one.last_error) for one in house.unsent()] == [("dead", "550 no such user")]
+
+
+def test_a_refused_login_pauses_all_mail_and_costs_no_attempt(house: House) -> None:
+    """One try in five minutes until somebody mends the password."""
+    queued(house, "Anna", "Ben")
+    house.mailer.answers = [refused("535 wrong password", login=True)] * 2
+    assert len(house.deliver().troubles) == 1
+    house.now += timedelta(minutes=4)
+    house.deliver()
+    assert house.mailer.tries == 1
+    house.now += timedelta(minutes=1)
+    house.deliver()
+    assert house.mailer.tries == 2
+    assert {one.attempts for one in house.unsent()} == {0}
+    house.now += timedelta(minutes=5)
+    assert house.deliver().sent == 2
+
+
+def test_an_unreachable_server_is_asked_once_a_minute(house: House) -> None:
+    """Not once for each mail that waits."""
+    queued(house, "Anna", "Ben")
+    house.mailer.answers = [refused("no answer", unreachable=True)]
+    house.deliver()
+    assert house.mailer.tries == 1
+    house.now += timedelta(minutes=1)
+    assert house.deliver().sent == 2
+
+
+def test_a_surprise_over_one_mail_stops_no_other(house: House) -> None:
+    """What nobody foresaw is one mail's trouble, tried again later."""
+    queued(house, "Anna", "Ben")
+    house.mailer.answers = [RuntimeError("a bug")]
+    done = house.deliver()
+    assert done.sent == 1
+    assert "a bug" in done.troubles[0]
+    house.now += timedelta(minutes=1)
+    assert house.deliver().sent == 1
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize(
+    ("dies", "perhaps_twice"),
+    [
+        pytest.param(Killed(), False, id="before the dot"),
+        pytest.param(("dot", Killed()), True, id="at the dot"),
+    ],
+)
+def test_a_mail_whose_sender_died_goes_out_again(
+    house: House, dies: BaseException | tuple[str, BaseException], perhaps_twice: bool
+) -> None:
+    """Nothing is lost, and what may go twice is flagged and has the same Message-ID."""
+    queued(house, "Anna")
+    house.mailer.answers = [dies]
+    (before,) = house.unsent()
+    with pytest.raises(Killed):
+        house.deliver()
+    house.deliver()
+    assert [mail["Message-ID"] for mail in house.mailer.taken] == [before.message_id]
+    with house.works.store.reading() as tx:
+        flag = tx.connection.exec_driver_sql("SELECT perhaps_twice FROM outbox").scalar_one()
+    assert bool(flag) is perhaps_twice
+
+
+# Laws
+
+
+@dataclass(frozen=True)
+class State:
+    """What matters of an athlete's runs and findings: everything but ids and moments."""
+
+    runs: frozenset[tuple[Run, tuple[SourceName, ...], str | None]]
+    findings: frozenset[tuple[date, str, int, float, float]]
+
+
+def state(house: House, athlete: Athlete) -> State:
+    with house.works.store.reading() as tx:
+        return State(
+            frozenset(
+                (
+                    replace(kept.run, id=0),
+                    tuple(source for source, _ in kept.sources),
+                    kept.quarantine,
+                )
+                for kept in tx.runs.kept(athlete)
+            ),
+            frozenset(
+                (f.day, f.kind, f.severity, f.observed_m, f.baseline_m)
+                for f in (found.finding for found in tx.findings.standing(athlete))
+            ),
+        )
+
+
+def told(day: int, km: float, source: SourceName, hour: int) -> Recording:
+    return recording(TODAY - day * DAY, km, at=time(hour), source=source,
+                     external_id=f"{source} {day} {hour} {km}")  # fmt: skip
+
+
+arrivals = st.lists(
+    st.builds(
+        told,
+        st.integers(0, 9),
+        st.sampled_from([7.0, 8.0, 8.2, 12.0, 12.3, 20.0, 301.0]),
+        st.sampled_from(["inbox", "import", "strava"]),
+        st.sampled_from([6, 17]),
+    ),
+    max_size=8,
+    unique_by=lambda one: (one.source, one.external_id),
+)
+
+
+@settings(max_examples=10)
+@given(st.data(), arrivals)
+def test_order_and_batches_of_arrival_change_neither_runs_nor_findings(
+    house: House, data: st.DataObject, arrived: list[Recording]
+) -> None:
+    """One by one, in any order, or all at once: the same runs, the same findings."""
+    stamp = uuid4()
+    at_once, scattered = house.athlete(f"At once {stamp}"), house.athlete(f"Scattered {stamp}")
+    for athlete in (at_once, scattered):
+        house.runs(athlete, steady(until=TODAY - 10 * DAY))
+    house.runs(at_once, arrived)
+    for batch in batches(data, arrived):
+        house.runs(scattered, batch)
+    assert state(house, scattered) == state(house, at_once)
+
+
+def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Recording]]:
+    """The arrivals in another order, cut anywhere, some of them coming twice."""
+    shuffled = data.draw(st.permutations(arrived))
+    cuts = data.draw(st.sets(st.integers(0, len(shuffled)), max_size=3))
+    edges = [0, *sorted(cuts), len(shuffled)]
+    for first, last in pairwise(edges):
+        yield shuffled[first:last]
+    yield data.draw(st.permutations(arrived))[:2]
+
+
+def test_ticks_are_kept_with_their_trouble(house: House) -> None:
+    """`status` tells from them whether the work goes on."""
+    pipeline.record_tick(house.works, "inbox", pipeline.Tick(NOW, "folder gone"))
+    pipeline.record_tick(house.works, "inbox", pipeline.Tick(NOW + DAY, None))
+    with house.works.store.reading() as tx:
+        assert dict(tx.progress.ticks()) == {"inbox": pipeline.Tick(NOW + DAY, None)}
