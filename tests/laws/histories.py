@@ -69,7 +69,6 @@ def lives(draw: st.DrawFn, *, most: int = 40) -> list[Run]:
 
 
 def days_of(runs: Sequence[Run]) -> list[date]:
-    """The days from the first to a little after the last run."""
-    first = min(one.day for one in runs)
-    last = max(one.day for one in runs)
-    return [first + timedelta(days=number) for number in range((last - first).days + 3)]
+    """The days with a run, and the rest days before and after them."""
+    near = {one.day + timedelta(days=off) for one in runs for off in (-1, 0, 1)}
+    return sorted(near)
