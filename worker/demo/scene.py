@@ -18,9 +18,9 @@ _MARK = ".easeback-demo"
 _MARK_WORDS = "Made by `easeback demo`, which replaces what it made before.\n"
 _OURS = re.compile(r"\d{4}-\d\d-\d\d-[a-z]+(-\d+)?\.(eml|html)|index\.html|easeback\.toml")
 _SETTINGS = """\
-# The settings of the demo. Look around with:
-#   easeback --config {file} alerts
-#   easeback --config {file} explain 2026-02-14
+# The settings of the demo. Look around, in its folder:
+#   easeback --config easeback.toml alerts
+#   easeback --config easeback.toml explain 2026-02-14
 data_dir = {data_dir}
 """
 
@@ -44,10 +44,7 @@ class Scene:
             scene.folder.mkdir(parents=True, exist_ok=True)
             (scene.folder / _MARK).write_text(_MARK_WORDS, "utf-8")
             scene.settings_file.write_text(
-                _SETTINGS.format(
-                    file=scene.settings_file, data_dir=_toml_text(str(scene.data_dir))
-                ),
-                "utf-8",
+                _SETTINGS.format(data_dir=_toml_text(str(scene.data_dir))), "utf-8"
             )
         except OSError as error:
             raise SceneError(

@@ -1,0 +1,238 @@
+"""`easeback demo`: a season played through, seen from outside."""
+
+import os
+import pty
+import re
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from datetime import timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from garmin_fit_sdk import Decoder, Stream
+
+from tests.command import ROOT, easeback
+from worker.demo import Scene, SceneError, fit, runner
+from worker.sources.formats import fit as reader
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """One demo played in a folder of its own, and what it said."""
+
+    folder: Path
+    said: str
+    complained: str
+    status: int
+
+    def mails(self, kind: str) -> list[Path]:
+        return sorted(self.folder.glob(f"*-{kind}.eml"))
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> Played:
+    """A demo among settings that would break any other command, played once for all tests."""
+    here = tmp_path_factory.mktemp("somewhere")
+    (here / "config").mkdir()
+    (here / "config" / "easeback.toml").write_text("nonsense = 1\n")
+    (here / "config" / "routine.toml").write_text("not a routine\n")
+    (here / "config" / "templates").mkdir()
+    strange = {"EASEBACK_DATA_DIR": str(here / "mine"), "EASEBACK_NONSENSE": "1"}
+    done = easeback("demo", "--no-open", cwd=here, env=strange)
+    return Played(here / "demo", done.stdout, done.stderr, done.returncode)
+
+
+def test_plays_with_no_setup_whatever_stands_around(played: Played) -> None:
+    """Neither the settings of the folder nor those of the environment come into play."""
+    assert (played.status, played.complained) == (0, "")
+    assert not (played.folder.parent / "mine").exists()
+    assert {path.name for path in played.folder.parent.iterdir()} == {"config", "demo"}
+
+
+def test_ends_with_mails_named_for_their_kind(played: Played) -> None:
+    """Each mail lies there as it was sent and as it looks, under its day and its kind."""
+    assert len(played.mails("alert")) == 3
+    assert len(played.mails("weekly")) == 30
+    for path in [*played.mails("alert"), *played.mails("weekly")]:
+        message = message_from_bytes(path.read_bytes(), policy=policy.default)
+        assert path.stem.endswith(f"-{message['X-Easeback-Kind']}")
+        assert "<html" in path.with_suffix(".html").read_text("utf-8")
+
+
+def test_warns_in_the_ramp_with_the_routine_for_the_buttock(played: Played) -> None:
+    """The February mail tells the jump, and the stretch that only buttock pain asks for."""
+    path = played.folder / "2026-02-14-alert.eml"
+    message = message_from_bytes(path.read_bytes(), policy=policy.default)
+    part = message.get_body(("plain",))
+    assert part is not None
+    text = " ".join(part.get_content().split())
+    assert "14.2 km" in str(message["Subject"])
+    assert "8.7 km" in text
+    assert "piriformis" in text.lower()
+
+
+def test_the_runs_were_taken_in_from_files_in_the_watched_folder(played: Played) -> None:
+    """Every file of the inbox became a run of the database, none failed."""
+    files = list((played.folder / "data" / "inbox").glob("*.fit"))
+    with sqlite3.connect(played.folder / "data" / "easeback.db") as database:
+        runs = database.execute("SELECT count(*) FROM run").fetchone()[0]
+        verdicts = database.execute("SELECT DISTINCT verdict FROM inbox_file").fetchall()
+    database.close()
+    assert runs == len(files) == len(runner.last_year()) + len(runner.season())
+    assert verdicts == [("imported",)]
+
+
+def test_shows_the_weeks_and_the_moment_of_each_alert(played: Played) -> None:
+    """The terminal's picture has a mark for each alert, and a line that tells of it."""
+    lines = played.said.splitlines()
+    marks = [line for line in lines if "▲" in line and "alert mailed" not in line]
+    assert len(marks) == 1
+    assert marks[0].count("▲") == 3
+    assert any(line.startswith("Sat 2026-02-14  run: 14.2 km after 8.7 km") for line in lines)
+    assert str(played.folder) in played.said
+
+
+def test_the_page_leads_to_every_mail_and_asks_the_network_for_nothing(played: Played) -> None:
+    """Each link of the page is a file beside it."""
+    page = (played.folder / "index.html").read_text("utf-8")
+    linked = set(re.findall(r'(?:href|src)="([^"]+)"', page))
+    assert linked == {path.name for path in played.folder.glob("2*.html")}
+    assert "http" not in page
+    assert "<script" not in page
+
+
+def test_a_mail_as_a_page_holds_its_pictures(played: Played) -> None:
+    """No `cid:` is left that only a mail reader could follow."""
+    page = (played.folder / "2026-02-14-alert.html").read_text("utf-8")
+    assert "data:image/png;base64," in page
+    assert "cid:" not in page
+
+
+def test_can_be_looked_around_in(played: Played) -> None:
+    """The settings that it leaves open its database to the other commands."""
+    settings = played.folder / "easeback.toml"
+    told = easeback("--config", settings, "explain", "2026-02-14", cwd=played.folder.parent)
+    assert told.returncode == 0
+    assert "run: fired, severity 2" in told.stdout
+
+
+def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played) -> None:
+    """What somebody put into the folder stays; the rest is as the first demo left it.
+
+    This one is played on a terminal, where a bar shows how far it is.
+    """
+    before = {path.name for path in played.folder.iterdir()}
+    (played.folder / "notes.txt").write_text("mine")
+    (played.folder / "2020-01-01-alert.eml").write_text("of a demo that was")
+    status, seen = _on_a_terminal("demo", "--no-open", cwd=played.folder.parent)
+    assert status == 0
+    assert (played.folder / "notes.txt").read_text() == "mine"
+    assert {path.name for path in played.folder.iterdir()} == before | {"notes.txt"}
+    assert len(played.mails("alert")) == 3
+    assert "mails" in seen
+    assert "━" in seen
+
+
+def _on_a_terminal(*arguments: str, cwd: Path) -> tuple[int, str]:
+    """Run a command whose standard error is a terminal: its status, and what was seen there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(  # noqa: S603  our own program
+        [sys.executable, "-m", "worker", *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "TERM": "xterm"},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            seen += chunk
+    except OSError:  # how Linux says that the other end is closed
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), seen.decode("utf-8")
+
+
+def test_leaves_a_folder_alone_that_is_no_demo(tmp_path: Path) -> None:
+    """Files that are there stay untouched, and one line says what to do."""
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "index.html").write_text("mine")
+    done = easeback("demo", "--no-open", cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--folder" in done.stderr
+    assert [path.name for path in (tmp_path / "demo").iterdir()] == ["index.html"]
+    assert (tmp_path / "demo" / "index.html").read_text() == "mine"
+
+
+def test_a_file_where_the_folder_should_be_is_wrong_usage(tmp_path: Path) -> None:
+    """One line and exit status 2."""
+    (tmp_path / "taken").write_text("mine")
+    done = easeback("demo", "--folder", "taken", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (tmp_path / "taken").read_text() == "mine"
+
+
+def test_never_follows_a_link_to_somebodys_data(tmp_path: Path) -> None:
+    """A `data` that leads elsewhere is refused, not emptied."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "mine").write_text("mine")
+    scene = Scene.set_up(tmp_path / "demo")
+    scene.data_dir.symlink_to(elsewhere)
+    with pytest.raises(SceneError, match="leads elsewhere"):
+        Scene.set_up(tmp_path / "demo")
+    assert (elsewhere / "mine").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """Where nothing can be made, the line names another way."""
+    tmp_path.chmod(0o500)
+    done = easeback("demo", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--folder" in done.stderr
+
+
+def test_settings_of_a_scene_survive_any_folder_name(tmp_path: Path) -> None:
+    """Quotes, backslashes and controls in the path are escaped as TOML wants."""
+    scene = Scene.set_up(tmp_path / 'a "quoted" \\ one\n')
+    settings = tomllib.loads(scene.settings_file.read_text("utf-8"))
+    assert settings == {"data_dir": str(scene.data_dir)}
+
+
+def _by_the_maker(content: bytes) -> dict[str, Any]:
+    assert Decoder(Stream.from_byte_array(bytearray(content))).check_integrity()
+    messages, errors = Decoder(Stream.from_byte_array(bytearray(content))).read()
+    assert errors == []
+    return dict(messages)
+
+
+def test_the_makers_own_reader_finds_the_files_sound() -> None:
+    """garmin-fit-sdk reads from a file just the run that was written into it."""
+    for outing in (*runner.last_year()[:3], *runner.season()[-3:]):
+        messages = _by_the_maker(fit.written(outing))
+        session, activity = messages["session_mesgs"][0], messages["activity_mesgs"][0]
+        assert session["sport"] == "running"
+        assert session["start_time"] == outing.started_at
+        assert session["total_distance"] == outing.distance_m
+        assert session["total_timer_time"] == outing.moving_s
+        assert messages["record_mesgs"][-1]["distance"] == outing.distance_m
+        assert activity["num_sessions"] == 1
+
+
+def test_our_reader_gets_every_run_with_the_runners_own_clock() -> None:
+    """Distance, start and the summer and winter offset of each run come back."""
+    for outing in (*runner.last_year(), *runner.season()):
+        parsed = reader.parse(fit.written(outing))
+        assert isinstance(parsed, tuple)
+        assert [(run.started_at, run.distance_m, run.offset) for run in parsed] == [
+            (outing.started_at, outing.distance_m, outing.offset)
+        ]
+    assert {outing.offset for outing in runner.season()} == {timedelta(hours=1), timedelta(hours=2)}
