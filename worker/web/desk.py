@@ -22,6 +22,7 @@ Clock = Callable[[], datetime]
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "athlete": timedelta(days=60),
     "checkin": timedelta(days=30),
+    "connect": timedelta(days=60),
     # One gives up a mail years later.
     "unsubscribe": None,
 }

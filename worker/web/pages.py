@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse
 
 from worker.compose.chart import Easel, Picture
 from worker.compose.shelf import SHIPPED, Shelf
-from worker.compose.words import clean
+from worker.compose.words import clean, plainly
 from worker.model import METRES_PER, Units
 
 _LANGUAGE = "en"
@@ -32,6 +32,7 @@ class Pages:
             words=self.words(units),
             language=_LANGUAGE,
             clean=clean,
+            plainly=plainly,
             stylesheet=self.stylesheet_path,
             **context,
         )

@@ -10,7 +10,7 @@ from worker import ceiling, checkins, detect, week
 from worker.checkins import Advice, CheckIn
 from worker.compose.chart import weeks_picture
 from worker.load import History
-from worker.model import Athlete, Ceiling, Signal, Verdict, Week
+from worker.model import Athlete, Ceiling, Signal, Week
 from worker.store import Found, SourceState, Transaction
 from worker.web.desk import Desk, today
 
@@ -18,7 +18,7 @@ HISTORY_DAYS = 1000
 """How far back a verdict looks: a season, the year before it, and last year's ramp."""
 
 _WEEKS_SHOWN = 14
-_ALERTS_SHOWN = 6
+_FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
 _DIARY_DAYS = timedelta(days=91)
 _CALM = timedelta(days=7)
@@ -26,15 +26,16 @@ _CALM = timedelta(days=7)
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """One alert with what it was judged by."""
+    """A day that stood out: its leading finding, the others, and what it was judged by."""
 
-    found: Found
+    lead: Found
+    others: tuple[Found, ...]
     signals: tuple[Signal, ...]
 
     @property
     def against(self) -> date | None:
-        """The day of the run that the finding was measured by."""
-        kind = self.found.finding.kind
+        """The day of the run that the leading finding was measured by."""
+        kind = self.lead.finding.kind
         return next((signal.against for signal in self.signals if signal.kind == kind), None)
 
 
@@ -61,25 +62,28 @@ def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) ->
     day = today(athlete, now)
     runs = tx.runs.counted(athlete, since=day - timedelta(days=HISTORY_DAYS))
     history = History.of((run for run in runs if run.day <= day), rules=desk.rules)
-    found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_ALERTS_SHOWN:]
+    found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
     weeks = week.weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
     most = ceiling.ceiling(
         history, day, rules=desk.rules, week_starts=athlete.week_starts, race=athlete.race
     )
     number, last_run_at = tx.runs.count(athlete)
+    advice = checkins.advise(diary, today=day)
+    calm_until = _calm_until(found, day)
+    is_free = calm_until is None and not advice.stops_runs
     return Portrait(
         day=day,
         runs=number,
         last_run_at=last_run_at,
         weeks=weeks,
-        chart=_chart(desk, athlete, weeks, most),
+        chart=_chart(desk, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
         too_little=detect.judge(history, day, rules=desk.rules).too_little is not None,
-        calm_until=_calm_until(found, day),
+        calm_until=calm_until,
         alerts=_shown(desk, athlete, history, found),
         diary=diary[::-1],
-        advice=checkins.advise(diary, today=day),
+        advice=advice,
         sources=tx.progress.sources(athlete),
     )
 
@@ -88,12 +92,21 @@ def _shown(
     desk: Desk, athlete: Athlete, history: History, found: tuple[Found, ...]
 ) -> tuple[Shown, ...]:
     """Newest first. Each day is judged again, for a finding keeps less than its verdict."""
-    days = sorted({one.finding.day for one in found})
-    verdicts: dict[date, Verdict] = {
-        verdict.day: verdict
-        for verdict in detect.judge_days(history, days, rules=desk.rules, race=athlete.race)
-    }
-    return tuple(Shown(one, verdicts[one.finding.day].signals) for one in reversed(found))
+    by_day: dict[date, list[Found]] = {}
+    for one in found:
+        by_day.setdefault(one.finding.day, []).append(one)
+    verdicts = detect.judge_days(history, list(by_day), rules=desk.rules, race=athlete.race)
+    return tuple(
+        Shown(lead, tuple(others), verdict.signals)
+        for verdict in reversed(list(verdicts))
+        for lead, *others in [sorted(by_day[verdict.day], key=_leading)]
+    )
+
+
+def _leading(found: Found) -> tuple[bool, int, int]:
+    """What was mailed leads, then the gravest, then the single run."""
+    finding = found.finding
+    return found.told_on is None, -finding.severity, ("run", "return", "ramp").index(finding.kind)
 
 
 def _calm_until(found: tuple[Found, ...], day: date) -> date | None:
@@ -112,7 +125,7 @@ def _chart(desk: Desk, athlete: Athlete, weeks: tuple[Week, ...], most: Ceiling)
     picture = weeks_picture(
         shown,
         mean=None,
-        ceiling_m=most.week_m,
+        ceiling_m=ceiling_m,
         break_label=words.weeks_off,
         say=words.whole,
         say_day=words.short_date,
