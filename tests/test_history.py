@@ -1,0 +1,290 @@
+"""Reading histories: tables of one's own and account exports, with their bad rows."""
+
+import os
+from datetime import UTC, date, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.sources import Unreadable
+from worker.sources.history import Entry, Logbook, read
+from worker.sources.written_dates import day_comes_first, written_at
+
+QUARTER_PAST_FOUR = datetime(2014, 10, 5, 16, 15, 21)  # noqa: DTZ001  as written, without a zone
+
+ENGLISH = (
+    "Activity ID,Activity Date,Activity Name,Activity Type,Activity Description,Elapsed Time,"
+    "Distance,Max Heart Rate,Relative Effort,Commute,Activity Private Note,Activity Gear,Filename,"
+    "Athlete Weight,Bike Weight,Elapsed Time,Moving Time,Distance,Max Speed,Competition"
+)
+GERMAN = (
+    "Aktivitäts-ID,Aktivitätsdatum,Name der Aktivität,Aktivitätsart,Beschreibung,Verstrichene Zeit,"
+    "Distanz,Herzfrequenz,Anstrengung,Pendeln,Notiz,Ausrüstung,Dateiname,"
+    "Gewicht,Radgewicht,Verstrichene Zeit,Bewegungszeit,Distanz,Tempo,Wettkampf"
+)
+
+
+def logbook(text: str, zone: str = "UTC") -> Logbook:
+    read_ = read(text.encode(), zone=ZoneInfo(zone))
+    assert isinstance(read_, Logbook)
+    return read_
+
+
+def only(text: str, zone: str = "UTC") -> Entry:
+    book = logbook(text, zone)
+    assert (len(book.entries), book.bad) == (1, ())
+    return book.entries[0]
+
+
+def exported(**cells: str) -> str:
+    """One row of an export, with what is told replaced."""
+    row = {
+        "id": "77", "at": '"Oct 5, 2014, 4:15:21 PM"', "name": "Morning Run", "type": "Run",
+        "elapsed": "1428", "shown": "3.32", "file": "activities/77.fit.gz",
+        "moving": "1411.0", "metres": "3322.949951171875", "race": "",
+    } | cells  # fmt: skip
+    return (
+        "{id},{at},{name},{type},,{elapsed},{shown},,,false,,,{file},,,1428.0,{moving},{metres},"
+        "3.2,{race}"
+    ).format(**row)
+
+
+def test_reads_a_table_of_ones_own() -> None:
+    """The clock on the wall gives the day; moving time is taken where it is told."""
+    entry = only("start_date_local,distance_m,moving_s\n2024-03-01T23:30:00,8010.0,2700\n")
+    assert entry.recording.day == date(2024, 3, 1)
+    assert entry.recording.started_at == datetime(2024, 3, 1, 23, 30, tzinfo=UTC)
+    assert (entry.recording.distance_m, entry.recording.moving_s) == (8010.0, 2700.0)
+    assert entry.line == 2
+
+
+@pytest.mark.parametrize(
+    "written", ["2024-03-01T23:30:00Z", "2024-03-01T23:30:00+09:00", "2024-03-01 23:30"]
+)
+def test_a_zone_beside_the_local_clock_changes_nothing(written: str) -> None:
+    """Services mark the local clock as UTC, falsely; the wall's clock is what counts."""
+    entry = only(f"start_date_local,distance_m\n{written},8010\n")
+    assert entry.recording.day == date(2024, 3, 1)
+
+
+def test_other_columns_are_ignored_wherever_they_stand() -> None:
+    """Order and company of the columns make no difference, nor does their case."""
+    entry = only('note,Distance_M,x,START_DATE_LOCAL\n"a,b\nc",5000,,2024-01-02\n')
+    assert (entry.recording.distance_m, entry.recording.day) == (5000.0, date(2024, 1, 2))
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t"])
+def test_reads_what_a_spreadsheet_makes_of_it(delimiter: str) -> None:
+    """Semicolons or tabs between, commas for decimals, a byte order mark before."""
+    text = "start_date_local,distance_m\n2024-01-02,X\n".replace(",", delimiter)
+    content = ("\ufeff" + text.replace("X", "5000,5")).encode()
+    book = read(content)
+    assert isinstance(book, Logbook)
+    assert book.entries[0].recording.distance_m == 5000.5
+    assert read(("\ufeff" + text.replace("X", "5000,5")).encode("utf-16-le")) == book
+
+
+def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
+    """Each kind of bad row has its words; the rows around it are there."""
+    book = logbook(
+        "start_date_local,distance_m\n2024-01-01,5000\nyesterday,5000\n2024-01-02,far\n"
+        "\n2024-01-03\n2024-01-04,-3\n2024-01-05,nan\n0001-01-01,5\n2024-01-06,6000\n"
+    )
+    assert [entry.line for entry in book.entries] == [2, 10]
+    assert [(bad.line, bad.reason) for bad in book.bad] == [
+        (3, "start_date_local 'yesterday' is not a date"),
+        (4, "distance_m 'far' is not a distance"),
+        (6, "distance_m (nothing) is not a distance"),
+        (7, "distance_m '-3' is not a distance"),
+        (8, "distance_m 'nan' is not a distance"),
+        (9, "start_date_local '0001-01-01' is not a date"),
+    ]
+    assert book.rows == 8
+
+
+def test_a_cell_without_end_costs_its_row_only() -> None:
+    """What the table's reader refuses is one bad row, and the rows before it stay."""
+    book = logbook(f"start_date_local,distance_m\n2024-01-01,5000\n2024-01-02,{'9' * 140_000}\n")
+    assert len(book.entries) == 1
+    assert [bad.line for bad in book.bad] == [3]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "an empty file"),
+        (b" \n\n", "an empty file"),
+        (b"\x0e\x20\x00\x00.FIT\x00", "not a table: it isn't text"),
+        (b"start_date_local,km\n2024-01-01,5\n", "it has no column distance_m"),
+        (b"distance_m\n5\n", "it has no column start_date_local"),
+    ],
+)
+def test_a_file_that_is_no_history_says_why(content: bytes, reason: str) -> None:
+    """The reason is the whole answer."""
+    assert read(content) == Unreadable(reason)
+
+
+def test_a_table_of_something_else_says_what_was_expected() -> None:
+    """Both kinds of history are named."""
+    answer = read(b"a,b\n1,2\n")
+    assert isinstance(answer, Unreadable)
+    assert "start_date_local" in answer.reason
+    assert "activities.csv" in answer.reason
+
+
+def test_reads_an_accounts_export() -> None:
+    """Metres from the second column of distances; what else the row knows is kept."""
+    entry = only(f"{ENGLISH}\n{exported()}\n")
+    run = entry.recording
+    assert run.started_at == QUARTER_PAST_FOUR.replace(tzinfo=UTC)
+    assert run.distance_m == pytest.approx(3322.95, abs=0.01)
+    assert (run.moving_s, run.elapsed_s) == (1411.0, 1428.0)
+    assert (run.external_id, run.title, run.device) == ("77", "Morning Run", True)
+    assert entry.file == "activities/77.fit.gz"
+
+
+def test_an_exports_utc_becomes_the_athletes_day() -> None:
+    """Late in the evening in Greenwich it is tomorrow in Berlin."""
+    late = exported(at='"Oct 5, 2014, 11:15:21 PM"')
+    assert only(f"{ENGLISH}\n{late}\n").recording.day == date(2014, 10, 5)
+    assert only(f"{ENGLISH}\n{late}\n", "Europe/Berlin").recording.day == date(2014, 10, 6)
+
+
+def test_only_runs_of_an_export_count() -> None:
+    """Trail and virtual runs do; rides, walks and a Nordic ski don't, and are counted apart."""
+    kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski", "")
+    rows = "\n".join(exported(id=str(n), type=kind) for n, kind in enumerate(kinds))
+    book = logbook(f"{ENGLISH}\n{rows}\n")
+    assert [entry.recording.sport for entry in book.entries] == ["run", "trail", "virtual"]
+    assert (book.others, book.bad) == (4, ())
+
+
+def test_reads_an_export_in_another_language() -> None:
+    """Columns are found by their places, dates by their words, numbers with commas."""
+    row = exported(
+        at='"5. Okt. 2014, 16:15:21"', type="Lauf", shown='"3,32"', metres='"3322,95"', race="1.0"
+    )
+    entry = only(f"{GERMAN}\n{row}\n")
+    assert entry.recording.started_at == QUARTER_PAST_FOUR.replace(tzinfo=UTC)
+    assert (entry.recording.distance_m, entry.recording.moving_s) == (3322.95, 1411.0)
+    assert entry.file == "activities/77.fit.gz"
+
+
+@pytest.mark.parametrize(
+    ("cells", "metres"), [(("8.04", "12.1"), 8040.0), (("8040.2", "12100"), 8040.2)]
+)
+def test_an_old_export_has_one_distance_in_either_unit(
+    cells: tuple[str, str], metres: float
+) -> None:
+    """Nobody's usual run is a few metres long, nor hundreds of kilometres."""
+    rows = "".join(
+        f"{n},2017-05-0{n} 10:00:00,x,Run,,3000,{cell}\n" for n, cell in enumerate(cells, 1)
+    )
+    book = logbook(f"id,date,name,type,description,elapsed_time,distance\n{rows}")
+    assert book.entries[0].recording.distance_m == pytest.approx(metres)
+
+
+def test_a_race_is_told_by_the_export() -> None:
+    """The mark that the athlete set there."""
+    assert only(f"{ENGLISH}\n{exported(race='1.0')}\n").recording.is_race
+
+
+def test_a_title_is_one_line_that_can_be_shown() -> None:
+    """Line breaks and marks that turn the writing are gone, and it is short."""
+    row = exported(name=f'"a\n\u202eb{"c" * 200}"')
+    entry = only(f"{ENGLISH}\n{row}\n")
+    assert entry.recording.title.startswith("a b")
+    assert len(entry.recording.title) <= 80
+
+
+def test_a_bad_row_of_an_export_is_a_value() -> None:
+    """A run without a date or a distance; bad rides don't matter."""
+    rows = [exported(at="soon"), exported(shown="", metres=""), exported(type="Ride", at="soon")]
+    book = logbook("\n".join([ENGLISH, *rows]) + "\n")
+    assert (len(book.entries), book.others) == (0, 1)
+    assert [bad.reason for bad in book.bad] == [
+        "'soon' is not a date",
+        "(nothing) is not a distance",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Oct 5, 2014, 4:15:21 PM", "Oct 5, 2014, 4:15:21\u202fPM", "5 Oct 2014, 16:15:21",
+        "5 oct. 2014 à 16:15:21", "05.10.2014, 16:15:21", "5. Okt. 2014, 16:15:21",
+        "5 oct 2014, 16:15:21", "5 de out. de 2014, 16:15:21", "5 ott 2014, 16:15:21",
+        "5 okt 2014 16:15:21", "5 paź 2014, 16:15:21", "5 окт. 2014, 16:15:21",
+        "2014年10月5日 16:15:21", "2014/10/05 下午4:15:21", "2014. 10. 5. 오후 4:15:21",
+        "2014-10-05 16:15:21", "2014-10-05T16:15:21Z", "10/5/2014, 4:15:21 PM",
+        "5/10/2014 16:15:21",
+    ],
+)  # fmt: skip
+def test_the_same_instant_in_many_languages(text: str) -> None:
+    """Each way of writing it is understood."""
+    assert written_at(text, day_first=day_comes_first([text])) == QUARTER_PAST_FOUR
+
+
+def test_midnight_and_noon_of_a_clock_of_twelve_hours() -> None:
+    """12 AM is the first hour of the day, 12 PM the thirteenth."""
+    midnight, noon = written_at("Oct 5, 2014, 12:01:00 AM"), written_at("Oct 5, 2014, 12:01:00 PM")
+    assert midnight is not None
+    assert noon is not None
+    assert (midnight.hour, noon.hour) == (0, 12)
+
+
+def test_one_date_of_a_file_tells_the_order_of_all() -> None:
+    """A thirteenth month there is not."""
+    assert day_comes_first(["5/10/2014, 4:15 PM", "13/10/2014, 4:15 PM"])
+    assert not day_comes_first(["5/10/2014 16:15", "5/13/2014 16:15"])
+
+
+@pytest.mark.parametrize("text", ["", "soon", "31 Feb 2014, 10:00", "5 Foo 2014", "99/99/2014"])
+def test_what_is_no_date_is_none(text: str) -> None:
+    """Nothing is guessed."""
+    assert written_at(text) is None
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_break_the_reader(content: bytes) -> None:
+    """Whatever the file holds, the answer is a logbook or a reason."""
+    assert isinstance(read(content), Logbook | Unreadable)
+
+
+CELLS = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["2024-01-01", "5000", "5,5", "1e9", "Oct 5, 2014, 4:15:21 PM", '"', "\x00"]),
+)
+
+
+@given(
+    st.sampled_from(["start_date_local,distance_m,moving_s", ENGLISH, GERMAN]),
+    st.lists(st.lists(CELLS, max_size=20), max_size=6),
+)
+def test_no_rows_break_the_reader(header: str, rows: list[list[str]]) -> None:
+    """Every row is a run, another sport or a bad row; every run can be reckoned with."""
+    text = "\n".join([header, *(",".join(row) for row in rows)])
+    answer = read(text.encode("utf-8", "replace"))
+    if isinstance(answer, Logbook):
+        for entry in answer.entries:
+            assert 0 <= entry.recording.distance_m < 1e9
+            assert 1900 <= entry.recording.started_at.year <= 2999
+
+
+def test_real_histories_and_exports_are_read_whole() -> None:
+    """No row of the real files at hand is bad."""
+    folder = os.environ.get("EASEBACK_REAL_DATA")
+    if not folder:
+        pytest.skip("EASEBACK_REAL_DATA names no folder of real files")
+    files = [
+        *(path for path in Path(folder, "histories").glob("*.csv") if path.stem != "index"),
+        *Path(folder, "exports").glob("*activities.csv"),
+    ]
+    assert files
+    for path in files:
+        book = read(path.read_bytes())
+        assert isinstance(book, Logbook), path
+        assert book.bad == (), path
