@@ -115,7 +115,9 @@ def _calm_until(found: tuple[Found, ...], day: date) -> date | None:
     return next((on + _CALM for on in reversed(told) if on + _CALM > day), None)
 
 
-def _chart(desk: Desk, athlete: Athlete, weeks: tuple[Week, ...], most: Ceiling) -> Markup | None:
+def _chart(
+    desk: Desk, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
+) -> Markup | None:
     """The weeks since the first run, this one last; None before there's anything to see."""
     first = next((n for n, one in enumerate(weeks) if one.runs), len(weeks))
     shown = weeks[first:]

@@ -1,0 +1,155 @@
+"""How long a page takes with many athletes: the slowest of each kind, and the median.
+
+    python bench/pages.py [--athletes 10000] [--runs 300] [--visits 40] [--url URL]
+
+Fills a store (SQLite in a temporary folder, or `--url`, which must be empty) with athletes of two
+years of runs each, and asks for pages of athletes spread over all of them, over HTTP on loopback.
+"""
+
+import argparse
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection
+from pathlib import Path
+from urllib.parse import urlencode, urlsplit
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from sqlalchemy import insert, select
+
+from worker.links import Signer
+from worker.model import Athlete
+from worker.store import Store, tables
+from worker.web import Desk, Face, build_app
+from worker.web.guard import Doorman
+
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+TODAY = NOW.date()
+BASE_URL = "http://127.0.0.1:8765"
+_ONE_INSERT = 10_000
+
+
+def main() -> None:
+    """Fill, ask, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--athletes", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--visits", type=int, default=40)
+    parser.add_argument("--url", default="")
+    wanted = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store.open(wanted.url or f"sqlite:///{folder}/easeback.db")
+        begun = time.perf_counter()
+        fill(store, wanted.athletes, wanted.runs)
+        print(
+            f"{wanted.athletes} athletes with {wanted.runs} runs each, "
+            f"filled in {time.perf_counter() - begun:.0f} s"
+        )
+        desk = Desk(store, Signer(["made"], BASE_URL), lambda: NOW, BASE_URL)
+        face = Face(build_app(desk, doorman=Doorman(burst=1e9)), host="127.0.0.1", port=0)
+        face.start()
+        ids = random.Random(7).sample(range(1, wanted.athletes + 1), wanted.visits)
+        print(f"{'page':28} {'median':>9} {'slowest':>9}")
+        for name, method, paths in _pages(desk, ids):
+            took_ms = [_visit_ms(face, method, path) for path in paths]
+            print(f"{name:28} {statistics.median(took_ms):6.1f} ms {max(took_ms[1:]):6.1f} ms")
+        face.stop()
+
+
+def fill(store: Store, athletes: int, runs: int) -> None:
+    """Athletes with runs over two years, every tenth with a jump at the end."""
+    chance = random.Random(1)
+    with store.transaction() as tx:
+        first = tx.athletes.add(Athlete(0, "Athlete 1", "a1@example.org", NOW))
+        like = tx.connection.execute(select(tables.athlete)).one()._asdict()
+        tx.connection.execute(
+            insert(tables.athlete),
+            [
+                like | {"id": number, "name": f"Athlete {number}"}
+                for number in range(first.id + 1, athletes + 1)
+            ],
+        )
+        batch: list[dict[str, object]] = []
+        for athlete_id in range(1, athletes + 1):
+            batch.extend(_runs(athlete_id, runs, chance))
+            if len(batch) >= _ONE_INSERT:
+                tx.connection.execute(insert(tables.run), batch)
+                batch = []
+        if batch:
+            tx.connection.execute(insert(tables.run), batch)
+        tx.connection.execute(
+            insert(tables.finding), [_finding(one) for one in range(1, athletes + 1)]
+        )
+
+
+def _runs(athlete_id: int, count: int, chance: random.Random) -> Iterator[dict[str, object]]:
+    for number in range(count):
+        day = TODAY - timedelta(days=730 * number // count)
+        yield {
+            "athlete_id": athlete_id,
+            "started_at": datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=7),
+            "day": day,
+            "distance_m": 14_000.0 if number == 0 else chance.uniform(5_000, 9_000),
+            "moving_s": 2_500.0,
+            "elapsed_s": 2_600.0,
+            "sport": "run",
+            "is_race": False,
+            "quarantine": None,
+        }
+
+
+def _finding(athlete_id: int) -> dict[str, object]:
+    return {
+        "athlete_id": athlete_id,
+        "day": TODAY,
+        "kind": "run",
+        "run_id": 1,
+        "severity": 2,
+        "observed_m": 14_000.0,
+        "baseline_m": 9_000.0,
+        "retraining": False,
+        "found_at": NOW,
+    }
+
+
+def _pages(desk: Desk, ids: list[int]) -> Iterator[tuple[str, str, list[str]]]:
+    def paths(purpose: str, tail: str = "", **more: str) -> list[str]:
+        return [
+            urlsplit(desk.signer.sign(purpose, {"athlete": one, **more}, now=NOW)).path + tail
+            for one in ids
+        ]
+
+    yield "GET /athlete", "GET", paths("athlete")
+    yield "GET /athlete/…/easeback.json", "GET", paths("athlete", "/easeback.json")
+    yield "GET /checkin", "GET", paths("checkin", feels="fine")
+    yield "POST /checkin", "POST", paths("checkin", feels="fine")
+    yield "GET /unsubscribe", "GET", paths("unsubscribe", kind="weekly")
+    yield "POST /unsubscribe", "POST", paths("unsubscribe", kind="weekly")
+    yield "GET /status", "GET", ["/status"] * len(ids)
+    yield "GET /metrics", "GET", ["/metrics"] * len(ids)
+    yield "GET /readyz", "GET", ["/readyz"] * len(ids)
+    yield "GET /livez", "GET", ["/livez"] * len(ids)
+
+
+def _visit_ms(face: Face, method: str, path: str) -> float:
+    at = urlsplit(face.address)
+    body = urlencode({"feels": "fine"}) if method == "POST" else None
+    headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
+    begun = time.perf_counter()
+    connection = HTTPConnection(at.hostname or "", at.port)
+    connection.request(method, path, body, headers)
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    took_ms = (time.perf_counter() - begun) * 1000
+    assert answer.status in (200, 503), (path, answer.status)
+    return took_ms
+
+
+if __name__ == "__main__":
+    main()
