@@ -68,9 +68,19 @@ def run(arguments: list[str]) -> int:
 
 def _register() -> None:
     """Hang every command on the app."""
-    from worker.cli import athletes, backtesting, care, demo, importing, reports, setup, work
+    from worker.cli import (
+        athletes,
+        backtesting,
+        care,
+        demo,
+        importing,
+        reports,
+        setup,
+        strava,
+        work,
+    )
 
-    for room in (demo, setup, work, importing, athletes, reports, backtesting, care):
+    for room in (demo, setup, work, importing, athletes, reports, backtesting, strava, care):
         room.register(app)
 
 

@@ -218,8 +218,12 @@ def _forget(shell: Shell, name: str, *, yes: bool) -> None:
         f"Forget {athlete.name} with {runs} runs and every mail? This can't be undone."
     ):
         raise AttentionError("nothing was forgotten")
-    forget_athlete(shell.works(), athlete, mailbox=shell.settings.mailbox_path)
+    trouble = forget_athlete(
+        shell.works(), athlete, mailbox=shell.settings.mailbox_path, now=datetime.now(UTC)
+    )
     shell.say(f"forgot {athlete.name}; files in the inbox are the runner's own and stay")
+    if trouble:
+        raise AttentionError(trouble)
 
 
 def _meant(tx: "Transaction", athlete: str | None, name: str | None) -> Athlete:

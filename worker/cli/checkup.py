@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from worker.cli.shell import Shell
 from worker.config import SettingsError
 from worker.mail import SendError
+from worker.sources import SourceError
 from worker.store import LockedError, StoreError
 
 
@@ -42,7 +43,7 @@ def checks(shell: Shell) -> Iterator[Check]:
     for what, look in rows:
         try:
             yield Check(what, ok=True, says=look(shell))
-        except (BadError, SettingsError, StoreError, SendError, OSError) as error:
+        except (BadError, SettingsError, StoreError, SendError, SourceError, OSError) as error:
             yield Check(what, ok=False, says=str(error))
 
 
@@ -118,7 +119,22 @@ def _mail(shell: Shell) -> str:
 
 
 def _strava(shell: Shell) -> str:
-    return "on" if shell.settings.strava.client_id else "off: no [strava] client_id is set"
+    from worker.config import wiring
+
+    strava = wiring.strava(shell.settings)
+    if strava is None:
+        return "off: no [strava] client_id is set"
+    strava.client.subscriptions(now=datetime.now(UTC))
+    with shell.store.reading() as tx:
+        connected = [one for one in tx.athletes.all() if tx.strava.grant(one)]
+        ailing = [
+            f"{one.name}: {state.last_error}"
+            for one in connected
+            if (state := tx.progress.sources(one).get("strava")) and state.state == "failing"
+        ]
+    if ailing:
+        raise BadError("; ".join(ailing))
+    return f"answers; {len(connected)} athlete(s) connected"
 
 
 def _athletes(shell: Shell) -> str:

@@ -153,6 +153,26 @@ def keys(settings: Settings) -> tuple[str, ...]:
     return tuple(key for key in found if key)
 
 
+def add_key(settings: Settings) -> bool:
+    """Put a new key before the others; False where the operator keeps them in `secret_key`."""
+    if settings.secret_key is not None:
+        return False
+    path = settings.data_dir / "keys"
+    old = _kept_keys(path)
+    fresh = urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+    part = path.with_name(".keys.part")
+    try:
+        part.unlink(missing_ok=True)
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write("\n".join([fresh, *old, ""]))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be written: {error}") from error
+    return True
+
+
 def _kept_keys(path: Path) -> list[str]:
     try:
         try:

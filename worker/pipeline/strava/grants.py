@@ -13,16 +13,18 @@ from worker.pipeline.decide import judge
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Works, today_of
 from worker.sources.strava.grants import Grant, missing_scopes
-from worker.sources.strava.refusals import DeadGrant, NoConsent, RedirectMismatch, StravaError
+from worker.sources.strava.refusals import (
+    DeadGrant,
+    NoConsent,
+    RedirectMismatch,
+    StaleConsent,
+    StravaError,
+)
 from worker.store import SourceState, Transaction
 
 CONSENT = "consent"
 CONSENT_WAITS = timedelta(minutes=15)
 _STATE_BYTES = 32
-_BEGIN_AGAIN = (
-    "this page was used before, has waited too long, or was opened in another browser; "
-    "begin again with the link"
-)
 GONE = "Strava was disconnected: nothing is mailed about that"
 
 
@@ -67,7 +69,7 @@ def finish_consent(
             CONSENT, cookie, max_age_s=CONSENT_WAITS.total_seconds(), now=now
         )
     except LinkError as error:
-        raise NoConsent(_BEGIN_AGAIN) from error
+        raise StaleConsent from error
     state_hash = _hash(query.get("state", ""))
     athlete_id = named["athlete"]
     with works.store.transaction() as tx:
@@ -77,7 +79,7 @@ def finish_consent(
         if not mine or not tx.strava.use_state(state_hash, now=now, forget_before=old):
             athlete = None
     if athlete is None:
-        raise NoConsent(_BEGIN_AGAIN)
+        raise StaleConsent
     _refuse(query)
     grant = strava.client.exchange(query["code"], scope=query.get("scope", ""), now=now)
     with works.store.transaction() as tx:

@@ -109,6 +109,16 @@ class NoConsent(StravaError):
         super().__init__(why, permanent=True)
 
 
+class StaleConsent(NoConsent):
+    """Used before, too old, or from another browser: nobody's consent."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "this page was used before, has waited too long, or was opened in another browser; "
+            "begin again with the link"
+        )
+
+
 class DeadGrant(StravaError):
     """The refresh token is dead: only the runner can mend that, by connecting again."""
 

@@ -1,0 +1,178 @@
+"""Strava's pages: the way there and back in one browser, and a webhook that answers at once."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.strava.browser import answer_consent
+from tests.strava.house import House, house
+from tests.strava.server import Server
+from tests.strava.test_stories import event, subscribe
+from worker.config import facing
+from worker.links import Signer
+from worker.model import Athlete
+from worker.web import Desk, build_app
+from worker.web.strava import COOKIE, WEBHOOK, routes
+
+ORIGIN = "http://127.0.0.1:8765"
+JUNK = ["", "null", "[" * 9_000, '"x"', "{}", '{"owner_id": 1e999}', "\x00", '{"object_id": []}']
+
+
+@pytest.fixture
+def home(server: Server, tmp_path: Path) -> Iterator[House]:
+    with house(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(home: House) -> Iterator[TestClient]:
+    yield from a_browser(home)
+
+
+def a_browser(home: House) -> Iterator[TestClient]:
+    desk = Desk(home.works.store, home.strava.signer, home.clock, ORIGIN)
+    gate = facing.gate(home.works, home.strava, ORIGIN, lambda _: None)
+    app = build_app(desk, more=routes(desk, gate))
+    with TestClient(
+        app, base_url=ORIGIN, client=("127.0.0.1", 50_000), follow_redirects=False
+    ) as browser:
+        yield browser
+
+
+def link(home: House, athlete: Athlete) -> str:
+    signed = home.strava.signer.sign("connect", {"athlete": athlete.id}, now=home.clock())
+    return urlsplit(signed).path
+
+
+def come_back(browser: TestClient, back: dict[str, str]) -> Any:
+    return browser.get("/strava/callback", params=back)
+
+
+class TestTheWay:
+    def test_leads_there_and_back(self, home: House, browser: TestClient) -> None:
+        """One link, one consent, connected; the cookie is gone afterwards."""
+        athlete, _ = home.add()
+        there = browser.get(link(home, athlete))
+        assert there.status_code == 303
+        done = come_back(browser, answer_consent(there.headers["location"]))
+        assert done.status_code == 200
+        assert "Strava is connected" in done.text
+        assert COOKIE not in browser.cookies
+        with home.works.store.reading() as tx:
+            assert tx.strava.grant(athlete) is not None
+
+    def test_opening_the_link_changes_nothing(self, home: House, browser: TestClient) -> None:
+        """A mail scanner follows links: nothing is kept for it."""
+        athlete, _ = home.add()
+        before = (home.mailbox.parent / "easeback.db").stat().st_mtime_ns
+        browser.get(link(home, athlete))
+        assert (home.mailbox.parent / "easeback.db").stat().st_mtime_ns == before
+
+    def test_another_browser_cannot_finish_it(self, home: House, browser: TestClient) -> None:
+        """The state alone is worth nothing without the cookie."""
+        athlete, _ = home.add()
+        there = browser.get(link(home, athlete))
+        back = answer_consent(there.headers["location"])
+        browser.cookies.clear()
+        refused = come_back(browser, back)
+        assert refused.status_code == 400
+        assert "another browser" in refused.text
+        with home.works.store.reading() as tx:
+            assert tx.strava.grant(athlete) is None
+
+    def test_a_cancelled_consent_says_so(self, home: House, browser: TestClient) -> None:
+        """And that nothing was changed."""
+        athlete, _ = home.add()
+        there = browser.get(link(home, athlete))
+        refused = come_back(browser, answer_consent(there.headers["location"], button="cancel"))
+        assert "nothing was changed" in refused.text
+
+    def test_an_unticked_box_says_what_will_be_missing(
+        self, home: House, browser: TestClient
+    ) -> None:
+        """In words, on the page."""
+        athlete, _ = home.add()
+        there = browser.get(link(home, athlete))
+        back = answer_consent(there.headers["location"], untick=("activity:read_all",))
+        assert "unticked" in come_back(browser, back).text
+
+    def test_a_forged_link_opens_nothing(self, home: House, browser: TestClient) -> None:
+        """Another key's signature, or another purpose's."""
+        athlete, _ = home.add()
+        forged = Signer(["other"], ORIGIN).sign("connect", {"athlete": 1}, now=home.clock())
+        other = home.strava.signer.sign("checkin", {"athlete": athlete.id}, now=home.clock())
+        for path in (urlsplit(forged).path, urlsplit(other).path.replace("checkin", "connect")):
+            assert browser.get(path).status_code == 403
+
+    def test_the_cookie_is_for_the_way_back_alone(self, home: House, browser: TestClient) -> None:
+        """Out of reach of scripts and of other pages."""
+        athlete, _ = home.add()
+        cookie = browser.get(link(home, athlete)).headers["set-cookie"].lower()
+        for said in ("httponly", "samesite=lax", "path=/strava/callback", "max-age=900"):
+            assert said in cookie
+
+
+class TestTheWebhook:
+    def test_echoes_the_challenge_to_whoever_knows_the_token(
+        self, home: House, browser: TestClient
+    ) -> None:
+        """Strava checks a subscription so; others are refused."""
+        asked = {"hub.mode": "subscribe", "hub.challenge": "15f7d1"}
+        known = asked | {"hub.verify_token": home.strava.verify_token}
+        assert browser.get(WEBHOOK, params=known).json() == {"hub.challenge": "15f7d1"}
+        forged = asked | {"hub.verify_token": "guess"}
+        assert browser.get(WEBHOOK, params=forged).status_code == 403
+
+    def test_keeps_the_wish_and_lets_the_worker_act(self, home: House, browser: TestClient) -> None:
+        """The event is answered; the run comes with the next turn."""
+        athlete, account = home.connected()
+        home.turn()
+        subscribe(home)
+        made = home.service.diary.add(account, home.clock())
+        assert browser.post(WEBHOOK, json=event(home, account.id, made.id)).status_code == 200
+        assert home.runs(athlete) == {}
+        home.turn()
+        assert str(made.id) in home.runs(athlete)
+
+    @pytest.mark.parametrize("body", JUNK)
+    def test_answers_well_whatever_it_is_fed(
+        self, home: House, browser: TestClient, body: str
+    ) -> None:
+        """No body makes it stumble."""
+        subscribe(home)
+        assert browser.post(WEBHOOK, content=body.encode()).status_code == 200
+
+    def test_answers_within_a_fifth_of_a_second_while_the_store_is_busy(
+        self, home: House, server: Server
+    ) -> None:
+        """The worker holds the writer's lock; the answer doesn't wait for it."""
+        import http.client
+
+        settings = facing_settings(home)
+        face = facing.face(settings, home.works, home.clock, port=0)
+        face.start()
+        try:
+            host = urlsplit(face.address)
+            line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
+            with home.works.store.transaction():
+                begun = time.monotonic()
+                line.request("POST", WEBHOOK, body=b"{}")
+                answered = line.getresponse()
+                answered.read()
+                took_s = time.monotonic() - begun
+            line.close()
+        finally:
+            face.stop()
+        assert answered.status == 200
+        assert took_s < 0.2
+
+
+def facing_settings(home: House) -> Any:
+    from worker.config import Settings
+
+    return Settings(data_dir=home.mailbox.parent)

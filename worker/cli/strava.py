@@ -1,0 +1,258 @@
+"""Commands about Strava: connect, disconnect, webhook, and the keys that seal grants."""
+
+import time
+import webbrowser
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.shell import AttentionError, JsonOption, Shell, UsageError, shell_of, the_athlete
+
+if TYPE_CHECKING:
+    from worker.model import Athlete
+    from worker.pipeline import StravaWorks, Works
+
+WAITS_S = 15 * 60
+_LOOKS_EVERY_S = 0.3
+
+AthleteArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[ATHLETE]", help="Who; not needed while there's one athlete."),
+]
+
+webhook = typer.Typer(
+    name="webhook",
+    help="Let Strava tell of new runs at once. Everything works without.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def register(app: typer.Typer) -> None:
+    app.command("connect")(connect)
+    app.command("disconnect")(disconnect)
+    app.command("rotate-keys")(rotate_keys)
+    webhook.command("add")(add_webhook)
+    webhook.command("list")(list_webhooks)
+    webhook.command("remove")(remove_webhook)
+    app.add_typer(webhook)
+
+
+def connect(
+    context: typer.Context,
+    athlete: AthleteArgument = None,
+    no_open: Annotated[
+        bool, typer.Option("--no-open", help="Print the address instead of opening the browser.")
+    ] = False,
+) -> None:
+    """Connect an athlete to Strava, once: opens the browser and waits for the consent."""
+    from worker.config import wiring
+    from worker.links import Signer
+
+    shell = shell_of(context)
+    works = shell.works()
+    _strava_of(works)
+    with works.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+    before = _connected_at(works, who)
+    refused: list[str] = []
+    with _shown(shell, works, refused.append) as origin:
+        signer = Signer(wiring.keys(shell.settings), origin)
+        address = signer.sign("connect", {"athlete": who.id}, now=datetime.now(UTC))
+        if no_open or not _opened(address):
+            print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
+        _wait(works, who, before, refused)
+    shell.say(f"{who.name} is connected to Strava")
+
+
+def disconnect(
+    context: typer.Context,
+    athlete: AthleteArgument = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Give the connection to Strava back and forget it, and by default the runs it told of."""
+    from worker.pipeline.strava import grants
+
+    shell = shell_of(context)
+    works = shell.works()
+    strava = _strava_of(works)
+    with works.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+    runs = "its runs are kept" if strava.keeps_runs else "runs that only Strava told of go too"
+    if not yes and not typer.confirm(f"Disconnect {who.name} from Strava? ({runs})"):
+        raise AttentionError("nothing was disconnected")
+    trouble = grants.disconnect(works, strava, who, now=datetime.now(UTC))
+    if trouble:
+        raise AttentionError(trouble)
+    shell.say(f"{who.name} is disconnected from Strava")
+
+
+def rotate_keys(context: typer.Context) -> None:
+    """Seal every stored grant with a new key. Stop the worker first."""
+    from worker.config import wiring
+    from worker.pipeline.strava.grants import reseal_grants
+
+    shell = shell_of(context)
+    with shell.store.sole_worker():
+        made = wiring.add_key(shell.settings)
+        works = shell.works()
+        sealed = reseal_grants(works, _strava_of(works))
+    first = "a new key stands first" if made else "the first key of secret_key is used"
+    shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
+
+
+def add_webhook(context: typer.Context) -> None:
+    """Subscribe: Strava checks at once that base_url can be reached."""
+    from worker.web.strava import WEBHOOK
+
+    shell = shell_of(context)
+    works = shell.works()
+    strava = _strava_of(works)
+    now = datetime.now(UTC)
+    with _shown(shell, works, lambda _: None):
+        callback = f"{shell.settings.base_url.rstrip('/')}{WEBHOOK}"
+        made = strava.client.subscribe(callback, verify_token=strava.verify_token, now=now)
+    with works.store.transaction() as tx:
+        tx.strava.subscribed(made, callback, now=now)
+    shell.say(f"subscribed (number {made}): Strava tells {callback}")
+
+
+def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Show the subscription that Strava has, and whether it's this Easeback's."""
+    shell = shell_of(context)
+    works = shell.works()
+    found = _strava_of(works).client.subscriptions(now=datetime.now(UTC))
+    with works.store.reading() as tx:
+        ours = tx.strava.subscription()
+    rows = [
+        {
+            "id": one.id,
+            "callback_url": one.callback_url,
+            "ours": ours is not None and ours.id == one.id,
+            "dropped": ours.dropped if ours is not None and ours.id == one.id else 0,
+        }
+        for one in found
+    ]
+    if as_json:
+        shell.print_json(rows)
+        return
+    for row in rows:
+        whose = f"ours, {row['dropped']} event(s) dropped" if row["ours"] else "not ours"
+        shell.say(f"{row['id']}: {row['callback_url']} ({whose})")
+    if not rows:
+        shell.say("no subscription: Easeback polls, which is enough")
+
+
+def remove_webhook(context: typer.Context) -> None:
+    """Remove the application's subscription; from then on Easeback polls."""
+    shell = shell_of(context)
+    works = shell.works()
+    client, now = _strava_of(works).client, datetime.now(UTC)
+    for one in client.subscriptions(now=now):
+        client.unsubscribe(one.id, now=now)
+    with works.store.transaction() as tx:
+        tx.strava.unsubscribed()
+    shell.say("no subscription any more: Easeback polls")
+
+
+def _strava_of(works: "Works") -> "StravaWorks":
+    if works.strava is None:
+        raise UsageError(
+            "Strava is off: set [strava] client_id and client_secret, as shown at "
+            "https://www.strava.com/settings/api"
+        )
+    return works.strava
+
+
+def _connected_at(works: "Works", who: "Athlete") -> datetime | None:
+    with works.store.reading() as tx:
+        kept = tx.strava.grant(who)
+    return kept.connected_at if kept else None
+
+
+@contextmanager
+def _shown(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
+    """The web face, by its address: the worker's where that runs, else one of our own.
+
+    `told` hears why a consent came to nothing; the worker's face says that in the browser alone.
+    """
+    from worker.config import facing
+    from worker.web import FaceError
+
+    settings = shell.settings
+    origin = settings.base_url.rstrip("/")
+    face = facing.face(settings, works, lambda: datetime.now(UTC), told=told)
+    try:
+        face.start()
+    except FaceError:
+        if not _is_easeback(face.address):
+            with _on_another_port(shell, works, told) as elsewhere:
+                yield elsewhere
+            return
+        yield origin
+        return
+    try:
+        yield origin
+    finally:
+        face.stop()
+
+
+@contextmanager
+def _on_another_port(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
+    """Another program has the port: any free one on this machine does, Strava allows that."""
+    import socket
+
+    from worker.config import facing
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    origin = f"http://127.0.0.1:{port}"
+    face = facing.face(
+        shell.settings, works, lambda: datetime.now(UTC), base_url=origin, port=port, told=told
+    )
+    face.start()
+    try:
+        yield origin
+    finally:
+        face.stop()
+
+
+def _is_easeback(address: str) -> bool:
+    """True where the program on our port is Easeback's worker."""
+    import requests
+
+    try:
+        return requests.get(f"{address}/livez", timeout=2).ok
+    except requests.RequestException:
+        return False
+
+
+def _opened(address: str) -> bool:
+    """True where a browser came up. Over SSH or in a container none does."""
+    import os
+    import sys
+
+    if sys.platform != "darwin" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return False
+    return webbrowser.open(address)
+
+
+def _wait(works: "Works", who: "Athlete", before: datetime | None, refused: Sequence[str]) -> None:
+    """Until the grant has come, or Strava's page said no."""
+    until = time.monotonic() + WAITS_S
+    while _connected_at(works, who) == before:
+        if refused:
+            raise AttentionError(refused[0])
+        if time.monotonic() > until:
+            raise AttentionError(
+                "no consent came within 15 minutes, and nothing was changed; where Strava's page "
+                "spoke of an invalid redirect_uri, set the Authorization Callback Domain at "
+                "https://www.strava.com/settings/api to the host of base_url"
+            )
+        time.sleep(_LOOKS_EVERY_S)

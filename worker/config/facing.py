@@ -1,0 +1,99 @@
+"""Wiring of the web face: which pages there are, what stands behind them, and where it's served."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from worker.config.settings import Settings
+from worker.config.wiring import keys
+from worker.links import Signer
+from worker.model import Athlete, SourceName
+from worker.pipeline import Clock, StravaWorks, Works
+from worker.pipeline.forgetting import forget_athlete
+from worker.pipeline.strava.grants import begin_consent, disconnect, finish_consent
+from worker.pipeline.strava.wishes import note_event
+from worker.sources.strava.refusals import StaleConsent, StravaError
+
+if TYPE_CHECKING:
+    from worker.web import Desk, Face
+    from worker.web.strava import Gate
+
+
+def face(
+    settings: Settings,
+    works: Works,
+    clock: Clock,
+    *,
+    base_url: str = "",
+    port: int | None = None,
+    told: Callable[[str], None] = lambda _: None,
+) -> "Face":
+    """The web face on its configured host and port; `base_url` and `port` stand in for those.
+
+    `told` hears why a consent came to nothing, in words.
+    """
+    from worker.web import Face, build_app
+    from worker.web import strava as strava_pages
+
+    origin = (base_url or settings.base_url).rstrip("/")
+    stand = desk(settings, works, clock, base_url=origin)
+    more = (
+        strava_pages.routes(stand, gate(works, works.strava, origin, told)) if works.strava else ()
+    )
+    return Face(
+        build_app(stand, more=more),
+        host=settings.web.host,
+        port=settings.web.port if port is None else port,
+    )
+
+
+def desk(settings: Settings, works: Works, clock: Clock, *, base_url: str) -> "Desk":
+    """What the pages work with."""
+    from worker.web import Desk
+
+    def forget(athlete: Athlete) -> None:
+        forget_athlete(works, athlete, mailbox=settings.mailbox_path, now=clock())
+
+    def part_with(athlete: Athlete, source: SourceName) -> None:
+        if source == "strava" and works.strava is not None:
+            disconnect(works, works.strava, athlete, now=clock())
+
+    token = settings.web.token
+    connects: tuple[SourceName, ...] = ("strava",) if works.strava else ()
+    return Desk(
+        store=works.store,
+        signer=Signer(keys(settings), base_url),
+        clock=clock,
+        base_url=base_url,
+        rules=works.rules,
+        token=token.get_secret_value() if token else None,
+        connects=connects,
+        forget=forget,
+        disconnect=part_with,
+    )
+
+
+def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], None]) -> "Gate":
+    """What stands behind Strava's pages."""
+    from worker.web.strava import CALLBACK, Gate
+
+    def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
+        begun = begin_consent(strava, athlete, redirect=f"{origin}{CALLBACK}", now=now)
+        return begun.address, begun.cookie
+
+    def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
+        try:
+            done = finish_consent(works, strava, query, cookie=cookie, now=now)
+        except StaleConsent:
+            raise
+        except StravaError as error:
+            told(str(error))
+            raise
+        return done.athlete, done.missing
+
+    return Gate(
+        begin=begin,
+        finish=finish,
+        note=lambda event, now: note_event(works, event, now),
+        verify_token=strava.verify_token,
+    )

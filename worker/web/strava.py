@@ -1,0 +1,130 @@
+"""Strava at the door: the way to its consent page, the way back, and its webhook.
+
+The work itself is elsewhere: a `Gate` brings it along. A link leads straight to Strava and keeps
+nothing but a cookie; only the way back acts, and only in the browser that went. The webhook
+answers at once, whatever it's fed, and what it was told is kept after the answer.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from worker.model import Athlete
+from worker.sources import SourceError
+from worker.store import StoreError
+from worker.web.app import page
+from worker.web.desk import Desk, Visit, opened
+
+log = logging.getLogger(__name__)
+
+CALLBACK = "/strava/callback"
+WEBHOOK = "/strava/webhook"
+COOKIE = "easeback-consent"
+COOKIE_LIVES = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the routes lead to.
+
+    `begin` gives the address of Strava's page and the cookie that belongs to it. `finish` takes
+    what the browser brought back and its cookie, and gives whose it was and what will be missing,
+    in words, or None; raises `SourceError` with words for the runner. `note` keeps an event's
+    wish. `verify_token` is what Strava repeats when it checks the webhook.
+    """
+
+    begin: Callable[[Athlete, datetime], tuple[str, str]]
+    finish: Callable[[Mapping[str, str], str, datetime], tuple[Athlete, str | None]]
+    note: Callable[[object, datetime], object]
+    verify_token: str
+
+
+def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
+    """The routes, for `build_app(more=...)`."""
+
+    def go(desk: Desk, visit: Visit) -> Response:
+        athlete, _ = opened(desk, visit, "connect")
+        address, cookie = gate.begin(athlete, visit.now)
+        away = RedirectResponse(address, 303)
+        _keep_cookie(desk, away, cookie)
+        return away
+
+    def come_back(desk: Desk, visit: Visit) -> Response:
+        return _come_back(desk, gate, visit)
+
+    def check(request: Request) -> Response:
+        return _check(gate, request)
+
+    async def note(request: Request) -> Response:
+        event = _event(await request.body())
+        return JSONResponse({}, background=BackgroundTask(_note, desk, gate, event))
+
+    return (
+        page("/connect/{token}", desk, go),
+        page(CALLBACK, desk, come_back),
+        Route(WEBHOOK, check, methods=["GET"]),
+        Route(WEBHOOK, note, methods=["POST"]),
+    )
+
+
+def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
+    cookie = visit.request.cookies.get(COOKIE, "")
+    athlete, missing, trouble = None, None, ""
+    try:
+        athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
+        log.info("web: athlete %d connected Strava", athlete.id)
+    except SourceError as error:
+        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        log.info("web: a consent came to nothing: %s", error)
+    answer = desk.pages.show(
+        "connected.html",
+        status=400 if trouble else 200,
+        athlete=athlete,
+        missing=missing,
+        trouble=trouble,
+    )
+    answer.delete_cookie(COOKIE, path=CALLBACK)
+    return answer
+
+
+def _keep_cookie(desk: Desk, response: Response, cookie: str) -> None:
+    """Only for the way back. `lax`: coming back from Strava is a visit from another site."""
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(COOKIE_LIVES.total_seconds()),
+        path=CALLBACK,
+        secure=desk.base_url.startswith("https://"),
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def _check(gate: Gate, request: Request) -> Response:
+    """Strava asks whether a subscription is wanted here: its challenge is echoed if it is."""
+    asked = request.query_params
+    if asked.get("hub.verify_token") != gate.verify_token or "hub.challenge" not in asked:
+        return JSONResponse({"error": "this is not our verify token"}, 403)
+    return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
+
+
+def _event(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _note(desk: Desk, gate: Gate, event: object) -> None:
+    try:
+        gate.note(event, desk.clock())
+    except StoreError as error:
+        # Polling finds what the event told of.
+        log.warning("web: a webhook's event wasn't kept: %s", error)
