@@ -259,14 +259,23 @@ def test_a_mark_stands_below_its_week() -> None:
 
 
 def test_a_long_history_is_a_strip_a_year() -> None:
-    """Each year begins at its own week, and no line is wider than the terminal."""
+    """Each year begins at its own week."""
     drawn = picture(weeks_of(*[20.0] * 150), [], units="mi", columns=80).plain.splitlines()
     assert [line.split()[0] for line in drawn if line.split("│")[0].strip().isdigit()] == [
         "2024",
         "2025",
         "2026",
     ]
-    assert max(map(len, drawn)) <= 80
+
+
+@pytest.mark.parametrize("columns", [38, 60, 80, 120, 200])
+def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
+    """A narrow one gets half years; no week is lost."""
+    drawn = picture(weeks_of(*[20.0] * 150), [], units="km", columns=columns).plain.splitlines()
+    assert max(map(len, drawn)) <= columns
+    bars = [line.split("│")[1].split() for line in drawn if "20 km" in line]
+    width = len(bars[0][0]) if len(bars[0]) > 1 else 1
+    assert sum(len("".join(strip)) for strip in bars) == 150 * width
 
 
 def test_ten_years_are_replayed_in_half_a_second(tmp_path: Path) -> None:

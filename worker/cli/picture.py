@@ -8,13 +8,13 @@
             Jan     Feb
 
 A long history is drawn a year a strip, all to one scale, so that the seasons lie below one
-another. Where the output can't show block characters, plain ones stand in. Nothing is judged here.
+another; a narrow terminal gets half years. Where the output can't show block characters, plain
+ones stand in. Nothing is judged here.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from itertools import groupby
 
 from rich.text import Text
 
@@ -26,7 +26,7 @@ ONE_STRIP_WEEKS = 60
 _HEIGHT = 6
 _AXIS = 9
 _WIDEST = 3
-_YEAR_COLUMNS = 53
+_YEAR_COLUMNS, _HALF_YEAR_COLUMNS = 53, 27
 _WEEK_DAYS = 7
 
 
@@ -68,9 +68,9 @@ def picture(
     room = columns - _AXIS - 1
     most_m = max((week.distance_m for week in weeks), default=0.0) or 1.0
     drawn = Text()
-    strips = _strips(weeks)
-    slots = len(weeks) if len(strips) == 1 else _YEAR_COLUMNS
-    pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // max(slots, 1))))
+    strips = _strips(weeks, room=room)
+    slots = max((offset + len(strip) for offset, strip in strips), default=1)
+    pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // slots)))
     for offset, strip in strips:
         year = str(strip[0].starts_on.year) if len(strips) > 1 else ""
         drawn.append_text(pen.strip(strip, by_week, offset=offset, title=year))
@@ -90,12 +90,23 @@ def _by_week(weeks: Sequence[Week], marks: Iterable[Mark]) -> dict[date, bool]:
     return found
 
 
-def _strips(weeks: Sequence[Week]) -> list[tuple[int, Sequence[Week]]]:
-    """The weeks cut into strips, each with the columns that stay empty before its first week."""
-    if len(weeks) <= ONE_STRIP_WEEKS:
-        return [(0, weeks)]
-    years = [list(year) for _, year in groupby(weeks, key=lambda week: week.starts_on.year)]
-    return [((year[0].starts_on.timetuple().tm_yday - 1) // _WEEK_DAYS, year) for year in years]
+def _strips(weeks: Sequence[Week], *, room: int) -> list[tuple[int, Sequence[Week]]]:
+    """The weeks cut into years, on a narrow terminal into halves of them.
+
+    Each with the columns that stay empty before its first week.
+    """
+    if len(weeks) <= min(ONE_STRIP_WEEKS, room):
+        return [(0, weeks)] if weeks else []
+    slots = _YEAR_COLUMNS if room >= _YEAR_COLUMNS else _HALF_YEAR_COLUMNS
+    strips: dict[tuple[int, int], list[Week]] = {}
+    for week in weeks:
+        strips.setdefault((week.starts_on.year, _week_of_year(week) // slots), []).append(week)
+    return [(_week_of_year(strip[0]) % slots, strip) for strip in strips.values()]
+
+
+def _week_of_year(week: Week) -> int:
+    """0 to 52."""
+    return (week.starts_on.timetuple().tm_yday - 1) // _WEEK_DAYS
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +164,9 @@ class _Pen:
     def legend(self) -> Text:
         drawn = Text(" " * (_AXIS + 1))
         drawn.append(self.glyphs.mailed, style=_style(mailed=True))
-        drawn.append(" alert mailed   ")
+        drawn.append(" mailed   ")
         drawn.append(self.glyphs.found, style=_style(mailed=False))
-        drawn.append(" noticed, not mailed")
+        drawn.append(" only noticed")
         return drawn
 
 
