@@ -1,0 +1,37 @@
+"""A made instance for each test, with one athlete in it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.made import Instance, instance, run_winter
+from worker.model import Athlete
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Iterator[Instance]:
+    made = instance(tmp_path)
+    yield made
+    made.store.close()
+
+
+@pytest.fixture
+def mira(made: Instance) -> Athlete:
+    """An athlete without runs, with pain in the buttock."""
+    return made.add("Mira", pain=("buttock",))
+
+
+@pytest.fixture
+def runner(made: Instance, mira: Athlete) -> Athlete:
+    """The same with a winter of runs and a jump at its end."""
+    run_winter(made, mira)
+    return mira
+
+
+@pytest.fixture
+def client(made: Instance) -> Iterator[TestClient]:
+    client = made.client()
+    yield client
+    client.close()

@@ -1,0 +1,194 @@
+"""The athlete's page: what it shows, what its forms change, what can be taken and deleted."""
+
+import csv
+import io
+import json
+import zipfile
+from datetime import timedelta
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.web.made import NOW, TODAY, Instance
+from worker.checkins import CheckIn
+from worker.model import Athlete, WeeklyHour
+from worker.store import SourceState
+
+SETTINGS = {
+    "wants": ["alert"],
+    "units": "mi",
+    "week_starts": "sunday",
+    "weekday": "sun",
+    "at": "19:30",
+    "area": ["knee"],
+}
+
+
+def test_shows_the_weeks_as_a_picture_with_its_numbers(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """A screen reader gets every week's sum."""
+    page = client.get(made.link("athlete", runner)).text
+    assert 'role="img"' in page
+    assert "Chart of 13 weeks in km: from 24 Nov 13.2" in page
+
+
+def test_shows_what_stood_out_and_how_it_was_judged(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Numbers, limit, source, and whether a mail came; one entry a day."""
+    page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
+    assert page.count("<details>") == 3  # two days, and the form to delete
+    assert "14.2 km against 8.9 km, at most 9.7 km inside the rule. Stood out." in page
+    assert "Frandsen et al. 2025" in page
+    assert "You had a mail about it." in page
+    assert "No mail came: the run was 5 days ago." in page
+    assert "mail_within_days" not in page
+
+
+def test_calm_days_come_before_any_ceiling(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """The ceiling would count the very run that was warned of."""
+    link = made.link("athlete", runner)
+    assert "Until <strong>Saturday 28 February</strong>" in client.get(link).text
+    assert "Next run, at most" not in client.get(link).text
+    made.clock.now += timedelta(days=7)
+    assert "Next run, at most" in client.get(link).text
+
+
+def test_shows_the_diary_and_how_the_sources_feel(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Newest answer first, each failing source with its reason."""
+    made.answer(
+        runner,
+        CheckIn(TODAY - timedelta(days=2), "sore", ("buttock",), 3),
+        CheckIn(TODAY - timedelta(days=1), "fine"),
+    )
+    page = client.get(made.link("athlete", runner)).text
+    assert page.index("Fri 20 Feb") < page.index("Thu 19 Feb")
+    assert "3 of 10, buttock" in page
+    assert "Strava no longer lets Easeback in: connect again" in page
+
+
+def test_an_athlete_without_runs_is_told_what_to_do(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """No chart of nothing, no ratio over nothing."""
+    page = client.get(made.link("athlete", mira)).text
+    assert "No runs yet." in page
+    assert "too little history" in page
+    assert "<svg" not in page
+
+
+def test_opening_the_page_changes_nothing(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Twice, with every download beside it."""
+    link = made.link("athlete", runner)
+    for path in (link, link, f"{link}/easeback.json", f"{link}/easeback.zip"):
+        assert client.get(path).status_code == 200
+    assert made.athlete(runner) == runner
+
+
+def test_settings_are_kept(made: Instance, mira: Athlete, client: TestClient) -> None:
+    """And the browser comes back to the page, so that a reload sends nothing twice."""
+    link = made.link("athlete", mira)
+    answer = client.post(f"{link}/settings", data=SETTINGS)
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{link}?saved=yes")
+    kept = made.athlete(mira)
+    assert kept.wants == {"alert", "reconnect", "notice"}
+    assert (kept.units, kept.week_starts, str(kept.weekly)) == ("mi", 6, "sun 19:30")
+    assert kept.pain == ("knee",)
+    assert 'role="status">Saved.' in client.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize("wrong", [{"weekday": "someday"}, {"at": "25:00"}, {"at": "x" * 5000}])
+def test_settings_that_make_no_sense_are_refused(
+    made: Instance, mira: Athlete, client: TestClient, wrong: dict[str, str]
+) -> None:
+    """All or nothing."""
+    answer = client.post(made.link("athlete", mira) + "/settings", data={**SETTINGS, **wrong})
+    assert answer.status_code == 400
+    assert made.athlete(mira) == mira
+
+
+def test_a_form_without_an_hour_leaves_the_hour(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """Other clients may send less."""
+    client.post(made.link("athlete", mira) + "/settings", data={"wants": ["weekly"]})
+    assert made.athlete(mira).weekly == WeeklyHour()
+
+
+def test_the_data_can_be_taken_along(made: Instance, runner: Athlete, client: TestClient) -> None:
+    """Runs, findings, answers and settings; as JSON, and as tables in a zip."""
+    made.answer(runner, CheckIn(TODAY, "hurts", ("knee",), 5))
+    link = made.link("athlete", runner)
+    told = client.get(f"{link}/easeback.json")
+    assert "attachment" in told.headers["content-disposition"]
+    taken = json.loads(told.content)
+    assert taken["athlete"]["name"] == "Mira"
+    assert len(taken["runs"]) == 20
+    assert taken["runs"][-1]["distance_m"] == 14_200.0
+    assert taken["checkins"] == [
+        {"day": "2026-02-21", "feels": "hurts", "areas": ["knee"], "level": 5, "flags": []}
+    ]
+    packed = zipfile.ZipFile(io.BytesIO(client.get(f"{link}/easeback.zip").content))
+    assert packed.namelist() == ["easeback.json", "runs.csv", "findings.csv", "checkins.csv"]
+    rows = list(csv.DictReader(io.StringIO(packed.read("runs.csv").decode())))
+    assert len(rows) == 20
+    assert rows[-1]["day"] == "2026-02-21"
+
+
+def test_deleting_needs_the_box(made: Instance, mira: Athlete, client: TestClient) -> None:
+    """A stray press of the button deletes nothing."""
+    answer = client.post(made.link("athlete", mira) + "/forget")
+    assert answer.status_code == 400
+    assert "Nothing was deleted: tick the box first." in answer.text
+    assert made.calls.forgotten == []
+
+
+def test_deleting_deletes_and_closes_the_link(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """The page that was opened by it is gone for good."""
+    link = made.link("athlete", mira)
+    answer = client.post(f"{link}/forget", data={"sure": "yes"})
+    assert "Everything is deleted" in answer.text
+    assert made.calls.forgotten == ["Mira"]
+    assert client.get(link).status_code == 410
+
+
+def test_a_source_can_be_connected_and_given_up(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Only one that can be connected here at all."""
+    link = made.link("athlete", runner)
+    page = client.get(link).text
+    assert 'href="/connect/' in page
+    client.post(f"{link}/disconnect", data={"source": "strava"})
+    assert made.calls.disconnected == [("Mira", "strava")]
+    assert client.post(f"{link}/disconnect", data={"source": "garmin"}).status_code == 404
+
+
+def test_a_source_that_is_off_is_offered_again(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """After a disconnect there's nothing to disconnect."""
+    with made.store.transaction() as tx:
+        tx.progress.source(mira, "strava", SourceState("off", NOW))
+    page = client.get(made.link("athlete", mira)).text
+    assert "Connect Strava" in page
+    assert "Disconnect" not in page
+
+
+def test_what_the_operator_does_not_offer_is_not_shown(made: Instance, runner: Athlete) -> None:
+    """No button that leads to a refusal."""
+    client = made.client(forget=None, disconnect=None, connects=())
+    link = made.link("athlete", runner)
+    page = client.get(link).text
+    assert "Delete me" not in page
+    assert "/connect/" not in page
+    assert client.post(f"{link}/forget", data={"sure": "yes"}).status_code == 404
