@@ -52,9 +52,10 @@ class Job:
 
 def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
     """The ticks of the embedded engine."""
+    strava = Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock))
     return (
         Job("inbox", works.inbox.settings.every, lambda: pipeline.take_in_inbox(works, clock())),
-        Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock)),
+        *((strava,) if works.strava else ()),
         Job("deliver", DELIVER_EVERY, lambda: pipeline.deliver(works, clock)),
         Job("weekly", WEEKLY_EVERY, lambda: pipeline.tell_weeks(works, clock())),
         Job("housekeeping", TIDY_EVERY, lambda: pipeline.tidy(works, clock())),

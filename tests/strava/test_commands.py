@@ -5,8 +5,10 @@ import os
 import socket
 import subprocess
 import sys
+import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -167,3 +169,23 @@ def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
     assert (operator.folder / "keys").stat().st_mode & 0o777 == 0o600
     (operator.folder / "keys").write_text(new)
     assert operator.call("once").stderr == ""
+
+
+def test_the_running_worker_catches_the_callback(operator: Operator) -> None:
+    """`connect` beside `run`: the worker's own face does it, and soon the runs are there."""
+    service = operator.server.service
+    assert service.logged_in is not None
+    service.diary.weeks_of_runs(service.logged_in, service.clock.now, 3)
+    with operator.calling("run") as (worker, _):
+        assert worker.stderr is not None
+        until(lambda: "web: pages at" in str(worker.stderr and worker.stderr.readline()))
+        status, out, _ = operator.connect()
+        assert (status, out) == (0, "Mira is connected to Strava\n")
+        until(lambda: len(json.loads(operator.call("runs", "--json").stdout)) == 3)
+
+
+def until(so: Callable[[], bool], *, within_s: float = 30) -> None:
+    begun = time.monotonic()
+    while not so():
+        assert time.monotonic() - begun < within_s
+        time.sleep(0.2)

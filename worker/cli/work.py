@@ -3,6 +3,8 @@
 import logging
 import os
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import typer
@@ -10,7 +12,8 @@ import typer
 from worker.cli.shell import AsOfOption, AttentionError, JsonOption, Shell, clock, shell_of
 
 if TYPE_CHECKING:
-    from worker.pipeline import Pass, Works
+    from worker.daemon import Job
+    from worker.pipeline import Clock, Pass, Works
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +36,35 @@ def run(context: typer.Context, as_of: AsOfOption = None) -> None:
     with works.store.sole_worker():
         on_signals(worker.stop)
         _greet(shell, works)
-        ended = worker.run(jobs(works, now))
+        all_jobs = jobs(works, now)
+        with _face(shell, works, now, all_jobs):
+            ended = worker.run(all_jobs)
         if not ended:
             # A thread that hangs in a mail server's answer would keep the process alive.
             logging.shutdown()
             os._exit(0)
     works.store.close()
+
+
+@contextmanager
+def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]") -> Iterator[None]:
+    """The web face beside the worker. Mail goes out without it, so trouble with it is only said."""
+    if not shell.settings.web.enabled:
+        yield
+        return
+    from worker.config import facing
+    from worker.web import FaceError
+
+    ticks = {job.name: job.every for job in all_jobs}
+    face = facing.face(shell.settings, works, now, ticks=ticks)
+    try:
+        face.start()
+    except FaceError as error:
+        log.error("web: %s", error)  # noqa: TRY400  one line, no traceback
+    try:
+        yield
+    finally:
+        face.stop()
 
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:

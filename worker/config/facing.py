@@ -1,7 +1,7 @@
 """Wiring of the web face: which pages there are, what stands behind them, and where it's served."""
 
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from worker.config.settings import Settings
@@ -26,17 +26,19 @@ def face(
     *,
     base_url: str = "",
     port: int | None = None,
+    ticks: Mapping[str, timedelta] | None = None,
     told: Callable[[str], None] = lambda _: None,
 ) -> "Face":
     """The web face on its configured host and port; `base_url` and `port` stand in for those.
 
-    `told` hears why a consent came to nothing, in words.
+    `ticks` are the worker's pieces of work and how often each comes round. `told` hears why a
+    consent came to nothing, in words.
     """
     from worker.web import Face, build_app
     from worker.web import strava as strava_pages
 
     origin = (base_url or settings.base_url).rstrip("/")
-    stand = desk(settings, works, clock, base_url=origin)
+    stand = desk(settings, works, clock, base_url=origin, ticks=ticks or {})
     more = (
         strava_pages.routes(stand, gate(works, works.strava, origin, told)) if works.strava else ()
     )
@@ -47,7 +49,14 @@ def face(
     )
 
 
-def desk(settings: Settings, works: Works, clock: Clock, *, base_url: str) -> "Desk":
+def desk(
+    settings: Settings,
+    works: Works,
+    clock: Clock,
+    *,
+    base_url: str,
+    ticks: Mapping[str, timedelta],
+) -> "Desk":
     """What the pages work with."""
     from worker.web import Desk
 
@@ -67,6 +76,7 @@ def desk(settings: Settings, works: Works, clock: Clock, *, base_url: str) -> "D
         base_url=base_url,
         rules=works.rules,
         token=token.get_secret_value() if token else None,
+        ticks=ticks,
         connects=connects,
         forget=forget,
         disconnect=part_with,
