@@ -155,10 +155,12 @@ class _Pen:
     def _months(self, weeks: Sequence[Week]) -> str:
         """The month's name under its first whole week, where there is room for it."""
         line = ""
+        room = len(weeks) * self.width
         for number, week in enumerate(weeks):
             place = number * self.width
-            if week.starts_on.day <= _WEEK_DAYS and place >= len(line):
-                line = f"{line:<{place}}{week.starts_on:%b} "
+            name = f"{week.starts_on:%b}"
+            if week.starts_on.day <= _WEEK_DAYS and len(line) <= place <= room - len(name):
+                line = f"{line:<{place}}{name} "
         return line.rstrip()
 
     def legend(self) -> Text:
