@@ -55,12 +55,12 @@ def take_in_inbox(works: Works, now: datetime) -> TakenIn:
     """
     with works.store.reading() as tx:
         athletes = tx.athletes.all()
-        if not works.inbox.remembers:
+        if not works.inbox.remembers(athletes):
             works.inbox.recall(map(_look, tx.inbox.all().values()))
     glance = works.inbox.glance(athletes)
     if glance.unsettled or glance.gone:
         with works.store.transaction() as tx:
-            tx.inbox.keep(map(_waiting, glance.unsettled), now=now)
+            tx.inbox.wait(map(_waiting, glance.unsettled), now=now)
             tx.inbox.drop(glance.gone)
         works.inbox.keep(glance.unsettled, gone=glance.gone)
     entries = [

@@ -105,19 +105,20 @@ class Inbox:
         self.settings = settings
         self._read_many = read_many
         self._seen: dict[str, Look] | None = None
+        self._of: frozenset[int] = frozenset()
 
-    @property
-    def remembers(self) -> bool:
-        """False until `recall` has told what was seen before."""
-        return self._seen is not None
+    def remembers(self, athletes: Sequence[Athlete]) -> bool:
+        """False until `recall` has told what was seen before, and once an athlete was forgotten."""
+        return self._seen is not None and self._of <= {athlete.id for athlete in athletes}
 
     def recall(self, looks: Iterable[Look]) -> None:
-        """Take up the looks of an earlier process."""
+        """Take up the looks of an earlier process, or what is left of them."""
         self._seen = {look.path: look for look in looks}
 
     def glance(self, athletes: Sequence[Athlete]) -> Glance:
         """Look at the whole folder once; raises `SourceError` where it can't be read."""
         seen = self._seen or {}
+        self._of = frozenset(athlete.id for athlete in athletes)
         here: set[str] = set()
         ready: list[Ready] = []
         unsettled: list[Look] = []
@@ -227,7 +228,8 @@ def _scan_folder(folder: Path, prefix: str, depth: int) -> Iterator[Look]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 if depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
-                    yield from _scan_folder(Path(entry.path), f"{prefix}{entry.name}/", depth - 1)
+                    inside = f"{prefix}{_shown(entry.name)}/"
+                    yield from _scan_folder(Path(entry.path), inside, depth - 1)
             elif entry.is_file(follow_symlinks=False):
                 try:
                     status = entry.stat(follow_symlinks=False)
@@ -247,10 +249,15 @@ def _passed_over(name: str) -> bool:
 
 def _shown(name: str) -> str:
     """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
-    if name.isprintable() and len(name) <= LONGEST_NAME:
+    if len(name) <= LONGEST_NAME and all(map(_can_be_shown, name)):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_NAME]}-{digest}"
+
+
+def _can_be_shown(character: str) -> bool:
+    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 
 from worker.store import tables
 from worker.store.upsert import upsert
@@ -43,9 +43,19 @@ class Inbox:
             keys=("path",),
         )
 
+    def wait(self, entries: Iterable[Entry], *, now: datetime) -> None:
+        """Keep files that nothing came of yet. Where one is written over, what it held is known."""
+        rows = [{**asdict(entry), "looked_at": now} for entry in entries]
+        for row in rows:
+            del row["sha256"], row["athlete_id"]
+        upsert(self.connection, inbox_file, rows, keys=("path",))
+
     def drop(self, paths: Iterable[str]) -> None:
         """Forget files that went before anything came of them."""
-        self.connection.execute(delete(inbox_file).where(inbox_file.c.path.in_(list(paths))))
+        gone = [{"gone": path} for path in paths]
+        if gone:
+            by_path = delete(inbox_file).where(inbox_file.c.path == bindparam("gone"))
+            self.connection.execute(by_path, gone)
 
     def all(self) -> Mapping[str, Entry]:
         return {row.path: _entry(row) for row in self.connection.execute(select(inbox_file))}
