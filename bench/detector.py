@@ -68,6 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     made = 100 if arguments.quick else 1000
     runners = [_judged(runner) for runner in real(folder(arguments.folder))]
+    print(file=sys.stderr)
     print("\n".join((*_real(runners), "", *_crossed(runners), "", *_made(made))))
 
 

@@ -92,7 +92,7 @@ def _session(group: Sequence[Run]) -> Session:
     return Session(
         day=group[0].day,
         started_at=group[0].started_at,
-        distance_m=sum(round(run.distance_m * MM) for run in group) / MM,
+        distance_m=math.fsum([run.distance_m for run in group]),
         runs=tuple(group),
     )
 
