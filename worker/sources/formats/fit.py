@@ -29,7 +29,6 @@ MAX_MESSAGES = 256
 MAX_PAYLOAD_BYTES = 128 * 1024  # a session takes about 300
 
 RUNNING, RUNNING_NUMBER = "running", 1
-NAMES = {FILE_ID: "file_id", SPORT: "sport", SESSION: "session", ACTIVITY: "activity"}
 SUB_SPORTS: dict[Any, Sport] = {
     "treadmill": "treadmill",
     "indoor_running": "treadmill",
@@ -119,15 +118,16 @@ def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
 
 
 def summarise(part: Part) -> Summary:
-    found: dict[str, list[Fields]] = {name: [] for name in NAMES.values()}
+    """What a part says of itself, decoded; nothing of its records."""
+    found: dict[int, list[Fields]] = {number: [] for number in WANTED}
     for message in _few(part.messages(WANTED)):
-        name, fields = _decode(message)
-        found[name].append(fields)
+        if fields := _decode(message):
+            found[message.definition.number].append(fields)
     return Summary(
-        file_id=next(iter(found["file_id"]), {}),
-        sport=next(iter(found["sport"]), {}),
-        activity=next(reversed(found["activity"]), {}),
-        sessions=tuple(session for session in found["session"] if session),
+        file_id=next(iter(found[FILE_ID]), {}),
+        sport=next(iter(found[SPORT]), {}),
+        activity=next(reversed(found[ACTIVITY]), {}),
+        sessions=tuple(found[SESSION]),
     )
 
 
@@ -140,21 +140,20 @@ def _few(messages: Iterable[Message]) -> Iterator[Message]:
             yield message
 
 
-def _decode(message: Message) -> tuple[str, Fields]:
-    """A message's name and fields; alone in its segment, one that is refused takes none along."""
+def _decode(message: Message) -> Fields:
+    """A message's fields; alone in its segment, one that is refused takes none along."""
     from fitparse import FitFile
 
-    fit = FitFile(
-        io.BytesIO(segment([message])),
-        check_crc=False,  # the segment's is right; the file's own is judged by the walk
-        data_processor=_Instants(),
-    )
     try:
-        for decoded in fit.get_messages():
-            return decoded.name, decoded.get_values()
+        decoder = FitFile(
+            io.BytesIO(segment([message])),
+            check_crc=False,  # the segment's is right; the file's own is judged by the walk
+            data_processor=_Instants(),
+        )
+        fields: Fields = next(decoder.get_messages()).get_values()
     except Exception:  # noqa: BLE001  # fitparse raises all sorts for crafted values
-        return NAMES[message.definition.number], {}
-    return NAMES[message.definition.number], {}
+        return {}
+    return fields
 
 
 @dataclass(frozen=True, slots=True)
