@@ -94,6 +94,13 @@ class MailSection(Section):
     password: SecretStr | None = None
     sender: str | None = None
     reply_to: str | None = None
+    operator: str | None = None
+
+
+class BackupSection(Section):
+    every: Duration = timedelta(days=1)
+    keep: Annotated[int, Field(ge=0)] = 7
+    keep_for: Duration = timedelta(days=30)
 
 
 class StravaSection(Section):
@@ -139,6 +146,7 @@ class Settings(Section):
     ping_url: str | None = None
     inbox: InboxSection = InboxSection()
     mail: MailSection = MailSection()
+    backup: BackupSection = BackupSection()
     strava: StravaSection = StravaSection()
     web: WebSection = WebSection()
     engine: EngineSection = EngineSection()
@@ -158,6 +166,10 @@ class Settings(Section):
     @property
     def mailbox_path(self) -> Path:
         return self.data_dir / "mailbox"
+
+    @property
+    def backups_path(self) -> Path:
+        return self.data_dir / "backups"
 
     @property
     def url(self) -> str:

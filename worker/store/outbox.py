@@ -2,7 +2,7 @@
 
     queued → claimed → at_dot → sent
                  │        └──→ retry → claimed …      held: put aside by the operator
-                 └───────────→ dead
+                 └───────────→ dead                   dropped: given up by the operator
 
 `at_dot` is committed just before the final dot goes out, so that after a crash only those mails
 are in doubt that the server may already have; they are sent once more, flagged.
@@ -20,7 +20,7 @@ from worker.store import tables
 
 outbox = tables.outbox
 
-State = Literal["queued", "claimed", "at_dot", "sent", "retry", "dead", "held"]
+State = Literal["queued", "claimed", "at_dot", "sent", "retry", "dead", "held", "dropped"]
 
 KEPT_FOR: Mapping[MailKind, timedelta] = {
     "alert": timedelta(hours=72),
@@ -29,6 +29,8 @@ KEPT_FOR: Mapping[MailKind, timedelta] = {
     "notice": timedelta(hours=72),
 }
 """How long a mail is still worth sending."""
+
+_OVER: tuple[State, ...] = ("sent", "dropped")
 
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=4)
@@ -190,10 +192,10 @@ class Outbox:
         return claimed + in_doubt
 
     def counts(self) -> dict[str, int]:
-        """How many stand in each state that is not `sent`."""
+        """How many stand in each state in which somebody may still do something."""
         query = (
             select(outbox.c.state, func.count().label("number"))
-            .where(outbox.c.state != "sent")
+            .where(outbox.c.state.not_in(_OVER))
             .group_by(outbox.c.state)
         )
         return {row.state: row.number for row in self.connection.execute(query)}
@@ -209,8 +211,65 @@ class Outbox:
         return self.connection.execute(query.limit(1)).first() is not None
 
     def unsent(self) -> tuple[Letter, ...]:
-        query = select(outbox).where(outbox.c.state != "sent").order_by(outbox.c.id)
+        query = select(outbox).where(outbox.c.state.not_in(_OVER)).order_by(outbox.c.id)
         return tuple(map(_letter, self.connection.execute(query)))
+
+    def all(self) -> tuple[Letter, ...]:
+        """Every mail there ever was; long ago sent ones have no bytes any more."""
+        return tuple(map(_letter, self.connection.execute(select(outbox).order_by(outbox.c.id))))
+
+    def by_id(self, outbox_id: int) -> Letter | None:
+        row = self.connection.execute(select(outbox).where(outbox.c.id == outbox_id)).first()
+        return _letter(row) if row else None
+
+    # What the operator decides: each True where the mail stood so that it could be done.
+
+    def again(self, letter: Letter, *, now: datetime) -> bool:
+        """Send now what waits or was given up on; it's worth sending for as long as a new mail."""
+        return self._decide(
+            letter,
+            ("queued", "retry", "dead"),
+            state="queued",
+            due_at=now,
+            attempts=0,
+            expires_at=now + KEPT_FOR[letter.kind],
+        )
+
+    def hold(self, letter: Letter, *, why: str) -> bool:
+        """Put a mail aside until it's released."""
+        return self._decide(letter, ("queued", "retry"), state="held", last_error=why)
+
+    def release(self, letter: Letter, *, now: datetime) -> bool:
+        """Send a held mail after all."""
+        return self._decide(
+            letter,
+            ("held",),
+            state="queued",
+            due_at=now,
+            last_error=None,
+            expires_at=now + KEPT_FOR[letter.kind],
+        )
+
+    def drop(self, letter: Letter) -> bool:
+        """Give a mail up: its bytes go, its row stays, so that it isn't queued again."""
+        return self._decide(
+            letter, ("queued", "retry", "dead", "held"), state="dropped", mime=b"", last_error=None
+        )
+
+    def _decide(self, letter: Letter, expected: tuple[State, ...], **values: Any) -> bool:
+        """Compare and set, beside a worker that may have claimed the mail a moment ago."""
+        return (
+            self.connection.execute(
+                update(outbox)
+                .where(
+                    outbox.c.id == letter.id,
+                    outbox.c.state.in_(expected),
+                    func.length(outbox.c.mime) > 0,
+                )
+                .values(**values)
+            ).rowcount
+            == 1
+        )
 
     def purge(self, *, sent_before: datetime) -> int:
         """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
