@@ -1,5 +1,6 @@
 """The command `demo`: a made-up season played through the real worker, and what came of it."""
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -58,7 +59,7 @@ def _watching(shell: Shell) -> "Iterator[Callable[[Moment], None]]":
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[mails]}"))
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("", total=None, mails="")
+        task = progress.add_task("last year's files", total=None, mails="")
         sent = 0
 
         def watch(moment: "Moment") -> None:
@@ -69,7 +70,7 @@ def _watching(shell: Shell) -> "Iterator[Callable[[Moment], None]]":
                 description=f"{moment.day:%d %b %Y}",
                 completed=moment.done,
                 total=moment.total,
-                mails=f"{sent} mails",
+                mails=f"{sent} mail{'' if sent == 1 else 's'}",
             )
 
         yield watch
@@ -104,4 +105,5 @@ def _show(shell: Shell, scene: "Scene", season: "Season", letters: "Sequence[Let
         f"{len(letters)} mails, {len(alerts)} of them alerts, as .eml and .html in {scene.folder}"
     )
     shell.say(f"the page about it: {scene.page}")
-    shell.say(f"look around: easeback --config {scene.settings_file} explain 2026-02-14")
+    settings = shlex.quote(str(scene.settings_file))
+    shell.say(f"look around: easeback --config {settings} explain 2026-02-14")
