@@ -1,8 +1,9 @@
 """Take pictures of every mail in Chromium: phone to desktop, light and dark, without images.
 
-    python bench/compose_look.py FOLDER [--only NAME]
+    python bench/compose_look.py FOLDER [--only NAME] [--axe axe.min.js]
 
-The HTML of each mail is written beside its pictures. Needs playwright and a Chromium at
+The HTML of each mail is written beside its pictures. With `--axe` (the file is in npm's axe-core)
+every view is also checked for what keeps people out. Needs playwright and a Chromium at
 /usr/bin/chromium (or in the environment's CHROMIUM).
 """
 
@@ -11,6 +12,7 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -23,6 +25,7 @@ from worker.links import Signer
 from worker.model import Email
 
 WIDTHS = (360, 768, 1280)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 LONG_NAME = "Wolfgang-Maximilian von Hohenlohe-Schillingsfürst zu Ratibor und Corvey the Third"
 
 
@@ -55,6 +58,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="")
+    parser.add_argument("--axe", type=Path)
     wanted = parser.parse_args()
     wanted.folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
@@ -65,14 +69,14 @@ def main() -> None:
         for name, email in mails().items():
             if re.fullmatch(wanted.only or ".*", name):
                 (wanted.folder / f"{name}.txt").write_text(f"{email.subject}\n\n{email.text}")
-                _shoot(browser, wanted.folder / name, email)
+                _shoot(browser, wanted.folder / name, email, axe=wanted.axe)
         browser.close()
 
 
-def _shoot(browser: Browser, stem: Path, email: Email) -> None:
+def _shoot(browser: Browser, stem: Path, email: Email, *, axe: Path | None) -> None:
     stem.with_suffix(".html").write_text(standalone(email))
-    views = [(width, scheme, True) for width in WIDTHS for scheme in ("light", "dark")]
-    for width, scheme, with_images in [*views, (360, "light", False)]:
+    views = [(width, scheme, True) for width in WIDTHS for scheme in SCHEMES]
+    for width, scheme, with_images in [*views, (WIDTHS[0], SCHEMES[0], False)]:
         context = browser.new_context(
             viewport={"width": width, "height": 740},
             color_scheme=scheme,
@@ -85,6 +89,11 @@ def _shoot(browser: Browser, stem: Path, email: Email) -> None:
         wide = tab.evaluate("document.documentElement.scrollWidth")
         if wide > width:
             print(f"{stem.name} {marks}: content is {wide} wide")
+        if axe is not None:
+            tab.add_script_tag(path=axe)
+            for violation in tab.evaluate("axe.run().then(found => found.violations)"):
+                nodes = [node["html"][:120] for node in violation["nodes"][:3]]
+                print(f"{stem.name} {marks}: {violation['id']} ({violation['impact']}): {nodes}")
         tab.screenshot(path=f"{stem}-{marks}.png", full_page=True)
         context.close()
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from worker.compose import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 from worker.model import (
@@ -50,7 +51,7 @@ KILOMETRES: tuple[tuple[tuple[int, float], ...], ...] = (
 )
 
 
-def athlete(**changes: object) -> Athlete:
+def athlete(**changes: Any) -> Athlete:
     """The runner; `changes` replace fields."""
     runner = Athlete(
         id=7,
@@ -66,7 +67,7 @@ def athlete(**changes: object) -> Athlete:
 
 def runs(weeks: Sequence[Sequence[tuple[int, float]]] = KILOMETRES) -> tuple[Run, ...]:
     """The runs of these weeks, in the morning, at six minutes a kilometre."""
-    made = []
+    made: list[Run] = []
     for number, week in enumerate(weeks):
         for weekday, km in week:
             day = MONDAY + timedelta(weeks=number, days=weekday)
@@ -106,7 +107,7 @@ def season() -> Season:
     )
 
 
-def finding(kind: str = "run", **changes: object) -> Finding:
+def finding(kind: str = "run", **changes: Any) -> Finding:
     """What was found on Saturday 21 February."""
     by_kind = {
         "run": Finding(DAY, "run", 27, 2, 14_200, 8_900, retraining=True),
@@ -117,7 +118,7 @@ def finding(kind: str = "run", **changes: object) -> Finding:
 
 
 def alert_facts(
-    kind: str = "run", *, runner: Athlete | None = None, **changes: object
+    kind: str = "run", *, runner: Athlete | None = None, **changes: Any
 ) -> AlertFacts:
     """The alert about that Saturday; `changes` replace fields of the facts."""
     runner = runner or athlete()
@@ -147,7 +148,7 @@ def alert_facts(
     return replace(facts, **changes)
 
 
-def weekly_facts(*, runner: Athlete | None = None, **changes: object) -> WeeklyFacts:
+def weekly_facts(*, runner: Athlete | None = None, **changes: Any) -> WeeklyFacts:
     """The summary of the week before that Saturday, due on Monday 16 February."""
     runner = runner or athlete()
     weeks = calendar_weeks(runs(), count=12)
@@ -213,7 +214,7 @@ def notice_facts() -> NoticeFacts:
 
 def ceiling(day: date = DAY) -> Ceiling:
     """Long runs that reach the half marathon in time."""
-    plan = []
+    plan: list[LongRun] = []
     metres = 9_790.0
     sunday = day + timedelta(days=(6 - day.weekday()) % 7 or 7)
     while not plan or plan[-1].distance_m < RACE.distance_m:

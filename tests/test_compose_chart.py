@@ -68,7 +68,7 @@ def test_the_spike_is_the_tallest_bar_and_the_only_one_of_its_tone() -> None:
     """One look shows what happened."""
     bars = pictures()["run"].bars
     spikes = [bar for bar in bars if bar.tone == "spike"]
-    assert [bar.label for bar in spikes] == ["14.2 km"]
+    assert [bar.label for bar in spikes] == ["14.2\u00a0km"]
     assert spikes[0].height == max(bar.height for bar in bars)
 
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from typing import Any
 
 import pytest
 
@@ -315,7 +316,7 @@ def test_calm_days_come_before_the_ceiling(composer: Composer) -> None:
     ("state", "words"),
     [("on track", "On track."), ("tight", "Tight."), ("short", "3 weeks short.")],
 )
-def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: str, words: str) -> None:
+def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words: str) -> None:
     """On track, tight, or weeks short, with the long runs by date."""
     readiness = made.ceiling().readiness
     assert readiness is not None

@@ -1,5 +1,6 @@
 """The operator's templates, laid over the shipped ones; text on its way into a mail."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from tests import made_facts as made
 from tests.mail_lint import lint
 from worker.compose import Composer
-from worker.compose.shelf import SHIPPED
+from worker.compose.shelf import SHIPPED, Shelf
 from worker.compose.words import clean, fold, plainly, ratio_digits, tenths, tenths_down
 
 
@@ -136,3 +137,65 @@ def test_a_reason_is_told_without_the_setting_behind_it() -> None:
     """Names of settings are for `explain`, not for a mail."""
     reason = "the run was 4 days ago (mail_within_days = 3)"
     assert plainly(reason) == "the run was 4 days ago"
+
+
+def test_a_measure_is_never_torn_apart() -> None:
+    """A number stays on the line of its unit, with a plain space between them."""
+    folded = fold("x" * 72 + " 14.2\u00a0km")
+    assert folded.splitlines()[1] == "14.2 km"
+
+
+def catalogue(language: str) -> dict[str, object]:
+    """The macros and sentences of a language."""
+    module = Shelf().words("text", language, {"unit": "km", "per_unit": 1000.0})
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
+def test_every_sentence_is_there_in_every_language() -> None:
+    """A translation has each macro with the same arguments, and each list with the same keys."""
+    english = catalogue("en")
+    for language in Shelf().languages:
+        spoken = catalogue(language)
+        assert set(english) - set(spoken) == set()
+        for name, value in english.items():
+            theirs = spoken[name]
+            assert getattr(theirs, "arguments", None) == getattr(value, "arguments", None), name
+            if isinstance(value, dict):
+                assert isinstance(theirs, dict)
+                assert set(theirs) == set(value), name
+
+
+def test_every_sentence_of_the_catalogue_is_used() -> None:
+    """A sentence that no mail says is a sentence that nobody reads and everybody translates."""
+    sources = [path.read_text("utf-8") for path in SHIPPED.rglob("*.*") if path.suffix != ".otf"]
+    code = [path.read_text("utf-8") for path in SHIPPED.parent.glob("compose/*.py")]
+    text = "\n".join(sources + code)
+    for name in catalogue("en"):
+        assert len(re.findall(rf"\b{name}\b", text)) > 2, name
+
+
+@pytest.mark.parametrize("kind", ["run", "return", "ramp"])
+def test_german_mails_pass_the_same_lint(kind: str) -> None:
+    """The second language: whole mails, with a comma in their numbers."""
+    composer = Composer(language="de", checkins=True)
+    email = composer.alert(made.alert_facts(kind))
+    lint(email)
+    lint(composer.weekly(made.week_after_the_jump()))
+    lint(composer.weekly(made.quiet_week()))
+    assert 'lang="de"' in email.html
+    assert re.search(r"\d,\d km", email.subject)
+
+
+def test_a_language_without_a_catalogue_is_refused() -> None:
+    """At once, with what there is."""
+    with pytest.raises(ValueError, match="there is: de, en"):
+        Composer(language="tlh")
+
+
+def test_an_own_catalogue_brings_an_own_language(tmp_path: Path) -> None:
+    """A club may speak its own way."""
+    english = (SHIPPED / "words" / "en.jinja").read_text("utf-8")
+    put(tmp_path, "words/club.jinja", english.replace("What it means", "Heads up"))
+    composer = Composer(templates=tmp_path, language="club")
+    assert "HEADS UP" in composer.alert(made.alert_facts()).text
+    assert composer.check() == ()

@@ -49,6 +49,9 @@ class Composer:
     ) -> None:
         self._signer = signer
         self._shelf = Shelf(templates)
+        if language not in self._shelf.languages:
+            there = ", ".join(self._shelf.languages)
+            raise ValueError(f"mails can't speak {language!r}; there is: {there}")
         self._easel = Easel(self._shelf.markup, SHIPPED)
         self._reply_to = reply_to
         self._checkins = checkins

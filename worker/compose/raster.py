@@ -86,7 +86,8 @@ def png(svg: str, *, font: Path) -> bytes:
 def _rect(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
     x, y, width, height = _numbers(element, "x", "y", "width", "height")
     name = element.attrib["class"]
-    box = (round(x), round(y), round(x + width) - 1, round(y + height) - 1)
+    left, top = round(x), round(y)
+    box = (left, top, max(left, round(x + width) - 1), max(top, round(y + height) - 1))
     if name in _OUTLINED:
         draw.rectangle(box, fill=_SHAPE_PLACE[name])
         place = _SHAPE_PLACE[_OUTLINED[name]]

@@ -63,6 +63,13 @@ class Shelf:
         environment = self._text if reading == "text" else self._markup
         return environment.get_template(f"words/{language}.jinja").make_module(dict(given))
 
+    @property
+    def languages(self) -> list[str]:
+        """The languages that there is a catalogue for."""
+        names = [path.name for path in (SHIPPED / "words").iterdir()]
+        names += [name.removeprefix("words/") for name in self._own if name.startswith("words/")]
+        return sorted({name.removesuffix(".jinja") for name in names})
+
     def _render(self, mail: str, context: Mapping[str, Any], *, language: str) -> tuple[str, ...]:
         rendered = []
         for part in _PARTS:
@@ -76,8 +83,8 @@ class Shelf:
     def _load(self) -> None:
         own = FunctionLoader(self._own.get)
         loader = ChoiceLoader([own, FileSystemLoader(SHIPPED)])
-        self._text = _environment(loader, autoescape=False, strong=str, gap=" ")
-        self._markup = _environment(loader, autoescape=True, strong=_strong, gap="\u00a0")
+        self._text = _environment(loader, autoescape=False, strong=str)
+        self._markup = _environment(loader, autoescape=True, strong=_strong)
 
     def _suspects(self, mail: str, language: str) -> list[str]:
         """The own templates that took part in this mail."""
@@ -94,7 +101,10 @@ class Shelf:
         self._load()
 
     def _refuse_strangers(self) -> None:
-        for name in [name for name in self._own if not (SHIPPED / name).is_file()]:
+        known = [name for name in self._own if name.startswith("words/")]
+        for name in [name for name in self._own if name not in known]:
+            if (SHIPPED / name).is_file():
+                continue
             del self._own[name]
             self.broken += (f"{name}: no template of this name is used",)
 
@@ -106,7 +116,7 @@ def _read(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def _environment(
-    loader: ChoiceLoader, *, autoescape: bool, strong: Callable[[str], str], gap: str
+    loader: ChoiceLoader, *, autoescape: bool, strong: Callable[[str], str]
 ) -> Environment:
     environment = ImmutableSandboxedEnvironment(
         loader=loader,
@@ -121,7 +131,7 @@ def _environment(
         "tenths_down": words.tenths_down,
         "ratio_digits": words.ratio_digits,
         "strong": strong,
-        "gap": gap,
+        "gap": words.GAP,
     }
     return environment
 

@@ -9,6 +9,8 @@ import unicodedata
 
 _LONGEST_NAME = 80
 _LINE = 76
+GAP = "\u00a0"
+"""Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
 _JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
 
 
@@ -47,7 +49,7 @@ def fold(text: str) -> str:
     folded: list[str] = []
     for line in text.splitlines():
         folded.extend(_folded(line.rstrip()) if len(line) > _LINE else [line.rstrip()])
-    return "\n".join(_without_runs_of_blanks(folded)).strip() + "\n"
+    return "\n".join(_without_runs_of_blanks(folded)).strip().replace(GAP, " ") + "\n"
 
 
 def _folded(line: str) -> list[str]:
