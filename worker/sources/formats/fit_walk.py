@@ -119,7 +119,8 @@ class Part:
         # A watch that dies while recording leaves the size at 0; a torn copy ends too early.
         self._cut = size == 0 or start + size + 2 > len(content)
         self._end = _next_header(content, start) if self._cut else start + size
-        self._sealed = content[at : self._end + 2]
+        self._content = content
+        self._at = at
         self._records = content[start : self._end]
         self._size = size
         self._broken = False
@@ -133,8 +134,9 @@ class Part:
             return "the file is cut off" if self._size else "the recording was never closed"
         if self._broken:
             return "the file is damaged"
+        sealed = self._content[self._at : self._end + 2]
         # Over bytes and their own checksum the sum is 0.
-        return None if arc(self._sealed) == 0 else "the file's checksum doesn't match"
+        return None if arc(sealed) == 0 else "the file's checksum doesn't match"
 
     def messages(self, wanted: frozenset[int], *, clocked: bool = False) -> Iterator[Message]:
         """The messages of the wanted global numbers, in the file's order.
