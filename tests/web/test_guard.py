@@ -1,0 +1,301 @@
+"""The guard at the door: headers on answers, bounds on requests, links that open nothing."""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.testclient import TestClient
+
+from tests.web.made import BASE_URL, Clock, Instance
+from worker.links import Signer
+from worker.model import Athlete
+from worker.store import tables
+from worker.web import build_app
+from worker.web.desk import Visit
+from worker.web.guard import LONGEST_BODY, Doorman, client_of
+
+SECURITY = {
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "x-robots-tag": "noindex, nofollow",
+}
+
+
+def every_get(made: Instance, athlete: Athlete) -> list[str]:
+    """Each page there is, by its path."""
+    page = made.link("athlete", athlete)
+    return [
+        page,
+        f"{page}/easeback.json",
+        f"{page}/easeback.zip",
+        made.link("checkin", athlete, feels="fine"),
+        made.link("unsubscribe", athlete, kind="weekly"),
+        "/status",
+        "/metrics",
+        "/livez",
+        "/icon.svg",
+        made.desk.pages.stylesheet_path,
+        "/nowhere",
+    ]
+
+
+def dump(made: Instance) -> str:
+    """All that the store holds."""
+    with made.store.reading() as tx:
+        return json.dumps(
+            {
+                table.name: [tuple(row) for row in tx.connection.execute(select(table))]
+                for table in tables.metadata.sorted_tables
+            },
+            default=str,
+        )
+
+
+class TestHeaders:
+    def test_every_answer_is_dressed(
+        self, made: Instance, runner: Athlete, client: TestClient
+    ) -> None:
+        """Pages, downloads, stills and refusals alike."""
+        for path in every_get(made, runner):
+            headers = client.get(path).headers
+            assert SECURITY.items() <= dict(headers).items(), path
+            policy = headers["content-security-policy"]
+            assert "default-src 'none'" in policy
+            assert "frame-ancestors 'none'" in policy
+            assert "script-src" not in policy
+            assert "unsafe" not in policy
+            assert "set-cookie" not in headers
+
+    def test_personal_pages_are_kept_by_nobody(
+        self, made: Instance, runner: Athlete, client: TestClient
+    ) -> None:
+        """Only what is the same for everybody may be cached."""
+        stills = ("/icon.svg", made.desk.pages.stylesheet_path)
+        for path in every_get(made, runner):
+            kept = client.get(path).headers["cache-control"] != "no-store"
+            assert kept is (path in stills), path
+
+    def test_pages_bring_nothing_that_the_policy_forbids(
+        self, made: Instance, runner: Athlete, client: TestClient
+    ) -> None:
+        """No script, no style in an attribute, nothing from another site."""
+        for path in every_get(made, runner):
+            answer = client.get(path)
+            if "html" in answer.headers["content-type"]:
+                assert "<script" not in answer.text
+                assert " style=" not in answer.text
+                assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "")
+
+    def test_https_is_insisted_on_where_it_is_spoken(self, made: Instance) -> None:
+        """On plain HTTP the header would lock a runner out of a local instance."""
+        name = "strict-transport-security"
+        assert name not in made.client().get("/livez").headers
+        secure = made.client(base_url="https://easeback.example.org")
+        assert secure.get("/livez").headers[name] == "max-age=31536000"
+
+    def test_a_route_may_bring_a_policy_of_its_own(self, made: Instance) -> None:
+        """A page that leads to another site has to allow that."""
+
+        def other(_: Request) -> Response:
+            return Response(headers={"content-security-policy": "default-src 'self'"})
+
+        app = build_app(made.desk, more=[Route("/other", other)])
+        answer = TestClient(app).get("/other")
+        assert answer.headers["content-security-policy"] == "default-src 'self'"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_no_get_and_no_head_changes_anything(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """Whatever a scanner, a prefetch or a preview opens, and however often."""
+    before = dump(made)
+    for path in [*every_get(made, runner), *every_get(made, runner)]:
+        client.get(path)
+        client.head(path)
+    assert dump(made) == before
+
+
+class TestLinks:
+    @pytest.fixture(params=["athlete", "checkin", "unsubscribe"])
+    def purpose(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    def test_a_forged_link_opens_nothing(
+        self, made: Instance, mira: Athlete, client: TestClient, purpose: str
+    ) -> None:
+        """Cut, changed, made up, signed with another key or for another purpose: a plain 403."""
+        link = made.link(purpose, mira, kind="weekly")
+        stranger = Signer(["another key"], BASE_URL)
+        signed = stranger.sign(purpose, {"athlete": mira.id}, now=made.clock.now)
+        other = "checkin" if purpose != "checkin" else "athlete"
+        borrowed = made.link(other, mira).replace(other, purpose)
+        for path in (
+            link[:-1],
+            link[:-9] + ("A" if link[-9] != "A" else "B") + link[-8:],
+            f"/{purpose}/" + "x" * 3000,
+            f"/{purpose}/%00%0d%0aSet-Cookie:x",
+            signed.removeprefix(BASE_URL),
+            borrowed,
+        ):
+            for ask in (client.get, client.post):
+                answer = ask(path)
+                assert answer.status_code in (403, 405), path
+                assert mira.name not in answer.text
+        assert made.diary(mira) == ()
+        assert made.athlete(mira).wants == mira.wants
+
+    def test_a_link_to_a_kind_of_mail_that_is_none_opens_nothing(
+        self, made: Instance, mira: Athlete, client: TestClient
+    ) -> None:
+        """Soundly signed nonsense is nonsense."""
+        assert client.get(made.link("unsubscribe", mira, kind="spam")).status_code == 403
+
+    @pytest.mark.parametrize(("purpose", "days"), [("athlete", 60), ("checkin", 30)])
+    def test_a_link_runs_out(
+        self, made: Instance, mira: Athlete, client: TestClient, purpose: str, days: int
+    ) -> None:
+        """Said in words of its own, with 410, and only after its last day."""
+        link = made.link(purpose, mira)
+        made.clock.now += timedelta(days=days)
+        assert client.get(link).status_code == 200
+        made.clock.now += timedelta(seconds=1)
+        answer = client.get(link)
+        assert answer.status_code == 410
+        assert "This link has run out" in answer.text
+
+
+class TestBounds:
+    def test_a_long_body_is_refused_before_it_is_read(
+        self, made: Instance, mira: Athlete, client: TestClient
+    ) -> None:
+        """By what it says of itself, and by what comes."""
+        link = made.link("checkin", mira)
+        long = b"feels=fine&" + b"x" * LONGEST_BODY
+        assert client.post(link, content=long).status_code == 413
+
+        def pieces() -> Iterator[bytes]:
+            yield b"feels=fine&"
+            yield b"x" * LONGEST_BODY
+
+        assert client.post(link, content=pieces()).status_code == 413
+        assert made.diary(mira) == ()
+
+    def test_a_wrong_method_is_refused(
+        self, made: Instance, mira: Athlete, client: TestClient
+    ) -> None:
+        """With a plain page."""
+        answer = client.delete(made.link("checkin", mira))
+        assert answer.status_code == 405
+        assert "<h1>" in answer.text
+
+    def test_who_asks_too_often_waits(self, made: Instance, mira: Athlete) -> None:
+        """And is let in again when the time has passed; health is never refused."""
+        client = made.client(burst=3)
+        link = made.link("checkin", mira)
+        assert [client.get(link).status_code for _ in range(4)] == [200, 200, 200, 429]
+        refused = client.get(link)
+        assert refused.headers["retry-after"] == "2"
+        assert client.get("/livez").status_code == 200
+        made.clock.now += timedelta(seconds=2)
+        assert client.get(link).status_code == 200
+
+    def test_guessing_is_dearer_than_asking(self, made: Instance, mira: Athlete) -> None:
+        """Six visits to a link that opens nothing cost as much as thirty-odd to one that does."""
+        client = made.client(burst=30)
+        for _ in range(6):
+            client.get("/athlete/guess")
+        assert client.get(made.link("checkin", mira)).status_code == 429
+
+    def test_a_database_that_cannot_be_reached_is_said_in_words(
+        self, made: Instance, mira: Athlete, client: TestClient
+    ) -> None:
+        """503, to be tried again; not a traceback."""
+        link = made.link("checkin", mira)
+        with made.store.transaction() as tx:
+            tx.connection.exec_driver_sql("DROP TABLE checkin")
+        answer = client.post(link, data={"feels": "fine"})
+        assert answer.status_code == 503
+        assert "retry-after" in answer.headers
+        assert "checkin" not in answer.text.replace(link, "")
+
+    def test_a_surprise_is_a_plain_page_and_a_line_in_the_log(
+        self, made: Instance, mira: Athlete, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The page tells nothing of the inside; the log tells all but the link."""
+
+        def breaks(_: Athlete) -> None:
+            raise RuntimeError("a secret of the inside")
+
+        link = made.link("athlete", mira)
+        answer = made.client(forget=breaks).post(f"{link}/forget", data={"sure": "yes"})
+        assert answer.status_code == 500
+        assert "a secret" not in answer.text
+        assert SECURITY.items() <= dict(answer.headers).items()
+        assert "a secret of the inside" in caplog.text
+        assert link.rpartition("/")[2] not in caplog.text
+
+    def test_links_stay_out_of_the_log(
+        self, made: Instance, runner: Athlete, client: TestClient, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who reads the log may not open an athlete's page."""
+        caplog.set_level(logging.DEBUG, logger="worker")
+        links = [made.link("checkin", runner), made.link("unsubscribe", runner, kind="alert")]
+        client.post(links[0], data={"feels": "fine"})
+        client.post(links[1])
+        assert "check-in of athlete" in caplog.text
+        assert not any(link.rpartition("/")[2] in caplog.text for link in links)
+
+
+class TestClients:
+    @staticmethod
+    def scope(peer: str, told: str = "") -> dict[str, object]:
+        headers = [(b"x-forwarded-for", told.encode())] if told else []
+        return {"type": "http", "client": (peer, 1), "headers": headers}
+
+    @pytest.mark.parametrize(
+        ("peer", "told", "client"),
+        [
+            ("203.0.113.9", "", "203.0.113.9"),
+            ("203.0.113.9", "198.51.100.1", "203.0.113.9"),
+            ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
+            ("127.0.0.1", "8.8.8.8, 198.51.100.1", "198.51.100.1"),
+            ("127.0.0.1", "nonsense", "127.0.0.1"),
+            ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
+        ],
+    )
+    def test_a_client_is_who_a_trusted_proxy_says(self, peer: str, told: str, client: str) -> None:
+        """And nobody else may say whom they stand for."""
+        proxies = frozenset({"127.0.0.1"})
+        assert client_of(self.scope(peer, told), proxies=proxies) == client
+
+    def test_the_doorman_forgets_the_longest_unseen(self) -> None:
+        """However many clients come, his memory has a bound."""
+        clock, doorman = Clock(), Doorman(burst=1, per_s=0.001, most=2)
+        assert doorman.wait_s("first", clock.now) == 0
+        assert doorman.wait_s("first", clock.now) > 0
+        for other in ("second", "third"):
+            doorman.wait_s(other, clock.now)
+        assert doorman.wait_s("first", clock.now) == 0
+
+    def test_a_clock_that_goes_back_locks_nobody_out(self) -> None:
+        """Time that runs backwards is no time that has passed."""
+        clock, doorman = Clock(), Doorman(burst=2, per_s=1)
+        doorman.wait_s("one", clock.now)
+        assert doorman.wait_s("one", clock.now - timedelta(days=1)) == 0
+
+
+def test_a_visit_knows_its_desk_and_nothing_of_cookies(made: Instance) -> None:
+    """The desk's secrets don't show where it is printed."""
+    desk = replace(made.desk, token="planted secret")
+    assert "planted secret" not in repr(desk)
+    assert not hasattr(Visit, "cookies")
