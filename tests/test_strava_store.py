@@ -1,9 +1,7 @@
 """Strava's shelf: grants that can't cross, leases, wishes, and what forgetting leaves."""
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -18,13 +16,6 @@ from worker.store.tables import metadata
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'easeback.db'}")
-    yield store
-    store.close()
 
 
 @pytest.fixture

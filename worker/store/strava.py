@@ -160,10 +160,17 @@ class StravaShelf:
         return tuple(self.connection.execute(query).scalars())
 
     def with_history_due(self, until: datetime) -> tuple[int, ...]:
-        """The ids of the athletes whose past isn't read back to `until`, the least read first."""
+        """The ids of the athletes whose past isn't read back to `until`, the least read first.
+
+        Not of those whose last call failed: a poll that works opens their turn again.
+        """
         query = (
             select(grant.c.athlete_id)
-            .where(grant.c.read_back_to > until, grant.c.dead_since.is_(None))
+            .where(
+                grant.c.read_back_to > until,
+                grant.c.dead_since.is_(None),
+                grant.c.failures == 0,
+            )
             .order_by(grant.c.read_back_to.desc(), grant.c.athlete_id)
         )
         return tuple(self.connection.execute(query).scalars())

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from worker.model import Athlete
+from worker.pipeline.strava.line import known_budget
 from worker.pipeline.strava.sync import poll, read_back
 from worker.pipeline.strava.wishes import fulfil_wishes
 from worker.pipeline.strava.works import StravaWorks
@@ -52,7 +53,9 @@ def take_in_strava(works: Works, clock: Clock) -> Synced:
         try:
             polled += poll(works, strava, athlete, clock)
         except StravaError as error:
-            touched = [athlete, *waiting] if isinstance(error, _FOR_EVERYBODY) else [athlete]
+            shared = isinstance(error, _FOR_EVERYBODY)
+            touched = [athlete, *waiting] if shared else [athlete]
+            log.warning("strava: %s: %s", "everybody" if shared else athlete.id, error)
             told = [_failed(works, strava, one, error, clock()) for one in touched]
             troubles += filter(None, told)
             waiting = [one for one in waiting if one not in touched]
@@ -66,6 +69,8 @@ def _read_history(works: Works, strava: StravaWorks, clock: Clock) -> None:
     put_aside: set[int] = set()
     while True:
         with works.store.reading() as tx:
+            if not known_budget(tx, clock()).allows("history", clock()):
+                return
             due = [i for i in tx.strava.with_history_due(clock() - reach) if i not in put_aside]
             athletes = [one for one in map(tx.athletes.by_id, due) if one is not None]
         if not athletes:
@@ -78,7 +83,10 @@ def _read_history(works: Works, strava: StravaWorks, clock: Clock) -> None:
                 return
             except StravaError as error:
                 put_aside.add(athlete.id)
+                log.warning("strava: %s: %s", athlete.id, error)
                 _failed(works, strava, athlete, error, clock())
+                if isinstance(error, _FOR_EVERYBODY):
+                    return
 
 
 def _failed(
@@ -86,7 +94,6 @@ def _failed(
 ) -> str | None:
     """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
     limited = isinstance(error, RateLimited)
-    log.warning("strava: athlete %s: %s", athlete.id, error)
     if isinstance(error, DeadGrant):
         return f"{athlete.name}: {error}"
     with works.store.transaction() as tx:
