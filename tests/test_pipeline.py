@@ -206,6 +206,14 @@ def test_a_late_run_has_the_days_after_it_judged_again(house: House) -> None:
     assert [one.day for one in house.findings(anna) if one.kind == "run"] == [late.day]
 
 
+def test_a_return_after_years_is_still_a_return(house: House) -> None:
+    """However long a break was, what was run before it is the reference for the first run back."""
+    anna = house.athlete("Anna")
+    house.runs(anna, steady(until=TODAY - timedelta(days=1400)))
+    house.arrive(anna, recording(km=9.0))
+    assert [finding.kind for finding in house.findings(anna)] == ["return"]
+
+
 def test_a_deleted_run_withdraws_what_it_caused(house: House) -> None:
     """Deleted at the source and judged again from that day."""
     anna = runner(house)

@@ -1,11 +1,10 @@
 """Previews: a mail as it would be, composed from what is kept, neither queued nor sent."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from worker import detect, week
-from worker.load import History
 from worker.model import Athlete, Email
-from worker.pipeline.decide import HISTORY_DAYS, alert_facts
+from worker.pipeline.decide import alert_facts, history_for
 from worker.pipeline.weekly import weekly_facts
 from worker.pipeline.works import Works, today_of
 from worker.store import Transaction
@@ -16,9 +15,8 @@ def alert_preview(
 ) -> Email | None:
     """The alert about the newest day with a finding, up to `now`; None where there's none."""
     today = today_of(athlete, now)
-    runs = tx.runs.counted(athlete, since=today - timedelta(days=HISTORY_DAYS))
-    history = History.of((run for run in runs if run.day <= today), rules=works.rules)
-    for day in reversed(history.days()):
+    history = history_for(tx, works, athlete, since=today)
+    for day in reversed([day for day in history.days() if day <= today]):
         verdict = detect.judge(history, day, rules=works.rules, race=athlete.race)
         choice = detect.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
         if not isinstance(choice, str):

@@ -4,10 +4,9 @@ from datetime import date, datetime, timedelta
 
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
-from worker.load import History
 from worker.model import Athlete
-from worker.pipeline.decide import CHART_WEEKS, HISTORY_DAYS
-from worker.pipeline.works import Works, enqueue, today_of
+from worker.pipeline.decide import CHART_WEEKS, history_for
+from worker.pipeline.works import Works, each, enqueue, today_of
 from worker.store import Found, Transaction
 
 _WEEK = timedelta(days=7)
@@ -18,9 +17,12 @@ def tell_weeks(works: Works, now: datetime) -> int:
     """Queue every weekly mail that is due; returns how many athletes it was due for."""
     with works.store.reading() as tx:
         athletes = tx.athletes.with_weekly_due(now)
-    for athlete in athletes:
+
+    def tell(athlete: Athlete) -> None:
         with works.store.transaction() as tx:
             _tell_week(tx, works, athlete, now=now)
+
+    each(athletes, tell)
     return len(athletes)
 
 
@@ -71,8 +73,7 @@ def weekly_facts(
     """All that the mail about this week tells of."""
     ends_on = starts_on + _WEEK - _DAY
     today = today_of(athlete, now)
-    runs = tx.runs.counted(athlete, since=ends_on - timedelta(days=HISTORY_DAYS))
-    history = History.of((run for run in runs if run.day <= ends_on), rules=works.rules)
+    history = history_for(tx, works, athlete, since=starts_on)
     weeks = week.weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     found = [one for one in tx.findings.standing(athlete, since=starts_on)
              if one.finding.day <= ends_on]  # fmt: skip
@@ -88,7 +89,7 @@ def weekly_facts(
             severity=max((one.finding.severity for one in found), default=1),
         ),
         ceiling=ceiling.ceiling(
-            History.of(runs, rules=works.rules),
+            history,
             today,
             rules=works.rules,
             week_starts=athlete.week_starts,

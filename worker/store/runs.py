@@ -156,6 +156,14 @@ class Runs:
     def quarantined(self, athlete: Athlete) -> tuple[Kept, ...]:
         return tuple(k for k in self.kept(athlete) if k.quarantine is not None)
 
+    def last_day_before(self, athlete: Athlete, day: date) -> date | None:
+        """The day of the last run that counts before `day`."""
+        query = select(func.max(run.c.day)).where(
+            run.c.athlete_id == athlete.id, run.c.quarantine.is_(None), run.c.day < day
+        )
+        last: date | None = self.connection.execute(query).scalar_one()
+        return last
+
     def kept(self, athlete: Athlete) -> tuple[Kept, ...]:
         """Every run with its sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
