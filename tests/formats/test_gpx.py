@@ -63,6 +63,18 @@ def test_says_what_another_type_is(kind: str, expected: str) -> None:
     assert parse(gpx([run_of(6000, 1800)], kind=kind)) == NotARun(expected)
 
 
+def test_names_from_strangers_come_short_and_plain() -> None:
+    """A name has no controls, no marks that turn the line, and an end."""
+    name = "Long \u202erun\u2066\u0085 " + "x" * 300
+    run = only(gpx([run_of(6000, 1800)], name=name))
+    assert run.title.startswith("Long run xxx")
+    assert len(run.title) == 80
+    parsed = parse(gpx([run_of(6000, 1800)], kind=name.replace("run", "rum")))
+    assert isinstance(parsed, NotARun)
+    assert parsed.reason.isprintable()
+    assert len(parsed.reason) < 130
+
+
 @pytest.mark.parametrize("kind", [None, "", "unknown"])
 def test_takes_an_untyped_track_for_a_run_by_its_pace(kind: str | None) -> None:
     """Where nothing names the sport, five minutes a kilometre is a run, and the note says so."""

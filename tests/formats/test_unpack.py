@@ -160,6 +160,15 @@ def test_a_torn_member_costs_only_itself() -> None:
     assert isinstance(second, tuple)
 
 
+def test_a_torn_archive_within_an_archive_is_said() -> None:
+    """What a broken part of an account's export held isn't lost in silence."""
+    part = zipped({"a.fit": FIT})
+    content = zipped({"part.zip": part[:-30], "b.fit": FIT})
+    found = dict(read(content))
+    assert found["part.zip"] == Unreadable("a zip that can't be opened: File is not a zip file")
+    assert isinstance(found["b.fit"], tuple)
+
+
 def test_a_password_is_said() -> None:
     """An encrypted entry can't be read, and the reason is in plain words."""
     content = bytearray(zipped({"a.fit": FIT}))

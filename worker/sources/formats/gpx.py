@@ -10,7 +10,7 @@ from datetime import timedelta
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
 from worker.sources.formats.clock import instant
-from worker.sources.formats.markup import Refused, Walk, number
+from worker.sources.formats.markup import Refused, Walk, number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
@@ -73,11 +73,11 @@ class _Reader:
 
     def _name(self, text: str) -> None:
         if self.walk.depth == self._track_depth + 1 and not self._point_depth:
-            self._new.name = text
+            self._new.name = plain(text)
 
     def _type(self, text: str) -> None:
         if self.walk.depth == self._track_depth + 1 and not self._point_depth:
-            self._new.sport = text
+            self._new.sport = plain(text)
 
     def _segment(self, _attributes: dict[str, str]) -> None:
         if self.tracks:

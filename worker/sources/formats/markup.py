@@ -12,6 +12,7 @@ Start = Callable[[dict[str, str]], None]
 End = Callable[[str], None]
 
 LONGEST_TEXT = 1000
+LONGEST_NAME = 80
 
 
 def number(text: str | None) -> float | None:
@@ -21,6 +22,11 @@ def number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if value is not None and isfinite(value) else None
+
+
+def plain(text: str) -> str:
+    """A name as a stranger wrote it, without controls or marks that turn the line, and not long."""
+    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_NAME]
 
 
 class Refused(Exception):  # noqa: N818  # it reads as what happened

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
 from worker.sources.formats.clock import instant
-from worker.sources.formats.markup import Refused, Walk, number
+from worker.sources.formats.markup import Refused, Walk, number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
@@ -73,7 +73,7 @@ class _Reader:
 
     def _activity(self, attributes: dict[str, str]) -> None:
         self._activity_depth = self.walk.depth
-        self._current = _Recorded(attributes.get("Sport", ""))
+        self._current = _Recorded(plain(attributes.get("Sport", "")))
         if len(self.activities) < MAX_ACTIVITIES:
             self.activities.append(self._current)
 
@@ -92,7 +92,7 @@ class _Reader:
 
     def _notes(self, text: str) -> None:
         if self._current and self.walk.depth == self._activity_depth + 1:
-            self._current.title = text
+            self._current.title = plain(text)
 
     def _seconds(self, text: str) -> None:
         if self._current and self.walk.depth == self._lap_depth + 1:

@@ -34,7 +34,8 @@ LONGEST_REASON = 120
 Kind = Literal["fit", "gpx", "tcx", "gzip", "zip"]
 
 _ROOT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]", re.IGNORECASE)
-_ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
+# Names whose content must be accounted for even where it's none of the above.
+_PACKED_NAME = re.compile(r"\.(fit|gpx|tcx|zip)(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,16 +124,17 @@ class _Unpacking:
             return
         full_name = f"{name}/{entry.filename}" if name else entry.filename
         full_name = full_name[-LONGEST_NAME:]
+        kind = None
         try:
             with archive.open(entry) as packed:
                 kind = kind_of(packed.read(HEAD_BYTES))
             if kind == "zip":
                 with self._unpacked(archive, entry) as nested:
                     yield from self.open(nested, full_name, depth=depth + 1)
-            elif kind or _ACTIVITY_NAME.search(entry.filename):
+            elif kind or _PACKED_NAME.search(entry.filename):
                 yield lambda: self._read_entry(archive, entry, full_name)
         except Exception as error:  # noqa: BLE001  # passwords, methods nobody knows, torn bytes
-            if _ACTIVITY_NAME.search(entry.filename):
+            if kind or _PACKED_NAME.search(entry.filename):
                 reason = f"can't be unpacked: {_in_words(error)}"
                 yield lambda: refused(full_name, reason)
 
