@@ -13,7 +13,9 @@ die at any point and be called again: keys make twice once. No piece reads the c
 from above.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import record_tick, tidy
@@ -22,7 +24,9 @@ from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
 from worker.pipeline.works import Clock, Works, today_of
-from worker.store import Tick
+from worker.store import StoreError, Tick
+
+T = TypeVar("T")
 
 __all__ = [
     "Clock",
@@ -55,9 +59,25 @@ class Pass:
 
 
 def one_pass(works: Works, clock: Clock) -> Pass:
-    """Everything that is due, once, in order."""
-    tidy(works, clock())
-    taken_in = take_in_inbox(works, clock())
-    synced = take_in_strava(works, clock)
-    weeklies = tell_weeks(works, clock())
-    return Pass(taken_in, synced, weeklies, deliver(works, clock))
+    """Everything that is due, once, in order; what one step fails with is raised after the last."""
+    failed: list[Exception] = []
+
+    def step(work: Callable[[], T], otherwise: T) -> T:
+        try:
+            return work()
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  raised below, once the other steps are done
+            failed.append(error)
+            return otherwise
+
+    step(lambda: tidy(works, clock()), None)
+    done = Pass(
+        taken_in=step(lambda: take_in_inbox(works, clock()), TakenIn()),
+        synced=step(lambda: take_in_strava(works, clock), Synced()),
+        weeklies=step(lambda: tell_weeks(works, clock()), 0),
+        delivered=step(lambda: deliver(works, clock), Delivered()),
+    )
+    if failed:
+        raise failed[0]
+    return done

@@ -2,9 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from worker.model import Athlete
 from worker.pipeline.decide import judge
 from worker.pipeline.strava.sync import drop_expired
-from worker.pipeline.works import Works, today_of
+from worker.pipeline.works import Works, each, today_of
 from worker.store import Tick
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -14,11 +15,14 @@ def tidy(works: Works, now: datetime) -> None:
     """Count runs that were dated in the future until today; forget what is kept no longer."""
     with works.store.reading() as tx:
         athletes = tx.athletes.all()
-    for athlete in athletes:
+
+    def release(athlete: Athlete) -> None:
         with works.store.transaction() as tx:
             since = tx.runs.release(athlete, today=today_of(athlete, now))
             if since is not None:
                 judge(tx, works, athlete, since=since, now=now)
+
+    each(athletes, release)
     drop_expired(works, now)
     with works.store.transaction() as tx:
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)

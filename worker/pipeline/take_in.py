@@ -8,7 +8,7 @@ from itertools import islice
 
 from worker.model import Athlete, Recording
 from worker.pipeline.decide import decide
-from worker.pipeline.works import Works, today_of
+from worker.pipeline.works import Works, each, today_of
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.inbox import Look, Opened, Ready
 from worker.store import Change, Entry, SourceState, Transaction, Verdict
@@ -63,11 +63,13 @@ def take_in_inbox(works: Works, now: datetime) -> TakenIn:
             tx.inbox.wait(map(_waiting, glance.unsettled), now=now)
             tx.inbox.drop(glance.gone)
         works.inbox.keep(glance.unsettled, gone=glance.gone)
-    entries = [
-        entry
-        for athlete in athletes
-        for entry in _theirs(works, athlete, [r for r in glance.ready if r.athlete == athlete], now)
-    ]
+    entries: list[Entry] = []
+
+    def take_in(athlete: Athlete) -> None:
+        ready = [one for one in glance.ready if one.athlete.id == athlete.id]
+        entries.extend(_theirs(works, athlete, ready, now))
+
+    each(athletes, take_in)
     return TakenIn.of(entries)
 
 

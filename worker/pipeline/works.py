@@ -1,9 +1,10 @@
 """What the pipeline works with: one of each thing it needs, put together by `config`."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from worker.compose import Composer
@@ -12,14 +13,27 @@ from worker.model import Athlete, Email, Routine
 from worker.pipeline.strava.works import StravaWorks
 from worker.rules import Rules
 from worker.sources.inbox import Inbox
-from worker.store import Store, Transaction
+from worker.store import Store, StoreError, Transaction
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
+class Keeping:
+    """Where copies of the database go, how often, how many are kept and for how long at most."""
+
+    folder: Path
+    every: timedelta = timedelta(days=1)
+    keep: int = 7
+    keep_for: timedelta = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
 class Works:
-    """The store, the ways in and out, and what the operator decided."""
+    """The store, the ways in and out, and what the operator decided.
+
+    `operator` is who is told by mail of failures; `ping_url` is fetched while all is well.
+    """
 
     store: Store
     inbox: Inbox
@@ -29,12 +43,29 @@ class Works:
     rules: Rules
     sender: str
     reply_to: str | None = None
+    operator: str | None = None
+    keeping: Keeping | None = None
+    ping_url: str | None = None
     strava: StravaWorks | None = None
 
 
 def today_of(athlete: Athlete, now: datetime) -> date:
     """The date on the athlete's calendar."""
     return now.astimezone(ZoneInfo(athlete.timezone)).date()
+
+
+def each(athletes: Iterable[Athlete], work: Callable[[Athlete], object]) -> None:
+    """Do one piece of work for each athlete; a surprise over one is raised after all the others."""
+    surprises: list[Exception] = []
+    for athlete in athletes:
+        try:
+            work(athlete)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  raised below, once the others are done
+            surprises.append(error)
+    if surprises:
+        raise surprises[0]
 
 
 def enqueue(

@@ -1,8 +1,8 @@
 """The athletes' shelf: who runs, and when their weekly mail is due."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
@@ -10,7 +10,11 @@ from sqlalchemy.exc import IntegrityError
 
 from worker import week
 from worker.model import Athlete, MailKind, Race, WeeklyHour
+from worker.store.progress import Progress
 from worker.store.tables import athlete as table
+
+_HALF_A_WEEK = timedelta(days=3)
+# Who changes the first day of their week: a week that shares most of its days with one told is it.
 
 
 class NameTakenError(ValueError):
@@ -35,11 +39,15 @@ class Athletes:
     def change(self, athlete: Athlete, *, now: datetime) -> None:
         """Keep an athlete's new settings; the weekly mail is due by them from now on.
 
-        One that is due already stays due: a change of settings loses no mail.
+        A change of settings loses no mail: one of which the hour passed untold is due at once, be
+        it that nobody was at work or that the athlete moved to where the hour has passed.
         """
         columns = dict(_columns(athlete, after=now))
-        if self.next_weekly_at(athlete) <= now:
-            del columns["next_weekly_at"]
+        due = _due(week.due, now, athlete)
+        last = Progress(self.connection).last_week_told(athlete)
+        untold = last is None or due.week_starts_on - last > _HALF_A_WEEK
+        if untold and due.due_at > athlete.added_at:
+            columns["next_weekly_at"] = due.due_at
         try:
             self.connection.execute(update(table).where(table.c.id == athlete.id).values(**columns))
         except IntegrityError as error:
@@ -107,13 +115,14 @@ def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
         "race_on": race.day if race else None,
         "race_m": race.distance_m if race else None,
         "wants": sorted(athlete.wants),
-        "next_weekly_at": week.next_due(
-            after,
-            timezone=athlete.timezone,
-            weekly=athlete.weekly,
-            week_starts=athlete.week_starts,
-        ).due_at,
+        "next_weekly_at": _due(week.next_due, after, athlete).due_at,
     }
+
+
+def _due(which: Callable[..., week.Due], now: datetime, athlete: Athlete) -> week.Due:
+    return which(
+        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+    )
 
 
 def _athlete(row: Row[Any]) -> Athlete:
