@@ -8,11 +8,20 @@ from starlette.testclient import TestClient
 
 from tests.web.made import Instance, instance, run_winter
 from worker.model import Athlete
+from worker.store import Store
+
+
+@pytest.fixture(scope="session")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables and nothing in them, made once."""
+    file = tmp_path_factory.mktemp("blank") / "easeback.db"
+    Store.open(f"sqlite:///{file}").close()
+    return file
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Instance]:
-    made = instance(tmp_path)
+def made(tmp_path: Path, blank: Path) -> Iterator[Instance]:
+    made = instance(tmp_path, blank=blank)
     yield made
     made.store.close()
 

@@ -1,5 +1,6 @@
 """A made instance for the tests of the pages: a runner's winter and ramp, kept in a real store."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -71,7 +72,7 @@ class Instance:
         )
 
     def add(self, name: str = "Mira", **more: object) -> Athlete:
-        new = Athlete(0, name, f"mira@{'example.org'}", NOW - timedelta(days=100))
+        new = Athlete(0, name, "mira@example.org", NOW - timedelta(days=100))
         with self.store.transaction() as tx:
             return tx.athletes.add(replace(new, **more))  # type: ignore[arg-type]  # fields of Athlete
 
@@ -98,9 +99,12 @@ class Instance:
         return urlsplit(address).path
 
 
-def instance(folder: Path) -> Instance:
-    """An empty instance on a SQLite file in `folder`."""
-    store = Store.open(f"sqlite:///{folder / 'easeback.db'}")
+def instance(folder: Path, *, blank: Path | None = None) -> Instance:
+    """An empty instance on a SQLite file in `folder`, a copy of `blank` where that is given."""
+    file = folder / "easeback.db"
+    if blank is not None:
+        shutil.copyfile(blank, file)
+    store = Store.open(f"sqlite:///{file}")
     clock, signer, calls = Clock(), Signer(["a made key"], BASE_URL), Calls()
 
     def forget(athlete: Athlete) -> None:

@@ -24,6 +24,9 @@ Word = TypeVar("Word", bound=str)
 class Pages:
     """Templates are read on first need."""
 
+    def __init__(self) -> None:
+        self._words: dict[Units, Any] = {}
+
     def show(
         self, template: str, *, status: int = 200, units: Units = "km", **context: object
     ) -> HTMLResponse:
@@ -40,8 +43,10 @@ class Pages:
 
     def words(self, units: Units) -> Any:
         """The catalogue of sentences, speaking in these units."""
-        given = {"unit": units, "per_unit": METRES_PER[units]}
-        return self._shelf.words("html", _LANGUAGE, given)
+        if units not in self._words:
+            given = {"unit": units, "per_unit": METRES_PER[units]}
+            self._words[units] = self._shelf.words("html", _LANGUAGE, given)
+        return self._words[units]
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""

@@ -1,0 +1,70 @@
+"""A real browser for the tests, and axe-core to look at pages with.
+
+Where either is absent a test is skipped with the reason; under CI it fails instead, for there
+both belong to the machine.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+AXE_VERSION = "4.14.1"
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
+CACHE = Path(__file__).parents[2] / ".cache" / "axe"
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Chromium, without a window."""
+    if not CHROMIUM.exists():
+        _do_without(f"there is no Chromium at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+def axe_source() -> str:
+    """axe-core's script, fetched once with npm into the cache."""
+    script = CACHE / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            _do_without("axe-core isn't cached, and there's no npm to fetch it with")
+        CACHE.mkdir(parents=True, exist_ok=True)
+        fetched = subprocess.run(  # noqa: S603  npm, with arguments of our own
+            [npm, "install", "--prefix", str(CACHE), "--no-audit", "--no-fund", "--no-save",
+             "--ignore-scripts", f"axe-core@{AXE_VERSION}"],
+            capture_output=True, check=False, text=True, timeout=120,
+        )  # fmt: skip
+        if fetched.returncode or not script.exists():
+            _do_without(f"axe-core can't be fetched: {fetched.stderr.strip()[-200:]}")
+    return script.read_text("utf-8")
+
+
+def violations(page: Page, axe: str) -> list[str]:
+    """What axe-core finds wrong with a page, a line each."""
+    page.evaluate(axe)
+    found: dict[str, Any] = page.evaluate(
+        "rules => axe.run(document, {runOnly: rules})", list(RULES)
+    )
+    return [
+        f"{one['id']}: {one['help']}: {node['html'][:160]}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,251 @@
+"""The pages in a real browser: without JavaScript, by keyboard, on a phone, seen by axe-core."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Browser, Page, Route
+
+from tests.web import browsing
+from tests.web.made import TODAY, Instance, instance, run_winter
+from worker.checkins import CheckIn
+from worker.model import Athlete, Race
+from worker.web import Face, build_app
+
+PHONE: Any = {"width": 360, "height": 740}
+DESK: Any = {"width": 1280, "height": 900}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+@dataclass
+class Site:
+    """A served instance and a browser to visit it with."""
+
+    made: Instance
+    face: Face
+    browser: Browser
+
+    def open(self, path: str, **more: Any) -> Page:
+        """A page in a fresh window, JavaScript off; a request to anywhere else is a failure."""
+        settings: dict[str, Any] = {"viewport": PHONE, "java_script_enabled": False}
+        context = self.browser.new_context(**(settings | more))
+        context.set_default_timeout(15_000)
+        context.route("**/*", self._only_here)
+        page = context.new_page()
+        page.goto(self.face.address + path)
+        return page
+
+    def _only_here(self, route: Route) -> None:
+        assert route.request.url.startswith(self.face.address), route.request.url
+        route.continue_()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Site]:
+    made = instance(tmp_path_factory.mktemp("site"), blank=blank)
+    face = Face(build_app(made.desk), host="127.0.0.1", port=0)
+    with browsing.chromium() as browser:
+        face.start()
+        yield Site(made, face, browser)
+        face.stop()
+    made.store.close()
+
+
+@pytest.fixture(scope="module")
+def axe() -> str:
+    return browsing.axe_source()
+
+
+def new_athlete(site: Site, name: str) -> Athlete:
+    return site.made.add(name, pain=("buttock",))
+
+
+def test_a_check_in_takes_one_tap_on_the_page(site: Site) -> None:
+    """The answer is chosen, the button is in the first screen, and the page says what was kept."""
+    athlete = new_athlete(site, "One tap")
+    page = site.open(site.made.link("checkin", athlete, feels="sore"))
+    assert page.get_by_label("A bit sore").is_checked()
+    button = page.get_by_role("button", name="Save my answer")
+    box = button.bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= PHONE["height"]
+    button.click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Saved. Keep it easy"
+    assert site.made.diary(athlete) == (CheckIn(TODAY, "sore", ("buttock",)),)
+
+
+def test_a_check_in_can_be_done_by_keyboard(site: Site) -> None:
+    """From the skip link to the saved answer, with the focus to be seen at every step."""
+    athlete = new_athlete(site, "By keyboard")
+    page = site.open(site.made.link("checkin", athlete), viewport=DESK)
+    page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Skip to the content"
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    assert page.get_by_label("It hurts").is_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")  # the buttock, ticked before, isn't any more
+    page.get_by_label("How strong").focus()
+    page.keyboard.type("5")
+    page.get_by_label("Fever").focus()
+    page.keyboard.press("Space")
+    for _ in range(4):
+        page.keyboard.press("Tab")
+    assert page.locator(":focus").inner_text() == "Save my answer"
+    page.keyboard.press("Enter")
+    page.get_by_role("heading", name="Please see a clinician before you run again").wait_for()
+    assert site.made.diary(athlete) == (CheckIn(TODAY, "hurts", (), 5, ("fever",)),)
+
+
+def test_focus_is_never_hidden_behind_the_button(site: Site) -> None:
+    """The bar at the bottom stays clear of what the keyboard is at."""
+    page = site.open(site.made.link("checkin", new_athlete(site, "Focus")))
+    button = page.get_by_role("button", name="Save my answer")
+    for box in page.locator("input[type=checkbox]").all():
+        box.focus()
+        here, bar = box.bounding_box(), button.bounding_box()
+        assert here is not None
+        assert bar is not None
+        assert here["y"] + here["height"] <= bar["y"]
+
+
+def test_unsubscribing_and_back(site: Site) -> None:
+    """Two taps, each with a page that says where one stands."""
+    athlete = new_athlete(site, "Enough mail")
+    page = site.open(site.made.link("unsubscribe", athlete, kind="weekly"))
+    page.get_by_role("button", name="Stop the weekly mail").click()
+    assert page.get_by_role("heading", level=1).inner_text() == "Stopped"
+    assert "weekly" not in site.made.athlete(athlete).wants
+    page.get_by_role("button", name="That was a mistake").click()
+    page.get_by_role("heading", name="You’ll get the weekly mail again").wait_for()
+    assert site.made.athlete(athlete).wants == athlete.wants
+
+
+def test_opening_reloading_and_going_back_change_nothing(site: Site) -> None:
+    """A browser does all of that unasked."""
+    athlete = new_athlete(site, "Looks only")
+    page = site.open(site.made.link("checkin", athlete, feels="hurts"))
+    page.reload()
+    page.goto(site.face.address + site.made.link("unsubscribe", athlete, kind="alert"))
+    page.go_back()
+    assert site.made.diary(athlete) == ()
+    assert site.made.athlete(athlete) == athlete
+
+
+@pytest.mark.parametrize("purpose", ["checkin", "unsubscribe", "athlete"])
+def test_a_forged_link_is_a_plain_page(site: Site, purpose: str) -> None:
+    """Readable, and without a form."""
+    page = site.open(f"/{purpose}/forged")
+    assert page.get_by_role("heading", level=1).inner_text() == "This link opens nothing"
+    assert page.locator("form").count() == 0
+
+
+def test_settings_can_be_changed(site: Site) -> None:
+    """And are there after the page came back."""
+    athlete = new_athlete(site, "Settings")
+    page = site.open(site.made.link("athlete", athlete))
+    page.get_by_label("A warning when a run or a week jumps").uncheck()
+    page.get_by_label("Distances in").select_option("miles")
+    page.get_by_role("button", name="Save the settings").click()
+    page.get_by_role("status").wait_for()
+    kept = site.made.athlete(athlete)
+    assert "alert" not in kept.wants
+    assert kept.units == "mi"
+
+
+def test_deleting_asks_for_the_box(site: Site) -> None:
+    """The browser doesn't even send the form without it."""
+    athlete = new_athlete(site, "Leaves")
+    page = site.open(site.made.link("athlete", athlete))
+    page.get_by_text("Delete me").click()
+    page.get_by_role("button", name="Delete everything").click()
+    assert site.made.athlete(athlete) == athlete
+    page.get_by_label("Yes, delete everything about me").check()
+    page.get_by_role("button", name="Delete everything").click()
+    page.get_by_role("heading", name="Everything is deleted").wait_for()
+    assert site.made.calls.forgotten == ["Leaves"]
+
+
+PAGES = ("athlete", "new athlete", "check-in", "unsubscribe", "status", "refused")
+
+
+@pytest.fixture(scope="module")
+def paths(site: Site) -> dict[str, str]:
+    """The path of each page there is, by what it shows."""
+    made = site.made
+    full = made.add("Mira " + "Sommerfeld-" * 6, units="mi",
+                    race=Race("Half Marathon", TODAY.replace(month=5), 21_097.5))  # fmt: skip
+    run_winter(made, full)
+    made.answer(full, CheckIn(TODAY, "hurts", ("knee",), 8, ("fever",)))
+    return {
+        "athlete": made.link("athlete", full),
+        "new athlete": made.link("athlete", made.add("New")),
+        "check-in": made.link("checkin", full, feels="hurts"),
+        "unsubscribe": made.link("unsubscribe", full, kind="alert"),
+        "status": "/status",
+        "refused": "/checkin/forged",
+    }
+
+
+@pytest.fixture(scope="module")
+def tab(site: Site) -> Page:
+    """One window with JavaScript, for what looks at pages from outside."""
+    return site.open("/livez", java_script_enabled=True)
+
+
+def look_at(tab: Page, site: Site, path: str) -> None:
+    tab.goto(site.face.address + path)
+    tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_axe_finds_nothing_wrong(
+    site: Site, paths: dict[str, str], tab: Page, axe: str, name: str
+) -> None:
+    """Names, roles, order of headings, contrast in light and dark; with all details open."""
+    look_at(tab, site, paths[name])
+    for scheme in SCHEMES:
+        tab.emulate_media(color_scheme=scheme)
+        assert browsing.violations(tab, axe) == [], scheme
+
+
+@pytest.mark.parametrize(
+    ("feels", "flag"), [("fine", ""), ("sore", ""), ("hurts", ""), ("hurts", "weak_legs")]
+)
+def test_axe_finds_nothing_wrong_with_what_a_button_leads_to(
+    site: Site, tab: Page, axe: str, feels: str, flag: str
+) -> None:
+    """The answers' own pages, from the lightest to the gravest."""
+    athlete = new_athlete(site, f"Answers {feels} {flag}")
+    look_at(tab, site, site.made.link("checkin", athlete, feels=feels))
+    if flag:
+        tab.locator(f"input[value={flag}]").check()
+    with tab.expect_navigation():
+        tab.get_by_role("button", name="Save my answer").click()
+    assert browsing.violations(tab, axe) == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_page_is_wider_than_its_window(
+    site: Site, paths: dict[str, str], tab: Page, name: str
+) -> None:
+    """With a long name, and down to 320 pixels, as WCAG 1.4.10 has it."""
+    look_at(tab, site, paths[name])
+    for width in (320, 360, 768, 1280):
+        tab.set_viewport_size({"width": width, "height": 740})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width, width
+
+
+def test_tap_targets_are_large_enough(site: Site, paths: dict[str, str]) -> None:
+    """44 pixels for buttons and choices, on a phone."""
+    page = site.open(paths["check-in"])
+    for target in page.locator("button, .tile").all():
+        box = target.bounding_box()
+        assert box is not None
+        assert box["height"] >= 44
+        assert box["width"] >= 44
