@@ -50,6 +50,14 @@ def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
     assert not same_run(WATCH, replace(hidden, elapsed_s=5000.0))
 
 
+def test_a_corrected_distance_still_belongs_to_its_run() -> None:
+    """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
+    corrected = replace(STRAVA, distance_m=12_000.0, edited=True)
+    assert same_run(WATCH, corrected)
+    assert facts([WATCH, corrected]).distance_m == 12_000
+    assert not same_run(WATCH, replace(corrected, edited=False))
+
+
 def test_two_short_runs_of_one_morning_stay_two() -> None:
     """A warm-up and a run after it are two, in whatever order they come."""
     warm_up = recording(km=3.0, at=time(6))

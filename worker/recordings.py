@@ -52,17 +52,20 @@ def same_run(one: Recording, other: Recording) -> bool:
 
     The same bytes are the same run (legs of one file are not). Else the distance must agree
     within 5 % and the shorter must lie to 80 % inside the longer's time. Where a start is hidden
-    the clock says nothing, so the day and the duration must agree instead.
+    the clock says nothing, so the day and the duration must agree instead. A distance that the
+    athlete corrected needn't agree: it was corrected because it was wrong.
     """
     if one.sha256 is not None and one.sha256 == other.sha256:
         return one.leg == other.leg
-    if not _close(one.distance_m, other.distance_m, DISTANCE_SHARE):
-        return False
+    close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE)
     if one.hidden_start or other.hidden_start:
-        return one.day == other.day and _close(
-            _duration_s(one), _duration_s(other), HIDDEN_DURATION_SHARE
+        return (
+            close
+            and one.day == other.day
+            and _close(_duration_s(one), _duration_s(other), HIDDEN_DURATION_SHARE)
         )
-    return _overlap_share(one, other) >= OVERLAP_SHARE
+    corrected = one.edited or other.edited
+    return (close or corrected) and _overlap_share(one, other) >= OVERLAP_SHARE
 
 
 def group(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:

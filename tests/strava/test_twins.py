@@ -1,0 +1,156 @@
+"""The same run from Strava and from a watch's file: one run, in whatever order they come.
+
+A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice,
+with the differences that real devices and Strava have; half are two runs that only look alike.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+
+import pytest
+
+from worker.model import Athlete, Recording
+from worker.store import Store
+
+CASES = 320
+LAST = date(2026, 2, 28)
+NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two recordings of one day, and how many runs they are."""
+
+    watch: Recording
+    strava: Recording
+    runs: int
+
+
+def twins(number: int) -> Twins:
+    """Case `number`, on a day of its own."""
+    dice = random.Random(number)  # noqa: S311  (a dice, no secret)
+    day = LAST - timedelta(days=3 * number)
+    distance_m = dice.uniform(1_500, 35_000)
+    elapsed_s = distance_m * dice.uniform(0.26, 0.45)
+    started_at = datetime(day.year, day.month, day.day, 5, tzinfo=UTC) + timedelta(
+        minutes=dice.uniform(0, 240)
+    )
+    watch = Recording(
+        "inbox", f"watch-{number}", started_at, day, distance_m, elapsed_s, elapsed_s, device=True
+    )
+    strava = replace(watch, source="strava", external_id=str(number))
+    make = _one_run if number % 2 else _two_runs
+    return make(dice, watch, strava)
+
+
+def _one_run(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
+    """Clock a little off, distance by another yardstick, pauses cut; or the start hidden."""
+    off = timedelta(seconds=dice.uniform(-0.08, 0.08) * (watch.elapsed_s or 0))
+    told = replace(
+        strava,
+        started_at=strava.started_at + off,
+        distance_m=strava.distance_m * dice.uniform(0.955, 1.045),
+        elapsed_s=(strava.elapsed_s or 0) * dice.uniform(0.97, 1.03),
+    )
+    if dice.random() < 0.25:
+        midnight = told.started_at.replace(hour=0, minute=0, second=1, microsecond=0)
+        told = replace(told, started_at=midnight, hidden_start=True)
+    elif dice.random() < 0.2:
+        told = replace(told, distance_m=watch.distance_m * 1.3, edited=True)
+    return Twins(watch, told, 1)
+
+
+def _two_runs(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
+    """Another run of the same day: later, or beside it and of another length."""
+    if dice.random() < 0.6:
+        gap = timedelta(seconds=(watch.elapsed_s or 0) * dice.uniform(0.3, 1.5) + 60)
+        return Twins(watch, replace(strava, started_at=strava.started_at + gap), 2)
+    shorter = dice.uniform(0.3, 0.9)
+    told = replace(
+        strava,
+        distance_m=strava.distance_m * shorter,
+        elapsed_s=(strava.elapsed_s or 0) * shorter,
+        moving_s=(strava.elapsed_s or 0) * shorter,
+    )
+    return Twins(watch, told, 2)
+
+
+ALL = [twins(number) for number in range(CASES)]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store.open(f"sqlite:///{tmp_path / 'easeback.db'}")
+    yield store
+    store.close()
+
+
+def athlete(store: Store, name: str = "Mira") -> Athlete:
+    with store.transaction() as tx:
+        return tx.athletes.add(Athlete(0, name, f"{name}@example.org", NOW))
+
+
+def save(store: Store, who: Athlete, *recordings: Recording) -> None:
+    with store.transaction() as tx:
+        tx.runs.save(who, recordings, now=NOW, today=NOW.date())
+
+
+def runs_a_day(store: Store, who: Athlete) -> list[int]:
+    """How many runs there are on each case's day."""
+    with store.reading() as tx:
+        days = [kept.run.day for kept in tx.runs.kept(who)]
+    return [days.count(one.watch.day) for one in ALL]
+
+
+EXPECTED = [one.runs for one in ALL]
+
+
+@pytest.mark.parametrize("order", ["watch first", "strava first", "all at once", "mixed"])
+def test_each_pair_is_as_many_runs_as_it_is(store: Store, order: str) -> None:
+    """None wrong of 320, whichever source comes first."""
+    mira = athlete(store)
+    watch, strava = [one.watch for one in ALL], [one.strava for one in ALL]
+    if order == "all at once":
+        save(store, mira, *chain(strava, watch))
+    elif order == "mixed":
+        save(store, mira, *strava[::3], *watch[1::3])
+        save(store, mira, *watch, *strava)
+    else:
+        first, second = (watch, strava) if order == "watch first" else (strava, watch)
+        save(store, mira, *first)
+        save(store, mira, *second)
+    assert runs_a_day(store, mira) == EXPECTED
+
+
+@pytest.mark.parametrize("gone", ["inbox", "strava"])
+def test_deleting_one_source_leaves_the_other(store: Store, gone: str) -> None:
+    """One run a case stays, told by who is left."""
+    mira = athlete(store)
+    save(store, mira, *(one.watch for one in ALL), *(one.strava for one in ALL))
+    ids = [(one.watch if gone == "inbox" else one.strava).external_id for one in ALL]
+    with store.transaction() as tx:
+        tx.runs.drop(mira, "inbox" if gone == "inbox" else "strava", ids, today=NOW.date())
+    assert runs_a_day(store, mira) == [1] * CASES
+
+
+def test_the_better_record_is_believed(store: Store) -> None:
+    """The watch's figures, unless the athlete corrected them on Strava."""
+    mira = athlete(store)
+    save(store, mira, *(one.watch for one in ALL), *(one.strava for one in ALL))
+    with store.reading() as tx:
+        metres = {kept.run.day: kept.run.distance_m for kept in tx.runs.kept(mira)}
+    for one in (one for one in ALL if one.runs == 1):
+        believed = one.strava if one.strava.edited else one.watch
+        assert metres[one.watch.day] == pytest.approx(believed.distance_m)
+
+
+def test_two_runners_never_merge(store: Store) -> None:
+    """The same recordings in two accounts are two runners' runs."""
+    mira, timo = athlete(store), athlete(store, "Timo")
+    save(store, mira, *(one.watch for one in ALL))
+    save(store, timo, *(one.strava for one in ALL))
+    assert runs_a_day(store, mira) == runs_a_day(store, timo) == [1] * CASES
