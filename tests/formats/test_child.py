@@ -15,7 +15,7 @@ import pytest
 
 from tests.formats.build import definition, fit_file, fit_run
 from worker.sources import Unreadable
-from worker.sources.formats import Activity
+from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.child import Reader
 from worker.sources.formats.unpack import MIB, Member
 
@@ -87,6 +87,21 @@ def test_reads_an_archive_with_more_answers_than_a_pipe_holds(reader: Reader) ->
     assert len(list(reader.read(packed.getvalue(), name="big.zip"))) == 2000
 
 
+def test_a_caller_may_take_its_time_over_an_answer() -> None:
+    """What is slow in the caller isn't held against the file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for number in range(1500):
+            archive.writestr(f"{'long' * 30}{number}.fit", b"")
+    reasons: list[Parsed] = []
+    with Reader(seconds=1, grace_s=0) as reader:
+        for member in reader.read(packed.getvalue(), name="big.zip"):
+            if not reasons:
+                time.sleep(1.5)
+            reasons.append(member.parsed)
+    assert reasons == [Unreadable("an empty file")] * 1500
+
+
 def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
     """After its death the next file is read by another."""
     with Reader() as reader:
@@ -154,6 +169,16 @@ def test_closing_ends_the_child() -> None:
         os.kill(pid, 0)
     assert isinstance(one(reader.read(FIT)).parsed, tuple)
     reader.close()
+
+
+def test_a_reader_that_nobody_closed_leaves_no_process() -> None:
+    """A child ends with its reader, even where that was forgotten."""
+    reader = Reader()
+    one(reader.read(FIT))
+    pid = pid_of(reader)
+    del reader
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_caller_that_stops_half_way_leaves_no_answers_behind(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ def test_measures_a_run() -> None:
     ("kind", "expected"),
     [("running", "run"), ("Run", "run"), ("9", "run"), ("street_running", "run"),
      ("trail_running", "trail"), ("Trail Run", "trail"), ("treadmill_running", "treadmill"),
-     ("track_running", "track"), ("virtual_run", "virtual"), ("Laufen", "run")],
+     ("track_running", "track"), ("virtual_run", "virtual"), ("Laufen", "run"),
+     ("TrailRun", "trail"), ("Course à pied", "run"), ("Løpetur", "run"), ("ランニング", "run")],
 )  # fmt: skip
 def test_knows_a_run_by_its_type(kind: str, expected: str) -> None:
     """Apps name running in many ways."""
@@ -53,7 +54,9 @@ def test_knows_a_run_by_its_type(kind: str, expected: str) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "expected"),
-    [("cycling", "a ride (cycling), not a run"), ("1", "a ride (cycling), not a run"),
+    [("wheelchair_push_run", "another sport (wheelchair push run), not a run"),
+     ("Skilanglauf", "another sport (skilanglauf), not a run"),
+     ("cycling", "a ride (cycling), not a run"), ("1", "a ride (cycling), not a run"),
      ("hiking", "a hike (hiking), not a run"), ("10", "a walk (walking), not a run"),
      ("Other", "another sport (other), not a run"),
      ("77", "another sport (sport number 77), not a run")],

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -24,11 +25,12 @@ from pathlib import Path
 from typing import Self
 
 from worker.sources.formats.child_wire import END, Request, decode
-from worker.sources.formats.unpack import MIB, Member, refused
+from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
 SECONDS = 20.0
 MEMORY_BYTES = 512 * MIB
 IDLE_S = 30.0
+GRACE_S = 5.0
 AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that nobody blocks
 
 # The child gets our own search path, as it must find the same modules wherever they came from.
@@ -47,10 +49,13 @@ class _Died(Exception):  # noqa: N818  # it reads as what happened
 
 
 class Reader:
-    """Reads files in a child process, kept for the next file. Safe to share between threads.
+    """Reads files in a child process, kept for the next file.
 
+    Threads may share it; each waits until another's files are read to their end, and within one
+    thread too an answer has to be listened to before the next is asked for.
     `seconds` is the limit for one file or one member of an archive, `memory_bytes` for the child
-    as a whole (where the platform has such a limit).
+    as a whole (where the platform has such a limit). A child whose parent died ends by itself
+    when a file takes `grace_s` longer.
     """
 
     def __init__(
@@ -59,8 +64,9 @@ class Reader:
         seconds: float = SECONDS,
         memory_bytes: int = MEMORY_BYTES,
         idle_s: float = IDLE_S,
+        grace_s: float = GRACE_S,
     ) -> None:
-        self._limits = (seconds, float(memory_bytes), idle_s)
+        self._limits = (seconds, grace_s, float(memory_bytes), idle_s)
         self._child: _Child | None = None
         self._lock = threading.Lock()
 
@@ -73,6 +79,9 @@ class Reader:
     def read(self, source: Path | bytes, *, name: str = "") -> Iterator[Member]:
         """Everything in one file, each member as soon as it's read; never raises for the file."""
         shown = name or (source.name if isinstance(source, Path) else "")
+        if isinstance(source, bytes) and len(source) > MAX_BYTES:
+            yield refused(shown, f"it's larger than {MAX_BYTES // MIB} MB")
+            return
         for _, member in self._serve([Request(source, shown)]):
             yield member
 
@@ -186,7 +195,7 @@ class _Queue:
 class _Child:
     """The process, and the two pipes to it."""
 
-    def __init__(self, limits: tuple[float, float, float]) -> None:
+    def __init__(self, limits: tuple[float, float, float, float]) -> None:
         self._seconds = limits[0]
         self._owner = os.getpid()
         self._received = b""
@@ -200,6 +209,7 @@ class _Child:
             bufsize=0,
             process_group=0,  # Ctrl-C is for us; we end the child
         )
+        self._finalizer = weakref.finalize(self, _end_process, self._process, self._owner)
 
     def is_ours(self) -> bool:
         """False in a process forked from the one that started it, and after it left."""
@@ -254,9 +264,14 @@ class _Child:
         return _Died(f"it crashed its reader ({how})")
 
     def end(self) -> None:
-        if self._owner == os.getpid():
-            self._process.kill()
-            self._process.wait()
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                stream.close()
+        """End the process and close the pipes, once; it happens by itself when nobody's left."""
+        self._finalizer()
+
+
+def _end_process(process: subprocess.Popen[bytes], owner: int) -> None:
+    if owner == os.getpid():  # a process forked from the owner has only its pipes to close
+        process.kill()
+        process.wait()
+    for stream in (process.stdin, process.stdout):
+        if stream is not None:
+            stream.close()

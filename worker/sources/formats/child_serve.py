@@ -18,24 +18,26 @@ from typing import Any, BinaryIO
 from worker.sources.formats.child_wire import END, encode
 from worker.sources.formats.unpack import MIB, Member, members, refused
 
-GRACE_S = 5.0  # the parent ends us first, unless it died itself
 
+def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
+    """Answer requests from standard input on standard output; the child's whole life.
 
-def serve(seconds: float, memory_bytes: float, idle_s: float) -> None:
-    """Answer requests from standard input on standard output; the child's whole life."""
+    The parent ends it after `seconds` for one file; only if it died itself, an alarm does.
+    """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
     _limit(int(memory_bytes))
     requests = _Requests(idle_s)
     for told, file in requests:
-        signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
+        signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
         for member in _read(told, file, int(memory_bytes)):
+            signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
             answers.write(encode(member) + b"\n")
             answers.flush()
-            signal.setitimer(signal.ITIMER_REAL, seconds + GRACE_S)
+            signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
+        signal.setitimer(signal.ITIMER_REAL, 0)
         answers.write(END + b"\n")
         answers.flush()
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _limit(memory_bytes: int) -> None:

@@ -57,8 +57,6 @@ class Walk:
             blanks = len(content[:LONGEST_TEXT]) - len(content[:LONGEST_TEXT].lstrip())
             self._parser.Parse(memoryview(content)[blanks:], True)
         except expat.ExpatError as error:
-            if error.code == expat.errors.codes[expat.errors.XML_ERROR_NO_ELEMENTS]:
-                return "the file is cut off"
             ended = error.code in _CUT_OFF and error.lineno >= content.count(b"\n")
             return "the file is cut off" if ended else f"damaged in line {error.lineno}"
         except (ValueError, LookupError) as error:  # an encoding nobody knows, a NUL in a name

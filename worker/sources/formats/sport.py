@@ -20,10 +20,13 @@ GUESSED = "the file names no sport: taken for a run by its pace"
 NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity"})
 # Strava's numbers in its own GPX files.
 _NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming"}
+# As apps write it, in the languages they are used in; German's "Langlauf" is on skis.
 _RUN = re.compile(
-    r"\b(run|runs|running|jog|jogging|lauf|laufen|joggen|course [aà] pied|courir|correr|carrera"
-    r"|corrida|corsa|hardlopen|löpning|løb|løping|bieg|bieganie|juoksu)\b|runn(ing)?$"
+    r"run(ning)?$|\b(run|runs|running|jog|jogging|lauf|laufen|traillauf|joggen|course [aà] pied"
+    r"|courir|correr|carrera|corrida|corsa|hardlopen|löpning|løb|løping|løpetur|bieg|bieganie|běh"
+    r"|juoksu|koşu|бег|跑步|ランニング|ラン|달리기)\b"  # noqa: RUF001  # it's meant to be Cyrillic
 )
+_NO_RUN = re.compile(r"wheelchair|swim|ski|bike|transition")
 _REFINED: tuple[tuple[str, Sport], ...] = (
     ("trail", "trail"), ("treadmill", "treadmill"), ("indoor", "treadmill"),
     ("virtual", "virtual"), ("track", "track"),
@@ -57,7 +60,7 @@ _UNNAMED = ("generic", "", "None")
 def named_run(name: str) -> Sport | None:
     """The kind of run that a sport's name in a GPX or TCX file means, None for anything else."""
     words = _NUMBERS.get(name, name).lower().replace("_", " ").replace("-", " ")
-    if not _RUN.search(words):
+    if not _RUN.search(words) or _NO_RUN.search(words):
         return None
     return next((sport for word, sport in _REFINED if word in words), "run")
 
