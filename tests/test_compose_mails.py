@@ -10,6 +10,7 @@ import pytest
 
 from tests import made_facts as made
 from tests.mail_lint import lint, visible
+from worker.checkins import CheckIn
 from worker.compose import Composer, Noticed
 from worker.links import Signer
 from worker.mail import to_mime
@@ -327,3 +328,48 @@ def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words
     email = composer.weekly(made.weekly_facts(ceiling=ceiling))
     assert words in email.text
     assert "Sun 1 Mar: 10.7 km" in email.text
+
+
+SEEN = (
+    CheckIn(date(2026, 2, 13), "hurts", ("buttock",), 4),
+    CheckIn(date(2026, 2, 15), "hurts", ("buttock",), 6),
+)
+
+
+def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
+    """After repeated pain the alert says to see a clinician, and every running day is rest."""
+    email = composer.alert(made.alert_facts(diary=SEEN))
+    said = " ".join(email.text.split())
+    assert "asks for a clinician. No run until somebody has looked at it" in said
+    assert "Easy run" not in said
+    assert "next long run" not in said
+    lint(email, signer=SIGNER)
+
+
+def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_seen(
+    composer: Composer,
+) -> None:
+    """The answers by date, what they come to, and nothing that invites a run."""
+    email = composer.weekly(made.weekly_facts(diary=SEEN))
+    said = " ".join(email.text.split())
+    assert "Sun 15 Feb: It hurts, 6 of 10, buttock" in said
+    assert "pain on more than one day" in said
+    assert "at most" not in said
+    lint(email, signer=SIGNER)
+
+
+@pytest.mark.parametrize(
+    ("feels", "words"),
+    [
+        ("fine", "it's fine"),
+        ("sore", "a bit sore: keep it easy"),
+        ("hurts", "no run while it does"),
+    ],
+)
+def test_the_last_answer_shapes_the_words_of_the_next_mail(
+    composer: Composer, feels: Any, words: str
+) -> None:
+    """One answer alone is taken up, and stops nothing."""
+    email = composer.alert(made.alert_facts(diary=(CheckIn(made.DAY, feels),)))
+    assert words in " ".join(email.text.split())
+    assert "Easy run" in email.text

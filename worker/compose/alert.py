@@ -1,10 +1,12 @@
 """The alert, from its facts to what its templates are given: figures, days, the picture."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
+from worker.checkins import advise
 from worker.compose.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
 from worker.compose.facts import AlertFacts
 from worker.model import RecoveryDay, Run, Season, Week
@@ -20,14 +22,18 @@ def context(facts: AlertFacts, *, today: date) -> dict[str, Any]:
     """What the templates need beside the words, in nouns and numbers."""
     finding = facts.finding
     pause = _break(facts.runs, finding.day) if finding.kind == "return" else None
+    advice = advise(facts.diary, today=today)
     plan = [entry for entry in facts.plan if entry.day >= today]
+    if advice.stops_runs:
+        plan = [_without_run(entry) for entry in plan]
     return {
         "finding": finding,
         "others": [other for other in facts.verdict.findings if other.kind != finding.kind],
         "break_days": _length(pause) if pause else None,
         "against": _against(facts),
+        "advice": advice,
         "next_run": _next_run(plan, today),
-        "long_m": _next_long_m(facts),
+        "long_m": None if advice.stops_runs else _next_long_m(facts),
         "mean_m": four_week_mean_m(facts.weeks[:-1]),
         "season": facts.verdict.season,
         "plan": plan,
@@ -75,6 +81,11 @@ def four_week_mean_m(weeks: Sequence[Week]) -> float | None:
 
 def _next_run(plan: Sequence[RecoveryDay], today: date) -> RecoveryDay | None:
     return next((entry for entry in plan if entry.action == "easy" and entry.day > today), None)
+
+
+def _without_run(entry: RecoveryDay) -> RecoveryDay:
+    """No run is suggested to somebody who should be seen first."""
+    return replace(entry, action="rest", at_most_m=None) if entry.action == "easy" else entry
 
 
 def _against(facts: AlertFacts) -> date | None:

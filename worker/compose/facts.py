@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.checkins import CheckIn
 from worker.model import Athlete, Ceiling, Finding, RecoveryDay, Run, Verdict, Week
 from worker.routine import Prescription
 
@@ -18,7 +19,8 @@ class AlertFacts:
 
     `runs` reach back 13 weeks at least, in any order. `weeks` are calendar weeks, oldest first,
     the last of them that of the finding. `reply_to_id` is the Message-ID of the first mail of the
-    same episode, so that mail readers show them as one thread.
+    same episode, so that mail readers show them as one thread. `diary` are the check-ins of the
+    last fortnight.
     """
 
     athlete: Athlete
@@ -31,6 +33,7 @@ class AlertFacts:
     ceiling: Ceiling | None
     now: datetime
     reply_to_id: str | None = None
+    diary: tuple[CheckIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +50,7 @@ class WeeklyFacts:
     """One week. `weeks` are 12 or more calendar weeks, oldest first, `week` the last of them.
 
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
-    couldn't be synced and what to do, a line each.
+    couldn't be synced and what to do, a line each. `diary` are the check-ins of the last fortnight.
     """
 
     athlete: Athlete
@@ -59,6 +62,7 @@ class WeeklyFacts:
     now: datetime
     too_little: str | None = None
     troubles: tuple[str, ...] = ()
+    diary: tuple[CheckIn, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

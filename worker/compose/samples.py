@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+from worker.checkins import CheckIn
 from worker.compose.facts import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 from worker.model import (
     Athlete,
@@ -32,6 +33,11 @@ _STEP = Step(
 )  # fmt: skip
 _PRESCRIPTION = Prescription((_STEP,), (_STEP,), (_STEP,), (_STEP,))
 
+_DIARY = (
+    CheckIn(_DAY, "sore", ("buttock",), 3),
+    CheckIn(_DAY, "hurts", ("buttock",), 8, ("night_rest",)),
+)
+
 
 def alerts() -> tuple[AlertFacts, ...]:
     """An alert of each kind, with and without a race and an easy season."""
@@ -39,6 +45,7 @@ def alerts() -> tuple[AlertFacts, ...]:
     plain = _alert(run)
     return (
         plain,
+        replace(plain, diary=_DIARY),
         _alert(replace(run, race="maybe")),
         _alert(replace(run, race="race", retraining=False)),
         _alert(replace(run, kind="return", severity=3, baseline_m=4_000.0)),
@@ -59,6 +66,7 @@ def weeklies() -> tuple[WeeklyFacts, ...]:
         ceiling=_ceiling(),
         now=_NOW,
         troubles=("A file couldn't be read.",),
+        diary=_DIARY,
     )
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
     return (

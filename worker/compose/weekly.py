@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from worker.checkins import advise
 from worker.compose.alert import LONG_RUN_OVER, four_week_mean_m
 from worker.compose.chart import Level, Picture, weeks_picture
 from worker.compose.facts import Noticed, WeeklyFacts
@@ -12,6 +13,7 @@ from worker.model import Ceiling, Week
 
 _SHOWN = 12
 _LONG_RUNS = 6
+_DIARY = 7
 _TROUBLE = 300
 _CALM = timedelta(days=7)
 
@@ -19,8 +21,10 @@ _CALM = timedelta(days=7)
 def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
     """What the templates need beside the words, in nouns and numbers."""
     shown = _since_first_run(facts.weeks)[-_SHOWN:]
-    readiness = facts.ceiling.readiness if facts.ceiling else None
     calm = _calm(facts, today)
+    advice = advise(facts.diary, today=today)
+    ceiling = None if advice.stops_runs else facts.ceiling
+    readiness = ceiling.readiness if ceiling else None
     return {
         "week": facts.week,
         "ends_on": facts.week.starts_on + timedelta(days=6),
@@ -31,11 +35,13 @@ def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
         "calm_long_m": LONG_RUN_OVER * calm.finding.baseline_m if calm else None,
         "ceiling_m": _week_ceiling_m(facts, today),
         "too_little": bool(facts.too_little),
-        "ceiling": facts.ceiling,
+        "advice": advice,
+        "diary": sorted(facts.diary, key=lambda entry: entry.day)[-_DIARY:],
+        "ceiling": ceiling,
         "readiness": readiness,
         "race_name": clean(readiness.race.name) if readiness else "",
         "days_left": (readiness.race.day - today).days if readiness else 0,
-        "long_runs": [] if calm else _ahead(facts.ceiling, today),
+        "long_runs": [] if calm else _ahead(ceiling, today),
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
     }
@@ -84,7 +90,8 @@ def _calm(facts: WeeklyFacts, today: date) -> Noticed | None:
 
 
 def _week_ceiling_m(facts: WeeklyFacts, today: date) -> float | None:
-    return facts.ceiling.week_m if facts.ceiling and not _calm(facts, today) else None
+    stopped = _calm(facts, today) or advise(facts.diary, today=today).stops_runs
+    return facts.ceiling.week_m if facts.ceiling and not stopped else None
 
 
 def _since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
