@@ -124,6 +124,24 @@ def test_points_out_of_order_change_nothing() -> None:
     assert way.points == 100
 
 
+def test_an_instant_years_ahead_is_left_out() -> None:
+    """One broken clock reading doesn't make a run of decades."""
+    points = north([3.0 * second for second in range(100)])
+    points[50] = Point(START_S + 1e9, LAT, LON)
+    way = measured(points)
+    assert way.elapsed_s == 99
+    assert way.distance_m == pytest.approx(297, rel=0.01)
+
+
+def test_a_first_instant_years_ago_is_left_out() -> None:
+    """A watch that learns the date with its first fix began then."""
+    points = [Point(1000.0, LAT, LON), *north([3.0 * second for second in range(100)])]
+    way = measured(points)
+    assert way.started_at is not None
+    assert way.started_at.timestamp() == pytest.approx(START_S, abs=5)
+    assert way.elapsed_s == pytest.approx(99, abs=5)
+
+
 @pytest.mark.parametrize(("lat", "lon"), [(0.0, 0.0), (91.0, 11.0), (48.0, 181.0), (-90.5, 0.1)])
 def test_nowhere_on_earth_is_no_place(lat: float, lon: float) -> None:
     """Nought by nought and places past the poles come from receivers without a fix."""

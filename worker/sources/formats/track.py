@@ -14,6 +14,7 @@ FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the re
 SMOOTHED_POINTS = 16
 LASTING_GLITCHES = 5  # so many in a row are a new place, not an error
 LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
+LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one is a broken clock
 SLOWEST_M_S = 0.8  # what a stroll is
 SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
 MINUTE_S = 60.0
@@ -75,6 +76,7 @@ class Odometer:
         self._way = _Way()
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
+        self._strays_in_a_row = 0
         self._resumed = True
 
     @property
@@ -127,7 +129,19 @@ class Odometer:
             self._add_time(point.at_s, step)
 
     def _follows(self, at_s: float) -> bool:
-        return EARLIEST_S < at_s < LATEST_S and (self.last_s is None or at_s >= self.last_s)
+        """True for an instant after the last; one days ahead is only believed when it lasts."""
+        if not EARLIEST_S < at_s < LATEST_S:
+            return False
+        if self.last_s is None or at_s - self.last_s <= LONGEST_SILENCE_S:
+            self._strays_in_a_row = 0
+            return self.last_s is None or at_s >= self.last_s
+        self._strays_in_a_row += 1
+        if self._strays_in_a_row < LASTING_GLITCHES:
+            return False
+        self.gap()
+        if self.points < LASTING_GLITCHES:  # what came before was the stray
+            self.first_s = None
+        return True
 
     def _add_told(self, told_m: float) -> float:
         """Metres since the last count."""
