@@ -34,6 +34,7 @@ def mails() -> dict[str, Email]:
     composer = Composer(
         signer=Signer(["made for the picture"], "https://easeback.example.org"), checkins=True
     )
+    german = Composer(language="de")
     miles = made.athlete(units="mi", name=LONG_NAME, pain=())
     return {
         "alert": composer.alert(made.alert_facts()),
@@ -43,7 +44,10 @@ def mails() -> dict[str, Email]:
         "alert-race": composer.alert(
             made.alert_facts(finding=made.finding(race="race", retraining=False))
         ),
+        "alert-german": german.alert(made.alert_facts()),
+        "alert-be-seen": composer.alert(made.alert_facts(diary=made.hurting())),
         "weekly": composer.weekly(made.weekly_facts()),
+        "weekly-be-seen": composer.weekly(made.weekly_facts(diary=made.hurting())),
         "weekly-jump": composer.weekly(made.week_after_the_jump()),
         "weekly-miles": composer.weekly(made.weekly_facts(runner=miles)),
         "weekly-quiet": composer.weekly(made.quiet_week()),

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from worker.checkins import CheckIn
 from worker.compose import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 from worker.model import (
     Athlete,
@@ -117,9 +118,7 @@ def finding(kind: str = "run", **changes: Any) -> Finding:
     return replace(by_kind[kind], **changes)
 
 
-def alert_facts(
-    kind: str = "run", *, runner: Athlete | None = None, **changes: Any
-) -> AlertFacts:
+def alert_facts(kind: str = "run", *, runner: Athlete | None = None, **changes: Any) -> AlertFacts:
     """The alert about that Saturday; `changes` replace fields of the facts."""
     runner = runner or athlete()
     found = finding(kind)
@@ -173,6 +172,14 @@ def week_after_the_jump(*, runner: Athlete | None = None) -> WeeklyFacts:
         weeks=weeks,
         findings=(Noticed(finding(), mailed=True),),
         now=datetime(2026, 2, 23, 6, 0, tzinfo=UTC),
+    )
+
+
+def hurting() -> tuple[CheckIn, ...]:
+    """A diary that asks for a clinician: pain on two days."""
+    return (
+        CheckIn(date(2026, 2, 13), "hurts", ("buttock",), 4),
+        CheckIn(date(2026, 2, 15), "hurts", ("buttock",), 6),
     )
 
 

@@ -330,15 +330,9 @@ def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words
     assert "Sun 1 Mar: 10.7 km" in email.text
 
 
-SEEN = (
-    CheckIn(date(2026, 2, 13), "hurts", ("buttock",), 4),
-    CheckIn(date(2026, 2, 15), "hurts", ("buttock",), 6),
-)
-
-
 def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
     """After repeated pain the alert says to see a clinician, and every running day is rest."""
-    email = composer.alert(made.alert_facts(diary=SEEN))
+    email = composer.alert(made.alert_facts(diary=made.hurting()))
     said = " ".join(email.text.split())
     assert "asks for a clinician. No run until somebody has looked at it" in said
     assert "Easy run" not in said
@@ -350,7 +344,7 @@ def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_s
     composer: Composer,
 ) -> None:
     """The answers by date, what they come to, and nothing that invites a run."""
-    email = composer.weekly(made.weekly_facts(diary=SEEN))
+    email = composer.weekly(made.weekly_facts(diary=made.hurting()))
     said = " ".join(email.text.split())
     assert "Sun 15 Feb: It hurts, 6 of 10, buttock" in said
     assert "pain on more than one day" in said
@@ -373,3 +367,13 @@ def test_the_last_answer_shapes_the_words_of_the_next_mail(
     email = composer.alert(made.alert_facts(diary=(CheckIn(made.DAY, feels),)))
     assert words in " ".join(email.text.split())
     assert "Easy run" in email.text
+
+
+def test_a_return_that_is_also_the_longest_run_of_the_month_says_both(composer: Composer) -> None:
+    """Two rules may find the same run; it's told as one run, not as another."""
+    facts = made.alert_facts("return")
+    also = replace(made.finding("run"), observed_m=8_600, baseline_m=6_500)
+    verdict = replace(facts.verdict, findings=(facts.finding, also))
+    said = " ".join(composer.alert(replace(facts, verdict=verdict)).text.split())
+    assert "It was also further than the longest run of the 30 days before, 6.5 km." in said
+    assert "One run stood out too" not in said

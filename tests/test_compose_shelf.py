@@ -126,7 +126,7 @@ def test_a_ceiling_never_rounds_up(value: float) -> None:
 
 @pytest.mark.parametrize(
     ("ratio", "said"),
-    [(1.12, "1.12"), (1.194, "1.19"), (1.25, "1.3"), (1.596, "1.6"), (2.0, "2.0")],
+    [(1.12, "1.12"), (1.194, "1.19"), (1.199, "1.2"), (1.25, "1.3"), (1.596, "1.6"), (2.0, "2.0")],
 )
 def test_a_ratio_just_over_its_rule_is_said_in_hundredths(ratio: float, said: str) -> None:
     """1.12 must not be told as 1.1, which is the rule itself."""

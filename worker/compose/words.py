@@ -26,7 +26,7 @@ def tenths_down(value: float) -> str:
 
 def ratio_digits(ratio: float) -> str:
     """One decimal, two where one would hide by how much a rule was passed."""
-    return f"{ratio:.2f}" if ratio < 1.2 else tenths(ratio)  # noqa: PLR2004 - twice the least step
+    return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - told as 1.2 from there
 
 
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
