@@ -28,6 +28,7 @@ _WEEK = timedelta(days=7)
 
 TOLD_TOGETHER = "it was told in the mail about another finding"
 UNSUBSCRIBED = "alerts are unsubscribed"
+IMPORTED = "it was imported: nothing is mailed about the past"
 
 
 def decide(
@@ -45,11 +46,20 @@ def decide(
     `silence` says why nothing of it may be mailed (a first sync, an import), else None.
     `also_since` is the first day of another change that belongs to this one.
     """
+    judge_overdue(tx, works, athlete, now=now)
     change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
     touched = [day for day in (change.first_day, also_since) if day is not None]
     if touched:
         judge(tx, works, athlete, since=min(touched), now=now, silence=silence)
     return change
+
+
+def judge_overdue(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
+    """Judge in silence what an import has kept since it last judged, if anything."""
+    since = tx.imports.unjudged(athlete)
+    if since is not None:
+        judge(tx, works, athlete, since=since, now=now, silence=IMPORTED)
+        tx.imports.judged(athlete)
 
 
 def judge(

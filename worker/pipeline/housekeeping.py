@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from worker.model import Athlete
-from worker.pipeline.decide import judge
+from worker.pipeline.decide import judge, judge_overdue
 from worker.pipeline.strava.sync import drop_expired
 from worker.pipeline.works import Works, each, today_of
 from worker.store import Tick
@@ -12,12 +12,13 @@ MAIL_KEPT_FOR = timedelta(days=30)
 
 
 def tidy(works: Works, now: datetime) -> None:
-    """Count runs that were dated in the future until today; forget what is kept no longer."""
+    """Judge what a stopped import left, and runs once dated in the future; forget what is old."""
     with works.store.reading() as tx:
         athletes = tx.athletes.all()
 
     def release(athlete: Athlete) -> None:
         with works.store.transaction() as tx:
+            judge_overdue(tx, works, athlete, now=now)
             since = tx.runs.release(athlete, today=today_of(athlete, now))
             if since is not None:
                 judge(tx, works, athlete, since=since, now=now)

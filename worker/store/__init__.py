@@ -22,6 +22,7 @@ from worker.rules import Rules
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
 from worker.store.findings import Findings, Found
+from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, sole_worker
 from worker.store.outbox import Letter, Outbox
@@ -39,6 +40,7 @@ __all__ = [
     "Letter",
     "LockedError",
     "NameTakenError",
+    "Remembered",
     "SealError",
     "Sealer",
     "Seen",
@@ -51,7 +53,7 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_S = 30
-HEAD = "0002"
+HEAD = "0003"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -89,6 +91,10 @@ class Transaction:
     @property
     def inbox(self) -> Inbox:
         return Inbox(self.connection)
+
+    @property
+    def imports(self) -> Imports:
+        return Imports(self.connection)
 
     @property
     def progress(self) -> Progress:

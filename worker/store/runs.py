@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from worker import load, recordings
 from worker.model import Athlete, Recording, Run, SourceName
@@ -56,6 +56,14 @@ class _Row:
     id: int
     run_id: int | None
     recording: Recording
+
+
+@dataclass(frozen=True, slots=True)
+class _Bundle:
+    """The recordings of one run, and what is believed of it."""
+
+    rows: Sequence[_Row]
+    believed: recordings.Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +215,18 @@ class Runs:
         number, last_at = self.connection.execute(query).one()
         return number, last_at
 
+    def contents(
+        self, athlete: Athlete, source: SourceName, external_ids: Sequence[str]
+    ) -> Mapping[str, str]:
+        """The digest of the file behind each of these recordings, of those that have one."""
+        query = select(recording.c.external_id, recording.c.sha256).where(
+            recording.c.athlete_id == athlete.id,
+            recording.c.source == source,
+            recording.c.external_id.in_(external_ids),
+            recording.c.sha256.is_not(None),
+        )
+        return {row.external_id: row.sha256 for row in self.connection.execute(query)}
+
     def recorded(self, athlete: Athlete, source: SourceName) -> tuple[Recording, ...]:
         """All that one source told, oldest first."""
         query = (
@@ -247,8 +267,8 @@ class Runs:
             return _Derived()
         near = self._near(athlete, days)
         ids = {(row.recording.source, row.recording.external_id): row for row in near}
-        claimed: set[int] = set()
-        fresh: list[tuple[list[_Row], recordings.Facts]] = []
+        claimed: dict[int, _Bundle] = {}
+        fresh: list[_Bundle] = []
         for bundle in recordings.group(row.recording for row in near):
             rows = [ids[r.source, r.external_id] for r in bundle]
             known = {row.run_id for row in rows if row.run_id is not None}
@@ -257,12 +277,12 @@ class Runs:
                 continue
             # A recording's day needn't be that of the run it joins or leaves: clocks differ.
             days |= {r.day for r in bundle}
-            free = sorted(known - claimed)
-            if free:
-                claimed.update(free)
-                self._rewrite(free[0], rows, recordings.facts(bundle), today=today)
+            free = min(known - claimed.keys(), default=None)
+            if free is None:
+                fresh.append(_Bundle(rows, recordings.facts(bundle)))
             else:
-                fresh.append((rows, recordings.facts(bundle)))
+                claimed[free] = _Bundle(rows, recordings.facts(bundle))
+        self._rewrite(claimed, today=today)
         new_ids = self._insert(athlete, fresh, today=today)
         self._sweep({row.run_id for row in near if row.run_id is not None} | left_runs)
         return _Derived(new_ids, min(days))
@@ -275,45 +295,49 @@ class Runs:
         )
         return [_Row(row.id, row.run_id, _recording(row)) for row in self.connection.execute(query)]
 
-    def _rewrite(
-        self, run_id: int, rows: list[_Row], believed: recordings.Facts, *, today: date
-    ) -> None:
-        self.connection.execute(
-            update(run).where(run.c.id == run_id).values(**self._columns(believed, today=today))
-        )
-        self._link({row.id: run_id for row in rows if row.run_id != run_id})
+    def _rewrite(self, bundles: Mapping[int, _Bundle], *, today: date) -> None:
+        """Give known runs their new facts and recordings."""
+        if not bundles:
+            return
+        changed = [
+            {"known_id": run_id, **self._columns(bundle.believed, today=today)}
+            for run_id, bundle in bundles.items()
+        ]
+        by_id = update(run).where(run.c.id == bindparam("known_id"))
+        self.connection.execute(by_id, changed)
+        self._link(bundles)
 
     def _insert(
-        self,
-        athlete: Athlete,
-        fresh: list[tuple[list[_Row], recordings.Facts]],
-        *,
-        today: date,
-    ) -> list[int]:
-        if not fresh:
-            return []
-        result = self.connection.execute(
-            insert(run).returning(run.c.id, sort_by_parameter_order=True),
-            [
-                {"athlete_id": athlete.id, **self._columns(believed, today=today)}
-                for _, believed in fresh
-            ],
+        self, athlete: Athlete, bundles: Sequence[_Bundle], *, today: date
+    ) -> Sequence[int]:
+        """Make new runs; their ids, in the order of the bundles."""
+        if not bundles:
+            return ()
+        new_ids: Sequence[int] = (
+            self.connection.execute(
+                insert(run).returning(run.c.id, sort_by_parameter_order=True),
+                [
+                    {"athlete_id": athlete.id, **self._columns(bundle.believed, today=today)}
+                    for bundle in bundles
+                ],
+            )
+            .scalars()
+            .all()
         )
-        new_ids: list[int] = list(result.scalars())
-        self._link(
-            {
-                row.id: run_id
-                for (rows, _), run_id in zip(fresh, new_ids, strict=True)
-                for row in rows
-            }
-        )
+        self._link(dict(zip(new_ids, bundles, strict=True)))
         return new_ids
 
-    def _link(self, run_of: Mapping[int, int]) -> None:
-        for recording_id, run_id in run_of.items():
-            self.connection.execute(
-                update(recording).where(recording.c.id == recording_id).values(run_id=run_id)
-            )
+    def _link(self, bundles: Mapping[int, _Bundle]) -> None:
+        """Let recordings know their run, where it is another than before."""
+        moved = [
+            {"moved_id": row.id, "run_id": run_id}
+            for run_id, bundle in bundles.items()
+            for row in bundle.rows
+            if row.run_id != run_id
+        ]
+        if moved:
+            by_id = update(recording).where(recording.c.id == bindparam("moved_id"))
+            self.connection.execute(by_id, moved)
 
     def _columns(self, believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
         reason = load.implausible(believed.as_run(0), today=today, rules=self.rules)

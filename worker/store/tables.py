@@ -140,6 +140,28 @@ inbox_file = Table(
     Column("looked_at", Utc, nullable=False),
 )
 
+import_piece = Table(
+    "import_piece",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    # A digest of the file as it was named and stood, and which of its members this is, from 0.
+    Column("mark", String(64), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    # One of: imported, duplicate, skipped, failed.
+    Column("verdict", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("sha256", String(64)),
+)
+
+unjudged = Table(
+    "unjudged",
+    metadata,
+    # Runs from this day on were kept by an import that hasn't judged them yet.
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("since", Date, nullable=False),
+)
+
 outbox = Table(
     "outbox",
     metadata,
