@@ -337,6 +337,7 @@ def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
     assert "asks for a clinician. No run until somebody has looked at it" in said
     assert "Easy run" not in said
     assert "next long run" not in said
+    assert "no reason to worry" not in said
     lint(email, signer=SIGNER)
 
 
