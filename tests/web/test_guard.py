@@ -1,5 +1,6 @@
 """The guard at the door: headers on answers, bounds on requests, links that open nothing."""
 
+import asyncio
 import json
 import logging
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Message
 
 from tests.web.made import BASE_URL, Clock, Instance
 from worker.links import Signer
@@ -44,6 +46,7 @@ def every_get(made: Instance, athlete: Athlete) -> list[str]:
         "/livez",
         "/icon.svg",
         made.desk.pages.stylesheet_path,
+        "/",
         "/nowhere",
     ]
 
@@ -90,7 +93,7 @@ class TestHeaders:
         """No script, no style in an attribute, nothing from another site."""
         for path in every_get(made, runner):
             answer = client.get(path)
-            if "html" in answer.headers["content-type"]:
+            if "html" in answer.headers.get("content-type", ""):
                 assert "<script" not in answer.text
                 assert " style=" not in answer.text
                 assert "//" not in answer.text.replace("http://www.w3.org/2000/svg", "")
@@ -188,6 +191,30 @@ class TestBounds:
             yield b"x" * LONGEST_BODY
 
         assert client.post(link, content=pieces()).status_code == 413
+        assert made.diary(mira) == ()
+
+    def test_half_a_form_is_not_acted_on(self, made: Instance, mira: Athlete) -> None:
+        """Who hangs up in the middle has answered nothing."""
+        heard: list[Message] = [
+            {"type": "http.disconnect"},
+            {"type": "http.request", "body": b"feels=hurts&", "more_body": True},
+        ]
+        said: list[Message] = []
+
+        async def receive() -> Message:
+            return heard.pop()
+
+        async def send(message: Message) -> None:
+            said.append(message)
+
+        path = made.link("checkin", mira)
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+            "query_string": b"", "client": ("127.0.0.1", 1), "http_version": "1.1",
+            "headers": [(b"content-type", b"application/x-www-form-urlencoded")],
+        }  # fmt: skip
+        asyncio.run(build_app(made.desk)(scope, receive, send))
+        assert said[0]["status"] == 400
         assert made.diary(mira) == ()
 
     def test_a_wrong_method_is_refused(

@@ -61,6 +61,13 @@ class TestWhoMaySee:
         """A proxy that leaves no mark must not open it either."""
         assert made.client(base_url=PUBLIC).get("/status").status_code == 403
 
+    def test_the_front_door_leads_each_to_their_own(self, made: Instance) -> None:
+        """The operator to the status, a runner back to the mails."""
+        assert made.client().get("/").headers["location"] == "/status"
+        stranger = made.client(base_url=PUBLIC).get("/")
+        assert stranger.status_code == 200
+        assert "links in your mails" in stranger.text
+
     def test_another_machine_may_not(self, made: Instance) -> None:
         """Without a token there's nothing to enter."""
         client = TestClient(build_app(made.desk), base_url=BASE_URL, client=("192.0.2.7", 1))

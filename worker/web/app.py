@@ -49,6 +49,7 @@ def build_app(
             page("/checkin/{token}", desk, checkin.keep, posts=True),
             page("/unsubscribe/{token}", desk, unsubscribe.show),
             page("/unsubscribe/{token}", desk, unsubscribe.act, posts=True),
+            page("/", desk, status.home),
             page("/status", desk, status.show),
             page("/metrics", desk, status.metrics),
             page("/readyz", desk, health.readyz),

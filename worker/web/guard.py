@@ -124,6 +124,9 @@ async def _read_whole(scope: Scope, receive: Receive) -> Receive:
         async with asyncio.timeout(BODY_WITHIN_S):
             while more:
                 message = await receive()
+                if message["type"] == "http.disconnect":
+                    # Half a form is none: nothing of it may be acted on.
+                    raise RefusedError(400)
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
                 if len(body) > LONGEST_BODY:

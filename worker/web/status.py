@@ -5,19 +5,26 @@ Every figure is a count or has a bound on its length: neither page grows with th
 
 from collections.abc import Iterable, Mapping
 
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from worker import __version__
 from worker.store import Tick
 from worker.web.desk import Desk, Visit
 from worker.web.health import Sign, signs
-from worker.web.operator import require_operator
+from worker.web.operator import is_operator, require_operator
 from worker.web.probe import READYZ
 
 _FAILING_SHOWN = 50
 _STATES = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 _VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def home(desk: Desk, visit: Visit) -> Response:
+    """Nobody's page: the operator is led to theirs, everybody else to their mails."""
+    if is_operator(desk, visit.request):
+        return RedirectResponse("/status", 303)
+    return desk.pages.show("home.html")
 
 
 def show(desk: Desk, visit: Visit) -> Response:
