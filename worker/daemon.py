@@ -9,7 +9,7 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -28,6 +28,17 @@ STRAVA_EVERY = timedelta(seconds=5)
 
 WEEKLY_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
+BACKUP_EVERY = timedelta(minutes=10)
+"""How often it's looked whether a copy is due; how often one is, stands in the settings."""
+
+CLOCK_LOOK_S = 1.0
+CLOCK_STEP_S = 5.0
+"""A clock that goes back by more than this was set; less is the machine keeping time."""
+
+PING_EVERY = timedelta(minutes=1)
+MAILS_AT_ONCE = 100
+"""How many mails a tick sends before it ends, so that a long queue doesn't look like a halt."""
+
 RECORD_EVERY = timedelta(minutes=1)
 FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
 """No clock that is right says an earlier time; some machines wake up in 1970."""
@@ -53,13 +64,35 @@ class Job:
 def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
     """The ticks of the embedded engine."""
     strava = Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock))
-    return (
+    work = (
         Job("inbox", works.inbox.settings.every, lambda: pipeline.take_in_inbox(works, clock())),
         *((strava,) if works.strava else ()),
-        Job("deliver", DELIVER_EVERY, lambda: pipeline.deliver(works, clock)),
+        Job(
+            "deliver",
+            DELIVER_EVERY,
+            lambda: pipeline.deliver(works, clock, at_most=MAILS_AT_ONCE),
+        ),
         Job("weekly", WEEKLY_EVERY, lambda: pipeline.tell_weeks(works, clock())),
         Job("housekeeping", TIDY_EVERY, lambda: pipeline.tidy(works, clock())),
+        Job("backup", BACKUP_EVERY, lambda: pipeline.keep_copy(works, clock())),
     )
+    if works.ping_url is None:
+        return work
+    every = {job.name: job.every for job in work}
+    ping = Job("ping", PING_EVERY, lambda: pipeline.ping(works, clock(), every=every))
+    return (*work, ping)
+
+
+def intervals(inbox_every: timedelta) -> Mapping[str, timedelta]:
+    """How often each piece of the work comes round in a running worker."""
+    return {
+        "inbox": inbox_every,
+        "strava": STRAVA_EVERY,
+        "deliver": DELIVER_EVERY,
+        "weekly": WEEKLY_EVERY,
+        "housekeeping": TIDY_EVERY,
+        "backup": BACKUP_EVERY,
+    }
 
 
 class Worker:
@@ -100,7 +133,14 @@ class Worker:
                 next_run_time=datetime.now(UTC),
             )
         scheduler.start()
-        self._ended.wait()
+        lead = _lead()
+        while not self._ended.wait(CLOCK_LOOK_S):
+            # The scheduler counts by the machine's clock: set back, it would sleep until then.
+            if lead - _lead() > CLOCK_STEP_S:
+                log.warning("the machine's clock was set back: going on by the new time")
+                for job in all_jobs:
+                    scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
+            lead = _lead()
         scheduler.shutdown(wait=False)
         return self._all_ended()
 
@@ -125,7 +165,7 @@ class Worker:
         """Keep how the tick ended: a change of mood at once, that it still ticks now and then."""
         before = self._recorded.get(job.name)
         tick = pipeline.Tick(self._clock(), trouble)
-        if before and before.trouble == trouble and tick.at - before.at < RECORD_EVERY:
+        if before and before.trouble == trouble and abs(tick.at - before.at) < RECORD_EVERY:
             return
         if trouble:
             log.error("%s: %s", job.name, trouble)
@@ -145,6 +185,11 @@ class Worker:
                 log.warning("%s: still at work, put back", name)
                 return False
         return True
+
+
+def _lead() -> float:
+    """How far the machine's clock is ahead of its steady counter, in seconds."""
+    return time.time() - time.monotonic()
 
 
 def _attempt(job: Job) -> str | None:

@@ -26,6 +26,7 @@ def register(app: typer.Typer) -> None:
 def run(context: typer.Context, as_of: AsOfOption = None) -> None:
     """The worker: watches the folder, decides, mails, until it is stopped."""
     from worker.daemon import FIRST_RELEASE, Worker, jobs, on_signals
+    from worker.pipeline import begin_ticks
 
     shell = shell_of(context)
     if not shell.verbose:
@@ -35,6 +36,7 @@ def run(context: typer.Context, as_of: AsOfOption = None) -> None:
     worker = Worker(works, now, not_before=None if as_of else FIRST_RELEASE)
     with works.store.sole_worker():
         on_signals(worker.stop)
+        begin_ticks(works, made_up_from=now() if as_of else None)
         _greet(shell, works)
         all_jobs = jobs(works, now)
         with _face(shell, works, now, all_jobs):
@@ -69,11 +71,13 @@ def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]")
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
     """One whole pass of everything due, then exit."""
-    from worker.pipeline import one_pass
+    from worker.pipeline import begin_ticks, one_pass
+    from worker.pipeline.pulse import fetch
 
     shell = shell_of(context)
     works = shell.works()
     with works.store.sole_worker():
+        begin_ticks(works)
         done = one_pass(works, clock(as_of))
     if as_json:
         shell.print_json(_as_json(done))
@@ -83,6 +87,9 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     if troubles:
         more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
         raise AttentionError(troubles[0] + more)
+    if works.ping_url is not None:
+        fetch(works.ping_url)
+    works.store.close()
 
 
 def _greet(shell: Shell, works: "Works") -> None:

@@ -13,7 +13,7 @@ from worker.config.settings import LOCAL_FILE, Settings, SettingsError
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
 from worker.model import Routine
-from worker.pipeline import StravaWorks, Works
+from worker.pipeline import Keeping, StravaWorks, Works
 from worker.sources.formats.child import Reader
 from worker.sources.inbox import Inbox, InboxSettings
 from worker.sources.strava.grants import StravaSettings
@@ -43,8 +43,17 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         rules=settings.rules,
         sender=mail.from_header,
         reply_to=mail.reply_to,
+        operator=settings.mail.operator,
+        keeping=keeping(settings),
+        ping_url=settings.ping_url,
         strava=strava(settings),
     )
+
+
+def keeping(settings: Settings) -> Keeping:
+    """How copies of the database are kept."""
+    backup = settings.backup
+    return Keeping(settings.backups_path, backup.every, backup.keep, backup.keep_for)
 
 
 def strava(settings: Settings) -> StravaWorks | None:
@@ -160,14 +169,8 @@ def add_key(settings: Settings) -> bool:
     path = settings.data_dir / "keys"
     old = _kept_keys(path)
     fresh = urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-    part = path.with_name(".keys.part")
     try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write("\n".join([fresh, *old, ""]))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        _written_keys(path, [fresh, *old]).replace(path)
     except OSError as error:
         raise SettingsError(f"{path}: can't be written: {error}") from error
     return True
@@ -175,18 +178,34 @@ def add_key(settings: Settings) -> bool:
 
 def _kept_keys(path: Path) -> list[str]:
     try:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return path.read_text("ascii").split()
-        key = urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
-        with os.fdopen(descriptor, "w") as file:
-            file.write(f"{key}\n")
-            file.flush()
-            os.fsync(descriptor)
+        if not path.exists():
+            fresh = urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+            _appear(_written_keys(path, [fresh]), path)
+        return path.read_text("ascii").split()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be used: {error}") from error
-    return [key]
+
+
+def _written_keys(path: Path, found: list[str]) -> Path:
+    """The keys on the disk under another name: a file that is half there would lock us out."""
+    part = path.with_name(f".keys.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("\n".join([*found, ""]))
+        file.flush()
+        os.fsync(file.fileno())
+    return part
+
+
+def _appear(part: Path, path: Path) -> None:
+    """Give `part` its name; of two processes that start at once, the first one's file stays."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        pass
+    except OSError:  # no hard links here (exFAT, SMB)
+        part.replace(path)
+    part.unlink(missing_ok=True)
 
 
 def make_inbox(settings: Settings) -> None:

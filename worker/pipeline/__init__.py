@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from worker.pipeline.deliver import Delivered, deliver
-from worker.pipeline.housekeeping import record_tick, tidy
+from worker.pipeline.housekeeping import begin_ticks, record_tick, tidy
+from worker.pipeline.keeping import keep_copy
+from worker.pipeline.pulse import ping
 from worker.pipeline.strava.turn import Synced, take_in_strava
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
-from worker.pipeline.works import Clock, Works, today_of
+from worker.pipeline.works import Clock, Keeping, Works, today_of
 from worker.store import StoreError, Tick
 
 T = TypeVar("T")
@@ -31,14 +33,18 @@ T = TypeVar("T")
 __all__ = [
     "Clock",
     "Delivered",
+    "Keeping",
     "Pass",
     "StravaWorks",
     "Synced",
     "TakenIn",
     "Tick",
     "Works",
+    "begin_ticks",
     "deliver",
+    "keep_copy",
     "one_pass",
+    "ping",
     "record_tick",
     "take_in_inbox",
     "take_in_strava",
@@ -78,6 +84,7 @@ def one_pass(works: Works, clock: Clock) -> Pass:
         weeklies=step(lambda: tell_weeks(works, clock()), 0),
         delivered=step(lambda: deliver(works, clock), Delivered()),
     )
+    step(lambda: keep_copy(works, clock()), None)
     if failed:
         raise failed[0]
     return done

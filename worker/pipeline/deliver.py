@@ -7,16 +7,20 @@ server takes its time.
 
 import logging
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from worker.compose import NoticeFacts
 from worker.mail import SendError
-from worker.pipeline.works import Clock, Works
-from worker.store import Letter, StoreError
+from worker.pipeline.works import Clock, Works, enqueue
+from worker.store import Letter, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
 PAUSE_AFTER_LOGIN_FAILURE = timedelta(minutes=5)
 PAUSE_WHILE_UNREACHABLE = timedelta(minutes=1)
+
+MAIL_TICK = "mail"
+"""Under this name stands how the mail server answered last; in trouble, no mail goes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,17 +31,21 @@ class Delivered:
     troubles: tuple[str, ...] = ()
 
 
-def deliver(works: Works, clock: Clock) -> Delivered:
-    """Send every mail that is due."""
+def deliver(works: Works, clock: Clock, *, at_most: int | None = None) -> Delivered:
+    """Send every mail that is due, or `at_most` so many of them."""
     with works.store.reading() as tx:
         if not tx.outbox.waiting(clock()):
             return Delivered()
     with works.store.transaction() as tx:
         tx.outbox.put_back()
-        tx.outbox.expire(clock())
-    sent, troubles = 0, []
+        for expired in tx.outbox.expire(clock()):
+            _tell_operator(tx, works, expired, expired.last_error or "", now=clock())
+    sent, troubles = 0, list[str]()
     with works.mailer.connected():
-        while (letter := _claim(works, clock)) is not None:
+        while at_most is None or sent + len(troubles) < at_most:
+            letter = _claim(works, clock)
+            if letter is None:
+                break
             error = _send(works, letter, clock)
             if error is None:
                 sent += 1
@@ -55,10 +63,13 @@ def _claim(works: Works, clock: Clock) -> Letter | None:
 
 def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
     """Send one mail and settle it, whatever comes of it."""
+    is_at_dot = False
 
     def before_dot() -> None:
+        nonlocal is_at_dot
         with works.store.transaction() as tx:
             tx.outbox.at_dot(letter)
+        is_at_dot = True
 
     try:
         works.mailer.send(
@@ -71,34 +82,73 @@ def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
     except Exception as error:
         # One mail's surprise must not hold up the others, nor come again at every tick.
         log.exception("mail %s to athlete %s: unexpected", letter.kind, letter.athlete_id)
-        surprise = SendError(f"unexpected: {error!r}", permanent=False)
+        surprise = SendError(f"unexpected: {error!r}", permanent=False, unanswered=is_at_dot)
         return _unsent(works, letter, surprise, clock)
+    now = clock()
     with works.store.transaction() as tx:
-        tx.outbox.sent(letter, now=clock())
+        tx.outbox.sent(letter, now=now)
+        tx.progress.ticked(MAIL_TICK, at=now)
     log.info("mail %s to athlete %s sent", letter.kind, letter.athlete_id)
     return None
 
 
 def _unsent(works: Works, letter: Letter, error: SendError, clock: Clock) -> SendError:
     _settle(works, letter, error, clock)
-    log.warning("mail %s to athlete %s not sent: %s", letter.kind, letter.athlete_id, error)
+    said = _nameless(letter, error)
+    log.warning("mail %s to athlete %s not sent: %s", letter.kind, letter.athlete_id, said)
     return error
+
+
+def _nameless(letter: Letter, error: SendError) -> str:
+    """What was wrong, for places that outlive an athlete who is forgotten."""
+    return str(error).replace(letter.recipient, "them")
 
 
 def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> None:
     now = clock()
     with works.store.transaction() as tx:
+        stopped = error.login or error.unreachable
+        trouble = _nameless(letter, error) if stopped else None
+        tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)
         if error.permanent:
             tx.outbox.dead(letter, error=str(error))
+            _tell_operator(tx, works, letter, str(error), now=now)
             return
-        tx.outbox.retry(
+        lives = tx.outbox.retry(
             letter,
             error=str(error),
             now=now,
             counts=not error.login,
             perhaps_twice=error.unanswered,
         )
+        if not lives:
+            _tell_operator(tx, works, letter, f"not delivered in time: {error}", now=now)
         if error.login:
             tx.outbox.postpone(until=now + PAUSE_AFTER_LOGIN_FAILURE)
         elif error.unreachable:
             tx.outbox.postpone(until=now + PAUSE_WHILE_UNREACHABLE)
+
+
+def _tell_operator(
+    tx: Transaction, works: Works, letter: Letter, error: str, *, now: datetime
+) -> None:
+    """Queue a notice about a mail that was given up; one a day, which says where the rest stand.
+
+    It belongs to the athlete, and is forgotten with them. About a notice there is no notice.
+    """
+    if works.operator is None or letter.kind == "notice":
+        return
+    athlete = tx.athletes.by_id(letter.athlete_id) if letter.athlete_id is not None else None
+    whose = f" for {athlete.name}" if athlete else ""
+    facts = NoticeFacts(
+        recipient=works.operator,
+        what=f"The {letter.kind} mail{whose} couldn't be delivered: {error}",
+        now=now,
+        lines=(
+            f"`easeback outbox retry {letter.id}` sends it again once the cause is mended.",
+            "`easeback outbox list` shows every mail that waits or was given up.",
+            "There is one such notice a day at most.",
+        ),
+    )
+    key = f"notice:undelivered:{now:%Y-%m-%d}"
+    enqueue(tx, works, works.composer.notice(facts), athlete=athlete, key=key, now=now)

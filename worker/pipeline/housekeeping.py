@@ -4,9 +4,13 @@ from datetime import datetime, timedelta
 
 from worker.model import Athlete
 from worker.pipeline.decide import judge, judge_overdue
+from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.strava.sync import drop_expired
 from worker.pipeline.works import Works, each, today_of
 from worker.store import Tick
+
+MADE_UP_TICK = "made-up clock"
+"""Stands where the last worker's ticks say nothing about today."""
 
 MAIL_KEPT_FOR = timedelta(days=30)
 
@@ -26,7 +30,19 @@ def tidy(works: Works, now: datetime) -> None:
     each(athletes, release)
     drop_expired(works, now)
     with works.store.transaction() as tx:
+        tx.outbox.mend_clock(now)
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
+
+
+def begin_ticks(works: Works, *, made_up_from: datetime | None = None) -> None:
+    """A new worker begins: how an earlier one felt is past, but for the mail server's answer.
+
+    `made_up_from` is the instant that a worker with a made-up clock begins at.
+    """
+    with works.store.transaction() as tx:
+        tx.progress.clear_ticks(but=MAIL_TICK)
+        if made_up_from is not None:
+            tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 
 
 def record_tick(works: Works, name: str, tick: Tick) -> None:

@@ -130,15 +130,15 @@ class Outbox:
         now: datetime,
         counts: bool = True,
         perhaps_twice: bool = False,
-    ) -> None:
-        """Try again later, doubling from a minute to four hours; past its expiry it's dead.
+    ) -> bool:
+        """Try again later, doubling from a minute to four hours; False: it's past that, and dead.
 
         `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
         `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
         """
         if now >= letter.expires_at:
             self.dead(letter, error=f"not delivered in time: {error}")
-            return
+            return False
         waits = min(FIRST_RETRY * 2 ** (min(letter.attempts, 16) - 1), LAST_RETRY)
         attempts = letter.attempts if counts else letter.attempts - 1
         self._move(
@@ -151,6 +151,7 @@ class Outbox:
             last_error=error,
             perhaps_twice=letter.perhaps_twice or perhaps_twice,
         )
+        return True
 
     def postpone(self, *, until: datetime) -> None:
         """Nothing can be sent now: everything due before `until` waits until then."""
@@ -163,9 +164,9 @@ class Outbox:
     def dead(self, letter: Letter, *, error: str) -> None:
         self._move(letter, "claimed", "at_dot", state="dead", last_error=error)
 
-    def expire(self, now: datetime) -> int:
+    def expire(self, now: datetime) -> tuple[Letter, ...]:
         """End what nobody wants any more: news of a week ago, after a long time without network."""
-        return self.connection.execute(
+        ended = self.connection.execute(
             update(outbox)
             .where(outbox.c.state.in_(("queued", "retry")), outbox.c.expires_at <= now)
             .values(
@@ -174,6 +175,16 @@ class Outbox:
                     "not delivered in time: " + outbox.c.last_error, "not delivered in time"
                 ),
             )
+            .returning(outbox)
+        )
+        return tuple(map(_letter, ended))
+
+    def mend_clock(self, now: datetime) -> int:
+        """Send what a clock that ran ahead has put off for longer than any mail ever waits."""
+        return self.connection.execute(
+            update(outbox)
+            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at > now + 2 * LAST_RETRY)
+            .values(due_at=now)
         ).rowcount
 
     def put_back(self) -> int:

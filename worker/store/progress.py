@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, delete, func, select
 
 from worker.model import Athlete, SourceName
 from worker.store import tables
@@ -97,6 +97,10 @@ class Progress:
     def ticked(self, name: str, *, at: datetime, trouble: str | None = None) -> None:
         row = {"name": name, "at": at, "trouble": trouble}
         upsert(self.connection, tables.tick, [row], keys=("name",))
+
+    def clear_ticks(self, *, but: str) -> None:
+        """Forget how the pieces of the work ended under an earlier worker."""
+        self.connection.execute(delete(tables.tick).where(tables.tick.c.name != but))
 
     def ticks(self) -> Mapping[str, Tick]:
         query = select(tables.tick).order_by(tables.tick.c.name)

@@ -1,0 +1,68 @@
+"""Keeping: the database is looked at whole and copied by schedule; few copies, and none for long.
+
+A copy is made only of a sound database, so that damage found late has a copy from before. What
+copies there are is told by their names; there is no other list.
+"""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from worker.pipeline.works import Keeping, Works
+from worker.store import StoreError
+
+log = logging.getLogger(__name__)
+
+_NAME = "easeback-%Y%m%dT%H%M%SZ.db"
+_PATTERN = "easeback-*.db"
+# A clock that was ahead for a while must not leave a copy that counts as the newest for years.
+_AHEAD = timedelta(minutes=5)
+
+
+def keep_copy(works: Works, now: datetime) -> Path | None:
+    """Check the database and copy it, where that is due; the new copy, or None.
+
+    Raises `StoreError` where the database isn't sound or the copy can't be written; the older
+    copies stay. PostgreSQL has its own ways (`pg_dump`), and nothing is done.
+    """
+    keeping = works.keeping
+    if keeping is None or not keeping.keep or works.store.file is None:
+        return None
+    taken = copies(keeping.folder)
+    if any(now - keeping.every < at <= now + _AHEAD for at in taken):
+        return None
+    works.store.check()
+    copy = keeping.folder / now.astimezone(UTC).strftime(_NAME)
+    try:
+        keeping.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for torn in keeping.folder.glob(f".{_PATTERN}.part"):
+            torn.unlink()
+        works.store.copy_to(copy)
+        _thin_out(keeping, now)
+    except OSError as error:
+        raise StoreError(
+            f"the copies in {keeping.folder} can't be kept ({error.strerror}): make room, or give "
+            "Easeback the right to write there"
+        ) from error
+    log.info("backup: %s, %.1f MB", copy.name, copy.stat().st_size / 1e6)
+    return copy
+
+
+def copies(folder: Path) -> dict[datetime, Path]:
+    """The scheduled copies there are, by the instant each was made, oldest first."""
+    found: dict[datetime, Path] = {}
+    for path in sorted(folder.glob(_PATTERN)):
+        try:
+            found[datetime.strptime(path.name, _NAME).replace(tzinfo=UTC)] = path
+        except ValueError:
+            continue  # somebody's own file, which is none of ours
+    return found
+
+
+def _thin_out(keeping: Keeping, now: datetime) -> None:
+    taken = copies(keeping.folder)
+    ahead = [at for at in taken if at > now + _AHEAD]
+    past = [at for at in taken if at not in ahead]
+    old = [at for at in past if at < now - keeping.keep_for]
+    for at in {*ahead, *old, *past[: -keeping.keep]}:
+        taken[at].unlink()
