@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from statistics import fmean, median
 
 from worker import ceiling, detect, routine, week
+from worker.checkins import FORTNIGHT, CheckIn
 from worker.compose import AlertFacts
 from worker.load import History
 from worker.model import Athlete, Email, Finding, Recording, RecoveryDay, Run, Verdict
@@ -153,6 +154,7 @@ def _alert(
             found.finding,
             verdict,
             history,
+            diary=diary(tx, athlete, now=now),
             now=now,
             reply_to_id=earlier[0].message_id if earlier else None,
         )
@@ -166,6 +168,7 @@ def alert_facts(
     verdict: Verdict,
     history: History,
     *,
+    diary: Sequence[CheckIn],
     now: datetime,
     reply_to_id: str | None = None,
 ) -> AlertFacts:
@@ -186,7 +189,13 @@ def alert_facts(
         ),
         now=now,
         reply_to_id=reply_to_id,
+        diary=tuple(diary),
     )
+
+
+def diary(tx: Transaction, athlete: Athlete, *, now: datetime) -> tuple[CheckIn, ...]:
+    """How it felt in the last fortnight, oldest first."""
+    return tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT)
 
 
 def runs_of(history: History, *, until: date, days: int = 7 * CHART_WEEKS) -> tuple[Run, ...]:

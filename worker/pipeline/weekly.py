@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
-from worker.pipeline.decide import CHART_WEEKS, history_for
+from worker.pipeline.decide import CHART_WEEKS, diary, history_for
 from worker.pipeline.works import Works, each, enqueue, today_of
 from worker.store import Found, Transaction
 
@@ -98,6 +98,7 @@ def weekly_facts(
         now=now,
         too_little=verdict.too_little,
         troubles=_troubles(tx, athlete),
+        diary=diary(tx, athlete, now=now),
     )
 
 
