@@ -94,6 +94,7 @@ class MailSection(Section):
     password: SecretStr | None = None
     sender: str | None = None
     reply_to: str | None = None
+    language: Literal["en", "de"] = "en"
     operator: str | None = None
 
 

@@ -99,6 +99,10 @@ def composer(settings: Settings, file: Path | None) -> Composer:
     return Composer(
         signer=Signer(keys(settings), settings.base_url),
         templates=templates if templates.is_dir() else None,
+        reply_to=settings.mail.reply_to,
+        # The answers in a mail lead to the web face.
+        checkins=settings.web.enabled,
+        language=settings.mail.language,
     )
 
 
