@@ -36,6 +36,7 @@ def checks(shell: Shell) -> Iterator[Check]:
         ("routine", _routine),
         ("templates", _templates),
         ("mail", _mail),
+        ("links", _links),
         ("strava", _strava),
         ("athletes", _athletes),
         ("worker", _worker),
@@ -116,6 +117,20 @@ def _mail(shell: Shell) -> str:
     from worker.config import wiring
 
     return wiring.mailer(shell.settings).check()
+
+
+def _links(shell: Shell) -> str:
+    from ipaddress import ip_address
+    from urllib.parse import urlsplit
+
+    address = shell.settings.base_url
+    host = urlsplit(address).hostname or ""
+    try:
+        here = ip_address(host).is_loopback
+    except ValueError:
+        here = host == "localhost"
+    only = ": they open on this machine only; set base_url for a phone" if here else ""
+    return f"those in mail begin with {address}{only}"
 
 
 def _strava(shell: Shell) -> str:
