@@ -1,4 +1,4 @@
-"""Everything about one athlete, to take along: as JSON, or as a zip with tables beside it."""
+"""One athlete's data, to take along: as JSON, or as a zip with tables beside it."""
 
 import csv
 import io
@@ -16,7 +16,10 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def everything(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
-    """All that is kept about the athlete, but for grants, which are secrets, and mails' bytes."""
+    """Settings, runs, findings, answers, sources.
+
+    Not the grants, which are secrets, nor the mails, which the athlete has.
+    """
     return {
         "athlete": {**asdict(athlete), "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
         "runs": [
