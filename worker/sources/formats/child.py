@@ -76,13 +76,16 @@ class Reader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def read(self, source: Path | bytes, *, name: str = "") -> Iterator[Member]:
-        """Everything in one file, each member as soon as it's read; never raises for the file."""
+    def read(self, source: Path | bytes, *, name: str = "", skip: int = 0) -> Iterator[Member]:
+        """Everything in one file, each member as soon as it's read; never raises for the file.
+
+        The first `skip` members are left out: they were read before.
+        """
         shown = name or (source.name if isinstance(source, Path) else "")
         if isinstance(source, bytes) and len(source) > MAX_BYTES:
             yield refused(shown, f"it's larger than {MAX_BYTES // MIB} MB")
             return
-        for _, member in self._serve([Request(source, shown)]):
+        for _, member in self._serve([Request(source, shown, skip)]):
             yield member
 
     def read_many(self, paths: Iterable[Path]) -> Iterator[tuple[Path, Member]]:
