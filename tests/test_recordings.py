@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.house import TODAY, recording
 from worker.model import Recording
-from worker.recordings import facts, group, same_run
+from worker.recordings import facts, group, plain_file_name, same_run
 
 WATCH = recording(km=10.0)
 STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
@@ -56,6 +56,29 @@ def test_a_corrected_distance_still_belongs_to_its_run() -> None:
     assert same_run(WATCH, corrected)
     assert facts([WATCH, corrected]).distance_m == 12_000
     assert not same_run(WATCH, replace(corrected, edited=False))
+
+
+def test_a_file_that_strava_names_is_the_same_run_whatever_its_distance() -> None:
+    """Corrected before anybody looked: the name of the uploaded file still tells."""
+    watch = replace(WATCH, file_name="morning-14")
+    told = replace(STRAVA, distance_m=12_000.0, file_name="morning-14")
+    assert same_run(watch, told)
+    assert not same_run(watch, replace(told, file_name="morning-15"))
+    assert not same_run(watch, replace(told, started_at=told.started_at + timedelta(hours=3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("inbox/Mira/Morning-14.FIT", "morning-14"),
+        ("C:\\runs\\a.fit.gz", "a"),
+        ("export.zip/activities/9.tcx.gz", "9"),
+        ("notes.txt", "notes.txt"),
+    ],
+)
+def test_a_files_name_is_told_without_folders_and_endings(name: str, plain: str) -> None:
+    """The same file on its ways through folders, archives and Strava."""
+    assert plain_file_name(name) == plain
 
 
 def test_two_short_runs_of_one_morning_stay_two() -> None:

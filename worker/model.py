@@ -64,7 +64,9 @@ class Recording:
     `external_id` is the source's own name for it and stays the same over edits; `sha256` is that
     of the file's bytes, where there is a file. `leg` counts the running legs of one multisport
     file from 0. `device` says that a watch measured it; `edited` that the athlete changed it at
-    the source. `note` tells in words what had to be recovered, or is None.
+    the source. `file_name` is what the file was called, without its ending, where there was one: a
+    source that was given the file knows it by that. `note` tells in words what had to be recovered,
+    or is None.
     """
 
     source: SourceName
@@ -83,6 +85,7 @@ class Recording:
     sha256: str | None = None
     leg: int = 0
     note: str | None = None
+    file_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

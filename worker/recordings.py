@@ -18,6 +18,7 @@ NEIGHBOUR_DAYS = 2
 """Recordings further apart than this are never one run; a hidden start can be a day off."""
 
 _GUESSED_PACE_M_PER_S = 2.8
+_LONGEST_FILE_NAME = 200
 
 _BELIEVED: dict[SourceName, int] = {"inbox": 0, "garmin": 1, "import": 2, "strava": 3}
 
@@ -53,11 +54,12 @@ def same_run(one: Recording, other: Recording) -> bool:
     The same bytes are the same run (legs of one file are not). Else the distance must agree
     within 5 % and the shorter must lie to 80 % inside the longer's time. Where a start is hidden
     the clock says nothing, so the day and the duration must agree instead. A distance that the
-    athlete corrected needn't agree: it was corrected because it was wrong.
+    athlete corrected needn't agree: it was corrected because it was wrong. Nor need it where one
+    source names the other's file.
     """
     if one.sha256 is not None and one.sha256 == other.sha256:
         return one.leg == other.leg
-    close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE)
+    close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE) or _same_file(one, other)
     if one.hidden_start or other.hidden_start:
         return (
             close
@@ -105,6 +107,10 @@ def facts(bundle: Sequence[Recording]) -> Facts:
     )
 
 
+def _same_file(one: Recording, other: Recording) -> bool:
+    return bool(one.file_name) and one.source != other.source and one.file_name == other.file_name
+
+
 def _rank(recording: Recording) -> tuple[bool, bool, int, datetime, str]:
     return (
         not recording.edited,
@@ -113,6 +119,17 @@ def _rank(recording: Recording) -> tuple[bool, bool, int, datetime, str]:
         recording.started_at,
         recording.external_id,
     )
+
+
+def plain_file_name(name: str) -> str:
+    """What a file is called, without folders and endings, for telling whether two are one.
+
+    Strava keeps the name that a file was uploaded under; on the way it may lose its packing.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2].lower()
+    for ending in (".gz", ".zip", ".fit", ".gpx", ".tcx"):
+        last = last.removesuffix(ending)
+    return last[:_LONGEST_FILE_NAME]
 
 
 def _first(values: Iterable[float | None]) -> float | None:

@@ -109,6 +109,13 @@ def test_a_hidden_start_is_noticed() -> None:
     assert not read(start_date="2026-03-01T00:00:01Z").hidden_start
 
 
+def test_the_uploaded_file_is_named() -> None:
+    """Strava's external id is a file's name, or the number of a device's service."""
+    assert read(external_id="Morning-14.fit").file_name == "morning-14"
+    assert read(external_id="garmin_ping_1").file_name == ""
+    assert read(external_id=None).file_name == ""
+
+
 def test_an_entry_by_hand_is_no_device() -> None:
     """What was typed in was measured by nobody."""
     assert not read(manual=True).device

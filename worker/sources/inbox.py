@@ -18,6 +18,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from worker.model import Athlete, Recording, SourceName
+from worker.recordings import plain_file_name
 from worker.sources import NotARun, Reading, SourceError, Unreadable
 from worker.sources.formats import Activity
 from worker.sources.formats.unpack import Member
@@ -184,7 +185,11 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
     if sha256 is None:
         return Unreadable("its content has no digest")
     zone = ZoneInfo(athlete.timezone)
-    return tuple(_recording(a, zone=zone, source=source, sha256=sha256) for a in parsed)
+    name = plain_file_name(member.name)
+    return tuple(
+        replace(_recording(a, zone=zone, source=source, sha256=sha256), file_name=name)
+        for a in parsed
+    )
 
 
 def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256: str) -> Recording:

@@ -118,6 +118,7 @@ recording = Table(
     Column("sha256", String(64), index=True),
     Column("leg", Integer, nullable=False),
     Column("note", Text),
+    Column("file_name", String(200), nullable=False, server_default=""),
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),

@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.model import Recording, Sport
+from worker.recordings import plain_file_name
 from worker.sources import NotARun, Unreadable
 from worker.sources.strava.budget import Budget
 
@@ -115,6 +116,7 @@ def _reading(
         device=measured and not manual,
         hidden_start=local.time() == HIDDEN_START,
         title=_clean(raw.get("name")),
+        file_name=_file_name(raw.get("external_id")),
     )
 
 
@@ -123,6 +125,13 @@ def _sport(sport_type: str, raw: Mapping[str, Any]) -> Sport:
     if sport_type == "Run" and raw.get("trainer") is True:
         return "treadmill"
     return _RUNS[sport_type]
+
+
+def _file_name(value: object) -> str:
+    """The file that was uploaded. What a device's own service pushes has a number instead."""
+    if not isinstance(value, str) or "." not in value or not value.isprintable():
+        return ""
+    return plain_file_name(value)
 
 
 def _external_id(value: object) -> str:

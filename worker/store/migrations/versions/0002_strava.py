@@ -18,6 +18,10 @@ def _athlete(table: str) -> sa.ForeignKeyConstraint:
 
 
 def upgrade() -> None:
+    op.add_column(
+        "recording",
+        sa.Column("file_name", sa.String(length=200), server_default="", nullable=False),
+    )
     op.create_table(
         "strava_grant",
         sa.Column("athlete_id", sa.Integer(), nullable=False),
