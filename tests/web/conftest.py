@@ -41,6 +41,5 @@ def runner(made: Instance, mira: Athlete) -> Athlete:
 
 @pytest.fixture
 def client(made: Instance) -> Iterator[TestClient]:
-    client = made.client()
-    yield client
-    client.close()
+    with made.client() as client:
+        yield client

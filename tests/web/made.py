@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from worker.rules import Rules
 from worker.store import Found, SourceState, Store, Transaction
 from worker.web import Desk, build_app
 from worker.web.guard import Doorman
+from worker.web.pages import Pages
 
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
 TODAY = date(2026, 2, 21)
@@ -99,6 +101,12 @@ class Instance:
         return urlsplit(address).path
 
 
+@cache
+def _pages() -> Pages:
+    """Reading templates is slow and they keep nothing of a visit, so there is one."""
+    return Pages()
+
+
 def instance(folder: Path, *, blank: Path | None = None) -> Instance:
     """An empty instance on a SQLite file in `folder`, a copy of `blank` where that is given."""
     file = folder / "easeback.db"
@@ -120,6 +128,7 @@ def instance(folder: Path, *, blank: Path | None = None) -> Instance:
         signer,
         clock,
         BASE_URL,
+        pages=_pages(),
         ticks=TICKS,
         connects=("strava",),
         forget=forget,
