@@ -80,14 +80,31 @@ def _theirs(
     if not ready:
         return
     with works.store.reading() as tx:
-        silence = None if tx.runs.any(athlete) else FIRST_SYNC
+        silence = FIRST_SYNC if _is_first_sync(tx, athlete) else None
     waiting = iter(ready)
+    left = len(ready)
     while batch := list(islice(waiting, FILES_AT_ONCE)):
-        yield from _batch(works, athlete, batch, now=now, silence=silence)
+        left -= len(batch)
+        yield from _batch(works, athlete, batch, now=now, silence=silence, left=left)
+
+
+def _is_first_sync(tx: Transaction, athlete: Athlete) -> bool:
+    """True before there's a run, and while the first files are being taken in a batch at a time.
+
+    That goes on after a crash: the batches already kept must not give the rest a voice.
+    """
+    known = tx.progress.sources(athlete).get("inbox")
+    return not tx.runs.any(athlete) or (known is not None and known.state == "waiting")
 
 
 def _batch(
-    works: Works, athlete: Athlete, ready: Sequence[Ready], *, now: datetime, silence: str | None
+    works: Works,
+    athlete: Athlete,
+    ready: Sequence[Ready],
+    *,
+    now: datetime,
+    silence: str | None,
+    left: int,
 ) -> list[Entry]:
     opened = works.inbox.open_all(ready)
     with works.store.transaction() as tx:
@@ -105,10 +122,13 @@ def _batch(
         )
         entries = list(_entries(athlete, opened, change))
         tx.inbox.keep(entries, now=now)
-        tx.progress.source(athlete, "inbox", SourceState("ok", last_success_at=now))
+        state = SourceState("waiting" if silence and left else "ok", now, backlog=left)
+        tx.progress.source(athlete, "inbox", state)
     works.inbox.keep(replace(one.look, done=True, reason="") for one, _ in opened)
     for entry in entries:
-        log.info("inbox: %s %s: %s", entry.verdict, entry.path, entry.reason or "a run")
+        # Names of files tell of people, and the log outlives an athlete who is forgotten.
+        log.info("inbox: %s, a file of athlete %s", entry.verdict, athlete.id)
+        log.debug("inbox: %s %s: %s", entry.verdict, entry.path, entry.reason or "a run")
     return entries
 
 

@@ -30,6 +30,7 @@ def _tell_week(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime
     due = week.due(
         now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
     )
+    tx.progress.untell_after(athlete, due.week_starts_on)
     if _ended_after_adding(athlete, due.week_starts_on):
         _skip_missed(tx, athlete, until=due.week_starts_on)
         if not tx.progress.week_told(athlete, due.week_starts_on):

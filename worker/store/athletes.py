@@ -1,11 +1,12 @@
 """The athletes' shelf: who runs, and when their weekly mail is due."""
 
+import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker import week
@@ -13,6 +14,8 @@ from worker.model import Athlete, MailKind, Race, WeeklyHour
 from worker.store.progress import Progress
 from worker.store.tables import athlete as table
 
+# A week, and a zone that was left for one at the other end of the world.
+_LONGEST_WAIT = timedelta(days=9)
 _HALF_A_WEEK = timedelta(days=3)
 # Who changes the first day of their week: a week that shares most of its days with one told is it.
 
@@ -23,7 +26,7 @@ class NameTakenError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Athletes:
-    """Athletes by name and id. Names are unique; one that differs in case alone is taken too."""
+    """Athletes by name and id. Names are unique, whatever their case."""
 
     connection: Connection
 
@@ -73,18 +76,28 @@ class Athletes:
         return _athlete(row) if row else None
 
     def named(self, name: str) -> Athlete | None:
-        """The athlete of this name, else the only one whose name differs in case alone."""
+        """The athlete of this name, else the only one whose name differs in how it is written."""
         exact = self.connection.execute(select(table).where(table.c.name == name)).first()
         if exact:
             return _athlete(exact)
-        alike = [a for a in self.all() if a.name.casefold() == name.casefold()]
+        alike = [a for a in self.all() if _folded(a.name) == _folded(name)]
         return alike[0] if len(alike) == 1 else None
 
     def count(self) -> int:
         return self.connection.execute(select(func.count()).select_from(table)).scalar_one()
 
     def with_weekly_due(self, now: datetime) -> tuple[Athlete, ...]:
-        due = select(table).where(table.c.next_weekly_at <= now).order_by(table.c.next_weekly_at)
+        """Whose mail is due; and who was put off beyond a week by a clock that ran ahead."""
+        due = (
+            select(table)
+            .where(
+                or_(
+                    table.c.next_weekly_at <= now,
+                    table.c.next_weekly_at > now + _LONGEST_WAIT,
+                )
+            )
+            .order_by(table.c.next_weekly_at)
+        )
         return tuple(map(_athlete, self.connection.execute(due)))
 
     def next_weekly_at(self, athlete: Athlete) -> datetime:
@@ -97,6 +110,11 @@ class Athletes:
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self.connection.execute(update(table).where(table.c.id == athlete.id).values(**values))
+
+
+def _folded(name: str) -> str:
+    # The same letters decomposed (as macOS hands them out) or in another case are the same name.
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:

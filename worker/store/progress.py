@@ -44,6 +44,15 @@ class Progress:
         )
         return self.connection.execute(query).first() is not None
 
+    def untell_after(self, athlete: Athlete, week_starts_on: date) -> None:
+        """Forget what a clock that ran ahead has told of weeks that are still to come."""
+        table = tables.weekly
+        self.connection.execute(
+            delete(table).where(
+                table.c.athlete_id == athlete.id, table.c.week_starts_on > week_starts_on
+            )
+        )
+
     def last_week_told(self, athlete: Athlete) -> date | None:
         table = tables.weekly
         query = select(func.max(table.c.week_starts_on)).where(table.c.athlete_id == athlete.id)
