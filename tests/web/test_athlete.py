@@ -72,6 +72,14 @@ def test_shows_the_diary_and_how_the_sources_feel(
     assert "Strava no longer lets Easeback in: connect again" in page
 
 
+def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestClient) -> None:
+    """An evening in Los Angeles is the next day in UTC, and still that evening."""
+    far = made.add("Far", timezone="America/Los_Angeles")
+    with made.store.transaction() as tx:
+        tx.progress.source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
+    assert "last on Friday 20 February" in client.get(made.link("athlete", far)).text
+
+
 def test_an_athlete_without_runs_is_told_what_to_do(
     made: Instance, mira: Athlete, client: TestClient
 ) -> None:

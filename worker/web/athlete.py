@@ -3,12 +3,13 @@
 import logging
 from dataclasses import replace
 from datetime import time
+from functools import partial
 
 from starlette.responses import RedirectResponse, Response
 
 from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, MailKind, WeeklyHour
 from worker.web import takeout
-from worker.web.desk import Desk, RefusedError, Visit, opened
+from worker.web.desk import Desk, RefusedError, Visit, opened, today
 from worker.web.forms import Form
 from worker.web.pages import chosen
 from worker.web.portrait import portrait
@@ -89,6 +90,7 @@ def _page(
         units=athlete.units,
         athlete=athlete,
         shown=shown,
+        day_of=partial(today, athlete),
         here=f"/athlete/{visit.token}",
         checkin=_path(desk, desk.signer.sign("checkin", named, now=visit.now)),
         connect=_path(desk, desk.signer.sign("connect", named, now=visit.now)),

@@ -45,7 +45,7 @@ class Portrait:
 
     day: date
     runs: int
-    last_run_at: datetime | None
+    last_run_on: date | None
     weeks: tuple[Week, ...]
     chart: Markup | None
     ceiling: Ceiling
@@ -68,14 +68,14 @@ def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) ->
     most = ceiling.ceiling(
         history, day, rules=desk.rules, week_starts=athlete.week_starts, race=athlete.race
     )
-    number, last_run_at = tx.runs.count(athlete)
+    number, _ = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
     calm_until = _calm_until(found, day)
     is_free = calm_until is None and not advice.stops_runs
     return Portrait(
         day=day,
         runs=number,
-        last_run_at=last_run_at,
+        last_run_on=max((run.day for run in runs), default=None),
         weeks=weeks,
         chart=_chart(desk, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
