@@ -9,6 +9,9 @@ A transaction is all or nothing: findings and the mail about them go in together
 writer's lock from its beginning, so nothing slow (network, disk, parsing) happens inside one.
 """
 
+import os
+import socket
+import sqlite3
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -26,12 +29,13 @@ from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, sole_worker
 from worker.store.outbox import Letter, Outbox
-from worker.store.progress import Progress, SourceState, Tick
+from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
 from worker.store.strava import KeptGrant, Seen, StravaShelf
 
 __all__ = [
+    "RESTORED",
     "Change",
     "Entry",
     "Found",
@@ -53,6 +57,7 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_S = 30
+_LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
 HEAD = "0003"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
@@ -118,9 +123,17 @@ class Store:
         store = cls(_engine(_parsed(url)), rules or Rules())
         try:
             store._upgrade()
-        except DBAPIError as error:
-            raise StoreError(_in_words(store.engine.url, error)) from error
+        except BaseException as error:
+            store.close()
+            if isinstance(error, DBAPIError):
+                raise StoreError(_in_words(store.engine.url, error)) from error
+            raise
         return store
+
+    @classmethod
+    def at(cls, url: str) -> "Store":
+        """The database at this address, not yet looked at: there may be none, or a damaged one."""
+        return cls(_engine(_parsed(url)))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -166,17 +179,36 @@ class Store:
             with self.reading() as tx:
                 tx.athletes.all()
             return
-        with self.engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check").scalars().all()
+        with self.reading() as tx:
+            found = tx.connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
         if found != ["ok"]:
-            raise StoreError(f"the database {self.file} is damaged ({found[0]}): restore a backup")
+            raise StoreError(
+                f"the database {self.file} is damaged ({str(found[0]).splitlines()[0]}): stop the "
+                "worker and restore a backup (`easeback restore FILE`)"
+            )
 
     def compact(self) -> None:
         """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages."""
         with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM")
-            if self.file is not None:
-                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.compact_log()
+
+    def compact_log(self) -> None:
+        """Bring SQLite's log into the database and empty it; raises `StoreError`."""
+        if self.file is None:
+            return
+        try:
+            with self.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            ) as connection:
+                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        except DBAPIError as error:
+            raise StoreError(_in_words(self.engine.url, error)) from error
+        if busy:
+            raise StoreError(
+                f"the log of the database {self.file} can't be emptied while somebody reads it; "
+                "what was deleted stands in it until the next backup"
+            )
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database, whole or not at all, while others write.
@@ -193,6 +225,9 @@ class Store:
             ) as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
             part.chmod(0o600)
+            # VACUUM INTO leaves it to us that the copy outlives a power cut.
+            with part.open("rb") as written:
+                os.fsync(written.fileno())
             part.replace(path)
         except DBAPIError as error:
             raise StoreError(f"the copy {path} can't be written: {error.orig}") from error
@@ -219,7 +254,7 @@ class Store:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise StoreError(
             "database_url is not a database address such as "
             "sqlite:////var/lib/easeback/easeback.db or postgresql+psycopg://user@host/name"
@@ -248,7 +283,11 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        return create_engine(url, pool_pre_ping=True)
+        # By this name a second worker tells who is at work.
+        name = f"process {os.getpid()} on {socket.gethostname()}"
+        return create_engine(
+            url, pool_pre_ping=True, connect_args={"application_name": name[:_LONGEST_NAME]}
+        )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError(
             'PostgreSQL needs one more package: pip install "easeback[postgres]"'
@@ -256,8 +295,6 @@ def _engine(url: URL) -> Engine:
 
 
 def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
-    import sqlite3
-
     assert isinstance(dbapi_connection, sqlite3.Connection)  # noqa: S101  narrows the event's type
     # SQLAlchemy's "begin" event starts the transactions; the driver must not.
     dbapi_connection.isolation_level = None
@@ -283,4 +320,22 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _in_words(url: URL, error: DBAPIError) -> str:
     where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
-    return f"the database {where} can't be used: {str(error.orig).strip().splitlines()[0]}"
+    said = str(error.orig).strip().splitlines()[0]
+    code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary one
+    match code:
+        case sqlite3.SQLITE_FULL:
+            return (
+                f"the disk of the database {where} is full: make room; "
+                "nothing is lost, and the work goes on by itself"
+            )
+        case sqlite3.SQLITE_READONLY:
+            return (
+                f"the database {where} can't be written to ({said}): let Easeback write there; "
+                "nothing is lost, and the work goes on by itself"
+            )
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return (
+                f"the database {where} is damaged: stop the worker and restore a backup "
+                "(`easeback restore FILE`)"
+            )
+    return f"the database {where} can't be used: {said}"

@@ -32,8 +32,9 @@ class Athletes:
 
     def add(self, athlete: Athlete) -> Athlete:
         """Keep a new athlete (its `id` is ignored); raises `NameTakenError`."""
-        if self.named(athlete.name) is not None:
-            raise NameTakenError(f"there is an athlete called {athlete.name} already")
+        taken = self.named(athlete.name)
+        if taken is not None:
+            raise NameTakenError(f"there is an athlete called {taken.name} already")
         row = self.connection.execute(
             insert(table).values(**_columns(athlete, after=athlete.added_at)).returning(table)
         )

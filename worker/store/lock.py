@@ -12,7 +12,13 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-_ADVISORY_KEY = 0x6561_7365_6261_636B  # "easeback" in ASCII
+_ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
+_TAKE = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
+_HOLDER = text(
+    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
+    "WHERE locktype = 'advisory' AND classid = :key AND granted AND datname = current_database() "
+    "AND objid = hashtext(current_schema())::bit(32)::bigint::oid"
+)
 
 
 class LockedError(Exception):
@@ -27,12 +33,13 @@ def sole_worker(engine: Engine, file: Path | None) -> Iterator[None]:
             yield
         return
     with engine.connect() as connection:
-        taken = connection.execute(
-            text("SELECT pg_try_advisory_lock(:key)"), {"key": _ADVISORY_KEY}
-        ).scalar_one()
+        # Closed afterwards, not pooled: the lock lasts as long as its connection.
+        connection.detach()
+        taken = connection.execute(_TAKE, {"key": _ADVISORY_KEY}).scalar_one()
+        holder = connection.execute(_HOLDER, {"key": _ADVISORY_KEY}).scalar()
         connection.commit()
         if not taken:
-            raise LockedError("another worker is at work on this PostgreSQL database")
+            raise LockedError(f"another worker ({holder or 'unknown'}) is at work on this database")
         yield
 
 

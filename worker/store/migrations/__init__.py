@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+
+_ADVISORY_KEY = 0x6D_6967_7261_7465  # "migrate" in ASCII
 
 
 def upgrade(engine: Engine) -> None:
@@ -13,5 +15,9 @@ def upgrade(engine: Engine) -> None:
     settings = Config()
     settings.set_main_option("script_location", str(Path(__file__).parent))
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            # Of two processes that start together one waits and finds it done. On SQLite the
+            # transaction itself is that lock.
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")

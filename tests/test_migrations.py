@@ -1,0 +1,108 @@
+"""The schema: migrations make what the tables say, and an upgrade is whole or not at all."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+
+from tests.command import ROOT
+from worker.store import HEAD, Store, StoreError, migrations
+from worker.store.tables import metadata
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """An engine of the test's own, beside the store's."""
+    engine = create_engine(database_url)
+    yield engine
+    engine.dispose()
+
+
+def tables(engine: Engine) -> set[str]:
+    return set(inspect(engine).get_table_names())
+
+
+def test_a_fresh_database_has_exactly_the_tables_that_the_store_knows(
+    store: Store, engine: Engine
+) -> None:
+    """Names, columns, types, keys and indexes: nothing missing, nothing over."""
+    assert tables(engine) == {*metadata.tables, "alembic_version"}
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    assert store.schema() == HEAD
+
+
+def test_the_schema_this_version_speaks_is_the_last_step() -> None:
+    """There is one last step, and `HEAD` names it."""
+    settings = Config()
+    (folder,) = migrations.__path__
+    settings.set_main_option("script_location", folder)
+    assert ScriptDirectory.from_config(settings).get_heads() == [HEAD]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("after", [1, 5, 12, 25])
+def test_an_upgrade_killed_half_way_comes_up_again(
+    database_url: str, engine: Engine, after: int
+) -> None:
+    """What the dead process had done is undone, and the next one does it all."""
+    statements = 0
+
+    def kill(_: Connection, __: object, statement: str, *___: object) -> None:
+        nonlocal statements
+        statements += statement.lstrip().upper().startswith(("CREATE", "ALTER"))
+        if statements > after:
+            raise Killed
+
+    event.listen(engine, "before_cursor_execute", kill)
+    with pytest.raises(Killed):
+        migrations.upgrade(_as_the_store_does(engine))
+    event.remove(engine, "before_cursor_execute", kill)
+    assert tables(engine) == set()
+    Store.open(database_url).close()
+    assert tables(engine) == {*metadata.tables, "alembic_version"}
+
+
+def _as_the_store_does(engine: Engine) -> Engine:
+    if engine.dialect.name == "sqlite":
+        from worker.store import _begin_sqlite, _set_up_sqlite
+
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def test_two_that_open_a_fresh_database_at_once_both_get_it(database_url: str) -> None:
+    """The worker and a command, started by the same script."""
+    opens = "import sys; from worker.store import Store; Store.open(sys.argv[1]).close()"
+    processes = [
+        subprocess.Popen(  # noqa: S603  our own program
+            [sys.executable, "-c", opens, database_url], stderr=subprocess.PIPE, text=True, cwd=ROOT
+        )
+        for _ in range(2)
+    ]
+    assert [process.communicate(timeout=60)[1] for process in processes] == ["", ""]
+    assert [process.returncode for process in processes] == [0, 0]
+
+
+@pytest.mark.parametrize("version", ["9999", "made by somebody else"])
+def test_a_database_of_a_newer_version_is_refused_in_one_line(
+    store: Store, database_url: str, version: str
+) -> None:
+    """It says what to do, and touches nothing."""
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :v"), {"v": version})
+    with pytest.raises(StoreError, match="newer") as refused:
+        Store.open(database_url)
+    assert "\n" not in str(refused.value)
+    assert store.schema() == version
