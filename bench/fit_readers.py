@@ -11,6 +11,7 @@ garmin-fit-sdk fitfast pyfitparsernative pyroparse` brings them all.
 
 import argparse
 import contextlib
+import gc
 import io
 import logging
 import os
@@ -139,19 +140,34 @@ class Outcome:
     refused: int = 0
 
 
-def measure(read: Callable[[bytes], Sessions], files: dict[Path, bytes]) -> Outcome:
-    outcome = Outcome()
+def measure(files: dict[Path, bytes]) -> dict[str, Outcome]:
+    """All readers that are installed, file by file in turn, so that they share every lull."""
+    outcomes: dict[str, Outcome] = {}
+    for name, (package, _) in READERS.items():
+        with contextlib.suppress(PackageNotFoundError):
+            installed_version(package)
+            outcomes[name] = Outcome()
+    first = next(iter(files.items()))
+    for name in outcomes:
+        measure_one(name, *first, Outcome())  # imports, caches
     for path, content in files.items():
-        sessions: list[dict[str, Any]] = []
-        start = time.perf_counter()
-        try:
-            sessions.extend(read(content))
-        except Exception:  # noqa: BLE001  # each library has its own way to refuse
-            outcome.refused += 1
-        outcome.seconds.append(time.perf_counter() - start)
-        runs = [each for each in sessions if each.get("sport") in ("running", 1)]
-        outcome.runs[path] = [metres for run in runs if (metres := _number(run)) > 0]
-    return outcome
+        for name, outcome in outcomes.items():
+            measure_one(name, path, content, outcome)
+    return outcomes
+
+
+def measure_one(name: str, path: Path, content: bytes, outcome: Outcome) -> None:
+    read = READERS[name][1]
+    sessions: list[dict[str, Any]] = []
+    gc.collect()  # another reader's leavings are its own
+    start = time.process_time()
+    try:
+        sessions.extend(read(content))
+    except Exception:  # noqa: BLE001  # each library has its own way to refuse
+        outcome.refused += 1
+    outcome.seconds.append(time.process_time() - start)
+    runs = [each for each in sessions if each.get("sport") in ("running", 1)]
+    outcome.runs[path] = [metres for run in runs if (metres := _number(run)) > 0]
 
 
 def _number(session: dict[str, Any]) -> float:
@@ -234,12 +250,7 @@ def main() -> None:
     files = real_files(arguments.files)
     size_mb = sum(map(len, files.values())) / 1e6
     print(f"{len(files)} running files, {size_mb:.1f} MB")
-    outcomes: dict[str, Outcome] = {}
-    for name, (package, read) in READERS.items():
-        with contextlib.suppress(PackageNotFoundError):
-            installed_version(package)
-            measure(read, dict(list(files.items())[:1]))  # imports, caches
-            outcomes[name] = measure(read, files)
+    outcomes = measure(files)
     print_table(outcomes, size_mb)
     missing = sorted({package for name, (package, _) in READERS.items() if name not in outcomes})
     if missing:
