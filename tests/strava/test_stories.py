@@ -14,6 +14,9 @@ from tests.strava.browser import answer_consent
 from tests.strava.house import ACTIVITIES, House, house
 from tests.strava.server import Server
 from tests.strava.service import Subscription
+from worker.compose import AlertFacts, Composer
+from worker.model import Email
+from worker.pipeline import take_in_strava
 from worker.pipeline.strava.grants import (
     disconnect,
     finish_consent,
@@ -338,6 +341,27 @@ class TestTrouble:
         assert len(home.runs(athlete)) == 1
         assert home.state(athlete).state == "ok"
 
+    def test_a_surprise_over_one_athlete_stops_no_other_and_is_not_asked_for_again_at_once(
+        self, home: House
+    ) -> None:
+        """Composing one's alert breaks: the other is read, and the first is asked for later."""
+        diary, (mira, first) = home.service.diary, home.connected()
+        for number in range(1, 71):
+            diary.add(first, home.clock() - number * 5 * DAY, 8_000)
+        home.turn()
+        diary.add(first, home.service.clock.step(DAY), 16_000)
+        timo, second = home.connected("Timo")
+        diary.add(second, home.clock() - HOUR)
+        broken = replace(home.works, composer=BrokenComposer())
+        before = home.service.calls()
+        for _ in range(5):
+            take_in_strava(broken, home.clock)
+        assert len(home.runs(timo)) == 1
+        assert "out of ink" in (home.state(mira).last_error or "")
+        assert home.service.calls() <= before + 4
+        home.pass_by(HOUR)
+        assert len(home.mails("alert")) == 1
+
     def test_a_wrong_clock_is_said(self, home: House) -> None:
         """Strava's new tokens would have ended already."""
         athlete, _ = home.connected()
@@ -508,6 +532,13 @@ class TestLeaving:
             home.pass_by(10 * DAY, step=DAY)
             home.turn()
             assert len(home.runs(athlete)) == 10
+
+
+class BrokenComposer(Composer):
+    """One that can't."""
+
+    def alert(self, facts: AlertFacts) -> Email:
+        raise RuntimeError("out of ink")
 
 
 def subscribe(home: House) -> None:

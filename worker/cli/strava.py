@@ -99,7 +99,7 @@ def rotate_keys(context: typer.Context) -> None:
     with shell.store.sole_worker():
         made = wiring.add_key(shell.settings)
         works = shell.works()
-        sealed = reseal_grants(works, _strava_of(works))
+        sealed = reseal_grants(works, works.strava) if works.strava else 0
     first = "a new key stands first" if made else "the first key of secret_key is used"
     shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
 

@@ -106,7 +106,7 @@ class StravaShelf:
         changed = self.connection.execute(
             update(grant)
             .where(grant.c.athlete_id == athlete.id, grant.c.version == version)
-            .values(sealed=sealed, expires_at=expires_at, version=version + 1)
+            .values(sealed=sealed, expires_at=expires_at, version=version + 1, dead_since=None)
         )
         return changed.rowcount == 1
 

@@ -1,5 +1,6 @@
 """One athlete's line to Strava: fresh tokens, every call on the budget, once more after a 401."""
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -14,7 +15,9 @@ from worker.sources.strava.budget import Budget, Purpose
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import AccessRefused, DeadGrant, RateLimited, StravaError
 from worker.sources.strava.rows import LARGEST_PAGE, Page, Single
-from worker.store import KeptGrant, SourceState, Transaction
+from worker.store import KeptGrant, SourceState, StoreError, Transaction
+
+log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=10)
 """Longer than any pull: a worker that died holds a grant no longer than this."""
@@ -162,7 +165,7 @@ def open_line(
 ) -> Iterator[Line | None]:
     """The athlete's line, held by this worker alone; None where another one has it.
 
-    None as well where there's no living grant.
+    None as well where there's no living grant. A surprise inside becomes a `StravaError`.
     """
     now = clock()
     with works.store.transaction() as tx:
@@ -174,6 +177,12 @@ def open_line(
     try:
         living = kept is not None and kept.dead_since is None
         yield Line(works, strava, athlete, kept, clock) if kept and living else None
+    except (StravaError, StoreError):
+        raise
+    except Exception as error:
+        # Whatever nobody foresaw is tried again later, and later; at once it would eat the budget.
+        log.exception("strava: athlete %s: unexpected", athlete.id)
+        raise StravaError(f"unexpected: {error!r}") from error
     finally:
         with works.store.transaction() as tx:
             tx.strava.release(athlete)
