@@ -263,7 +263,8 @@ def _environment(environment: Mapping[str, str]) -> dict[str, Any]:
             # The variable itself wins over the file.
             table.setdefault(key.removesuffix("_file"), _secret(Path(value), variable))
         else:
-            table[key] = _listed(value, variable) if value.startswith("[") else value
+            is_list = section == "rules" and value.startswith("[")
+            table[key] = _listed(value, variable) if is_list else value
     return said
 
 

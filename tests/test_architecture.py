@@ -1,0 +1,95 @@
+"""The house keeps its rooms: who may import whom, how long a file may be, what settings say."""
+
+import subprocess
+import sys
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, SecretStr
+
+from tests.command import ROOT
+from worker.config.settings import Settings
+from worker.rules import Rules
+
+LONGEST_FILE_LINES = 450
+
+
+def test_rooms_import_only_from_lower_floors() -> None:
+    """import-linter, by the contracts in pyproject.toml."""
+    command = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports())"
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    "file", sorted((ROOT / "worker").rglob("*.py")), ids=lambda file: str(file.relative_to(ROOT))
+)
+def test_every_file_can_be_read_in_one_sitting_and_says_what_it_is_for(file: Path) -> None:
+    """Short enough, and with a docstring on top."""
+    text = file.read_text("utf-8")
+    assert len(text.splitlines()) <= LONGEST_FILE_LINES
+    assert not text or text.startswith('"""')
+
+
+def test_the_shipped_settings_name_every_key_with_its_default() -> None:
+    """Each key of the code stands in config/easeback.toml as a comment, and no other."""
+    written = _written()
+    for section, key, default in _known():
+        assert (section, key) in written, f"[{section}] {key} is missing"
+        told = written.pop((section, key))
+        if default is not None:
+            assert told == _as_toml(default), f"[{section}] {key} has another default"
+    assert list(written) == []
+
+
+def _written() -> dict[tuple[str, str], str]:
+    """Section and key of each line that sets something, were it no comment; and its value."""
+    found: dict[tuple[str, str], str] = {}
+    section = ""
+    for line in (ROOT / "config" / "easeback.toml").read_text("utf-8").splitlines():
+        if line.startswith("["):
+            section = line.strip("[]")
+        key, equals, value = line.removeprefix("# ").partition(" = ")
+        if equals and key.isidentifier():
+            found[section, key] = value
+    return found
+
+
+def _known() -> list[tuple[str, str, object]]:
+    """Section, key and default of every setting."""
+    known: list[tuple[str, str, object]] = []
+    for name, field in Settings.model_fields.items():
+        default = field.default
+        if isinstance(default, BaseModel):
+            known += [(name, key, value) for key, value in default]
+        elif isinstance(default, Rules):
+            known += [(name, rule.name, getattr(default, rule.name)) for rule in fields(default)]
+        else:
+            known.append(("", name, default))
+    return known
+
+
+def _as_toml(default: object) -> str:
+    match default:
+        case bool():
+            return str(default).lower()
+        case timedelta():
+            return f'"{_duration(default)}"'
+        case str() | Path():
+            return f'"{default}"'
+        case tuple():
+            return f"[{', '.join(map(str, default))}]"
+        case SecretStr():
+            raise AssertionError("a secret has no default")
+    return str(default)
+
+
+def _duration(length: timedelta) -> str:
+    """In the largest unit that leaves a whole number, as people write it."""
+    seconds = round(length.total_seconds())
+    units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+    return next(f"{seconds // size} {unit}" for unit, size in units if seconds % size == 0)

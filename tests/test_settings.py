@@ -1,0 +1,255 @@
+"""Settings: where they come from, which one wins, and one clear line for each mistake."""
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from worker.config import SettingsError, load
+from worker.config.settings import platform_file
+from worker.rules import Rules
+
+Write = Callable[[str], Path]
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to be in, and nothing set."""
+    for name in [name for name in os.environ if name.startswith("EASEBACK_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def write(here: Path) -> Write:
+    """Write the file that is found in the current folder."""
+
+    def in_folder(text: str) -> Path:
+        (here / "config").mkdir(exist_ok=True)
+        file = here / "config" / "easeback.toml"
+        file.write_text(text, "utf-8")
+        return file
+
+    return in_folder
+
+
+def refused(match: str) -> str:
+    """Loading fails with one line."""
+    with pytest.raises(SettingsError, match=match) as error:
+        load()
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+# Where they come from
+
+
+def test_no_file_at_all_is_fine(here: Path) -> None:
+    """Every setting has a default that works."""
+    settings, file = load()
+    assert file is None
+    assert settings.inbox_path == Path("data/inbox")
+    assert settings.url == f"sqlite:///{here}/data/easeback.db"
+    assert settings.inbox.every == timedelta(seconds=5)
+    assert settings.mail.host is None
+    assert settings.rules == Rules()
+
+
+def test_the_nearest_file_wins(here: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--config before EASEBACK_CONFIG before the current folder before the platform's."""
+
+    def named(name: str) -> Path:
+        file = here / name
+        file.write_text(f'data_dir = "{name}"')
+        return file
+
+    platform = platform_file()
+    platform.parent.mkdir(parents=True)
+    platform.write_text('data_dir = "platform"')
+    assert str(load()[0].data_dir) == "platform"
+    write('data_dir = "folder"')
+    assert str(load()[0].data_dir) == "folder"
+    monkeypatch.setenv("EASEBACK_CONFIG", str(named("environment")))
+    assert str(load()[0].data_dir) == "environment"
+    settings, file = load(named("option"))
+    assert (str(settings.data_dir), file) == ("option", here / "option")
+
+
+def test_a_named_file_that_is_missing_is_said(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It doesn't fall back in silence to another."""
+    with pytest.raises(SettingsError, match="--config: there is no file"):
+        load(here / "missing.toml")
+    monkeypatch.setenv("EASEBACK_CONFIG", "missing.toml")
+    refused("EASEBACK_CONFIG: there is no file missing.toml")
+
+
+def test_the_environment_overrides_key_by_key(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What isn't overridden stays as the file has it."""
+    write('data_dir = "d"\n[mail]\nhost = "file"\nport = 25\n[rules]\nrun_over = 1.2')
+    monkeypatch.setenv("EASEBACK_MAIL__HOST", "environment")
+    monkeypatch.setenv("EASEBACK_INBOX__EVERY", "200 ms")
+    monkeypatch.setenv("EASEBACK_RULES__RUN_MIN_RUNS", "5")
+    monkeypatch.setenv("EASEBACK_RULES__RACE_MAYBE_M", "[5000, 10000]")
+    monkeypatch.setenv("EASEBACK_DATA_DIR", "/e")
+    settings, _ = load()
+    assert [settings.mail.host, settings.mail.port] == ["environment", 25]
+    assert settings.inbox.every == timedelta(milliseconds=200)
+    assert (settings.rules.run_over, settings.rules.run_min_runs) == (1.2, 5)
+    assert list(settings.rules.race_maybe_m) == [5000, 10_000]
+    assert settings.data_dir == Path("/e")
+
+
+def test_what_a_container_is_given_around_is_not_taken_for_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kubernetes names a service's address like a setting."""
+    monkeypatch.setenv("EASEBACK_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("EASEBACK_PORT", "tcp://10.0.0.1:8765")
+    monkeypatch.setenv("EASEBACK_PORT_8765_TCP_ADDR", "10.0.0.1")
+    load()
+
+
+# Secrets
+
+
+def test_a_secret_may_lie_in_a_file(
+    here: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Named in the settings or the environment; what is said directly wins."""
+    (here / "one").write_text("from a file\n")
+    write('[mail]\npassword_file = "one"\n[strava]\nclient_id = "7"\nclient_secret_file = "one"')
+    monkeypatch.setenv("EASEBACK_DATABASE_URL_FILE", str(here / "one"))
+    settings, _ = load()
+    assert settings.mail.password is not None
+    assert settings.mail.password.get_secret_value() == "from a file"
+    assert settings.strava.client_secret is not None
+    assert settings.strava.client_secret.get_secret_value() == "from a file"
+    assert settings.url == "from a file"
+    monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", "directly")
+    password = load()[0].mail.password
+    assert password is not None
+    assert password.get_secret_value() == "directly"
+
+
+def test_a_secret_file_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of the variable and of the file."""
+    monkeypatch.setenv("EASEBACK_MAIL__PASSWORD_FILE", "/nowhere/password")
+    refused("EASEBACK_MAIL__PASSWORD_FILE: /nowhere/password can't be read")
+
+
+@pytest.mark.parametrize("password", ["[hunter2", '["hunter2"]', "{hunter2}", "hunter2 # no", " h"])
+def test_a_password_may_look_like_anything(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It's nobody's list."""
+    monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", password)
+    found = load()[0].mail.password
+    assert found is not None
+    assert found.get_secret_value() == password
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[mail]\npassword = "hunter2"\nport = "hunter3"',
+        "[mail]\npassword = [2, 3]\nhost = 'hunter2'",
+        '[strava]\nclient_secret = "hunter2"',
+        '[web]\ntoken = "hunter2"\nport = 0',
+        'secret_key = "hunter2"\nbase_url = "nowhere"',
+        '[mail]\npassword = "hunter2',
+    ],
+)
+def test_no_error_shows_a_secret(write: Write, text: str) -> None:
+    """Whatever else is wrong with the settings."""
+    write(text)
+    assert "hunter2" not in refused(".")
+
+
+def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
+    """In a log, in a traceback."""
+    write(
+        'database_url = "postgresql://u:hunter2@h/d"\nsecret_key = "hunter2"\n'
+        '[mail]\npassword = "hunter2"\n[strava]\nclient_id = "7"\nclient_secret = "hunter2"\n'
+        'webhook_token = "hunter2"\n[web]\ntoken = "hunter2"'
+    )
+    settings, _ = load()
+    assert "hunter2" not in f"{settings!r} {settings}"
+
+
+# Mistakes
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[mail]\nhots = "x"', r"\[mail\] hots: no such setting; the nearest is host"),
+        ('data_dri = "x"', "data_dri: no such setting; the nearest is data_dir"),
+        ("[rule]\nrun_over = 1.2", "rule: no such setting; the nearest is rules"),
+        ("[rules]\nrun_ovr = 1.2", r"\[rules\] run_ovr: no such setting; the nearest is run_over"),
+        ('mail = "x"', r"mail is a section: write \[mail\]"),
+        ("[inbox]\nevery = 5", r"\[inbox\] every: write a duration such as"),
+        ('[inbox]\nevery = "5 fortnights"', r"\[inbox\] every: write a duration such as"),
+        ('[inbox]\nevery = "0 s"', "longer than nothing"),
+        ('[inbox]\nevery = "-5 s"', "write a duration"),
+        ('[mail]\nsecurity = "ssl"', r"\[mail\] security: .*'starttls'.*\(not 'ssl'\)"),
+        ("[mail]\nport = 99999", r"\[mail\] port: .*65535"),
+        ('[strava]\nclient_id = "7"', "client_secret is missing"),
+        ('[strava]\nbase_url = "http://example.org"', "must be https://"),
+        ('base_url = "ftp://example.org"', "base_url must begin with http"),
+        ("[rules]\nrun_over = 0.9", "run_over must be a factor above 1"),
+        ("[rules]\nrun_over = nan", "run_over"),
+        ("[rules]\nrun_window_days = 1.5", "run_window_days"),
+        ("this is no TOML", "not valid TOML"),
+        ('[mail]\nhost = "a"\nhost = "b"', "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words: str) -> None:
+    """And the file it stands in."""
+    write(text)
+    assert "easeback.toml" in refused(words)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("EASEBACK_MAIL__HOTS", "x", "EASEBACK_MAIL__HOTS: no such setting; .*EASEBACK_MAIL__HOST"),
+        ("EASEBACK_MIAL__HOST", "x", "EASEBACK_MIAL__HOST: no such setting"),
+        ("EASEBACK_DATADIR", "x", "the nearest is EASEBACK_DATA_DIR"),
+        ("EASEBACK_INBOX__EVERY", "often", "EASEBACK_INBOX__EVERY: write a duration"),
+        ("EASEBACK_RULES__RACE_MAYBE_M", "[1, ", "EASEBACK_RULES__RACE_MAYBE_M: not a list"),
+    ],
+)
+def test_a_mistake_in_the_environment_names_the_variable(
+    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is written there."""
+    monkeypatch.setenv(variable, value)
+    refused(words)
+
+
+def test_bytes_that_are_no_text_are_said(here: Path, write: Write) -> None:
+    """A file of another program."""
+    write("").write_bytes(b"\xff\xfe\x00")
+    refused("can't be read")
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("1 s", timedelta(seconds=1)),
+        ("15 min", timedelta(minutes=15)),
+        ("1 h", timedelta(hours=1)),
+        ("1.5h", timedelta(minutes=90)),
+        ("400 d", timedelta(days=400)),
+        ("2 w", timedelta(weeks=2)),
+    ],
+)
+def test_durations_are_written_as_people_do(write: Write, text: str, length: timedelta) -> None:
+    """A number and a unit."""
+    write(f'[strava]\nhistory = "{text}"')
+    assert load()[0].strava.history == length
