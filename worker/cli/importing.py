@@ -1,8 +1,11 @@
-"""The command `import`: files, folders and archives, with a bar on a terminal."""
+"""The command `import`: files, folders and whole exports; how far it is, and what came of it."""
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,8 +24,12 @@ from worker.cli.shell import (
 
 if TYPE_CHECKING:
     from worker.pipeline.importing import Imported
+    from worker.sources.survey import Survey
 
-_SHOWN_FAILURES = 20
+FAILURES = "import-failures.txt"
+SAY_EVERY_S = 10.0
+_SHOWN_FAILURES = 10
+_SHOWN_REASONS = 12
 
 
 def register(app: typer.Typer) -> None:
@@ -31,14 +38,17 @@ def register(app: typer.Typer) -> None:
 
 def import_(
     context: typer.Context,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, folders, zips, whole exports.")
+    ],
     athlete: AthleteOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Bring in a history: nothing is mailed about it, and twice is once."""
-    from worker.pipeline.importing import import_pieces
-    from worker.sources import archive
+    from worker.pipeline.importing import import_pieces, recall_for
+    from worker.sources.archive import pieces
     from worker.sources.formats.child import Reader
+    from worker.sources.survey import survey
 
     shell = shell_of(context)
     missing = next((path for path in paths if not path.exists()), None)
@@ -47,69 +57,176 @@ def import_(
     works = shell.works()
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    total = len(archive.files(paths))
-    with Reader() as reader:
-        pieces = archive.pieces(paths, athlete=who, read_many=reader.read_many)
-        done = import_pieces(works, who, pieces, clock=lambda: datetime.now(UTC))
-        outcome = list(done if as_json else _with_bar(done, total))
+    outcome = Outcome()
+    try:
+        found = survey(paths)
+        with Reader() as reader, _progress(found, quiet=as_json) as show:
+            read = pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
+            for one in import_pieces(works, who, read, clock=lambda: datetime.now(UTC)):
+                outcome.add(one)
+                show.advance()
+    except KeyboardInterrupt as stop:
+        raise AttentionError(
+            f"stopped after {outcome.pieces:,} files: the same command goes on from there"
+        ) from stop
+    outcome.listed_in = _list_failures(shell.settings.data_dir / FAILURES, outcome)
     if as_json:
-        shell.print_json(_as_json(outcome))
+        shell.print_json(outcome.as_json())
     else:
-        _tell(shell, outcome)
-    failed = [one for one in outcome if one.verdict == "failed"]
-    if failed:
-        more = f" (and {len(failed) - 1} more)" if len(failed) > 1 else ""
-        raise AttentionError(f"{failed[0].name}: {failed[0].reason}{more}")
+        _tell(shell, outcome, found)
+    if outcome.failed:
+        raise AttentionError(_in_a_line(outcome))
 
 
-def _with_bar(done: "Iterable[Imported]", total: int) -> "Iterator[Imported]":
-    """Pass the verdicts on, showing how far it is: a bar on a terminal, else nothing."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+@dataclass(slots=True)
+class Outcome:
+    """What became of all pieces; only those that came to nothing are remembered one by one."""
 
-    columns = (
-        TextColumn("importing"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.speed:.0f}/s"),
-        TimeRemainingColumn(),
-    )
-    if not sys.stderr.isatty():
-        yield from done
-        return
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("importing", total=total)
-        for one in done:
-            yield one
-            progress.advance(task)
+    imported: int = 0
+    duplicate: int = 0
+    skipped: "list[Imported]" = field(default_factory=list)
+    failed: "list[Imported]" = field(default_factory=list)
+    listed_in: Path | None = None
 
+    def add(self, one: "Imported") -> None:
+        match one.verdict:
+            case "imported":
+                self.imported += 1
+            case "duplicate":
+                self.duplicate += 1
+            case "skipped":
+                self.skipped.append(one)
+            case _:
+                self.failed.append(one)
 
-def _tell(shell: Shell, outcome: "list[Imported]") -> None:
-    count = Counter(one.verdict for one in outcome)
-    shell.say(
-        f"{count['imported']} imported, {count['duplicate']} known already, "
-        f"{count['skipped']} not runs, {count['failed']} failed"
-    )
-    failed = [one for one in outcome if one.verdict == "failed"]
-    for one in failed[:_SHOWN_FAILURES]:
-        shell.say(f"  failed {one.name}: {one.reason}")
-    if len(failed) > _SHOWN_FAILURES:
-        shell.say(f"  and {len(failed) - _SHOWN_FAILURES} more: --json lists them all")
+    @property
+    def pieces(self) -> int:
+        return self.imported + self.duplicate + len(self.skipped) + len(self.failed)
+
+    def as_json(self) -> dict[str, object]:
+        return {
+            "imported": self.imported,
+            "duplicate": self.duplicate,
+            "skipped": [{"file": one.name, "reason": one.reason} for one in self.skipped],
+            "failed": [{"file": one.name, "reason": one.reason} for one in self.failed],
+            "failures_file": str(self.listed_in) if self.listed_in else None,
+        }
 
 
-def _as_json(outcome: "list[Imported]") -> dict[str, object]:
-    count = Counter(one.verdict for one in outcome)
-    return {
-        "imported": count["imported"],
-        "duplicate": count["duplicate"],
-        "skipped": [
-            {"file": o.name, "reason": o.reason} for o in outcome if o.verdict == "skipped"
-        ],
-        "failed": [{"file": o.name, "reason": o.reason} for o in outcome if o.verdict == "failed"],
-    }
+class _Silent:
+    """Says nothing about how far it is."""
+
+    def advance(self) -> None:
+        """One piece is kept."""
+
+
+class _Lines(_Silent):
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, total: int | None) -> None:
+        self._total = total
+        self._done = 0
+        self._began_s = self._said_s = time.monotonic()
+
+    def advance(self) -> None:
+        self._done += 1
+        now_s = time.monotonic()
+        if now_s - self._said_s < SAY_EVERY_S:
+            return
+        self._said_s = now_s
+        rate = self._done / (now_s - self._began_s)
+        line = f"{self._done:,} files, {rate:,.0f}/s"
+        if self._total and self._total > self._done:
+            left_s = (self._total - self._done) / rate
+            line = f"{self._done:,} of {self._total:,} files, {rate:,.0f}/s, {left_s:,.0f} s left"
+        print(line, file=sys.stderr, flush=True)  # noqa: T201  this is how a command speaks
+
+
+class _Bar(_Silent):
+    """A bar on a terminal."""
+
+    def __init__(self, total: int | None) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self.bar = Progress(
+            TextColumn("importing"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn() if total else TimeElapsedColumn(),
+            console=Console(stderr=True),
+        )
+        self._task = self.bar.add_task("importing", total=total, rate="")
+
+    def advance(self) -> None:
+        task = self.bar.tasks[self._task]
+        rate = f"{task.speed:,.0f}/s" if task.speed else ""
+        self.bar.update(self._task, advance=1, rate=rate)
+
+
+@contextmanager
+def _progress(found: "Survey", *, quiet: bool) -> Iterator[_Silent]:
+    """How far it is, on standard error: a bar on a terminal, else a line now and then."""
+    total = None if found.open_ended else found.pieces or None
+    if quiet:
+        yield _Silent()
+    elif sys.stderr.isatty():
+        bar = _Bar(total)
+        with bar.bar:
+            yield bar
+    else:
+        yield _Lines(total)
+
+
+def _list_failures(path: Path, outcome: Outcome) -> Path | None:
+    """Write each failure on a line, and give the file; one of an earlier import is taken away."""
+    if not outcome.failed:
+        path.unlink(missing_ok=True)
+        return None
+    lines = [f"{one.name}: {one.reason}\n" for one in outcome.failed]
+    part = path.with_name(f".{path.name}.part")
+    part.write_text("".join(lines), "utf-8")
+    part.replace(path)
+    return path
+
+
+def _tell(shell: Shell, outcome: Outcome, found: "Survey") -> None:
+    from rich.table import Table
+
+    table = Table(box=None, show_header=False)
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    table.add_row("imported", f"{outcome.imported:,}")
+    table.add_row("known already", f"{outcome.duplicate:,}")
+    table.add_row("not runs", f"{len(outcome.skipped):,}", _by_reason(outcome.skipped))
+    table.add_row("failed", f"{len(outcome.failed):,}", _by_reason(outcome.failed))
+    if found.passed_over:
+        table.add_row("passed over", f"{found.passed_over:,}", "other files, such as pictures")
+    shell.out.print(table)
+    for one in outcome.failed[:_SHOWN_FAILURES]:
+        shell.say(f"failed {one.name}: {one.reason}")
+    if outcome.listed_in:
+        shell.say(f"all that failed: {outcome.listed_in}")
+
+
+def _by_reason(ones: "Iterable[Imported]") -> str:
+    """How many for which reason, the commonest first."""
+    counted = Counter(one.reason for one in ones).most_common()
+    shown = [f"{number:,} {reason}" for reason, number in counted[:_SHOWN_REASONS]]
+    more = sum(number for _, number in counted[_SHOWN_REASONS:])
+    return "\n".join([*shown, *([f"{more:,} for other reasons"] if more else [])])
+
+
+def _in_a_line(outcome: Outcome) -> str:
+    first, *more = outcome.failed
+    rest = f" (and {len(more):,} more: {outcome.listed_in})" if more else ""
+    return f"{first.name}: {first.reason}{rest}"

@@ -95,7 +95,9 @@ class Logbook:
 
 
 def read(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
-    """The runs of a table; `zone` is where an export's UTC dates become days of the athlete."""
+    """The runs of a table; `zone` is the athlete's: an export's UTC dates become days there, and a
+    table's clock on the wall hung there.
+    """
     text = _text(content)
     if isinstance(text, Unreadable):
         return text
@@ -105,7 +107,7 @@ def read(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
         return Unreadable(f"not a table: {_OWN_EXPECTED} was expected")
     names = [name.strip().casefold() for name in header[1]]
     if _OWN_DATE in names and _OWN_DISTANCE in names:
-        return _logbook(rows, _own_reader(names))
+        return _logbook(rows, _own_reader(names, zone=zone))
     body = list(rows)
     columns = _export_columns(names, [row for row in body if not isinstance(row, BadRow)])
     if columns is not None:
@@ -169,13 +171,13 @@ def _logbook(rows: Iterator[tuple[int, Row] | BadRow], read_row: Reader) -> Logb
     return Logbook(tuple(entries), others, tuple(bad))
 
 
-def _own_reader(names: Sequence[str]) -> Reader:
+def _own_reader(names: Sequence[str], *, zone: tzinfo) -> Reader:
     date, distance = names.index(_OWN_DATE), names.index(_OWN_DISTANCE)
     moving = names.index(_OWN_MOVING) if _OWN_MOVING in names else None
 
     def read_row(line: int, row: Row) -> Entry | Unreadable:
-        started_at = _iso(_cell(row, date))
-        if started_at is None:
+        local = _iso(_cell(row, date))
+        if local is None:
             return Unreadable(f"{_OWN_DATE} {_quoted(_cell(row, date))} is not a date")
         distance_m = _number(_cell(row, distance))
         if distance_m is None:
@@ -185,9 +187,9 @@ def _own_reader(names: Sequence[str]) -> Reader:
             line,
             Recording(
                 source="import",
-                external_id=_made_id(started_at, distance_m),
-                started_at=started_at,
-                day=started_at.date(),
+                external_id=_made_id(local, distance_m),
+                started_at=local.replace(tzinfo=zone).astimezone(UTC),
+                day=local.date(),
                 distance_m=distance_m,
                 moving_s=moving_s,
                 elapsed_s=moving_s,

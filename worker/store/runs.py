@@ -5,7 +5,7 @@ what `recordings.py` says, and keep their ids where they can.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -91,7 +91,7 @@ class Runs:
             self.connection,
             recording,
             [
-                {**asdict(r), "athlete_id": athlete.id, "saved_at": now}
+                {**_columns_of(r), "athlete_id": athlete.id, "saved_at": now}
                 for r in by_key.values()
                 if not _unchanged(before.get((r.source, r.external_id)), r)
             ],
@@ -341,7 +341,7 @@ class Runs:
 
     def _columns(self, believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
         reason = load.implausible(believed.as_run(0), today=today, rules=self.rules)
-        return {**asdict(believed), "quarantine": reason}
+        return {**_columns_of(believed), "quarantine": reason}
 
     def _sweep(self, run_ids: set[int]) -> None:
         """Delete those of the runs that no recording tells of any more."""
@@ -352,6 +352,11 @@ class Runs:
 
 def _unchanged(row: _Row | None, arrived: Recording) -> bool:
     return row is not None and row.recording == arrived
+
+
+def _columns_of(noun: Recording | recordings.Facts) -> dict[str, Any]:
+    """The fields by name; none is a noun itself, which saves `asdict` half of an import's time."""
+    return {name: getattr(noun, name) for name in noun.__slots__}
 
 
 def _recording(row: Row[Any]) -> Recording:

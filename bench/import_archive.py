@@ -1,0 +1,124 @@
+"""How long a whole account takes to import, and how much memory.
+
+    python bench/import_archive.py [300 1000 3000 10000] [--records 3600] [--zip] [--times 3]
+
+For each size: an account's export is made (once, in --cache; see `make_archive.py`), and imported
+by the command as people run it, into a new SQLite database. Wall time is from start to exit, all
+imports of modules, the judging of every day and the table of activities included. Memory is the
+peak of each process by itself. "again" is the same command a second time. The median of --times
+runs is told. With --records 600 the files are a sixth as large, for curves that go further.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from bench.make_archive import SECONDS, make  # noqa: E402  # the checkout goes first
+
+SIZES = (300, 1000, 3000, 10_000)
+LOOK_EVERY_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One run of the command: seconds, MB of the command itself and of its reader, files."""
+
+    wall_s: float
+    own_mb: float
+    reader_mb: float
+    imported: int
+    known: int
+
+
+def main() -> None:
+    asked = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    asked.add_argument("sizes", type=int, nargs="*", default=SIZES)
+    asked.add_argument("--records", type=int, default=SECONDS)
+    asked.add_argument("--zip", action="store_true", help="one zip instead of a folder")
+    asked.add_argument("--times", type=int, default=3)
+    asked.add_argument(
+        "--cache", type=Path, default=Path(tempfile.gettempdir()) / "easeback-archives"
+    )
+    options = asked.parse_args()
+    print(f"{os.cpu_count()} cores, {'a zip' if options.zip else 'a folder'}, "
+          f"{options.records} records a file")  # fmt: skip
+    print("| activities | s | a second | MB, command | MB, reader | again, s |")
+    print("|---|---|---|---|---|---|")
+    for size in options.sizes:
+        folder = options.cache / f"{size}-{options.records}{'-zip' if options.zip else ''}"
+        archive = make(folder, size, records=options.records, packed=options.zip)
+        print(_row(size, [_twice(archive, size) for _ in range(options.times)]), flush=True)
+
+
+def _row(size: int, runs: "list[tuple[Import, Import]]") -> str:
+    wall_s = statistics.median(first.wall_s for first, _ in runs)
+    own_mb = max(first.own_mb for first, _ in runs)
+    reader_mb = max(first.reader_mb for first, _ in runs)
+    again_s = statistics.median(again.wall_s for _, again in runs)
+    return (
+        f"| {size:,} | {wall_s:.1f} | {size / wall_s:.0f} | {own_mb:.0f} | {reader_mb:.0f} "
+        f"| {again_s:.1f} |"
+    )
+
+
+def _twice(archive: Path, size: int) -> tuple[Import, Import]:
+    with tempfile.TemporaryDirectory() as home:
+        around = {name: v for name, v in os.environ.items() if not name.startswith("EASEBACK_")}
+        env = {**around, "EASEBACK_DATA_DIR": f"{home}/data", "PYTHONPATH": str(ROOT)}
+        anna = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
+        subprocess.run(  # noqa: S603  our own program
+            [sys.executable, "-m", "worker", *anna], cwd=home, env=env, check=True,
+            stdout=subprocess.DEVNULL,
+        )  # fmt: skip
+        first, again = (_import(archive, home, env) for _ in range(2))
+    assert (first.imported, again.known) == (size, size), (first, again)
+    return first, again
+
+
+def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
+    begun = time.perf_counter()
+    with subprocess.Popen(  # noqa: S603  our own program
+        [sys.executable, "-m", "worker", "import", str(archive), "--json"],
+        cwd=home,
+        env=env,
+        stdout=subprocess.PIPE,
+    ) as process:
+        own_mb = reader_mb = 0.0
+        while process.poll() is None:
+            own_mb = max(own_mb, _peak_mb(process.pid))
+            reader_mb = max([reader_mb, *map(_peak_mb, _children(process.pid))])
+            time.sleep(LOOK_EVERY_S)
+        wall_s = time.perf_counter() - begun
+        assert process.stdout is not None
+        told = json.load(process.stdout)
+    return Import(wall_s, own_mb, reader_mb, told["imported"], told["duplicate"])
+
+
+def _peak_mb(pid: int) -> float:
+    """The most memory that a process has held so far; 0 once it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+if __name__ == "__main__":
+    main()

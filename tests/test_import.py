@@ -1,0 +1,384 @@
+"""Importing whole accounts: files and tables that tell of the same runs, stopped and started."""
+
+import gzip
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from tests.formats.build import fit_run
+from tests.house import TODAY, House, recording, run_file, steady
+from worker.model import Athlete, Run
+from worker.pipeline.decide import IMPORTED
+from worker.pipeline.importing import PIECES_AT_ONCE, Imported, import_pieces, recall_for
+from worker.sources.archive import pieces
+from worker.sources.formats.child import Reader
+from worker.sources.survey import survey
+
+DAY = timedelta(days=1)
+HEADER = (
+    "Activity ID,Activity Date,Activity Name,Activity Type,Activity Description,Elapsed Time,"
+    "Distance,Max Heart Rate,Relative Effort,Commute,Activity Private Note,Activity Gear,Filename,"
+    "Athlete Weight,Bike Weight,Elapsed Time,Moving Time,Distance,Max Speed,Competition"
+)
+
+
+@dataclass(frozen=True)
+class Importing:
+    """The command's work without the command: `by` brings paths in for one athlete."""
+
+    house: House
+    reader: Reader
+
+    def start(self, anna: Athlete, *paths: Path) -> Iterator[Imported]:
+        works = self.house.works
+        read = pieces(
+            survey(paths), athlete=anna, reader=self.reader, recall=recall_for(works, anna)
+        )
+        return import_pieces(works, anna, read, clock=self.house.clock)
+
+    def by(self, anna: Athlete, *paths: Path) -> Counter[str]:
+        return Counter(one.verdict for one in self.start(anna, *paths))
+
+
+@pytest.fixture
+def importing(house: House, reader: Reader) -> Importing:
+    return Importing(house, reader)
+
+
+def row(
+    number: int,
+    day: date,
+    km: float,
+    *,
+    file: str = "",
+    kind: str = "Run",
+    race: bool = False,
+    title: str = "Morning",
+) -> str:
+    """A row of an export's table, for the run that `run_file` makes of that morning."""
+    at = datetime(day.year, day.month, day.day, 6, tzinfo=UTC).strftime("%b %d, %Y, %I:%M:%S %p")
+    seconds = round(360 * km)
+    return (
+        f'{number},"{at}",{title},{kind},,{seconds},{km},,,false,,,{file},,,'
+        f"{seconds},{seconds},{km * 1000},4.0,{1.0 if race else ''}"
+    )
+
+
+def table(*rows: str) -> str:
+    return "\n".join([HEADER, *rows, ""])
+
+
+def export(folder: Path, rows: Sequence[str], files: dict[str, bytes]) -> Path:
+    """An account's export as a folder."""
+    (folder / "activities").mkdir(parents=True)
+    (folder / "activities.csv").write_text(table(*rows), "utf-8")
+    for name, content in files.items():
+        (folder / "activities" / name).write_bytes(content)
+    return folder
+
+
+def packed(path: Path, folder: Path) -> Path:
+    """The same as one zip."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, held in files.items():
+            archive.writestr(name, held)
+    return content.getvalue()
+
+
+def week_of(folder: Path) -> Path:
+    """Three runs: one with its file, one whose file is torn, one whose file is missing; a ride."""
+    return export(
+        folder,
+        [
+            row(71, TODAY - 3 * DAY, 9.0, file="activities/71.fit.gz", race=True),
+            row(72, TODAY - 2 * DAY, 6.0, file="activities/72.fit.gz"),
+            row(73, TODAY - DAY, 7.0, file="activities/73.fit.gz"),
+            row(74, TODAY, 30.0, kind="Ride"),
+        ],
+        {
+            "71.fit.gz": gzip.compress(run_file(8.0, day=TODAY - 3 * DAY)),
+            "72.fit.gz": b"\x1f\x8b nothing that can be unpacked",
+        },
+    )
+
+
+def runs(house: House, anna: Athlete) -> set[tuple[Run, tuple[str, ...]]]:
+    """The runs and their sources, whatever their ids."""
+    with house.works.store.reading() as tx:
+        return {
+            (replace(kept.run, id=0), tuple(f"{s} {e}" for s, e in kept.sources))
+            for kept in tx.runs.kept(anna)
+        }
+
+
+def findings(house: House, anna: Athlete) -> set[tuple[date, str, float]]:
+    return {(one.day, one.kind, one.observed_m) for one in house.findings(anna)}
+
+
+def spiky(days: int) -> dict[str, bytes]:
+    """A run a day, one in forty twice as long."""
+    return {
+        f"{n:04}.fit": run_file(16.0 if n % 40 == 0 else 8.0, day=TODAY - (n + 1) * DAY)
+        for n in range(days)
+    }
+
+
+def folder_of(path: Path, files: dict[str, bytes]) -> Path:
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """By content: a run without an ending is found, no picture fails, no link is read."""
+    anna = importing.house.athlete()
+    folder = folder_of(
+        tmp_path / "watch",
+        {
+            "A.FIT": run_file(8.0, day=TODAY - 3 * DAY),
+            "no ending": gzip.compress(run_file(7.0, day=TODAY - 2 * DAY)),
+            "ride.fit": fit_run(datetime(2026, 11, 1, tzinfo=UTC), sport="cycling"),
+            "torn.fit": b"",
+            "picture.jpg": b"\xff\xd8\xff",
+            ".hidden.fit": run_file(9.0, day=TODAY),
+        },
+    )
+    (folder / "link.fit").symlink_to(folder / "A.FIT")
+    assert importing.by(anna, folder) == {"imported": 2, "skipped": 1, "failed": 1}
+    assert importing.house.distances_km(anna) == [8.0, 7.0]
+    assert survey([folder]).passed_over == 1
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """The file's metres are believed, the row's race mark kept; 9 against 8 km or not."""
+    house, anna = importing.house, importing.house.athlete()
+    path = week_of(tmp_path / "export")
+    if as_zip:
+        path = packed(tmp_path / "export.zip", path)
+    assert importing.by(anna, path) == {"imported": 3, "failed": 1}
+    assert house.distances_km(anna) == [8.0, 6.0, 7.0]
+    with house.works.store.reading() as tx:
+        kept = tx.runs.kept(anna)
+        assert [one.run.is_race for one in kept] == [True, False, False]
+        assert [len(one.sources) for one in kept] == [2, 1, 1]
+        titles = {one.title for one in tx.runs.recorded(anna, "import") if one.title}
+    assert titles == {"Morning"}
+
+
+def test_a_lost_file_says_that_its_row_counts(importing: Importing, tmp_path: Path) -> None:
+    """So that nobody looks for a run that is there."""
+    outcome = importing.start(importing.house.athlete(), week_of(tmp_path / "export"))
+    (failed,) = [one for one in outcome if one.verdict == "failed"]
+    assert failed.name.endswith("activities/72.fit.gz")
+    assert failed.reason.endswith("(its row in activities.csv counts instead)")
+
+
+def test_the_table_alone_and_the_whole_export_give_the_same_in_either_order(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """The table first, last, or not by itself at all: the same runs from the same recordings."""
+    whole = week_of(tmp_path / "export")
+    alone = tmp_path / "activities.csv"
+    alone.write_bytes((whole / "activities.csv").read_bytes())
+    outcomes = []
+    for name, order in (
+        ("Whole", [whole]),
+        ("First", [alone, whole]),
+        ("Last", [whole, alone]),
+    ):
+        anna = importing.house.athlete(name)
+        for path in order:
+            importing.by(anna, path)
+        outcomes.append(runs(importing.house, anna))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_a_table_alone_gives_its_runs(importing: Importing, tmp_path: Path) -> None:
+    """Runs count, bad rows are told by their line, other sports are said once."""
+    anna = importing.house.athlete()
+    path = tmp_path / "history.csv"
+    path.write_text(
+        table(
+            row(71, TODAY - DAY, 9.0),
+            row(72, TODAY, 30.0, kind="Ride"),
+            row(73, TODAY, 5.0).replace("Nov", "Nothing"),
+        )
+    )
+    outcome = list(importing.start(anna, path))
+    assert Counter(one.verdict for one in outcome) == {"imported": 1, "skipped": 1, "failed": 1}
+    assert [one.name for one in outcome if one.verdict == "failed"] == [f"{path}, line 4"]
+    assert importing.house.distances_km(anna) == [9.0]
+
+
+def test_a_table_of_ones_own_hangs_its_clock_where_the_athlete_lives(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """7:00 in Berlin is the watch's 6:00 UTC: one run, not two."""
+    anna = importing.house.athlete()
+    path = tmp_path / "mine.csv"
+    path.write_text(f"start_date_local,distance_m,moving_s\n{TODAY}T07:00:00,8010,2880\n")
+    importing.house.runs(anna, [recording(km=8.0)])
+    assert importing.by(anna, path) == {"duplicate": 1}
+    assert importing.house.distances_km(anna) == [8.0]
+
+
+def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Path) -> None:
+    """As a Garmin account comes: zips of FIT files in a zip, most of them no activities."""
+    anna = importing.house.athlete()
+    uploaded = "DI_CONNECT/DI-Connect-Uploaded-Files/UploadedFiles_0-_Part{}.zip"
+    content = zipped(
+        {
+            uploaded.format(1): zipped({"a_1.fit": run_file(8.0, day=TODAY - DAY)}),
+            uploaded.format(2): zipped({"a_2.fit": run_file(9.0), "a_3.fit": b"\x0e\x10"}),
+            "DI_CONNECT/DI-Connect-User/user_profile.json": b"{}",
+        }
+    )
+    path = tmp_path / "account.zip"
+    path.write_bytes(content)
+    assert importing.by(anna, path) == {"imported": 2, "failed": 1}
+    assert survey([path]).open_ended
+
+
+def test_twice_is_once_and_the_second_time_nothing_is_read(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """What was read, and stands as it did, is known: even its bytes aren't looked at again."""
+    house, anna = importing.house, importing.house.athlete()
+    folder = folder_of(tmp_path / "files", spiky(30))
+    (folder / "ride.fit").write_bytes(fit_run(datetime(2026, 11, 1, tzinfo=UTC), sport="cycling"))
+    assert importing.by(anna, folder) == {"imported": 30, "skipped": 1}
+    before = runs(house, anna), findings(house, anna)
+    for file in folder.iterdir():
+        status = file.stat()
+        file.write_bytes(bytes(8) + b".FIT" + bytes(status.st_size - 12))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert importing.by(anna, folder) == {"duplicate": 30, "skipped": 1}
+    assert (runs(house, anna), findings(house, anna)) == before
+
+
+def test_a_file_that_changed_is_read_again(importing: Importing, tmp_path: Path) -> None:
+    """Another time or size is another file."""
+    anna = importing.house.athlete()
+    folder = folder_of(tmp_path / "files", {"a.fit": run_file(8.0, day=TODAY - DAY)})
+    importing.by(anna, folder)
+    (folder / "a.fit").write_bytes(run_file(9.0))
+    os.utime(folder / "a.fit", ns=(1, 1))
+    assert importing.by(anna, folder) == {"imported": 1}
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(importing: Importing, tmp_path: Path) -> None:
+    """Its reason may have gone; what is mended is found."""
+    anna = importing.house.athlete()
+    folder = folder_of(tmp_path / "files", {"a.fit": b"\x0e\x10"})
+    assert importing.by(anna, folder) == {"failed": 1}
+    assert importing.by(anna, folder) == {"failed": 1}
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_an_import_that_was_stopped_goes_on_where_it_was(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """The first batch is kept; started again, the rest comes, and all is as if in one go."""
+    house, anna, ben = importing.house, importing.house.athlete(), importing.house.athlete("Ben")
+    path = folder_of(tmp_path / "files", spiky(PIECES_AT_ONCE + 40))
+    if as_zip:
+        path = packed(tmp_path / "files.zip", path)
+    stopped = importing.start(anna, path)
+    assert len(list(islice(stopped, 5))) == 5
+    close(stopped)
+    assert len(runs(house, anna)) == PIECES_AT_ONCE
+    assert house.findings(anna) == ()
+    assert importing.by(anna, path) == {"duplicate": PIECES_AT_ONCE, "imported": 40}
+    importing.by(ben, path)
+    assert runs(house, anna) == runs(house, ben)
+    assert findings(house, anna) == findings(house, ben) != set()
+
+
+def close(started: Iterable[Imported]) -> None:
+    """As the command does on Ctrl-C."""
+    started.close()  # type: ignore[attr-defined]  # it's a generator
+
+
+def test_what_a_stopped_import_left_unjudged_is_judged_by_the_next_pass(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """In silence, though its last run was today; the weekly mail and `alerts` know of it."""
+    house, anna = importing.house, importing.house.athlete()
+    house.runs(anna, steady())
+    more = {f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, PIECES_AT_ONCE + 9)}
+    path = folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
+    stopped = importing.start(anna, path)
+    next(stopped)
+    close(stopped)
+    assert house.findings(anna) == ()
+    house.pass_on()
+    assert TODAY in {one.day for one in house.findings(anna)}
+    assert set(house.silences(anna)) == {IMPORTED}
+    assert house.mailer.taken == []
+
+
+def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """The watch's own run of today is small; the long one was imported, and stays unmailed."""
+    house, anna = importing.house, importing.house.athlete()
+    house.runs(anna, steady())
+    more = {f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, PIECES_AT_ONCE + 9)}
+    stopped = importing.start(
+        anna, folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
+    )
+    next(stopped)
+    close(stopped)
+    house.arrive(anna, recording(km=2.0, at=time(17)))
+    house.deliver()
+    assert set(house.silences(anna)) == {IMPORTED}
+    assert house.mailer.taken == []
+
+
+def test_the_order_of_files_changes_nothing(importing: Importing, tmp_path: Path) -> None:
+    """Newest first or oldest first: the same runs and findings."""
+    files = spiky(90)
+    outcomes = []
+    for name, order in (("Anna", sorted(files)), ("Ben", sorted(files, reverse=True))):
+        renamed = {f"{n:04} {was}": files[was] for n, was in enumerate(order)}
+        athlete = importing.house.athlete(name)
+        importing.by(athlete, folder_of(tmp_path / name, renamed))
+        outcomes.append(
+            ({run for run, _ in runs(importing.house, athlete)}, findings(importing.house, athlete))
+        )
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][1]
+
+
+def test_names_that_are_no_text_are_told_plainly(importing: Importing, tmp_path: Path) -> None:
+    """Bytes of an old system, marks that turn the line: kept and shown escaped."""
+    anna = importing.house.athlete()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a\u202eb.fit").write_bytes(run_file(8.0))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xe9.fit")).write_bytes(b"torn")
+    outcome = {one.verdict: one.name for one in importing.start(anna, folder)}
+    assert outcome["imported"].endswith("a\\u202eb.fit")
+    assert outcome["failed"].endswith("\\udce9.fit")

@@ -1,0 +1,168 @@
+"""What is below the paths that an athlete names: files to read, and tables of activities.
+
+Nothing is read here but the head of each file, by which it is told what it is, and an archive's
+list of contents. Folders are walked without following links; hidden names are left out, and what
+is no activity's file is counted and passed over.
+"""
+
+import os
+import re
+import stat
+import zipfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from worker.sources import Unreadable
+from worker.sources.formats.unpack import HEAD_BYTES, Kind, kind_of
+
+TABLE = "activities.csv"
+LARGEST_TABLE_BYTES = 64 * 2**20
+
+_ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
+_ARCHIVE_NAME = re.compile(r"\.zip$", re.IGNORECASE)
+_GZIP = 31  # what zlib calls it
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file to read, as it stands now; `packed` where it is an archive of many."""
+
+    path: Path
+    size: int = 0
+    mtime_ns: int = 0
+    packed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table of activities: a file, or the `member` of an archive."""
+
+    path: Path
+    member: str = ""
+
+    @property
+    def name(self) -> str:
+        return plain(f"{self.path}/{self.member}" if self.member else str(self.path))
+
+    @property
+    def place(self) -> str:
+        """The folder that the table's own names of files start from."""
+        return self.name.rpartition("/")[0]
+
+    def content(self) -> bytes | Unreadable:
+        """The whole table, or why there is none."""
+        try:
+            if not self.member:
+                return self._bounded(self.path.stat().st_size, self.path.read_bytes)
+            with zipfile.ZipFile(self.path) as archive:
+                size = archive.getinfo(self.member).file_size
+                return self._bounded(size, lambda: archive.read(self.member))
+        except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
+            words = (error.strerror if isinstance(error, OSError) else None) or error
+            return Unreadable(f"can't be read: {words}")
+
+    def _bounded(self, size: int, read: Callable[[], bytes]) -> bytes | Unreadable:
+        if size > LARGEST_TABLE_BYTES:
+            return Unreadable(f"larger than a table of {LARGEST_TABLE_BYTES // 2**20} MB")
+        return read()
+
+
+@dataclass(slots=True)
+class Survey:
+    """What was found. `pieces` is how many pieces the files hold, as far as that can be told
+    before they are read; `open_ended` that there are more, in archives within archives.
+    """
+
+    files: list[File] = field(default_factory=list)
+    sheets: list[Sheet] = field(default_factory=list)
+    pieces: int = 0
+    open_ended: bool = False
+    passed_over: int = 0
+
+
+def survey(paths: Iterable[Path]) -> Survey:
+    """Look at each path, and at all that lies below those that are folders."""
+    found = Survey()
+    for path in paths:
+        if path.is_dir():
+            for file in _walk(path, found):
+                _sort(file, found, named=False)
+        else:
+            # Whoever names a link means what it leads to.
+            _sort(path.resolve() if path.is_symlink() else path, found, named=True)
+    return found
+
+
+def plain(name: str) -> str:
+    """A name as it may be shown and kept: what isn't text or turns the line is escaped."""
+    if name.isprintable():
+        return name
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+
+
+def _walk(folder: Path, found: Survey) -> Iterator[Path]:
+    """The regular files below a folder, in the order of their names."""
+
+    def cannot_list(error: OSError) -> None:
+        found.files.append(File(Path(error.filename)))  # its reader will say why
+        found.pieces += 1
+
+    for here, folders, names in os.walk(folder, onerror=cannot_list):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            path = Path(here, name)
+            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+                yield path
+
+
+def _sort(path: Path, found: Survey, *, named: bool) -> None:
+    """Put a file where it belongs; one that was `named` itself is never passed over."""
+    if path.name.casefold() == TABLE or (named and path.suffix.casefold() == ".csv"):
+        found.sheets.append(Sheet(path))
+        return
+    status = _status(path)
+    kind = _kind(path) if stat.S_ISREG(status.st_mode) else None
+    if kind == "zip":
+        found.files.append(File(path, status.st_size, status.st_mtime_ns, packed=True))
+        _list(path, found)
+    elif named or kind or _ACTIVITY_NAME.search(path.name):
+        found.files.append(File(path, status.st_size, status.st_mtime_ns))
+        found.pieces += 1
+    else:
+        found.passed_over += 1
+
+
+def _kind(path: Path) -> Kind | None:
+    """What a file is by its head; of a gzip, whatever it is called, what is in there."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+        kind = kind_of(head)
+        if kind == "gzip" and not _ACTIVITY_NAME.search(path.name):
+            return kind_of(zlib.decompressobj(_GZIP).decompress(head, HEAD_BYTES))
+    except (OSError, zlib.error):
+        return None
+    return kind
+
+
+def _list(path: Path, found: Survey) -> None:
+    """Count what an archive holds, and find its tables; its reader says what is wrong with it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except Exception:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
+        return
+    for name in names:
+        if PurePosixPath(name).name.casefold() == TABLE:
+            found.sheets.append(Sheet(path, name))
+        found.pieces += bool(_ACTIVITY_NAME.search(name))
+        found.open_ended |= bool(_ARCHIVE_NAME.search(name))
+
+
+def _status(path: Path) -> os.stat_result:
+    try:
+        return path.stat(follow_symlinks=False)
+    except OSError:  # gone since it was listed
+        return os.stat_result((0,) * 10)
