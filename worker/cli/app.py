@@ -74,13 +74,17 @@ def _register() -> None:
         care,
         demo,
         importing,
+        outbox,
         reports,
         setup,
         strava,
         work,
     )
 
-    for room in (demo, setup, work, importing, athletes, reports, backtesting, strava, care):
+    rooms = (
+        demo, setup, work, importing, athletes, reports, backtesting, strava, outbox, care,
+    )  # fmt: skip
+    for room in rooms:
         room.register(app)
 
 

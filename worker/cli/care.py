@@ -1,6 +1,6 @@
-"""Commands that look after the works: init, doctor, preview, backup."""
+"""Commands that look after the works: doctor, preview, backup, restore."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -30,6 +30,7 @@ def register(app: typer.Typer) -> None:
     app.command("preview")(preview)
     app.command("doctor")(doctor)
     app.command("backup")(backup)
+    app.command("restore")(restore)
 
 
 def preview(
@@ -124,3 +125,43 @@ def backup(
         raise UsageError(f"{file}: not a place for a file")
     shell.store.copy_to(file)
     shell.say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+
+
+def restore(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A copy that `backup` or the worker made.")
+    ] = None,
+    only_mark: Annotated[
+        bool,
+        typer.Option("--only-mark", help="The database was restored by other means (pg_restore)."),
+    ] = False,
+) -> None:
+    """Put a backup in the place of the database; nothing that was sent since goes again."""
+    from worker.pipeline.keeping import copy_name
+    from worker.pipeline.restoring import mark_restored
+    from worker.store import Store
+    from worker.store.restoring import restore as put_in_place
+
+    shell = shell_of(context)
+    now = datetime.now(UTC)
+    if (file is None) != only_mark:
+        raise UsageError("restore: name the FILE to restore, or say --only-mark")
+    if file is None:
+        with shell.store.sole_worker(), shell.store.transaction() as tx:
+            marked = mark_restored(tx, now=now)
+    else:
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file")
+        aside = shell.settings.backups_path / copy_name(now)
+        # Not opened as usual: what is to be replaced may be damaged.
+        store = Store.at(shell.settings.url)
+        with store.sole_worker():
+            marked = put_in_place(
+                file, store, aside=aside, mark=lambda tx: mark_restored(tx, now=now)
+            )
+        shell.say(f"restored {file}; what was there before is in {aside}")
+    shell.say(
+        f"held {marked.held} mail(s) that may have been sent since (`easeback outbox list`); "
+        f"{marked.weeks} week(s) up to now count as told"
+    )

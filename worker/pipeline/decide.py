@@ -28,6 +28,7 @@ _MONTH_DAYS = 30
 _WEEK = timedelta(days=7)
 
 TOLD_TOGETHER = "it was told in the mail about another finding"
+RESTORED_SINCE = "a backup was restored since: it may have been mailed before"
 UNSUBSCRIBED = "alerts are unsubscribed"
 IMPORTED = "it was imported: nothing is mailed about the past"
 
@@ -81,6 +82,7 @@ def judge(
     }
     found = [finding for verdict in verdicts.values() for finding in verdict.findings]
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
+    risen = _not_told_before(tx, athlete, risen)
     if not risen:
         return
     choice = silence or _choose(tx, works, athlete, risen, history, today=today_of(athlete, now))
@@ -98,6 +100,18 @@ def history_for(tx: Transaction, works: Works, athlete: Athlete, *, since: date)
     before = tx.runs.last_day_before(athlete, watched) or watched
     runs = tx.runs.counted(athlete, since=before - timedelta(days=HISTORY_DAYS))
     return History.of(runs, rules=works.rules)
+
+
+def _not_told_before(
+    tx: Transaction, athlete: Athlete, risen: tuple[Found, ...]
+) -> tuple[Found, ...]:
+    """What a restored backup can't have told already; the rest is kept with that as the reason."""
+    restored_at = tx.progress.restored_at()
+    if restored_at is None:
+        return risen
+    restored_on = today_of(athlete, restored_at)
+    tx.findings.silence((one for one in risen if one.finding.day <= restored_on), RESTORED_SINCE)
+    return tuple(one for one in risen if one.finding.day > restored_on)
 
 
 def _choose(

@@ -7,7 +7,7 @@ from worker.pipeline.decide import judge, judge_overdue
 from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.strava.sync import drop_expired
 from worker.pipeline.works import Works, each, today_of
-from worker.store import Tick
+from worker.store import RESTORED, Tick
 
 MADE_UP_TICK = "made-up clock"
 """Stands where the last worker's ticks say nothing about today."""
@@ -40,7 +40,7 @@ def begin_ticks(works: Works, *, made_up_from: datetime | None = None) -> None:
     `made_up_from` is the instant that a worker with a made-up clock begins at.
     """
     with works.store.transaction() as tx:
-        tx.progress.clear_ticks(but=MAIL_TICK)
+        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED))
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 

@@ -32,12 +32,13 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
     if any(now - keeping.every < at <= now + _AHEAD for at in taken):
         return None
     works.store.check()
-    copy = keeping.folder / now.astimezone(UTC).strftime(_NAME)
+    copy = keeping.folder / copy_name(now)
     try:
         keeping.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for torn in keeping.folder.glob(f".{_PATTERN}.part"):
             torn.unlink()
         works.store.copy_to(copy)
+        works.store.compact_log()
         _thin_out(keeping, now)
     except OSError as error:
         raise StoreError(
@@ -46,6 +47,11 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
         ) from error
     log.info("backup: %s, %.1f MB", copy.name, copy.stat().st_size / 1e6)
     return copy
+
+
+def copy_name(at: datetime) -> str:
+    """What a copy made at this instant is called."""
+    return at.astimezone(UTC).strftime(_NAME)
 
 
 def copies(folder: Path) -> dict[datetime, Path]:

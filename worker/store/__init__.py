@@ -333,7 +333,7 @@ def _in_words(url: URL, error: DBAPIError) -> str:
                 f"the database {where} can't be written to ({said}): let Easeback write there; "
                 "nothing is lost, and the work goes on by itself"
             )
-        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+        case sqlite3.SQLITE_CORRUPT:
             return (
                 f"the database {where} is damaged: stop the worker and restore a backup "
                 "(`easeback restore FILE`)"

@@ -14,6 +14,7 @@ finding = tables.finding
 outbox = tables.outbox
 
 _FIELDS = tuple(field.name for field in fields(Finding))
+DROPPED = "its mail was dropped by the operator"
 _UNSENT = ("queued", "retry", "held", "dead")
 
 
@@ -97,6 +98,12 @@ class Findings:
                 told_severity=found.finding.severity,
                 silence=None,
             )
+        )
+
+    def dropped(self, outbox_id: int) -> None:
+        """Keep that the mail about a finding was given up by the operator."""
+        self.connection.execute(
+            update(finding).where(finding.c.outbox_id == outbox_id).values(silence=DROPPED)
         )
 
     def told(self, athlete: Athlete, *, since: date) -> tuple[Found, ...]:

@@ -250,6 +250,14 @@ class Outbox:
         """Put a mail aside until it's released."""
         return self._decide(letter, ("queued", "retry"), state="held", last_error=why)
 
+    def hold_all(self, *, why: str) -> int:
+        """Put aside whatever would still be sent, half-sent ones too; how many that were."""
+        return self.connection.execute(
+            update(outbox)
+            .where(outbox.c.state.in_(("queued", "claimed", "at_dot", "retry")))
+            .values(state="held", last_error=why)
+        ).rowcount
+
     def release(self, letter: Letter, *, now: datetime) -> bool:
         """Send a held mail after all."""
         return self._decide(

@@ -1,6 +1,6 @@
 """The progress shelf: which weeks were told, how each source feels, when each tick last ended."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -10,6 +10,9 @@ from sqlalchemy import Connection, Row, delete, func, select
 from worker.model import Athlete, SourceName
 from worker.store import tables
 from worker.store.upsert import upsert
+
+RESTORED = "restored"
+"""The tick that stands for a restored backup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,14 @@ class Progress:
         row = {"name": name, "at": at, "trouble": trouble}
         upsert(self.connection, tables.tick, [row], keys=("name",))
 
-    def clear_ticks(self, *, but: str) -> None:
+    def clear_ticks(self, *, but: Collection[str]) -> None:
         """Forget how the pieces of the work ended under an earlier worker."""
-        self.connection.execute(delete(tables.tick).where(tables.tick.c.name != but))
+        self.connection.execute(delete(tables.tick).where(tables.tick.c.name.not_in(but)))
+
+    def restored_at(self) -> datetime | None:
+        """When a backup was restored, if ever."""
+        restored = self.ticks().get(RESTORED)
+        return restored.at if restored else None
 
     def ticks(self) -> Mapping[str, Tick]:
         query = select(tables.tick).order_by(tables.tick.c.name)

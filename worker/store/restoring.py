@@ -1,0 +1,103 @@
+"""Restoring: a copy takes the place of a SQLite database, whole or not at all.
+
+The copy itself is only read. What takes its place is made ready beside it, brought to today's
+schema, and named last, so that a kill at any moment leaves either the old or the restored one.
+"""
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+from worker.store import Store, StoreError, Transaction
+
+T = TypeVar("T")
+
+
+def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transaction], T]) -> T:
+    """Put `copy` in the place of the store's database; what was there goes to `aside`.
+
+    `mark` is done to the copy before it takes its place. To be called while no worker runs, on a
+    store that was not opened. Raises `StoreError`; then nothing has changed.
+    """
+    if store.file is None:
+        raise StoreError("this is a PostgreSQL database: restore it with pg_restore or psql")
+    part = store.file.with_name(f".{store.file.name}.restored.part")
+    try:
+        _clear(part)
+        _read(copy, part)
+        told = _made_ready(part, copy, mark)
+        _put_aside(store, aside)
+        part.replace(store.file)
+        _sync(store.file.parent)
+    except OSError as error:
+        raise StoreError(f"{copy} can't be restored: {error.strerror or error}") from error
+    finally:
+        _clear(part)
+    return told
+
+
+def _read(copy: Path, part: Path) -> None:
+    """By SQLite's own hand: also what stands only in the copy's log comes along."""
+    try:
+        with (
+            closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro", uri=True)) as source,
+            closing(sqlite3.connect(part)) as target,
+        ):
+            source.backup(target)
+    except sqlite3.Error as error:
+        raise StoreError(f"{copy} can't be restored: {error}") from error
+    part.chmod(0o600)
+
+
+def _made_ready(part: Path, copy: Path, mark: Callable[[Transaction], T]) -> T:
+    url = f"sqlite:///{part}"
+    looked_at = Store.at(url)
+    is_ours = looked_at.schema() is not None
+    looked_at.close()
+    if not is_ours:
+        raise StoreError(f"{copy} isn't a copy of Easeback's database")
+    ready = Store.open(url)
+    try:
+        ready.check()
+        with ready.transaction() as tx:
+            told = mark(tx)
+        ready.compact()
+    finally:
+        ready.close()
+    _sync(part)
+    return told
+
+
+def _put_aside(store: Store, aside: Path) -> None:
+    """Keep what was there; an old log must not be played into the restored database."""
+    assert store.file is not None  # noqa: S101  the caller has looked
+    if not store.file.exists():
+        return
+    with suppress(StoreError):  # a damaged one can't be tidied, and is kept as it is
+        store.compact_log()
+    store.close()
+    aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.copy2(store.file, aside)
+    aside.chmod(0o600)
+    for suffix in ("-wal", "-shm"):
+        left = store.file.with_name(store.file.name + suffix)
+        if left.exists():
+            left.replace(aside.with_name(aside.name + suffix))
+
+
+def _clear(part: Path) -> None:
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        part.with_name(part.name + suffix).unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
