@@ -34,8 +34,8 @@ _SECOND_IMAGE = "ramps.png"
 class Composer:
     """Composes mails. `templates` is the operator's folder, whose files replace the shipped ones.
 
-    Without a `signer` mails carry no links. `checkins` offers the one-tap answers, which need the
-    web face; `reply_to` is only told of here, the header is the mailer's.
+    Without a `signer` mails carry no links. `checkins` offers the one-tap answers and the athlete's
+    page, which need the web face; `reply_to` is only told of here, the header is the mailer's.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Composer:
             context,
             images=images,
             headers=_thread(facts.reply_to_id),
-            links=self._checkin_links(facts) if self._checkins else {},
+            links=self._web_links(facts.athlete, facts.now, felt_on=facts.finding.day),
         )
 
     def weekly(self, facts: WeeklyFacts) -> Email:
@@ -99,7 +99,13 @@ class Composer:
         context["chart_alt"] = drawn[1] if drawn else ""
         images = [(_IMAGE, drawn[0])] if drawn else []
         context |= _routine(facts.prescription)
-        return self._email("weekly", facts.athlete, context, images=images)
+        return self._email(
+            "weekly",
+            facts.athlete,
+            context,
+            images=images,
+            links=self._web_links(facts.athlete, facts.now),
+        )
 
     def reconnect(self, facts: ReconnectFacts) -> Email:
         """The mail that asks to connect a source again."""
@@ -131,7 +137,8 @@ class Composer:
         links: Mapping[str, Any] | None = None,
     ) -> Email:
         unsubscribe = self._unsubscribe_link(kind, athlete)
-        offered = {"unsubscribe": unsubscribe, "checkin": {}, "connect": ""} | dict(links or {})
+        offered = {"unsubscribe": unsubscribe, "checkin": {}, "connect": "", "page": ""}
+        offered |= links or {}
         context |= {
             "kind": kind,
             "name": clean(athlete.name) if athlete else "",
@@ -159,20 +166,25 @@ class Composer:
             return ""
         return self._signer.sign("unsubscribe", {"athlete": athlete.id, "kind": kind})
 
-    def _checkin_links(self, facts: AlertFacts) -> dict[str, Any]:
-        if self._signer is None:
+    def _web_links(
+        self, athlete: Athlete, now: datetime, *, felt_on: date | None = None
+    ) -> dict[str, Any]:
+        """What the web face offers: the athlete's page, and the answers of how a day felt."""
+        if self._signer is None or not self._checkins:
             return {}
-        on = facts.finding.day.isoformat()
-        return {
-            "checkin": {
+        links: dict[str, Any] = {
+            "page": self._signer.sign("athlete", {"athlete": athlete.id}, now=now)
+        }
+        if felt_on is not None:
+            links["checkin"] = {
                 answer: self._signer.sign(
                     "checkin",
-                    {"athlete": facts.athlete.id, "on": on, "feels": answer},
-                    now=facts.now,
+                    {"athlete": athlete.id, "on": felt_on.isoformat(), "feels": answer},
+                    now=now,
                 )
                 for answer in _CHECKIN_ANSWERS
             }
-        }
+        return links
 
     def _inlined(self, html: str) -> str:
         if self._inliner is None:
