@@ -16,10 +16,6 @@ from worker.model import Athlete, Email, Finding, Recording, RecoveryDay, Run, V
 from worker.pipeline.works import Works, enqueue, today_of
 from worker.store import Change, Found, Transaction
 
-HISTORY_DAYS = 1000
-"""How far back a judgement looks from the last run before: a season, the year before it, and
-last year's ramp."""
-
 EPISODE_DAYS = 42
 """Alerts nearer to one another than this are one episode, and one thread in the mail reader."""
 
@@ -74,7 +70,7 @@ def judge(
     silence: str | None = None,
 ) -> None:
     """Judge every day from `since` on; withdraw what no longer holds, mail what should be."""
-    history = history_for(tx, works, athlete, since=since)
+    history = tx.runs.history(athlete, since=since, rules=works.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {
         verdict.day: verdict
@@ -92,14 +88,6 @@ def judge(
     email = _alert(tx, works, athlete, choice, verdicts[choice.finding.day], history, now=now)
     tx.findings.silence(risen, TOLD_TOGETHER)
     _tell(tx, works, athlete, choice, email, now=now)
-
-
-def history_for(tx: Transaction, works: Works, athlete: Athlete, *, since: date) -> History:
-    """All that judging the days from `since` on looks at, however long a break lies before them."""
-    watched = since - timedelta(days=works.rules.return_watch_days)
-    before = tx.runs.last_day_before(athlete, watched) or watched
-    runs = tx.runs.counted(athlete, since=before - timedelta(days=HISTORY_DAYS))
-    return History.of(runs, rules=works.rules)
 
 
 def _not_told_before(

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from worker import detect, week
 from worker.model import Athlete, Email
-from worker.pipeline.decide import alert_facts, diary, history_for
+from worker.pipeline.decide import alert_facts, diary
 from worker.pipeline.weekly import weekly_facts
 from worker.pipeline.works import Works, today_of
 from worker.store import Transaction
@@ -15,7 +15,7 @@ def alert_preview(
 ) -> Email | None:
     """The alert about the newest day with a finding, up to `now`; None where there's none."""
     today = today_of(athlete, now)
-    history = history_for(tx, works, athlete, since=today)
+    history = tx.runs.history(athlete, since=today, rules=works.rules)
     for day in reversed([day for day in history.days() if day <= today]):
         verdict = detect.judge(history, day, rules=works.rules, race=athlete.race)
         choice = detect.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)

@@ -5,7 +5,7 @@ from datetime import date, datetime, timedelta
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
-from worker.pipeline.decide import CHART_WEEKS, diary, history_for
+from worker.pipeline.decide import CHART_WEEKS, diary
 from worker.pipeline.works import Works, each, enqueue, today_of
 from worker.store import Found, Transaction
 
@@ -74,7 +74,7 @@ def weekly_facts(
     """All that the mail about this week tells of."""
     ends_on = starts_on + _WEEK - _DAY
     today = today_of(athlete, now)
-    history = history_for(tx, works, athlete, since=starts_on)
+    history = tx.runs.history(athlete, since=starts_on, rules=works.rules)
     weeks = week.weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     found = [one for one in tx.findings.standing(athlete, since=starts_on)
              if one.finding.day <= ends_on]  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
 from worker import load, recordings
+from worker.load import History
 from worker.model import Athlete, Recording, Run, SourceName
 from worker.rules import Rules
 from worker.store import tables
@@ -19,6 +20,10 @@ from worker.store.upsert import upsert
 
 run = tables.run
 recording = tables.recording
+
+JUDGED_DAYS = 1000
+"""How far back a judgement looks from the last run before: a season, the year before it, and
+last year's ramp."""
 
 _RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
 _RUN_FIELDS = tuple(field.name for field in fields(Run))
@@ -164,8 +169,15 @@ class Runs:
     def quarantined(self, athlete: Athlete) -> tuple[Kept, ...]:
         return tuple(k for k in self.kept(athlete) if k.quarantine is not None)
 
-    def last_day_before(self, athlete: Athlete, day: date) -> date | None:
-        """The day of the last run that counts before `day`."""
+    def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
+        """All that judging the days from `since` on looks at, however long a break lies before."""
+        watched = since - timedelta(days=rules.return_watch_days)
+        before = self._last_day_before(athlete, watched) or watched
+        return History.of(
+            self.counted(athlete, since=before - timedelta(days=JUDGED_DAYS)), rules=rules
+        )
+
+    def _last_day_before(self, athlete: Athlete, day: date) -> date | None:
         query = select(func.max(run.c.day)).where(
             run.c.athlete_id == athlete.id, run.c.quarantine.is_(None), run.c.day < day
         )

@@ -14,9 +14,6 @@ from worker.model import Athlete, Ceiling, Signal, Week
 from worker.store import Found, SourceState, Transaction
 from worker.web.desk import Desk, today
 
-HISTORY_DAYS = 1000
-"""How far back a verdict looks: a season, the year before it, and last year's ramp."""
-
 _WEEKS_SHOWN = 14
 _FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
@@ -60,22 +57,21 @@ class Portrait:
 def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) -> Portrait:
     """All that the page shows."""
     day = today(athlete, now)
-    runs = tx.runs.counted(athlete, since=day - timedelta(days=HISTORY_DAYS))
-    history = History.of((run for run in runs if run.day <= day), rules=desk.rules)
+    history = tx.runs.history(athlete, since=day, rules=desk.rules)
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
     weeks = week.weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
     most = ceiling.ceiling(
         history, day, rules=desk.rules, week_starts=athlete.week_starts, race=athlete.race
     )
-    number, _ = tx.runs.count(athlete)
+    number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
     calm_until = _calm_until(found, day)
     is_free = calm_until is None and not advice.stops_runs
     return Portrait(
         day=day,
         runs=number,
-        last_run_on=max((run.day for run in runs), default=None),
+        last_run_on=today(athlete, last_at) if last_at else None,
         weeks=weeks,
         chart=_chart(desk, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
