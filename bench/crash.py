@@ -1,0 +1,113 @@
+"""The crash harness in full: a fortnight, killed at every boundary, then at random times.
+
+    --random 500       further kills at random times (0: none)
+    --postgres URL     on PostgreSQL instead of SQLite, in a schema of its own
+    --every 1          only each n-th boundary
+    --mutants          first show that wrong orders of work are caught
+
+Exit status 1 where a promise didn't hold; each that didn't is printed with its boundary.
+"""
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from tests.crash.databases import address_on
+from tests.crash.fortnight import Boundary, Dry, Fortnight, fortnight
+from tests.crash.mutants import MUTANTS
+from tests.crash.promises import PROMISES, Outcome, broken
+
+SHARE = 0.5
+"""How likely each life of the random form is killed."""
+
+
+@dataclass
+class Tally:
+    """What all the kills came to."""
+
+    kills: int = 0
+    in_doubt: int = 0
+    mails: int = 0
+    second_copies: int = 0
+    flagged: int = 0
+    broken: Counter[str] = field(default_factory=Counter)
+
+    def add(self, dry: Dry, outcome: Outcome, where: object) -> None:
+        wrong = broken(dry.outcome, outcome)
+        for promise, lines in wrong.items():
+            self.broken[promise] += 1
+            print(f"BROKEN at {where}: {promise}: {lines[:3]}", flush=True)
+        self.kills += outcome.kills
+        self.in_doubt += outcome.kills_in_doubt
+        self.mails += len(outcome.taken)
+        self.second_copies += sum(len(copies) - 1 for copies in outcome.taken.values())
+        self.flagged += sum(letter.perhaps_twice for letter in outcome.letters)
+
+    def show(self, what: str, seconds: float) -> None:
+        print(
+            f"{what}: {self.kills} kills in {seconds:.0f} s, {self.in_doubt} of them with a mail "
+            f"in doubt; {self.mails} mails owed, {self.broken['no mail lost']} lives lost one; "
+            f"{self.second_copies} second copies, {self.flagged} flagged"
+        )
+        for promise in PROMISES:
+            print(f"  {promise}: {'BROKEN' if self.broken[promise] else 'held'}")
+
+
+def main() -> int:
+    options = _options()
+    with address_on(options.postgres) as url, fortnight(database_url=url) as house:
+        if options.mutants and not _mutants_are_caught(house):
+            return 1
+        dry = house.dry()
+        kinds = Counter(boundary.label for boundary in dry.boundaries)
+        passes = len(house.scenes)
+        print(f"{len(dry.boundaries)} boundaries of {len(kinds)} kinds in {passes} passes")
+        tallies = [_at_boundaries(house, dry, dry.boundaries[:: options.every])]
+        if options.random:
+            tallies.append(_at_random(house, dry, options.random, options.seed))
+    return int(any(tally.broken for tally in tallies))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--random", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--postgres", metavar="URL")
+    parser.add_argument("--mutants", action="store_true")
+    return parser.parse_args()
+
+
+def _at_boundaries(house: Fortnight, dry: Dry, boundaries: tuple[Boundary, ...]) -> Tally:
+    tally, began = Tally(), time.monotonic()
+    for boundary in boundaries:
+        tally.add(dry, house.killed_at(boundary, dry), boundary)
+    tally.show("at every boundary", time.monotonic() - began)
+    return tally
+
+
+def _at_random(house: Fortnight, dry: Dry, wanted: int, seed: int) -> Tally:
+    tally, began, dice = Tally(), time.monotonic(), random.Random(seed)
+    while tally.kills < wanted:
+        tally.add(dry, house.killed_at_random(dry, dice, share=SHARE), f"random, seed {seed}")
+    tally.show("at random times", time.monotonic() - began)
+    return tally
+
+
+def _mutants_are_caught(house: Fortnight) -> bool:
+    for mutant in MUTANTS:
+        caught = house.caught(mutant)
+        print(f"mutant {mutant!r}: {caught or 'NOT CAUGHT'}", flush=True)
+        if not caught:
+            return False
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(main())

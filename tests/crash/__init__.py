@@ -1,0 +1,15 @@
+"""What survives a hard kill: the real worker, killed at every boundary it has.
+
+    story.py       a scripted fortnight: files, replaced files, weekly hours, alerts, refused mail
+    launcher.py    forks a warmed interpreter into one worker process after another
+    boundaries.py  counts commits, syncs, renames, steps of SMTP and HTTP inside the worker, and
+                   kills it with SIGKILL at the one it is told
+    sink.py        a mail server that remembers what it took
+    fortnight.py   lives the story through: dry, killed at one boundary, killed again and again
+    promises.py    what must hold at the end, each promise a check of its own
+    mutants.py     wrong orders of work, to show that the checks can fail
+
+Nothing in `worker/` knows of any of this: the boundaries are found by wrapping the standard
+library and SQLAlchemy in the forked process, before the worker begins. `bench/crash.py` is the
+full form; the tests here are the small one.
+"""

@@ -1,0 +1,149 @@
+"""The boundaries of a worker process, found while it runs; at one of them it may be killed.
+
+    boundaries = Boundaries(ledger, kill_at=17)
+    boundaries.install()                          # from here on every boundary is counted
+
+A boundary is the moment before or after something that lasts beyond the process: a commit, a
+file's sync or rename, a step of SMTP or HTTP. Wrapping library calls is what this file is for,
+and it happens only in a process made to be killed.
+"""
+
+import functools
+import http.client
+import mmap
+import os
+import signal
+import smtplib
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.engine.default import DefaultDialect
+
+_LEDGER = struct.Struct("<Q?")
+LEDGER_BYTES = 4096
+_HERE = Path(__file__).parent.parent.parent / "worker"
+
+
+class Ledger:
+    """What outlives the process: how many boundaries it passed, and whether a mail is in doubt.
+
+    A mail is in doubt between two commits: the one before its final dot goes out, and the one of
+    the server's answer.
+    """
+
+    def __init__(self, file: Path, *, new: bool = False) -> None:
+        if new:
+            file.write_bytes(bytes(LEDGER_BYTES))
+        with file.open("r+b") as opened:
+            self._page = mmap.mmap(opened.fileno(), LEDGER_BYTES)
+
+    def read(self) -> tuple[int, bool]:
+        count, in_doubt = _LEDGER.unpack_from(self._page)
+        return count, in_doubt
+
+    def write(self, count: int, *, in_doubt: bool) -> None:
+        _LEDGER.pack_into(self._page, 0, count, in_doubt)
+
+
+class Boundaries:
+    """Counts, and kills at number `kill_at` (from 0). `labels` tells what each one was."""
+
+    def __init__(
+        self, ledger: Ledger, *, kill_at: int | None = None, statements: bool = False
+    ) -> None:
+        self._ledger = ledger
+        self._kill_at = kill_at
+        self._statements = statements
+        self._count = 0
+        self._in_doubt = False
+        self._body_is_out = False
+        self._settles = False
+        self.labels: list[str] = []
+
+    def install(self) -> None:
+        """Wrap whatever makes a boundary."""
+        self._wrap(DefaultDialect, "do_commit", "commit", before=self._doubt, after=self._settle)
+        for call in ("fsync", "replace", "rename", "link", "unlink"):
+            self._wrap(os, call, call)
+        self._wrap(smtplib.SMTP, "connect", "smtp connect")
+        self._wrap(smtplib.SMTP, "send", _smtp_step, before=self._note_body)
+        self._wrap(smtplib.SMTP, "getreply", "smtp answer")
+        self._wrap(http.client.HTTPConnection, "request", "http request")
+        self._wrap(http.client.HTTPConnection, "getresponse", "http answer")
+        if self._statements:
+            for call in ("do_execute", "do_execute_no_params", "do_executemany"):
+                self._wrap(DefaultDialect, call, "statement")
+
+    def _wrap(
+        self,
+        owner: Any,
+        name: str,
+        label: str | Callable[..., str],
+        *,
+        before: Callable[..., None] | None = None,
+        after: Callable[[], None] | None = None,
+    ) -> None:
+        wrapped = getattr(owner, name)
+
+        @functools.wraps(wrapped)
+        def call(*args: Any, **named: Any) -> Any:
+            said = label if isinstance(label, str) else label(*args)
+            self._pass(f"before {said}")
+            if before:
+                before(*args)
+            result = wrapped(*args, **named)
+            if after:
+                after()
+            self._pass(f"after {said}")
+            return result
+
+        setattr(owner, name, call)
+
+    def _pass(self, what: str) -> None:
+        if self._count == self._kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self._count += 1
+        self._ledger.write(self._count, in_doubt=self._in_doubt)
+        if self._kill_at is None:
+            self.labels.append(f"{what} in {_place()}")
+
+    def _note_body(self, _: smtplib.SMTP, sent: bytes | str) -> None:
+        self._body_is_out = self._body_is_out or _smtp_step(_, sent) == "smtp body"
+
+    def _doubt(self, *_: object) -> None:
+        """The commit after a body is the one before its dot."""
+        if self._body_is_out:
+            self._body_is_out, self._in_doubt = False, True
+            self._ledger.write(self._count, in_doubt=True)
+            self._settles = False
+        else:
+            self._settles = True
+
+    def _settle(self) -> None:
+        if self._settles:
+            self._in_doubt = False
+            self._ledger.write(self._count, in_doubt=False)
+
+
+def _smtp_step(_: smtplib.SMTP, sent: bytes | str) -> str:
+    text = sent if isinstance(sent, bytes) else sent.encode()
+    first = text.split(None, 1)[0].decode("ascii", "replace") if text.strip() else ""
+    return f"smtp {'dot' if _is_dot(sent) else 'body' if ':' in first else first.upper()}"
+
+
+def _is_dot(sent: bytes | str) -> bool:
+    return sent in {b".\r\n", ".\r\n"}
+
+
+def _place() -> str:
+    """The innermost function of the worker that is under way."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        file = Path(frame.f_code.co_filename)
+        if file.is_relative_to(_HERE):
+            return f"{file.relative_to(_HERE).with_suffix('')}.{frame.f_code.co_name}"
+        frame = frame.f_back  # type: ignore[assignment]  # the loop ends at None
+    return "a library"

@@ -1,0 +1,217 @@
+"""Lives the story through: once undisturbed, then killed, restarted and lived to its end.
+
+The dry life takes a copy of the house before each scene, so that a life killed in scene 20 begins
+there and not at the first day.
+"""
+
+import os
+import random
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.crash.databases import empty
+from tests.crash.launcher import End, Launcher, Life
+from tests.crash.promises import Outcome, broken, outcome_of
+from tests.crash.sink import Memory, Sink
+from tests.crash.story import OPERATOR, Scene, athletes_into, scenes
+from worker.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Boundary:
+    """One place to die at: the scene, and the how-manieth boundary of its process."""
+
+    scene: int
+    number: int
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dry:
+    """The undisturbed life: where it can be killed, how long each scene took, what it came to."""
+
+    boundaries: tuple[Boundary, ...]
+    lasted_s: tuple[float, ...]
+    outcome: Outcome
+    memories: tuple[Memory, ...] = field(repr=False)
+
+
+class Fortnight:
+    """One house, one sink, one launcher, and the story."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sink: Sink,
+        launcher: Launcher,
+        *,
+        database_url: str | None = None,
+        until: int | None = None,
+    ) -> None:
+        self._folder = folder
+        self._home = folder / "home"
+        self._sink = sink
+        self._launcher = launcher
+        self._url = database_url
+        self.scenes = scenes()[:until]
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        told = {
+            "EASEBACK_DATA_DIR": str(self._home / "data"),
+            "EASEBACK_MAIL__HOST": "127.0.0.1",
+            "EASEBACK_MAIL__PORT": str(self._sink.port),
+            "EASEBACK_MAIL__SECURITY": "none",
+            "EASEBACK_MAIL__SENDER": "easeback@example.org",
+            "EASEBACK_MAIL__OPERATOR": OPERATOR,
+            "EASEBACK_INBOX__PATH": str(self._home / "inbox"),
+            # The same links in every life.
+            "EASEBACK_SECRET_KEY": "a key of the tests",
+        }
+        return told | ({"EASEBACK_DATABASE_URL": self._url} if self._url else {})
+
+    @property
+    def url(self) -> str:
+        return self._url or f"sqlite:///{self._home / 'data' / 'easeback.db'}"
+
+    def begin(self) -> None:
+        """An empty house with the three athletes."""
+        shutil.rmtree(self._home, ignore_errors=True)
+        (self._home / "inbox").mkdir(parents=True)
+        if self._url is not None:
+            empty(self._url)
+        self._sink.recall(Memory())
+        store = Store.open(self.url)
+        athletes_into(store)
+        store.close()
+
+    def dry(self, *, mutant: str | None = None) -> Dry:
+        """Undisturbed."""
+        for copy in self._folder.glob("scene-*"):
+            shutil.rmtree(copy)
+        self.begin()
+        boundaries: list[Boundary] = []
+        lasted_s: list[float] = []
+        memories: list[Memory] = []
+        for number, scene in enumerate(self.scenes):
+            memories.append(self._sink.memory())
+            self._keep_copy(number)
+            end = self._live(scene, labels=True, mutant=mutant)
+            boundaries += [Boundary(number, n, label) for n, label in enumerate(end.labels)]
+            lasted_s.append(end.lasted_s)
+        return Dry(tuple(boundaries), tuple(lasted_s), self._outcome(), tuple(memories))
+
+    def killed_at(self, boundary: Boundary, dry: Dry, *, mutant: str | None = None) -> Outcome:
+        """Killed there, restarted, and undisturbed from then on."""
+        self._go_back_to(boundary.scene, dry)
+        scene = self.scenes[boundary.scene]
+        end = self._live(scene, kill_at=boundary.number, mutant=mutant)
+        assert end.killed, f"{boundary} wasn't come by"
+        self._go_on(boundary.scene, mutant=mutant)
+        return replace(self._outcome(), kills=1, kills_in_doubt=int(end.in_doubt))
+
+    def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
+        """Each life is killed with the probability `share`, at any time, until it lasts."""
+        self.begin()
+        kills, in_doubt = 0, 0
+        for scene, lasts_s in zip(self.scenes, dry.lasted_s, strict=True):
+            while dice.random() < share:
+                end = self._live(scene, kill_after_s=dice.uniform(0, lasts_s))
+                kills += end.killed
+                in_doubt += end.killed and end.in_doubt
+            self._live(scene)
+        return replace(self._outcome(), kills=kills, kills_in_doubt=in_doubt)
+
+    def caught(self, mutant: str) -> str | None:
+        """Where that wrong order of work breaks a promise first, and which; None: nowhere."""
+        dry = self.dry(mutant=mutant)
+        likely = one_of_each(dry.boundaries, at_least=0)
+        for boundary in (*likely, *dry.boundaries):
+            wrong = broken(dry.outcome, self.killed_at(boundary, dry, mutant=mutant))
+            if wrong:
+                return f"{', '.join(wrong)} (killed {boundary.label})"
+        return None
+
+    def _go_on(self, begin: int, end: int | None = None, *, mutant: str | None = None) -> None:
+        """Undisturbed from scene `begin` on, in one process."""
+        numbers = range(len(self.scenes))[begin:end]
+        life = Life(str(self._home), scenes=tuple(numbers), settings=self.settings, mutant=mutant)
+        ended = self._launcher.live(life)
+        assert ended.status == 0, (self._home / "log").read_text()[-2000:]
+
+    def _live(
+        self,
+        scene: Scene,
+        *,
+        kill_at: int | None = None,
+        kill_after_s: float | None = None,
+        mutant: str | None = None,
+        labels: bool = False,
+    ) -> End:
+        for deed in scene.deeds:
+            deed(self._home / "inbox")
+        return self._launcher.live(
+            Life(
+                home=str(self._home),
+                command=scene.command,
+                settings=self.settings,
+                kill_at=kill_at,
+                kill_after_s=kill_after_s,
+                mutant=mutant,
+                labels=labels,
+            )
+        )
+
+    def _outcome(self) -> Outcome:
+        store = Store.open(self.url)
+        try:
+            return outcome_of(store, self._sink.mails, self._home)
+        finally:
+            store.close()
+
+    def _keep_copy(self, scene: int) -> None:
+        if self._url is None:
+            shutil.copytree(self._home, self._folder / f"scene-{scene}", copy_function=_copy)
+
+    def _go_back_to(self, scene: int, dry: Dry) -> None:
+        """The house as it was before that scene; over PostgreSQL by living up to it."""
+        if self._url is not None:
+            self.begin()
+            self._go_on(0, scene)
+            return
+        shutil.rmtree(self._home, ignore_errors=True)
+        shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)
+        self._sink.recall(dry.memories[scene])
+
+
+def _copy(source: str, target: str) -> None:
+    shutil.copy2(source, target)
+
+
+@contextmanager
+def fortnight(*, database_url: str | None = None, until: int | None = None) -> Iterator[Fortnight]:
+    """A fortnight, or its first scenes, in a folder of its own: in memory where that can be had.
+
+    SIGKILL loses nothing that was written, synced or not, so a disk would only be slower.
+    """
+    shared = Path("/dev/shm")  # noqa: S108  the folder made in it is nobody else's
+    root = str(shared) if os.access(shared, os.W_OK) else None
+    with (
+        TemporaryDirectory(prefix="easeback-crash-", dir=root) as folder,
+        Sink() as sink,
+        Launcher() as launcher,
+    ):
+        yield Fortnight(Path(folder), sink, launcher, database_url=database_url, until=until)
+
+
+def one_of_each(boundaries: Sequence[Boundary], *, at_least: int) -> list[Boundary]:
+    """The last boundary of every label, and evenly spread ones up to `at_least`."""
+    by_label = {boundary.label: boundary for boundary in boundaries}
+    chosen = list(by_label.values())
+    step = max(len(boundaries) // max(at_least - len(chosen), 1), 1)
+    chosen += [b for b in boundaries[step // 2 :: step] if b not in chosen]
+    return chosen

@@ -1,0 +1,185 @@
+"""Forks a warmed interpreter into one worker process after another: a new life costs no imports.
+
+    with Launcher() as launcher:
+        end = launcher.live(Life(home, ["once", "--as-of", "2026-03-02T06:00:00Z"], kill_at=17))
+
+Each life is a process of its own that runs the real command line; one that has `scenes` to go
+through instead makes a pass at each, as a worker that goes on running does. Without `kill_at` or
+`kill_after_s` it ends by itself.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """One process: the command, where it lives, and how it ends."""
+
+    home: str
+    command: Sequence[str] = ()
+    scenes: Sequence[int] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    kill_at: int | None = None
+    kill_after_s: float | None = None
+    mutant: str | None = None
+    statements: bool = False
+    labels: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a life ended: `killed` or by itself with `status`; where a kill left a mail in doubt."""
+
+    killed: bool
+    status: int
+    passed: int
+    in_doubt: bool
+    lasted_s: float
+    labels: tuple[str, ...] = ()
+
+
+class Launcher:
+    """The warmed process, and a line to it."""
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.crash.launcher"],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.wait(10)
+        self._process.stdout.close()
+
+    def live(self, life: Life) -> End:
+        """Let one process live to its end."""
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(asdict(life)) + "\n")
+        self._process.stdin.flush()
+        told: dict[str, Any] = json.loads(self._process.stdout.readline())
+        labels = tuple(told.pop("labels"))
+        return End(**told, labels=labels)
+
+
+def _serve() -> None:
+    from tests.crash.boundaries import Ledger
+
+    _warm()
+    for line in sys.stdin:
+        life = Life(**json.loads(line))
+        home = Path(life.home)
+        ledger = Ledger(home / "ledger", new=True)
+        (home / "labels").unlink(missing_ok=True)
+        began = time.monotonic()
+        child = os.fork()
+        if not child:
+            _live(life, ledger)
+        if life.kill_after_s is not None:
+            time.sleep(life.kill_after_s)
+            os.kill(child, signal.SIGKILL)
+        _, ended = os.waitpid(child, 0)
+        passed, in_doubt = ledger.read()
+        labels = json.loads((home / "labels").read_text()) if life.labels else []
+        end = {
+            "killed": os.WIFSIGNALED(ended),
+            "status": os.waitstatus_to_exitcode(ended),
+            "passed": passed,
+            "in_doubt": in_doubt,
+            "lasted_s": time.monotonic() - began,
+            "labels": labels,
+        }
+        sys.stdout.write(json.dumps(end) + "\n")
+        sys.stdout.flush()
+
+
+def _warm() -> None:
+    """Import all that a pass needs; open nothing."""
+    import alembic.command
+    import css_inline
+    import fitparse
+    import psycopg
+    import sqlalchemy.dialects.postgresql.psycopg
+    import sqlalchemy.dialects.sqlite.pysqlite
+    from apscheduler.executors.pool import ThreadPoolExecutor
+    from apscheduler.schedulers.background import BackgroundScheduler
+
+    import tests.crash.mutants
+    import tests.crash.story
+    import worker.cli.app
+    import worker.compose.raster
+    import worker.config.wiring
+    import worker.daemon
+    import worker.pipeline
+    import worker.store.migrations
+
+    del alembic, css_inline, fitparse, psycopg, sqlalchemy, tests, worker
+    del ThreadPoolExecutor, BackgroundScheduler
+
+
+def _live(life: Life, ledger: Any) -> None:
+    """In the child: be the worker, and never come back."""
+    from tests.crash.boundaries import Boundaries
+    from tests.crash.mutants import MUTANTS
+    from worker.cli.app import run
+
+    status = 70
+    try:
+        home = Path(life.home)
+        os.chdir(home)
+        os.environ.update(life.settings)
+        log = os.open(home / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123  for as long as the process lives
+        if life.mutant:
+            MUTANTS[life.mutant]()
+        boundaries = Boundaries(ledger, kill_at=life.kill_at, statements=life.statements)
+        boundaries.install()
+        status = run(list(life.command)) if life.command else _go_through(life)
+        if life.labels:
+            (home / "labels").write_text(json.dumps(boundaries.labels))
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+
+
+def _go_through(life: Life) -> int:
+    """One pass at every scene, in one process."""
+    from tests.crash.story import scenes
+    from worker.cli.shell import Shell
+    from worker.daemon import clock_from
+    from worker.pipeline import one_pass
+
+    works = Shell().works()
+    story = scenes()
+    with works.store.sole_worker():
+        for number in life.scenes:
+            for deed in story[number].deeds:
+                deed(Path("inbox"))
+            one_pass(works, clock_from(story[number].at))
+    works.store.close()
+    return 0
+
+
+if __name__ == "__main__":
+    _serve()

@@ -1,0 +1,208 @@
+"""What must hold at the end of a life, whatever it died of on the way.
+
+`PROMISES` maps each promise, in words, to its check: (dry, outcome) → what is wrong, a line each.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import text
+
+from tests.crash.sink import message_id
+from tests.smtp_server import Taken
+from worker.store import Letter, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a life came to: what the sink took, and what the store says."""
+
+    taken: Mapping[str, tuple[bytes, ...]]
+    letters: tuple[Letter, ...]
+    names: Mapping[str, str]
+    runs: tuple[object, ...]
+    findings: tuple[tuple[object, ...], ...]
+    weeks: tuple[tuple[object, ...], ...]
+    files: tuple[tuple[object, ...], ...]
+    debris: tuple[str, ...]
+    unsound: tuple[str, ...]
+    kills: int = 0
+    kills_in_doubt: int = 0
+
+
+def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
+    """Everything the promises speak of, read from the store, the sink and the folder."""
+    by_id: dict[str, list[bytes]] = {}
+    for mail in taken:
+        by_id.setdefault(message_id(mail), []).append(mail.content)
+    with store.reading() as tx:
+        everybody = {athlete.id: athlete for athlete in tx.athletes.all()}
+        ids = tx.connection.execute(text("SELECT id FROM outbox ORDER BY id")).scalars().all()
+        letters = tuple(letter for i in ids if (letter := tx.outbox.by_id(i)) is not None)
+        findings = tuple(
+            (who.name, f.finding.day, f.finding.kind, f.finding.severity, f.silence, f.told_on,
+             f.message_id, f.withdrawn_at is not None)
+            for who in everybody.values()
+            for f in (*tx.findings.standing(who), *tx.findings.withdrawn(who))
+        )  # fmt: skip
+        runs = tuple(
+            (who.name, kept.run.started_at, kept.run.distance_m, kept.sources, kept.quarantine)
+            for who in everybody.values()
+            for kept in tx.runs.kept(who)
+        )
+        weeks = tuple(
+            (everybody[row.athlete_id].name, str(row.week_starts_on), row.state)
+            for row in tx.connection.execute(text("SELECT * FROM weekly"))
+        )
+        files = tuple(
+            (entry.path, entry.verdict, entry.reason, entry.sha256)
+            for entry in tx.inbox.all().values()
+        )
+    return Outcome(
+        taken={name: tuple(contents) for name, contents in by_id.items()},
+        letters=letters,
+        names=dict(_names(store)),
+        runs=runs,
+        findings=tuple(sorted(findings, key=str)),
+        weeks=tuple(sorted(weeks, key=str)),
+        files=tuple(sorted(files, key=str)),
+        debris=tuple(str(path.relative_to(home)) for path in home.rglob("*.part")),
+        unsound=tuple(_unsound(store)),
+    )
+
+
+def _names(store: Store) -> Iterator[tuple[str, str]]:
+    """What each mail is about, in words that are the same in every life."""
+    about_alert = text(
+        "SELECT o.message_id, a.name, f.day, f.kind FROM outbox o "
+        "JOIN finding f ON f.outbox_id = o.id JOIN athlete a ON a.id = f.athlete_id"
+    )
+    about_week = text(
+        "SELECT o.message_id, a.name, w.week_starts_on FROM outbox o "
+        "JOIN weekly w ON w.outbox_id = o.id JOIN athlete a ON a.id = w.athlete_id"
+    )
+    about_others = text("SELECT message_id, key FROM outbox WHERE kind NOT IN ('alert', 'weekly')")
+    with store.reading() as tx:
+        for row in tx.connection.execute(about_others):
+            yield row.message_id, row.key
+        for row in tx.connection.execute(about_alert):
+            yield row.message_id, f"alert to {row.name} about {row.kind} on {row.day}"
+        for row in tx.connection.execute(about_week):
+            yield row.message_id, f"weekly to {row.name} of {row.week_starts_on}"
+
+
+def _unsound(store: Store) -> Iterator[str]:
+    if store.file is None:
+        return
+    with store.reading() as tx:
+        found = tx.connection.exec_driver_sql("PRAGMA integrity_check").scalars().all()
+        broken = tx.connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+    yield from (line for line in found if line != "ok")
+    yield from (f"dangling: {row}" for row in broken)
+
+
+Check = Callable[[Outcome, Outcome], Iterator[str]]
+
+
+def no_mail_lost(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """Every mail that the undisturbed life sent was taken at least once."""
+    sent = {dry.names[name] for name in dry.taken if name in dry.names}
+    got = {found.names[name] for name in found.taken if name in found.names}
+    yield from sorted(sent - got)
+    yield from (
+        f"{letter.key} is marked as sent, and nobody has it"
+        for letter in found.letters
+        if letter.state == "sent" and letter.message_id not in found.taken
+    )
+
+
+def no_mail_unowed(_: Outcome, found: Outcome) -> Iterator[str]:
+    """Every mail that was taken stands in the outbox, and as sent."""
+    states = {letter.message_id: letter.state for letter in found.letters}
+    for name in found.taken:
+        if states.get(name) != "sent":
+            yield f"{name} was taken and stands as {states.get(name)}"
+
+
+def no_mail_twice(_: Outcome, found: Outcome) -> Iterator[str]:
+    """A second copy only where a kill left a mail in doubt; the same bytes, and flagged."""
+    flagged = {letter.message_id for letter in found.letters if letter.perhaps_twice}
+    extra = 0
+    for name, copies in found.taken.items():
+        extra += len(copies) - 1
+        if len(copies) > 1 and name not in flagged:
+            yield f"{len(copies)} copies of {found.names.get(name, name)}, and none flagged"
+        if len(set(copies)) > 1:
+            yield f"the copies of {name} differ"
+    if extra > found.kills_in_doubt:
+        yield f"{extra} second copies after {found.kills_in_doubt} kills with a mail in doubt"
+    if len(flagged) > found.kills_in_doubt:
+        yield f"{len(flagged)} flagged after {found.kills_in_doubt} kills with a mail in doubt"
+
+
+def no_finding_untold(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """Each finding is there once, with its mail or the reason why there's none."""
+
+    def what(one: tuple[object, ...]) -> tuple[object, ...]:
+        name, day, kind, severity, silence, told_on, sent_as, withdrawn = one
+        return (name, day, kind, severity, silence, told_on, sent_as is not None, withdrawn)
+
+    yield from _differences(map(what, dry.findings), map(what, found.findings))
+    for name, day, kind, _, silence, told_on, _, withdrawn in found.findings:
+        if not withdrawn and silence is None and told_on is None:
+            yield f"{name} {day} {kind}: neither mail nor reason"
+
+
+def no_run_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """The same runs, each once, each whole, from the same files with the same verdicts."""
+    yield from _differences(dry.runs, found.runs)
+    yield from _differences(dry.files, found.files)
+
+
+def no_week_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """Every week told or skipped as in the undisturbed life; no week's mail queued twice."""
+    yield from _differences(dry.weeks, found.weeks)
+    queued = Counter(letter.key for letter in found.letters if letter.kind == "weekly")
+    yield from (f"{key} stands {n} times" for key, n in queued.items() if n > 1)
+
+
+def nothing_left_over(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """No mail half-way, no torn file, a sound database; the same mails given up."""
+    for letter in found.letters:
+        if letter.state not in {"sent", "dead"}:
+            yield f"{letter.key} stands as {letter.state}"
+    dead = [sorted(_about(one)) for one in (dry, found)]
+    yield from _differences(*dead)
+    yield from (f"left over: {path}" for path in found.debris)
+    yield from found.unsound
+
+
+def _about(outcome: Outcome) -> Iterator[str]:
+    for letter in outcome.letters:
+        if letter.state == "dead":
+            yield f"{outcome.names.get(letter.message_id, letter.key)}: {letter.last_error}"
+
+
+def _differences(wanted: object, got: object) -> Iterator[str]:
+    counts = Counter(wanted), Counter(got)  # type: ignore[call-overload]  # any iterables will do
+    yield from (f"missing: {one}" for one in counts[0] - counts[1])
+    yield from (f"too much: {one}" for one in counts[1] - counts[0])
+
+
+PROMISES: Mapping[str, Check] = {
+    "no mail lost": no_mail_lost,
+    "no mail that nobody owed": no_mail_unowed,
+    "no mail twice without need": no_mail_twice,
+    "no finding without its mail or the reason": no_finding_untold,
+    "no run missing, doubled or partial": no_run_amiss,
+    "no week skipped or told twice": no_week_amiss,
+    "nothing left over": nothing_left_over,
+}
+
+
+def broken(dry: Outcome, found: Outcome) -> dict[str, list[str]]:
+    """The promises that didn't hold, each with what is wrong."""
+    judged = {words: list(check(dry, found)) for words, check in PROMISES.items()}
+    return {words: wrong for words, wrong in judged.items() if wrong}

@@ -1,0 +1,51 @@
+"""A mail server that remembers what it took, and refuses whom it is told to."""
+
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from tests.smtp_server import SmtpServer, Taken
+
+NO_SUCH = "nobody@example.org"
+GREYLISTED = "ben@example.org"
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the sink has seen so far, to go back to."""
+
+    taken: tuple[Taken, ...] = ()
+    tries: int = 0
+
+
+@dataclass
+class Sink(SmtpServer):
+    """Takes everything but: `NO_SUCH` is unknown for good, `GREYLISTED` the first time."""
+
+    tries: int = field(default=0)
+
+    async def handle_RCPT(  # noqa: N802  aiosmtpd's name
+        self, _: SMTP, __: Session, envelope: Envelope, address: str, ___: list[str]
+    ) -> str:
+        if address == NO_SUCH:
+            return "550 5.1.1 no such user"
+        if address == GREYLISTED:
+            self.tries += 1
+            if self.tries == 1:
+                return "451 4.7.1 come again later"
+        envelope.rcpt_tos.append(address)
+        return "250 fine"
+
+    def memory(self) -> Memory:
+        return Memory(tuple(self.mails), self.tries)
+
+    def recall(self, memory: Memory) -> None:
+        """Be as it was then."""
+        self.mails[:] = memory.taken
+        self.tries = memory.tries
+
+
+def message_id(taken: Taken) -> str:
+    head = message_from_bytes(taken.content, policy=policy.default)
+    return str(head["Message-ID"]).strip()

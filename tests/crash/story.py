@@ -1,0 +1,150 @@
+"""The scripted fortnight: who runs, what is dropped when, and at which instants the worker looks.
+
+A scene is one instant: what the world does just before it, and one pass of the worker at it. The
+world's deeds can be done twice, as a scene is begun again after a kill.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
+from pathlib import Path
+
+from tests.crash.sink import GREYLISTED, NO_SUCH
+from tests.formats.build import fit_run
+from worker.model import Athlete, WeeklyHour
+from worker.store import Store
+
+FIRST_DAY = date(2026, 3, 2)
+"""A Monday."""
+DAYS = 14
+ADDED_AT = datetime(2026, 3, 1, 20, tzinfo=UTC)
+OPERATOR = "operator@example.org"
+
+ATHLETES = (
+    Athlete(0, "Ann", "ann@example.org", ADDED_AT, "Europe/Berlin"),
+    Athlete(0, "Ben", GREYLISTED, ADDED_AT, "America/New_York", "mi", week_starts=6,
+            weekly=WeeklyHour(6, time(18))),
+    Athlete(0, "Cid", NO_SUCH, ADDED_AT, "Asia/Kathmandu"),
+)  # fmt: skip
+
+Deed = Callable[[Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One instant: the deeds done in the inbox before the worker looks at it."""
+
+    at: datetime
+    deeds: tuple[Deed, ...] = ()
+
+    @property
+    def command(self) -> list[str]:
+        return ["once", "--as-of", self.at.isoformat()]
+
+
+def athletes_into(store: Store) -> None:
+    """Let there be the three of the story."""
+    with store.transaction() as tx:
+        for athlete in ATHLETES:
+            tx.athletes.add(athlete)
+
+
+def scenes() -> tuple[Scene, ...]:
+    """The fortnight in order."""
+    told = [*_scenes()]
+    assert told == sorted(told, key=lambda scene: scene.at)
+    return tuple(told)
+
+
+def _scenes() -> Iterator[Scene]:
+    """Two looks a day bring in the day's files; further ones come where something is due."""
+    yield from _two_looks(_at(0, 5), _history())
+    for day in range(DAYS):
+        yield from _two_looks(_at(day, 18), _deeds_of(day))
+        yield from (Scene(_at(day, 18) + after) for after in _further_looks(day))
+        # Ben's hour on Sunday in New York; Cid's on Monday in Kathmandu, Ann's in Berlin.
+        if day % 7 == 6:
+            yield Scene(_at(day, 22, 1))
+            yield Scene(_at(day + 1, 1, 16))
+            yield Scene(_at(day + 1, 6, 1))
+    yield Scene(_at(DAYS, 12))
+    yield Scene(_at(DAYS, 18))
+
+
+def _two_looks(at: datetime, deeds: Iterable[Deed]) -> Iterator[Scene]:
+    yield Scene(at, tuple(deeds))
+    yield Scene(at + timedelta(seconds=10))
+
+
+def _further_looks(day: int) -> tuple[timedelta, ...]:
+    """After the greylisted mail its second try."""
+    return (timedelta(minutes=2),) if day in {3, 6} else ()
+
+
+def _history() -> Iterator[Deed]:
+    for back in range(2, 62, 3):
+        day = FIRST_DAY - timedelta(days=back)
+        yield _run("Ann", day, 8.0)
+        yield _run("Ben", day, 6.0)
+        yield _run("Cid", day, 7.0)
+
+
+def _deeds_of(day: int) -> tuple[Deed, ...]:
+    """What is dropped, replaced and taken away on each day; `on` is that day's date."""
+    on = FIRST_DAY + timedelta(days=day)
+    by_day: dict[int, tuple[Deed, ...]] = {
+        0: (_run("Ann", on, 8.1),),
+        1: (_run("Ben", on, 6.1), _junk("Ann", "not-a-run.fit")),
+        # The first alert; and one whose address is refused for good.
+        2: (_run("Ann", on, 14.0), _run("Cid", on, 13.0)),
+        # Yesterday's file comes late: an alert that the server puts off once.
+        3: (_run("Ben", on - timedelta(days=1), 11.0),),
+        # The same file again under another name, and the run from another watch.
+        4: (_run("Ann", FIRST_DAY + timedelta(days=2), 14.0, name="again"),
+            _run("Ann", FIRST_DAY + timedelta(days=2), 14.05, name="other-watch")),
+        5: (_run("Ben", on, 6.2),),
+        # A file is written over: what it said before was wrong, and its finding is withdrawn.
+        7: (_run("Ben", FIRST_DAY + timedelta(days=2), 6.0),),
+        8: (_run("Ann", on, 9.0), _run("Cid", on, 7.0)),
+        # Inside the fortnight's budget: kept, with the reason why it isn't mailed.
+        9: (_run("Ann", on, 17.0),),
+        # A higher severity breaks through.
+        11: (_run("Ann", on, 36.0),),
+        12: (_taken_away("Ben", FIRST_DAY + timedelta(days=5)), _run("Ben", on, 6.3)),
+    }  # fmt: skip
+    return by_day.get(day, ())
+
+
+def _at(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime.combine(FIRST_DAY + timedelta(days=day), time(hour, minute), tzinfo=UTC)
+
+
+def _run(athlete: str, day: date, km: float, *, name: str = "") -> Deed:
+    def drop(inbox: Path) -> None:
+        _write(inbox / athlete / f"{day}{name}.fit", _file(day, km))
+
+    return drop
+
+
+def _junk(athlete: str, name: str) -> Deed:
+    return lambda inbox: _write(inbox / athlete / name, b"\x0e\x20nonsense.FIT, but not much of it")
+
+
+def _taken_away(athlete: str, day: date) -> Deed:
+    return lambda inbox: (inbox / athlete / f"{day}.fit").unlink(missing_ok=True)
+
+
+@cache
+def _file(day: date, km: float) -> bytes:
+    began = datetime.combine(day, time(6), tzinfo=UTC)
+    return fit_run(began, distance_m=km * 1000, moving_s=km * 360, offset_h=1, records=2)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Twice is once: the same content has the same time, so that it looks untouched."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    at_ns = 1_772_000_000_000_000_000 + sum(content)
+    os.utime(path, ns=(at_ns, at_ns))
