@@ -13,7 +13,7 @@ from tests.strava.accounts import Account
 from tests.strava.browser import answer_consent
 from tests.strava.conftest import REDIRECT
 from tests.strava.server import Server
-from tests.strava.service import Service
+from tests.strava.service import Service, Subscription
 from worker.config import Settings, wiring
 from worker.config.settings import StravaSection
 from worker.model import Athlete
@@ -108,3 +108,23 @@ def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
     finally:
         calm.client.close()
         works.store.close()
+
+
+def subscribe(home: House) -> None:
+    home.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
+    with home.works.store.transaction() as tx:
+        tx.strava.subscribed(7, "https://easeback.example/strava/webhook", now=home.clock())
+
+
+def event(
+    home: House, owner: int, object_id: int, aspect: str = "create", *, kind: str = "activity"
+) -> dict[str, Any]:
+    return {
+        "subscription_id": 7,
+        "owner_id": owner,
+        "object_id": object_id,
+        "object_type": kind,
+        "aspect_type": aspect,
+        "event_time": int(home.clock().timestamp()),
+        "updates": {},
+    }

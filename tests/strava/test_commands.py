@@ -9,7 +9,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar
@@ -22,6 +22,8 @@ from tests.strava.browser import answer_consent
 from tests.strava.clock import Clock
 from tests.strava.server import Server, running
 from tests.strava.service import Service
+from worker.model import Athlete
+from worker.store import Store
 
 
 @dataclass
@@ -98,9 +100,10 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     service = Service(clock=Clock(datetime.now(UTC)))
     service.account("Mira")
     with running(service) as server:
-        made = Operator(tmp_path, server, port)
-        made.call("athlete", "add", "--name", "Mira", "--email", "mira@example.org")
-        yield made
+        url = f"sqlite:///{tmp_path / 'easeback.db'}"
+        with closing(Store.open(url)) as store, store.transaction() as tx:
+            tx.athletes.add(Athlete(0, "Mira", "mira@example.org", service.clock.now))
+        yield Operator(tmp_path, server, port)
 
 
 def test_connects_syncs_and_disconnects(operator: Operator) -> None:
@@ -113,7 +116,6 @@ def test_connects_syncs_and_disconnects(operator: Operator) -> None:
     assert operator.call("once").returncode == 0
     runs = json.loads(operator.call("runs", "--json").stdout)
     assert [run["sources"][0]["source"] for run in runs] == ["strava"] * 5
-    assert operator.call("doctor", "--json").returncode in {0, 1}
     assert operator.call("disconnect", "--yes").returncode == 0
     assert json.loads(operator.call("runs", "--json").stdout) == []
     assert service.tokens.consents == {}

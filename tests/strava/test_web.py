@@ -10,9 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.strava.browser import answer_consent
-from tests.strava.house import House, house
+from tests.strava.house import House, event, house, subscribe
 from tests.strava.server import Server
-from tests.strava.test_stories import event, subscribe
 from worker.config import facing
 from worker.links import Signer
 from worker.model import Athlete
