@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from worker.cli.diary import diary
 from worker.cli.shell import (
     AttentionError,
     JsonOption,
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
 
 _WEEK_STARTS = {"monday": 0, "sunday": 6}
 _LONGEST_NAME = 80
+_WEEKLY = re.compile(
+    rf"(?P<day>{'|'.join(WEEKDAYS)})((s|nes|rs|ur)?day)?"
+    r"\s+(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)"
+)
 _EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
 
 NameOption = Annotated[str | None, typer.Option("--name", help="The athlete's name.")]
@@ -64,6 +69,7 @@ def register(app: typer.Typer) -> None:
     athlete.command("list")(show)
     athlete.command("set")(change)
     athlete.command("remove")(remove)
+    athlete.command("diary")(diary)
     app.add_typer(athlete, name="athlete")
     app.command("forget")(forget)
 
@@ -311,11 +317,10 @@ def _week_starts(text: str) -> int:
 
 
 def _weekly(text: str) -> WeeklyHour:
-    weekday, _, at = text.strip().lower().partition(" ")
-    try:
-        return WeeklyHour(WEEKDAYS.index(weekday[:3]), time.fromisoformat(at.strip().zfill(5)))
-    except ValueError as error:
-        raise UsageError(f'--weekly: {text!r} is not a weekday and an hour: "mon 07:00"') from error
+    said = _WEEKLY.fullmatch(text.strip().lower())
+    if said is None:
+        raise UsageError(f'--weekly: {text!r} is not a weekday and an hour: "mon 07:00"')
+    return WeeklyHour(WEEKDAYS.index(said["day"]), time(int(said["hour"]), int(said["minute"])))
 
 
 def _pain(text: str) -> tuple[str, ...]:
