@@ -67,7 +67,9 @@ def run(arguments: list[str]) -> int:
 
 
 def _register() -> None:
-    """Hang every command on the app."""
+    """Hang every command on the app, once."""
+    if app.registered_commands:
+        return
     from worker.cli import (
         athletes,
         backtesting,

@@ -119,10 +119,10 @@ def backup(
 ) -> None:
     """Write a consistent copy of the database, also while the worker runs."""
     shell = shell_of(context)
-    if file.exists() and not force:
-        raise UsageError(f"{file} is there already: choose another name, or say --force")
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UsageError(f"{file}: not a place for a file")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already: choose another name, or say --force")
     shell.store.copy_to(file)
     shell.say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
 

@@ -40,6 +40,10 @@ AsOfOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 
 
+_YEARS = range(1970, 2970)
+"""Beyond these lies the end of the calendar, which sums of dates must not reach."""
+
+
 @dataclass
 class Shell:
     """One call of the command line: its settings are read once, on first need."""
@@ -119,6 +123,8 @@ def instant(text: str) -> datetime:
         raise UsageError(
             f"--as-of: {text!r} is not an instant such as 2026-03-07T08:00:00Z"
         ) from error
+    if at.year not in _YEARS:
+        raise UsageError(f"--as-of: no runner has a calendar of {at.year}")
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 

@@ -1,0 +1,235 @@
+"""`easeback run` as a process: it mails what is dropped, once, and ends when it's told to."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT
+from tests.house import ADDED, NOW, TODAY, run_file, steady
+from tests.smtp_server import SmtpServer
+from worker.daemon import Job, Worker, clock_from
+from worker.model import Athlete
+from worker.pipeline import Works
+from worker.store import Store
+
+ARRIVES_WITHIN_S = 15
+ENDS_WITHIN_S = 5
+
+
+@dataclass
+class Process:
+    """A running worker, and what it said so far."""
+
+    popen: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def wait_for(self, happened: Callable[[], bool], within_s: float) -> float:
+        """Wait until something is so; how long it took."""
+        began = time.monotonic()
+        while not happened():
+            took = time.monotonic() - began
+            assert took < within_s, "".join(self.lines)
+            assert self.popen.poll() is None, "".join(self.lines)
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Tell it to end; its exit status and how long it took."""
+        began = time.monotonic()
+        self.popen.send_signal(how)
+        status = self.popen.wait(timeout=20)
+        return status, time.monotonic() - began
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder with a database: Anna, who has run 8 km every second day."""
+    data = tmp_path / "data"
+    data.mkdir()
+    url = f"sqlite:///{data / 'easeback.db'}"
+    with closing(Store.open(url)) as store, store.transaction() as tx:
+        anna = tx.athletes.add(
+            Athlete(0, "Anna", "anna@example.org", ADDED, timezone="Europe/Berlin")
+        )
+        tx.athletes.weekly_done(anna, next_at=NOW + timedelta(days=3))
+        tx.runs.save(anna, steady(), now=NOW, today=TODAY)
+    return tmp_path
+
+
+@contextmanager
+def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
+    """`easeback run` as of the test's evening, mailing to `port`; killed if it didn't end."""
+    around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
+    popen = subprocess.Popen(  # noqa: S603  our own program
+        [sys.executable, "-m", "worker", "run", "--as-of", NOW.isoformat()],
+        cwd=home,
+        env={
+            **around,
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(home),
+            "EASEBACK_MAIL__HOST": "127.0.0.1",
+            "EASEBACK_MAIL__PORT": str(port),
+            "EASEBACK_MAIL__SECURITY": "none",
+            "EASEBACK_WEB__ENABLED": "false",
+            **settings,
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process = Process(popen)
+    listener = threading.Thread(target=_listen, args=(process,))
+    listener.start()
+    try:
+        process.wait_for(lambda: process.said("easeback runs"), 20)
+        yield process
+    finally:
+        popen.kill()
+        popen.wait()
+        listener.join()
+        assert popen.stderr is not None
+        popen.stderr.close()
+
+
+def _listen(process: Process) -> None:
+    assert process.popen.stderr is not None
+    process.lines.extend(iter(process.popen.stderr.readline, ""))
+
+
+def drop(home: Path) -> None:
+    """The spike of today, into the watched folder."""
+    (home / "data" / "inbox" / "spike.fit").write_bytes(run_file(12.0))
+
+
+def test_a_dropped_files_alert_arrives_once_within_fifteen_seconds(home: Path) -> None:
+    """With the settings as they come; and SIGTERM ends the worker in time."""
+    with SmtpServer() as server, running(home, server.port) as process:
+        drop(home)
+        process.wait_for(lambda: bool(server.mails), ARRIVES_WITHIN_S)
+        (home / "data" / "inbox" / "again.fit").write_bytes(run_file(12.0))
+        time.sleep(3)
+        assert [mail.recipient for mail in server.mails] == ["anna@example.org"]
+        assert b"X-Easeback-Kind: alert" in server.mails[0].content
+        status, took_s = process.end()
+        assert status == 0, process.lines
+        assert took_s < ENDS_WITHIN_S
+
+
+def test_ctrl_c_ends_it_as_cleanly(home: Path) -> None:
+    """No traceback, exit status 0."""
+    with SmtpServer() as server, running(home, server.port) as process:
+        status, took_s = process.end(signal.SIGINT)
+        assert status == 0, process.lines
+        assert took_s < ENDS_WITHIN_S
+        assert not process.said("Traceback")
+
+
+@pytest.mark.parametrize("step", ["ehlo", "dot"])
+def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path, step: str) -> None:
+    """What hung goes out once after the restart; hung at the dot nobody had taken it."""
+    quick = {"EASEBACK_INBOX__EVERY": "200 ms"}
+    with SmtpServer() as server:
+        server.fail(step, "hang", times=None)  # type: ignore[arg-type]  # one of its steps
+        with running(home, server.port, **quick) as process:
+            drop(home)
+            process.wait_for(lambda: server.connections > 0, ARRIVES_WITHIN_S)
+            time.sleep(0.3)
+            status, took_s = process.end()
+            assert status == 0, process.lines
+            assert took_s < ENDS_WITHIN_S
+    assert server.mails == []
+    with SmtpServer() as server, running(home, server.port, **quick) as process:
+        process.wait_for(lambda: bool(server.mails), ARRIVES_WITHIN_S)
+        time.sleep(1)
+        assert len(server.mails) == 1
+        assert process.end()[0] == 0
+
+
+# Inside the process
+
+
+def ran(works: Works, *jobs: Job, until: Callable[[], bool]) -> bool:
+    """Run these jobs until something is so; whether all had ended."""
+    worker = Worker(works, lambda: NOW)
+
+    def stop() -> None:
+        deadline = time.monotonic() + 10
+        while not until() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        worker.stop()
+
+    watcher = threading.Thread(target=stop)
+    watcher.start()
+    try:
+        return worker.run(jobs)
+    finally:
+        watcher.join()
+
+
+SOON = timedelta(milliseconds=20)
+
+
+def test_a_job_that_fails_is_said_and_goes_on(works: Works) -> None:
+    """Its trouble stands in the store, and goes when it works again."""
+    outcomes: list[object] = []
+
+    def work() -> None:
+        outcomes.append(None)
+        if len(outcomes) == 1:
+            raise RuntimeError("a bug")
+
+    assert ran(works, Job("inbox", SOON, work), until=lambda: len(outcomes) > 2)
+    with works.store.reading() as tx:
+        assert tx.progress.ticks()["inbox"].trouble is None
+
+
+def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(works: Works) -> None:
+    """`status` shows it."""
+    count: list[int] = []
+
+    def work() -> None:
+        count.append(1)
+        raise RuntimeError("a bug")
+
+    ran(works, Job("inbox", SOON, work), until=lambda: len(count) > 1)
+    with works.store.reading() as tx:
+        assert "a bug" in str(tx.progress.ticks()["inbox"].trouble)
+
+
+def test_a_job_never_runs_beside_itself_and_delays_no_other(works: Works) -> None:
+    """A slow one is waited for by nobody."""
+    at_work, most, quick = [], [], []
+
+    def slow() -> None:
+        at_work.append(1)
+        most.append(len(at_work))
+        time.sleep(0.3)
+        at_work.pop()
+
+    assert ran(
+        works,
+        Job("slow", SOON, slow),
+        Job("quick", SOON, lambda: quick.append(1)),
+        until=lambda: len(most) > 1,
+    )
+    assert set(most) == {1}
+    assert len(quick) > 3
+
+
+def test_a_clock_as_of_goes_on_from_there() -> None:
+    """And without one it's the present."""
+    then = datetime(2027, 3, 1, tzinfo=UTC)
+    assert timedelta(0) <= clock_from(then)() - then < timedelta(seconds=5)
+    assert abs(clock_from(None)() - datetime.now(UTC)) < timedelta(seconds=5)
