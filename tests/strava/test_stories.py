@@ -107,6 +107,7 @@ class TestCalls:
             told = {one.external_id: one.reason for one in tx.strava.unreadable(athlete)}
         assert told.keys() == rotten
         assert home.service.calls(ACTIVITIES) <= 5
+        assert home.state(athlete).backlog == 0
 
     def test_a_quiet_poll_is_one_call_and_none_before_its_time(self, home: House) -> None:
         """Every 15 minutes one call; a pass in between asks nothing."""

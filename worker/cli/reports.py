@@ -314,6 +314,10 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
             }
             for kept in tx.runs.quarantined(who)
         ],
+        "unreadable": [
+            {"source": "strava", "external_id": one.external_id, "reason": one.reason}
+            for one in tx.strava.unreadable(who)
+        ],
         "withdrawn": [
             {
                 "id": found.id,
@@ -366,6 +370,8 @@ def _print_status(shell: Shell, told: dict[str, Any]) -> None:
             shell.say(f"  {source}: {state['state']}{last}{error}")
         for one in athlete["quarantined"]:
             shell.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
+        for one in athlete["unreadable"]:
+            shell.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
         for one in athlete["withdrawn"]:
             shell.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
     outbox, inbox = told["outbox"], told["inbox"]

@@ -88,6 +88,9 @@ def read_back(works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock)
             if line.still_stands(tx):
                 keep_rows(tx, works, athlete, page.rows, now=now, reach=reach, silence=HISTORY)
                 tx.strava.keep_standing(athlete, asdict(standing))
+                state = tx.progress.sources(athlete).get("strava") or SourceState("ok")
+                left = standing.unread_days(now, reach)
+                tx.progress.source(athlete, "strava", replace(state, backlog=left))
     return True
 
 
@@ -170,9 +173,8 @@ def _settle(
     tx.strava.postpone(athlete, until=due_at)
     doubt = "Strava suddenly shows much less; believed if it's so tomorrow as well"
     words = str(ClockOff()) if clock_off else doubt if standing.doubted_at else None
-    history = standing.history_is_due(now, settings.reach)
-    left = (standing.read_back_to or now) - (now - settings.reach) if history else timedelta()
-    state = SourceState("waiting" if words else "ok", now, words, backlog=left.days)
+    backlog = standing.unread_days(now, settings.reach)
+    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
     tx.progress.source(athlete, "strava", state)
 
 

@@ -51,6 +51,12 @@ class Standing:
         """True where the past isn't read yet as far as wanted."""
         return self.read_back_to is not None and self.read_back_to > now - reach
 
+    def unread_days(self, now: datetime, reach: timedelta) -> int:
+        """How many days of the wanted past aren't read yet."""
+        if self.read_back_to is None:
+            return reach.days
+        return max(0, (self.read_back_to - (now - reach)).days)
+
 
 @dataclass(frozen=True, slots=True)
 class Window:
