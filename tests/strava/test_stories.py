@@ -227,6 +227,19 @@ class TestTokens:
         assert home.state(athlete).state == "ok"
         assert 7 <= home.service.tokens.refreshed <= 8
 
+    def test_a_refresh_is_kept_before_it_is_used(self, home: House) -> None:
+        """The page after it breaks, as if the process had ended: the new token is there already."""
+        athlete, account = home.connected()
+        home.turn()
+        home.service.clock.step(6 * HOUR)
+        home.server.fault("reset", ACTIVITIES)
+        home.turn()
+        with home.works.store.reading() as tx:
+            kept = tx.strava.grant(athlete)
+        assert kept is not None
+        alive = home.service.tokens.consents[account.id].refresh_token
+        assert home.strava.unseal(kept).refresh_token == alive
+
     def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, home: House) -> None:
         """The access token died early: nobody notices."""
         athlete, account = home.connected()
