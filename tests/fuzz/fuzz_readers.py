@@ -1,7 +1,7 @@
 """Fuzzes one reader until the time is over or a finding comes.
 
     pip install atheris
-    python -m tests.fuzz.fuzz_readers fit|gpx|tcx|zip [--seconds 900] [--corpus FOLDER]
+    python -m tests.fuzz.fuzz_readers fit|gpx|tcx|zip|csv [--seconds 900] [--corpus FOLDER]
 
 Seeds are made, none are real. A finding is any exception, a run without what a run needs, more
 than twenty seconds or 512 MB; libFuzzer writes its bytes to the current folder, and they become a
@@ -22,7 +22,7 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["worker.sources", "fitparse", "zipfile"]):
-    from worker.sources import NotARun, Unreadable
+    from worker.sources import NotARun, Unreadable, history
     from worker.sources.formats import Activity, Parsed, fit, gpx, read, tcx
 
 from tests.formats.build import (
@@ -68,11 +68,25 @@ def fuzz_zip(content: bytes) -> None:
         check(parsed)
 
 
+def fuzz_csv(content: bytes) -> None:
+    logbook = history.read(content)
+    if isinstance(logbook, Unreadable):
+        assert logbook.reason
+        return
+    for bad in logbook.bad:
+        assert bad.reason
+        assert bad.line > 0
+    for entry in logbook.entries:
+        assert entry.recording.started_at.utcoffset() == timedelta(0)
+        assert isfinite(entry.recording.distance_m)
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "fit": lambda content: check(fit.parse(content)),
     "gpx": lambda content: check(gpx.parse(content)),
     "tcx": lambda content: check(tcx.parse(content)),
     "zip": fuzz_zip,
+    "csv": fuzz_csv,
 }
 
 
@@ -93,6 +107,12 @@ def seeds(target: str) -> list[bytes]:
         ],
         "gpx": [make_gpx([track]), make_gpx([track[:4], track[5:]], kind=None)],
         "tcx": [make_tcx([track]), make_tcx([track[:4], track[5:]], totals=False)],
+        "csv": [
+            b"start_date_local,distance_m,moving_s\n2026-03-01T07:00:00,8000,2700\n",
+            b"Activity ID,Activity Date,Activity Name,Activity Type,Distance,Filename\n"
+            b'1,"Mar 1, 2026, 7:00:00 AM",Lunch,Run,"8.0",activities/1.fit.gz\n',
+            "start_date_local;distance_m\n01.03.2026 07:00;8,5\n".encode("utf-16"),
+        ],
     }  # fmt: skip
     if target != "zip":
         return files[target]
