@@ -96,7 +96,7 @@ def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
         own_mb = reader_mb = 0.0
         while process.poll() is None:
             own_mb = max(own_mb, _peak_mb(process.pid))
-            reader_mb = max([reader_mb, *map(_peak_mb, _children(process.pid))])
+            reader_mb = max([reader_mb, *map(_peak_mb, _readers(process.pid))])
             time.sleep(LOOK_EVERY_S)
         wall_s = time.perf_counter() - begun
         assert process.stdout is not None
@@ -113,11 +113,17 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def _children(pid: int) -> list[int]:
+def _readers(pid: int) -> list[int]:
+    """The process's children that have become programs of their own."""
     try:
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
+        return [int(one) for one in children if _command(int(one)) != _command(pid)]
     except OSError:
         return []
+
+
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 if __name__ == "__main__":

@@ -30,6 +30,12 @@ HEADER = (
 )
 
 
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What a database can do differently is tried in `store/test_imports.py`."""
+    return sqlite_url
+
+
 @dataclass(frozen=True)
 class Importing:
     """The command's work without the command: `by` brings paths in for one athlete."""

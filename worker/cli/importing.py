@@ -123,15 +123,16 @@ class _Silent:
 class _Lines(_Silent):
     """A line now and then, for logs and pipes."""
 
-    def __init__(self, total: int | None) -> None:
+    def __init__(self, total: int | None, *, every_s: float = SAY_EVERY_S) -> None:
         self._total = total
+        self._every_s = every_s
         self._done = 0
         self._began_s = self._said_s = time.monotonic()
 
     def advance(self) -> None:
         self._done += 1
         now_s = time.monotonic()
-        if now_s - self._said_s < SAY_EVERY_S:
+        if now_s - self._said_s < self._every_s:
             return
         self._said_s = now_s
         rate = self._done / (now_s - self._began_s)

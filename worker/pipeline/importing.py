@@ -19,8 +19,8 @@ from worker.pipeline.works import Clock, Works, today_of
 from worker.sources.archive import Known, Piece, Recall
 from worker.store import Change, Remembered, SourceState, Transaction, Verdict
 
-PIECES_AT_ONCE = 200
-"""Pieces kept in one transaction: enough to be quick, few enough to let others write."""
+PIECES_AT_ONCE = 100
+"""Pieces kept in one transaction: about as many as the reader gets through in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
