@@ -109,8 +109,10 @@ def seeds(target: str) -> list[bytes]:
         "tcx": [make_tcx([track]), make_tcx([track[:4], track[5:]], totals=False)],
         "csv": [
             b"start_date_local,distance_m,moving_s\n2026-03-01T07:00:00,8000,2700\n",
-            b"Activity ID,Activity Date,Activity Name,Activity Type,Distance,Filename\n"
-            b'1,"Mar 1, 2026, 7:00:00 AM",Lunch,Run,"8.0",activities/1.fit.gz\n',
+            (
+                b"Activity ID,Activity Date,Activity Name,Activity Type,Distance,Filename\n"
+                b'1,"Mar 1, 2026, 7:00:00 AM",Lunch,Run,"8.0",activities/1.fit.gz\n'
+            ),
             "start_date_local;distance_m\n01.03.2026 07:00;8,5\n".encode("utf-16"),
         ],
     }  # fmt: skip
