@@ -33,6 +33,13 @@ IDLE_S = 30.0
 GRACE_S = 5.0
 AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that nobody blocks
 
+# All that an interpreter may need to start and to read names as we do. Nothing else of ours: the
+# settings may hold passwords, and what reads strangers' files must not.
+_NEEDS = (
+    "LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONHOME", "TMPDIR",
+    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
+)  # fmt: skip
+
 # The child gets our own search path, as it must find the same modules wherever they came from.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
@@ -209,6 +216,7 @@ class _Child:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            env={name: os.environ[name] for name in _NEEDS if name in os.environ},
             bufsize=0,
             process_group=0,  # Ctrl-C is for us; we end the child
         )
