@@ -4,6 +4,7 @@ Exit status: 0 all well; 1 it ran but something needs attention, said in one lin
 error; 2 wrong usage or settings. Heavy imports wait until a command needs them.
 """
 
+import os
 import sys
 
 __all__ = ["main"]
@@ -16,6 +17,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run one command; ends the process with its exit status."""
     from worker.cli.app import run
 
+    # What Easeback writes is for its owner alone, also where data_dir was made by somebody else.
+    os.umask(0o077)
     sys.exit(run(_globals_first(sys.argv[1:] if arguments is None else arguments)))
 
 
