@@ -158,6 +158,9 @@ class Settings(Section):
         check_rules(self.rules)
         if not re.match(r"https?://[^/\s]+", self.base_url):
             raise ValueError("base_url must begin with http:// or https:// and name a host")
+        # urllib would open files too. What was given isn't shown: its path may be a secret.
+        if self.ping_url is not None and not re.fullmatch(r"https?://[^/\s]\S*", self.ping_url):
+            raise ValueError("ping_url must begin with http:// or https:// and name a host")
         return self
 
     @property

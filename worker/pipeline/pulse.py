@@ -7,6 +7,7 @@ reads the same clock as the worker did.
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from http.client import HTTPException
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -76,7 +77,7 @@ def fetch(url: str) -> bool:
     try:
         with urlopen(request, timeout=_PING_TIMEOUT_S) as answer:  # noqa: S310  as above
             answer.read(1)
-    except (OSError, URLError, ValueError) as error:
+    except (OSError, URLError, HTTPException, ValueError) as error:
         log.warning("ping: not told: %s", getattr(error, "reason", None) or type(error).__name__)
         return False
     return True
