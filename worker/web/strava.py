@@ -5,6 +5,7 @@ nothing but a cookie; only the way back acts, and only in the browser that went.
 answers at once, whatever it's fed, and what it was told is kept after the answer.
 """
 
+import hmac
 import json
 import logging
 from collections.abc import Callable, Mapping
@@ -27,6 +28,9 @@ log = logging.getLogger(__name__)
 CALLBACK = "/strava/callback"
 WEBHOOK = "/strava/webhook"
 COOKIE = "easeback-consent"
+COOKIE_OVER_TLS = f"__Host-{COOKIE}"
+"""Under this name browsers take it over TLS alone, and from no neighbouring host."""
+
 COOKIE_LIVES = timedelta(minutes=15)
 
 
@@ -75,7 +79,8 @@ def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
 
 
 def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
-    cookie = visit.request.cookies.get(COOKIE, "")
+    name, path = _cookie(desk)
+    cookie = visit.request.cookies.get(name, "")
     athlete, missing, trouble = None, None, ""
     try:
         athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
@@ -90,18 +95,28 @@ def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
         missing=missing,
         trouble=trouble,
     )
-    answer.delete_cookie(COOKIE, path=CALLBACK)
+    answer.delete_cookie(name, path=path, secure=_speaks_tls(desk), httponly=True, samesite="lax")
     return answer
+
+
+def _speaks_tls(desk: Desk) -> bool:
+    return desk.base_url.startswith("https://")
+
+
+def _cookie(desk: Desk) -> tuple[str, str]:
+    """The cookie's name, and the path it's for: a `__Host-` cookie has to be for the whole host."""
+    return (COOKIE_OVER_TLS, "/") if _speaks_tls(desk) else (COOKIE, CALLBACK)
 
 
 def _keep_cookie(desk: Desk, response: Response, cookie: str) -> None:
     """Only for the way back. `lax`: coming back from Strava is a visit from another site."""
+    name, path = _cookie(desk)
     response.set_cookie(
-        COOKIE,
+        name,
         cookie,
         max_age=int(COOKIE_LIVES.total_seconds()),
-        path=CALLBACK,
-        secure=desk.base_url.startswith("https://"),
+        path=path,
+        secure=_speaks_tls(desk),
         httponly=True,
         samesite="lax",
     )
@@ -110,7 +125,9 @@ def _keep_cookie(desk: Desk, response: Response, cookie: str) -> None:
 def _check(gate: Gate, request: Request) -> Response:
     """Strava asks whether a subscription is wanted here: its challenge is echoed if it is."""
     asked = request.query_params
-    if asked.get("hub.verify_token") != gate.verify_token or "hub.challenge" not in asked:
+    told = asked.get("hub.verify_token", "").encode()
+    known = hmac.compare_digest(told, gate.verify_token.encode())
+    if not known or "hub.challenge" not in asked:
         return JSONResponse({"error": "this is not our verify token"}, 403)
     return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
 
