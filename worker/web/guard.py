@@ -18,6 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.compose.words import clean
 from worker.web.desk import Desk, RefusedError
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ log = logging.getLogger(__name__)
 LONGEST_BODY = 16_384
 BODY_WITHIN_S = 10.0
 _WRONG_LINK_COSTS = 5.0
-_UNCOUNTED = ("/livez", "/strava/webhook", "/face.", "/icon.svg")
+_UNCOUNTED = ("/livez", "/face.", "/icon.svg")
+_WEBHOOK = "/strava/webhook"
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -87,7 +89,8 @@ class Guard:
             await send(message)
 
         try:
-            self._admit(scope, client)
+            if not _is_uncounted(scope):
+                self._admit(scope, client)
             await self._app(scope, await _read_whole(scope, receive), out)
         except RefusedError as refused:
             await self._refuse(refused)(scope, receive, out)
@@ -97,15 +100,16 @@ class Guard:
                 await self._refuse(RefusedError(500))(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
-        if scope["path"].startswith(_UNCOUNTED):
-            return
         wait_s = self._doorman.wait_s(client, self._desk.clock())
         if wait_s:
+            log.debug("web: too many visits of %s, at %s", client, _place(scope))
             raise RefusedError(429, wait_s=wait_s)
 
     def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
-        """Guessing is dearer than asking."""
-        if status in (401, 403, 404) and not scope["path"].startswith(_UNCOUNTED):
+        """Guessing is dearer than asking, and is seen: a client has few guesses, so few lines."""
+        if status in (401, 403):
+            log.info("web: %d to %s, at %s", status, client, _place(scope))
+        if status in (401, 403, 404) and not _is_uncounted(scope):
             self._doorman.wait_s(client, self._desk.clock(), cost=_WRONG_LINK_COSTS)
 
     def _dress(self, message: Message) -> None:
@@ -159,9 +163,16 @@ def client_of(scope: Scope, *, proxies: frozenset[str]) -> str:
     return str(ip_network((address, 64), strict=False)) if address.version == 6 else client  # noqa: PLR2004  IPv6
 
 
+def _is_uncounted(scope: Scope) -> bool:
+    """True for what guesses nothing and may come often: health, stills, Strava's events."""
+    if scope["path"] == _WEBHOOK:
+        return bool(scope["method"] == "POST")
+    return bool(scope["path"].startswith(_UNCOUNTED))
+
+
 def _place(scope: Scope) -> str:
-    """The page without its token: links stay out of the log."""
-    return "/" + str(scope["path"]).split("/")[1]
+    """The page without its token: links stay out of the log, and so does what isn't an address."""
+    return "/" + clean(str(scope["path"]).partition("/")[2].partition("/")[0], longest=20)
 
 
 def _headers(base_url: str) -> dict[str, str]:
