@@ -11,6 +11,9 @@ from worker.mail import SendError
 from worker.sources import SourceError
 from worker.store import LockedError, StoreError
 
+_GUESSED_BELOW = 22
+"""So many characters of base64 hold 128 random bits."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -49,7 +52,16 @@ def checks(shell: Shell) -> Iterator[Check]:
 
 
 def _settings(shell: Shell) -> str:
-    _ = shell.settings
+    settings = shell.settings
+    chosen = {"secret_key": settings.secret_key, "[web] token": settings.web.token}
+    for name, secret in chosen.items():
+        if secret and any(
+            len(key) < _GUESSED_BELOW for key in secret.get_secret_value().split(",")
+        ):
+            raise BadError(
+                f"{name} is short enough to be guessed: make one of {_GUESSED_BELOW} characters "
+                "or more, for example with `openssl rand -base64 32`"
+            )
     return f"read from {shell.file}" if shell.file else "no file: every setting has its default"
 
 
