@@ -266,6 +266,10 @@ def _parsed(url: str) -> URL:
             f"database_url names {parsed.get_backend_name()}; "
             "SQLite and PostgreSQL are what Easeback supports"
         )
+    password = parsed.query.get("password")
+    if isinstance(password, str):
+        # Where passwords usually stand, it's hidden wherever the address is shown.
+        parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed
 
 
