@@ -1,6 +1,7 @@
 """Importing whole accounts: files and tables that tell of the same runs, stopped and started."""
 
 import gzip
+import json
 import os
 import zipfile
 from collections import Counter
@@ -265,6 +266,68 @@ def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Pat
     path.write_bytes(content)
     assert importing.by(anna, path) == {"imported": 2, "failed": 1}
     assert survey([path]).open_ended
+
+
+def summaries(*activities: dict[str, object]) -> bytes:
+    return json.dumps([{"summarizedActivitiesExport": list(activities)}]).encode()
+
+
+SUMMARY: dict[str, object] = {
+    "activityId": 11,
+    "name": "Berlin Running",
+    "activityType": "trail_running",
+    "beginTimestamp": 1_792_400_400_000,
+    "startTimeLocal": 1_792_407_600_000.0,
+    "distance": 812_345.0,
+    "duration": 2_880_000.5,
+    "elapsedDuration": 3_000_000.0,
+    "splits": [{"measurements": []}],
+}
+
+
+def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Centimetres and milliseconds; a ride is none, a run without distance is said."""
+    anna = importing.house.athlete()
+    path = tmp_path / "anna_0_summarizedActivities.json"
+    ride = SUMMARY | {"activityType": "cycling"}
+    path.write_bytes(summaries(SUMMARY, ride, SUMMARY | {"distance": None}))
+    assert importing.by(anna, path) == {"imported": 1, "skipped": 1, "failed": 1}
+    with importing.house.works.store.reading() as tx:
+        ((kept),) = tx.runs.kept(anna)
+    assert (kept.run.distance_m, kept.run.moving_s) == (8123.45, 2880.0005)
+    assert (kept.run.day, kept.run.sport) == (date(2026, 10, 19), "trail")
+
+
+def test_a_garmin_accounts_summaries_are_left_where_there_are_files(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Nothing tells which belongs to which, and a distance may have been corrected."""
+    anna = importing.house.athlete()
+    path = tmp_path / "account.zip"
+    path.write_bytes(
+        zipped(
+            {
+                "DI-Connect-Fitness/anna_0_summarizedActivities.json": summaries(SUMMARY),
+                "UploadedFiles_0-_Part1.zip": zipped({"a.fit": run_file(8.0)}),
+            }
+        )
+    )
+    assert importing.by(anna, path) == {"imported": 1}
+
+
+@pytest.mark.parametrize("cut", range(60, 400, 17))
+def test_a_torn_file_of_summaries_gives_what_it_has(
+    importing: Importing, tmp_path: Path, cut: int
+) -> None:
+    """The whole ones before the tear, and a word about the rest."""
+    path = tmp_path / "anna_0_summarizedActivities.json"
+    whole = summaries(SUMMARY, SUMMARY | {"activityId": 12, "beginTimestamp": 1_792_500_000_000})
+    path.write_bytes(whole[:cut])
+    outcome = importing.by(importing.house.athlete(), path)
+    assert outcome["imported"] == (cut >= whole.index(b"}, {") + 1)
+    assert outcome["failed"] <= 1
 
 
 def test_twice_is_once_and_the_second_time_nothing_is_read(

@@ -103,14 +103,23 @@ class Outcome:
     def pieces(self) -> int:
         return self.imported + self.duplicate + len(self.skipped) + len(self.failed)
 
+    @property
+    def not_runs(self) -> int:
+        return sum(one.count for one in self.skipped)
+
     def as_json(self) -> dict[str, object]:
         return {
             "imported": self.imported,
             "duplicate": self.duplicate,
-            "skipped": [{"file": one.name, "reason": one.reason} for one in self.skipped],
-            "failed": [{"file": one.name, "reason": one.reason} for one in self.failed],
+            "skipped": [_entry(one) for one in self.skipped],
+            "failed": [_entry(one) for one in self.failed],
             "failures_file": str(self.listed_in) if self.listed_in else None,
         }
+
+
+def _entry(one: "Imported") -> dict[str, object]:
+    told: dict[str, object] = {"file": one.name, "reason": one.reason}
+    return told if one.count == 1 else {**told, "count": one.count}
 
 
 class _Silent:
@@ -208,7 +217,7 @@ def _tell(shell: Shell, outcome: Outcome, found: "Survey") -> None:
     table.add_column()
     table.add_row("imported", f"{outcome.imported:,}")
     table.add_row("known already", f"{outcome.duplicate:,}")
-    table.add_row("not runs", f"{len(outcome.skipped):,}", _by_reason(outcome.skipped))
+    table.add_row("not runs", f"{outcome.not_runs:,}", _by_reason(outcome.skipped))
     table.add_row("failed", f"{len(outcome.failed):,}", _by_reason(outcome.failed))
     if found.passed_over:
         table.add_row("passed over", f"{found.passed_over:,}", "other files, such as pictures")
@@ -220,10 +229,14 @@ def _tell(shell: Shell, outcome: Outcome, found: "Survey") -> None:
 
 
 def _by_reason(ones: "Iterable[Imported]") -> str:
-    """How many for which reason, the commonest first."""
-    counted = Counter(one.reason for one in ones).most_common()
-    shown = [f"{number:,} {reason}" for reason, number in counted[:_SHOWN_REASONS]]
-    more = sum(number for _, number in counted[_SHOWN_REASONS:])
+    """How many for which kind of reason, the commonest first."""
+    counted: Counter[str] = Counter()
+    for one in ones:
+        kind, _, _ = one.reason.partition(": ")
+        counted[kind] += one.count
+    kinds = counted.most_common()
+    shown = [f"{number:,} {kind}" for kind, number in kinds[:_SHOWN_REASONS]]
+    more = sum(number for _, number in kinds[_SHOWN_REASONS:])
     return "\n".join([*shown, *([f"{more:,} for other reasons"] if more else [])])
 
 

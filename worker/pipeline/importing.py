@@ -25,11 +25,15 @@ PIECES_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one file, or one member of an archive; `reason` where it isn't a new run."""
+    """What became of one file, or one member of an archive; `reason` where it isn't a new run.
+
+    `count` is of the activities that it tells of, which may be many of a table's.
+    """
 
     name: str
     verdict: Verdict
     reason: str = ""
+    count: int = 1
 
 
 def recall_for(works: Works, athlete: Athlete) -> Recall:
@@ -105,7 +109,12 @@ def _with_their_files(
 def _verdicts(batch: Sequence[Piece], change: Change) -> Sequence[Imported]:
     told: set[int] = set()
     return [
-        Imported(piece.name, verdict_of(piece.reading, change, told), reason_of(piece.reading))
+        Imported(
+            name=piece.name,
+            verdict=verdict_of(piece.reading, change, told),
+            reason=reason_of(piece.reading),
+            count=piece.count,
+        )
         for piece in batch
         if not isinstance(piece.reading, Known)
     ]

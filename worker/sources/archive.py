@@ -10,7 +10,8 @@ members that are new.
 
 A table (`activities.csv`) and the files beside it tell of the same runs. A row stands for its run
 where the file is missing or can't be read; where it was read, the row only adds what the table
-alone knows (that it was a race) and carries the file's digest, which makes them one run.
+alone knows (that it was a race) and carries the file's digest, which makes them one run. Garmin's
+summaries name no files: they are taken where no file of a run came with them.
 """
 
 import hashlib
@@ -24,10 +25,10 @@ from zoneinfo import ZoneInfo
 
 from worker import __version__
 from worker.model import Athlete
-from worker.sources import NotARun, Reading, Unreadable
+from worker.sources import NotARun, Reading, Unreadable, garmin_summaries, history
 from worker.sources.formats.child import Reader
 from worker.sources.formats.unpack import Member
-from worker.sources.history import Logbook, read
+from worker.sources.history import Logbook
 from worker.sources.inbox import recordings
 from worker.sources.survey import TABLE, File, Sheet, Survey, plain
 
@@ -54,7 +55,8 @@ class Piece:
     """One activity's file or row, as read or as known from before.
 
     `mark` and `number` are its file as it stands and its place in there; without a mark it is read
-    anew each time. `beside` says that it only adds to the run of another piece.
+    anew each time. `beside` says that it only adds to the run of another piece; `count` of how many
+    activities it tells at once.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Piece:
     number: int = 0
     sha256: str | None = None
     beside: bool = False
+    count: int = 1
 
 
 def pieces(survey: Survey, *, athlete: Athlete, reader: Reader, recall: Recall) -> Iterator[Piece]:
@@ -94,7 +97,9 @@ def _table(sheet: Sheet, athlete: Athlete) -> _Table:
     content = sheet.content()
     if isinstance(content, Unreadable):
         return _Table(sheet, content)
-    return _Table(sheet, read(content, zone=ZoneInfo(athlete.timezone)))
+    if sheet.has_summaries:
+        return _Table(sheet, garmin_summaries.read(content))
+    return _Table(sheet, history.read(content, zone=ZoneInfo(athlete.timezone)))
 
 
 def _beside(sheet: Sheet, file: str) -> str:
@@ -107,6 +112,7 @@ class _Account:
     def __init__(self, tables: Sequence[_Table]) -> None:
         self._named = {name for table in tables for name in table.named}
         self._digests: dict[str, str] = {}
+        self._saw_runs = False
         self._hold_tables = {
             plain(str(table.sheet.path)) for table in tables if isinstance(table.book, Logbook)
         }
@@ -115,6 +121,7 @@ class _Account:
         """The piece, with a word about its row where that stands in; None: nothing to tell."""
         if piece.name in self._hold_tables and isinstance(piece.reading, NotARun):
             return None  # an archive without an activity's file, but with a table of them
+        self._saw_runs |= piece.sha256 is not None
         if piece.name not in self._named:
             return piece
         if piece.sha256 is not None:
@@ -130,6 +137,8 @@ class _Account:
         if isinstance(book, Unreadable):
             yield Piece(name, book)
             return
+        if table.sheet.has_summaries and self._saw_runs:
+            return
         for entry in book.entries:
             sha256 = self._digests.get(_beside(table.sheet, entry.file)) if entry.file else None
             # The service's figures, not the watch's: a file of the run is believed first.
@@ -137,8 +146,8 @@ class _Account:
             yield Piece(f"{name}, line {entry.line}", (row,), beside=sha256 is not None)
         for bad in book.bad:
             yield Piece(f"{name}, line {bad.line}", Unreadable(bad.reason))
-        if book.others and not self._digests:
-            yield Piece(name, NotARun(f"{book.others} rows of other sports"))
+        if book.others and not self._saw_runs:
+            yield Piece(name, NotARun("of another sport, by the table"), count=book.others)
 
 
 def _files(

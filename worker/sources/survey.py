@@ -18,6 +18,7 @@ from worker.sources import Unreadable
 from worker.sources.formats.unpack import HEAD_BYTES, Kind, kind_of
 
 TABLE = "activities.csv"
+SUMMARIES = "_summarizedactivities.json"  # how such names end in a Garmin account's export
 LARGEST_TABLE_BYTES = 64 * 2**20
 
 _ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
@@ -37,7 +38,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Sheet:
-    """A table of activities: a file, or the `member` of an archive."""
+    """A table of activities, or a file of their summaries: itself, or as `member` of an archive."""
 
     path: Path
     member: str = ""
@@ -45,6 +46,11 @@ class Sheet:
     @property
     def name(self) -> str:
         return plain(f"{self.path}/{self.member}" if self.member else str(self.path))
+
+    @property
+    def has_summaries(self) -> bool:
+        """True for Garmin's, which name no files."""
+        return self.name.casefold().endswith(SUMMARIES)
 
     @property
     def place(self) -> str:
@@ -119,7 +125,7 @@ def _walk(folder: Path, found: Survey) -> Iterator[Path]:
 
 def _sort(path: Path, found: Survey, *, named: bool) -> None:
     """Put a file where it belongs; one that was `named` itself is never passed over."""
-    if path.name.casefold() == TABLE or (named and path.suffix.casefold() == ".csv"):
+    if _is_table(path.name) or (named and path.suffix.casefold() == ".csv"):
         found.sheets.append(Sheet(path))
         return
     status = _status(path)
@@ -132,6 +138,10 @@ def _sort(path: Path, found: Survey, *, named: bool) -> None:
         found.pieces += 1
     else:
         found.passed_over += 1
+
+
+def _is_table(name: str) -> bool:
+    return name.casefold() == TABLE or name.casefold().endswith(SUMMARIES)
 
 
 def _kind(path: Path) -> Kind | None:
@@ -155,7 +165,7 @@ def _list(path: Path, found: Survey) -> None:
     except Exception:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
         return
     for name in names:
-        if PurePosixPath(name).name.casefold() == TABLE:
+        if _is_table(PurePosixPath(name).name):
             found.sheets.append(Sheet(path, name))
         found.pieces += bool(_ACTIVITY_NAME.search(name))
         found.open_ended |= bool(_ARCHIVE_NAME.search(name))

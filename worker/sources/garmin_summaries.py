@@ -1,0 +1,110 @@
+"""The summaries in a Garmin account's export: `..._summarizedActivities.json`, a list in a list.
+
+Bytes in, a `Logbook` out, or why the file is none. Distances there are centimetres, durations
+milliseconds, instants milliseconds since 1970. Such a file may be large (each activity brings its
+splits along), so activities are decoded one at a time. They tell less than the FIT files that an
+export has beside them, and nothing tells which belongs to which: who has the files leaves this.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.model import Recording
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats.sport import named_run
+from worker.sources.history import BadRow, Entry, Logbook
+
+CM_PER_M = 100.0
+MS_PER_S = 1000.0
+
+_LIST = re.compile(r'"summarizedActivitiesExport"\s*:\s*\[')
+_NEXT = re.compile(r"[\s,]*")
+_LONGEST_ID = 128
+_LONGEST_TITLE = 80
+
+
+def read(content: bytes) -> Logbook | Unreadable:
+    """The runs of a file of summaries; what can't be read of it costs only itself."""
+    text = content.decode("utf-8", errors="replace")
+    if not _LIST.search(text):
+        return Unreadable("not a file of activities' summaries")
+    entries: list[Entry] = []
+    bad: list[BadRow] = []
+    others = 0
+    for number, summary in enumerate(_summaries(text), 1):
+        run = _run(summary)
+        if isinstance(run, Recording):
+            entries.append(Entry(number, run))
+        elif isinstance(run, Unreadable):
+            bad.append(BadRow(number, run.reason))
+        else:
+            others += 1
+    return Logbook(tuple(entries), others, tuple(bad))
+
+
+def _summaries(text: str) -> Iterator[Any]:
+    """Each activity of each list; a list ends where it makes no sense any more."""
+    decoder = json.JSONDecoder()
+    for start in _LIST.finditer(text):
+        at = start.end()
+        while (spaces := _NEXT.match(text, at)) and text[spaces.end() : spaces.end() + 1] == "{":
+            try:
+                summary, at = decoder.raw_decode(text, spaces.end())
+            except (ValueError, RecursionError):
+                yield None
+                break
+            yield summary
+
+
+def _run(summary: Any) -> Recording | NotARun | Unreadable:
+    if not isinstance(summary, dict):
+        return Unreadable("not an activity: the file is torn or damaged")
+    kind = str(summary.get("activityType", ""))
+    sport = named_run(kind)
+    if sport is None:
+        return NotARun(f"it is called {kind!r}")
+    started_at = _instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
+    if started_at is None:
+        return Unreadable("a run without a date")
+    centimetres = _positive(summary.get("distance"))
+    if centimetres is None:
+        return Unreadable("a run without distance")
+    moving_ms = _positive(summary.get("duration"))
+    elapsed_ms = _positive(summary.get("elapsedDuration")) or moving_ms
+    local = _instant(summary.get("startTimeLocal")) or started_at
+    return Recording(
+        source="import",
+        external_id=f"garmin {summary.get('activityId')}"[:_LONGEST_ID],
+        started_at=started_at,
+        day=local.date(),
+        distance_m=centimetres / CM_PER_M,
+        moving_s=moving_ms / MS_PER_S if moving_ms else None,
+        elapsed_s=elapsed_ms / MS_PER_S if elapsed_ms else None,
+        sport=sport,
+        title=_title(summary.get("name")),
+    )
+
+
+def _instant(value: Any) -> datetime | None:
+    milliseconds = _positive(value)
+    if milliseconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(milliseconds / MS_PER_S, UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _positive(value: Any) -> float | None:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value < 1e15 else None  # noqa: PLR2004  beyond any date
+
+
+def _title(value: Any) -> str:
+    text = value if isinstance(value, str) else ""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[
+        :_LONGEST_TITLE
+    ]
