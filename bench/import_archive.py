@@ -1,6 +1,6 @@
 """How long a whole account takes to import, and how much memory.
 
-    python bench/import_archive.py [300 1000 3000 10000] [--records 3600] [--zip] [--times 3]
+    python -m bench.import_archive [300 1000 3000 10000] [--records 3600] [--zip] [--times 3]
 
 For each size: an account's export is made (once, in --cache; see `make_archive.py`), and imported
 by the command as people run it, into a new SQLite database. Wall time is from start to exit, all
@@ -20,11 +20,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.make_archive import SECONDS, make
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-
-from bench.make_archive import SECONDS, make  # noqa: E402  # the checkout goes first
-
 SIZES = (300, 1000, 3000, 10_000)
 LOOK_EVERY_S = 0.02
 
@@ -101,6 +99,7 @@ def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
         wall_s = time.perf_counter() - begun
         assert process.stdout is not None
         told = json.load(process.stdout)
+        assert not told["failed"], told["failed"][:3]
     return Import(wall_s, own_mb, reader_mb, told["imported"], told["duplicate"])
 
 

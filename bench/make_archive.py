@@ -1,6 +1,6 @@
 """Makes archives of runs as a watch and a service would leave them, from nothing but a seed.
 
-    python bench/make_archive.py FOLDER 3000 [--records 3600] [--zip]
+    python -m bench.make_archive FOLDER 3000 [--records 3600] [--zip]
 
 Each run is a FIT file of one record a second with position, altitude, heart rate, cadence, speed
 and distance (an hour of them is 105 kB, 68 kB packed), gzipped, under `activities/`;
@@ -10,7 +10,9 @@ over the last years, one a day and, beyond 9,000, more. The same arguments give 
 
 import argparse
 import gzip
+import os
 import random
+import shutil
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -24,6 +26,7 @@ LAST = datetime(2026, 11, 1, 6, tzinfo=UTC)
 MOST_DAYS = 9000
 SECONDS = 3600
 TABLE = "activities.csv"
+ZIP = "export.zip"
 HEADER = (
     "Activity ID,Activity Date,Activity Name,Activity Type,Activity Description,Elapsed Time,"
     "Distance,Max Heart Rate,Relative Effort,Commute,Activity Private Note,Activity Gear,Filename,"
@@ -55,11 +58,18 @@ def main() -> None:
 
 
 def make(folder: Path, runs: int, *, records: int = SECONDS, packed: bool = False) -> Path:
-    """The archive, made once: the folder, or the zip in it."""
-    done = folder / ("export.zip" if packed else TABLE)
-    if done.exists():
-        return done if packed else folder
-    (folder / "activities").mkdir(parents=True, exist_ok=True)
+    """The archive, made once and whole: the folder, or the zip in it."""
+    if not folder.exists():
+        part = folder.with_name(f".{folder.name}.{os.getpid()}")
+        (part / "activities").mkdir(parents=True)
+        _write(part, runs, records=records)
+        if packed:
+            _pack(part)
+        part.rename(folder)
+    return folder / ZIP if packed else folder
+
+
+def _write(folder: Path, runs: int, *, records: int) -> None:
     rows = []
     for number, started_at in enumerate(starts(runs)):
         name = f"activities/{10_000_000 + number}.fit.gz"
@@ -68,17 +78,16 @@ def make(folder: Path, runs: int, *, records: int = SECONDS, packed: bool = Fals
         at = started_at.strftime("%b %d, %Y, %I:%M:%S %p")
         rows.append(f'{10_000_000 + number},"{at}",Run {number},Run,,{SECONDS},{metres / 1000:.2f},'
                     f",,false,,,{name},,,{SECONDS},{SECONDS},{metres:.1f},4.0,")  # fmt: skip
-    table = "\n".join([HEADER, *rows, ""])
-    if packed:
-        with zipfile.ZipFile(done.with_suffix(".part"), "w", zipfile.ZIP_DEFLATED) as export:
-            export.writestr(TABLE, table)
-            for path in sorted((folder / "activities").iterdir()):
-                export.write(path, f"activities/{path.name}")
-                path.unlink()
-        done.with_suffix(".part").rename(done)
-        return done
-    done.write_text(table, "utf-8")
-    return folder
+    (folder / TABLE).write_text("\n".join([HEADER, *rows, ""]), "utf-8")
+
+
+def _pack(folder: Path) -> None:
+    with zipfile.ZipFile(folder / ZIP, "w", zipfile.ZIP_DEFLATED) as export:
+        export.write(folder / TABLE, TABLE)
+        for path in sorted((folder / "activities").iterdir()):
+            export.write(path, f"activities/{path.name}")
+    shutil.rmtree(folder / "activities")
+    (folder / TABLE).unlink()
 
 
 def starts(runs: int) -> Iterator[datetime]:

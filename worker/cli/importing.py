@@ -1,5 +1,6 @@
 """The command `import`: files, folders and whole exports; how far it is, and what came of it."""
 
+import logging
 import sys
 import time
 from collections import Counter
@@ -25,6 +26,8 @@ from worker.cli.shell import (
 if TYPE_CHECKING:
     from worker.pipeline.importing import Imported
     from worker.sources.survey import Survey
+
+log = logging.getLogger(__name__)
 
 FAILURES = "import-failures.txt"
 SAY_EVERY_S = 10.0
@@ -197,14 +200,20 @@ def _progress(found: "Survey", *, quiet: bool) -> Iterator[_Silent]:
 
 
 def _list_failures(path: Path, outcome: Outcome) -> Path | None:
-    """Write each failure on a line, and give the file; one of an earlier import is taken away."""
-    if not outcome.failed:
-        path.unlink(missing_ok=True)
-        return None
-    lines = [f"{one.name}: {one.reason}\n" for one in outcome.failed]
+    """Write each failure on a line, and give the file; one of an earlier import is taken away.
+
+    What is imported is kept by now: a list that can't be written takes nothing away from that.
+    """
     part = path.with_name(f".{path.name}.part")
-    part.write_text("".join(lines), "utf-8")
-    part.replace(path)
+    try:
+        if not outcome.failed:
+            path.unlink(missing_ok=True)
+            return None
+        part.write_text("".join(f"{one.name}: {one.reason}\n" for one in outcome.failed), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        log.warning("the list of failures can't be written: %s", error)
+        return None
     return path
 
 
@@ -242,5 +251,6 @@ def _by_reason(ones: "Iterable[Imported]") -> str:
 
 def _in_a_line(outcome: Outcome) -> str:
     first, *more = outcome.failed
-    rest = f" (and {len(more):,} more: {outcome.listed_in})" if more else ""
+    where = f": {outcome.listed_in}" if outcome.listed_in else ""
+    rest = f" (and {len(more):,} more{where})" if more else ""
     return f"{first.name}: {first.reason}{rest}"
