@@ -69,6 +69,11 @@ class SmtpServer:
             return self._faults[step].pop(0)
         return self._lasting.get(step)
 
+    def drop_all(self) -> None:
+        """Drop every connection there is."""
+        for transport in list(self._transports):
+            self._loop.call_soon_threadsafe(transport.abort)
+
     def __enter__(self) -> Self:
         self._thread.start()
         assert self._ready.wait(10)

@@ -136,11 +136,11 @@ class Worker:
         lead = _lead()
         while not self._ended.wait(CLOCK_LOOK_S):
             # The scheduler counts by the machine's clock: set back, it would sleep until then.
-            if lead - _lead() > CLOCK_STEP_S:
+            before, lead = lead, _lead()
+            if before - lead > CLOCK_STEP_S:
                 log.warning("the machine's clock was set back: going on by the new time")
                 for job in all_jobs:
                     scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
-            lead = _lead()
         scheduler.shutdown(wait=False)
         return self._all_ended()
 
@@ -189,7 +189,7 @@ class Worker:
 
 def _lead() -> float:
     """How far the machine's clock is ahead of its steady counter, in seconds."""
-    return time.time() - time.monotonic()
+    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def _attempt(job: Job) -> str | None:

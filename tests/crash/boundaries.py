@@ -18,6 +18,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from sqlalchemy.engine.default import DefaultDialect
@@ -140,10 +141,10 @@ def _is_dot(sent: bytes | str) -> bool:
 
 def _place() -> str:
     """The innermost function of the worker that is under way."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = Path(frame.f_code.co_filename)
         if file.is_relative_to(_HERE):
             return f"{file.relative_to(_HERE).with_suffix('')}.{frame.f_code.co_name}"
-        frame = frame.f_back  # type: ignore[assignment]  # the loop ends at None
+        frame = frame.f_back
     return "a library"

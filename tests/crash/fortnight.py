@@ -136,9 +136,9 @@ class Fortnight:
                 return f"{', '.join(wrong)} (killed {boundary.label})"
         return None
 
-    def _go_on(self, begin: int, end: int | None = None, *, mutant: str | None = None) -> None:
+    def _go_on(self, begin: int, *, mutant: str | None = None) -> None:
         """Undisturbed from scene `begin` on, in one process."""
-        numbers = range(len(self.scenes))[begin:end]
+        numbers = range(len(self.scenes))[begin:]
         life = Life(str(self._home), scenes=tuple(numbers), settings=self.settings, mutant=mutant)
         ended = self._launcher.live(life)
         assert ended.status == 0, (self._home / "log").read_text()[-2000:]
@@ -181,7 +181,8 @@ class Fortnight:
         """The house as it was before that scene; over PostgreSQL by living up to it."""
         if self._url is not None:
             self.begin()
-            self._go_on(0, scene)
+            for before in self.scenes[:scene]:
+                self._live(before)
             return
         shutil.rmtree(self._home, ignore_errors=True)
         shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)

@@ -5,6 +5,7 @@ Each one replaces a piece of the pipeline in the forked process, before the work
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from typing import Any
 
 from worker.mail import SendError
 from worker.model import Athlete
@@ -12,8 +13,8 @@ from worker.pipeline.works import Clock, Works
 from worker.store import Letter, Transaction
 
 # By name: `worker.pipeline` gives functions of these names.
-deciding = import_module("worker.pipeline.decide")
-delivering = import_module("worker.pipeline.deliver")
+deciding: Any = import_module("worker.pipeline.decide")
+delivering: Any = import_module("worker.pipeline.deliver")
 
 
 def marks_then_sends() -> None:

@@ -9,7 +9,7 @@ from worker.cli.shell import Shell
 from worker.config import SettingsError
 from worker.mail import SendError
 from worker.sources import SourceError
-from worker.store import LockedError, StoreError
+from worker.store import LockedError, StoreError, place
 
 _GUESSED_BELOW = 22
 """So many characters of base64 hold 128 random bits."""
@@ -47,8 +47,18 @@ def checks(shell: Shell) -> Iterator[Check]:
     for what, look in rows:
         try:
             yield Check(what, ok=True, says=look(shell))
-        except (BadError, SettingsError, StoreError, SendError, SourceError, OSError) as error:
+        except OSError as error:
+            yield Check(what, ok=False, says=_mend(error))
+        except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
             yield Check(what, ok=False, says=str(error))
+            if what == "settings":  # without them there's nothing else to look at
+                return
+
+
+def _mend(error: OSError) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    reason = error.strerror or str(error)
+    return f"{where}{reason}: check that it's there, what it is, and who may use it"
 
 
 def _settings(shell: Shell) -> str:
@@ -97,6 +107,8 @@ def _data_folder(shell: Shell) -> str:
 def _database(shell: Shell) -> str:
     shown = shell.store.engine.url.render_as_string(hide_password=True)
     shell.store.check()
+    if shell.store.file is not None and (share := place.warning(shell.store.file)):
+        raise BadError(share)
     return f"{shown}, schema {shell.store.schema()}"
 
 

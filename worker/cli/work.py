@@ -30,6 +30,7 @@ def run(context: typer.Context, as_of: AsOfOption = None) -> None:
 
     shell = shell_of(context)
     if not shell.verbose:
+        logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("worker").setLevel(logging.INFO)
     works = shell.works(patient=True)
     now = clock(as_of)
@@ -55,6 +56,7 @@ def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]")
         yield
         return
     from worker.config import facing
+    from worker.pipeline import Tick, record_tick
     from worker.web import FaceError
 
     ticks = {job.name: job.every for job in all_jobs}
@@ -63,6 +65,7 @@ def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]")
         face.start()
     except FaceError as error:
         log.error("web: %s", error)  # noqa: TRY400  one line, no traceback
+        record_tick(works, "web", Tick(now(), str(error)))
     try:
         yield
     finally:
@@ -93,6 +96,8 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
 
 def _greet(shell: Shell, works: "Works") -> None:
+    from worker.store import place
+
     settings = shell.settings
     with works.store.reading() as tx:
         athletes = len(tx.athletes.all())
@@ -102,6 +107,8 @@ def _greet(shell: Shell, works: "Works") -> None:
         settings.inbox_path,
         settings.mail.host or settings.mailbox_path,
     )
+    if works.store.file is not None and (share := place.warning(works.store.file)):
+        log.warning("%s", share)
     if not athletes:
         log.warning("there is no athlete yet: add one with `easeback athlete add`")
     sys.stderr.flush()

@@ -5,7 +5,7 @@ outbox does. `port.py` holds what the two ways share, `mime.py` makes the bytes,
 `mailbox.py` deliver them.
 """
 
-from worker.mail.mailbox import MailboxMailer
+from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import to_mime
 from worker.mail.port import Mailer, MailSettings, Security, SendError
 from worker.mail.smtp import SmtpMailer, Timeouts
@@ -18,5 +18,6 @@ __all__ = [
     "SendError",
     "SmtpMailer",
     "Timeouts",
+    "file_digest",
     "to_mime",
 ]

@@ -64,12 +64,17 @@ class MailboxMailer:
             ) from error
 
 
+def file_digest(message_id: str) -> str:
+    """What a mail's file name ends with, by which its file is found."""
+    return hashlib.sha256(message_id.strip().encode()).hexdigest()[:12]
+
+
 def _file_name(mime: bytes) -> str:
     """Date, kind and Message-ID: sorts by time, tells what it is, and is the same every time."""
     headers = message_from_bytes(mime.partition(b"\r\n\r\n")[0], policy=policy.default)
     sent_at = parsedate_to_datetime(str(headers["Date"])).astimezone(UTC)
     kind = re.sub(r"[^a-z]", "", str(headers["X-Easeback-Kind"]))
-    digest = hashlib.sha256(str(headers["Message-ID"]).strip().encode()).hexdigest()[:12]
+    digest = file_digest(str(headers["Message-ID"]))
     return f"{sent_at:%Y-%m-%dT%H%M%SZ}_{kind}_{digest}.eml"
 
 

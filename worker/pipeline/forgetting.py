@@ -1,9 +1,11 @@
-"""Forget: everything about one athlete gone, from the store and from the mailbox folder."""
+"""Forget: everything about one athlete gone: from the store, its copies, the mailbox folder."""
 
 from datetime import datetime
 from pathlib import Path
 
+from worker.mail import file_digest
 from worker.model import Athlete
+from worker.pipeline.keeping import renew_copies
 from worker.pipeline.strava.grants import disconnect
 from worker.pipeline.works import Works
 
@@ -13,16 +15,23 @@ def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: dateti
 
     A grant is given back first; what couldn't be done about that is returned in words. The files
     in the inbox are the runner's own and stay; they are taken in again only when somebody adds an
-    athlete for them.
+    athlete for them. The scheduled copies of the database know the athlete too: one is made anew,
+    and the others go.
     """
     trouble = disconnect(works, works.strava, athlete, now=now) if works.strava else None
-    for mail in mailbox.glob("*.eml"):
-        if _is_to(mail, athlete.email):
+    with works.store.reading() as tx:
+        theirs = {file_digest(one.message_id) for one in tx.outbox.all()
+                  if one.athlete_id == athlete.id}  # fmt: skip
+    # A kill may have left one half-written; and a notice to the operator tells of them too.
+    for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):
+        if any(digest in mail.name for digest in theirs) or _is_to(mail, athlete.email):
             mail.unlink()
     with works.store.transaction() as tx:
+        tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)
         tx.athletes.remove(athlete)
     works.store.compact()
+    renew_copies(works, now)
     return trouble
 
 

@@ -49,6 +49,21 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
     return copy
 
 
+def renew_copies(works: Works, now: datetime) -> None:
+    """Replace every copy by one made now: the older ones know what must be forgotten."""
+    keeping = works.keeping
+    if keeping is None or works.store.file is None:
+        return
+    old = list(keeping.folder.glob(_PATTERN))
+    if not old:
+        return
+    fresh = keeping.folder / copy_name(now)
+    works.store.copy_to(fresh)
+    for copy in old:
+        if copy != fresh:
+            copy.unlink(missing_ok=True)
+
+
 def copy_name(at: datetime) -> str:
     """What a copy made at this instant is called."""
     return at.astimezone(UTC).strftime(_NAME)

@@ -44,10 +44,10 @@ def _stoppages(tx: Transaction, now: datetime, *, every: Mapping[str, timedelta]
         )
         stale = []
     for name, tick in known.items():
-        if tick.at > now + _AHEAD:
-            yield f"{name}: last ended at {tick.at:%Y-%m-%d %H:%M} UTC: the clock went back"
-        elif tick.trouble:
+        if tick.trouble:
             yield f"{name}: {tick.trouble}"
+        elif tick.at > now + _AHEAD:
+            yield f"{name}: last ended at {tick.at:%Y-%m-%d %H:%M} UTC: the clock went back"
         elif name in stale:
             yield f"{name}: hasn't ended since {tick.at:%Y-%m-%d %H:%M} UTC"
     counts = tx.outbox.counts()

@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
 from worker.store.strava import KeptGrant, Seen, StravaShelf
+from worker.store.turns import Turns
 
 __all__ = [
     "RESTORED",
@@ -50,6 +51,7 @@ __all__ = [
     "Seen",
     "SourceState",
     "Store",
+    "StoreAddressError",
     "StoreError",
     "Tick",
     "Transaction",
@@ -64,6 +66,10 @@ HEAD = "0003"
 
 class StoreError(Exception):
     """The database can't be used; the message says why and how to mend it."""
+
+
+class StoreAddressError(StoreError):
+    """`database_url` is no address of a database that Easeback supports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +122,7 @@ class Store:
 
     engine: Engine
     rules: Rules = field(default_factory=Rules)
+    turns: Turns = field(default_factory=Turns, repr=False)
 
     @classmethod
     def open(cls, url: str, *, rules: Rules | None = None) -> "Store":
@@ -139,7 +146,7 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Write: committed at the end of the block, rolled back on an exception."""
         try:
-            with self.engine.begin() as connection:
+            with self._turn(), self.engine.begin() as connection:
                 yield Transaction(connection, self.rules)
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
@@ -152,6 +159,16 @@ class Store:
                 yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Among this process's threads. PostgreSQL lets many write."""
+        turn = self.turns.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
+        try:
+            turn.__enter__()
+        except TimeoutError as error:
+            raise StoreError("x") from error
+        yield
 
     def sole_worker(self) -> AbstractContextManager[None]:
         """Be the only worker on this database while inside; raises `LockedError`."""
@@ -255,14 +272,14 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
-        raise StoreError(
+        raise StoreAddressError(
             "database_url is not a database address such as "
             "sqlite:////var/lib/easeback/easeback.db or postgresql+psycopg://user@host/name"
         ) from error
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise StoreError(
+        raise StoreAddressError(
             f"database_url names {parsed.get_backend_name()}; "
             "SQLite and PostgreSQL are what Easeback supports"
         )
@@ -323,23 +340,30 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _in_words(url: URL, error: DBAPIError) -> str:
-    where = url.database if url.get_backend_name() == "sqlite" else url.render_as_string()
     said = str(error.orig).strip().splitlines()[0]
+    if url.get_backend_name() != "sqlite":
+        return f"the database {url.render_as_string()} can't be used: {said}"
+    where = url.database
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary one
-    match code:
-        case sqlite3.SQLITE_FULL:
-            return (
-                f"the disk of the database {where} is full: make room; "
-                "nothing is lost, and the work goes on by itself"
-            )
-        case sqlite3.SQLITE_READONLY:
-            return (
-                f"the database {where} can't be written to ({said}): let Easeback write there; "
-                "nothing is lost, and the work goes on by itself"
-            )
-        case sqlite3.SQLITE_CORRUPT:
-            return (
-                f"the database {where} is damaged: stop the worker and restore a backup "
-                "(`easeback restore FILE`)"
-            )
-    return f"the database {where} can't be used: {said}"
+    if code == sqlite3.SQLITE_CORRUPT:
+        return (
+            f"the database {where} is damaged: stop the worker and restore a backup "
+            "(`easeback restore FILE`)"
+        )
+    disk = _trouble_with_disk(Path(where or "."), code)
+    if disk is None:
+        return f"the database {where} can't be used: {said}"
+    return f"the database {where}: {disk}; nothing is lost, and the work goes on by itself"
+
+
+def _trouble_with_disk(file: Path, code: int) -> str | None:
+    """A full or read-only disk, which SQLite sometimes calls by other names."""
+    try:
+        disk = os.statvfs(file.parent)
+    except OSError:
+        return None
+    if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and not disk.f_bavail):
+        return "its disk is full: make room"
+    if code == sqlite3.SQLITE_READONLY or disk.f_flag & os.ST_RDONLY:
+        return "it can't be written to (read-only): let Easeback write there"
+    return None

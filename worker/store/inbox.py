@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, or_, select
 
+from worker.model import Athlete
 from worker.store import tables
 from worker.store.upsert import upsert
 
@@ -57,8 +58,26 @@ class Inbox:
             by_path = delete(inbox_file).where(inbox_file.c.path == bindparam("gone"))
             self.connection.execute(by_path, gone)
 
+    def forget(self, athlete: Athlete) -> None:
+        """Forget the athlete's files, and those in a folder of their name that nothing came of."""
+        folder = func.lower(func.substr(inbox_file.c.path, 1, len(athlete.name) + 1))
+        self.connection.execute(
+            delete(inbox_file).where(
+                or_(
+                    inbox_file.c.athlete_id == athlete.id,
+                    folder == f"{athlete.name.lower()}/",
+                )
+            )
+        )
+
     def all(self) -> Mapping[str, Entry]:
         return {row.path: _entry(row) for row in self.connection.execute(select(inbox_file))}
+
+    def drop_members(self, archives: Iterable[str]) -> None:
+        """Forget the verdicts on what is inside these files; they are about to be read anew."""
+        for path in archives:
+            inside = inbox_file.c.path.startswith(f"{path}/", autoescape=True)
+            self.connection.execute(delete(inbox_file).where(inside))
 
     def at(self, path: str) -> Entry | None:
         row = self.connection.execute(select(inbox_file).where(inbox_file.c.path == path)).first()

@@ -1,0 +1,387 @@
+"""Faults of the world around: disks, mail servers, clocks; what is said, and what is kept."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT, easeback
+from tests.house import NOW, House, run_file, steady
+from tests.smtp_server import SmtpServer
+from worker import daemon, pipeline
+from worker.mail import MailSettings, SendError, SmtpMailer
+from worker.pipeline.forgetting import forget_athlete
+from worker.pipeline.pulse import stoppages
+from worker.sources import SourceError
+from worker.store import Tick
+from worker.store.place import share_under
+
+MINUTE = timedelta(minutes=1)
+EVERY = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}
+PRIVATE = ("unshare", "--map-root-user", "--mount", "sh", "-euc")
+
+
+def can_mount() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    tried = [*PRIVATE, "mount -t tmpfs tmpfs /mnt"]
+    return subprocess.run(tried, check=False, capture_output=True).returncode == 0  # noqa: S603
+
+
+@pytest.mark.parametrize(
+    ("breaks", "mends", "words"),
+    [
+        ("head -c 9m /dev/zero > data/fill || true", "rm data/fill", "is full: make room"),
+        ("mount -o remount,ro data", "mount -o remount,rw data", "ead-only"),
+    ],
+)
+def test_a_disk_that_is_full_or_read_only_costs_nothing(
+    tmp_path: Path, breaks: str, mends: str, words: str
+) -> None:
+    """One line while it lasts; afterwards every run is there, once."""
+    if not can_mount():
+        pytest.skip("this machine lets nobody mount a file system of one's own")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "inbox").mkdir()
+    for number in range(1, 9):
+        (tmp_path / "inbox" / f"{number}.fit").write_bytes(run_file(number))
+    command = f"{sys.executable} -m worker"
+    script = f"""
+        mount -t tmpfs -o size=2m tmpfs data
+        {command} athlete add --name Ann --email a@x.org >&2
+        {command} once > first 2>&1
+        {breaks}
+        {command} once > broken 2>&1 && exit 9
+        {command} status > /dev/null 2> status || true
+        {mends}
+        {command} once > /dev/null 2>&1
+        {command} once > /dev/null 2>&1
+        {command} runs --json > runs
+    """
+    env = {"PYTHONPATH": str(ROOT), "EASEBACK_INBOX__PATH": "inbox", "PATH": "/usr/bin:/bin:/sbin"}
+    done = subprocess.run(  # noqa: S603  our own program
+        [*PRIVATE, script], cwd=tmp_path, env=env, check=False, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    said = [line for line in (tmp_path / "broken").read_text().splitlines() if "easeback:" in line]
+    assert len(said) == 1
+    assert words in said[0]
+    assert "Traceback" not in (tmp_path / "broken").read_text()
+    assert "Traceback" not in (tmp_path / "status").read_text()
+    runs = json.loads((tmp_path / "runs").read_text())
+    assert sorted(run["distance_m"] for run in runs) == [n * 1000.0 for n in range(1, 9)]
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+nas:/export /mnt/nas nfs4 rw 0 0
+//nas/share /mnt/my\\040share cifs rw 0 0
+tmpfs /mnt/nas/scratch tmpfs rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("file", "kind"),
+    [
+        ("/var/lib/easeback/easeback.db", None),
+        ("/mnt/nas/easeback.db", "nfs4"),
+        ("/mnt/my share/data/easeback.db", "cifs"),
+        ("/mnt/nas/scratch/easeback.db", None),
+        ("/mnt/nasty/easeback.db", None),
+    ],
+)
+def test_a_network_file_system_under_the_database_is_seen(file: str, kind: str | None) -> None:
+    """By the nearest mount above it."""
+    assert share_under(Path(file), mounts=MOUNTS) == kind
+
+
+# Mail
+
+
+def with_smtp(house: House, server: SmtpServer) -> None:
+    settings = MailSettings(host="127.0.0.1", port=server.port, security="none", username="ann",
+                            password="opensesame", sender="easeback@example.org")  # fmt: skip
+    house.works = replace(house.works, mailer=SmtpMailer(settings))
+
+
+def queued(house: House, *names: str) -> None:
+    """Weekly mails for these athletes, due now."""
+    house.now = NOW - timedelta(days=7)
+    for name in names:
+        house.athlete(name)
+    house.now = NOW
+    pipeline.tell_weeks(house.works, house.now)
+
+
+def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(house: House) -> None:
+    """One try in five minutes; mended, everything goes out."""
+    queued(house, "Anna", "Ben")
+    with SmtpServer(login=("ann", "opensesame")) as server:
+        with_smtp(house, server)
+        server.fail("auth", "535 5.7.8 no", times=2)
+        house.deliver()
+        house.deliver()
+        assert server.connections == 1
+        assert [letter.attempts for letter in house.unsent()] == [0, 0]
+        house.now += 6 * MINUTE
+        house.deliver()
+        house.now += 6 * MINUTE
+        assert house.deliver().sent == 2
+
+
+def test_a_mail_given_up_is_told_to_the_operator_once_a_day(house: House) -> None:
+    """Whose, why, and what to do; two on one day are one notice, and none is about a notice."""
+    house.works = replace(house.works, operator="operator@example.org")
+    queued(house, "Anna", "Ben")
+    no = SendError("550 no such user", permanent=True)
+    house.mailer.answers = [no, no]
+    house.deliver()
+    assert house.mailer.kinds() == ["notice"]
+    text = str(house.mailer.taken[0].get_body(("plain",)))
+    assert "550 no such user" in text
+    assert "outbox retry" in text
+    house.now += timedelta(days=7)
+    house.mailer.answers = [no, no, no]
+    house.pass_on()
+    assert [letter.kind for letter in house.unsent() if letter.state == "dead"].count("notice") == 1
+
+
+def test_without_an_operator_a_mail_given_up_is_told_by_status_alone(house: House) -> None:
+    """Nobody is written to whom nobody named."""
+    queued(house, "Anna")
+    house.mailer.answers = [SendError("550 no such user", permanent=True)]
+    house.deliver()
+    assert [letter.state for letter in house.unsent()] == ["dead"]
+
+
+def test_a_mail_server_that_hangs_delays_nothing_else(house: House) -> None:
+    """While it keeps a mail waiting, files are taken in."""
+    queued(house, "Anna")
+    with SmtpServer() as server:
+        server.fail("ehlo", "hang", times=None)
+        with_smtp(house, server)
+        house.works.inbox.settings = replace(house.works.inbox.settings, every=MINUTE / 300)
+        worker = daemon.Worker(house.works, house.clock)
+        thread = threading.Thread(
+            target=worker.run, args=(daemon.jobs(house.works, house.clock),), daemon=True
+        )
+        thread.start()
+        try:
+            house.drop("new.fit", km=5)
+            for _ in range(100):
+                threading.Event().wait(0.1)
+                with house.works.store.reading() as tx:
+                    if tx.runs.any(tx.athletes.all()[0]):
+                        break
+            else:
+                pytest.fail("the file was never taken in")
+            assert server.connections == 1
+        finally:
+            worker.stop()
+            server.drop_all()
+            thread.join(10)
+
+
+# Seen from outside
+
+
+@contextmanager
+def switchboard() -> Iterator[tuple[str, list[str]]]:
+    """A dead man's switch: its address, and the paths that were fetched."""
+    fetched: list[str] = []
+
+    class Switch(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            fetched.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Switch)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/secret-path", fetched
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ticked(house: House, **troubles: str) -> None:
+    for name in EVERY:
+        pipeline.record_tick(house.works, name, Tick(house.now, troubles.get(name)))
+
+
+def folder_gone(house: House) -> None:
+    shutil.rmtree(house.inbox)
+    with pytest.raises(SourceError) as caught:
+        house.look()
+    ticked(house, inbox=str(caught.value))
+
+
+def smtp_refuses(house: House) -> None:
+    queued(house, "Anna")
+    house.mailer.answers = [SendError("535 no", permanent=False, login=True)]
+    house.deliver()
+    ticked(house)
+
+
+def no_tick(house: House) -> None:
+    ticked(house)
+    house.now += 10 * MINUTE
+
+
+def one_piece_hangs(house: House) -> None:
+    ticked(house)
+    house.now += 10 * MINUTE
+    pipeline.record_tick(house.works, "inbox", Tick(house.now, None))
+
+
+def clock_went_back(house: House) -> None:
+    ticked(house)
+    house.now -= timedelta(hours=3)
+
+
+BREAKS = {
+    folder_gone: "inbox: the inbox",
+    smtp_refuses: "mail: 535 no",
+    no_tick: "nothing has been done since",
+    one_piece_hangs: "deliver: hasn't ended since",
+    clock_went_back: "the clock went back",
+}
+
+
+@pytest.mark.parametrize("breaks", BREAKS)
+def test_the_dead_mans_switch_hears_of_a_halt(house: House, breaks) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  one of the functions above
+    """While all is well it is told; with anything of this it isn't, and `status` says what."""
+    with switchboard() as (url, fetched):
+        house.works = replace(house.works, ping_url=url)
+        ticked(house)
+        assert pipeline.ping(house.works, house.now, every=EVERY)
+        assert fetched == ["/secret-path"]
+        breaks(house)
+        assert not pipeline.ping(house.works, house.now, every=EVERY)
+        assert fetched == ["/secret-path"]
+    with house.works.store.reading() as tx:
+        assert BREAKS[breaks] in stoppages(tx, house.now, every=EVERY)[0]
+
+
+def test_a_switch_that_does_not_answer_harms_nothing(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It's logged, without its address, which is a secret."""
+    house.works = replace(house.works, ping_url="http://127.0.0.1:1/secret-path")
+    ticked(house)
+    with caplog.at_level(logging.DEBUG):
+        assert not pipeline.ping(house.works, house.now, every=EVERY)
+    assert "ping: not told" in caplog.text
+    assert "secret-path" not in caplog.text
+
+
+def test_status_goes_bad_when_the_worker_has_stopped(tmp_path: Path) -> None:
+    """And is well again after single passes, which leave nothing to wait for."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    assert easeback("status", cwd=tmp_path).returncode == 0
+    store_tick(tmp_path)
+    done = easeback("status", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert not json.loads(done.stdout)["ok"]
+    assert "nothing has been done since 2026-11-20" in done.stderr
+    easeback("once", cwd=tmp_path)
+    assert easeback("status", cwd=tmp_path).returncode == 0
+
+
+def store_tick(cwd: Path) -> None:
+    from worker.store import Store
+
+    store = Store.open(f"sqlite:///{cwd / 'data' / 'easeback.db'}")
+    with store.transaction() as tx:
+        tx.progress.ticked("deliver", at=NOW)
+    store.close()
+
+
+# What is told to nobody
+
+
+def test_no_secret_stands_in_logs_errors_or_status(tmp_path: Path) -> None:
+    """Passwords, tokens, keys, the text of mails: not even with --verbose."""
+    planted = {
+        "EASEBACK_MAIL__PASSWORD": "planted-password",
+        "EASEBACK_SECRET_KEY": "planted-signing-key",
+        "EASEBACK_STRAVA__CLIENT_ID": "1",
+        "EASEBACK_STRAVA__CLIENT_SECRET": "planted-client-secret",
+        "EASEBACK_WEB__TOKEN": "planted-web-token",
+        "EASEBACK_PING_URL": "http://127.0.0.1:1/planted-path",
+        "EASEBACK_MAIL__USERNAME": "planted-login",
+        "EASEBACK_MAIL__HOST": "127.0.0.1",
+    }
+    with SmtpServer(login=("somebody", "else")) as server:
+        env = {
+            **planted,
+            "EASEBACK_MAIL__PORT": str(server.port),
+            "EASEBACK_MAIL__SECURITY": "none",
+        }
+        easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path, env=env)
+        said = ""
+        for command in (("once", "--as-of", "2027-06-07T12:00:00Z"), ("status", "--json"),
+                        ("outbox", "list", "--json"), ("backup", "no/where.db")):  # fmt: skip
+            done = easeback("--verbose", *command, cwd=tmp_path, env=env)
+            said += done.stdout + done.stderr
+    assert "refused the login" in said
+    assert [secret for secret in planted.values() if "planted" in secret and secret in said] in (
+        [], ["planted-login"],
+    )  # fmt: skip
+    assert "Unsubscribe" not in said
+
+
+def test_nothing_of_who_was_forgotten_is_left(
+    house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Name, address, file and title: not in the database, its log, the mailbox or our own log."""
+    if house.works.store.file is None:
+        pytest.skip("what PostgreSQL keeps on its disks can't be read from here")
+    mailbox = tmp_path / "mailbox"
+    house.works = replace(
+        house.works, mailer=pipeline_mailbox(mailbox), operator="operator@example.org"
+    )
+    with caplog.at_level(logging.INFO):
+        quentin = house.athlete("Quentin", email="quentin@planted.org")
+        house.athlete("Anna")
+        house.runs(quentin, [replace(one, title="Planted title") for one in steady()])
+        house.drop("Quentin/planted-file.fit", km=16)
+        house.look(2)
+        house.pass_on()
+        house.now += timedelta(days=3)
+        house.drop("Quentin/planted-later.fit", km=3)
+        house.pass_on()
+        assert list(mailbox.glob("*.eml"))
+        (mailbox / f".{next(mailbox.glob('*alert*.eml')).name}.part").write_bytes(
+            b"To: quentin@planted.org\r\n\r\nhalf"
+        )
+        forget_athlete(house.works, quentin, mailbox=mailbox, now=house.now)
+    kept = b"".join(
+        path.read_bytes()
+        for path in [*mailbox.iterdir(), *tmp_path.glob("easeback.db*")]
+    ) + caplog.text.encode()  # fmt: skip
+    for planted in (b"Quentin", b"quentin@planted.org", b"planted-file", b"planted-later",
+                    b"Planted title"):  # fmt: skip
+        assert planted not in kept, planted
+
+
+def pipeline_mailbox(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    from worker.mail import MailboxMailer
+
+    return MailboxMailer(folder)

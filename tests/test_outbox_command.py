@@ -1,0 +1,113 @@
+"""`easeback outbox`: what waits, and what the operator decides about it."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.command import easeback
+from worker.store import Store
+
+NOW = datetime.now(UTC)
+MIME = b"Date: Fri, 20 Nov 2026 18:00:00 +0000\r\nX-Easeback-Kind: alert\r\n\r\nEase off.\r\n"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    (tmp_path / "data").mkdir()
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    yield store
+    store.close()
+
+
+def queue(store: Store, key: str, *, created_at: datetime = NOW) -> int:
+    with store.transaction() as tx:
+        number = tx.outbox.enqueue(
+            None, kind="alert", key=key, message_id=f"<{key}@x.org>", sender="e@x.org",
+            recipient=f"{key}@x.org", mime=MIME, now=created_at,
+        )  # fmt: skip
+    assert number is not None
+    return number
+
+
+def dead(store: Store, key: str) -> int:
+    number = queue(store, key)
+    with store.transaction() as tx:
+        letter = tx.outbox.claim(NOW + timedelta(minutes=1))
+        assert letter is not None
+        assert letter.id == number
+        tx.outbox.dead(letter, error="550 no such user")
+    return number
+
+
+def listed(cwd: Path, *more: str) -> dict[int, dict[str, Any]]:
+    done = easeback("outbox", "list", "--json", *more, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return {one["id"]: one for one in json.loads(done.stdout)}
+
+
+def test_lists_what_waits_with_its_reason(store: Store, tmp_path: Path) -> None:
+    """A mail that was sent is none of them; for people it is a table."""
+    gone, number = dead(store, "gone"), queue(store, "fresh")
+    one = listed(tmp_path)[gone]
+    assert (one["state"], one["last_error"], one["attempts"]) == ("dead", "550 no such user", 1)
+    assert listed(tmp_path)[number]["state"] == "queued"
+    shown = easeback("outbox", "list", cwd=tmp_path).stdout
+    assert "550 no such user" in shown
+    with store.transaction() as tx:
+        letter = tx.outbox.claim(NOW + timedelta(minutes=1))
+        assert letter is not None
+        tx.outbox.sent(letter, now=NOW)
+    assert set(listed(tmp_path)) == {gone}
+    assert set(listed(tmp_path, "--all")) == {gone, number}
+
+
+def test_a_mail_given_up_is_sent_again_when_asked_for(store: Store, tmp_path: Path) -> None:
+    """With a fresh expiry, at once."""
+    gone = dead(store, "gone")
+    done = easeback("outbox", "retry", str(gone), "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (told,) = json.loads(done.stdout)
+    assert (told["state"], told["attempts"]) == ("queued", 0)
+    assert easeback("once", cwd=tmp_path).stdout.count("mail: 1 sent") == 1
+
+
+def test_held_mail_stays_until_it_is_released(store: Store, tmp_path: Path) -> None:
+    """Nobody gets it in between."""
+    number = queue(store, "fresh")
+    assert easeback("outbox", "hold", "--all", cwd=tmp_path).returncode == 0
+    assert "mail: 0 sent" in easeback("once", cwd=tmp_path).stdout
+    assert listed(tmp_path)[number]["state"] == "held"
+    assert easeback("outbox", "release", str(number), cwd=tmp_path).returncode == 0
+    assert "mail: 1 sent" in easeback("once", cwd=tmp_path).stdout
+
+
+def test_dropped_mail_is_gone_and_not_queued_again(store: Store, tmp_path: Path) -> None:
+    """Its text goes, its key stays."""
+    number = queue(store, "fresh")
+    assert easeback("outbox", "drop", str(number), cwd=tmp_path).returncode == 0
+    assert listed(tmp_path) == {}
+    with store.transaction() as tx:
+        letter = tx.outbox.by_id(number)
+        assert letter is not None
+        assert (letter.state, letter.mime) == ("dropped", b"")
+        again = tx.outbox.enqueue(
+            None, kind="alert", key="fresh", message_id="<2@x.org>", sender="e@x.org",
+            recipient="a@x.org", mime=b"", now=NOW,
+        )  # fmt: skip
+    assert again is None
+    assert json.loads(easeback("status", "--json", cwd=tmp_path).stdout)["outbox"]["dead"] == 0
+
+
+def test_what_cannot_be_done_is_one_line_and_stops_no_other(store: Store, tmp_path: Path) -> None:
+    """A number that isn't there, a mail that is under way, and neither ids nor --all."""
+    number = queue(store, "fresh")
+    done = easeback("outbox", "hold", "99", str(number), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "easeback: there is no mail 99\n")
+    assert listed(tmp_path)[number]["state"] == "held"
+    done = easeback("outbox", "retry", str(number), cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, f"easeback: mail {number} is held\n")
+    assert easeback("outbox", "drop", cwd=tmp_path).returncode == 2

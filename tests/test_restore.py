@@ -1,0 +1,194 @@
+"""Backups by schedule, and a restore that sends nothing again."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.command import easeback
+from tests.house import TODAY, House, steady
+from worker import pipeline
+from worker.pipeline.keeping import copies
+from worker.pipeline.restoring import HELD, mark_restored
+from worker.pipeline.works import Keeping
+from worker.store import Store, StoreError
+from worker.store.restoring import restore
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: PostgreSQL is backed up by its own tools."""
+    return sqlite_url
+
+
+@pytest.fixture
+def kept(house: House, tmp_path: Path) -> House:
+    """The house with a folder for copies: three of them, none older than ten days."""
+    keeping = Keeping(tmp_path / "backups", every=DAY, keep=3, keep_for=10 * DAY)
+    house.works = replace(house.works, keeping=keeping)
+    return house
+
+
+def days_of(house: House) -> list[int]:
+    """How many days after the first each copy was made."""
+    assert house.works.keeping
+    return [(at.date() - TODAY).days for at in copies(house.works.keeping.folder)]
+
+
+def test_a_copy_a_day_is_kept_and_only_so_many(kept: House) -> None:
+    """Asked for every hour; the oldest go."""
+    for hour in range(0, 5 * 24, 6):
+        pipeline.keep_copy(kept.works, kept.now + timedelta(hours=hour))
+    assert days_of(kept) == [2, 3, 4]
+
+
+def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: House) -> None:
+    """After a month of rest there's one copy, of today."""
+    pipeline.keep_copy(kept.works, kept.now)
+    pipeline.keep_copy(kept.works, kept.now + 30 * DAY)
+    assert days_of(kept) == [30]
+
+
+def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: House) -> None:
+    """It isn't the newest for years, and goes with the next."""
+    pipeline.keep_copy(kept.works, kept.now + 900 * DAY)
+    pipeline.keep_copy(kept.works, kept.now)
+    assert days_of(kept) == [0]
+
+
+def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: House) -> None:
+    """What was copied before stays for the restore."""
+    pipeline.keep_copy(kept.works, kept.now)
+    file = kept.works.store.file
+    assert file
+    kept.works.store.compact()
+    kept.works.store.close()
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4096)
+        opened.write(b"\xff" * 20 * 4096)
+    with pytest.raises(StoreError, match=r"damaged.*restore"):
+        pipeline.keep_copy(kept.works, kept.now + DAY)
+    assert days_of(kept) == [0]
+
+
+def spiked(house: House) -> None:
+    """A runner whose alert waits in the outbox."""
+    anna = house.athlete()
+    house.runs(anna, steady())
+    house.drop("big.fit", km=16)
+    house.look(2)
+
+
+def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: House) -> None:
+    """It went out after the copy was made: restored, it stays until somebody says so."""
+    spiked(kept)
+    copy = pipeline.keep_copy(kept.works, kept.now)
+    assert copy
+    kept.deliver()
+    assert "alert" in kept.mailer.kinds()
+    sent = len(kept.mailer.taken)
+    held = put_back(kept, copy)
+    assert held == 1
+    for hours in (0, 1, 24):
+        kept.now += timedelta(hours=hours)
+        kept.pass_on()
+    assert len(kept.mailer.taken) == sent
+    (letter,) = kept.unsent()
+    assert (letter.state, letter.last_error) == ("held", HELD)
+    with kept.works.store.transaction() as tx:
+        assert tx.outbox.release(letter, now=kept.now)
+    assert kept.deliver().sent == 1
+
+
+def test_what_was_told_after_the_copy_is_not_told_again(kept: House) -> None:
+    """The files are taken in again; their alert and the week's mail aren't sent again."""
+    anna = kept.athlete()
+    kept.runs(anna, steady())
+    copy = pipeline.keep_copy(kept.works, kept.now)
+    assert copy
+    kept.drop("big.fit", km=16)
+    kept.look(2)
+    kept.pass_on()
+    kept.now += 3 * DAY  # Monday
+    kept.pass_on()
+    sent = kept.mailer.kinds()
+    assert sorted(sent) == ["alert", "weekly"]
+    put_back(kept, copy)
+    kept.look(3)
+    for _ in range(3):
+        kept.pass_on()
+        kept.now += timedelta(hours=4)
+    assert kept.mailer.kinds() == sent
+    assert kept.distances_km(anna)[-1] == 16
+    assert any("restored" in str(silence) for silence in kept.silences(anna))
+
+
+def put_back(house: House, copy: Path) -> int:
+    """Restore, as the command does; gives how many mails are held."""
+    url = str(house.works.store.engine.url)
+    house.works.store.close()
+    marked = restore(
+        copy,
+        Store.at(url),
+        aside=copy.with_name("before.db"),
+        mark=lambda tx: mark_restored(tx, now=house.now),
+    )
+    house.works = replace(house.works, store=Store.open(url))
+    house.works.inbox.recall(())
+    return marked.held
+
+
+def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
+    """What was there before stays beside the scheduled copies."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    easeback("backup", "copy.db", cwd=tmp_path)
+    easeback("forget", "Ann", "--yes", cwd=tmp_path)
+    done = easeback("restore", "copy.db", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "held 0 mail(s)" in done.stdout
+    assert "Ann" in easeback("athlete", "list", cwd=tmp_path).stdout
+    assert len(copies(tmp_path / "data" / "backups")) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 99])
+def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content: bytes) -> None:
+    """One line, and the database is as it was."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    (tmp_path / "other.db").write_bytes(content)
+    done = easeback("restore", "other.db", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Ann" in easeback("athlete", "list", cwd=tmp_path).stdout
+
+
+def test_a_copy_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """An older Easeback doesn't touch what it doesn't know."""
+    store = Store.open(f"sqlite:///{tmp_path / 'newer.db'}")
+    with store.transaction() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+    done = easeback("restore", "newer.db", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "newer Easeback" in done.stderr
+
+
+def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
+    """The message names the worker."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    easeback("backup", "copy.db", cwd=tmp_path)
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    with store.sole_worker():
+        done = easeback("restore", "copy.db", cwd=tmp_path)
+    store.close()
+    assert done.returncode == 1
+    assert "another worker (process" in done.stderr
+
+
+def test_a_copy_is_due_by_the_clock_of_the_worker(kept: House) -> None:
+    """`datetime`s of any zone are the same instant."""
+    local = kept.now.astimezone(UTC)
+    assert pipeline.keep_copy(kept.works, local)
+    assert pipeline.keep_copy(kept.works, datetime.fromtimestamp(local.timestamp(), UTC)) is None

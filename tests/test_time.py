@@ -1,0 +1,122 @@
+"""Time: the weekly hour in every zone, clocks that are set, and a worker that goes on.
+
+`python bench/weekly_hours.py` asks for every zone of IANA's and sixteen years.
+"""
+
+import random
+import threading
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+
+import pytest
+import time_machine
+
+from tests.house import House, ScriptedMailer
+from tests.weekly_hours import missteps
+from worker import daemon, pipeline
+from worker.daemon import Job, Worker
+from worker.model import WeeklyHour
+from worker.pipeline import Works
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MONDAY = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
+
+ZONES = (
+    "UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Asia/Kathmandu",
+    "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Casablanca",
+    "Africa/Cairo", "America/Asuncion", "America/Nuuk", "Asia/Gaza", "Antarctica/Troll",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_each_week_has_one_due_instant_in_every_zone(zone: str) -> None:
+    """Three years, at hours that clocks skip or pass twice, from Monday or Sunday."""
+    assert list(missteps(zone, since=2024, until=2027)) == []
+
+
+def weeks_mailed(house: House) -> list[str]:
+    """Which weeks' mails stand in the outbox, in order."""
+    with house.works.store.reading() as tx:
+        return [letter.key for letter in tx.outbox.all() if letter.kind == "weekly"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(house: House, seed: int) -> None:
+    """Up to three hours off at each look, down for three days now and then, for five weeks."""
+    dice = random.Random(seed)  # noqa: S311  no secret
+    house.now = MONDAY - 2 * DAY
+    house.athlete(timezone=dice.choice(ZONES), weekly=WeeklyHour(0, time(7)))
+    true = house.now
+    while true < MONDAY + 35 * DAY:
+        pipeline.tell_weeks(house.works, true + HOUR * dice.uniform(-3, 3))
+        true += 3 * DAY if dice.random() < 0.05 else HOUR * dice.uniform(0.1, 9)
+    mailed = weeks_mailed(house)
+    assert len(mailed) == len(set(mailed))
+    with house.works.store.reading() as tx:
+        rows = tx.connection.exec_driver_sql("SELECT week_starts_on FROM weekly").scalars().all()
+    days = sorted(datetime.fromisoformat(str(row)) for row in rows)
+    assert {after - before for before, after in pairwise(days)} <= {7 * DAY}
+    assert len(days) >= 5
+
+
+def test_a_clock_that_was_a_year_ahead_costs_no_later_week(house: House) -> None:
+    """Set right again, every week is told as if nothing had been."""
+    house.now = MONDAY - HOUR
+    house.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    house.now = MONDAY
+    pipeline.tell_weeks(house.works, MONDAY)
+    pipeline.tell_weeks(house.works, MONDAY + 370 * DAY)
+    for week in range(4):
+        house.now = MONDAY + week * 7 * DAY
+        house.pass_on()
+    told = [datetime.fromisoformat(key.rpartition(":")[2]) for key in weeks_mailed(house)]
+    assert sorted(told)[:4] == [datetime(2026, 11, 16) + n * 7 * DAY for n in range(4)]  # noqa: DTZ001  days
+
+
+def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(house: House) -> None:
+    """It waits hours at most, never for the year to come."""
+    house.now = MONDAY - HOUR
+    house.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    house.now = MONDAY
+    pipeline.tell_weeks(house.works, house.now)
+    with house.works.store.transaction() as tx:
+        tx.outbox.postpone(until=MONDAY + 365 * DAY)
+    house.pass_on()
+    assert house.mailer.kinds() == ["weekly"]
+
+
+def test_a_worker_goes_on_when_the_clock_is_set_back(works: Works) -> None:
+    """The scheduler counts by the machine's clock, and would sleep for three hours."""
+    ticked = threading.Event()
+    worker = Worker(works, daemon.clock_from(None))
+    thread = threading.Thread(
+        target=worker.run, args=([Job("look", timedelta(seconds=0.2), ticked.set)],)
+    )
+    thread.start()
+    try:
+        assert ticked.wait(10)
+        with time_machine.travel(datetime.now(UTC) - 3 * HOUR, tick=True):
+            threading.Event().wait(0.5)
+            ticked.clear()
+            assert ticked.wait(10)
+    finally:
+        worker.stop()
+        thread.join(10)
+
+
+def test_before_its_release_the_worker_waits_for_the_clock(works: Works) -> None:
+    """A machine that wakes in 1970 does nothing, and says so."""
+    done = threading.Event()
+    worker = Worker(
+        works, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=daemon.FIRST_RELEASE
+    )
+    thread = threading.Thread(target=worker.run, args=([Job("look", HOUR, done.set)],))
+    thread.start()
+    threading.Event().wait(0.5)
+    worker.stop()
+    thread.join(10)
+    assert not done.is_set()
+    with works.store.reading() as tx:
+        assert "clock says 1970-01-01" in str(tx.progress.ticks()["look"].trouble)
+    assert isinstance(works.mailer, ScriptedMailer)

@@ -1,0 +1,63 @@
+"""Walks through the years of a zone as the worker does, and says where a week goes wrong."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, time, timedelta
+from itertools import product
+from zoneinfo import ZoneInfo
+
+from worker import week
+from worker.model import WeeklyHour
+
+HOURS = (WeeklyHour(0, time(7)), WeeklyHour(6, time(2, 30)), WeeklyHour(4, time(0, 0)))
+"""The default, one that clocks skip and pass twice, and midnight, which some zones skip."""
+_WEEK = timedelta(days=7)
+_LONGEST = timedelta(days=8)
+_SECOND = timedelta(seconds=1)
+
+
+def missteps(zone: str, *, since: int, until: int) -> Iterator[str]:
+    """Every week without its one due instant; weeks out of order; instants off the hour."""
+    for hour, week_starts in product(HOURS, (0, 6)):
+        yield from _walk(zone, hour, week_starts, since=since, until=until)
+
+
+def weeks_walked(*, since: int, until: int) -> int:
+    """About how many due instants one zone has in all its forms."""
+    return (until - since) * 52 * len(HOURS) * 2
+
+
+def _walk(
+    zone: str, hour: WeeklyHour, week_starts: int, *, since: int, until: int
+) -> Iterator[str]:
+    """From one due instant to the next, as `next_weekly_at` does; each asked for what is due."""
+    now, end = datetime(since, 1, 1, tzinfo=UTC), datetime(until, 1, 1, tzinfo=UTC)
+    last: week.Due | None = None
+    while now < end:
+        upcoming = week.next_due(now, timezone=zone, weekly=hour, week_starts=week_starts)
+        where = f"{zone} {hour} from {week_starts}: {upcoming}"
+        if not now < upcoming.due_at < now + _LONGEST:
+            yield f"{where}: too far from {now}"
+        due = week.due(upcoming.due_at, timezone=zone, weekly=hour, week_starts=week_starts)
+        before = week.due(
+            upcoming.due_at - _SECOND, timezone=zone, weekly=hour, week_starts=week_starts
+        )
+        if due != upcoming:
+            yield f"{where}: at its instant {due} is due"
+        if before.week_starts_on != upcoming.week_starts_on - _WEEK:
+            yield f"{where}: a second earlier {before} is due"
+        if last and upcoming.week_starts_on != last.week_starts_on + _WEEK:
+            yield f"{where}: follows {last}"
+        yield from _off_the_hour(upcoming, zone, hour, where)
+        last, now = upcoming, upcoming.due_at
+
+
+def _off_the_hour(due: week.Due, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
+    """At the athlete's hour, but where the clock skips it: then as much later as it jumped."""
+    local = due.due_at.astimezone(ZoneInfo(zone))
+    if local.time() == hour.at and local.weekday() == hour.weekday:
+        return
+    jumped = (
+        local.utcoffset() != (due.due_at - timedelta(days=1)).astimezone(ZoneInfo(zone)).utcoffset()
+    )
+    if not jumped:
+        yield f"{where}: is {local:%a %H:%M} there, and no clock jumped"

@@ -1,0 +1,41 @@
+"""Where a SQLite file lies: on a disk of this machine, or on a share that SQLite can't trust.
+
+SQLite's log needs memory that all processes share, and locks that hold; NFS and SMB give neither
+(https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html).
+"""
+
+from pathlib import Path
+
+_SHARES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs"})
+_MOUNTS = Path("/proc/self/mounts")
+
+
+def share_under(file: Path, *, mounts: str | None = None) -> str | None:
+    """The kind of network file system that holds `file`, or None; `mounts` as in /proc/mounts.
+
+    Where the system doesn't tell its mounts, None.
+    """
+    if mounts is None:
+        try:
+            mounts = _MOUNTS.read_text("utf-8", "replace")
+        except OSError:
+            return None
+    path = file.resolve()
+    kind, longest = "", -1
+    for line in mounts.splitlines():
+        _, point, found, *_ = line.split(" ")
+        folder = Path(point.replace("\\040", " "))
+        if path.is_relative_to(folder) and len(folder.parts) >= longest:
+            kind, longest = found, len(folder.parts)
+    return kind if kind in _SHARES else None
+
+
+def warning(file: Path, *, mounts: str | None = None) -> str | None:
+    """In one line why the database shouldn't lie there, or None."""
+    kind = share_under(file, mounts=mounts)
+    if kind is None:
+        return None
+    return (
+        f"the database {file} is on a network file system ({kind}), where SQLite can't be trusted: "
+        "set data_dir to a disk of this machine, or database_url to PostgreSQL"
+    )
