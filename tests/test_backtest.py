@@ -156,10 +156,10 @@ def test_a_terminal_without_unicode_gets_plain_letters(tmp_path: Path) -> None:
 
 
 def test_bad_rows_are_one_line_beside_the_answer(tmp_path: Path) -> None:
-    """How many, which is the first and why; the rest is replayed, so the status is 0."""
+    """How many, which is the first and why; the rest is replayed, and the status is 1."""
     path = kept(tmp_path, table(JUMP, "soon,5000,", "2024-03-25,far,"))
     done = easeback("backtest", path, "--json", cwd=tmp_path)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert json.loads(done.stdout)["runs"] == 37
     assert done.stderr == (
         f"easeback: {path}: 2 of 39 rows can't be read and were left out; "

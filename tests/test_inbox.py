@@ -1,19 +1,23 @@
 """The watched folder: when a file is read, whose it is, and that nothing in it is ever touched."""
 
 import hashlib
+import io
 import os
 import time
 import unicodedata
+import zipfile
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.house import TODAY, House, run_file
+from tests.formats.build import fit_run
+from tests.house import NOW, TODAY, House, run_file
 from worker.model import Athlete
+from worker.pipeline import TakenIn
 from worker.sources import SourceError
-from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, Inbox, InboxSettings
+from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Inbox, InboxSettings
 from worker.store import Entry
 
 DAY = timedelta(days=1)
@@ -289,7 +293,27 @@ def test_an_athlete_who_was_forgotten_and_comes_back_has_their_files_read_again(
 # What is no run's file
 
 
-def test_links_pipes_and_hidden_files_are_passed_over(house: House, tmp_path: Path) -> None:
+def test_each_file_of_an_archive_that_gave_no_run_is_named(house: House) -> None:
+    """The archive came in; what inside it couldn't be read, or is no run, isn't lost to sight."""
+    house.athlete()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("ok.fit", run_file(8.0))
+        archive.writestr("bad.fit", b"xx")
+        archive.writestr("ride.fit", fit_run(NOW, sport="cycling"))
+    house.drop("week.zip", packed.getvalue())
+    taken = house.look(2)
+    assert (taken.imported, taken.skipped, [path for path, _ in taken.failed]) == (
+        1,
+        1,
+        ["week.zip/bad.fit"],
+    )
+    assert house.look(2) == TakenIn()
+
+
+def test_links_and_pipes_wait_and_hidden_files_are_passed_over(
+    house: House, tmp_path: Path
+) -> None:
     """Nothing outside the folder is ever read, nothing that blocks is ever opened."""
     anna = house.athlete()
     outside = tmp_path / "outside"
@@ -305,8 +329,7 @@ def test_links_pipes_and_hidden_files_are_passed_over(house: House, tmp_path: Pa
     ):  # fmt: skip
         house.drop(name)
     assert house.look(3).imported == 0
-    with house.works.store.reading() as tx:
-        assert tx.inbox.all() == {}
+    assert house.waiting() == dict.fromkeys(("link.fit", "linked", "pipe.fit"), NO_FILE)
     assert house.distances_km(anna) == []
 
 

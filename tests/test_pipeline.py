@@ -125,6 +125,18 @@ def test_two_findings_of_one_run_are_one_mail(house: House) -> None:
     assert house.mailer.kinds() == ["alert"]
 
 
+def test_what_is_too_old_to_mail_says_so_beside_a_mail(house: House) -> None:
+    """A run of nine days ago comes late and makes a later day a ramp: each has its own reason."""
+    anna = house.athlete()
+    house.runs(anna, steady(km=5.0))
+    house.arrive(anna, recording(TODAY - DAY, 7.0), recording(TODAY - 6 * DAY, 14.0, at=time(17)))
+    by_day = {one.day: one for one in house.findings(anna)}
+    with house.works.store.reading() as tx:
+        silences = {one.finding.day: one.silence for one in tx.findings.standing(anna)}
+    assert set(by_day) >= {TODAY - 6 * DAY}
+    assert silences[TODAY - 6 * DAY] == "the run was 6 days ago (mail_within_days = 3)"
+
+
 def test_unsubscribed_alerts_are_found_and_not_mailed(house: House) -> None:
     """Unsubscribing is from mail, not from being looked after."""
     anna = runner(house, wants=frozenset({"weekly"}))

@@ -50,6 +50,13 @@ def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
     assert not same_run(WATCH, replace(hidden, elapsed_s=5000.0))
 
 
+def test_two_runs_of_a_day_without_hours_are_two_unless_their_durations_agree() -> None:
+    """A diary by date alone: nothing says that 5 km and 5.1 km of one day are the same."""
+    dated = replace(ARCHIVE, hidden_start=True, moving_s=None, elapsed_s=None)
+    assert not same_run(dated, replace(dated, external_id="b", distance_m=10_100.0))
+    assert same_run(dated, dated)
+
+
 def test_a_corrected_distance_still_belongs_to_its_run() -> None:
     """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
     corrected = replace(STRAVA, distance_m=12_000.0, edited=True)

@@ -94,6 +94,14 @@ def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
     )
 
 
+def test_a_morning_of_the_weeks_last_day_tells_of_the_week_before() -> None:
+    """The long run of a Sunday isn't run yet at seven; no week may lose it."""
+    found = due(
+        at("2026-11-15T07:00:00"), timezone="UTC", weekly=WeeklyHour(6, time(7)), week_starts=0
+    )
+    assert found.week_starts_on == date(2026, 11, 2)
+
+
 def test_an_hour_that_the_clock_skips_is_due_after_the_gap() -> None:
     """Berlin has no 02:30 on 29 March 2026: it is due at 03:30 there."""
     found = next_due(

@@ -50,6 +50,27 @@ def test_it_is_due_once_a_week_at_the_athletes_hour(house: House) -> None:
     assert told(house) == [(MONDAY + number * WEEK, "queued") for number in (-1, 0, 1)]
 
 
+def test_the_first_one_announced_is_the_first_one_sent(house: House) -> None:
+    """Added on Monday at three: last week ended before, so the mail of seven isn't announced."""
+    with house.works.store.transaction() as tx:
+        anna = tx.athletes.add(
+            Athlete(0, "Anna", "anna@example.org", at(MONDAY, 3), timezone="Europe/Berlin")
+        )
+        assert tx.athletes.next_weekly_at(anna) == at(MONDAY + WEEK, 6)
+
+
+def test_who_never_ran_is_not_told_of_weeks_without_a_run(house: House) -> None:
+    """There's no break where there never was a run: the mail says how runs come in."""
+    house.now = at(MONDAY - 5 * DAY)
+    house.athlete(added_at=house.now)
+    house.now = at(MONDAY, 12)
+    house.pass_on()
+    (mail,) = house.mailer.taken
+    text = str(mail.get_body(("plain",)))
+    assert "No run has come in yet" in text
+    assert "without a run" not in text
+
+
 def test_it_tells_of_the_week_that_ended(house: House) -> None:
     """Monday to Sunday, nothing of before or after."""
     house.now = at(MONDAY)

@@ -57,15 +57,13 @@ def same_run(one: Recording, other: Recording) -> bool:
     athlete corrected needn't agree: it was corrected because it was wrong. Nor need it where one
     source names the other's file.
     """
+    if (one.source, one.external_id) == (other.source, other.external_id):
+        return True
     if one.sha256 is not None and one.sha256 == other.sha256:
         return one.leg == other.leg
     close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE) or _same_file(one, other)
     if one.hidden_start or other.hidden_start:
-        return (
-            close
-            and one.day == other.day
-            and _close(_duration_s(one), _duration_s(other), HIDDEN_DURATION_SHARE)
-        )
+        return close and one.day == other.day and _same_duration(one, other)
     corrected = one.edited or other.edited
     return (close or corrected) and _overlap_share(one, other) >= OVERLAP_SHARE
 
@@ -134,6 +132,12 @@ def plain_file_name(name: str) -> str:
 
 def _first(values: Iterable[float | None]) -> float | None:
     return next((value for value in values if value is not None), None)
+
+
+def _same_duration(one: Recording, other: Recording) -> bool:
+    """True where both durations are known and agree; unknown ones prove nothing."""
+    one_s, other_s = (r.elapsed_s or r.moving_s for r in (one, other))
+    return bool(one_s and other_s and _close(one_s, other_s, HIDDEN_DURATION_SHARE))
 
 
 def _duration_s(recording: Recording) -> float:

@@ -8,7 +8,7 @@ one due instant, in every zone. Who has had which mail is not known here (see `s
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import groupby
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -16,6 +16,9 @@ from zoneinfo import ZoneInfo
 from worker.load import History
 from worker.model import Run, Session, Week, WeeklyHour
 from worker.rules import Rules
+
+_EVENING: Final = time(18)
+"""A mail due from this hour on, on the last day of a week, tells of the week that ends with it."""
 
 _WEEK: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)
@@ -87,4 +90,5 @@ def _dues(now: datetime, *, timezone: str, weekly: WeeklyHour, week_starts: int)
         # fold=0: before a gap the old offset holds, which moves a skipped hour past the gap;
         # in an hour that comes twice it is the first.
         due_at = datetime.combine(day, weekly.at, tzinfo=zone).astimezone(UTC)
-        yield Due(starts_on(day + _DAY, week_starts) - _WEEK, due_at)
+        ended = day + _DAY if weekly.at >= _EVENING else day
+        yield Due(starts_on(ended, week_starts) - _WEEK, due_at)

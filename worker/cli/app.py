@@ -43,7 +43,8 @@ def _globals(
 ) -> None:
     context.obj = Shell(config=config, verbose=verbose)
     logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.WARNING,
+        # A command says its own trouble, in one line; the worker turns its log up.
+        level=logging.DEBUG if verbose else logging.CRITICAL,
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         stream=sys.stderr,
     )
@@ -79,12 +80,13 @@ def _register() -> None:
         outbox,
         reports,
         setup,
+        status,
         strava,
         work,
     )
 
     rooms = (
-        demo, setup, work, importing, athletes, reports, backtesting, strava, outbox, care,
+        demo, setup, work, importing, athletes, reports, status, backtesting, strava, outbox, care,
     )  # fmt: skip
     for room in rooms:
         room.register(app)
@@ -112,6 +114,8 @@ def _usage_words(error: TyperException) -> str:
     """What typer has to say about the call, and where the help is."""
     context = getattr(error, "ctx", None)
     text = error.format_message()
+    if text.startswith("Usage:"):
+        return text
     return text.rstrip(".") + (f" (see `{context.command_path} --help`)" if context else "")
 
 
@@ -120,9 +124,9 @@ def _words_of_the_rooms(error: BaseException) -> tuple[str, int]:
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources import SourceError
-    from worker.store import LockedError, StoreError
+    from worker.store import LockedError, StoreAddressError, StoreError
 
-    if isinstance(error, SettingsError):
+    if isinstance(error, SettingsError | StoreAddressError):
         return str(error), 2
     if isinstance(error, SendError | SourceError | StoreError | LockedError):
         return str(error), 1

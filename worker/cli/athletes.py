@@ -236,7 +236,7 @@ def _meant(tx: "Transaction", athlete: str | None, name: str | None) -> Athlete:
     """Who is to be changed: `--name` alone names somebody who exists, as `add` would."""
     if athlete is None and name is not None and tx.athletes.named(name) is not None:
         return the_athlete(tx, name)
-    return the_athlete(tx, athlete)
+    return the_athlete(tx, athlete, how="by its name")
 
 
 def _refuse_taken(tx: "Transaction", wanted: Athlete) -> None:

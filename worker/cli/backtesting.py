@@ -80,13 +80,15 @@ class Lived:
 class _Subject:
     """The runs that count and whose they are, as far as that is known; `oddities` don't count.
 
-    `others` are rows of a table that tell of other activities.
+    `others` are rows of a table that tell of other activities; `left_out` says in words which
+    rows couldn't be read, "" where all could.
     """
 
     title: str
     runs: tuple[Run, ...]
     oddities: tuple[tuple[date, str], ...] = ()
     others: int = 0
+    left_out: str = ""
     units: Units = "km"
     week_starts: int = 0
     athlete: Athlete | None = None
@@ -124,8 +126,9 @@ def backtest(
         shell.print_json(_as_json(lived))
     elif subject.runs:
         _show(shell, subject, lived)
-    if not subject.runs:
-        raise AttentionError(f"{subject.title}: {_why_none(subject)}")
+    troubles = ([] if subject.runs else [_why_none(subject)]) + [subject.left_out]
+    if any(troubles):
+        raise AttentionError(f"{subject.title}: {'; '.join(filter(None, troubles))}")
 
 
 def live(
@@ -177,7 +180,6 @@ def _from_table(shell: Shell, path: Path, name: str | None, now: datetime | None
     book = read(_content(path), zone=zone)
     if isinstance(book, Unreadable):
         raise UsageError(f"{path}: {book.reason}")
-    _say_what_was_left_out(path, book)
     bundles = group(book.recordings)
     runs = [facts(bundle).as_run(number) for number, bundle in enumerate(bundles, 1)]
     # Nobody knows where the wall hung whose clock a history tells: now is this machine's day.
@@ -188,6 +190,7 @@ def _from_table(shell: Shell, path: Path, name: str | None, now: datetime | None
         runs=counted,
         oddities=oddities,
         others=book.others,
+        left_out=_left_out(book),
         units=who.units if who else "km",
         week_starts=who.week_starts if who else 0,
         athlete=who,
@@ -216,14 +219,13 @@ def _content(path: Path) -> bytes:
     return content
 
 
-def _say_what_was_left_out(path: Path, book: "Logbook") -> None:
+def _left_out(book: "Logbook") -> str:
     if not book.bad:
-        return
+        return ""
     first = book.bad[0]
-    typer.echo(
-        f"easeback: {path}: {len(book.bad)} of {book.rows} rows can't be read and were left out; "
-        f"the first is line {first.line}: {first.reason}",
-        err=True,
+    return (
+        f"{len(book.bad)} of {book.rows} rows can't be read and were left out; "
+        f"the first is line {first.line}: {first.reason}"
     )
 
 

@@ -16,7 +16,7 @@ def diary(
     """The pain diary: one answer a day, oldest first."""
     shell = shell_of(context)
     with shell.store.reading() as tx:
-        who = the_athlete(tx, athlete)
+        who = the_athlete(tx, athlete, how="by its name")
         answers = tx.checkins.since(who, date.min)
     if as_json:
         shell.print_json(

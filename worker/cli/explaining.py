@@ -23,7 +23,7 @@ def explain_day(shell: Shell, tx: "Transaction", athlete: Athlete, day: date) ->
     ran = ", ".join(far(session.distance_m, athlete.units) for session in sessions) or "no run"
     shell.say(f"{athlete.name}, {day:%A} {day}: {ran}")
     if verdict.too_little:
-        shell.say(f"too little history: {verdict.too_little}")
+        shell.say(f"no ratio over so little: {verdict.too_little}")
     for signal in verdict.signals:
         _say_signal(shell, athlete, signal, rules)
     if verdict.season is not None:

@@ -1,17 +1,15 @@
-"""Commands that tell: runs, alerts, status, explain, ceiling."""
+"""Commands that tell: runs, alerts, explain, ceiling."""
 
+import math
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker import __version__
 from worker.cli.shell import (
     AsOfOption,
     AthleteOption,
-    AttentionError,
     JsonOption,
-    Shell,
     UsageError,
     athletes_meant,
     clock,
@@ -29,7 +27,6 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     app.command("runs")(runs)
     app.command("alerts")(alerts)
-    app.command("status")(status)
     app.command("explain")(explain)
     app.command("ceiling")(ceiling)
 
@@ -105,19 +102,6 @@ def alerts(
     shell.out.print(table)
 
 
-def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """How Easeback feels: database, athletes, sources, mail, inbox."""
-    shell = shell_of(context)
-    with shell.store.reading() as tx:
-        told = _status(shell, tx)
-    if as_json:
-        shell.print_json(told)
-    else:
-        _print_status(shell, told)
-    if not told["ok"]:
-        raise AttentionError(told["attention"][0])
-
-
 def explain(
     context: typer.Context,
     what: Annotated[
@@ -162,25 +146,36 @@ def ceiling(
         shell.print_json(
             {
                 "day": found.day.isoformat(),
-                "next_run_m": found.next_run_m,
-                "week_m": found.week_m,
-                "week_done_m": found.week_done_m,
-                "longest_30d_m": found.longest_30d_m,
+                "next_run_m": _to_mm(found.next_run_m),
+                "week_m": _to_mm(found.week_m),
+                "week_done_m": _to_mm(found.week_done_m),
+                "longest_30d_m": _to_mm(found.longest_30d_m),
                 "basis": found.basis,
             }
         )
         return
-    next_run, week_m = far(found.next_run_m, who.units), far(found.week_m, who.units)
-    shell.say(f"next run: at most {next_run}")
-    shell.say(f"this week: at most {week_m}, {far(found.week_done_m, who.units)} done so far")
+    done = far(found.week_done_m, who.units)
+    shell.say(f"next run: {_at_most(found.next_run_m, who.units)}")
+    shell.say(f"this week: {_at_most(found.week_m, who.units)}, {done} done so far")
     shell.say(f"longest of the last 30 days: {far(found.longest_30d_m, who.units)}")
     shell.say(f"why: {found.basis}")
     if found.readiness is not None:
         ready = found.readiness
-        short = f", {ready.weeks_short} weeks short" if ready.weeks_short else ""
-        shell.say(f"{ready.race.name} on {ready.race.day}: {ready.state}{short}")
-        for long_run in ready.plan:
-            shell.say(f"  {long_run.day:%a} {long_run.day}  {far(long_run.distance_m, who.units)}")
+        state = f"{ready.weeks_short} weeks short" if ready.weeks_short else ready.state
+        shell.say(f"{ready.race.name} on {ready.race.day}: {state}")
+        for one in ready.plan:
+            shell.say(f"  {one.day:%a} {one.day}  {_at_most(one.distance_m, who.units)}")
+
+
+def _to_mm(metres: float | None) -> float | None:
+    return None if metres is None else round(metres, 3)
+
+
+def _at_most(metres: float | None, units: Units) -> str:
+    """A ceiling, rounded down: what is shown must lie inside it."""
+    if metres is None:
+        return "not known yet"
+    return f"at most {math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"
 
 
 def far(metres: float | None, units: Units) -> str:
@@ -249,138 +244,3 @@ def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime)
         if str(one.run.id) == what:
             return one.run.day
     raise UsageError(f"{what!r} is neither a date such as 2026-03-07 nor the id of one of the runs")
-
-
-def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
-    outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
-    files = {
-        verdict: [{"file": e.path, "reason": e.reason} for e in tx.inbox.with_verdict(verdict)]
-        for verdict in ("failed", "skipped", "waiting")
-    }
-    waiting = [entry for entry in files["waiting"] if entry["reason"]]
-    athletes = [_athlete_status(tx, who) for who in tx.athletes.all()]
-    attention = _attention(tx, outbox, waiting, athletes)
-    return {
-        "ok": not attention,
-        "version": __version__,
-        "database": shell.store.engine.url.render_as_string(hide_password=True),
-        "athletes": athletes,
-        "outbox": {
-            "queued": sum(outbox.get(state, 0) for state in ("queued", "claimed", "at_dot")),
-            "retrying": outbox.get("retry", 0),
-            "dead": outbox.get("dead", 0),
-            "held": outbox.get("held", 0),
-        },
-        "inbox": {
-            "imported": inbox.get("imported", 0),
-            "duplicate": inbox.get("duplicate", 0),
-            "failed": files["failed"],
-            "skipped": files["skipped"],
-            "waiting": waiting,
-        },
-        "ticks": {
-            name: {"at": zulu(tick.at), "trouble": tick.trouble}
-            for name, tick in tx.progress.ticks().items()
-        },
-        "attention": attention,
-    }
-
-
-def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
-    from worker.store import SourceState
-
-    number, last_at = tx.runs.count(who)
-    sources = {"inbox": SourceState("waiting")} | dict(tx.progress.sources(who))
-    return {
-        "name": who.name,
-        "runs": number,
-        "last_run": zulu(last_at),
-        "sources": {
-            source: {
-                "state": state.state,
-                "last_success": zulu(state.last_success_at),
-                "last_error": state.last_error,
-                "backlog": state.backlog,
-            }
-            for source, state in sources.items()
-        },
-        "next_weekly": zulu(tx.athletes.next_weekly_at(who)),
-        "quarantined": [
-            {
-                "run_id": kept.run.id,
-                "day": kept.run.day.isoformat(),
-                "distance_m": kept.run.distance_m,
-                "reason": kept.quarantine,
-            }
-            for kept in tx.runs.quarantined(who)
-        ],
-        "unreadable": [
-            {"source": "strava", "external_id": one.external_id, "reason": one.reason}
-            for one in tx.strava.unreadable(who)
-        ],
-        "withdrawn": [
-            {
-                "id": found.id,
-                "day": found.finding.day.isoformat(),
-                "kind": found.finding.kind,
-                "withdrawn_at": zulu(found.withdrawn_at),
-            }
-            for found in tx.findings.withdrawn(who)
-        ],
-    }
-
-
-def _attention(
-    tx: "Transaction",
-    outbox: dict[str, int],
-    waiting: list[dict[str, str]],
-    athletes: list[dict[str, Any]],
-) -> list[str]:
-    """What somebody should look at, the gravest first."""
-    dead = outbox.get("dead", 0)
-    errors = [letter.last_error for letter in tx.outbox.unsent() if letter.last_error]
-    return [
-        *([f"{dead} mail(s) could not be delivered: {errors[-1]}"] if dead else []),
-        *(
-            [f"mail is being retried: {errors[-1]}"]
-            if outbox.get("retry", 0) and not dead and errors
-            else []
-        ),
-        *(f"{name}: {tick.trouble}" for name, tick in tx.progress.ticks().items() if tick.trouble),
-        *(
-            f"{athlete['name']}, {source}: {state['last_error']}"
-            for athlete in athletes
-            for source, state in athlete["sources"].items()
-            if state["state"] == "failing"
-        ),
-        *(f"{entry['file']} waits: {entry['reason']}" for entry in waiting),
-    ]
-
-
-def _print_status(shell: Shell, told: dict[str, Any]) -> None:
-    shell.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
-    shell.say(f"database  {told['database']}")
-    for athlete in told["athletes"]:
-        last = athlete["last_run"] or "none yet"
-        shell.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
-        shell.say(f"  weekly mail next at {athlete['next_weekly']}")
-        for source, state in athlete["sources"].items():
-            error = f", {state['last_error']}" if state["last_error"] else ""
-            last = f", last {state['last_success']}" if state["last_success"] else ""
-            shell.say(f"  {source}: {state['state']}{last}{error}")
-        for one in athlete["quarantined"]:
-            shell.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
-        for one in athlete["unreadable"]:
-            shell.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
-        for one in athlete["withdrawn"]:
-            shell.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
-    outbox, inbox = told["outbox"], told["inbox"]
-    shell.say(
-        f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
-    )
-    shell.say(f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already")
-    for verdict in ("waiting", "failed", "skipped"):
-        for entry in inbox[verdict]:
-            shell.say(f"  {verdict} {entry['file']}: {entry['reason']}")
-    for line in told["attention"]:
-        shell.say(f"! {line}")

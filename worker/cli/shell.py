@@ -135,11 +135,13 @@ def day_of(text: str) -> date:
         raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
 
 
-def the_athlete(tx: "Transaction", name: str | None) -> "Athlete":
-    """The athlete named, or the only one there is."""
+def the_athlete(
+    tx: "Transaction", name: str | None, *, how: str = "with --athlete"
+) -> "Athlete":
+    """The athlete named, or the only one there is; `how` tells how to name one."""
     everybody = tx.athletes.all()
     if name is None:
-        return _the_only(everybody)
+        return _the_only(everybody, how)
     found = tx.athletes.named(name)
     if found is None:
         raise UsageError(_nobody(name, everybody))
@@ -151,12 +153,12 @@ def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]"
     return tx.athletes.all() if name is None else (the_athlete(tx, name),)
 
 
-def _the_only(everybody: "Sequence[Athlete]") -> "Athlete":
+def _the_only(everybody: "Sequence[Athlete]", how: str) -> "Athlete":
     if not everybody:
         raise UsageError("there is no athlete yet: add one with `easeback athlete add`")
     if len(everybody) > 1:
         names = ", ".join(athlete.name for athlete in everybody[:10])
-        raise UsageError(f"there are several athletes, say which with --athlete: {names}")
+        raise UsageError(f"there are several athletes, say which {how}: {names}")
     return everybody[0]
 
 

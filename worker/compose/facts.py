@@ -61,6 +61,7 @@ class WeeklyFacts:
     ceiling: Ceiling | None
     now: datetime
     too_little: str | None = None
+    never_ran: bool = False
     troubles: tuple[str, ...] = ()
     diary: tuple[CheckIn, ...] = ()
 

@@ -35,6 +35,7 @@ def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
         "calm_long_m": LONG_RUN_OVER * calm.finding.baseline_m if calm else None,
         "ceiling_m": _week_ceiling_m(facts, today),
         "too_little": bool(facts.too_little),
+        "never_ran": facts.never_ran,
         "advice": advice,
         "diary": sorted(facts.diary, key=lambda entry: entry.day)[-_DIARY:],
         "ceiling": ceiling,

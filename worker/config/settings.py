@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic import model_validator as after
 
 from worker.rules import Rules
@@ -77,6 +85,18 @@ Duration = Annotated[timedelta, BeforeValidator(_duration)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+def _address(value: str) -> str:
+    from email.utils import parseaddr
+
+    local, at, domain = parseaddr(value)[1].rpartition("@")
+    if not (local and at and domain) or not value.isprintable():
+        raise ValueError('write an address such as "Easeback <easeback@example.org>"')
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -92,10 +112,10 @@ class MailSection(Section):
     security: Literal["starttls", "tls", "none"] = "starttls"
     username: str | None = None
     password: SecretStr | None = None
-    sender: str | None = None
-    reply_to: str | None = None
+    sender: Address | None = None
+    reply_to: Address | None = None
     language: Literal["en", "de"] = "en"
-    operator: str | None = None
+    operator: Address | None = None
 
 
 class BackupSection(Section):
@@ -323,10 +343,14 @@ def _each(error: ValidationError, file: Path | None) -> Iterator[str]:
     for mistake in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in mistake["loc"]]
         variable = PREFIX + "__".join(path).upper()
+        message = mistake["msg"].removeprefix("Value error, ")
+        if not path and message.split(" ")[0] in keys()["rules"]:
+            path = ["rules", message.split(" ")[0]]
+            variable = PREFIX + "__".join(path).upper()
         key = f"[{path[0]}] {' '.join(path[1:])}" if len(path) > 1 else "".join(path)
         place = variable if variable in os.environ else f"{file}: {key}" if file else key
         given = mistake["input"]
         shown = f" (not {given!r})" if isinstance(given, str | int | float) else ""
         secret = ".".join(path[:2]) in _SECRETS
-        message = mistake["msg"].removeprefix("Value error, ")
-        yield f"{place}: {message}{'' if secret else shown}".removeprefix(": ")
+        said = f"{place}: {message}{'' if secret else shown}"
+        yield said.replace(": : ", ": ").removeprefix(": ")

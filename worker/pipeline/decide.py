@@ -86,7 +86,7 @@ def judge(
         tx.findings.silence(risen, choice)
         return
     email = _alert(tx, works, athlete, choice, verdicts[choice.finding.day], history, now=now)
-    tx.findings.silence(risen, TOLD_TOGETHER)
+    _leave(tx, works, athlete, [one for one in risen if one.id != choice.id], choice, now=now)
     _tell(tx, works, athlete, choice, email, now=now)
 
 
@@ -100,6 +100,24 @@ def _not_told_before(
     restored_on = today_of(athlete, restored_at)
     tx.findings.silence((one for one in risen if one.finding.day <= restored_on), RESTORED_SINCE)
     return tuple(one for one in risen if one.finding.day > restored_on)
+
+
+def _leave(
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    others: Sequence[Found],
+    told: Found,
+    *,
+    now: datetime,
+) -> None:
+    """Keep why the other findings have no mail of their own; those of its day stand in `told`."""
+    today = today_of(athlete, now)
+    mailed = detect.Told(today, told.finding.severity)
+    for one in others:
+        why = detect.worth_mailing([one.finding], told=[mailed], today=today, rules=works.rules)
+        together = one.finding.day == told.finding.day or not isinstance(why, str)
+        tx.findings.silence([one], TOLD_TOGETHER if together else str(why))
 
 
 def _choose(

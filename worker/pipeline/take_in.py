@@ -121,6 +121,7 @@ def _batch(
             also_since=min(replaced_on, default=None),
         )
         entries = list(_entries(athlete, opened, change))
+        tx.inbox.drop_members(one.look.path for one, file in opened if file.names)
         tx.inbox.keep(entries, now=now)
         state = SourceState("waiting" if silence and left else "ok", now, backlog=left)
         tx.progress.source(athlete, "inbox", state)
@@ -159,7 +160,7 @@ def _entries(
         verdicts = [verdict_of(reading, change, told) for reading in file.readings]
         verdict = min(verdicts, key=_TELLS_MOST.index)
         look = ready.look
-        yield Entry(
+        entry = Entry(
             path=look.path,
             athlete_id=athlete.id,
             size=look.size,
@@ -169,6 +170,11 @@ def _entries(
             reason=_reason(file.readings, verdict),
             sha256=file.sha256,
         )
+        yield entry
+        for name, reading, inside in zip(file.names, file.readings, verdicts, strict=False):
+            if inside in ("failed", "skipped") and inside != verdict:
+                path = f"{look.path}/{name}"
+                yield replace(entry, path=path, verdict=inside, reason=reason_of(reading))
 
 
 def verdict_of(reading: Reading, change: Change, told: set[int]) -> Verdict:

@@ -98,6 +98,7 @@ def weekly_facts(
         ),
         now=now,
         too_little=verdict.too_little,
+        never_ran=history.first_day is None,
         troubles=_troubles(tx, athlete),
         diary=diary(tx, athlete, now=now),
     )

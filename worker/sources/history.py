@@ -15,7 +15,7 @@ import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, time, tzinfo
 from statistics import median
 
 from worker.model import Recording
@@ -193,6 +193,8 @@ def _own_reader(names: Sequence[str], *, zone: tzinfo) -> Reader:
                 distance_m=distance_m,
                 moving_s=moving_s,
                 elapsed_s=moving_s,
+                # A date without an hour: two runs of a day are told apart by their durations.
+                hidden_start=local.time() == time.min,
             ),
         )
 

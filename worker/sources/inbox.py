@@ -28,7 +28,9 @@ LOOKS_AT_A_TORN_FILE = 6
 LARGEST_FILE_BYTES = 256 * 2**20
 DEEPEST_FOLDER = 8
 LONGEST_NAME = 200
+NO_FILE = "a link or a device: put the file itself here"
 
+_NO_FILE = -1
 _UNSHOWABLE = "\ufffd"
 _PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
 _PASSED_OVER_PREFIXES = (".", "~syncthing~")
@@ -92,11 +94,13 @@ ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
 class Opened:
     """A file as read: what each of its members holds; a file that is no archive is one member.
 
+    `names` are those of an archive's members, inside it; empty where the file is no archive.
     `sha256` is the digest of the only member's bytes, None where there are several.
     """
 
     readings: tuple[Reading, ...]
-    sha256: str | None
+    names: tuple[str, ...] = ()
+    sha256: str | None = None
 
 
 class Inbox:
@@ -164,7 +168,7 @@ class Inbox:
         return self.settings.path / ready.look.path
 
     def _judge(self, look: Look, athletes: Sequence[Athlete]) -> Ready | Look:
-        whose = _whose(look.path, athletes)
+        whose = _whose(look.path, athletes) if look.size != _NO_FILE else NO_FILE
         if isinstance(whose, str):
             return replace(look, looks=LOOKS, reason=whose)
         if look.looks >= self._looks_wanted(look):
@@ -241,6 +245,8 @@ def _scan_folder(folder: Path, prefix: str, depth: int) -> Iterator[Look]:
                 except FileNotFoundError:  # renamed or deleted since the listing
                     continue
                 yield Look(prefix + _shown(entry.name), status.st_size, status.st_mtime_ns)
+            else:
+                yield Look(prefix + _shown(entry.name), _NO_FILE, 0)
 
 
 def _passed_over(name: str) -> bool:
@@ -317,7 +323,15 @@ def _unchanged(path: Path, look: Look) -> bool:
 def _opened(ready: Ready, members: Sequence[Member]) -> Opened:
     if _too_large(ready):
         most_mb = LARGEST_FILE_BYTES // 2**20
-        return Opened((Unreadable(f"too large: at most {most_mb} MB are read"),), None)
-    readings = [recordings(member, athlete=ready.athlete, source="inbox") for member in members]
-    only = members[0].sha256 if len(members) == 1 else None
-    return Opened(tuple(readings) or (Unreadable("nothing could be read"),), only)
+        return Opened((Unreadable(f"too large: at most {most_mb} MB are read"),))
+    if not members:
+        return Opened((Unreadable("nothing could be read"),))
+    own_name = Path(ready.look.path).name
+    inside = tuple(member.name.removeprefix(own_name).lstrip("/") for member in members)
+    return Opened(
+        readings=tuple(
+            recordings(member, athlete=ready.athlete, source="inbox") for member in members
+        ),
+        names=inside if any(inside) else (),
+        sha256=members[0].sha256 if len(members) == 1 else None,
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -17,6 +18,7 @@ from worker.store.tables import athlete as table
 # A week, and a zone that was left for one at the other end of the world.
 _LONGEST_WAIT = timedelta(days=9)
 _HALF_A_WEEK = timedelta(days=3)
+_WEEK = timedelta(days=7)
 # Who changes the first day of their week: a week that shares most of its days with one told is it.
 
 
@@ -134,8 +136,17 @@ def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
         "race_on": race.day if race else None,
         "race_m": race.distance_m if race else None,
         "wants": sorted(athlete.wants),
-        "next_weekly_at": _due(week.next_due, after, athlete).due_at,
+        "next_weekly_at": _first_due(athlete, after=after).due_at,
     }
+
+
+def _first_due(athlete: Athlete, *, after: datetime) -> week.Due:
+    """The next weekly mail; a week that ended before the athlete was added has none."""
+    upcoming = _due(week.next_due, after, athlete)
+    added_on = athlete.added_at.astimezone(ZoneInfo(athlete.timezone)).date()
+    if upcoming.week_starts_on + _WEEK <= added_on:
+        return _due(week.next_due, upcoming.due_at, athlete)
+    return upcoming
 
 
 def _due(which: Callable[..., week.Due], now: datetime, athlete: Athlete) -> week.Due:

@@ -1,0 +1,36 @@
+"""Forgetting an athlete: nothing of them is left, the copies of the database included."""
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.house import NOW, House, steady
+from worker.pipeline import Keeping
+from worker.pipeline.forgetting import forget_athlete
+from worker.pipeline.keeping import copies, keep_copy
+from worker.store import Store
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_copies_of_the_database_forget_too(house: House, tmp_path: Path) -> None:
+    """Those made before are replaced by one made now, which knows the others still."""
+    backups = tmp_path / "backups"
+    keeping = Keeping(backups, timedelta(days=1), 7, timedelta(days=30))
+    works = replace(house.works, keeping=keeping)
+    anna = house.athlete("Anna")
+    house.athlete("Bo")
+    house.runs(anna, steady())
+    assert keep_copy(works, NOW - timedelta(days=2)) is not None
+
+    forget_athlete(works, anna, mailbox=tmp_path / "mailbox", now=NOW)
+
+    (copy,) = copies(backups).values()
+    assert not [
+        file for file in tmp_path.rglob("*.db*") if b"anna@example.org" in file.read_bytes()
+    ]
+    store = Store.open(f"sqlite:///{copy}")
+    with store.reading() as tx:
+        assert [one.name for one in tx.athletes.all()] == ["Bo"]
+    store.close()

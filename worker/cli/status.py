@@ -1,0 +1,193 @@
+"""The command `status`: how Easeback feels, and what somebody should look at."""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from worker import __version__
+from worker.cli.shell import AttentionError, JsonOption, Shell, shell_of, zulu
+from worker.model import Athlete
+
+if TYPE_CHECKING:
+    from worker.store import Transaction
+
+
+def register(app: typer.Typer) -> None:
+    app.command("status")(status)
+
+
+def status(context: typer.Context, as_json: JsonOption = False) -> None:
+    """How Easeback feels: database, athletes, sources, mail, inbox."""
+    shell = shell_of(context)
+    with shell.store.reading() as tx:
+        told = _status(shell, tx)
+    if as_json:
+        shell.print_json(told)
+    else:
+        _print_status(shell, told)
+    if not told["ok"]:
+        raise AttentionError(told["attention"][0])
+
+
+def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
+    outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
+    files = {
+        verdict: [{"file": e.path, "reason": e.reason} for e in tx.inbox.with_verdict(verdict)]
+        for verdict in ("failed", "skipped", "waiting")
+    }
+    waiting = [entry for entry in files["waiting"] if entry["reason"]]
+    athletes = [_athlete_status(tx, who) for who in tx.athletes.all()]
+    attention = [
+        *_unsound(shell),
+        *_halts(shell, tx),
+        *_attention(tx, outbox, waiting, athletes),
+    ]
+    return {
+        "ok": not attention,
+        "version": __version__,
+        "database": shell.store.engine.url.render_as_string(hide_password=True),
+        "athletes": athletes,
+        "outbox": {
+            "queued": sum(outbox.get(state, 0) for state in ("queued", "claimed", "at_dot")),
+            "retrying": outbox.get("retry", 0),
+            "dead": outbox.get("dead", 0),
+            "held": outbox.get("held", 0),
+        },
+        "inbox": {
+            "imported": inbox.get("imported", 0),
+            "duplicate": inbox.get("duplicate", 0),
+            "failed": files["failed"],
+            "skipped": files["skipped"],
+            "waiting": waiting,
+        },
+        "ticks": {
+            name: {"at": zulu(tick.at), "trouble": tick.trouble}
+            for name, tick in tx.progress.ticks().items()
+        },
+        "attention": attention,
+    }
+
+
+def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
+    from worker.store import SourceState
+
+    number, last_at = tx.runs.count(who)
+    sources = {"inbox": SourceState("waiting")} | dict(tx.progress.sources(who))
+    return {
+        "name": who.name,
+        "runs": number,
+        "last_run": zulu(last_at),
+        "sources": {
+            source: {
+                "state": state.state,
+                "last_success": zulu(state.last_success_at),
+                "last_error": state.last_error,
+                "backlog": state.backlog,
+            }
+            for source, state in sources.items()
+        },
+        "next_weekly": zulu(tx.athletes.next_weekly_at(who)),
+        "quarantined": [
+            {
+                "run_id": kept.run.id,
+                "day": kept.run.day.isoformat(),
+                "distance_m": kept.run.distance_m,
+                "reason": kept.quarantine,
+            }
+            for kept in tx.runs.quarantined(who)
+        ],
+        "unreadable": [
+            {"source": "strava", "external_id": one.external_id, "reason": one.reason}
+            for one in tx.strava.unreadable(who)
+        ],
+        "withdrawn": [
+            {
+                "id": found.id,
+                "day": found.finding.day.isoformat(),
+                "kind": found.finding.kind,
+                "withdrawn_at": zulu(found.withdrawn_at),
+            }
+            for found in tx.findings.withdrawn(who)
+        ],
+    }
+
+
+def _halts(shell: Shell, tx: "Transaction") -> tuple[str, ...]:
+    """Why the work, or a piece of it, doesn't go on."""
+    from worker.daemon import intervals
+    from worker.pipeline.housekeeping import MADE_UP_TICK
+    from worker.pipeline.pulse import stoppages
+
+    ticks = tx.progress.ticks()
+    # Ticks by a made-up clock say how the work ended, and nothing about today.
+    is_made_up = MADE_UP_TICK in ticks
+    now = max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC)
+    return stoppages(tx, now, every=intervals(shell.settings.inbox.every))
+
+
+def _unsound(shell: Shell) -> list[str]:
+    """What of the operator's own can't be used: the routine, templates."""
+    from worker.config import SettingsError, wiring
+
+    try:
+        wiring.routines(shell.file)
+        broken = wiring.composer(shell.settings, shell.file).check()
+    except SettingsError as error:
+        return [str(error)]
+    return [f"{one}; the shipped one is used instead" for one in broken]
+
+
+def _attention(
+    tx: "Transaction",
+    outbox: dict[str, int],
+    waiting: list[dict[str, str]],
+    athletes: list[dict[str, Any]],
+) -> list[str]:
+    """What somebody should look at, the gravest first."""
+    dead = outbox.get("dead", 0)
+    errors = [letter.last_error for letter in tx.outbox.unsent() if letter.last_error]
+    return [
+        *([f"{dead} mail(s) could not be delivered: {errors[-1]}"] if dead else []),
+        *(
+            [f"mail is being retried: {errors[-1]}"]
+            if outbox.get("retry", 0) and not dead and errors
+            else []
+        ),
+        *(
+            f"{athlete['name']}, {source}: {state['last_error']}"
+            for athlete in athletes
+            for source, state in athlete["sources"].items()
+            if state["state"] == "failing"
+        ),
+        *(f"{entry['file']} waits: {entry['reason']}" for entry in waiting),
+    ]
+
+
+def _print_status(shell: Shell, told: dict[str, Any]) -> None:
+    shell.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
+    shell.say(f"database  {told['database']}")
+    for athlete in told["athletes"]:
+        last = athlete["last_run"] or "none yet"
+        shell.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
+        shell.say(f"  weekly mail next at {athlete['next_weekly']}")
+        for source, state in athlete["sources"].items():
+            error = f", {state['last_error']}" if state["last_error"] else ""
+            last = f", last {state['last_success']}" if state["last_success"] else ""
+            shell.say(f"  {source}: {state['state']}{last}{error}")
+        for one in athlete["quarantined"]:
+            shell.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
+        for one in athlete["unreadable"]:
+            shell.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
+        for one in athlete["withdrawn"]:
+            shell.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
+    outbox, inbox = told["outbox"], told["inbox"]
+    shell.say(
+        f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
+    )
+    shell.say(f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already")
+    for verdict in ("waiting", "failed", "skipped"):
+        for entry in inbox[verdict]:
+            shell.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+    for line in told["attention"]:
+        shell.say(f"! {line}")
