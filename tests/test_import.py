@@ -21,7 +21,7 @@ from worker.pipeline.decide import IMPORTED
 from worker.pipeline.importing import PIECES_AT_ONCE, Imported, import_pieces, recall_for
 from worker.sources.archive import pieces
 from worker.sources.formats.child import Reader
-from worker.sources.survey import survey
+from worker.sources.survey import Sheet, survey
 
 DAY = timedelta(days=1)
 HEADER = (
@@ -192,6 +192,20 @@ def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
         assert [len(one.sources) for one in kept] == [2, 1, 1]
         titles = {one.title for one in tx.runs.recorded(anna, "import") if one.title}
     assert titles == {"Morning"}
+
+
+@pytest.mark.parametrize(
+    ("sheet", "piece"),
+    [
+        (Sheet(Path("activities.csv")), "activities/7.fit"),
+        (Sheet(Path("/home/export/activities.csv")), "/home/export/activities/7.fit"),
+        (Sheet(Path("a.zip"), "activities.csv"), "a.zip/activities/7.fit"),
+        (Sheet(Path("a.zip"), "export_1/activities.csv"), "a.zip/export_1/activities/7.fit"),
+    ],
+)
+def test_a_tables_own_names_start_where_it_lies(sheet: Sheet, piece: str) -> None:
+    """In the current folder, in another, in an archive, in a folder of an archive."""
+    assert sheet.names("activities/7.fit") == piece
 
 
 def test_a_lost_file_says_that_its_row_counts(importing: Importing, tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ def pieces(survey: Survey, *, athlete: Athlete, reader: Reader, recall: Recall) 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
-    """A table as read: `sheet.place` is the folder that the names of its files start from."""
+    """A table as read."""
 
     sheet: Sheet
     book: Logbook | Unreadable
@@ -90,7 +90,7 @@ class _Table:
     def named(self) -> Iterator[str]:
         """The pieces that its rows name."""
         if isinstance(self.book, Logbook):
-            yield from (_beside(self.sheet, one.file) for one in self.book.entries if one.file)
+            yield from (self.sheet.names(one.file) for one in self.book.entries if one.file)
 
 
 def _table(sheet: Sheet, athlete: Athlete) -> _Table:
@@ -100,10 +100,6 @@ def _table(sheet: Sheet, athlete: Athlete) -> _Table:
     if sheet.has_summaries:
         return _Table(sheet, garmin_summaries.read(content))
     return _Table(sheet, history.read(content, zone=ZoneInfo(athlete.timezone)))
-
-
-def _beside(sheet: Sheet, file: str) -> str:
-    return plain(f"{sheet.place}/{file}")
 
 
 class _Account:
@@ -140,7 +136,7 @@ class _Account:
         if table.sheet.has_summaries and self._saw_runs:
             return
         for entry in book.entries:
-            sha256 = self._digests.get(_beside(table.sheet, entry.file)) if entry.file else None
+            sha256 = self._digests.get(table.sheet.names(entry.file)) if entry.file else None
             # The service's figures, not the watch's: a file of the run is believed first.
             row = replace(entry.recording, device=False, sha256=sha256)
             yield Piece(f"{name}, line {entry.line}", (row,), beside=sha256 is not None)

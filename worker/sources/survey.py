@@ -52,10 +52,10 @@ class Sheet:
         """True for Garmin's, which name no files."""
         return self.name.casefold().endswith(SUMMARIES)
 
-    @property
-    def place(self) -> str:
-        """The folder that the table's own names of files start from."""
-        return self.name.rpartition("/")[0]
+    def names(self, file: str) -> str:
+        """The name of a piece that the table calls `file`: its own names start where it lies."""
+        folder, slash, _ = self.name.rpartition("/")
+        return plain(f"{folder}{slash}{file}")
 
     def content(self) -> bytes | Unreadable:
         """The whole table, or why there is none."""
