@@ -33,7 +33,7 @@ from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
 from worker.store.strava import KeptGrant, Seen, StravaShelf
-from worker.store.turns import Turns
+from worker.store.turns import NoTurnError, Turns
 
 __all__ = [
     "RESTORED",
@@ -148,6 +148,11 @@ class Store:
         try:
             with self._turn(), self.engine.begin() as connection:
                 yield Transaction(connection, self.rules)
+        except NoTurnError as error:
+            raise StoreError(
+                f"the database {self.file} is busy: another piece of the work has been writing to "
+                f"it for {BUSY_TIMEOUT_S} s"
+            ) from error
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
@@ -159,16 +164,6 @@ class Store:
                 yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Among this process's threads. PostgreSQL lets many write."""
-        turn = self.turns.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
-        try:
-            turn.__enter__()
-        except TimeoutError as error:
-            raise StoreError("x") from error
-        yield
 
     def sole_worker(self) -> AbstractContextManager[None]:
         """Be the only worker on this database while inside; raises `LockedError`."""
@@ -253,6 +248,10 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _turn(self) -> AbstractContextManager[None]:
+        """The thread's turn to write. On PostgreSQL many write at once."""
+        return self.turns.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
 
     def _upgrade(self) -> None:
         found = self.schema()

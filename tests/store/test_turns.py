@@ -1,0 +1,56 @@
+"""Turns to write: first come, first served, and nobody stays before the door."""
+
+import threading
+import time
+from contextlib import closing
+
+import pytest
+
+from worker.store import Store
+from worker.store.turns import NoTurnError, Turns
+
+
+def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
+    """Whoever writes again at once gets in line behind those who wait."""
+    with closing(Store.open(sqlite_url)) as store:
+        wrote: list[str] = []
+
+        def write(name: str) -> None:
+            with store.transaction():
+                wrote.append(name)
+
+        with store.transaction():
+            pages = [threading.Thread(target=write, args=(f"page {n}",)) for n in range(3)]
+            for number, page in enumerate(pages, 1):
+                page.start()
+                _until_waiting(store.turns, number)
+        write("mail")
+        for page in pages:
+            page.join()
+    assert wrote == ["page 0", "page 1", "page 2", "mail"]
+
+
+def test_a_turn_that_lasts_too_long_is_given_up_and_blocks_nobody() -> None:
+    """Who gave up waiting isn't let in later either."""
+    turns = Turns()
+    with turns.turn(within_s=1):
+        with pytest.raises(NoTurnError), turns.turn(within_s=0.01):
+            raise AssertionError("two at once")
+    with turns.turn(within_s=0.01):
+        pass
+
+
+def test_an_error_ends_the_turn() -> None:
+    """The next one is let in all the same."""
+    turns = Turns()
+    with pytest.raises(ValueError, match="broken"), turns.turn(within_s=1):
+        raise ValueError("broken")
+    with turns.turn(within_s=0.01):
+        pass
+
+
+def _until_waiting(turns: Turns, number: int) -> None:
+    until = time.monotonic() + 5
+    while len(turns._waiting) < number:
+        assert time.monotonic() < until
+        time.sleep(0.001)
