@@ -11,7 +11,7 @@ from worker.model import Athlete, SourceName
 from worker.pipeline import Clock, StravaWorks, Works
 from worker.pipeline.forgetting import forget_athlete
 from worker.pipeline.strava.grants import begin_consent, disconnect, finish_consent
-from worker.pipeline.strava.wishes import note_event
+from worker.pipeline.strava.wishes import note_events
 from worker.sources.strava.refusals import StaleConsent, StravaError
 
 if TYPE_CHECKING:
@@ -104,6 +104,6 @@ def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], N
     return Gate(
         begin=begin,
         finish=finish,
-        note=lambda event, now: note_event(works, event, now),
+        note=lambda events, now: note_events(works, events, now),
         verify_token=strava.verify_token,
     )

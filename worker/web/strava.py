@@ -8,11 +8,12 @@ answers at once, whatever it's fed, and what it was told is kept after the answe
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
@@ -32,6 +33,8 @@ COOKIE_OVER_TLS = f"__Host-{COOKIE}"
 """Under this name browsers take it over TLS alone, and from no neighbouring host."""
 
 COOKIE_LIVES = timedelta(minutes=15)
+_MOST_WAITING = 10_000
+"""Events beyond that are let go: polling finds what they told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,13 @@ class Gate:
 
     `begin` gives the address of Strava's page and the cookie that belongs to it. `finish` takes
     what the browser brought back and its cookie, and gives whose it was and what will be missing,
-    in words, or None; raises `SourceError` with words for the runner. `note` keeps an event's
-    wish. `verify_token` is what Strava repeats when it checks the webhook.
+    in words, or None; raises `SourceError` with words for the runner. `note` keeps what events
+    wish for. `verify_token` is what Strava repeats when it checks the webhook.
     """
 
     begin: Callable[[Athlete, datetime], tuple[str, str]]
     finish: Callable[[Mapping[str, str], str, datetime], tuple[Athlete, str | None]]
-    note: Callable[[object, datetime], object]
+    note: Callable[[Sequence[object], datetime], object]
     verify_token: str
 
 
@@ -66,9 +69,11 @@ def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
     def check(request: Request) -> Response:
         return _check(gate, request)
 
+    letterbox = _Letterbox(lambda events: _note(desk, gate, events))
+
     async def note(request: Request) -> Response:
         event = _event(await request.body())
-        return JSONResponse({}, background=BackgroundTask(_note, desk, gate, event))
+        return JSONResponse({}, background=BackgroundTask(letterbox.put, event))
 
     return (
         page("/connect/{token}", desk, go),
@@ -139,9 +144,35 @@ def _event(body: bytes) -> object:
         return None
 
 
-def _note(desk: Desk, gate: Gate, event: object) -> None:
+class _Letterbox:
+    """Events on their way into the store: while some are being kept, the others gather.
+
+    So they take one thread however many they are, and leave the rest to those who want a page.
+    """
+
+    def __init__(self, keep: Callable[[Sequence[object]], None]) -> None:
+        self._keep = keep
+        self._waiting: list[object] = []
+        self._is_emptied = False
+
+    async def put(self, event: object) -> None:
+        """Leave an event; whoever leaves one while nobody's at it keeps them all."""
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.append(event)
+        if self._is_emptied:
+            return
+        self._is_emptied = True
+        try:
+            while self._waiting:
+                events, self._waiting = self._waiting, []
+                await run_in_threadpool(self._keep, events)
+        finally:
+            self._is_emptied = False
+
+
+def _note(desk: Desk, gate: Gate, events: Sequence[object]) -> None:
     try:
-        gate.note(event, desk.clock())
+        gate.note(events, desk.clock())
     except StoreError as error:
-        # Polling finds what the event told of.
-        log.warning("web: a webhook's event wasn't kept: %s", error)
+        # Polling finds what the events told of.
+        log.warning("web: %d events of the webhook weren't kept: %s", len(events), error)

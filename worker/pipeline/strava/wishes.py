@@ -1,7 +1,7 @@
 """Webhooks: what they say is only a wish to look; what is so, the API says."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from worker.pipeline.strava.sync import FIRST_SYNC, keep_rows
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works
 from worker.sources.strava.refusals import DeadGrant, RateLimited, StravaError
+from worker.store import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -21,25 +22,36 @@ _WHOLE_ATHLETE = ""
 
 def note_event(works: Works, event: object, now: datetime) -> bool:
     """Keep what an event wishes for. One that names nobody we know is counted, and False."""
+    with works.store.transaction() as tx:
+        return _note(tx, event, now)
+
+
+def note_events(works: Works, events: Sequence[object], now: datetime) -> None:
+    """Keep what all these events wish for, at once: they come by the hundred."""
+    with works.store.transaction() as tx:
+        for event in events:
+            _note(tx, event, now)
+
+
+def _note(tx: Transaction, event: object, now: datetime) -> bool:
     if not isinstance(event, Mapping):
         event = {}
     owner, subscription_id = event.get("owner_id"), event.get("subscription_id")
-    with works.store.transaction() as tx:
-        ours = tx.strava.subscription()
-        wanted = _wanted(event)
-        theirs = (
-            tx.strava.whose(owner)
-            if ours is not None
-            and wanted is not None
-            and ours.id == subscription_id
-            and isinstance(owner, int)
-            and abs(owner) < 2**63
-            else ()
-        )
-        for athlete_id in theirs:
-            tx.strava.wish(athlete_id, wanted or _WHOLE_ATHLETE, now=now)
-        if not theirs:
-            tx.strava.dropped()
+    ours = tx.strava.subscription()
+    wanted = _wanted(event)
+    theirs = (
+        tx.strava.whose(owner)
+        if ours is not None
+        and wanted is not None
+        and ours.id == subscription_id
+        and isinstance(owner, int)
+        and abs(owner) < 2**63
+        else ()
+    )
+    for athlete_id in theirs:
+        tx.strava.wish(athlete_id, wanted or _WHOLE_ATHLETE, now=now)
+    if not theirs:
+        tx.strava.dropped()
     return bool(theirs)
 
 
