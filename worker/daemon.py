@@ -132,8 +132,8 @@ class Worker:
                 seconds=job.every.total_seconds(),
                 next_run_time=datetime.now(UTC),
             )
-        scheduler.start()
         lead = _lead()
+        scheduler.start()
         while not self._ended.wait(CLOCK_LOOK_S):
             # The scheduler counts by the machine's clock: set back, it would sleep until then.
             before, lead = lead, _lead()
