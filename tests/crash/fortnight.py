@@ -129,7 +129,8 @@ class Fortnight:
     def caught(self, mutant: str) -> str | None:
         """Where that wrong order of work breaks a promise first, and which; None: nowhere."""
         dry = self.dry(mutant=mutant)
-        likely = one_of_each(dry.boundaries, at_least=0)
+        # Most of what can go wrong goes wrong around the final dot.
+        likely = sorted(one_of_each(dry.boundaries, at_least=0), key=lambda b: "dot" not in b.label)
         for boundary in (*likely, *dry.boundaries):
             wrong = broken(dry.outcome, self.killed_at(boundary, dry, mutant=mutant))
             if wrong:

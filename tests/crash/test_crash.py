@@ -72,5 +72,5 @@ def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
     """The same around the commits of one weekly mail."""
     with address_on(postgres_server) as url, fortnight(database_url=url, until=4) as house:
         dry = house.dry()
-        for boundary in dry.boundaries[-24::6]:
+        for boundary in dry.boundaries[-24::12]:
             assert not broken(dry.outcome, house.killed_at(boundary, dry)), boundary
