@@ -19,7 +19,7 @@ run: $(RUN) ## Start the worker
 	@.venv/bin/easeback run $(ARGS)
 
 test: $(DEV) ## Run every test
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest --numprocesses auto $(ARGS)
 
 lint: $(DEV) ## Check style, types and the rules of the rooms
 	@.venv/bin/ruff check
