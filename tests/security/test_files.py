@@ -1,0 +1,99 @@
+"""Names from outside never become paths; what strangers' files hold is read within bounds."""
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.command import easeback
+from tests.house import NOW, run_file
+from worker.model import Athlete
+from worker.store import Store
+
+CLIMBING = ("../../evil", "..", "/etc/evil", "a/../../evil", "C:\\evil", "evil\\..\\x", "~", ".")
+
+
+def everything(folder: Path) -> set[Path]:
+    """All that lies there."""
+    return set(folder.rglob("*"))
+
+
+def packed(*names: str) -> bytes:
+    """A zip whose members are called so."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, run_file(5 + number))
+    return content.getvalue()
+
+
+def test_an_athletes_name_leads_nowhere(tmp_path: Path) -> None:
+    """Whatever somebody is called, nothing is written beside the data folder."""
+    home = tmp_path / "deep" / "home"
+    home.mkdir(parents=True)
+    inbox = home / "data" / "inbox"
+    inbox.mkdir(parents=True)
+    for number, name in enumerate((*CLIMBING[:3], "Mira")):
+        easeback("athlete", "add", "--name", name, "--email", f"a{number}@example.org", cwd=home)
+    (inbox / "Mira").mkdir()
+    (inbox / "Mira" / "a.fit").write_bytes(run_file(8))
+    for at in ("2026-11-20T18:00:00Z", "2026-11-23T18:00:00Z"):
+        easeback("once", "--as-of", at, cwd=home)
+    assert {path.name for path in everything(tmp_path)} >= {"easeback.db"}
+    outside = [path for path in everything(tmp_path) if home / "data" not in (path, *path.parents)]
+    assert sorted(outside) == [tmp_path / "deep", home]
+
+
+def test_names_in_an_archive_and_in_the_folder_lead_nowhere(tmp_path: Path) -> None:
+    """Members are read where they are; nothing is unpacked onto the disk."""
+    home = tmp_path / "deep" / "home"
+    inbox = home / "data" / "inbox"
+    inbox.mkdir(parents=True)
+    store = Store.open(f"sqlite:///{home / 'data' / 'easeback.db'}")
+    with store.transaction() as tx:
+        tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
+    store.close()
+    names = [f"{name}.fit" for name in CLIMBING]
+    (inbox / "all.zip").write_bytes(packed(*names))
+    for odd in ("..evil.fit", "$(touch evil).fit", "; touch evil.fit", "-rf.fit", "%2e%2e%2fevil"):
+        (inbox / odd).write_bytes(run_file(9))
+    (inbox / "link.fit").symlink_to("/etc/hostname")
+    before = everything(tmp_path)
+    easeback("once", "--as-of", "2026-11-20T18:00:00Z", cwd=home)
+    done = easeback("once", "--as-of", "2026-11-20T18:01:00Z", cwd=home)
+    assert " 0 imported" not in done.stdout, done.stderr
+    new = everything(tmp_path) - before
+    assert {path.parent for path in new} <= {home / "data", home / "data" / "backups"}
+    assert not [path for path in new if "evil" in path.name]
+
+
+def test_the_readers_child_can_neither_take_memory_without_end_nor_dump_a_core() -> None:
+    """Its limits are those that `resource` has set in it."""
+    import resource
+
+    from worker.sources.formats.child_serve import _limit
+
+    child = os.fork()
+    if not child:
+        _limit(100 * 2**20)
+        soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        core, _ = resource.getrlimit(resource.RLIMIT_CORE)
+        os._exit(0 if (soft, core) == (100 * 2**20, 0) else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("member", ["../x.fit", "x.fit"])
+def test_a_link_in_an_archive_is_not_followed(tmp_path: Path, member: str) -> None:
+    """It says where it points and nothing is read there."""
+    from worker.sources.formats.unpack import members
+
+    secret = tmp_path / "secret.fit"
+    secret.write_bytes(run_file(42))
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        link = zipfile.ZipInfo(member)
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, str(secret))
+    assert not [one for one in members(content, name="a.zip") if isinstance(one.parsed, tuple)]

@@ -1,0 +1,90 @@
+"""What Easeback writes is for its owner alone, whatever folder and umask it finds."""
+
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT
+from tests.house import run_file
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that others may read, a careless umask, and everything Easeback writes into it."""
+    home = tmp_path_factory.mktemp("home")
+    data = home / "data"
+    data.mkdir(mode=0o755)
+    commands = (
+        ("init", "--defaults"),
+        ("athlete", "add", "--name", "Mira", "--email", "mira@example.org"),
+        ("once", "--as-of", "2026-11-20T18:00:00Z"),
+        ("once", "--as-of", "2026-11-23T07:01:00Z"),
+        ("preview", "weekly", "--no-open"),
+        ("backup", str(home / "copy.db")),
+    )
+    for command in commands:
+        done = subprocess.run(  # noqa: S603  our own command
+            [sys.executable, "-m", "worker", *command],
+            cwd=home,
+            env={**_around(), "PYTHONPATH": str(ROOT), "HOME": str(home)},
+            umask=0o022,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode in (0, 1), done.stderr
+        if (data / "inbox").is_dir() and not (data / "inbox" / "a.fit").exists():
+            (data / "inbox" / "a.fit").write_bytes(run_file(8))
+    (data / "inbox" / "a.fit").unlink()
+    return home
+
+
+def _around() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("EASEBACK_")}
+
+
+def _mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_every_file_is_for_its_owner_alone(home: Path) -> None:
+    """Database, keys, lock, backups, mailbox, preview, settings."""
+    written = [path for path in home.rglob("*") if path.is_file()]
+    names = {path.name for path in written}
+    assert {"easeback.db", "keys", "easeback.db.lock", "easeback.toml", "copy.db"} <= names
+    assert any(path.parent.name == "backups" for path in written)
+    assert any(path.parent.name == "preview" for path in written)
+    for path in written:
+        assert _mode(path) == 0o600, path
+
+
+def test_every_folder_is_for_its_owner_alone(home: Path) -> None:
+    """But for those that were there before."""
+    made = [path for path in home.rglob("*") if path.is_dir() and path != home / "data"]
+    assert {"inbox", "backups"} <= {path.name for path in made}
+    for path in made:
+        assert _mode(path) == 0o700, path
+
+
+def test_a_data_folder_that_others_may_read_is_said(home: Path) -> None:
+    """It was made by somebody else, who may have meant it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "worker", "doctor"],
+        cwd=home, env={**_around(), "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "which others may read: chmod 700 it" in done.stdout
+
+
+def test_a_data_folder_that_easeback_makes_is_private(tmp_path: Path) -> None:
+    """From the start."""
+    subprocess.run(
+        [sys.executable, "-m", "worker", "athlete", "list"],
+        cwd=tmp_path, env={**_around(), "PYTHONPATH": str(ROOT)}, umask=0o022, capture_output=True,
+        check=False,
+    )  # fmt: skip
+    assert _mode(tmp_path / "data") == 0o700

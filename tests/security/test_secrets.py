@@ -1,0 +1,82 @@
+"""Planted secrets are nowhere to be read: not in logs, errors, status, backups or process lists."""
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from tests.security.story import SECRET_KEY, Told, live
+from worker.cli.app import _register, app
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The story, lived once."""
+    if not Path("/proc/self/environ").exists():
+        pytest.skip("process lists are looked at by way of /proc")
+    return live(tmp_path_factory.mktemp("planted"))
+
+
+def test_the_secrets_were_used(told: Told) -> None:
+    """Else nothing could have leaked: a mail went out by the login, Strava was asked, and so on."""
+    assert told.mails >= 1
+    assert told.calls >= 1
+    assert len([name for name in told.secrets if name.startswith("refresh token")]) >= 2
+    assert "refused the login" in told.said["a login refused"]
+    assert "can't be used" in told.said["no database"]
+    assert "web: 403" in told.said["the worker's log"]
+    assert "worker" in told.worker[0]
+
+
+def test_no_secret_is_ever_said(told: Told) -> None:
+    """By no command, however verbose, and not in the worker's log at its lowest level."""
+    for place, text in told.said.items():
+        assert text, f"{place} said nothing, and so shows nothing"
+        for name, secret in told.secrets.items():
+            assert secret not in text, f"{place} shows the {name}"
+
+
+def test_no_link_is_ever_logged(told: Told) -> None:
+    """Whoever reads the log can't open an athlete's page with what stands in it."""
+    for place, text in told.said.items():
+        for token in told.links:
+            assert token not in text, place
+            assert token.partition(".")[2] not in text, place
+
+
+def test_a_backup_holds_no_secret(told: Told) -> None:
+    """Grants are sealed and keys lie elsewhere. Its mails hold their links, and that is told."""
+    assert told.backup.startswith(b"SQLite format 3")
+    for name, secret in told.secrets.items():
+        assert secret.encode() not in told.backup, name
+
+
+def test_process_lists_show_no_secret(told: Told) -> None:
+    """Neither the worker's own line nor those of what it starts."""
+    own, children = told.worker
+    assert "child_serve" in children
+    for name, secret in told.secrets.items():
+        assert secret not in own + children, name
+
+
+def test_the_reader_of_strangers_files_is_given_no_setting(told: Told) -> None:
+    """What breaks into it finds nothing of ours in its environment."""
+    assert SECRET_KEY not in told.reader_environment
+    assert "EASEBACK_" not in told.reader_environment
+    assert len(told.reader_environment.splitlines()) < 10
+
+
+def test_no_command_takes_a_secret_on_its_line() -> None:
+    """It would stand in the shell's history and in every process list."""
+    _register()
+    options = _options(typer.main.get_command(app))
+    assert "--email" in options
+    for option in options:
+        assert not any(word in option for word in ("password", "secret", "token", "--key")), option
+
+
+def _options(command: object) -> list[str]:
+    found = [name for one in getattr(command, "params", ()) for name in one.opts]
+    for inner in getattr(command, "commands", {}).values():
+        found += _options(inner)
+    return found
