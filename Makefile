@@ -6,7 +6,7 @@ DEV := .venv/.ready-to-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint format lock clean
+.PHONY: help setup demo run test lint audit format lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ lint: $(DEV) ## Check style, types and the rules of the rooms
 	@.venv/bin/ruff format --check --quiet
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports
+
+audit: $(DEV) ## Ask whether a locked dependency is known to be vulnerable
+	@$(PY) scripts/audit.py requirements.lock
 
 format: $(DEV) ## Mend what ruff can mend
 	@.venv/bin/ruff check --fix
