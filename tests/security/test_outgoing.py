@@ -83,13 +83,17 @@ def client(base_url: str, **more: object) -> Strava:
     return Strava(StravaSettings(**{**made, "silence_s": 2.0, "answer_s": 2.0, **more}))  # type: ignore[arg-type]  # what a test names
 
 
+def configured(address: str) -> Strava:
+    """As the worker does it: the settings look first, the client looks again."""
+    section = StravaSection(client_id="1", client_secret=SecretStr("s"), base_url=address)
+    return client(section.base_url)
+
+
 @pytest.mark.parametrize("address", WRONG)
 def test_strava_is_asked_at_no_address_that_would_give_tokens_away(address: str) -> None:
     """Plain HTTP goes to this machine alone, whatever the address pretends."""
     with pytest.raises(ValueError, match="http"):
-        # The settings look first, and whoever calls looks again.
-        section = StravaSection(client_id="1", client_secret=SecretStr("s"), base_url=address)
-        client(section.base_url)
+        configured(address)
 
 
 @pytest.mark.parametrize(
