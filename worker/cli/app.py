@@ -9,6 +9,7 @@ import typer
 from typer.exceptions import TyperException
 
 from worker import __version__
+from worker.cli.log import set_up
 from worker.cli.shell import AttentionError, Shell, UsageError
 
 app = typer.Typer(
@@ -42,14 +43,8 @@ def _globals(
     ] = False,
 ) -> None:
     context.obj = Shell(config=config, verbose=verbose)
-    logging.basicConfig(
-        # A command says its own trouble, in one line; the worker turns its log up.
-        level=logging.DEBUG if verbose else logging.CRITICAL,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
-    for chatty in ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyncio"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    # A command says its own trouble, in one line; the worker turns its log up.
+    set_up(logging.DEBUG if verbose else logging.CRITICAL)
 
 
 def run(arguments: list[str]) -> int:
