@@ -468,3 +468,11 @@ def test_the_version_is_said_without_bringing_the_house_along(tmp_path: Path) ->
     version, rest = done.stdout.splitlines()
     assert re.fullmatch(r"easeback \d+\.\d+\.\S+", version)
     assert rest == "0 []"
+
+
+def test_an_engine_that_is_not_there_is_said_and_not_taken_for_another(tmp_path: Path) -> None:
+    """Nobody who asked for several workers gets one by surprise."""
+    done = easeback("once", cwd=tmp_path, env={"EASEBACK_ENGINE__KIND": "procrastinate"})
+    assert done.returncode == 2
+    assert is_one_line(done.stderr)
+    assert "procrastinate" in done.stderr

@@ -28,6 +28,11 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     `patient`: whether a torn file in the inbox is given extra looks. Raises `SettingsError`,
     `StoreError`.
     """
+    if settings.engine.kind != "embedded":
+        raise SettingsError(
+            f'[engine] kind: "{settings.engine.kind}" is not in this version of Easeback; '
+            'take the line out, or write "embedded"'
+        )
     make_data_dir(settings)
     make_inbox(settings)
     mail = mail_settings(settings)
