@@ -1,0 +1,40 @@
+"""docs/security.md names tests: each of them exists."""
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from tests.command import ROOT
+
+PAGE = (ROOT / "docs" / "security.md").read_text("utf-8")
+NAMED = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", PAGE)))
+
+
+@cache
+def written_in(file: str) -> frozenset[str]:
+    tree = ast.parse((ROOT / file).read_text("utf-8"))
+    return frozenset(node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef))
+
+
+def test_the_page_names_tests() -> None:
+    """A page without any would pass the test below."""
+    assert len(NAMED) > 60
+
+
+@pytest.mark.parametrize(("file", "name"), NAMED)
+def test_every_test_that_is_named_exists(file: str, name: str) -> None:
+    """A row that leans on a test that's gone leans on nothing."""
+    found = written_in(file)
+    assert not name or name in found
+
+
+def test_every_row_says_how_it_stands() -> None:
+    """With a test, or why there's none."""
+    rows = re.findall(r"^\| \d.*\|$", PAGE, re.MULTILINE)
+    assert len(rows) > 70
+    for row in rows:
+        _, numbers, _, how, shown, _ = row.split("|")
+        excused = "not applicable" in how or "**not met" in how or "above" in how or ".md" in how
+        assert shown.strip() or excused, numbers
