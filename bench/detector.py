@@ -201,7 +201,8 @@ def _made(made: int) -> Iterator[str]:
 
 def _steady_row(noise: float, made: int) -> str:
     years = 4
-    runners = [steady(seed, weeks=52 * years, noise=noise) for seed in range(made // years)]
+    # One more runner than the division gives: a year has a little more than 52 weeks.
+    runners = [steady(seed, weeks=52 * years, noise=noise) for seed in range(made // years + 1)]
     lived = sum(map(active_years, runners))
     counts = [
         sum(
