@@ -266,8 +266,14 @@ class StravaShelf:
         number: int = self.connection.execute(query).scalar_one()
         return number
 
-    def fulfil(self, athlete: Athlete, external_id: str) -> None:
-        self.connection.execute(delete(wish).where(*_this_wish(athlete, external_id)))
+    def fulfil(
+        self, athlete: Athlete, external_id: str, *, looked_at: datetime | None = None
+    ) -> None:
+        """The wish is done; where it was wished again since it was looked at, it stays."""
+        where = _this_wish(athlete, external_id)
+        if looked_at is not None:
+            where += (wish.c.due_at <= looked_at,)
+        self.connection.execute(delete(wish).where(*where))
 
     def retry_wish(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
         """Try again later and later, `most` times; what stays undone, polling finds."""

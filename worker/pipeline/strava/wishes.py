@@ -92,7 +92,7 @@ def _fulfil(works: Works, strava: StravaWorks, line: Line, external_id: str, now
         return
     row = line.one(external_id).row
     with works.store.transaction() as tx:
-        tx.strava.fulfil(athlete, external_id)
+        tx.strava.fulfil(athlete, external_id, looked_at=now)
         if line.still_stands(tx):
             keep_rows(
                 tx,
@@ -118,7 +118,7 @@ def _ask_whether_still_allowed(
         _withdrawn(works, strava, line.athlete, now)
         return
     with works.store.transaction() as tx:
-        tx.strava.fulfil(line.athlete, _WHOLE_ATHLETE)
+        tx.strava.fulfil(line.athlete, _WHOLE_ATHLETE, looked_at=now)
 
 
 def _bury_wish(
