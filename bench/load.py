@@ -40,7 +40,7 @@ from tests.strava.accounts import Activity
 from tests.strava.clock import Clock
 from tests.strava.limits import Limit, Limits
 from tests.strava.server import running
-from tests.strava.service import Service
+from tests.strava.service import Answer, Question, Service
 from worker import week
 from worker.links import Signer
 from worker.model import Athlete, WeeklyHour
@@ -129,6 +129,19 @@ class GoingClock(Clock):
         return datetime.now(UTC) + self._lead
 
 
+@dataclass
+class TimedService(Service):
+    """The made Strava, which remembers when each single activity was looked at."""
+
+    looks: list[tuple[str, float]] = field(default_factory=list)
+
+    def answer(self, question: Question) -> Answer:
+        folder, _, name = question.path.rpartition("/")
+        if folder == "/api/v3/activities":
+            self.looks.append((name, time.time()))
+        return super().answer(question)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """All that the worker is put into."""
@@ -136,7 +149,7 @@ class Stage:
     folder: Path
     store: Store
     sink: TimedSink
-    service: Service
+    service: TimedService
     strava_address: str
     port: int
     athletes: tuple[Athlete, ...]
@@ -176,7 +189,7 @@ def main() -> int:
         began = time.time()
         seen = live(stage, plan, worker, began)
         lines = [*judge(stage, plan, seen, began)]
-        looks = stage.service.calls("/api/v3/activities/")
+        looks = len(stage.service.looks)
     print(f"{wanted.athletes} athletes on SQLite, {plan.lasts_s:.0f} s of traffic, ", end="")
     print(f"{looks} looks at single activities of Strava")
     for line in lines:
@@ -190,7 +203,7 @@ def main() -> int:
 @contextmanager
 def _stage(plan: Plan, athletes: int) -> Iterator[Stage]:
     lead = WEEKLY_AT - timedelta(seconds=plan.weekly_at_s) - datetime.now(UTC)
-    service = Service(clock=GoingClock(lead), limits=_no_limits())
+    service = TimedService(clock=GoingClock(lead), limits=_no_limits())
     with (
         tempfile.TemporaryDirectory(prefix="easeback-load-") as made,
         TimedSink() as sink,
@@ -496,8 +509,6 @@ def judge(stage: Stage, plan: Plan, seen: Seen, began: float) -> Iterator[Line]:
         letters = [one for one in tx.outbox.all() if one.state == "sent" and one.sent_at]
         rows = tx.connection.execute(select(tables.inbox_file)).all()
         looked = {row.path: row.looked_at.timestamp() for row in rows if row.verdict == "imported"}
-        activities = tx.connection.execute(select(tables.strava_activity)).all()
-        shown = {row.external_id: row.seen_at.timestamp() for row in activities}
     sent_at = sorted(one.sent_at.timestamp() for one in letters if one.sent_at)
     # The worker's clock goes as ours does; how far it's ahead shows in mails that both have seen.
     lead = median(a - b for a, b in zip(sent_at, sorted(stage.sink.taken_at), strict=False))
@@ -505,8 +516,12 @@ def judge(stage: Stage, plan: Plan, seen: Seen, began: float) -> Iterator[Line]:
     yield _late("files, until taken in", len(seen.dropped), taken_in)
     there = [seen.there[one] - at for one, at in seen.announced.items() if one in seen.there]
     yield _late("webhooks, until the run is there", len(seen.announced), there)
-    last = [shown[one] - lead - at for one, at in seen.announced_last.items() if one in shown]
-    yield _late("webhooks, the last look after", len(seen.announced), last)
+    last = [
+        min(looks) - at
+        for one, at in seen.announced_last.items()
+        if (looks := [when for name, when in stage.service.looks if name == one and when >= at])
+    ]
+    yield _late("webhooks, until the last was heard", len(seen.announced), last)
     weeklies = [
         (one.sent_at - WEEKLY_AT).total_seconds()
         for one in letters
