@@ -1,5 +1,6 @@
 """Backups by schedule, and a restore that sends nothing again."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,11 +26,12 @@ def database_url(sqlite_url: str) -> str:
 
 
 @pytest.fixture
-def kept(house: House, tmp_path: Path) -> House:
+def kept(house: House, tmp_path: Path) -> Iterator[House]:
     """The house with a folder for copies: three of them, none older than ten days."""
     keeping = Keeping(tmp_path / "backups", every=DAY, keep=3, keep_for=10 * DAY)
     house.works = replace(house.works, keeping=keeping)
-    return house
+    yield house
+    house.works.store.close()  # a restore has put another in the place of the first
 
 
 def days_of(house: House) -> list[int]:

@@ -42,7 +42,9 @@ def _globals(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
-    context.obj = Shell(config=config, verbose=verbose)
+    shell = Shell(config=config, verbose=verbose)
+    context.obj = shell
+    context.call_on_close(shell.close)
     # A command says its own trouble, in one line; the worker turns its log up.
     set_up(logging.DEBUG if verbose else logging.CRITICAL)
 

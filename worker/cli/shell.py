@@ -4,7 +4,7 @@ import difflib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -46,10 +46,14 @@ _YEARS = range(1970, 2970)
 
 @dataclass
 class Shell:
-    """One call of the command line: its settings are read once, on first need."""
+    """One call of the command line: its settings are read once, on first need.
+
+    `close` gives back the databases that were opened on the way.
+    """
 
     config: Path | None = None
     verbose: bool = False
+    _opened: "list[Store]" = field(default_factory=list)
 
     @cached_property
     def _loaded(self) -> "tuple[Settings, Path | None]":
@@ -72,12 +76,20 @@ class Shell:
         from worker.store import Store
 
         wiring.make_data_dir(self.settings)
-        return Store.open(self.settings.url)
+        store = Store.open(self.settings.url)
+        self._opened.append(store)
+        return store
 
     def works(self, *, patient: bool = False) -> "Works":
         from worker.config import wiring
 
-        return wiring.build(self.settings, self.file, patient=patient)
+        works = wiring.build(self.settings, self.file, patient=patient)
+        self._opened.append(works.store)
+        return works
+
+    def close(self) -> None:
+        for store in self._opened:
+            store.close()
 
     @cached_property
     def out(self) -> "Console":
@@ -135,9 +147,7 @@ def day_of(text: str) -> date:
         raise UsageError(f"{text!r} is not a date such as 2026-03-07") from error
 
 
-def the_athlete(
-    tx: "Transaction", name: str | None, *, how: str = "with --athlete"
-) -> "Athlete":
+def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athlete") -> "Athlete":
     """The athlete named, or the only one there is; `how` tells how to name one."""
     everybody = tx.athletes.all()
     if name is None:
