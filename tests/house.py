@@ -20,6 +20,7 @@ from email.message import EmailMessage
 from pathlib import Path
 
 from tests.formats.build import fit_run
+from tests.mail_lint import lint
 from worker import pipeline, week
 from worker.mail import SendError
 from worker.model import Athlete, Finding, Recording, SourceName, WeeklyHour
@@ -38,7 +39,7 @@ class ScriptedMailer:
     """A mail server that answers by script: each entry of `answers` is for one mail.
 
     None takes the mail; an error refuses it before the final dot, and in a pair ("dot", error)
-    after it. When the script has run out, every mail is taken.
+    after it. When the script has run out, every mail is taken. Each goes through the lint.
     """
 
     answers: list[BaseException | tuple[str, BaseException] | None] = field(default_factory=list)
@@ -53,6 +54,7 @@ class ScriptedMailer:
         self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
     ) -> None:
         self.tries += 1
+        lint(mime)
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, BaseException):
             raise answer
