@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from rich.console import Console  # noqa: E402  # the checkout goes first
-from rich.table import Table  # noqa: E402
+from rich.table import Table  # noqa: E402  # the same
 
-from worker.sources.formats.fit import parse, summarise  # noqa: E402
-from worker.sources.formats.fit_walk import is_fit, parts  # noqa: E402
+from worker.sources.formats.fit import parse, summarise  # noqa: E402  # the same
+from worker.sources.formats.fit_walk import is_fit, parts  # noqa: E402  # the same
 
 Sessions = Iterator[dict[str, Any]]
 SAME_M = 0.01

@@ -115,7 +115,7 @@ class SmtpServer:
 
     # What aiosmtpd calls
 
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd names it
         content, recipients = envelope.content, envelope.rcpt_tos
         assert isinstance(content, bytes)
         self.mails += [Taken(str(envelope.mail_from), to, content) for to in recipients]
@@ -196,26 +196,26 @@ class _Conversation(SMTP):
         if not await self._fails("ehlo"):
             await super().smtp_EHLO(hostname)
 
-    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("starttls"):
             await super().smtp_STARTTLS(arg)
 
-    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("auth"):
             await super().smtp_AUTH(arg)
 
-    async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802
+    async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("mail"):
             await super().smtp_MAIL(arg)
 
-    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("rcpt"):
             await super().smtp_RCPT(arg)
 
-    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("data"):
             await super().smtp_DATA(arg)
 
-    async def smtp_QUIT(self, arg: Any) -> None:  # noqa: N802
+    async def smtp_QUIT(self, arg: Any) -> None:  # noqa: N802  aiosmtpd names it
         if not await self._fails("quit"):
             await super().smtp_QUIT(arg)

@@ -35,7 +35,8 @@ def can_mount() -> bool:
     if shutil.which("unshare") is None:
         return False
     tried = [*PRIVATE, "mount -t tmpfs tmpfs /mnt"]
-    return subprocess.run(tried, check=False, capture_output=True).returncode == 0  # noqa: S603
+    done = subprocess.run(tried, check=False, capture_output=True)  # noqa: S603  fixed words
+    return done.returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -355,7 +356,7 @@ def test_nothing_of_who_was_forgotten_is_left(
         pytest.skip("what PostgreSQL keeps on its disks can't be read from here")
     mailbox = tmp_path / "mailbox"
     house.works = replace(
-        house.works, mailer=pipeline_mailbox(mailbox), operator="operator@example.org"
+        house.works, mailer=MailboxMailer(mailbox), operator="operator@example.org"
     )
     with caplog.at_level(logging.INFO):
         quentin = house.athlete("Quentin", email="quentin@planted.org")
@@ -379,9 +380,3 @@ def test_nothing_of_who_was_forgotten_is_left(
     for planted in (b"Quentin", b"quentin@planted.org", b"planted-file", b"planted-later",
                     b"Planted title"):  # fmt: skip
         assert planted not in kept, planted
-
-
-def pipeline_mailbox(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN201
-    from worker.mail import MailboxMailer
-
-    return MailboxMailer(folder)

@@ -76,7 +76,7 @@ def ramps(season: Season | None, words: Any) -> tuple[Picture, str] | None:
 def four_week_mean_m(weeks: Sequence[Week]) -> float | None:
     """Metres a week in the last four of these; None where there aren't four."""
     four = weeks[-4:]
-    return sum(week.distance_m for week in four) / 4 if len(four) == 4 else None  # noqa: PLR2004
+    return sum(week.distance_m for week in four) / 4 if len(four) == 4 else None  # noqa: PLR2004  a mean of four
 
 
 def _next_run(plan: Sequence[RecoveryDay], today: date) -> RecoveryDay | None:
@@ -134,7 +134,7 @@ def _blocks(runs: Sequence[Run], day: date) -> tuple[Week, ...]:
     blocks = []
     for back in range(_BLOCKS - 1, -1, -1):
         starts_on = day - timedelta(days=7 * back + 6)
-        inside = [run for run in runs if 0 <= (run.day - starts_on).days < 7]  # noqa: PLR2004
+        inside = [run for run in runs if 0 <= (run.day - starts_on).days < 7]  # noqa: PLR2004  a week
         metres = [run.distance_m for run in inside]
         blocks.append(Week(starts_on, sum(metres), len(metres), max(metres, default=0.0), 0.0))
     return tuple(blocks)

@@ -53,7 +53,7 @@ def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]
     weeks = _since_first_run(facts.weeks)
     if not facts.week.runs or len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
         return []
-    last, four = weeks[-2], weeks[-5:-1] if len(weeks) > 4 else ()  # noqa: PLR2004
+    last, four = weeks[-2], weeks[-5:-1] if len(weeks) > 4 else ()  # noqa: PLR2004  it and four
 
     def row(title: str, of: Any, say: Any) -> tuple[str, tuple[str, str, str]]:
         mean = sum(of(week) for week in four) / 4 if four else None

@@ -138,7 +138,7 @@ def _external_id(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, int | str):
         return ""
     text = str(value)
-    return text if text.isascii() and text.isdecimal() and len(text) <= 32 else ""  # noqa: PLR2004
+    return text if text.isascii() and text.isdecimal() and len(text) <= 32 else ""  # noqa: PLR2004  an id
 
 
 def _instant(value: object) -> datetime | None:
