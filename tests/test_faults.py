@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -19,7 +19,7 @@ from tests.command import ROOT, easeback
 from tests.house import NOW, House, run_file, steady
 from tests.smtp_server import SmtpServer
 from worker import daemon, pipeline
-from worker.mail import MailSettings, SendError, SmtpMailer
+from worker.mail import MailboxMailer, MailSettings, SendError, SmtpMailer
 from worker.pipeline.forgetting import forget_athlete
 from worker.pipeline.pulse import stoppages
 from worker.sources import SourceError
@@ -266,7 +266,7 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("breaks", BREAKS)
-def test_the_dead_mans_switch_hears_of_a_halt(house: House, breaks) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001  one of the functions above
+def test_the_dead_mans_switch_hears_of_a_halt(house: House, breaks: Callable[..., None]) -> None:
     """While all is well it is told; with anything of this it isn't, and `status` says what."""
     with switchboard() as (url, fetched):
         house.works = replace(house.works, ping_url=url)
