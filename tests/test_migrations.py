@@ -3,13 +3,26 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, time
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    text,
+)
 
 from tests.command import ROOT
 from worker.store import HEAD, Store, StoreError, migrations
@@ -22,6 +35,20 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(database_url)
     yield engine
     engine.dispose()
+
+
+NEW = {"links_from", "clock"}
+ADDED = datetime(2026, 1, 5, 6, tzinfo=UTC)
+
+
+def upgrade_to(engine: Engine, schema: str) -> None:
+    """The database as an older version left it."""
+    settings = Config()
+    (folder,) = migrations.__path__
+    settings.set_main_option("script_location", folder)
+    with engine.begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, schema)
 
 
 def tables(engine: Engine) -> set[str]:
@@ -45,6 +72,35 @@ def test_the_schema_this_version_speaks_is_the_last_step() -> None:
     (folder,) = migrations.__path__
     settings.set_main_option("script_location", folder)
     assert ScriptDirectory.from_config(settings).get_heads() == [HEAD]
+
+
+def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours(
+    database_url: str, engine: Engine
+) -> None:
+    """A row that knew of neither is one of which no link was closed."""
+    upgrade_to(engine, "0003")
+    known = [column for column in metadata.tables["athlete"].columns if column.name not in NEW]
+    row = {
+        "id": 1,
+        "name": "Nora",
+        "email": "nora@example.org",
+        "added_at": ADDED,
+        "timezone": "UTC",
+        "units": "km",
+        "week_starts": 0,
+        "weekly_weekday": 0,
+        "weekly_at": time(7),
+        "pain": [],
+        "wants": [],
+        "next_weekly_at": ADDED,
+    }
+    with engine.begin() as connection:
+        old = Table("athlete", MetaData(), *(Column(c.name, c.type) for c in known))
+        connection.execute(insert(old).values(row))
+    Store.open(database_url).close()
+    with engine.connect() as connection:
+        told = connection.execute(text("SELECT name, links_from, clock FROM athlete")).one()
+    assert tuple(told) == ("Nora", None, "24")
 
 
 class Killed(BaseException):

@@ -74,6 +74,10 @@ athlete = Table(
     Column("wants", JSON, nullable=False),
     # The weekly mail is a due date like any other work, so that no tick looks at every athlete.
     Column("next_weekly_at", Utc, nullable=False, index=True),
+    # Links that age open nothing if they were made before; null: none was ever closed early.
+    Column("links_from", Utc),
+    # How the hours of a day are told: "24" or "12".
+    Column("clock", String(2), server_default="24", nullable=False),
     # An id is never given twice: links in old mails name it.
     sqlite_autoincrement=True,
 )

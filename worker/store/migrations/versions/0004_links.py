@@ -1,0 +1,18 @@
+"""Athletes: since when their links open, and which clock they read."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from worker.store.tables import Utc
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("athlete", sa.Column("links_from", Utc(), nullable=True))
+    op.add_column(
+        "athlete", sa.Column("clock", sa.String(length=2), server_default="24", nullable=False)
+    )
