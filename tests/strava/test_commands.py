@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,13 +49,12 @@ class Operator:
         }
 
     def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  (our own command)
-            [sys.executable, "-m", "worker", *arguments],
-            env=self.environment | more,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return _called(arguments, self.environment | more)
+
+    def call_without_application(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """As somebody who took Strava out of the settings."""
+        environment = {k: v for k, v in self.environment.items() if "CLIENT" not in k}
+        return _called(arguments, environment)
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
@@ -92,6 +91,18 @@ class Operator:
         return process.returncode, out, err
 
 
+def _called(
+    arguments: Sequence[str], environment: Mapping[str, str]
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(  # noqa: S603  (our own command)
+        [sys.executable, "-m", "worker", *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 @pytest.fixture
 def operator(tmp_path: Path) -> Iterator[Operator]:
     with socket.socket() as probe:
@@ -121,6 +132,19 @@ def test_connects_syncs_and_disconnects(operator: Operator) -> None:
     assert service.tokens.consents == {}
 
 
+def test_disconnecting_forgets_here_where_strava_is_off_by_now(operator: Operator) -> None:
+    """Exit status 1, and where to end the rest; the grant and the runs are gone."""
+    service = operator.server.service
+    assert service.logged_in is not None
+    service.diary.weeks_of_runs(service.logged_in, service.clock.now, 5)
+    operator.connect()
+    operator.call("once")
+    done = operator.call_without_application("disconnect", "--yes")
+    assert done.returncode == 1
+    assert "forgotten here, but not given back at Strava (Strava is off" in done.stderr
+    assert json.loads(operator.call("runs", "--json").stdout) == []
+
+
 def test_a_cancelled_consent_ends_the_command_and_says_so(operator: Operator) -> None:
     """Exit status 1, one line."""
     status, _, err = operator.connect(button="cancel")
@@ -130,14 +154,7 @@ def test_a_cancelled_consent_ends_the_command_and_says_so(operator: Operator) ->
 
 def test_without_an_application_says_what_to_set(operator: Operator) -> None:
     """Exit status 2."""
-    environment = {k: v for k, v in operator.environment.items() if "CLIENT" not in k}
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "connect"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = operator.call_without_application("connect")
     assert done.returncode == 2
     assert "client_id" in done.stderr
 

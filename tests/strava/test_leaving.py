@@ -1,6 +1,7 @@
 """What webhooks set going, and what's left when a runner leaves."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -90,7 +91,7 @@ class TestLeaving:
             run.name = "Quiet forest loop"
         home.turn()
         assert b"Quiet forest loop" in _bytes_of(home)
-        assert disconnect(home.works, home.strava, athlete, now=home.clock()) is None
+        assert disconnect(home.works, athlete, now=home.clock()) is None
         assert home.service.tokens.consents == {}
         assert home.runs(athlete) == {}
         assert b"Quiet forest loop" not in _bytes_of(home)
@@ -102,11 +103,23 @@ class TestLeaving:
         """What couldn't be given back is said, with where to end it."""
         athlete, _ = home.connected()
         home.server.fault("reset", "/oauth", times=2)
-        said = disconnect(home.works, home.strava, athlete, now=home.clock())
+        said = disconnect(home.works, athlete, now=home.clock())
         assert said is not None
         assert "My Apps" in said
         with home.works.store.reading() as tx:
             assert tx.strava.grant(athlete) is None
+
+    def test_disconnecting_while_strava_is_off_forgets_here_and_says_so(self, home: House) -> None:
+        """Whoever took the application out of the settings can still forget what it brought."""
+        athlete, account = home.connected()
+        home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
+        home.turn()
+        said = disconnect(replace(home.works, strava=None), athlete, now=home.clock())
+        assert said is not None
+        assert "Strava is off" in said
+        assert "My Apps" in said
+        assert home.runs(athlete) == {}
+        assert home.state(athlete).state == "off"
 
     def test_runs_may_be_kept(self, server: Server, tmp_path: Path) -> None:
         """Where the setting says so they stay."""
@@ -114,7 +127,7 @@ class TestLeaving:
             athlete, account = home.connected()
             home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
             home.turn()
-            disconnect(home.works, home.strava, athlete, now=home.clock())
+            disconnect(home.works, athlete, now=home.clock())
             assert len(home.runs(athlete)) == 3
 
     def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:

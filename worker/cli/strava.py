@@ -78,13 +78,13 @@ def disconnect(
 
     shell = shell_of(context)
     works = shell.works()
-    strava = _strava_of(works)
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    runs = "its runs are kept" if strava.keeps_runs else "runs that only Strava told of go too"
+    kept = works.keeps_strava_runs
+    runs = "its runs are kept" if kept else "runs that only Strava told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Strava? ({runs})"):
         raise AttentionError("nothing was disconnected")
-    trouble = grants.disconnect(works, strava, who, now=datetime.now(UTC))
+    trouble = grants.disconnect(works, who, now=datetime.now(UTC))
     if trouble:
         raise AttentionError(trouble)
     shell.say(f"{who.name} is disconnected from Strava")
@@ -160,10 +160,9 @@ def remove_webhook(context: typer.Context) -> None:
 
 def _strava_of(works: "Works") -> "StravaWorks":
     if works.strava is None:
-        raise UsageError(
-            "Strava is off: set [strava] client_id and client_secret, as shown at "
-            "https://www.strava.com/settings/api"
-        )
+        from worker.pipeline.strava.grants import STRAVA_IS_OFF
+
+        raise UsageError(STRAVA_IS_OFF)
     return works.strava
 
 

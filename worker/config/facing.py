@@ -64,8 +64,8 @@ def desk(
         forget_athlete(works, athlete, mailbox=settings.mailbox_path, now=clock())
 
     def part_with(athlete: Athlete, source: SourceName) -> None:
-        if source == "strava" and works.strava is not None:
-            disconnect(works, works.strava, athlete, now=clock())
+        if source == "strava":
+            disconnect(works, athlete, now=clock())
 
     token = settings.web.token
     connects: tuple[SourceName, ...] = ("strava",) if works.strava else ()

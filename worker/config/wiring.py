@@ -52,6 +52,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         keeping=keeping(settings),
         ping_url=settings.ping_url,
         strava=strava(settings),
+        keeps_strava_runs=settings.strava.keep_runs_on_disconnect,
     )
 
 
@@ -90,7 +91,6 @@ def strava(settings: Settings) -> StravaWorks | None:
         sealer=Sealer(own_keys),
         signer=Signer(own_keys, settings.base_url),
         verify_token=token.get_secret_value() if token else _webhook_token(own_keys[-1]),
-        keeps_runs=section.keep_runs_on_disconnect,
     )
 
 

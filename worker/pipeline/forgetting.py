@@ -18,7 +18,7 @@ def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: dateti
     athlete for them. The scheduled copies of the database know the athlete too: one is made anew,
     and the others go.
     """
-    trouble = disconnect(works, works.strava, athlete, now=now) if works.strava else None
+    trouble = disconnect(works, athlete, now=now)
     with works.store.reading() as tx:
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip

@@ -33,6 +33,8 @@ class Works:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well.
+    `strava` is None where it's off. `keeps_strava_runs` leaves what Strava told in place when an
+    athlete disconnects.
     """
 
     store: Store
@@ -47,6 +49,7 @@ class Works:
     keeping: Keeping | None = None
     ping_url: str | None = None
     strava: StravaWorks | None = None
+    keeps_strava_runs: bool = False
 
 
 def today_of(athlete: Athlete, now: datetime) -> date:

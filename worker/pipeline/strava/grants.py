@@ -20,12 +20,16 @@ from worker.sources.strava.refusals import (
     StaleConsent,
     StravaError,
 )
-from worker.store import SourceState, Transaction
+from worker.store import KeptGrant, SourceState, Transaction
 
 CONSENT = "consent"
 CONSENT_WAITS = timedelta(minutes=15)
 _STATE_BYTES = 32
 GONE = "Strava was disconnected: nothing is mailed about that"
+STRAVA_IS_OFF = (
+    "Strava is off: set [strava] client_id and client_secret, as shown at "
+    "https://www.strava.com/settings/api"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +114,7 @@ def _connect(
     before = tx.strava.grant(athlete)
     if before is not None and before.strava_id != grant.strava_id:
         # Another account: what the first one told belongs to whoever it belongs to.
-        forget_strava(tx, works, strava, athlete, now=now)
+        forget_strava(tx, works, athlete, now=now)
     tx.strava.connect(
         athlete,
         strava_id=grant.strava_id,
@@ -122,35 +126,41 @@ def _connect(
     tx.progress.source(athlete, "strava", SourceState("ok"))
 
 
-def disconnect(works: Works, strava: StravaWorks, athlete: Athlete, *, now: datetime) -> str | None:
+def disconnect(works: Works, athlete: Athlete, *, now: datetime) -> str | None:
     """Give the grant back and forget it; what couldn't be done at Strava, in words.
 
-    What is kept here goes in any case: the runner can end the rest in Strava's own settings.
+    What is kept here goes in any case, also where Strava is off by now: the runner can end the
+    rest in Strava's own settings.
     """
     with works.store.reading() as tx:
         kept = tx.strava.grant(athlete)
-    trouble = None
-    if kept is not None and kept.dead_since is None:
-        try:
-            strava.client.revoke(strava.unseal(kept), now=now)
-        except DeadGrant:
-            pass
-        except StravaError as error:
-            trouble = (
-                f"forgotten here, but not given back at Strava ({error}); "
-                "end it there in Settings → My Apps"
-            )
+    living = kept is not None and kept.dead_since is None
+    trouble = _give_back(works.strava, kept, now) if kept is not None and living else None
     with works.store.transaction() as tx:
-        forget_strava(tx, works, strava, athlete, now=now)
+        forget_strava(tx, works, athlete, now=now)
     works.store.compact()
-    return trouble
+    return trouble and (
+        f"forgotten here, but not given back at Strava ({trouble}); "
+        "end it there in Settings → My Apps"
+    )
 
 
-def forget_strava(
-    tx: Transaction, works: Works, strava: StravaWorks, athlete: Athlete, *, now: datetime
-) -> None:
+def _give_back(strava: StravaWorks | None, kept: KeptGrant, now: datetime) -> str | None:
+    """End the grant at Strava; why that couldn't be done, or None."""
+    if strava is None:
+        return STRAVA_IS_OFF
+    try:
+        strava.client.revoke(strava.unseal(kept), now=now)
+    except DeadGrant:
+        return None
+    except StravaError as error:
+        return str(error)
+    return None
+
+
+def forget_strava(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
     """The grant goes, and unless they're to be kept all runs that only Strava told of."""
-    if not strava.keeps_runs:
+    if not works.keeps_strava_runs:
         _forget_runs(tx, works, athlete, now=now)
     tx.strava.forget(athlete)
     tx.progress.source(athlete, "strava", SourceState("off"))

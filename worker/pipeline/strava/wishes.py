@@ -78,7 +78,7 @@ def fulfil_wishes(works: Works, strava: StravaWorks, clock: Clock) -> Iterator[s
                 if line is not None:
                     _fulfil(works, strava, line, external_id, clock())
                 else:
-                    _bury_wish(works, strava, athlete, external_id, clock())
+                    _bury_wish(works, athlete, external_id, clock())
         except RateLimited:
             return
         except StravaError as error:
@@ -88,7 +88,7 @@ def fulfil_wishes(works: Works, strava: StravaWorks, clock: Clock) -> Iterator[s
 def _fulfil(works: Works, strava: StravaWorks, line: Line, external_id: str, now: datetime) -> None:
     athlete = line.athlete
     if external_id == _WHOLE_ATHLETE:
-        _ask_whether_still_allowed(works, strava, line, now)
+        _ask_whether_still_allowed(works, line, now)
         return
     row = line.one(external_id).row
     with works.store.transaction() as tx:
@@ -106,24 +106,20 @@ def _fulfil(works: Works, strava: StravaWorks, line: Line, external_id: str, now
             )
 
 
-def _ask_whether_still_allowed(
-    works: Works, strava: StravaWorks, line: Line, now: datetime
-) -> None:
+def _ask_whether_still_allowed(works: Works, line: Line, now: datetime) -> None:
     """An event says that the athlete withdrew: believed once Strava refuses the tokens too."""
     # Whoever withdraws on purpose isn't asked to come back.
     line.asks_back = False
     try:
         line.page("new", size=1)
     except DeadGrant:
-        _withdrawn(works, strava, line.athlete, now)
+        _withdrawn(works, line.athlete, now)
         return
     with works.store.transaction() as tx:
         tx.strava.fulfil(line.athlete, _WHOLE_ATHLETE, looked_at=now)
 
 
-def _bury_wish(
-    works: Works, strava: StravaWorks, athlete: Athlete, external_id: str, now: datetime
-) -> None:
+def _bury_wish(works: Works, athlete: Athlete, external_id: str, now: datetime) -> None:
     """There's no line: where that is for a dead grant, Strava's refusal is known already."""
     with works.store.transaction() as tx:
         kept = tx.strava.grant(athlete)
@@ -131,12 +127,12 @@ def _bury_wish(
             return  # Another worker is at it; the wish stays due.
         tx.strava.fulfil(athlete, external_id)
     if external_id == _WHOLE_ATHLETE:
-        _withdrawn(works, strava, athlete, now)
+        _withdrawn(works, athlete, now)
 
 
-def _withdrawn(works: Works, strava: StravaWorks, athlete: Athlete, now: datetime) -> None:
+def _withdrawn(works: Works, athlete: Athlete, now: datetime) -> None:
     with works.store.transaction() as tx:
-        forget_strava(tx, works, strava, athlete, now=now)
+        forget_strava(tx, works, athlete, now=now)
     works.store.compact()
     log.info("strava: athlete %s withdrew", athlete.id)
 

@@ -20,15 +20,14 @@ if TYPE_CHECKING:
 class StravaWorks:
     """The client, what seals its tokens, and what signs the cookies of consents.
 
-    `verify_token` is what Strava must repeat when it checks our webhook. `keeps_runs` leaves what
-    Strava told in place when an athlete disconnects. `luck` spreads the athletes over time.
+    `verify_token` is what Strava must repeat when it checks our webhook. `luck` spreads the
+    athletes over time.
     """
 
     client: "Strava"
     sealer: Sealer
     signer: Signer
     verify_token: str
-    keeps_runs: bool = False
     luck: Callable[[], float] = random.random
 
     def seal(self, grant: Grant) -> bytes:
