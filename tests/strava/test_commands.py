@@ -159,6 +159,24 @@ def test_without_an_application_says_what_to_set(operator: Operator) -> None:
     assert "client_id" in done.stderr
 
 
+def test_a_redirect_that_strava_refuses_ends_the_command_before_the_browser(
+    operator: Operator,
+) -> None:
+    """One line that says what to set, and to which host; status and doctor say it too."""
+    elsewhere = {"EASEBACK_BASE_URL": "https://runner.example"}
+    done = operator.call("connect", "--no-open", **elsewhere)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Authorization Callback Domain" in done.stderr
+    assert "to runner.example" in done.stderr
+    (mira,) = json.loads(operator.call("status", "--json").stdout)["athletes"]
+    assert mira["sources"]["strava"]["state"] == "failing"
+    assert "Callback Domain" in mira["sources"]["strava"]["last_error"]
+    assert "BAD  strava: Strava refuses to send" in operator.call("doctor", **elsewhere).stdout
+    operator.connect()
+    (mira,) = json.loads(operator.call("status", "--json").stdout)["athletes"]
+    assert mira["sources"]["strava"]["state"] == "ok"
+
+
 def test_a_wrong_secret_is_said_by_doctor(operator: Operator) -> None:
     """In words that name the setting."""
     done = operator.call("doctor", EASEBACK_STRAVA__CLIENT_SECRET="wrong")

@@ -33,12 +33,12 @@ def browser(home: House) -> Iterator[TestClient]:
     yield from a_browser(home)
 
 
-def a_browser(home: House) -> Iterator[TestClient]:
-    desk = Desk(home.works.store, home.strava.signer, home.clock, ORIGIN)
-    gate = facing.gate(home.works, home.strava, ORIGIN, lambda _: None)
+def a_browser(home: House, origin: str = ORIGIN) -> Iterator[TestClient]:
+    desk = Desk(home.works.store, home.strava.signer, home.clock, origin)
+    gate = facing.gate(home.works, home.strava, origin, lambda _: None)
     app = build_app(desk, more=routes(desk, gate))
     with TestClient(
-        app, base_url=ORIGIN, client=("127.0.0.1", 50_000), follow_redirects=False
+        app, base_url=origin, client=("127.0.0.1", 50_000), follow_redirects=False
     ) as browser:
         yield browser
 
@@ -83,6 +83,23 @@ class TestTheWay:
         assert "another browser" in refused.text
         with home.works.store.reading() as tx:
             assert tx.strava.grant(athlete) is None
+
+    def test_a_redirect_that_strava_refuses_is_said_here(self, home: House) -> None:
+        """In our words, before the browser gets to read Strava's."""
+        athlete, _ = home.add()
+        for browser in a_browser(home, "https://runner.example"):
+            refused = browser.get(link(home, athlete))
+            assert refused.status_code == 400
+            assert "Authorization Callback Domain" in refused.text
+            assert "to runner.example" in refused.text
+
+    def test_a_strava_that_cannot_be_asked_keeps_nobody_from_going(
+        self, home: House, browser: TestClient
+    ) -> None:
+        """The runner's browser may get further than we do."""
+        athlete, _ = home.add()
+        home.server.fault("reset", "/oauth/authorize", times=2)
+        assert browser.get(link(home, athlete)).status_code == 303
 
     def test_a_cancelled_consent_says_so(self, home: House, browser: TestClient) -> None:
         """And that nothing was changed."""

@@ -159,11 +159,14 @@ def _links(shell: Shell) -> str:
 
 def _strava(shell: Shell) -> str:
     from worker.config import wiring
+    from worker.web.strava import CALLBACK
 
     strava = wiring.strava(shell.settings)
     if strava is None:
         return "off: no [strava] client_id is set"
-    strava.client.subscriptions(now=datetime.now(UTC))
+    now = datetime.now(UTC)
+    strava.client.subscriptions(now=now)
+    strava.client.check_redirect(f"{shell.settings.base_url.rstrip('/')}{CALLBACK}", now=now)
     with shell.store.reading() as tx:
         connected = [one for one in tx.athletes.all() if tx.strava.grant(one)]
         ailing = [

@@ -51,17 +51,20 @@ def connect(
     """Connect an athlete to Strava, once: opens the browser and waits for the consent."""
     from worker.config import wiring
     from worker.links import Signer
+    from worker.pipeline.strava.grants import check_redirect
+    from worker.web.strava import CALLBACK
 
     shell = shell_of(context)
     works = shell.works()
-    _strava_of(works)
+    strava, now = _strava_of(works), datetime.now(UTC)
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
     before = _connected_at(works, who)
     refused: list[str] = []
     with _shown(shell, works, refused.append) as origin:
+        check_redirect(works, strava, who, redirect=f"{origin}{CALLBACK}", now=now)
         signer = Signer(wiring.keys(shell.settings), origin)
-        address = signer.sign("connect", {"athlete": who.id}, now=datetime.now(UTC))
+        address = signer.sign("connect", {"athlete": who.id}, now=now)
         if no_open or not _opened(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         _wait(works, who, before, refused)

@@ -1,6 +1,7 @@
 """Wiring of the web face: which pages there are, what stands behind them, and where it's served."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -88,17 +89,13 @@ def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], N
     from worker.web.strava import CALLBACK, Gate
 
     def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
-        begun = begin_consent(strava, athlete, redirect=f"{origin}{CALLBACK}", now=now)
+        with _said(told):
+            begun = begin_consent(strava, athlete, redirect=f"{origin}{CALLBACK}", now=now)
         return begun.address, begun.cookie
 
     def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
-        try:
+        with _said(told):
             done = finish_consent(works, strava, query, cookie=cookie, now=now)
-        except StaleConsent:
-            raise
-        except StravaError as error:
-            told(str(error))
-            raise
         return done.athlete, done.missing
 
     return Gate(
@@ -107,3 +104,15 @@ def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], N
         note=lambda events, now: note_events(works, events, now),
         verify_token=strava.verify_token,
     )
+
+
+@contextmanager
+def _said(told: Callable[[str], None]) -> Iterator[None]:
+    """Let `told` hear why a consent came to nothing, unless it was nobody's."""
+    try:
+        yield
+    except StaleConsent:
+        raise
+    except StravaError as error:
+        told(str(error))
+        raise

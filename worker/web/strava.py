@@ -43,7 +43,7 @@ class Gate:
 
     `begin` gives the address of Strava's page and the cookie that belongs to it. `finish` takes
     what the browser brought back and its cookie, and gives whose it was and what will be missing,
-    in words, or None; raises `SourceError` with words for the runner. `note` keeps what events
+    in words, or None. Both raise `SourceError` with words for the runner. `note` keeps what events
     wish for. `verify_token` is what Strava repeats when it checks the webhook.
     """
 
@@ -58,7 +58,10 @@ def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
 
     def go(desk: Desk, visit: Visit) -> Response:
         athlete, _ = opened(desk, visit, "connect")
-        address, cookie = gate.begin(athlete, visit.now)
+        try:
+            address, cookie = gate.begin(athlete, visit.now)
+        except SourceError as error:
+            return _came_to_nothing(desk, error)
         away = RedirectResponse(address, 303)
         _keep_cookie(desk, away, cookie)
         return away
@@ -86,22 +89,21 @@ def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
 def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
     name, path = _cookie(desk)
     cookie = visit.request.cookies.get(name, "")
-    athlete, missing, trouble = None, None, ""
     try:
         athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
-        log.info("web: athlete %d connected Strava", athlete.id)
     except SourceError as error:
-        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
-        log.info("web: a consent came to nothing: %s", error)
-    answer = desk.pages.show(
-        "connected.html",
-        status=400 if trouble else 200,
-        athlete=athlete,
-        missing=missing,
-        trouble=trouble,
-    )
+        answer = _came_to_nothing(desk, error)
+    else:
+        log.info("web: athlete %d connected Strava", athlete.id)
+        answer = desk.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
     answer.delete_cookie(name, path=path, secure=_speaks_tls(desk), httponly=True, samesite="lax")
     return answer
+
+
+def _came_to_nothing(desk: Desk, error: SourceError) -> Response:
+    log.info("web: a consent came to nothing: %s", error)
+    trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
+    return desk.pages.show("connected.html", status=400, trouble=trouble)
 
 
 def _speaks_tls(desk: Desk) -> bool:

@@ -2,9 +2,10 @@
 
 import hashlib
 import hmac
+import logging
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
 from worker.links import LinkError
@@ -19,8 +20,11 @@ from worker.sources.strava.refusals import (
     RedirectMismatch,
     StaleConsent,
     StravaError,
+    WrongClient,
 )
 from worker.store import KeptGrant, SourceState, Transaction
+
+log = logging.getLogger(__name__)
 
 CONSENT = "consent"
 CONSENT_WAITS = timedelta(minutes=15)
@@ -48,8 +52,41 @@ class Connected:
     missing: str | None
 
 
+def check_redirect(
+    works: Works, strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime
+) -> None:
+    """Raise `StravaError` where Strava wouldn't send this athlete's browser back, and keep why.
+
+    What it can't be asked now, the runner's browser will find out.
+    """
+    try:
+        _check_redirect(strava, redirect, now)
+    except StravaError as error:
+        log.warning("strava: athlete %s can't consent: %s", athlete.id, error)
+        with works.store.transaction() as tx:
+            kept = tx.strava.grant(athlete)
+            if kept is None or kept.dead_since is not None:
+                before = tx.progress.sources(athlete).get("strava") or SourceState("off")
+                state = replace(before, state="failing", last_error=str(error))
+                tx.progress.source(athlete, "strava", state)
+        raise
+
+
+def _check_redirect(strava: StravaWorks, redirect: str, now: datetime) -> None:
+    try:
+        strava.client.check_redirect(redirect, now=now)
+    except (RedirectMismatch, WrongClient):
+        raise
+    except StravaError as error:
+        log.debug("strava: the consent page can't be asked for: %s", error)
+
+
 def begin_consent(strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime) -> Begun:
-    """Begin a consent for this athlete. Nothing is kept: the cookie holds what belongs to it."""
+    """Begin a consent for this athlete. Nothing is kept: the cookie holds what belongs to it.
+
+    Raises `StravaError` where Strava's page would show nothing but an error.
+    """
+    _check_redirect(strava, redirect, now)
     state = secrets.token_urlsafe(_STATE_BYTES)
     named: dict[str, str | int] = {"athlete": athlete.id, "state": _hash(state)}
     cookie = strava.signer.sign(CONSENT, named, now=now).rpartition("/")[2]

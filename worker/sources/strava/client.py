@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import requests
 
@@ -24,8 +24,10 @@ from worker.sources.strava.refusals import (
     DeadGrant,
     MissingScope,
     NotThere,
+    RedirectMismatch,
     StravaError,
     Unavailable,
+    WrongClient,
     refusal,
 )
 from worker.sources.strava.rows import LARGEST_PAGE, Page, Single, read_row
@@ -80,7 +82,32 @@ class Strava:
         The page is shown to those who consented before as well: a link that somebody else opens
         for them must not connect anything in passing.
         """
-        query = {
+        query = urlencode(self._consent(state=state, redirect=redirect))
+        return f"{self.settings.base_url.rstrip('/')}/oauth/authorize?{query}"
+
+    def check_redirect(self, redirect: str, *, now: datetime) -> None:
+        """Ask for the consent page as a browser would that nobody is logged in with.
+
+        Raises `RedirectMismatch` or `WrongClient` where Strava shows an error in its place. Any
+        other answer, a log-in first of all, is taken for a good one.
+        """
+        with self._asking(None, now):
+            answer = self._session.get(
+                f"{STRAVA}/oauth/authorize",
+                params=self._consent(state="", redirect=redirect),
+                allow_redirects=False,
+            )
+            try:
+                answer.raise_for_status()
+            except requests.HTTPError as error:
+                meant = _refused(error, now, None)
+                if isinstance(meant, RedirectMismatch):
+                    raise RedirectMismatch(urlsplit(redirect).hostname or "") from None
+                if isinstance(meant, WrongClient):
+                    raise meant from None
+
+    def _consent(self, *, state: str, redirect: str) -> dict[str, str]:
+        return {
             "client_id": self.settings.client_id,
             "redirect_uri": redirect,
             "response_type": "code",
@@ -88,7 +115,6 @@ class Strava:
             "scope": ",".join(SCOPES),
             "state": state,
         }
-        return f"{self.settings.base_url.rstrip('/')}/oauth/authorize?{urlencode(query)}"
 
     def exchange(self, code: str, *, scope: str, now: datetime) -> Grant:
         """The grant for a consent's code. `scope` is what came back beside the code.
