@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ from tests.strava.house import ACTIVITIES, House, event, house, subscribe
 from tests.strava.server import Server
 from worker.compose import AlertFacts, Composer
 from worker.model import Email
-from worker.pipeline import take_in_strava
+from worker.pipeline import one_pass, take_in_strava
 from worker.pipeline.strava.sync import poll
 from worker.pipeline.strava.wishes import note_event
 from worker.sources.strava.budget import Limit as KnownLimit
@@ -44,6 +46,19 @@ class TestTrouble:
             assert "subscription" in (home.state(athlete).last_error or "")
         home.pass_by(DAY, step=HOUR)
         assert home.service.calls() < 15
+
+    def test_what_the_runner_must_mend_stands_in_one_weekly_mail(self, home: House) -> None:
+        """In words, once for as long as it lasts; when it comes back, once again."""
+        home.connected()
+        said = []
+        for active in (False, False, True, False):
+            home.service.application.active = active
+            home.pass_by(7 * DAY, step=12 * HOUR)
+            one_pass(home.works, home.clock)
+            body = message_from_bytes(home.mails("weekly")[-1].read_bytes(), policy=policy.default)
+            said.append("needs a Strava subscription" in _flat(body))
+        assert len(home.mails("weekly")) == 4
+        assert said == [True, False, False, True]
 
     def test_a_server_in_trouble_is_asked_less_and_less_and_found_again(self, home: House) -> None:
         """Hours of 503: few calls, `waiting` and then `failing`; afterwards all is well."""
@@ -162,3 +177,10 @@ class BrokenComposer(Composer):
 
     def alert(self, facts: AlertFacts) -> Email:
         raise RuntimeError("out of ink")
+
+
+def _flat(mail: EmailMessage) -> str:
+    """The text part on one line."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return " ".join(body.get_content().split())

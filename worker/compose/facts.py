@@ -50,7 +50,8 @@ class WeeklyFacts:
     """One week. `weeks` are 12 or more calendar weeks, oldest first, `week` the last of them.
 
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
-    couldn't be synced and what to do, a line each. `diary` are the check-ins of the last fortnight.
+    couldn't be synced and what to do, a line each, each told once. `diary` are the check-ins of the
+    last fortnight.
     """
 
     athlete: Athlete

@@ -51,6 +51,7 @@ def _queue(
     key = f"weekly:{athlete.id}:{starts_on}"
     outbox_id = enqueue(tx, works, email, athlete=athlete, key=key, now=now)
     tx.progress.tell_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
+    tx.progress.tell_troubles(athlete)
 
 
 def _ended_after_adding(athlete: Athlete, starts_on: date) -> bool:
@@ -109,9 +110,6 @@ def _noticed(found: Found) -> Noticed:
 
 
 def _troubles(tx: Transaction, athlete: Athlete) -> tuple[str, ...]:
-    """What couldn't be synced, a line each."""
-    return tuple(
-        f"{source}: {state.last_error}"
-        for source, state in tx.progress.sources(athlete).items()
-        if state.state == "failing" and state.last_error
-    )
+    """What couldn't be synced and what to do, a line each; what was told once isn't told again."""
+    told = tx.progress.untold_troubles(athlete)
+    return tuple(f"{source}: {trouble}" for source, trouble in told.items())

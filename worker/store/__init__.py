@@ -60,7 +60,7 @@ __all__ = [
 
 BUSY_TIMEOUT_S = 30
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0004"
+HEAD = "0005"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 

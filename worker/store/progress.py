@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, delete, func, select
+from sqlalchemy import Connection, Row, delete, func, select, update
 
 from worker.model import Athlete, SourceName
 from worker.store import tables
@@ -87,7 +87,29 @@ class Progress:
             "last_error": state.last_error,
             "backlog": state.backlog,
         }
+        if state.state in ("ok", "off"):
+            row["told_error"] = None
         upsert(self.connection, tables.source_state, [row], keys=("athlete_id", "source"))
+
+    def untold_troubles(self, athlete: Athlete) -> Mapping[str, str]:
+        """What is wrong with each source that fails, where no mail has told the athlete yet."""
+        table = tables.source_state
+        query = (
+            select(table.c.source, table.c.last_error)
+            .where(table.c.athlete_id == athlete.id, table.c.state == "failing")
+            .where(table.c.last_error.is_distinct_from(table.c.told_error))
+            .order_by(table.c.source)
+        )
+        return {row.source: row.last_error for row in self.connection.execute(query)}
+
+    def tell_troubles(self, athlete: Athlete) -> None:
+        """Mark what is wrong with the athlete's sources as told."""
+        table = tables.source_state
+        self.connection.execute(
+            update(table)
+            .where(table.c.athlete_id == athlete.id, table.c.state == "failing")
+            .values(told_error=table.c.last_error)
+        )
 
     def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
         table = tables.source_state

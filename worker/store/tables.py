@@ -238,6 +238,8 @@ source_state = Table(
     Column("last_success_at", Utc),
     Column("last_error", Text),
     Column("backlog", Integer, nullable=False, server_default="0"),
+    # The trouble that a mail told the athlete of; null again once the source is well.
+    Column("told_error", Text),
 )
 
 checkin = Table(

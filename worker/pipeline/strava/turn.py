@@ -113,7 +113,7 @@ def _failed(
         tx.strava.keep_standing(athlete, asdict(standing))
         tx.strava.postpone(athlete, until=due_at)
         before = tx.progress.sources(athlete).get("strava") or SourceState("ok")
-        failing = error.permanent or standing.failures >= GIVES_UP_QUIETLY
+        failing = not limited and (error.permanent or standing.failures >= GIVES_UP_QUIETLY)
         state = replace(before, state="failing" if failing else "waiting", last_error=str(error))
         tx.progress.source(athlete, "strava", state)
     return None if limited else f"{athlete.name}: {error}"
