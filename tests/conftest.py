@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.house import House, ScriptedMailer
+from tests.mail_lint import OURS, faults_of
 from worker.compose import Composer
 from worker.config import wiring
 from worker.links import Signer
@@ -28,6 +29,21 @@ settings.register_profile(
     "easeback", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("easeback")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def lint_of_every_mail_that_was_left(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[None]:
+    """What any test left in any mailbox folder goes through the lint in the end."""
+    yield
+    faults = [
+        f"{path}: {fault}"
+        for path in sorted(tmp_path_factory.getbasetemp().rglob("*.eml"))
+        if OURS in (content := path.read_bytes())
+        for fault in faults_of(content)
+    ]
+    assert not faults, "\n".join(faults)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,9 @@ from worker.links import LinkError, Signer
 from worker.model import Email
 
 MOST_BYTES = 100_000
+OURS = b"\nX-Easeback-Kind: "
+"""What tells a mail of the product from the few letters that tests make up."""
+
 KINDS = frozenset({"alert", "weekly", "reconnect", "notice"})
 
 _VOID = frozenset({"meta", "img", "br", "hr", "link", "input"})
@@ -30,8 +33,13 @@ _LEFT_OVER = re.compile(r"\{\{|\}\}|\{%|%\}|\bUndefined\b|\bNone\b|\bnan\b")
 
 def lint(mail: Email | bytes, *, signer: Signer | None = None) -> None:
     """Fail with every fault of this mail; with a `signer` its links are checked as well."""
-    found = _of_bytes(mail, signer) if isinstance(mail, bytes) else _of_email(mail, signer)
+    found = faults_of(mail, signer=signer)
     assert not found, "\n".join(found)
+
+
+def faults_of(mail: Email | bytes, *, signer: Signer | None = None) -> list[str]:
+    """Every fault of this mail, in words."""
+    return _of_bytes(mail, signer) if isinstance(mail, bytes) else _of_email(mail, signer)
 
 
 def numbers(text: str) -> set[str]:

@@ -5,6 +5,8 @@
         ...
         assert server.mails == []
 
+Every mail of Easeback's that it ever took goes through the lint in the end.
+
 A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or, at the
 final dot, "swallow": take the mail, then drop the connection in place of the answer.
 """
@@ -18,6 +20,8 @@ from typing import Any, AnyStr, Literal, Self
 
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from tests.mail_lint import OURS, lint
 
 Step = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "quit"]
 STEPS: tuple[Step, ...] = (
@@ -52,6 +56,7 @@ class SmtpServer:
         self._faults: dict[Step, list[str]] = defaultdict(list)
         self._lasting: dict[Step, str] = {}
         self._transports: set[asyncio.WriteTransport] = set()
+        self._ever_taken: set[bytes] = set()
         self._ready = threading.Event()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="smtp-server")
@@ -79,9 +84,12 @@ class SmtpServer:
         assert self._ready.wait(10)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
+        if kind is None:
+            for content in self._ever_taken:
+                lint(content)
 
     def _run(self) -> None:
         listening = self._loop.run_until_complete(
@@ -119,6 +127,8 @@ class SmtpServer:
         content, recipients = envelope.content, envelope.rcpt_tos
         assert isinstance(content, bytes)
         self.mails += [Taken(str(envelope.mail_from), to, content) for to in recipients]
+        if OURS in content:
+            self._ever_taken.add(content)
         return "250 taken"
 
     def authenticate(

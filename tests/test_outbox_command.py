@@ -12,7 +12,7 @@ from tests.command import easeback
 from worker.store import Store
 
 NOW = datetime.now(UTC)
-MIME = b"Date: Fri, 20 Nov 2026 18:00:00 +0000\r\nX-Easeback-Kind: alert\r\n\r\nEase off.\r\n"
+MIME = b"Date: Fri, 20 Nov 2026 18:00:00 +0000\r\n\r\nEase off.\r\n"
 
 
 @pytest.fixture
