@@ -250,6 +250,7 @@ NONSENSE = [
     ((*ANNA, "--timezone", ""), "--timezone"),
     ((*ANNA, "--timezone", "../../etc/passwd"), "--timezone"),
     ((*ANNA, "--units", "miles"), "--units"),
+    ((*ANNA, "--clock", "13"), "--clock"),
     ((*ANNA, "--week-starts", "friday"), "--week-starts"),
     ((*ANNA, "--weekly", "someday 07:00"), "--weekly"),
     ((*ANNA, "--weekly", "monkey 07:00"), "--weekly"),
@@ -298,9 +299,9 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
     *_, added, changed, gone = many(
         tmp_path,
         [
-            (*ANNA, "--timezone", "Europe/Berlin", "--units", "mi", "--week-starts", "sunday",
-             "--weekly", "sun 7:30", "--pain", "buttock,low-back", "--race", "Half",
-             "--race-date", "2027-05-09", "--race-km", "21.1"),
+            (*ANNA, "--timezone", "Europe/Berlin", "--units", "mi", "--clock", "12",
+             "--week-starts", "sunday", "--weekly", "sun 7:30", "--pain", "buttock,low-back",
+             "--race", "Half", "--race-date", "2027-05-09", "--race-km", "21.1"),
             ("athlete", "list", "--json"),
             ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly"),
             ("athlete", "list", "--json"),
@@ -311,7 +312,8 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
     (anna,) = json.loads(added.out)
     assert anna == {
         "name": "Anna", "email": "anna@example.org", "timezone": "Europe/Berlin", "units": "mi",
-        "week_starts": "sunday", "weekly": "sun 07:30", "pain": ["buttock", "low_back"],
+        "clock": "12", "week_starts": "sunday", "weekly": "sun 07:30",
+        "pain": ["buttock", "low_back"],
         "race": {"name": "Half", "date": "2027-05-09", "km": 21.1}, "mail": ["alert", "weekly"],
     }  # fmt: skip
     assert json.loads(changed.out) == [

@@ -1,20 +1,20 @@
 """The mails as the runner reads them: every sentence that matters, on facts of a made runner."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from typing import Any
 
 import pytest
 
 from tests import made_facts as made
+from tests.made_mails import MAILS
 from tests.mail_lint import lint, visible
 from worker.checkins import CheckIn
 from worker.compose import Composer, Noticed
 from worker.links import Signer
 from worker.mail import to_mime
-from worker.model import Email, Finding, Step
+from worker.model import Dial, Email, Finding, Step, WeeklyHour
 from worker.routine import Prescription
 
 SIGNER = Signer(["a key for tests"], "https://easeback.example.org")
@@ -40,29 +40,6 @@ def wire(email: Email) -> bytes:
     )
 
 
-MAILS: dict[str, Callable[[Composer], Email]] = {
-    "alert": lambda c: c.alert(made.alert_facts()),
-    "alert in miles": lambda c: c.alert(made.alert_facts(runner=made.athlete(units="mi"))),
-    "alert after a break": lambda c: c.alert(made.alert_facts("return")),
-    "alert about a ramp": lambda c: c.alert(made.alert_facts("ramp")),
-    "alert after a race": lambda c: c.alert(made.alert_facts(finding=made.finding(race="race"))),
-    "alert after perhaps a race": lambda c: c.alert(
-        made.alert_facts(finding=made.finding(race="maybe"))
-    ),
-    "alert without pain": lambda c: c.alert(made.alert_facts(runner=made.athlete(pain=()))),
-    "weekly": lambda c: c.weekly(made.weekly_facts()),
-    "weekly in miles": lambda c: c.weekly(made.weekly_facts(runner=made.athlete(units="mi"))),
-    "weekly after a jump": lambda c: c.weekly(made.week_after_the_jump()),
-    "weekly without runs": lambda c: c.weekly(made.quiet_week()),
-    "first weekly": lambda c: c.weekly(made.first_week()),
-    "weekly with troubles": lambda c: c.weekly(
-        made.weekly_facts(troubles=("Strava has been silent since 9 Feb: connect again.",))
-    ),
-    "reconnect": lambda c: c.reconnect(made.reconnect_facts()),
-    "notice": lambda c: c.notice(made.notice_facts()),
-}
-
-
 @pytest.mark.parametrize("name", MAILS)
 def test_every_mail_passes_the_lint_as_composed_and_on_the_wire(
     composer: Composer, name: str
@@ -83,6 +60,27 @@ def test_the_subject_of_an_alert_says_the_fact(composer: Composer) -> None:
     """Weekday, distance, ratio: what happened, before the mail is opened."""
     email = composer.alert(made.alert_facts())
     assert email.subject == "Saturday's 14.2 km was 1.6 × your longest of the last month"
+
+
+@pytest.mark.parametrize(
+    ("language", "clock", "said"),
+    [
+        ("en", "24", "It comes on Sundays at 19:05."),
+        ("en", "12", "It comes on Sundays at 7:05 pm."),
+        ("de", "24", "Sie kommt immer sonntags um 19:05 Uhr."),
+        ("de", "12", "Sie kommt immer sonntags um 7:05 Uhr nachmittags."),
+    ],
+)
+def test_times_are_told_by_the_clock_that_the_athlete_reads(
+    language: str, clock: Dial, said: str
+) -> None:
+    """In both parts, in either language."""
+    evening = WeeklyHour(6, time(19, 5))
+    composer = Composer(signer=SIGNER, language=language)
+    email = composer.weekly(made.weekly_facts(runner=made.athlete(clock=clock, weekly=evening)))
+    lint(email, signer=SIGNER)
+    for body in (email.text, visible(email.html)):
+        assert said in " ".join(body.split())
 
 
 def test_a_runner_in_miles_reads_miles_everywhere(composer: Composer) -> None:

@@ -11,6 +11,7 @@ from typing import Literal
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
 SourceName = Literal["inbox", "import", "strava", "garmin"]
 Units = Literal["km", "mi"]
+Dial = Literal["24", "12"]
 Kind = Literal["run", "return", "ramp"]
 MailKind = Literal["alert", "weekly", "reconnect", "notice"]
 
@@ -42,7 +43,10 @@ class Race:
 
 @dataclass(frozen=True, slots=True)
 class Athlete:
-    """Somebody who runs and reads mail. `week_starts` is 0 for Monday, 6 for Sunday."""
+    """Somebody who runs and reads mail.
+
+    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts.
+    """
 
     id: int
     name: str
@@ -55,6 +59,7 @@ class Athlete:
     pain: tuple[str, ...] = ()
     race: Race | None = None
     wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
+    clock: Dial = "24"
 
 
 @dataclass(frozen=True, slots=True)

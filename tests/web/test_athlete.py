@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import zipfile
 from datetime import timedelta
 
@@ -17,6 +18,7 @@ from worker.store import SourceState
 SETTINGS = {
     "wants": ["alert"],
     "units": "mi",
+    "clock": "12",
     "week_starts": "sunday",
     "weekday": "sun",
     "at": "19:30",
@@ -73,11 +75,12 @@ def test_shows_the_diary_and_how_the_sources_feel(
 
 
 def test_days_are_those_of_the_athletes_calendar(made: Instance, client: TestClient) -> None:
-    """An evening in Los Angeles is the next day in UTC, and still that evening."""
-    far = made.add("Far", timezone="America/Los_Angeles")
+    """An evening in Los Angeles is the next day in UTC, and still that evening by its clock."""
+    far = made.add("Far", timezone="America/Los_Angeles", clock="12")
     with made.store.transaction() as tx:
         tx.progress.source(far, "inbox", SourceState("ok", NOW.replace(hour=4)))
-    assert "last on Friday 20 February" in client.get(made.link("athlete", far)).text
+    page = client.get(made.link("athlete", far)).text.replace("\u00a0", " ")
+    assert re.search(r"last on Friday 20 February at 8:\d\d pm", page)
 
 
 def test_an_athlete_without_runs_is_told_what_to_do(
@@ -108,6 +111,7 @@ def test_settings_are_kept(made: Instance, mira: Athlete, client: TestClient) ->
     kept = made.athlete(mira)
     assert kept.wants == {"alert", "reconnect", "notice"}
     assert (kept.units, kept.week_starts, str(kept.weekly)) == ("mi", 6, "sun 19:30")
+    assert kept.clock == "12"
     assert kept.pain == ("knee",)
     assert 'role="status">Saved.' in client.get(answer.headers["location"]).text
 

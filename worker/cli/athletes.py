@@ -23,6 +23,7 @@ from worker.model import (
     PAIN_AREAS,
     WEEKDAYS,
     Athlete,
+    Dial,
     MailKind,
     Race,
     Units,
@@ -46,6 +47,7 @@ TimezoneOption = Annotated[
     str | None, typer.Option("--timezone", help="E.g. Europe/Berlin; default: this machine's.")
 ]
 UnitsOption = Annotated[str | None, typer.Option("--units", help="km or mi.")]
+ClockOption = Annotated[str | None, typer.Option("--clock", help="24 or 12 hours.")]
 WeekStartsOption = Annotated[str | None, typer.Option("--week-starts", help="monday or sunday.")]
 WeeklyOption = Annotated[
     str | None, typer.Option("--weekly", help='When the weekly mail is due: "mon 07:00".')
@@ -80,6 +82,7 @@ def add(
     email: Annotated[str, typer.Option("--email", help="Where the mail goes.")],
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
+    clock: ClockOption = None,
     week_starts: WeekStartsOption = None,
     weekly: WeeklyOption = None,
     pain: PainOption = None,
@@ -94,6 +97,7 @@ def add(
         email=email,
         timezone=timezone,
         units=units,
+        clock=clock,
         week_starts=week_starts,
         weekly=weekly,
         pain=pain,
@@ -108,6 +112,7 @@ def add_athlete(
     email: str,
     timezone: str | None = None,
     units: str | None = None,
+    clock: str | None = None,
     week_starts: str | None = None,
     weekly: str | None = None,
     pain: str | None = None,
@@ -121,6 +126,7 @@ def add_athlete(
         email=email,
         timezone=timezone,
         units=units,
+        clock=clock,
         week_starts=week_starts,
         weekly=weekly,
         pain=pain,
@@ -164,6 +170,7 @@ def change(
     email: EmailOption = None,
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
+    clock: ClockOption = None,
     week_starts: WeekStartsOption = None,
     weekly: WeeklyOption = None,
     pain: PainOption = None,
@@ -182,6 +189,7 @@ def change(
             email=email,
             timezone=timezone,
             units=units,
+            clock=clock,
             week_starts=week_starts,
             weekly=weekly,
             pain=pain,
@@ -255,6 +263,7 @@ def _changed(
     email: str | None,
     timezone: str | None,
     units: str | None,
+    clock: str | None,
     week_starts: str | None,
     weekly: str | None,
     pain: str | None,
@@ -268,6 +277,7 @@ def _changed(
         email=athlete.email if email is None else _email(email),
         timezone=athlete.timezone if timezone is None else _timezone(timezone),
         units=athlete.units if units is None else _units(units),
+        clock=athlete.clock if clock is None else _clock(clock),
         week_starts=athlete.week_starts if week_starts is None else _week_starts(week_starts),
         weekly=athlete.weekly if weekly is None else _weekly(weekly),
         pain=athlete.pain if pain is None else _pain(pain),
@@ -308,6 +318,14 @@ def _units(text: str) -> Units:
     if text not in METRES_PER:
         raise UsageError(f"--units: {text!r} is neither km nor mi")
     return text
+
+
+def _clock(text: str) -> Dial:
+    if text == "24":
+        return "24"
+    if text == "12":
+        return "12"
+    raise UsageError(f"--clock: {text!r} is neither 24 nor 12")
 
 
 def _week_starts(text: str) -> int:
@@ -377,6 +395,7 @@ def _as_json(athlete: Athlete) -> dict[str, object]:
         "email": athlete.email,
         "timezone": athlete.timezone,
         "units": athlete.units,
+        "clock": athlete.clock,
         "week_starts": week_starts,
         "weekly": str(athlete.weekly),
         "pain": list(athlete.pain),

@@ -18,9 +18,9 @@ from worker.compose import alert, samples, weekly
 from worker.compose.chart import Easel, Picture
 from worker.compose.facts import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 from worker.compose.shelf import SHIPPED, Shelf
-from worker.compose.words import clean, fold
+from worker.compose.words import clean, fold, given
 from worker.links import Signer
-from worker.model import METRES_PER, Athlete, Email, MailKind, Units
+from worker.model import Athlete, Email, MailKind
 from worker.routine import Prescription
 
 __all__ = ["AlertFacts", "Composer", "NoticeFacts", "Noticed", "ReconnectFacts", "WeeklyFacts"]
@@ -70,7 +70,7 @@ class Composer:
 
     def alert(self, facts: AlertFacts) -> Email:
         """The mail about one finding."""
-        words = self._words(facts.athlete.units)
+        words = self._words(facts.athlete)
         context = alert.context(facts, today=_today(facts.now, facts.athlete))
         drawn, context["chart_alt"] = alert.picture(facts, words)
         images = [(_IMAGE, drawn)]
@@ -91,7 +91,7 @@ class Composer:
 
     def weekly(self, facts: WeeklyFacts) -> Email:
         """The summary of one week."""
-        words = self._words(facts.athlete.units)
+        words = self._words(facts.athlete)
         today = _today(facts.now, facts.athlete)
         context = weekly.context(facts, today=today)
         context["rows"] = weekly.rows(facts, words)
@@ -144,7 +144,8 @@ class Composer:
             "name": clean(athlete.name) if athlete else "",
             "links": offered,
             "reply_to": self._reply_to,
-            "given": _given(athlete.units if athlete else "km"),
+            "given": given(athlete.units, athlete.clock) if athlete else given(),
+            "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
         }
         subject, text, html = self._shelf.render(kind, context, language=self._language)
         return Email(
@@ -157,9 +158,9 @@ class Composer:
             extra_headers=(*headers, *_unsubscribe_headers(unsubscribe)),
         )
 
-    def _words(self, units: Units) -> Any:
+    def _words(self, athlete: Athlete) -> Any:
         """The catalogue as text, for what a picture says."""
-        return self._shelf.words("text", self._language, _given(units))
+        return self._shelf.words("text", self._language, given(athlete.units, athlete.clock))
 
     def _unsubscribe_link(self, kind: MailKind, athlete: Athlete | None) -> str:
         if self._signer is None or athlete is None:
@@ -204,10 +205,6 @@ class Composer:
 
 def _today(now: datetime, athlete: Athlete) -> date:
     return now.astimezone(ZoneInfo(athlete.timezone)).date()
-
-
-def _given(units: Units) -> dict[str, Any]:
-    return {"unit": units, "per_unit": METRES_PER[units]}
 
 
 def _routine(prescription: Prescription) -> dict[str, Any]:

@@ -6,12 +6,20 @@ No sentence lives here; those stand in `templates/words/`.
 import math
 import re
 import unicodedata
+from typing import Any
+
+from worker.model import METRES_PER, Dial, Units
 
 _LONGEST_NAME = 80
 _LINE = 76
 GAP = "\u00a0"
 """Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
 _JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
+
+
+def given(units: Units = "km", clock: Dial = "24") -> dict[str, Any]:
+    """What a catalogue of sentences must know of whoever is spoken to."""
+    return {"unit": units, "per_unit": METRES_PER[units], "clock": clock}
 
 
 def tenths(value: float) -> str:

@@ -128,6 +128,7 @@ def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
         "added_at": athlete.added_at,
         "timezone": athlete.timezone,
         "units": athlete.units,
+        "clock": athlete.clock,
         "week_starts": athlete.week_starts,
         "weekly_weekday": athlete.weekly.weekday,
         "weekly_at": athlete.weekly.at,
@@ -169,4 +170,5 @@ def _athlete(row: Row[Any]) -> Athlete:
         pain=tuple(row.pain),
         race=race,
         wants=frozenset(row.wants),
+        clock=row.clock,
     )

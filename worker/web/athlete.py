@@ -7,9 +7,9 @@ from functools import partial
 
 from starlette.responses import RedirectResponse, Response
 
-from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, MailKind, WeeklyHour
+from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, Dial, MailKind, WeeklyHour
 from worker.web import takeout
-from worker.web.desk import Desk, RefusedError, Visit, opened, today
+from worker.web.desk import Desk, RefusedError, Visit, local, opened
 from worker.web.forms import Form
 from worker.web.pages import chosen
 from worker.web.portrait import portrait
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _CHOOSABLE: tuple[MailKind, ...] = ("alert", "weekly")
 _WEEK_STARTS = {"monday": 0, "sunday": 6}
+_DIALS: tuple[Dial, ...] = ("24", "12")
 
 
 def show(desk: Desk, visit: Visit) -> Response:
@@ -88,9 +89,10 @@ def _page(
         "athlete.html",
         status=status,
         units=athlete.units,
+        clock=athlete.clock,
         athlete=athlete,
         shown=shown,
-        day_of=partial(today, athlete),
+        here_at=partial(local, athlete),
         here=f"/athlete/{visit.token}",
         checkin=_path(desk, desk.signer.sign("checkin", named, now=visit.now)),
         connect=_path(desk, desk.signer.sign("connect", named, now=visit.now)),
@@ -103,6 +105,7 @@ def _page(
         kinds=_CHOOSABLE,
         weekdays=WEEKDAYS,
         week_starts=_WEEK_STARTS,
+        dials=_DIALS,
     )
 
 
@@ -118,6 +121,7 @@ def _changed(athlete: Athlete, form: Form) -> Athlete:
         athlete,
         wants=others | set(chosen(form.all("wants"), _CHOOSABLE)),
         units=units,
+        clock=next((one for one in _DIALS if one == form.one("clock")), athlete.clock),
         week_starts=_WEEK_STARTS.get(form.one("week_starts"), athlete.week_starts),
         weekly=_weekly(athlete, form),
         pain=chosen(form.all("area"), PAIN_AREAS),

@@ -111,6 +111,11 @@ def opened(desk: Desk, visit: Visit, purpose: str) -> tuple[Athlete, Mapping[str
     return athlete, payload
 
 
+def local(athlete: Athlete, at: datetime) -> datetime:
+    """An instant on the athlete's clock."""
+    return at.astimezone(ZoneInfo(athlete.timezone))
+
+
 def today(athlete: Athlete, now: datetime) -> date:
     """The date on the athlete's calendar."""
-    return now.astimezone(ZoneInfo(athlete.timezone)).date()
+    return local(athlete, now).date()

@@ -14,8 +14,8 @@ from starlette.responses import HTMLResponse
 
 from worker.compose.chart import Easel, Picture
 from worker.compose.shelf import SHIPPED, Shelf
-from worker.compose.words import clean, plainly
-from worker.model import METRES_PER, Units
+from worker.compose.words import clean, given, plainly
+from worker.model import Dial, Units
 
 _LANGUAGE = "en"
 Word = TypeVar("Word", bound=str)
@@ -25,14 +25,20 @@ class Pages:
     """Templates are read on first need."""
 
     def __init__(self) -> None:
-        self._words: dict[Units, Any] = {}
+        self._words: dict[tuple[Units, Dial], Any] = {}
 
     def show(
-        self, template: str, *, status: int = 200, units: Units = "km", **context: object
+        self,
+        template: str,
+        *,
+        status: int = 200,
+        units: Units = "km",
+        clock: Dial = "24",
+        **context: object,
     ) -> HTMLResponse:
         """A page, as an answer."""
         page = self._shelf.markup.get_template(f"web/{template}").render(
-            words=self.words(units),
+            words=self.words(units, clock),
             language=_LANGUAGE,
             clean=clean,
             plainly=plainly,
@@ -41,12 +47,12 @@ class Pages:
         )
         return HTMLResponse(page, status)
 
-    def words(self, units: Units) -> Any:
-        """The catalogue of sentences, speaking in these units."""
-        if units not in self._words:
-            given = {"unit": units, "per_unit": METRES_PER[units]}
-            self._words[units] = self._shelf.words("html", _LANGUAGE, given)
-        return self._words[units]
+    def words(self, units: Units, clock: Dial = "24") -> Any:
+        """The catalogue of sentences, speaking in these units and by this clock."""
+        if (units, clock) not in self._words:
+            spoken = self._shelf.words("html", _LANGUAGE, given(units, clock))
+            self._words[units, clock] = spoken
+        return self._words[units, clock]
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""
