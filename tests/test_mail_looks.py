@@ -60,7 +60,7 @@ def test_the_first_screen_of_an_alert_carries_the_message(
     email = MAILS[name](composer)
     html = standalone(email) if images else email.html.replace("cid:", "data:,")
     page = shown(browser, html)
-    for words in (page.locator("h1"), page.locator("td.short")):
+    for words in (page.locator("h1"), page.locator("td.short, td.grave")):
         box = words.bounding_box()
         assert box is not None
         assert box["y"] + box["height"] <= PHONE["height"]
