@@ -36,6 +36,10 @@ class Tally:
     mails: int = 0
     second_copies: int = 0
     flagged: int = 0
+    in_gap: int = 0
+    tokens_lost: int = 0
+    asked_again: int = 0
+    answers: int = 0
     broken: Counter[str] = field(default_factory=Counter)
 
     def add(self, dry: Dry, outcome: Outcome, where: object) -> None:
@@ -43,17 +47,23 @@ class Tally:
         for promise, lines in wrong.items():
             self.broken[promise] += 1
             print(f"BROKEN at {where}: {promise}: {lines[:3]}", flush=True)
-        self.kills += outcome.kills
+        self.kills += len(outcome.kills)
         self.in_doubt += outcome.kills_in_doubt
         self.mails += len(outcome.taken)
         self.second_copies += sum(len(copies) - 1 for copies in outcome.taken.values())
         self.flagged += sum(letter.perhaps_twice for letter in outcome.letters)
+        self.in_gap += outcome.kills_in_gap
+        self.tokens_lost += len(outcome.tokens.lost)
+        self.asked_again += sum(letter.kind == "reconnect" for letter in outcome.letters)
+        self.answers += len(outcome.confirmed)
 
     def show(self, what: str, seconds: float) -> None:
         print(
             f"{what}: {self.kills} kills in {seconds:.0f} s, {self.in_doubt} of them with a mail "
             f"in doubt; {self.mails} mails owed, {self.broken['no mail lost']} lives lost one; "
-            f"{self.second_copies} second copies, {self.flagged} flagged"
+            f"{self.second_copies} second copies, {self.flagged} flagged; "
+            f"{self.in_gap} kills with fresh tokens on the wire, {self.tokens_lost} lost there, "
+            f"{self.asked_again} mails to connect again; {self.answers} answers confirmed"
         )
         for promise in PROMISES:
             print(f"  {promise}: {'BROKEN' if self.broken[promise] else 'held'}")

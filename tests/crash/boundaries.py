@@ -21,18 +21,22 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import urllib3.connection
 from sqlalchemy.engine.default import DefaultDialect
 
-_LEDGER = struct.Struct("<Q?")
+_LEDGER = struct.Struct("<Q??")
 LEDGER_BYTES = 4096
 _HERE = Path(__file__).parent.parent.parent / "worker"
+_FOR_ALL = {"store/__init__.transaction", "sources/strava/wire.send"}
+"""What every commit and every call goes through tells nothing of it."""
 
 
 class Ledger:
-    """What outlives the process: how many boundaries it passed, and whether a mail is in doubt.
+    """What outlives the process: how many boundaries it passed, and what is open at this moment.
 
     A mail is in doubt between two commits: the one before its final dot goes out, and the one of
-    the server's answer.
+    the server's answer. Tokens are in the gap on the wire from the request for fresh ones on, until
+    anything else is asked or committed: by then they should be kept.
     """
 
     def __init__(self, file: Path, *, new: bool = False) -> None:
@@ -41,12 +45,12 @@ class Ledger:
         with file.open("r+b") as opened:
             self._page = mmap.mmap(opened.fileno(), LEDGER_BYTES)
 
-    def read(self) -> tuple[int, bool]:
-        count, in_doubt = _LEDGER.unpack_from(self._page)
-        return count, in_doubt
+    def read(self) -> tuple[int, bool, bool]:
+        count, in_doubt, in_gap = _LEDGER.unpack_from(self._page)
+        return count, in_doubt, in_gap
 
-    def write(self, count: int, *, in_doubt: bool) -> None:
-        _LEDGER.pack_into(self._page, 0, count, in_doubt)
+    def write(self, count: int, *, in_doubt: bool, in_gap: bool) -> None:
+        _LEDGER.pack_into(self._page, 0, count, in_doubt, in_gap)
 
 
 class Boundaries:
@@ -60,6 +64,7 @@ class Boundaries:
         self._statements = statements
         self._count = 0
         self._in_doubt = False
+        self._in_gap = False
         self._body_is_out = False
         self._settles = False
         self.labels: list[str] = []
@@ -72,7 +77,9 @@ class Boundaries:
         self._wrap(smtplib.SMTP, "connect", "smtp connect")
         self._wrap(smtplib.SMTP, "send", _smtp_step, before=self._note_body)
         self._wrap(smtplib.SMTP, "getreply", "smtp answer")
-        self._wrap(http.client.HTTPConnection, "request", "http request")
+        # What requests speaks through asks in its own way and answers in that of the library.
+        for speaker in (http.client.HTTPConnection, urllib3.connection.HTTPConnection):
+            self._wrap(speaker, "request", "http request", before=self._note_request)
         self._wrap(http.client.HTTPConnection, "getresponse", "http answer")
         if self._statements:
             for call in ("do_execute", "do_execute_no_params", "do_executemany"):
@@ -107,9 +114,16 @@ class Boundaries:
         if self._count == self._kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
         self._count += 1
-        self._ledger.write(self._count, in_doubt=self._in_doubt)
+        self._write()
         if self._kill_at is None:
             self.labels.append(f"{what} in {_place()}")
+
+    def _write(self) -> None:
+        self._ledger.write(self._count, in_doubt=self._in_doubt, in_gap=self._in_gap)
+
+    def _note_request(self, _: object, __: str, url: str, *___: object) -> None:
+        self._in_gap = url.endswith("/oauth/token")
+        self._write()
 
     def _note_body(self, _: smtplib.SMTP, sent: bytes | str) -> None:
         self._body_is_out = self._body_is_out or _smtp_step(_, sent) == "smtp body"
@@ -118,7 +132,7 @@ class Boundaries:
         """The commit after a body is the one before its dot."""
         if self._body_is_out:
             self._body_is_out, self._in_doubt = False, True
-            self._ledger.write(self._count, in_doubt=True)
+            self._write()
             self._settles = False
         else:
             self._settles = True
@@ -126,7 +140,8 @@ class Boundaries:
     def _settle(self) -> None:
         if self._settles:
             self._in_doubt = False
-            self._ledger.write(self._count, in_doubt=False)
+        self._in_gap = False
+        self._write()
 
 
 def _smtp_step(_: smtplib.SMTP, sent: bytes | str) -> str:
@@ -140,11 +155,13 @@ def _is_dot(sent: bytes | str) -> bool:
 
 
 def _place() -> str:
-    """The innermost function of the worker that is under way."""
+    """The innermost function of the worker that is under way, and has a reason of its own."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         file = Path(frame.f_code.co_filename)
         if file.is_relative_to(_HERE):
-            return f"{file.relative_to(_HERE).with_suffix('')}.{frame.f_code.co_name}"
+            place = f"{file.relative_to(_HERE).with_suffix('')}.{frame.f_code.co_name}"
+            if place not in _FOR_ALL:
+                return place
         frame = frame.f_back
     return "a library"

@@ -13,12 +13,28 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from tests.crash import sink
+from tests.crash import strava as there
 from tests.crash.databases import empty
 from tests.crash.launcher import End, Launcher, Life
-from tests.crash.promises import Outcome, broken, outcome_of
-from tests.crash.sink import Memory, Sink
-from tests.crash.story import OPERATOR, Scene, athletes_into, scenes
+from tests.crash.mutants import MUTANTS
+from tests.crash.promises import Kill, Outcome, broken, outcome_of, tokens_of
+from tests.crash.sink import Sink
+from tests.crash.story import INSTANT, OPERATOR, athletes_into, scenes
+from tests.crash.strava import Strava
+from tests.strava.server import Server, running
 from worker.store import Store
+
+KEY = "a key of the tests"
+"""The same links in every life."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What the world outside knew before a scene."""
+
+    mail: sink.Memory = field(default_factory=sink.Memory)
+    strava: there.Memory = field(default_factory=there.Memory)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +57,13 @@ class Dry:
 
 
 class Fortnight:
-    """One house, one sink, one launcher, and the story."""
+    """One house, one sink, one Strava, one launcher, and the story."""
 
     def __init__(
         self,
         folder: Path,
         sink: Sink,
+        strava: Server,
         launcher: Launcher,
         *,
         database_url: str | None = None,
@@ -55,6 +72,9 @@ class Fortnight:
         self._folder = folder
         self._home = folder / "home"
         self._sink = sink
+        assert isinstance(strava.service, Strava)
+        self._strava = strava.service
+        self._strava_address = strava.base_url
         self._launcher = launcher
         self._url = database_url
         self.scenes = scenes()[:until]
@@ -69,8 +89,10 @@ class Fortnight:
             "EASEBACK_MAIL__SENDER": "easeback@example.org",
             "EASEBACK_MAIL__OPERATOR": OPERATOR,
             "EASEBACK_INBOX__PATH": str(self._home / "inbox"),
-            # The same links in every life.
-            "EASEBACK_SECRET_KEY": "a key of the tests",
+            "EASEBACK_STRAVA__BASE_URL": self._strava_address,
+            "EASEBACK_STRAVA__CLIENT_ID": self._strava.application.client_id,
+            "EASEBACK_STRAVA__CLIENT_SECRET": self._strava.application.client_secret,
+            "EASEBACK_SECRET_KEY": KEY,
         }
         return told | ({"EASEBACK_DATABASE_URL": self._url} if self._url else {})
 
@@ -79,12 +101,12 @@ class Fortnight:
         return self._url or f"sqlite:///{self._home / 'data' / 'easeback.db'}"
 
     def begin(self) -> None:
-        """An empty house with the three athletes."""
+        """An empty house with the four athletes."""
         shutil.rmtree(self._home, ignore_errors=True)
         (self._home / "inbox").mkdir(parents=True)
         if self._url is not None:
             empty(self._url)
-        self._sink.recall(Memory())
+        self._recall(Memory())
         store = Store.open(self.url)
         athletes_into(store)
         store.close()
@@ -97,10 +119,10 @@ class Fortnight:
         boundaries: list[Boundary] = []
         lasted_s: list[float] = []
         memories: list[Memory] = []
-        for number, scene in enumerate(self.scenes):
-            memories.append(self._sink.memory())
+        for number in range(len(self.scenes)):
+            memories.append(Memory(self._sink.memory(), self._strava.memory()))
             self._keep_copy(number)
-            end = self._live(scene, labels=True, mutant=mutant)
+            end = self._live(number, labels=True, mutant=mutant)
             boundaries += [Boundary(number, n, label) for n, label in enumerate(end.labels)]
             lasted_s.append(end.lasted_s)
         return Dry(tuple(boundaries), tuple(lasted_s), self._outcome(), tuple(memories))
@@ -108,32 +130,32 @@ class Fortnight:
     def killed_at(self, boundary: Boundary, dry: Dry, *, mutant: str | None = None) -> Outcome:
         """Killed there, restarted, and undisturbed from then on."""
         self._go_back_to(boundary.scene, dry)
-        scene = self.scenes[boundary.scene]
-        end = self._live(scene, kill_at=boundary.number, mutant=mutant)
+        end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
         assert end.killed, f"{boundary} wasn't come by"
         self._go_on(boundary.scene, mutant=mutant)
-        return replace(self._outcome(), kills=1, kills_in_doubt=int(end.in_doubt))
+        return self._outcome([Kill.of(end, self.scenes[boundary.scene].at)])
 
     def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
         """Each life is killed with the probability `share`, at any time, until it lasts."""
         self.begin()
-        kills, in_doubt = 0, 0
-        for scene, lasts_s in zip(self.scenes, dry.lasted_s, strict=True):
+        kills: list[Kill] = []
+        for number, lasts_s in enumerate(dry.lasted_s):
             while dice.random() < share:
-                end = self._live(scene, kill_after_s=dice.uniform(0, lasts_s))
-                kills += end.killed
-                in_doubt += end.killed and end.in_doubt
-            self._live(scene)
-        return replace(self._outcome(), kills=kills, kills_in_doubt=in_doubt)
+                end = self._live(number, kill_after_s=dice.uniform(0, lasts_s))
+                kills += [Kill.of(end, self.scenes[number].at)] if end.killed else []
+            self._live(number)
+        return self._outcome(kills)
 
     def caught(self, mutant: str) -> str | None:
-        """Where that wrong order of work breaks a promise first, and which; None: nowhere."""
+        """Where that wrong order of work breaks its promise first, and what else; None: nowhere."""
+        wanted = MUTANTS[mutant]
         dry = self.dry(mutant=mutant)
-        # Most of what can go wrong goes wrong around the final dot.
-        likely = sorted(one_of_each(dry.boundaries, at_least=0), key=lambda b: "dot" not in b.label)
+        likely = sorted(
+            one_of_each(dry.boundaries, at_least=0), key=lambda b: wanted.near not in b.label
+        )
         for boundary in (*likely, *dry.boundaries):
             wrong = broken(dry.outcome, self.killed_at(boundary, dry, mutant=mutant))
-            if wrong:
+            if wanted.breaks in wrong:
                 return f"{', '.join(wrong)} (killed {boundary.label})"
         return None
 
@@ -146,19 +168,20 @@ class Fortnight:
 
     def _live(
         self,
-        scene: Scene,
+        number: int,
         *,
         kill_at: int | None = None,
         kill_after_s: float | None = None,
         mutant: str | None = None,
         labels: bool = False,
     ) -> End:
-        for deed in scene.deeds:
-            deed(self._home / "inbox")
+        scene = self.scenes[number]
+        scene.begin(self._home)
         return self._launcher.live(
             Life(
                 home=str(self._home),
                 command=scene.command,
+                scene=number,
                 settings=self.settings,
                 kill_at=kill_at,
                 kill_after_s=kill_after_s,
@@ -167,12 +190,18 @@ class Fortnight:
             )
         )
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, kills: Sequence[Kill] = ()) -> Outcome:
         store = Store.open(self.url)
         try:
-            return outcome_of(store, self._sink.mails, self._home)
+            found = outcome_of(store, self._sink.mails, self._home)
+            tokens = tokens_of(store, self._strava, key=KEY, passes=[s.at for s in self.scenes])
+            return replace(found, tokens=tokens, kills=tuple(kills))
         finally:
             store.close()
+
+    def _recall(self, memory: Memory) -> None:
+        self._sink.recall(memory.mail)
+        self._strava.recall(memory.strava)
 
     def _keep_copy(self, scene: int) -> None:
         if self._url is None:
@@ -182,12 +211,12 @@ class Fortnight:
         """The house as it was before that scene; over PostgreSQL by living up to it."""
         if self._url is not None:
             self.begin()
-            for before in self.scenes[:scene]:
+            for before in range(scene):
                 self._live(before)
             return
         shutil.rmtree(self._home, ignore_errors=True)
         shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)
-        self._sink.recall(dry.memories[scene])
+        self._recall(dry.memories[scene])
 
 
 def _copy(source: str, target: str) -> None:
@@ -204,10 +233,13 @@ def fortnight(*, database_url: str | None = None, until: int | None = None) -> I
     root = str(shared) if os.access(shared, os.W_OK) else None
     with (
         TemporaryDirectory(prefix="easeback-crash-", dir=root) as folder,
-        Sink() as sink,
+        Sink() as mail,
+        running(Strava(stage=Path(folder) / "home" / INSTANT)) as served,
         Launcher() as launcher,
     ):
-        yield Fortnight(Path(folder), sink, launcher, database_url=database_url, until=until)
+        yield Fortnight(
+            Path(folder), mail, served, launcher, database_url=database_url, until=until
+        )
 
 
 def one_of_each(boundaries: Sequence[Boundary], *, at_least: int) -> list[Boundary]:

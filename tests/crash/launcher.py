@@ -3,9 +3,9 @@
     with Launcher() as launcher:
         end = launcher.live(Life(home, ["once", "--as-of", "2026-03-02T06:00:00Z"], kill_at=17))
 
-Each life is a process of its own that runs the real command line; one that has `scenes` to go
-through instead makes a pass at each, as a worker that goes on running does. Without `kill_at` or
-`kill_after_s` it ends by itself.
+Each life is a process of its own that runs the real command line, after the errands of its
+`scene`; one that has `scenes` to go through instead makes a pass at each, as a worker that goes on
+running does. Without `kill_at` or `kill_after_s` it ends by itself.
 """
 
 import json
@@ -28,6 +28,7 @@ class Life:
 
     home: str
     command: Sequence[str] = ()
+    scene: int | None = None
     scenes: Sequence[int] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     kill_at: int | None = None
@@ -39,12 +40,16 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """How a life ended: `killed` or by itself with `status`; where a kill left a mail in doubt."""
+    """How a life ended: `killed` or by itself with `status`; what a kill left open.
+
+    `in_doubt`: a mail may have been accepted. `in_gap`: fresh tokens may have been on the wire.
+    """
 
     killed: bool
     status: int
     passed: int
     in_doubt: bool
+    in_gap: bool
     lasted_s: float
     labels: tuple[str, ...] = ()
 
@@ -97,13 +102,14 @@ def _serve() -> None:
             time.sleep(life.kill_after_s)
             os.kill(child, signal.SIGKILL)
         _, ended = os.waitpid(child, 0)
-        passed, in_doubt = ledger.read()
+        passed, in_doubt, in_gap = ledger.read()
         labels = json.loads((home / "labels").read_text()) if life.labels else []
         end = {
             "killed": os.WIFSIGNALED(ended),
             "status": os.waitstatus_to_exitcode(ended),
             "passed": passed,
             "in_doubt": in_doubt,
+            "in_gap": in_gap,
             "lasted_s": time.monotonic() - began,
             "labels": labels,
         }
@@ -129,7 +135,12 @@ def _warm() -> None:
     import worker.config.wiring
     import worker.daemon
     import worker.pipeline
+    import worker.sources.strava.client
+    import worker.sources.strava.wire
     import worker.store.migrations
+    import worker.web.app
+
+    worker.sources.strava.wire.stravalib_protocol()
 
     del alembic, css_inline, fitparse, psycopg, sqlalchemy, tests, worker
     del ThreadPoolExecutor, BackgroundScheduler
@@ -151,9 +162,10 @@ def _live(life: Life, ledger: Any) -> None:
         os.dup2(log, 2)
         sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123  for as long as the process lives
         if life.mutant:
-            MUTANTS[life.mutant]()
+            MUTANTS[life.mutant].install()
         boundaries = Boundaries(ledger, kill_at=life.kill_at, statements=life.statements)
         boundaries.install()
+        _run_errands(life.scene)
         status = run(list(life.command)) if life.command else _go_through(life)
         if life.labels:
             (home / "labels").write_text(json.dumps(boundaries.labels))
@@ -163,21 +175,42 @@ def _live(life: Life, ledger: Any) -> None:
         os._exit(status)
 
 
+def _run_errands(number: int | None) -> None:
+    """What runners do at the face before that scene's pass."""
+    from tests.crash.runners import town
+    from tests.crash.story import scenes
+    from worker.cli.shell import Shell
+
+    scene = scenes()[number] if number is not None else None
+    if scene is None or not scene.errands:
+        return
+    shell = Shell()
+    here = town(shell.works(), shell.settings, Path.cwd(), scene.at)
+    for errand in scene.errands:
+        errand(here)
+    shell.close()
+
+
 def _go_through(life: Life) -> int:
     """One pass at every scene, in one process."""
+    from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.shell import Shell
     from worker.daemon import clock_from
     from worker.pipeline import one_pass
 
-    works = Shell().works()
+    shell, home = Shell(), Path.cwd()
+    works = shell.works()
     story = scenes()
     with works.store.sole_worker():
         for number in life.scenes:
-            for deed in story[number].deeds:
-                deed(Path("inbox"))
-            one_pass(works, clock_from(story[number].at))
-    works.store.close()
+            scene = story[number]
+            scene.begin(home)
+            here = town(works, shell.settings, home, scene.at)
+            for errand in scene.errands:
+                errand(here)
+            one_pass(works, clock_from(scene.at))
+    shell.close()
     return 0
 
 

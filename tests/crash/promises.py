@@ -6,18 +6,51 @@
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import text
 
+from tests.crash.launcher import End
+from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
+from tests.crash.strava import Lost, Strava
 from tests.smtp_server import Taken
 from worker.store import Letter, Store
+
+LEASE = timedelta(minutes=10)
+"""So long a worker that died keeps others from an athlete's grant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """When a worker was killed, and what that left open."""
+
+    at: datetime
+    in_doubt: bool
+    in_gap: bool
+
+    @classmethod
+    def of(cls, end: End, at: datetime) -> "Kill":
+        return cls(at, end.in_doubt, end.in_gap)
+
+
+@dataclass(frozen=True, slots=True)
+class TokensOutcome:
+    """What became of refresh tokens: those lost, and whether the one we keep isn't the living one.
+
+    `passes` are the instants at which the worker looked.
+    """
+
+    lost: tuple[Lost, ...] = ()
+    astray: bool = False
+    refreshed: int = 0
+    passes: tuple[datetime, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a life came to: what the sink took, and what the store says."""
+    """What a life came to: what the sink took, what the store says, and what Strava does."""
 
     taken: Mapping[str, tuple[bytes, ...]]
     letters: tuple[Letter, ...]
@@ -28,8 +61,18 @@ class Outcome:
     files: tuple[tuple[object, ...], ...]
     debris: tuple[str, ...]
     unsound: tuple[str, ...]
-    kills: int = 0
-    kills_in_doubt: int = 0
+    confirmed: tuple[Answer, ...]
+    diary: tuple[tuple[object, ...], ...]
+    tokens: TokensOutcome = TokensOutcome()
+    kills: tuple[Kill, ...] = ()
+
+    @property
+    def kills_in_doubt(self) -> int:
+        return sum(kill.in_doubt for kill in self.kills)
+
+    @property
+    def kills_in_gap(self) -> int:
+        return sum(kill.in_gap for kill in self.kills)
 
 
 def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
@@ -56,6 +99,11 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
             (everybody[row.athlete_id].name, str(row.week_starts_on), row.state)
             for row in tx.connection.execute(text("SELECT * FROM weekly"))
         )
+        diary = tuple(
+            (who.name, who.pain, *((one.feels, one.level, one.areas) for one in answers))
+            for who in everybody.values()
+            if (answers := tx.checkins.all(who))
+        )
         files = tuple(
             (entry.path, entry.verdict, entry.reason, entry.sha256)
             for entry in tx.inbox.all().values()
@@ -70,7 +118,19 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
         files=tuple(sorted(files, key=str)),
         debris=tuple(str(path.relative_to(home)) for path in home.rglob("*.part")),
         unsound=tuple(_unsound(store)),
+        confirmed=confirmed(home),
+        diary=diary,
     )
+
+
+def tokens_of(
+    store: Store, strava: Strava, *, key: str, passes: Sequence[datetime]
+) -> TokensOutcome:
+    """What Strava and the store together say of refresh tokens."""
+    with store.reading() as tx:
+        astray = any(strava.is_astray(tx, who, key=key) for who in tx.athletes.all())
+    lost = tuple(strava.lost.values())
+    return TokensOutcome(lost, astray, strava.tokens.refreshed, tuple(passes))
 
 
 def _names(store: Store) -> Iterator[tuple[str, str]]:
@@ -168,6 +228,35 @@ def no_week_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
     yield from (f"{key} stands {n} times" for key, n in queued.items() if n > 1)
 
 
+def no_token_lost(_: Outcome, found: Outcome) -> Iterator[str]:
+    """A refresh token is lost only on the wire; it's found within a cycle, and told in one mail."""
+    tokens = found.tokens
+    number = len(tokens.lost) + tokens.astray
+    if number > found.kills_in_gap:
+        yield f"{number} refresh tokens lost after {found.kills_in_gap} kills in the gap"
+    told = [one.created_at for one in found.letters if one.kind == "reconnect"]
+    if len(told) != len(tokens.lost):
+        yield f"{len(tokens.lost)} lost tokens found, and {len(told)} mails to connect again"
+    for lost in tokens.lost:
+        if not any(abs(at - lost.found_at) < LEASE for at in told):
+            yield f"the token lost at {lost.lost_at} was found at {lost.found_at}, and no mail then"
+        missed = [at for at in _undisturbed(found) if lost.lost_at + LEASE <= at < lost.found_at]
+        yield from (f"the token lost at {lost.lost_at} wasn't missed at {at}" for at in missed)
+
+
+def _undisturbed(found: Outcome) -> Iterator[datetime]:
+    """The looks at which no lease of a dead worker, and no kill, was in the way."""
+    for at in found.tokens.passes:
+        if not any(at - LEASE < kill.at <= at for kill in found.kills):
+            yield at
+
+
+def no_answer_lost(dry: Outcome, found: Outcome) -> Iterator[str]:
+    """What a runner was told is kept stands in the diary: each day once, as it was said last."""
+    yield from _differences(dry.confirmed, found.confirmed)
+    yield from _differences(dry.diary, found.diary)
+
+
 def nothing_left_over(dry: Outcome, found: Outcome) -> Iterator[str]:
     """No mail half-way, no torn file, a sound database; the same mails given up."""
     for letter in found.letters:
@@ -198,6 +287,8 @@ PROMISES: Mapping[str, Check] = {
     "no finding without its mail or the reason": no_finding_untold,
     "no run missing, doubled or partial": no_run_amiss,
     "no week skipped or told twice": no_week_amiss,
+    "no refresh token lost but on the wire": no_token_lost,
+    "no confirmed answer lost": no_answer_lost,
     "nothing left over": nothing_left_over,
 }
 

@@ -1,7 +1,8 @@
 """The scripted fortnight: who runs, what is dropped when, and at which instants the worker looks.
 
 A scene is one instant: what the world does just before it, and one pass of the worker at it. The
-world's deeds can be done twice, as a scene is begun again after a kill.
+world's deeds can be done twice, as a scene is begun again after a kill. What stands at Strava is a
+matter of the instant alone.
 """
 
 import os
@@ -11,6 +12,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
+from tests.crash.runners import Answer, Errand, connects, says
 from tests.crash.sink import GREYLISTED, NO_SUCH
 from tests.formats.build import fit_run
 from worker.model import Athlete, WeeklyHour
@@ -21,31 +23,65 @@ FIRST_DAY = date(2026, 3, 2)
 DAYS = 14
 ADDED_AT = datetime(2026, 3, 1, 20, tzinfo=UTC)
 OPERATOR = "operator@example.org"
+INSTANT = "instant"
+"""The file in the house that tells the world outside what time it is."""
 
 ATHLETES = (
     Athlete(0, "Ann", "ann@example.org", ADDED_AT, "Europe/Berlin"),
     Athlete(0, "Ben", GREYLISTED, ADDED_AT, "America/New_York", "mi", week_starts=6,
             weekly=WeeklyHour(6, time(18))),
     Athlete(0, "Cid", NO_SUCH, ADDED_AT, "Asia/Kathmandu"),
+    # Connects Strava on the first day.
+    Athlete(0, "Dee", "dee@example.org", ADDED_AT, "Europe/Berlin"),
 )  # fmt: skip
+
+ANSWERS = {
+    0: (Answer(1, "Ann", "sore", 2, ("buttock",)),),
+    # The second answer of a day is the one that counts.
+    4: (Answer(2, "Ann", "hurts", 3, ("buttock",)), Answer(3, "Ann", "sore", 3, ("low_back",))),
+    8: (Answer(4, "Ann", "fine"), Answer(5, "Dee", "sore")),
+    11: (Answer(6, "Ben", "hurts", 4, ("hip_front",)),),
+}
+"""Who says how it feels, by day."""
 
 Deed = Callable[[Path], None]
 
 
+_JUMP_ON = 3
+"""The day of the run at Strava that wants an alert."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One instant: the deeds done in the inbox before the worker looks at it."""
+    """One instant: the deeds done in the inbox before the worker looks at it, and who visits it."""
 
     at: datetime
     deeds: tuple[Deed, ...] = ()
+    errands: tuple[Errand, ...] = ()
+
+    def begin(self, home: Path) -> None:
+        """Let it be this instant in the house, with the scene's deeds done."""
+        (home / INSTANT).write_text(self.at.isoformat())
+        for deed in self.deeds:
+            deed(home / "inbox")
 
     @property
     def command(self) -> list[str]:
         return ["once", "--as-of", self.at.isoformat()]
 
 
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """An activity at Strava, from noon of its day; changed at some time, to nothing if deleted."""
+
+    day: int
+    km: float
+    changes_at: datetime | None = None
+    then_km: float = 0.0
+
+
 def athletes_into(store: Store) -> None:
-    """Let there be the three of the story."""
+    """Let there be the four of the story."""
     with store.transaction() as tx:
         for athlete in ATHLETES:
             tx.athletes.add(athlete)
@@ -61,9 +97,11 @@ def scenes() -> tuple[Scene, ...]:
 def _scenes() -> Iterator[Scene]:
     """Two looks a day bring in the day's files; further ones come where something is due."""
     yield from _two_looks(_at(0, 5), _history())
+    yield Scene(_at(0, 5, 30), errands=(connects("Dee"),))
     for day in range(DAYS):
-        yield from _two_looks(_at(day, 18), _deeds_of(day))
-        yield from (Scene(_at(day, 18) + after) for after in _further_looks(day))
+        answers = tuple(map(says, ANSWERS.get(day, ())))
+        yield from _two_looks(_at(day, 18), _deeds_of(day), (connects("Dee"), *answers))
+        yield from _further_looks(day)
         # Ben's hour on Sunday in New York; Cid's on Monday in Kathmandu, Ann's in Berlin.
         if day % 7 == 6:
             yield Scene(_at(day, 22, 1))
@@ -73,14 +111,34 @@ def _scenes() -> Iterator[Scene]:
     yield Scene(_at(DAYS, 18))
 
 
-def _two_looks(at: datetime, deeds: Iterable[Deed]) -> Iterator[Scene]:
-    yield Scene(at, tuple(deeds))
+def _two_looks(
+    at: datetime, deeds: Iterable[Deed], errands: tuple[Errand, ...] = ()
+) -> Iterator[Scene]:
+    yield Scene(at, tuple(deeds), errands)
     yield Scene(at + timedelta(seconds=10))
 
 
-def _further_looks(day: int) -> tuple[timedelta, ...]:
-    """After the greylisted mail its second try."""
-    return (timedelta(minutes=2),) if day in {3, 6} else ()
+def _further_looks(day: int) -> Iterator[Scene]:
+    """After the greylisted mail its second try.
+
+    On the day of an alert about a run at Strava, time enough to come to it late: what was killed
+    in the middle of asking is asked again a quarter of an hour later, and a lost grant is given
+    anew after its mail.
+    """
+    evening = _at(day, 18)
+    if day in {3, 6}:
+        yield Scene(evening + timedelta(minutes=2))
+    if day == _JUMP_ON:
+        for minutes in (16, 31):
+            yield Scene(evening + timedelta(minutes=minutes), errands=(connects("Dee"),))
+
+
+def at_strava(now: datetime) -> Iterator[tuple[int, date, float]]:
+    """What Dee's account holds at that instant: number, day and kilometres of each activity."""
+    for number, one in enumerate(_AT_STRAVA):
+        km = one.then_km if one.changes_at and now >= one.changes_at else one.km
+        if km and now >= _at(one.day, 12):
+            yield number, FIRST_DAY + timedelta(days=one.day), km
 
 
 def _history() -> Iterator[Deed]:
@@ -105,6 +163,7 @@ def _deeds_of(day: int) -> tuple[Deed, ...]:
         4: (_run("Ann", FIRST_DAY + timedelta(days=2), 14.0, name="again"),
             _run("Ann", FIRST_DAY + timedelta(days=2), 14.05, name="other-watch")),
         5: (_run("Ben", on, 6.2),),
+        6: (_run("Dee", on, 7.0),),
         # A file is written over: what it said before was wrong, and its finding is withdrawn.
         7: (_run("Ben", FIRST_DAY + timedelta(days=2), 6.0),),
         8: (_run("Ann", on, 9.0), _run("Cid", on, 7.0)),
@@ -148,3 +207,16 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     at_ns = 1_772_000_000_000_000_000 + sum(content)
     os.utime(path, ns=(at_ns, at_ns))
+
+
+_AT_STRAVA = (
+    *(_Shown(-back, 8.0) for back in range(2, 62, 3)),
+    _Shown(1, 8.2),
+    # A jump, until it turns out to have been a wrong distance.
+    _Shown(_JUMP_ON, 13.0, _at(8, 12), 8.4),
+    # Recorded by mistake, and deleted.
+    _Shown(5, 4.0, _at(10, 12)),
+    # Comes as a file too.
+    _Shown(6, 7.0),
+    _Shown(9, 8.1),
+)

@@ -5,6 +5,7 @@
 
 import random
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
@@ -13,8 +14,12 @@ from tests.crash.fortnight import Dry, Fortnight, fortnight, one_of_each
 from tests.crash.mutants import MUTANTS
 from tests.crash.promises import broken
 
-SCENES = 13
-"""The first days: the first files, a weekly mail, an alert, one refused, one put off."""
+SCENES = 16
+"""The first days: the first files, a weekly mail, an alert, one refused, one put off; a runner who
+connects Strava, whose tokens run out, and who jumps there; one who says how it feels."""
+
+SHORT = 5
+"""The first mails, the first fresh tokens, the first answer."""
 
 
 @pytest.fixture(scope="module")
@@ -35,42 +40,72 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
     assert "weekly to Ann" in names
     assert "alert to Ann" in names
     assert "alert to Ben" in names
+    assert "alert to Dee" in names
+    assert "reconnect" not in names
+    assert dry.outcome.tokens.refreshed == 5
+    assert [answer.athlete for answer in dry.outcome.confirmed] == ["Ann", "Ann", "Ann"]
     assert [letter.state for letter in dry.outcome.letters].count("dead") == 1
-    kinds = {boundary.label.split(" in ")[0] for boundary in dry.boundaries}
-    assert {"before commit", "after fsync", "before smtp dot", "after smtp answer"} <= kinds
+    assert {
+        "before commit in pipeline/strava/line._refreshed",
+        "after commit in web/checkin.keep",
+        "after fsync in store/__init__.copy_to",
+        "before smtp dot in mail/smtp._transfer",
+        "after http answer in sources/strava/client.refresh",
+    } <= {boundary.label for boundary in dry.boundaries}
 
 
 def test_a_kill_at_any_kind_of_boundary_breaks_no_promise(house: Fortnight, dry: Dry) -> None:
-    """The last boundary of each kind, and some spread over the days."""
-    kills = 0
-    for boundary in one_of_each(dry.boundaries, at_least=36):
+    """Just after the last of each kind; just before the next of any kind nothing else is kept."""
+    kinds = one_of_each(dry.boundaries, at_least=0)
+    after = [boundary for boundary in kinds if boundary.label.startswith("after")]
+    for boundary in after:
         outcome = house.killed_at(boundary, dry)
         assert not broken(dry.outcome, outcome), boundary
-        kills += outcome.kills
-    assert kills >= 36
+    assert len(after) >= 40
+
+
+def test_tokens_lost_on_the_wire_are_missed_soon_and_asked_for_in_one_mail(
+    house: Fortnight, dry: Dry
+) -> None:
+    """The runner connects again, and no run is missing in the end."""
+    refreshed = [b for b in dry.boundaries if b.label.endswith("client.refresh")]
+    third_day = [b for b in refreshed if house.scenes[b.scene].at.day == 4]
+    sent = next(b for b in third_day if b.label.startswith("after http answer"))
+    outcome = house.killed_at(sent, dry)
+    assert not broken(dry.outcome, outcome)
+    (lost,) = outcome.tokens.lost
+    assert lost.found_at - lost.lost_at == timedelta(days=1)
+    assert [one.kind for one in outcome.letters].count("reconnect") == 1
+    assert not outcome.tokens.astray
 
 
 def test_kills_at_random_times_break_no_promise(house: Fortnight, dry: Dry) -> None:
-    """Every second process dies at some time, some of them again and again."""
+    """Every third process dies at some time, some of them again and again."""
     outcome = house.killed_at_random(dry, random.Random(7), share=0.3)  # noqa: S311  no secret
     assert not broken(dry.outcome, outcome)
 
 
 @pytest.fixture(scope="module")
 def short_house() -> Iterator[Fortnight]:
-    with fortnight(until=4) as house:
+    with fortnight(until=SHORT) as house:
         yield house
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_wrong_order_of_work_is_caught(short_house: Fortnight, mutant: str) -> None:
-    """Mark then send, send then mark, runs before findings: each breaks a promise somewhere."""
+    """Each breaks a promise somewhere, and the one that it's about."""
     assert short_house.caught(mutant)
 
 
 def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
-    """The same around the commits of one weekly mail."""
-    with address_on(postgres_server) as url, fortnight(database_url=url, until=4) as house:
+    """The same around the commits of a mail, of fresh tokens and of an answer."""
+    with address_on(postgres_server) as url, fortnight(database_url=url, until=SHORT) as house:
         dry = house.dry()
-        for boundary in dry.boundaries[-24::12]:
+        last = {boundary.label: boundary for boundary in dry.boundaries}
+        for place in (
+            "pipeline/deliver._send",
+            "pipeline/strava/line._refreshed",
+            "web/checkin.keep",
+        ):
+            boundary = last[f"before commit in {place}"]
             assert not broken(dry.outcome, house.killed_at(boundary, dry)), boundary

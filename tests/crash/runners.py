@@ -1,0 +1,198 @@
+"""What runners do at their pages, inside the worker's process: connect Strava, say how it feels.
+
+A browser asks the real face, without a socket between them. What a page confirmed is written down
+in the house, where it outlives the process: who was told that it's kept doesn't say it again, who
+wasn't does.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from http.cookies import SimpleCookie
+from pathlib import Path
+from typing import cast
+from urllib.parse import urlencode, urlsplit
+
+from starlette.types import ASGIApp, Message, Receive, Send
+
+from tests.strava.browser import answer_consent
+from worker.config import Settings, facing
+from worker.links import Signer
+from worker.model import Athlete
+from worker.pipeline import Works
+from worker.store import Store
+from worker.web import build_app
+from worker.web.strava import CALLBACK, routes
+
+CONFIRMED = "confirmed"
+_CONNECT = re.compile(r"/connect/[\w.=-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an athlete says of a day; `number` tells the answers apart."""
+
+    number: int
+    athlete: str
+    feels: str
+    level: int | None = None
+    areas: tuple[str, ...] = ()
+
+    @property
+    def form(self) -> tuple[tuple[str, str], ...]:
+        level = (("level", str(self.level)),) if self.level is not None else ()
+        return (("feels", self.feels), *level, *(("area", area) for area in self.areas))
+
+
+@dataclass(frozen=True, slots=True)
+class Town:
+    """The face, what stands behind it, the house with what was confirmed, and the time it is."""
+
+    app: ASGIApp
+    signer: Signer
+    store: Store
+    home: Path
+    now: datetime
+
+
+Errand = Callable[[Town], None]
+
+
+def town(works: Works, settings: Settings, home: Path, now: datetime) -> Town:
+    """The face of these works, as `easeback run` shows it."""
+    assert works.strava
+    origin = settings.base_url
+    desk = facing.desk(settings, works, lambda: now, base_url=origin, ticks={})
+    gate = facing.gate(works, works.strava, origin, lambda _: None)
+    app = build_app(desk, more=routes(desk, gate))
+    return Town(app, desk.signer, works.store, home, now)
+
+
+def says(answer: Answer) -> Errand:
+    """Say how it feels, unless that was confirmed already."""
+
+    def go(town: Town) -> None:
+        if answer in confirmed(town.home):
+            return
+        named = {"athlete": _named(town, answer.athlete).id}
+        link = town.signer.sign("checkin", named, now=town.now)
+        Browser(town).ask("POST", link, answer.form, then=lambda: _confirm(town.home, answer))
+
+    return go
+
+
+def connects(name: str) -> Errand:
+    """Connect Strava, the first time and whenever a mail asks for it."""
+
+    def go(town: Town) -> None:
+        link = _link_to_connect(town, name)
+        if link is None:
+            return
+        browser = Browser(town)
+        consent = browser.ask("GET", link)["location"]
+        browser.ask("GET", f"{CALLBACK}?{urlencode(answer_consent(consent))}")
+
+    return go
+
+
+def confirmed(home: Path) -> tuple[Answer, ...]:
+    """The answers that their runners know to be kept, in order."""
+    file = home / CONFIRMED
+    lines = file.read_text().splitlines() if file.exists() else []
+    told = [json.loads(line) for line in lines]
+    return tuple(Answer(**one | {"areas": tuple(one["areas"])}) for one in told)
+
+
+def _confirm(home: Path, answer: Answer) -> None:
+    with (home / CONFIRMED).open("a") as file:
+        file.write(json.dumps(asdict(answer)) + "\n")
+
+
+def _named(town: Town, name: str) -> Athlete:
+    with town.store.reading() as tx:
+        athlete = tx.athletes.named(name)
+    assert athlete
+    return athlete
+
+
+def _link_to_connect(town: Town, name: str) -> str | None:
+    """The operator's link for who never connected; else the one in the mail, where one came."""
+    athlete = _named(town, name)
+    with town.store.reading() as tx:
+        kept = tx.strava.grant(athlete)
+        letters = [one for one in tx.outbox.all() if one.kind == "reconnect"]
+    if kept is None:
+        return town.signer.sign("connect", {"athlete": athlete.id}, now=town.now)
+    if kept.dead_since is None:
+        return None
+    for letter in letters:
+        if letter.state == "sent" and letter.created_at > kept.connected_at:
+            mail = cast("EmailMessage", message_from_bytes(letter.mime, policy=policy.default))
+            text = mail.get_body(("plain",))
+            found = _CONNECT.search(text.get_content()) if text else None
+            assert found
+            return found[0]
+    return None
+
+
+@dataclass
+class Browser:
+    """One browser, with its cookies."""
+
+    town: Town
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self,
+        method: str,
+        address: str,
+        form: Sequence[tuple[str, str]] = (),
+        *,
+        then: Callable[[], None] = lambda: None,
+    ) -> dict[str, str]:
+        """The headers of the answer; `then` happens the moment that a page has come whole."""
+        status = 0
+        headers: dict[str, str] = {}
+        body = urlencode(form).encode()
+
+        async def receive() -> Message:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers.update((n.decode(), value.decode()) for n, value in message["headers"])
+            elif not message.get("more_body") and status == 200:
+                then()
+
+        asyncio.run(self._visit(method, address, len(body), receive, send))
+        assert status in (200, 303), f"{method} {urlsplit(address).path}: {status}"
+        set_now = SimpleCookie(headers.get("set-cookie", ""))
+        self.cookies |= {name: morsel.value for name, morsel in set_now.items()}
+        return headers
+
+    async def _visit(
+        self, method: str, address: str, length: int, receive: Receive, send: Send
+    ) -> None:
+        parts = urlsplit(address)
+        headers = {
+            "host": parts.netloc,
+            "content-type": "application/x-www-form-urlencoded",
+            "content-length": str(length),
+            "cookie": "; ".join(f"{name}={value}" for name, value in self.cookies.items()),
+        }
+        scope = {
+            "type": "http",
+            "method": method,
+            "path": parts.path,
+            "query_string": parts.query.encode(),
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+            "client": ("127.0.0.1", 50_000),
+        }
+        await self.town.app(scope, receive, send)

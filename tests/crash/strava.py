@@ -1,0 +1,106 @@
+"""The made Strava of the fortnight: what stands there is a matter of the instant on stage.
+
+It lives in the harness's process and outlives every worker, so its tokens are put back when a life
+begins again in the middle. A refresh token dies the moment it's used. What became of each is
+noted: a token that comes a second time was lost on the way to whoever should have kept it.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+
+from tests.crash.story import at_strava
+from tests.strava.accounts import Account, Activity, Diary
+from tests.strava.limits import Limits
+from tests.strava.service import Answer, Question, Service
+from tests.strava.tokens import Tokens
+from worker.model import Athlete
+from worker.store import Sealer, SealError, Transaction
+
+_FIRST_ID = 15_000_000_001
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A refresh token of which the answer got lost: when, and when it was last tried again."""
+
+    lost_at: datetime
+    found_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What Strava knew at some time, to go back to."""
+
+    tokens: Tokens = field(default_factory=Tokens)
+    limits: Limits = field(default_factory=Limits)
+    spent_at: tuple[tuple[str, datetime], ...] = ()
+    lost: tuple[tuple[str, Lost], ...] = ()
+
+
+@dataclass
+class Strava(Service):
+    """`stage` names the file that tells the instant; there is one account."""
+
+    stage: Path = Path("instant")
+    spent_at: dict[str, datetime] = field(default_factory=dict)
+    lost: dict[str, Lost] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.runner = self.account("Dee")
+
+    def answer(self, question: Question) -> Answer:
+        """As the world is at this instant."""
+        self.clock.now = datetime.fromisoformat(self.stage.read_text())
+        self.diary = _diary(self.runner, self.clock.now)
+        answer = super().answer(question)
+        token = question.form.get("refresh_token")
+        if token is not None:
+            self._note(token, taken=answer.status == 200)
+        return answer
+
+    def _note(self, token: str, *, taken: bool) -> None:
+        if taken:
+            self.spent_at[token] = self.clock.now
+        elif token in self.spent_at:
+            self.lost[token] = Lost(self.spent_at[token], self.clock.now)
+
+    def memory(self) -> Memory:
+        return Memory(
+            copy.deepcopy(self.tokens),
+            copy.deepcopy(self.limits),
+            tuple(self.spent_at.items()),
+            tuple(self.lost.items()),
+        )
+
+    def recall(self, memory: Memory) -> None:
+        """Be as it was then."""
+        self.tokens = copy.deepcopy(memory.tokens)
+        self.limits = copy.deepcopy(memory.limits)
+        self.spent_at, self.lost = dict(memory.spent_at), dict(memory.lost)
+        self.log.clear()
+
+    def is_astray(self, tx: Transaction, athlete: Athlete, *, key: str) -> bool:
+        """True where the athlete's grant, alive as far as we know, isn't what Strava would take."""
+        kept = tx.strava.grant(athlete)
+        if kept is None or kept.dead_since is not None:
+            return False
+        try:
+            told = Sealer((key,)).open(kept.sealed)
+        except SealError:
+            return True
+        living = self.tokens.consents.get(kept.strava_id)
+        return living is None or living.refresh_token not in told
+
+
+def _diary(owner: Account, now: datetime) -> Diary:
+    shown = [_activity(owner, _FIRST_ID + number, day, km) for number, day, km in at_strava(now)]
+    return Diary({activity.id: activity for activity in shown})
+
+
+def _activity(owner: Account, number: int, day: date, km: float) -> Activity:
+    began = datetime.combine(day, time(6), tzinfo=UTC)
+    moving = timedelta(minutes=6) * km
+    seconds = int(moving.total_seconds())
+    return Activity(number, owner, began, km * 1000, seconds, seconds)
