@@ -175,10 +175,18 @@ def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
     write(
         'database_url = "postgresql://u:hunter2@h/d"\nsecret_key = "hunter2"\n'
         '[mail]\npassword = "hunter2"\n[strava]\nclient_id = "7"\nclient_secret = "hunter2"\n'
-        'webhook_token = "hunter2"\n[web]\ntoken = "hunter2"'
+        'webhook_token = "hunter2"\n[web]\ntoken = "hunter2hunter2"'
     )
     settings, _ = load()
     assert "hunter2" not in f"{settings!r} {settings}"
+
+
+def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
+    """As an environment says it that leaves it out; the shortest one has 8 characters."""
+    write('[web]\ntoken = ""')
+    assert not load()[0].web.token
+    write('[web]\ntoken = "12345678"')
+    assert load()[0].web.token
 
 
 # Mistakes
@@ -197,6 +205,7 @@ def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
         ('[inbox]\nevery = "0 s"', "longer than nothing"),
         ('[inbox]\nevery = "-5 s"', "write a duration"),
         ('[mail]\nsecurity = "ssl"', r"\[mail\] security: .*'starttls'.*\(not 'ssl'\)"),
+        ('[web]\ntoken = "1234567"', r"\[web\] token: .*8 characters at least.*openssl rand"),
         ("[mail]\nport = 99999", r"\[mail\] port: .*65535"),
         ('[strava]\nclient_id = "7"', "client_secret is missing"),
         ('[strava]\nbase_url = "http://example.org"', "must be https://"),

@@ -3,13 +3,14 @@
 A token is signed with a salt of its purpose, so that the token of one purpose opens nothing else.
 Keys rotate: the first signs, all of them check. The payload can be read by anybody who has the
 link, so it holds ids and never a secret. Nothing is stored here and no clock is read: whoever
-wants a link that ages gives `now` when it is signed and `max_age_s` when it is checked.
+wants a link that ages gives `now` when it is signed and `max_age_s` when it is checked, and who
+closed older ones compares with `signed_at`.
 """
 
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from itsdangerous import BadData, URLSafeSerializer
 
@@ -51,15 +52,24 @@ class Signer:
 
         `None` never expires: that is how one gives up a mail years later.
         """
+        signed_at, payload = self._opened(purpose, token)
+        if max_age_s is not None:
+            _refuse_old(signed_at, max_age_s=max_age_s, now=now)
+        return payload
+
+    def signed_at(self, purpose: str, token: str) -> datetime | None:
+        """When this purpose signed the token, to the second; None for one without an age."""
+        signed_at, _ = self._opened(purpose, token)
+        return datetime.fromtimestamp(signed_at, UTC) if signed_at is not None else None
+
+    def _opened(self, purpose: str, token: str) -> tuple[int | None, dict[str, str | int]]:
         if len(token) > _LONGEST_TOKEN:
             raise LinkError("this link is too long to be one of ours")
         try:
             signed_at, payload = self._serializer(purpose).loads(token)
+            return signed_at, dict(payload)
         except (BadData, TypeError, ValueError) as error:
             raise LinkError("this link is not valid") from error
-        if max_age_s is not None:
-            _refuse_old(signed_at, max_age_s=max_age_s, now=now)
-        return dict(payload)
 
     def _serializer(self, purpose: str) -> URLSafeSerializer:
         if purpose not in self._serializers:

@@ -72,6 +72,18 @@ class TestTheWay:
         browser.get(link(home, athlete))
         assert (home.mailbox.parent / "easeback.db").stat().st_mtime_ns == before
 
+    def test_closing_the_links_ends_what_was_under_way(
+        self, home: House, browser: TestClient
+    ) -> None:
+        """Whoever began with a link that has been closed since connects nothing with it."""
+        athlete, _ = home.add()
+        back = answer_consent(browser.get(link(home, athlete)).headers["location"])
+        with home.works.store.transaction() as tx:
+            tx.athletes.close_links(athlete, now=home.clock())
+        assert come_back(browser, back).status_code == 400
+        with home.works.store.reading() as tx:
+            assert tx.strava.grant(athlete) is None
+
     def test_another_browser_cannot_finish_it(self, home: House, browser: TestClient) -> None:
         """The state alone is worth nothing without the cookie."""
         athlete, _ = home.add()

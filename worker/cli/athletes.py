@@ -1,4 +1,4 @@
-"""Commands about athletes: add, list, set, remove, forget."""
+"""Commands about athletes: add, list, set, remove, forget; diary and relink hang here too."""
 
 import re
 import zoneinfo
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from worker.cli.diary import diary
+from worker.cli.relink import relink
 from worker.cli.shell import (
     AttentionError,
     JsonOption,
@@ -72,6 +73,7 @@ def register(app: typer.Typer) -> None:
     athlete.command("set")(change)
     athlete.command("remove")(remove)
     athlete.command("diary")(diary)
+    athlete.command("relink")(relink)
     app.add_typer(athlete, name="athlete")
     app.command("forget")(forget)
 

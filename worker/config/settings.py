@@ -97,6 +97,22 @@ def _address(value: str) -> str:
 Address = Annotated[str, AfterValidator(_address)]
 
 
+_FEWEST_OF_A_TOKEN = 8
+
+
+def _token(value: SecretStr) -> SecretStr:
+    # An empty one is none, as an environment that leaves it out may say.
+    if 0 < len(value) < _FEWEST_OF_A_TOKEN:
+        raise ValueError(
+            f"a token has {_FEWEST_OF_A_TOKEN} characters at least, for it can be guessed from "
+            'the net; "openssl rand -base64 32" makes one'
+        )
+    return value
+
+
+Token = Annotated[SecretStr, AfterValidator(_token)]
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -150,7 +166,7 @@ class WebSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8765
     enabled: bool = True
-    token: SecretStr | None = None
+    token: Token | None = None
 
 
 class EngineSection(Section):

@@ -67,6 +67,21 @@ class Athletes:
         """Keep where it hurts, for the next routine, and touch nothing else."""
         self._set(athlete, pain=list(areas))
 
+    def close_links(self, athlete: Athlete, *, now: datetime) -> datetime:
+        """Links that age and were made until now open nothing from now on.
+
+        Gives the instant that a fresh one is dated by: the next second, as links tell no parts.
+        """
+        begins_at = now.replace(microsecond=0) + timedelta(seconds=1)
+        self._set(athlete, links_from=begins_at)
+        return begins_at
+
+    def links_from(self, athlete: Athlete) -> datetime | None:
+        """When the oldest link that may open something was made; None where none was closed."""
+        query = select(table.c.links_from).where(table.c.id == athlete.id)
+        at: datetime | None = self.connection.execute(query).scalar_one_or_none()
+        return at
+
     def remove(self, athlete: Athlete) -> None:
         """Take an athlete out, and everything that hangs on the row."""
         self.connection.execute(delete(table).where(table.c.id == athlete.id))

@@ -43,6 +43,7 @@ def build_app(
             page("/athlete/{token}/settings", desk, athlete.settings, posts=True),
             page("/athlete/{token}/forget", desk, athlete.forget, posts=True),
             page("/athlete/{token}/disconnect", desk, athlete.disconnect, posts=True),
+            page("/athlete/{token}/links", desk, athlete.close_links, posts=True),
             page("/athlete/{token}/easeback.json", desk, athlete.as_json),
             page("/athlete/{token}/easeback.zip", desk, athlete.as_zip),
             page("/checkin/{token}", desk, checkin.show),

@@ -59,6 +59,19 @@ def disconnect(desk: Desk, visit: Visit) -> Response:
     return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
 
 
+def close_links(desk: Desk, visit: Visit) -> Response:
+    """Close every link that was made until now, this visit's too.
+
+    No fresh one is shown: it would let whoever has a link keep the door open for ever. The next
+    mail brings one to whom it belongs.
+    """
+    athlete, _ = opened(desk, visit, "athlete")
+    with desk.store.transaction() as tx:
+        tx.athletes.close_links(athlete, now=visit.now)
+    log.info("web: athlete %d closed older links", athlete.id)
+    return desk.pages.show("links_closed.html", weekly="weekly" in athlete.wants)
+
+
 def as_json(desk: Desk, visit: Visit) -> Response:
     athlete, _ = opened(desk, visit, "athlete")
     with desk.store.reading() as tx:

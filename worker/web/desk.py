@@ -14,6 +14,7 @@ from worker.model import Athlete, SourceName
 from worker.rules import Rules
 from worker.store import Store
 from worker.web.forms import Form
+from worker.web.guests import GuestBook
 from worker.web.pages import Pages
 from worker.web.probe import Probe
 
@@ -23,7 +24,7 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "athlete": timedelta(days=60),
     "checkin": timedelta(days=30),
     "connect": timedelta(days=60),
-    # One gives up a mail years later.
+    # One gives up a mail years later; closing the others leaves it open too.
     "unsubscribe": None,
 }
 """How long a link of each purpose opens its page."""
@@ -63,6 +64,7 @@ class Desk:
     token: str | None = field(default=None, repr=False)
     ticks: Mapping[str, timedelta] = field(default_factory=dict)
     probe: Probe = field(default_factory=Probe)
+    guests: GuestBook = field(default_factory=GuestBook)
     proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
     connects: tuple[SourceName, ...] = ()
     forget: Callable[[Athlete], None] | None = None
@@ -106,8 +108,13 @@ def opened(desk: Desk, visit: Visit, purpose: str) -> tuple[Athlete, Mapping[str
     athlete_id = payload.get("athlete")
     with desk.store.reading() as tx:
         athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
+        begin_at = tx.athletes.links_from(athlete) if athlete else None
     if athlete is None:
         raise RefusedError(410, goodbye=True)
+    if lives is not None and begin_at is not None:
+        signed_at = desk.signer.signed_at(purpose, visit.token)
+        if signed_at is None or signed_at < begin_at:
+            raise RefusedError(410)
     return athlete, payload
 
 

@@ -116,6 +116,10 @@ def finish_consent(
     with works.store.transaction() as tx:
         athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
         mine = hmac.compare_digest(state_hash, str(named["state"])) and athlete is not None
+        if athlete is not None and (begin_at := tx.athletes.links_from(athlete)) is not None:
+            # It began with a link that has been closed since.
+            signed_at = strava.signer.signed_at(CONSENT, cookie)
+            mine = mine and signed_at is not None and signed_at >= begin_at
         old = now - CONSENT_WAITS
         if not mine or not tx.strava.use_state(state_hash, now=now, forget_before=old):
             athlete = None

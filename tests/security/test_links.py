@@ -1,0 +1,143 @@
+"""Links of one athlete, ended at will: those made before open nothing, those made after do."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.command import easeback
+from tests.web.made import Instance
+from worker.links import Signer
+from worker.model import Athlete
+from worker.store import Store
+from worker.web.desk import LINK_LIVES
+from worker.web.guests import EVERY, GuestBook
+
+AGEING = ("athlete", "checkin")
+KEY = "a key that is long enough for anybody"
+TOKEN = "a token of the operator"
+PUBLIC = "https://easeback.example.org"
+
+
+def page(made: Instance, purpose: str, athlete: Athlete) -> str:
+    return made.link(purpose, athlete, kind="weekly")
+
+
+def close(client: TestClient, made: Instance, athlete: Athlete) -> None:
+    made.clock.now += timedelta(minutes=1)
+    closed = client.post(f"{page(made, 'athlete', athlete)}/links")
+    assert closed.status_code == 200
+    assert "The links are closed" in closed.text
+
+
+def test_closed_links_open_nothing_and_the_next_ones_do(
+    made: Instance, client: TestClient, mira: Athlete
+) -> None:
+    """Every purpose that ages; the page that closed them can't go on either."""
+    before = [page(made, purpose, mira) for purpose in AGEING]
+    close(client, made, mira)
+    used = page(made, "athlete", mira)
+    assert [client.get(path).status_code for path in (*before, used)] == [410, 410, 410]
+    assert client.post(f"{used}/settings", data={"units": "mi"}).status_code == 410
+    made.clock.now += timedelta(seconds=1)
+    fresh = [page(made, purpose, mira) for purpose in AGEING]
+    assert [client.get(path).status_code for path in fresh] == [200, 200]
+
+
+def test_a_mail_can_be_stopped_by_any_link_for_ever(
+    made: Instance, client: TestClient, mira: Athlete
+) -> None:
+    """Whoever closed their links still doesn't want the mail that an old one stops."""
+    assert [purpose for purpose, lives in LINK_LIVES.items() if lives is None] == ["unsubscribe"]
+    before = page(made, "unsubscribe", mira)
+    close(client, made, mira)
+    assert client.post(before).status_code == 200
+    assert "weekly" not in made.athlete(mira).wants
+
+
+def test_closing_shows_no_link_to_whoever_closed(
+    made: Instance, client: TestClient, mira: Athlete
+) -> None:
+    """A stranger with a link can't have it live for ever."""
+    made.clock.now += timedelta(minutes=1)
+    answer = client.post(f"{page(made, 'athlete', mira)}/links")
+    assert "/athlete/" not in answer.text
+    assert "location" not in answer.headers
+
+
+def test_opening_the_page_closes_nothing(made: Instance, client: TestClient, mira: Athlete) -> None:
+    """A mail scanner opens what it finds."""
+    path = page(made, "athlete", mira)
+    assert client.get(f"{path}/links").status_code == 405
+    assert client.get(path).status_code == 200
+
+
+def test_one_athletes_links_are_nobody_elses(
+    made: Instance, client: TestClient, mira: Athlete
+) -> None:
+    """The others' stay open."""
+    other = made.add("Nora")
+    theirs = page(made, "athlete", other)
+    close(client, made, mira)
+    assert client.get(theirs).status_code == 200
+
+
+def test_the_operator_closes_them_and_gets_a_fresh_one(tmp_path: Path) -> None:
+    """`athlete relink` prints it alone on the last line, already good."""
+    env = {"EASEBACK_SECRET_KEY": KEY}
+    easeback("athlete", "add", "--name", "Mira", "--email", "m@example.org", cwd=tmp_path, env=env)
+    done = easeback("athlete", "relink", "mira", cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    said, address = done.stdout.splitlines()
+    assert said == "links made for Mira until now open nothing any more; a fresh one:"
+    signer = Signer([KEY], "http://127.0.0.1:8765")
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    with store.reading() as tx:
+        athlete = tx.athletes.named("Mira")
+        assert athlete
+        assert tx.athletes.links_from(athlete) == signer.signed_at(
+            "athlete", address.rpartition("/")[2]
+        )
+    store.close()
+
+
+def test_settings_changed_afterwards_open_no_closed_link(store: Store) -> None:
+    """It stands beside the settings and isn't one of them; on both databases."""
+    added_at = datetime(2026, 1, 5, 6, tzinfo=UTC)
+    now = added_at + timedelta(days=1, microseconds=1)
+    with store.transaction() as tx:
+        nora = tx.athletes.add(Athlete(0, "Nora", "nora@example.org", added_at))
+        assert tx.athletes.links_from(nora) is None
+        begins_at = tx.athletes.close_links(nora, now=now)
+        tx.athletes.change(nora, now=now)
+    assert begins_at == added_at + timedelta(days=1, seconds=1)
+    with store.reading() as tx:
+        assert tx.athletes.links_from(nora) == begins_at
+
+
+def test_the_operators_token_is_logged_once_an_hour(
+    made: Instance, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the visitor's address; the token never. Metrics are scraped all day."""
+    client = made.client(base_url=PUBLIC, token=TOKEN)
+    with caplog.at_level(logging.INFO, "worker.web"):
+        for minutes in (0, 10, 70):
+            made.clock.now += timedelta(minutes=minutes)
+            answer = client.get("/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+            assert answer.status_code == 200
+    assert [one for one in caplog.messages if "token opened" in one] == [
+        "web: the operator's token opened a page to 127.0.0.1"
+    ] * 2
+    assert TOKEN not in caplog.text
+
+
+def test_the_guest_book_holds_so_many_and_no_more(made: Instance) -> None:
+    """Whoever comes from everywhere fills no memory."""
+    book, now = GuestBook(most=2), made.clock.now
+    assert all(book.is_news(name, now) for name in ("a", "b", "c"))
+    assert book.is_news("a", now)
+    assert not book.is_news("c", now)
+    assert not book.is_news("a", now + EVERY - timedelta(seconds=1))
+    assert book.is_news("a", now + EVERY)
