@@ -11,11 +11,12 @@ import pytest
 from worker.mail import MailboxMailer, SendError, to_mime
 from worker.model import Email, MailKind
 
+HTML = '<!DOCTYPE html><html lang="en"><body><h1>Ease off.</h1></body></html>'
 SENT_AT = datetime(2026, 3, 14, 7, 2, 5, tzinfo=UTC)
 
 
 def mime(*, kind: MailKind = "alert", number: int = 1) -> bytes:
-    mail = Email(kind, "ann@example.org", "Größer", "Ease off.", "<p>Ease off.</p>")
+    mail = Email(kind, "ann@example.org", "Größer", "Ease off.", HTML)
     return to_mime(
         mail, message_id=f"<{number}@x.org>", date=SENT_AT, sender="E <e@x.org>", reply_to=None
     )
