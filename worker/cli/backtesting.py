@@ -170,7 +170,7 @@ def _from_table(shell: Shell, path: Path, name: str | None, now: datetime | None
     """The runs of a file; with an athlete named they are taken for theirs: zone, units, week."""
     from zoneinfo import ZoneInfo
 
-    from worker.cli.athletes import local_timezone
+    from worker.cli.said import local_timezone
     from worker.recordings import facts, group
     from worker.sources import Unreadable
     from worker.sources.history import read

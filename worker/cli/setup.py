@@ -108,7 +108,8 @@ def _ask_strava() -> dict[str, object] | None:
 
 
 def _ask_athlete(written: Shell) -> None:
-    from worker.cli.athletes import add_athlete, local_timezone
+    from worker.cli.athletes import add_athlete
+    from worker.cli.said import local_timezone
 
     with written.store.reading() as tx:
         if tx.athletes.all():

@@ -1,0 +1,158 @@
+"""What is said of an athlete on the command line, checked: a wrong word is a `UsageError`."""
+
+import re
+import zoneinfo
+from dataclasses import replace
+from datetime import date, time
+
+from worker.cli.shell import UsageError, day_of
+from worker.model import (
+    METRES_PER,
+    PAIN_AREAS,
+    WEEKDAYS,
+    Athlete,
+    Dial,
+    MailKind,
+    Race,
+    Units,
+    WeeklyHour,
+)
+
+_WEEK_STARTS = {"monday": 0, "sunday": 6}
+_LONGEST_NAME = 80
+_WEEKLY = re.compile(
+    rf"(?P<day>{'|'.join(WEEKDAYS)})((s|nes|rs|ur)?day)?"
+    r"\s+(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)"
+)
+_EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
+
+
+def changed(
+    athlete: Athlete,
+    *,
+    name: str | None,
+    email: str | None,
+    timezone: str | None,
+    units: str | None,
+    clock: str | None,
+    week_starts: str | None,
+    weekly: str | None,
+    pain: str | None,
+    race: Race | None,
+    mail: str | None = None,
+) -> Athlete:
+    """The athlete with everything that was said; raises `UsageError` for what makes no sense."""
+    return replace(
+        athlete,
+        name=athlete.name if name is None else _name(name),
+        email=athlete.email if email is None else _email(email),
+        timezone=athlete.timezone if timezone is None else _timezone(timezone),
+        units=athlete.units if units is None else _units(units),
+        clock=athlete.clock if clock is None else _clock(clock),
+        week_starts=athlete.week_starts if week_starts is None else _week_starts(week_starts),
+        weekly=athlete.weekly if weekly is None else _weekly(weekly),
+        pain=athlete.pain if pain is None else _pain(pain),
+        race=race,
+        wants=athlete.wants if mail is None else _wants(mail),
+    )
+
+
+def _name(text: str) -> str:
+    name = text.strip()
+    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
+        raise UsageError(f"--name: a name has 1 to {_LONGEST_NAME} characters that can be shown")
+    if "/" in name or "\\" in name or name.startswith("."):
+        raise UsageError("--name: it names a folder too, so no slash, and no dot in front")
+    return name
+
+
+def _email(text: str) -> str:
+    address = text.strip()
+    if not _EMAIL.fullmatch(address) or not address.isprintable():
+        raise UsageError(f"--email: {text!r} is not an address such as anna@example.org")
+    return address
+
+
+def _timezone(text: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError) as error:
+        import difflib
+
+        near = difflib.get_close_matches(text, zoneinfo.available_timezones(), n=1)
+        hint = f"; the nearest is {near[0]}" if near else ", such as Europe/Berlin"
+        raise UsageError(f"--timezone: {text!r} is not a time zone{hint}") from error
+    return text
+
+
+def _units(text: str) -> Units:
+    if text not in METRES_PER:
+        raise UsageError(f"--units: {text!r} is neither km nor mi")
+    return text
+
+
+def _clock(text: str) -> Dial:
+    if text == "24":
+        return "24"
+    if text == "12":
+        return "12"
+    raise UsageError(f"--clock: {text!r} is neither 24 nor 12")
+
+
+def _week_starts(text: str) -> int:
+    if text.lower() not in _WEEK_STARTS:
+        raise UsageError(f"--week-starts: {text!r} is neither monday nor sunday")
+    return _WEEK_STARTS[text.lower()]
+
+
+def _weekly(text: str) -> WeeklyHour:
+    said = _WEEKLY.fullmatch(text.strip().lower())
+    if said is None:
+        raise UsageError(f'--weekly: {text!r} is not a weekday and an hour: "mon 07:00"')
+    return WeeklyHour(WEEKDAYS.index(said["day"]), time(int(said["hour"]), int(said["minute"])))
+
+
+def _pain(text: str) -> tuple[str, ...]:
+    areas = [area.strip().lower().replace("-", "_") for area in text.split(",") if area.strip()]
+    if areas in ([], ["none"]):
+        return ()
+    for area in areas:
+        if area not in PAIN_AREAS:
+            raise UsageError(f"--pain: {area!r} is none of {', '.join(PAIN_AREAS)}")
+    return tuple(dict.fromkeys(areas))
+
+
+def _wants(text: str) -> frozenset[MailKind]:
+    choices: dict[str, MailKind] = {"alert": "alert", "weekly": "weekly"}
+    named = {word.strip().lower() for word in text.split(",")} - {"none", ""}
+    if not named <= choices.keys():
+        raise UsageError(f'--mail: {text!r} is not a choice of alert and weekly, or "none"')
+    return frozenset({choices[word] for word in named} | {"reconnect", "notice"})
+
+
+def race_of(before: Race | None, name: str | None, on: str | None, km: float | None) -> Race | None:
+    """The race as it is to stand: parts that aren't named stay as they were."""
+    if name is not None and name.strip().lower() == "none":
+        return None
+    if name is None and on is None and km is None:
+        return before
+    race_name = name if name is not None else before.name if before else None
+    day: date | None = day_of(on) if on is not None else before.day if before else None
+    distance_m = km * 1000 if km is not None else before.distance_m if before else None
+    if race_name is None or day is None or distance_m is None:
+        raise UsageError("a race needs all of --race NAME --race-date DATE --race-km N")
+    if not 0 < distance_m <= 1_000_000:  # noqa: PLR2004  no race is longer than 1,000 km
+        raise UsageError(f"--race-km: {km} is not the length of a race")
+    return Race(_name(race_name), day, distance_m)
+
+
+def local_timezone() -> str:
+    """The zone of the machine by its IANA name, else UTC."""
+    from tzlocal import get_localzone_name
+
+    try:
+        name = get_localzone_name()
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        return "UTC"
+    return name
