@@ -168,13 +168,14 @@ class Worker:
         if before and before.trouble == trouble and abs(tick.at - before.at) < RECORD_EVERY:
             return
         if trouble:
-            log.error("%s: %s", job.name, trouble)
+            log.error("%(job)s: %(why)s", {"job": job.name, "why": trouble})
         elif before and before.trouble:
-            log.info("%s: works again", job.name)
+            log.info("%(job)s: works again", {"job": job.name})
         try:
             pipeline.record_tick(self._works, job.name, tick)
         except StoreError as error:
-            log.error("%s: %s", job.name, error)  # noqa: TRY400  one line, no traceback
+            why = {"job": job.name, "why": str(error)}
+            log.error("%(job)s: %(why)s", why)  # noqa: TRY400  one line, no traceback
         self._recorded[job.name] = tick
 
     def _all_ended(self) -> bool:
@@ -182,7 +183,7 @@ class Worker:
         until = time.monotonic() + END_WITHIN_S
         for name, lock in self._under_way.items():
             if not lock.acquire(timeout=max(until - time.monotonic(), 0.01)):
-                log.warning("%s: still at work, put back", name)
+                log.warning("%(job)s: still at work, put back", {"job": name})
                 return False
         return True
 
@@ -200,7 +201,7 @@ def _attempt(job: Job) -> str | None:
         return str(error)
     except Exception as error:
         # One tick's surprise must not end the worker.
-        log.exception("%s: unexpected", job.name)
+        log.exception("%(job)s: unexpected", {"job": job.name})
         return f"unexpected: {error!r}"
     return None
 
@@ -209,7 +210,7 @@ def on_signals(stop: Callable[[], None]) -> None:
     """End cleanly on SIGTERM and Ctrl-C; a second one ends at once."""
 
     def end(number: int, _: FrameType | None) -> None:
-        log.info("stopping on %s", signal.Signals(number).name)
+        log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
         signal.signal(number, signal.SIG_DFL)
         stop()
 

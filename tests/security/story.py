@@ -42,6 +42,7 @@ LOGIN = "mira@mail.example"
 class Told:
     """What was said, by place; which secrets were in play; what the reader's child was given."""
 
+    log_format: str
     said: dict[str, str] = field(default_factory=dict)
     secrets: dict[str, str] = field(default_factory=dict)
     backup: bytes = b""
@@ -62,6 +63,7 @@ class Place:
     port: int
     strava: str
     mail: int
+    log_format: str
 
     @property
     def origin(self) -> str:
@@ -76,6 +78,7 @@ class Place:
             "EASEBACK_DATA_DIR": str(self.folder / "data"),
             "EASEBACK_BASE_URL": self.origin,
             "EASEBACK_SECRET_KEY": SECRET_KEY,
+            "EASEBACK_LOG__FORMAT": self.log_format,
             "EASEBACK_PING_URL": f"http://127.0.0.1:9/{PING_PATH}",
             "EASEBACK_INBOX__EVERY": "200 ms",
             "EASEBACK_WEB__PORT": str(self.port),
@@ -100,9 +103,9 @@ class Place:
         return done.stdout + done.stderr
 
 
-def live(folder: Path) -> Told:
-    """The whole story."""
-    told = Told()
+def live(folder: Path, *, log_format: str) -> Told:
+    """The whole story, with the log in this form."""
+    told = Told(log_format)
     clock = Clock(datetime.now(UTC))
     service = Service(clock=clock, application=Application(client_secret=CLIENT_SECRET))
     with (
@@ -110,7 +113,7 @@ def live(folder: Path) -> Told:
         SmtpServer(login=(LOGIN, MAIL_PASSWORD)) as mail,
         SmtpServer(login=(LOGIN, "another password")) as deaf,
     ):
-        place = Place(folder, _free_port(), strava.base_url, mail.port)
+        place = Place(folder, _free_port(), strava.base_url, mail.port, log_format)
         with closing(_house(place, service)) as store:
             told.secrets = _secrets(service)
             _worker(place, store, told)

@@ -1,5 +1,6 @@
 """Planted secrets are nowhere to be read: not in logs, errors, status, backups or process lists."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,12 @@ from tests.security.story import SECRET_KEY, Told, live
 from worker.cli.app import _register, app
 
 
-@pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """The story, lived once."""
+@pytest.fixture(scope="module", params=["text", "json"])
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Told:
+    """The story, lived once for each form of the log."""
     if not Path("/proc/self/environ").exists():
         pytest.skip("process lists are looked at by way of /proc")
-    return live(tmp_path_factory.mktemp("planted"))
+    return live(tmp_path_factory.mktemp("planted"), log_format=request.param)
 
 
 def test_the_secrets_were_used(told: Told) -> None:
@@ -25,6 +26,11 @@ def test_the_secrets_were_used(told: Told) -> None:
     assert "refused the login" in told.said["a login refused"]
     assert "can't be used" in told.said["no database"]
     assert "web: 403" in told.said["the worker's log"]
+    if told.log_format == "json":
+        lines = told.said["the worker's log"].splitlines()
+        assert {"at", "level", "room", "event", "message"} <= set.intersection(
+            *(set(json.loads(line)) for line in lines)
+        )
     assert "worker" in told.worker[0]
 
 

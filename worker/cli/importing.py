@@ -212,7 +212,7 @@ def _list_failures(path: Path, outcome: Outcome) -> Path | None:
         part.write_text("".join(f"{one.name}: {one.reason}\n" for one in outcome.failed), "utf-8")
         part.replace(path)
     except OSError as error:
-        log.warning("the list of failures can't be written: %s", error)
+        log.warning("the list of failures can't be written: %(why)s", {"why": str(error)})
         return None
     return path
 

@@ -1,17 +1,28 @@
 """How the log looks: one line an event on standard error, in UTC; no text makes a second line.
 
-Only a traceback has more lines, each of them indented, so that none passes for an event.
+    2026-03-07T08:00:00.120Z INFO worker.pipeline.deliver mail alert to athlete 7 sent
+    {"at": "2026-03-07T08:00:00.120Z", "level": "INFO", "room": "worker.pipeline.deliver", ...}
+
+As text a traceback has more lines, each of them indented, so that none passes for an event; as
+JSON it is a field of its event. An event's fields are what its message names: rooms log
+`"mail %(kind)s sent", {"kind": kind}`, and both forms come from that.
 """
 
+import json
 import logging
 import re
 import sys
 import time
-from typing import Any
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+Form = Literal["text", "json"]
 
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 # What ends a line somewhere, moves a terminal's cursor, or turns the reading direction.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_PLACE = re.compile(r"%\((\w+)\)[-+ #0]*[\d.]*[a-z]")
 _CHATTY = ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyncio")
 
 
@@ -31,14 +42,49 @@ class OneLine(logging.Formatter):
         return "\n".join(f"    {_tamed(line)}" for line in lines)
 
 
+class OneObject(logging.Formatter):
+    """The same as a JSON object a line, for who reads logs by machine.
+
+    `event` is the same for all events of one sort, whatever they name: the message with the names
+    of its fields in their places.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        told: dict[str, object] = {
+            "at": at.replace("+00:00", "Z"),
+            "level": record.levelname,
+            "room": record.name,
+            "event": _tamed(_PLACE.sub(r"{\1}", str(record.msg))),
+            "message": _tamed(record.getMessage()),
+        }
+        fields = record.args if isinstance(record.args, Mapping) else {}
+        told = {name: _plain(value) for name, value in fields.items()} | told
+        if record.exc_info:
+            lines = self.formatException(record.exc_info).split("\n")
+            told["traceback"] = [_tamed(line) for line in lines]
+        return json.dumps(told, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, int | float) else _tamed(str(value))
+
+
 def _tamed(text: str) -> str:
     return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def set_up(level: int) -> None:
-    """Let the log begin; libraries are heard from warnings up."""
+    """Let the log begin, as text; libraries are heard from warnings up."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine())
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def speak(form: Form) -> None:
+    """Go on in this form, where `set_up` began."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, OneLine | OneObject):
+            handler.setFormatter(OneObject() if form == "json" else OneLine())

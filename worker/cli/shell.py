@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from worker.cli.log import speak
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -59,7 +61,9 @@ class Shell:
     def _loaded(self) -> "tuple[Settings, Path | None]":
         from worker.config import load
 
-        return load(self.config)
+        loaded = load(self.config)
+        speak(loaded[0].log.format)
+        return loaded
 
     @property
     def settings(self) -> "Settings":

@@ -64,7 +64,7 @@ def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]")
     try:
         face.start()
     except FaceError as error:
-        log.error("web: %s", error)  # noqa: TRY400  one line, no traceback
+        log.error("web: %(why)s", {"why": str(error)})  # noqa: TRY400  one line, no traceback
         record_tick(works, "web", Tick(now(), str(error)))
     try:
         yield
@@ -102,13 +102,15 @@ def _greet(shell: Shell, works: "Works") -> None:
     with works.store.reading() as tx:
         athletes = len(tx.athletes.all())
     log.info(
-        "easeback runs: %d athlete(s), inbox %s, mail to %s",
-        athletes,
-        settings.inbox_path,
-        settings.mail.host or settings.mailbox_path,
+        "easeback runs: %(athletes)d athlete(s), inbox %(inbox)s, mail to %(mail)s",
+        {
+            "athletes": athletes,
+            "inbox": str(settings.inbox_path),
+            "mail": str(settings.mail.host or settings.mailbox_path),
+        },
     )
     if works.store.file is not None and (share := place.warning(works.store.file)):
-        log.warning("%s", share)
+        log.warning("%(why)s", {"why": share})
     if not athletes:
         log.warning("there is no athlete yet: add one with `easeback athlete add`")
     sys.stderr.flush()

@@ -169,6 +169,10 @@ class WebSection(Section):
     token: Token | None = None
 
 
+class LogSection(Section):
+    format: Literal["text", "json"] = "text"
+
+
 class EngineSection(Section):
     kind: Literal["embedded", "procrastinate"] = "embedded"
 
@@ -186,6 +190,7 @@ class Settings(Section):
     backup: BackupSection = BackupSection()
     strava: StravaSection = StravaSection()
     web: WebSection = WebSection()
+    log: LogSection = LogSection()
     engine: EngineSection = EngineSection()
     rules: Rules = Rules()
 

@@ -81,21 +81,28 @@ def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
         return _unsent(works, letter, error, clock)
     except Exception as error:
         # One mail's surprise must not hold up the others, nor come again at every tick.
-        log.exception("mail %s to athlete %s: unexpected", letter.kind, letter.athlete_id)
+        log.exception("mail %(kind)s to athlete %(athlete)s: unexpected", _named(letter))
         surprise = SendError(f"unexpected: {error!r}", permanent=False, unanswered=is_at_dot)
         return _unsent(works, letter, surprise, clock)
     now = clock()
     with works.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
         tx.progress.ticked(MAIL_TICK, at=now)
-    log.info("mail %s to athlete %s sent", letter.kind, letter.athlete_id)
+    log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
+
+
+def _named(letter: Letter) -> dict[str, object]:
+    """What the log calls a mail: by numbers, as it outlives an athlete who is forgotten."""
+    return {"kind": letter.kind, "athlete": letter.athlete_id, "mail": letter.id}
 
 
 def _unsent(works: Works, letter: Letter, error: SendError, clock: Clock) -> SendError:
     _settle(works, letter, error, clock)
     said = _nameless(letter, error)
-    log.warning("mail %s to athlete %s not sent: %s", letter.kind, letter.athlete_id, said)
+    log.warning(
+        "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": said}
+    )
     return error
 
 

@@ -45,7 +45,7 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
             f"the copies in {keeping.folder} can't be kept ({error.strerror}): make room, or give "
             "Easeback the right to write there"
         ) from error
-    log.info("backup: %s, %.1f MB", copy.name, copy.stat().st_size / 1e6)
+    log.info("backup: %(copy)s, %(mb).1f MB", {"copy": copy.name, "mb": copy.stat().st_size / 1e6})
     return copy
 
 

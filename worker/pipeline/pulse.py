@@ -66,7 +66,7 @@ def ping(works: Works, now: datetime, *, every: Mapping[str, timedelta]) -> bool
     with works.store.reading() as tx:
         trouble = stoppages(tx, now, every=every)
     if trouble:
-        log.debug("ping: withheld: %s", trouble[0])
+        log.debug("ping: withheld: %(why)s", {"why": trouble[0]})
         return False
     return fetch(works.ping_url)
 
@@ -78,6 +78,7 @@ def fetch(url: str) -> bool:
         with urlopen(request, timeout=_PING_TIMEOUT_S) as answer:  # noqa: S310  as above
             answer.read(1)
     except (OSError, URLError, HTTPException, ValueError) as error:
-        log.warning("ping: not told: %s", getattr(error, "reason", None) or type(error).__name__)
+        why = getattr(error, "reason", None) or type(error).__name__
+        log.warning("ping: not told: %(why)s", {"why": str(why)})
         return False
     return True

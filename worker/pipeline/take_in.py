@@ -128,8 +128,14 @@ def _batch(
     works.inbox.keep(replace(one.look, done=True, reason="") for one, _ in opened)
     for entry in entries:
         # Names of files tell of people, and the log outlives an athlete who is forgotten.
-        log.info("inbox: %s, a file of athlete %s", entry.verdict, athlete.id)
-        log.debug("inbox: %s %s: %s", entry.verdict, entry.path, entry.reason or "a run")
+        log.info(
+            "inbox: %(verdict)s, a file of athlete %(athlete)s",
+            {"verdict": entry.verdict, "athlete": athlete.id},
+        )
+        log.debug(
+            "inbox: %(verdict)s %(file)s: %(why)s",
+            {"verdict": entry.verdict, "file": entry.path, "why": entry.reason or "a run"},
+        )
     return entries
 
 

@@ -32,7 +32,7 @@ def settings(desk: Desk, visit: Visit) -> Response:
     changed = _changed(athlete, visit.form)
     with desk.store.transaction() as tx:
         tx.athletes.change(changed, now=visit.now)
-    log.info("web: athlete %d changed settings", athlete.id)
+    log.info("web: athlete %(athlete)d changed settings", {"athlete": athlete.id})
     return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
 
 
@@ -44,7 +44,7 @@ def forget(desk: Desk, visit: Visit) -> Response:
     if visit.form.one("sure") != "yes":
         return _page(desk, visit, athlete, unsure=True, status=400)
     desk.forget(athlete)
-    log.info("web: athlete %d deleted everything", athlete.id)
+    log.info("web: athlete %(athlete)d deleted everything", {"athlete": athlete.id})
     return desk.pages.show("forgotten.html")
 
 
@@ -55,7 +55,10 @@ def disconnect(desk: Desk, visit: Visit) -> Response:
     if desk.disconnect is None or source is None:
         raise RefusedError(404)
     desk.disconnect(athlete, source)
-    log.info("web: athlete %d disconnected %s", athlete.id, source)
+    log.info(
+        "web: athlete %(athlete)d disconnected %(source)s",
+        {"athlete": athlete.id, "source": source},
+    )
     return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
 
 
@@ -68,7 +71,7 @@ def close_links(desk: Desk, visit: Visit) -> Response:
     athlete, _ = opened(desk, visit, "athlete")
     with desk.store.transaction() as tx:
         tx.athletes.close_links(athlete, now=visit.now)
-    log.info("web: athlete %d closed older links", athlete.id)
+    log.info("web: athlete %(athlete)d closed older links", {"athlete": athlete.id})
     return desk.pages.show("links_closed.html", weekly="weekly" in athlete.wants)
 
 

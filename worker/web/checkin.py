@@ -40,7 +40,10 @@ def keep(desk: Desk, visit: Visit) -> Response:
             tx.athletes.hurt_in(athlete, areas)
         diary = tx.checkins.since(athlete, answer.day - checkins.FORTNIGHT)
     advice = checkins.advise(diary, today=answer.day)
-    log.info("web: check-in of athlete %d: %s", athlete.id, advice.state)
+    log.info(
+        "web: check-in of athlete %(athlete)d: %(state)s",
+        {"athlete": athlete.id, "state": advice.state},
+    )
     return desk.pages.show(
         "checked_in.html",
         athlete=athlete,

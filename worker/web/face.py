@@ -66,7 +66,7 @@ class Face:
         )
         self._thread.start()
         self._wait_until_serving()
-        log.info("web: pages at %s", self.address)
+        log.info("web: pages at %(address)s", {"address": self.address})
 
     def stop(self) -> None:
         """Take no more visits, and give those under way a second; twice is once."""

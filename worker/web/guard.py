@@ -95,20 +95,26 @@ class Guard:
         except RefusedError as refused:
             await self._refuse(refused)(scope, receive, out)
         except Exception:
-            log.exception("web: unexpected, at %s", _place(scope))
+            log.exception("web: unexpected, at %(page)s", {"page": _place(scope)})
             if not begun:
                 await self._refuse(RefusedError(500))(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
         wait_s = self._doorman.wait_s(client, self._desk.clock())
         if wait_s:
-            log.debug("web: too many visits of %s, at %s", client, _place(scope))
+            log.debug(
+                "web: too many visits of %(visitor)s, at %(page)s",
+                {"visitor": client, "page": _place(scope)},
+            )
             raise RefusedError(429, wait_s=wait_s)
 
     def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
         """Guessing is dearer than asking, and is seen: a client has few guesses, so few lines."""
         if status in (401, 403):
-            log.info("web: %d to %s, at %s", status, client, _place(scope))
+            log.info(
+                "web: %(status)d to %(visitor)s, at %(page)s",
+                {"status": status, "visitor": client, "page": _place(scope)},
+            )
         if status in (401, 403, 404) and not _is_uncounted(scope):
             self._doorman.wait_s(client, self._desk.clock(), cost=_WRONG_LINK_COSTS)
 

@@ -51,7 +51,7 @@ def _write_down(desk: Desk, request: Request) -> None:
     """A token that opened something is an event; one an hour, for metrics are scraped all day."""
     client = client_of(request.scope, proxies=desk.proxies)
     if desk.guests.is_news(client, desk.clock()):
-        log.info("web: the operator's token opened a page to %s", client)
+        log.info("web: the operator's token opened a page to %(visitor)s", {"visitor": client})
 
 
 def _given_token(authorization: str) -> str | None:

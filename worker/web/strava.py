@@ -94,14 +94,14 @@ def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
     except SourceError as error:
         answer = _came_to_nothing(desk, error)
     else:
-        log.info("web: athlete %d connected Strava", athlete.id)
+        log.info("web: athlete %(athlete)d connected Strava", {"athlete": athlete.id})
         answer = desk.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
     answer.delete_cookie(name, path=path, secure=_speaks_tls(desk), httponly=True, samesite="lax")
     return answer
 
 
 def _came_to_nothing(desk: Desk, error: SourceError) -> Response:
-    log.info("web: a consent came to nothing: %s", error)
+    log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
     trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
     return desk.pages.show("connected.html", status=400, trouble=trouble)
 
@@ -177,4 +177,7 @@ def _note(desk: Desk, gate: Gate, events: Sequence[object]) -> None:
         gate.note(events, desk.clock())
     except StoreError as error:
         # Polling finds what the events told of.
-        log.warning("web: %d events of the webhook weren't kept: %s", len(events), error)
+        log.warning(
+            "web: %(events)d events of the webhook weren't kept: %(why)s",
+            {"events": len(events), "why": str(error)},
+        )

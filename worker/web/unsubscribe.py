@@ -28,7 +28,11 @@ def act(desk: Desk, visit: Visit) -> Response:
     if wants != athlete.wants:
         with desk.store.transaction() as tx:
             tx.athletes.want(athlete, wants)
-        log.info("web: athlete %d %s %s", athlete.id, "takes up" if again else "stops", kind)
+        does = "takes up" if again else "stops"
+        log.info(
+            "web: athlete %(athlete)d %(does)s %(kind)s",
+            {"athlete": athlete.id, "does": does, "kind": kind},
+        )
     return _page(desk, visit, athlete, kind, wanted=again, done=True)
 
 

@@ -181,7 +181,7 @@ def open_line(
         raise
     except Exception as error:
         # Whatever nobody foresaw is tried again later, and later; at once it would eat the budget.
-        log.exception("strava: athlete %s: unexpected", athlete.id)
+        log.exception("strava: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
         raise StravaError(f"unexpected: {error!r}") from error
     finally:
         with works.store.transaction() as tx:

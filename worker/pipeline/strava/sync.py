@@ -123,7 +123,10 @@ def keep_rows(
     tx.strava.keep_seen(athlete, _seen(wanted, recordings), now=now)
     decide(tx, works, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
     if ended and change.first_day is not None:
-        log.info("strava: athlete %s: %d activities gone", athlete.id, len(ended))
+        log.info(
+            "strava: athlete %(athlete)s: %(count)d activities gone",
+            {"athlete": athlete.id, "count": len(ended)},
+        )
 
 
 def _recordings(rows: Sequence[StravaRow], seen: Mapping[str, Seen]) -> Iterator[Recording]:

@@ -55,7 +55,8 @@ def take_in_strava(works: Works, clock: Clock) -> Synced:
         except StravaError as error:
             shared = isinstance(error, _FOR_EVERYBODY)
             touched = [athlete, *waiting] if shared else [athlete]
-            log.warning("strava: %s: %s", "everybody" if shared else athlete.id, error)
+            whose = "everybody" if shared else athlete.id
+            log.warning("strava: %(athlete)s: %(why)s", {"athlete": whose, "why": str(error)})
             told = [_failed(works, strava, one, error, clock()) for one in touched]
             troubles += filter(None, told)
             waiting = [one for one in waiting if one not in touched]
@@ -83,7 +84,9 @@ def _read_history(works: Works, strava: StravaWorks, clock: Clock) -> None:
                 return
             except StravaError as error:
                 put_aside.add(athlete.id)
-                log.warning("strava: %s: %s", athlete.id, error)
+                log.warning(
+                    "strava: %(athlete)s: %(why)s", {"athlete": athlete.id, "why": str(error)}
+                )
                 _failed(works, strava, athlete, error, clock())
                 if isinstance(error, _FOR_EVERYBODY):
                     return

@@ -134,7 +134,7 @@ def _withdrawn(works: Works, athlete: Athlete, now: datetime) -> None:
     with works.store.transaction() as tx:
         forget_strava(tx, works, athlete, now=now)
     works.store.compact()
-    log.info("strava: athlete %s withdrew", athlete.id)
+    log.info("strava: athlete %(athlete)s withdrew", {"athlete": athlete.id})
 
 
 def _not_now(
