@@ -1,7 +1,8 @@
 """A day of 200 athletes in a few minutes: is anything late, is any page slow, does memory grow?
 
-    python bench/load.py            about nine minutes
-    python bench/load.py --short    about two
+    python bench/load.py                 about nine minutes
+    python bench/load.py --minutes 60    the same day in an hour
+    python bench/load.py --short         about two minutes
 
 A real `easeback run --as-of` on SQLite, with made athletes, a made Strava and a real mail server.
 Beside it goes a day's traffic: files dropped all along, visits to pages all along, a minute of
@@ -58,6 +59,7 @@ SHORT_RUN_M = 1500.0
 
 EVENTS_PER_S = 100
 VISITS_PER_S = 5
+FEWEST_MINUTES = 4
 SETTLES_S = 60
 """Given after the last of the traffic for what is under way."""
 
@@ -82,7 +84,12 @@ class Plan:
         return self.bursts_at_s[1]
 
 
-FULL = Plan(lasts_s=480, burst_s=60, bursts_at_s=(60, 180))
+def plan_of(minutes: float) -> Plan:
+    """A day in so many minutes: files and visits go on all along, the bursts last their minute."""
+    lasts_s = minutes * 60
+    return Plan(lasts_s=lasts_s, burst_s=60, bursts_at_s=(lasts_s / 8, lasts_s * 3 / 8))
+
+
 SHORT = Plan(lasts_s=80, burst_s=10, bursts_at_s=(5, 25))
 
 
@@ -183,11 +190,15 @@ class Stage:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--short", action="store_true", help="a fifth of the time")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, default=8.0, help="what the day is lived in")
+    length.add_argument("--short", action="store_true", help="one of 80 seconds, with all of it")
     parser.add_argument("--athletes", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="a folder for the worker's log")
     wanted = parser.parse_args()
-    plan = SHORT if wanted.short else FULL
+    if wanted.minutes < FEWEST_MINUTES:
+        parser.error(f"--minutes: the two bursts alone need {FEWEST_MINUTES}")
+    plan = SHORT if wanted.short else plan_of(wanted.minutes)
     with _stage(plan, wanted.athletes) as stage, _worker(stage, plan, wanted.keep) as worker:
         began = time.time()
         seen = live(stage, plan, worker, began)
