@@ -62,7 +62,10 @@ def check_redirect(
     try:
         _check_redirect(strava, redirect, now)
     except StravaError as error:
-        log.warning("strava: athlete %s can't consent: %s", athlete.id, error)
+        log.warning(
+            "strava: athlete %(athlete)s can't consent: %(why)s",
+            {"athlete": athlete.id, "why": str(error)},
+        )
         with works.store.transaction() as tx:
             kept = tx.strava.grant(athlete)
             if kept is None or kept.dead_since is not None:
@@ -78,7 +81,7 @@ def _check_redirect(strava: StravaWorks, redirect: str, now: datetime) -> None:
     except (RedirectMismatch, WrongClient):
         raise
     except StravaError as error:
-        log.debug("strava: the consent page can't be asked for: %s", error)
+        log.debug("strava: the consent page can't be asked for: %(why)s", {"why": str(error)})
 
 
 def begin_consent(strava: StravaWorks, athlete: Athlete, *, redirect: str, now: datetime) -> Begun:
