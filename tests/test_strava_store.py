@@ -8,10 +8,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from worker.model import Athlete
+from worker.sources.plan import Standing
 from worker.sources.strava.budget import Budget, Limit
-from worker.sources.strava.plan import Standing
 from worker.store import Sealer, SealError, Seen, Store, Transaction
-from worker.store.strava import STANDING
+from worker.store.polled import STANDING
 from worker.store.tables import metadata
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.strava import bodies
 from tests.strava.accounts import Account, Activity, Diary
-from worker.sources.strava.plan import (
+from worker.sources.plan import (
     DOUBT,
     QUIET_PAGE,
     Shown,

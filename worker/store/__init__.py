@@ -29,10 +29,11 @@ from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, sole_worker
 from worker.store.outbox import Letter, Outbox
+from worker.store.polled import Polled, Seen
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
-from worker.store.strava import KeptGrant, Seen, StravaShelf
+from worker.store.strava import KeptGrant, StravaShelf
 from worker.store.turns import NoTurnError, Turns
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Letter",
     "LockedError",
     "NameTakenError",
+    "Polled",
     "Remembered",
     "SealError",
     "Sealer",

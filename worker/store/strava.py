@@ -4,25 +4,24 @@ Tokens come and go sealed; nothing here can open them. Where reading stands and 
 limits is used are kept as their rooms hand them over, by name.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from worker.model import Athlete
 from worker.store import tables
+from worker.store.polled import Polled
 from worker.store.upsert import upsert
 
 grant = tables.strava_grant
-activity = tables.strava_activity
 wish = tables.strava_wish
 budget = tables.strava_budget
 subscription = tables.strava_subscription
 used_state = tables.used_state
 
-STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 _ONE = 1
 
 
@@ -41,17 +40,6 @@ class KeptGrant:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An activity as it was last seen: a run, or one that can't be read for a `reason`."""
-
-    external_id: str
-    started_at: datetime | None
-    payload: str
-    reason: str | None = None
-    edited: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Subscription:
     """The webhook subscription; `dropped` events named nobody we know."""
 
@@ -61,10 +49,12 @@ class Subscription:
 
 
 @dataclass(frozen=True, slots=True)
-class StravaShelf:
+class StravaShelf(Polled):
     """One grant an athlete; one budget and one subscription for all of them."""
 
     connection: Connection
+    grants: ClassVar[Table] = tables.strava_grant
+    activities: ClassVar[Table] = tables.strava_activity
 
     # Grants
 
@@ -110,126 +100,14 @@ class StravaShelf:
         )
         return changed.rowcount == 1
 
-    def reseal(self, athlete: Athlete, sealed: bytes) -> None:
-        """The same tokens under another key."""
-        self._set(athlete, sealed=sealed)
-
-    def died(self, athlete: Athlete, *, version: int, now: datetime) -> bool:
-        """Strava refuses this grant for good; False where another stands there by now."""
-        changed = self.connection.execute(
-            update(grant)
-            .where(grant.c.athlete_id == athlete.id, grant.c.version == version)
-            .values(dead_since=now)
-        )
-        return changed.rowcount == 1
-
     def forget(self, athlete: Athlete) -> None:
         """The grant, and all that only Strava told of: what was seen, and wishes."""
-        for table in (grant, activity, wish):
+        for table in (grant, self.activities, wish):
             self.connection.execute(delete(table).where(table.c.athlete_id == athlete.id))
 
     def whose(self, strava_id: int) -> tuple[int, ...]:
         """The ids of the athletes with a grant for this account, dead ones too."""
         query = select(grant.c.athlete_id).where(grant.c.strava_id == strava_id)
-        return tuple(self.connection.execute(query).scalars())
-
-    # Whose turn it is
-
-    def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> bool:
-        """Take this athlete's grant until then; False where somebody holds it."""
-        taken = self.connection.execute(
-            update(grant)
-            .where(
-                grant.c.athlete_id == athlete.id,
-                or_(grant.c.leased_until.is_(None), grant.c.leased_until <= now),
-            )
-            .values(leased_until=until)
-        )
-        return taken.rowcount == 1
-
-    def release(self, athlete: Athlete) -> None:
-        self._set(athlete, leased_until=None)
-
-    def due(self, now: datetime) -> tuple[int, ...]:
-        """The ids of the athletes to be asked for, those that waited longest first."""
-        query = (
-            select(grant.c.athlete_id)
-            .where(grant.c.due_at <= now, grant.c.dead_since.is_(None))
-            .order_by(grant.c.due_at, grant.c.athlete_id)
-        )
-        return tuple(self.connection.execute(query).scalars())
-
-    def with_history_due(self, until: datetime) -> tuple[int, ...]:
-        """The ids of the athletes whose past isn't read back to `until`, the least read first.
-
-        Not of those whose last call failed: a poll that works opens their turn again.
-        """
-        query = (
-            select(grant.c.athlete_id)
-            .where(
-                grant.c.read_back_to > until,
-                grant.c.dead_since.is_(None),
-                grant.c.failures == 0,
-            )
-            .order_by(grant.c.read_back_to.desc(), grant.c.athlete_id)
-        )
-        return tuple(self.connection.execute(query).scalars())
-
-    def standing(self, athlete: Athlete) -> Mapping[str, Any]:
-        """Where reading stands, by the names it was kept under; empty without a grant."""
-        columns = [grant.c[name] for name in STANDING]
-        row = self.connection.execute(
-            select(*columns).where(grant.c.athlete_id == athlete.id)
-        ).first()
-        return dict(row._mapping) if row else {}  # noqa: SLF001  (SQLAlchemy's public name)
-
-    def keep_standing(self, athlete: Athlete, standing: Mapping[str, Any]) -> None:
-        self._set(athlete, **standing)
-
-    def postpone(self, athlete: Athlete, *, until: datetime) -> None:
-        self._set(athlete, due_at=until)
-
-    # What was seen
-
-    def seen(self, athlete: Athlete, external_ids: Collection[str]) -> Mapping[str, Seen]:
-        query = select(activity).where(
-            activity.c.athlete_id == athlete.id, activity.c.external_id.in_(list(external_ids))
-        )
-        return {row.external_id: _seen(row) for row in self.connection.execute(query)}
-
-    def keep_seen(self, athlete: Athlete, seen: Sequence[Seen], *, now: datetime) -> None:
-        rows = [{**asdict(one), "athlete_id": athlete.id, "seen_at": now} for one in seen]
-        upsert(self.connection, activity, rows, keys=("athlete_id", "external_id"))
-
-    def forget_seen(self, athlete: Athlete, external_ids: Collection[str]) -> None:
-        self.connection.execute(
-            delete(activity).where(
-                activity.c.athlete_id == athlete.id,
-                activity.c.external_id.in_(list(external_ids)),
-            )
-        )
-
-    def starts(self, athlete: Athlete) -> Mapping[str, datetime]:
-        """When each activity that was seen began, by its id."""
-        query = select(activity.c.external_id, activity.c.started_at).where(
-            activity.c.athlete_id == athlete.id, activity.c.started_at.is_not(None)
-        )
-        return {row.external_id: row.started_at for row in self.connection.execute(query)}
-
-    def unreadable(self, athlete: Athlete) -> tuple[Seen, ...]:
-        """What can't be read, each with its reason."""
-        query = (
-            select(activity)
-            .where(activity.c.athlete_id == athlete.id, activity.c.reason.is_not(None))
-            .order_by(activity.c.started_at, activity.c.external_id)
-        )
-        return tuple(map(_seen, self.connection.execute(query)))
-
-    def begun_before(self, athlete: Athlete, instant: datetime) -> tuple[str, ...]:
-        """The ids of the activities that are older than they may be kept."""
-        query = select(activity.c.external_id).where(
-            activity.c.athlete_id == athlete.id, activity.c.started_at < instant
-        )
         return tuple(self.connection.execute(query).scalars())
 
     # Limits
@@ -318,11 +196,6 @@ class StravaShelf:
         self.connection.execute(insert(used_state).values(row))
         return True
 
-    def _set(self, athlete: Athlete, **values: Any) -> None:
-        self.connection.execute(
-            update(grant).where(grant.c.athlete_id == athlete.id).values(**values)
-        )
-
 
 def _this_wish(athlete: Athlete, external_id: str) -> tuple[Any, ...]:
     return wish.c.athlete_id == athlete.id, wish.c.external_id == external_id
@@ -331,7 +204,3 @@ def _this_wish(athlete: Athlete, external_id: str) -> tuple[Any, ...]:
 def _grant(row: Row[Any]) -> KeptGrant:
     fields = {name: getattr(row, name) for name in KeptGrant.__dataclass_fields__}
     return KeptGrant(**fields | {"scopes": frozenset(row.scopes)})
-
-
-def _seen(row: Row[Any]) -> Seen:
-    return Seen(**{name: getattr(row, name) for name in Seen.__dataclass_fields__})

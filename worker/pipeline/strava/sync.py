@@ -11,9 +11,8 @@ from worker.pipeline.decide import decide, judge
 from worker.pipeline.strava.line import Line, open_line
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works, today_of
-from worker.sources import NotARun, Unreadable
-from worker.sources.strava import plan
-from worker.sources.strava.plan import Shown, Standing
+from worker.sources import NotARun, Unreadable, plan
+from worker.sources.plan import Shown, Standing
 from worker.sources.strava.refusals import ClockOff, RateLimited
 from worker.sources.strava.rows import StravaRow
 from worker.store import Seen, SourceState, Transaction

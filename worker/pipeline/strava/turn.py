@@ -10,8 +10,8 @@ from worker.pipeline.strava.sync import poll, read_back
 from worker.pipeline.strava.wishes import fulfil_wishes
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works
-from worker.sources.strava import plan
-from worker.sources.strava.plan import Standing
+from worker.sources import plan
+from worker.sources.plan import Standing
 from worker.sources.strava.refusals import (
     DeadGrant,
     NoSubscription,

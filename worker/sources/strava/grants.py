@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+
+from worker.sources.address import check_address
 
 STRAVA = "https://www.strava.com"
 READ_SOME = "activity:read"
@@ -47,7 +47,7 @@ class StravaSettings:
         if not self.client_secret:
             raise ValueError("there is a client id for Strava and no client secret")
         for address in filter(None, (self.base_url, self.api_base_url)):
-            _check_address(address)
+            check_address(address, name="Strava", given_away="tokens")
 
     @property
     def api_url(self) -> str:
@@ -103,26 +103,3 @@ def missing_scopes(granted: Iterable[str]) -> str | None:
 def sees_activities(granted: Iterable[str]) -> bool:
     """True where the scopes suffice to see at least some activities."""
     return not frozenset(granted).isdisjoint({READ_SOME, READ_ALL})
-
-
-def is_loopback(address: str) -> bool:
-    """True where an address stays on this machine."""
-    host = urlsplit(address).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_address(address: str) -> None:
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"an address of Strava begins with https://; this is {address!r}")
-    if parts.scheme == "http" and not is_loopback(address):
-        raise ValueError(
-            f"{address!r} would send tokens in the clear; plain http is only for this machine"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"an address of Strava is a host and perhaps a path; this is {address!r}")

@@ -12,7 +12,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
-from worker.sources import SourceError
+from worker.sources import SourceError, polled
 from worker.sources.strava.budget import Budget
 
 API_PAGE = "https://www.strava.com/settings/api"
@@ -27,23 +27,23 @@ class StravaError(SourceError):
     told: Budget | None = None
 
 
-class Unreachable(StravaError):
+class Unreachable(StravaError, polled.Unreachable):
     """No answer came: no network, no name, no trust, no patience."""
 
 
-class Unavailable(StravaError):
+class Unavailable(StravaError, polled.Unavailable):
     """An answer came that's no use: a server's error, half a body, not JSON."""
 
 
-class RateLimited(StravaError):
+class RateLimited(StravaError, polled.RateLimited):
     """The calls of this window are used up until `resets_at`."""
 
     def __init__(self, resets_at: datetime) -> None:
         super().__init__(
             f"Strava's rate limit is used up; it opens again at {resets_at:%H:%M} UTC and nothing "
-            "is lost until then"
+            "is lost until then",
+            resets_at=resets_at,
         )
-        self.resets_at = resets_at
 
 
 class NoSubscription(StravaError):
@@ -119,7 +119,7 @@ class StaleConsent(NoConsent):
         )
 
 
-class DeadGrant(StravaError):
+class DeadGrant(StravaError, polled.DeadGrant):
     """The refresh token is dead: only the runner can mend that, by connecting again."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class DeadGrant(StravaError):
         )
 
 
-class AccessRefused(StravaError):
+class AccessRefused(StravaError, polled.AccessRefused):
     """401 for an access token that ought to be good: refresh once and ask again."""
 
     def __init__(self) -> None:
@@ -148,7 +148,7 @@ class MissingScope(StravaError):
         )
 
 
-class NotThere(StravaError):
+class NotThere(StravaError, polled.NotThere):
     """404: no such activity, or none that this grant may see."""
 
     def __init__(self) -> None:

@@ -10,24 +10,21 @@ and rewrites the process's warning filters.
 import logging
 import os
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import requests
-import urllib3
-from requests.adapters import HTTPAdapter
 
-from worker.sources.strava.grants import STRAVA, StravaSettings, is_loopback
+from worker.sources import wire
+from worker.sources.strava.grants import STRAVA, StravaSettings
 from worker.sources.strava.refusals import Unavailable, Unreachable
+from worker.sources.wire import LARGEST_ANSWER_BYTES
 
-CONNECT_S = 10.0
-LARGEST_ANSWER_BYTES = 16 * 2**20
-_PIECE_BYTES = 64 * 2**10
+__all__ = ["LARGEST_ANSWER_BYTES", "api", "plainly", "session", "stravalib_protocol"]
 
 _importing = threading.Lock()
 
@@ -47,14 +44,8 @@ def stravalib_protocol() -> ModuleType:
 
 
 def session(settings: StravaSettings) -> requests.Session:
-    """A session that leads to the configured address."""
-    made = requests.Session()
-    made.mount("https://", _Bounded(settings))
-    # A redirect of the API would carry the bearer token somewhere nobody chose.
-    made.max_redirects = 0
-    # With an authentication of its own, requests doesn't let ~/.netrc replace the bearer token.
-    made.auth = _as_it_is
-    return made
+    """A session that leads to the configured address, and only from where stravalib asks."""
+    return wire.session(_way(settings))
 
 
 def api(
@@ -79,110 +70,34 @@ def api(
 def plainly() -> Iterator[None]:
     """Turn what the network does into errors of this room. An answer with a status passes through.
 
-    Causes are left out on purpose: their texts hold addresses, and addresses may hold secrets.
+    What stravalib can't pick its fields out of is no use either.
     """
     try:
-        yield
+        with wire.plainly(_NAMES):
+            yield
     except requests.HTTPError:
         raise
-    except (requests.exceptions.InvalidJSONError, requests.TooManyRedirects):
-        raise Unavailable("Strava answered with something that isn't its API") from None
-    except requests.Timeout:
-        raise Unreachable("Strava didn't answer in time") from None
-    except requests.exceptions.SSLError:
-        raise Unreachable(
-            "Strava's certificate isn't trusted here; where a proxy stands between, SSL_CERT_FILE "
-            "names its certificate"
-        ) from None
-    except requests.exceptions.ProxyError:
-        raise Unreachable("the proxy set in the environment can't be used") from None
-    except (
-        requests.exceptions.ChunkedEncodingError,
-        requests.exceptions.ContentDecodingError,
-    ):
-        raise Unavailable("Strava's answer ended in the middle") from None
-    except requests.ConnectionError as error:
-        raise Unreachable(_no_connection(error)) from None
-    except requests.RequestException:
-        raise Unavailable("Strava couldn't be asked") from None
     except (KeyError, TypeError, AttributeError, ValueError):
-        # stravalib picks its fields out of whatever came.
         raise Unavailable("Strava answered in a form that nobody documented") from None
 
 
-def _no_connection(error: requests.ConnectionError) -> str:
-    text = str(error)
-    if "timed out" in text:
-        return "Strava didn't answer in time"
-    if "NameResolution" in text or "getaddrinfo" in text:
-        return "there is no network, or no name service: Strava's address can't be looked up"
-    if "refused" in text:
-        return "nothing answers at Strava's address"
-    return "the connection to Strava broke"
+_NAMES = wire.Way("Strava", Unreachable, Unavailable)
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-class _Bounded(HTTPAdapter):
-    """Leads to the configured address; no answer takes longer or grows larger than allowed."""
-
-    def __init__(self, settings: StravaSettings) -> None:
-        super().__init__(pool_maxsize=16)
-        self._settings = settings
-
-    def send(
-        self,
-        request: requests.PreparedRequest,
-        stream: bool = False,  # noqa: ARG002  (the signature is requests')
-        timeout: Any = None,  # noqa: ARG002  (as above; ours stand)
-        verify: Any = True,
-        cert: Any = None,
-        proxies: Any = None,
-    ) -> requests.Response:
-        address = request.url or ""
-        request.url = self._there(address)
-        response = super().send(
-            request,
-            stream=True,
-            timeout=(CONNECT_S, self._settings.silence_s),
-            verify=self._settings.ca_file or verify,
-            cert=cert,
-            proxies={} if is_loopback(request.url) else proxies,
-        )
-        response.raw = cast("Any", _BoundedBody(response.raw, self._settings.answer_s))
-        return response
-
-    def _there(self, address: str) -> str:
+def _way(settings: StravaSettings) -> wire.Way:
+    def there(address: str) -> str:
         """The configured address for the one that stravalib hard-codes."""
         rest = address.removeprefix(STRAVA)
         if rest.startswith("/api/v3/"):
-            return self._settings.api_url + rest.removeprefix("/api/v3")
-        return self._settings.base_url.rstrip("/") + rest
+            return settings.api_url + rest.removeprefix("/api/v3")
+        return settings.base_url.rstrip("/") + rest
 
-
-class _BoundedBody:
-    """A body that gives up when it trickles or swells. Has what requests asks of a raw body."""
-
-    def __init__(self, raw: urllib3.BaseHTTPResponse, longest_s: float) -> None:
-        self._raw = raw
-        self._until = time.monotonic() + longest_s
-
-    def stream(self, _size: int, decode_content: bool = True) -> Iterator[bytes]:
-        read_bytes = 0
-        while piece := self._raw.read1(_PIECE_BYTES, decode_content=decode_content):
-            read_bytes += len(piece)
-            if read_bytes > LARGEST_ANSWER_BYTES:
-                self.close()
-                raise Unavailable("Strava's answer is larger than any real one")
-            if time.monotonic() > self._until:
-                self.close()
-                raise Unreachable("Strava's answer trickled in too slowly")
-            yield piece
-
-    def close(self) -> None:
-        self._raw.close()
-
-    def release_conn(self) -> None:
-        self._raw.release_conn()
+    return wire.Way(
+        "Strava",
+        Unreachable,
+        Unavailable,
+        ca_file=settings.ca_file,
+        silence_s=settings.silence_s,
+        answer_s=settings.answer_s,
+        there=there,
+    )

@@ -1,9 +1,10 @@
-"""What to ask Strava next, and what its answers prove. Pure.
+"""What to ask a polled source next, and what its answers prove. Pure.
 
-The list is always read newest first. A page proves that everything begun since its last row has
-been shown, however short it came out, so one call is enough for a quiet poll; where the order
-doesn't hold, only an empty page proves anything. A hidden start is shown up to a day too early,
-hence the day of slack in every proof.
+The same for every service that lists activities newest first in pages; none of their names is
+known here. A page proves that everything begun since its last row has been shown, however short
+it came out, so one call is enough for a quiet poll; where the order doesn't hold, only an empty
+page proves anything. A hidden start is shown up to a day too early, hence the day of slack in
+every proof.
 
     each poll       the newest, down to a week before the last poll
     once a day      the same down to 42 days: edits and privacy changes come without any event
@@ -13,8 +14,7 @@ hence the day of slack in every proof.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-
-from worker.sources.strava.rows import LARGEST_PAGE, StravaRow
+from typing import Protocol
 
 OVERLAP = timedelta(days=7)
 LOOK_BACK = timedelta(days=42)
@@ -25,10 +25,21 @@ DOUBT = timedelta(days=1)
 
 LONGEST_PAUSE = timedelta(hours=4)
 QUIET_PAGE = 30
+LARGEST_PAGE = 200
 
 _FEW = 3
 _EVER = datetime.fromtimestamp(0, UTC)
-"""Before Strava's first activity, and a date that every database knows."""
+"""Before anybody's first activity, and a date that every database knows."""
+
+
+class Row(Protocol):
+    """One activity of a list: its id, empty where it has none, and when it began, if known."""
+
+    @property
+    def external_id(self) -> str: ...
+
+    @property
+    def started_at(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +48,8 @@ class Standing:
 
     `read_until` is when the newest were last read without a gap, `read_back_to` how far back
     everything has been shown, `looked_back_at` when the 42 days were last read again,
-    `doubted_at` since when Strava shows so little that it isn't believed. `failures` counts those
-    in a row.
+    `doubted_at` since when the source shows so little that it isn't believed. `failures` counts
+    those in a row.
     """
 
     read_until: datetime | None = None
@@ -60,10 +71,14 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The newest activities down to `since`, in pages of `page_size`."""
+    """The newest activities down to `since`, in pages of `page_size`.
+
+    `looks_back`: it's the one of the day that reads everything again.
+    """
 
     since: datetime
     page_size: int
+    looks_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +95,7 @@ class Shown:
     in_order: bool = True
     stuck: bool = False
 
-    def with_page(self, rows: Sequence[StravaRow]) -> "Shown":
+    def with_page(self, rows: Sequence[Row]) -> "Shown":
         """With one page more."""
         ids = self.ids | {row.external_id for row in rows if row.external_id}
         shown = replace(self, ids=ids, pages=self.pages + 1)
@@ -104,15 +119,18 @@ class Shown:
         return self.reached is not None and self.reached <= window.since
 
 
-def newest(standing: Standing, *, now: datetime, reach: timedelta) -> Window:
-    """What the next poll reads."""
+def newest(
+    standing: Standing, *, now: datetime, reach: timedelta, largest_page: int = LARGEST_PAGE
+) -> Window:
+    """What the next poll reads, in pages no larger than the source gives."""
     read_until = standing.read_until
     looked_back_at = standing.looked_back_at
     look_back = looked_back_at is None or now - looked_back_at >= LOOK_BACK_EVERY
     since = (read_until or now) - OVERLAP
     if look_back:
         since = min(since, now - LOOK_BACK)
-    return Window(max(since, now - reach), LARGEST_PAGE if look_back else QUIET_PAGE)
+    page_size = largest_page if look_back else min(QUIET_PAGE, largest_page)
+    return Window(max(since, now - reach), page_size, look_back)
 
 
 def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datetime) -> Standing:
@@ -132,7 +150,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
         )
     if not shown.covers(window):
         return standing
-    looked_back = window.since <= now - LOOK_BACK or window.page_size == LARGEST_PAGE
+    looked_back = window.looks_back or window.since <= now - LOOK_BACK
     return replace(
         standing,
         read_until=now,
@@ -141,7 +159,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
     )
 
 
-def after_history(standing: Standing, rows: Sequence[StravaRow]) -> Standing:
+def after_history(standing: Standing, rows: Sequence[Row]) -> Standing:
     """The standing after a page of what began before `read_back_to`.
 
     Such a page shows the last day once more; one that shows nothing older is the end of the list.
@@ -158,7 +176,7 @@ def after_history(standing: Standing, rows: Sequence[StravaRow]) -> Standing:
 def vanished(
     shown: Shown, known: Mapping[str, datetime], standing: Standing, *, now: datetime
 ) -> tuple[frozenset[str], Standing]:
-    """Which known activities are gone from Strava, and the standing with its doubts.
+    """Which known activities are gone from the source, and the standing with its doubts.
 
     `known` gives their starts. Gone is what must have been shown and wasn't. Where that is
     suddenly more than half of a handful, or everything, it's believed a day later, if it's so
