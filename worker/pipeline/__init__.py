@@ -20,8 +20,9 @@ from typing import TypeVar
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import begin_ticks, record_tick, tidy
 from worker.pipeline.keeping import keep_copy
+from worker.pipeline.polling import Synced
 from worker.pipeline.pulse import ping
-from worker.pipeline.strava.turn import Synced, take_in_strava
+from worker.pipeline.strava.turn import take_in_strava
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks

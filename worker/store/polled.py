@@ -34,8 +34,14 @@ class Polled:
     connection: Connection
     grants: ClassVar[Table]
     activities: ClassVar[Table]
+    seen_as: ClassVar[type[Seen]] = Seen
 
     # The grant
+
+    def sealed(self) -> Mapping[int, bytes]:
+        """What each grant is sealed as, by the athlete's id."""
+        query = select(self.grants.c.athlete_id, self.grants.c.sealed)
+        return {row.athlete_id: row.sealed for row in self.connection.execute(query)}
 
     def reseal(self, athlete: Athlete, sealed: bytes) -> None:
         """The same tokens under another key."""
@@ -113,7 +119,7 @@ class Polled:
             self.activities.c.athlete_id == athlete.id,
             self.activities.c.external_id.in_(list(external_ids)),
         )
-        return {row.external_id: _seen(row) for row in self.connection.execute(query)}
+        return {row.external_id: self._seen(row) for row in self.connection.execute(query)}
 
     def keep_seen(self, athlete: Athlete, seen: Sequence[Seen], *, now: datetime) -> None:
         rows = [{**asdict(one), "athlete_id": athlete.id, "seen_at": now} for one in seen]
@@ -143,7 +149,7 @@ class Polled:
             )
             .order_by(self.activities.c.started_at, self.activities.c.external_id)
         )
-        return tuple(map(_seen, self.connection.execute(query)))
+        return tuple(map(self._seen, self.connection.execute(query)))
 
     def begun_before(self, athlete: Athlete, instant: datetime) -> tuple[str, ...]:
         """The ids of the activities that are older than they may be kept."""
@@ -157,6 +163,6 @@ class Polled:
             update(self.grants).where(self.grants.c.athlete_id == athlete.id).values(**values)
         )
 
-
-def _seen(row: Row[Any]) -> Seen:
-    return Seen(**{name: getattr(row, name) for name in Seen.__dataclass_fields__})
+    def _seen(self, row: Row[Any]) -> Seen:
+        kind = self.seen_as
+        return kind(**{name: getattr(row, name) for name in kind.__dataclass_fields__})

@@ -6,13 +6,13 @@ import logging
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from worker.links import LinkError
 from worker.model import Athlete
-from worker.pipeline.decide import judge
+from worker.pipeline.polling import drop_told, reseal_all
 from worker.pipeline.strava.works import StravaWorks
-from worker.pipeline.works import Works, today_of
+from worker.pipeline.works import Works
 from worker.sources.strava.grants import Grant, missing_scopes
 from worker.sources.strava.refusals import (
     DeadGrant,
@@ -205,34 +205,15 @@ def _give_back(strava: StravaWorks | None, kept: KeptGrant, now: datetime) -> st
 def forget_strava(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
     """The grant goes, and unless they're to be kept all runs that only Strava told of."""
     if not works.keeps_strava_runs:
-        _forget_runs(tx, works, athlete, now=now)
+        drop_told(tx, works, athlete, "strava", now=now, silence=GONE)
     tx.strava.forget(athlete)
     tx.progress.source(athlete, "strava", SourceState("off"))
 
 
-def _forget_runs(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
-    """The runs, what was found in them, and the mails that told of it."""
-    told = [r.external_id for r in tx.runs.recorded(athlete, "strava")]
-    since: date | None = tx.runs.drop(
-        athlete, "strava", told, today=today_of(athlete, now)
-    ).first_day
-    if since is None:
-        return
-    judge(tx, works, athlete, since=since, now=now, silence=GONE)
-    tx.findings.forget_withdrawn(athlete)
-    tx.outbox.empty(athlete)
-
-
 def reseal_grants(works: Works, strava: StravaWorks) -> int:
     """Bring every grant to the newest key; how many there are. Raises `SealError`."""
-    count = 0
     with works.store.transaction() as tx:
-        for athlete in tx.athletes.all():
-            kept = tx.strava.grant(athlete)
-            if kept is not None:
-                tx.strava.reseal(athlete, strava.sealer.reseal(kept.sealed))
-                count += 1
-    return count
+        return reseal_all(tx, tx.strava, strava.sealer.reseal)
 
 
 def _hash(secret: str) -> str:

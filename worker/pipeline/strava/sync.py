@@ -1,6 +1,5 @@
 """Read one athlete's newest activities, or a page of the past, and keep what they tell."""
 
-import json
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
@@ -8,12 +7,13 @@ from datetime import datetime, timedelta
 
 from worker.model import Athlete, Recording
 from worker.pipeline.decide import decide, judge
+from worker.pipeline.polling import is_edited, read_window, settle, wanted_rows
 from worker.pipeline.strava.line import Line, open_line
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works, today_of
 from worker.sources import NotARun, Unreadable, plan
 from worker.sources.plan import Shown, Standing
-from worker.sources.strava.refusals import ClockOff, RateLimited
+from worker.sources.strava.refusals import ClockOff
 from worker.sources.strava.rows import StravaRow
 from worker.store import Seen, SourceState, Transaction
 
@@ -22,9 +22,6 @@ log = logging.getLogger(__name__)
 FIRST_SYNC = "it came with the first look at Strava: nothing is mailed about the past"
 HISTORY = "it came with the history on Strava: nothing is mailed about the past"
 EXPIRED = "a run is no longer kept: nothing is mailed about that"
-
-EDITED_SHARE = 0.01
-"""Strava itself rounds anew now and then; a change beyond this is the athlete's."""
 
 
 def poll(works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock) -> bool:
@@ -51,26 +48,21 @@ def poll(works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock) -> b
                     tx, works, athlete, rows, gone=gone, now=now, reach=reach,
                     silence=FIRST_SYNC if first else None,
                 )  # fmt: skip
-                _settle(tx, strava, athlete, standing, now, clock_off=line.clock_seems_off)
+                words = str(ClockOff()) if line.clock_seems_off else None
+                settle(tx, tx.strava, athlete, standing, strava.pace, now=now, words=words)
     return True
 
 
 def _read(line: Line, window: plan.Window) -> tuple[Shown, list[StravaRow]]:
-    """Pages until the window is read; cut short where the budget ends after the first."""
-    shown = Shown()
-    rows: list[StravaRow] = []
-    while not shown.done_with(window):
-        try:
-            page = line.page(
-                "history" if shown.pages else "new", number=shown.pages + 1, size=window.page_size
-            )
-        except RateLimited:
-            if not shown.pages:
-                raise
-            break
-        shown = shown.with_page(page.rows)
-        rows += page.rows
-    return shown, rows
+    """The window; its first page is new, what lies behind counts as history."""
+    return read_window(
+        window,
+        lambda number: (
+            line.page(
+                "new" if number == 1 else "history", number=number, size=window.page_size
+            ).rows
+        ),
+    )
 
 
 def read_back(works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock) -> bool:
@@ -108,11 +100,7 @@ def keep_rows(
 
     Rows that begin before what is wanted, or may be kept, are passed over.
     """
-    wanted = [
-        row
-        for row in rows
-        if row.external_id and (row.started_at is None or row.started_at >= now - reach)
-    ]
+    wanted = wanted_rows(rows, since=now - reach)
     seen = tx.strava.seen(athlete, {row.external_id for row in wanted})
     no_runs = {row.external_id for row in wanted if isinstance(row.reading, NotARun)}
     ended = sorted({*gone, *no_runs})
@@ -132,16 +120,8 @@ def _recordings(rows: Sequence[StravaRow], seen: Mapping[str, Seen]) -> Iterator
     """The rows' recordings, marked where the athlete changed the distance since first seen."""
     for row in rows:
         if isinstance(row.reading, Recording):
-            before = seen.get(row.external_id)
-            edited = before is not None and (before.edited or _differs(before, row.reading))
+            edited = is_edited(seen.get(row.external_id), row.reading)
             yield replace(row.reading, edited=edited)
-
-
-def _differs(before: Seen, now: Recording) -> bool:
-    before_m = json.loads(before.payload).get("distance")
-    if before.reason is not None or not isinstance(before_m, int | float):
-        return False
-    return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
 
 
 def _seen(rows: Sequence[StravaRow], recordings: Sequence[Recording]) -> list[Seen]:
@@ -157,27 +137,6 @@ def _seen(rows: Sequence[StravaRow], recordings: Sequence[Recording]) -> list[Se
         for row in {row.external_id: row for row in rows}.values()
         if not isinstance(row.reading, NotARun)
     ]
-
-
-def _settle(
-    tx: Transaction,
-    strava: StravaWorks,
-    athlete: Athlete,
-    standing: Standing,
-    now: datetime,
-    *,
-    clock_off: bool,
-) -> None:
-    """The poll is done: when the next is due, and how it feels."""
-    settings = strava.client.settings
-    tx.strava.keep_standing(athlete, asdict(standing))
-    due_at = plan.next_pull_at(now, every=settings.every, luck=strava.luck())
-    tx.strava.postpone(athlete, until=due_at)
-    doubt = "Strava suddenly shows much less; believed if it's so tomorrow as well"
-    words = str(ClockOff()) if clock_off else doubt if standing.doubted_at else None
-    backlog = standing.unread_days(now, settings.reach)
-    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
-    tx.progress.source(athlete, "strava", state)
 
 
 def drop_expired(works: Works, now: datetime) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.links import Signer
+from worker.pipeline.pace import Pace
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import StravaError
 from worker.store import KeptGrant, Sealer, SealError
@@ -29,6 +30,11 @@ class StravaWorks:
     signer: Signer
     verify_token: str
     luck: Callable[[], float] = random.random
+
+    @property
+    def pace(self) -> Pace:
+        settings = self.client.settings
+        return Pace("strava", "Strava", settings.every, settings.reach, self.luck)
 
     def seal(self, grant: Grant) -> bytes:
         return self.sealer.seal(json.dumps([grant.access_token, grant.refresh_token]))

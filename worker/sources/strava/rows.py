@@ -7,8 +7,6 @@ list mislabels the local start as UTC, so the start is `start_date` and the day 
 """
 
 import json
-import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
@@ -18,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from worker.model import Recording, Sport
 from worker.recordings import plain_file_name
 from worker.sources import NotARun, Unreadable
+from worker.sources.fields import number, numeric_id, title
 from worker.sources.strava.budget import Budget
 
 HIDDEN_START = time(0, 0, 1)
@@ -36,10 +35,6 @@ KEPT = (
 """All that is ever kept of an activity."""
 
 _RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "virtual"}
-_LONGEST_TITLE = 80
-_UNSHOWABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ def read_row(raw: object) -> StravaRow:
     """One activity as the service tells it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return StravaRow("", None, Unreadable("this isn't an activity"))
-    external_id = _external_id(raw.get("id"))
+    external_id = numeric_id(raw.get("id"))
     started_at = _instant(raw.get("start_date"))
     kept = {name: raw[name] for name in KEPT if name in raw}
     payload = json.dumps(kept, ensure_ascii=True, sort_keys=True, default=str)
@@ -90,10 +85,10 @@ def _reading(
     if not isinstance(sport_type, str):
         return Unreadable("Strava doesn't say what kind of activity this is")
     if sport_type not in _RUNS:
-        return NotARun(f"Strava calls it {_clean(sport_type)}")
+        return NotARun(f"Strava calls it {title(sport_type)}")
     if not external_id or started_at is None:
         return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
-    distance_m = _number(raw.get("distance"))
+    distance_m = number(raw.get("distance"))
     if not distance_m:
         return Unreadable(
             "a run without a readable distance"
@@ -109,13 +104,13 @@ def _reading(
         started_at=started_at,
         day=local.date(),
         distance_m=distance_m,
-        moving_s=_number(raw.get("moving_time")),
-        elapsed_s=_number(raw.get("elapsed_time")),
+        moving_s=number(raw.get("moving_time")),
+        elapsed_s=number(raw.get("elapsed_time")),
         sport=_sport(sport_type, raw),
-        is_race=_number(raw.get("workout_type")) == RACE,
+        is_race=number(raw.get("workout_type")) == RACE,
         device=measured and not manual,
         hidden_start=local.time() == HIDDEN_START,
-        title=_clean(raw.get("name")),
+        title=title(raw.get("name")),
         file_name=_file_name(raw.get("external_id")),
     )
 
@@ -134,13 +129,6 @@ def _file_name(value: object) -> str:
     return plain_file_name(value)
 
 
-def _external_id(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return ""
-    text = str(value)
-    return text if text.isascii() and text.isdecimal() and len(text) <= 32 else ""  # noqa: PLR2004  an id
-
-
 def _instant(value: object) -> datetime | None:
     if not isinstance(value, str):
         return None
@@ -149,17 +137,6 @@ def _instant(value: object) -> datetime | None:
         return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
         return None
-
-
-def _number(value: object) -> float | None:
-    """A finite number that isn't negative; booleans, texts and the like are none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if math.isfinite(number) and number >= 0 else None
 
 
 def _zone(raw: Mapping[str, Any]) -> tzinfo:
@@ -174,9 +151,3 @@ def _zone(raw: Mapping[str, Any]) -> tzinfo:
     if isinstance(offset_s, int | float) and abs(offset_s) < timedelta(days=1).total_seconds():
         return timezone(timedelta(seconds=int(offset_s)))
     return UTC
-
-
-def _clean(value: object) -> str:
-    """A title fit to be shown: one line, no controls or marks that turn the writing, short."""
-    text = _UNSHOWABLE.sub(" ", value) if isinstance(value, str) else ""
-    return " ".join(text.split())[:_LONGEST_TITLE]

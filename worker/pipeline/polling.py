@@ -1,0 +1,196 @@
+"""What pulls from any polled source have in common: pages, whose turn, what failed, what goes.
+
+Nothing here knows a service by name. One athlete's pull and the question who is due are apart, so
+that whoever runs the work may spread it.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import TypeVar
+
+from worker.model import Athlete, Recording, SourceName
+from worker.pipeline.decide import judge
+from worker.pipeline.pace import Pace
+from worker.pipeline.works import Works, today_of
+from worker.sources import SourceError, plan, polled
+from worker.sources.plan import Shown, Standing, Window
+from worker.store import Polled, Seen, SourceState, Transaction
+
+log = logging.getLogger(__name__)
+
+GIVES_UP_QUIETLY = 5
+"""So many failures in a row may pass before it's called failing."""
+
+EDITED_SHARE = 0.01
+"""Services round anew now and then; a change beyond this is the athlete's."""
+
+R = TypeVar("R", bound=polled.ListedRow)
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What asking a source came to; `troubles` in words, one for each athlete that had some."""
+
+    polled: int = 0
+    troubles: tuple[str, ...] = ()
+
+
+def take_turns(
+    waiting: Sequence[Athlete],
+    pull: Callable[[Athlete], bool],
+    failed: Callable[[Athlete, SourceError], str | None],
+    *,
+    source: SourceName,
+    for_everybody: tuple[type[SourceError], ...],
+) -> Synced:
+    """Pull for each of `waiting`; an error `for_everybody` would come again for whoever is left."""
+    done, troubles, left = 0, list[str | None](), list(waiting)
+    while left:
+        athlete = left.pop(0)
+        try:
+            done += pull(athlete)
+        except SourceError as error:
+            shared = isinstance(error, for_everybody)
+            log.warning(
+                "%(source)s: %(athlete)s: %(why)s",
+                {
+                    "source": source,
+                    "athlete": "everybody" if shared else athlete.id,
+                    "why": str(error),
+                },
+            )
+            troubles += [failed(one, error) for one in ([athlete, *left] if shared else [athlete])]
+            left = [] if shared else left
+    return Synced(done, tuple(filter(None, troubles)))
+
+
+def read_window(window: Window, page: Callable[[int], Sequence[R]]) -> tuple[Shown, list[R]]:
+    """Pages until the window is read; cut short where the calls end after the first.
+
+    `page` gives the rows of a page by its number, from 1.
+    """
+    shown = Shown()
+    rows: list[R] = []
+    while not shown.done_with(window):
+        try:
+            told = page(shown.pages + 1)
+        except polled.RateLimited:
+            if not shown.pages:
+                raise
+            break
+        shown = shown.with_page(told)
+        rows += told
+    return shown, rows
+
+
+def wanted_rows(rows: Sequence[R], *, since: datetime) -> list[R]:
+    """Those with an id that don't begin before what is wanted, or may be kept."""
+    return [
+        row
+        for row in rows
+        if row.external_id and (row.started_at is None or row.started_at >= since)
+    ]
+
+
+def is_edited(before: Seen | None, now: Recording) -> bool:
+    """True where the athlete changed the distance since it was first seen."""
+    if before is None or before.edited:
+        return before is not None
+    before_m = json.loads(before.payload).get("distance")
+    if before.reason is not None or not isinstance(before_m, int | float):
+        return False
+    return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
+
+
+def settle(
+    tx: Transaction,
+    shelf: Polled,
+    athlete: Athlete,
+    standing: Standing,
+    pace: Pace,
+    *,
+    now: datetime,
+    words: str | None = None,
+) -> None:
+    """The poll is done: when the next is due, and how it feels. `words` say what isn't well."""
+    shelf.keep_standing(athlete, asdict(standing))
+    due_at = plan.next_pull_at(now, every=pace.every, luck=pace.luck())
+    shelf.postpone(athlete, until=due_at)
+    if words is None and standing.doubted_at:
+        words = f"{pace.title} suddenly shows much less; believed if it's so tomorrow as well"
+    backlog = standing.unread_days(now, pace.reach)
+    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
+    tx.progress.source(athlete, pace.source, state)
+
+
+def put_off(
+    tx: Transaction,
+    shelf: Polled,
+    athlete: Athlete,
+    error: SourceError,
+    pace: Pace,
+    *,
+    now: datetime,
+) -> str | None:
+    """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
+    limited = isinstance(error, polled.RateLimited)
+    if isinstance(error, polled.DeadGrant):
+        return f"{athlete.name}: {error}"
+    kept = shelf.standing(athlete)
+    if not kept:
+        return None
+    standing = Standing(**kept)
+    if not limited:
+        standing = replace(standing, failures=standing.failures + 1)
+    due_at = plan.next_pull_at(
+        now,
+        every=pace.every,
+        luck=pace.luck(),
+        failures=standing.failures,
+        not_before=error.resets_at if isinstance(error, polled.RateLimited) else None,
+    )
+    shelf.keep_standing(athlete, asdict(standing))
+    shelf.postpone(athlete, until=due_at)
+    before = tx.progress.sources(athlete).get(pace.source) or SourceState("ok")
+    failing = not limited and (error.permanent or standing.failures >= GIVES_UP_QUIETLY)
+    state = replace(before, state="failing" if failing else "waiting", last_error=str(error))
+    tx.progress.source(athlete, pace.source, state)
+    return None if limited else f"{athlete.name}: {error}"
+
+
+def drop_told(
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    source: SourceName,
+    *,
+    now: datetime,
+    silence: str,
+) -> None:
+    """The runs that one source alone told of, what was found in them, and the mails about it."""
+    told = [r.external_id for r in tx.runs.recorded(athlete, source)]
+    since = tx.runs.drop(athlete, source, told, today=today_of(athlete, now)).first_day
+    if since is None:
+        return
+    judge(tx, works, athlete, since=since, now=now, silence=silence)
+    tx.findings.forget_withdrawn(athlete)
+    tx.outbox.empty(athlete)
+
+
+def reseal_all(tx: Transaction, shelf: Polled, reseal: Callable[[bytes], bytes]) -> int:
+    """Bring every grant on a shelf to the newest key; how many there are. Raises `SealError`."""
+    sealed = shelf.sealed()
+    for athlete in map(tx.athletes.by_id, sealed):
+        if athlete is not None:
+            shelf.reseal(athlete, reseal(sealed[athlete.id]))
+    return len(sealed)
+
+
+def living(tx: Transaction, ids: Sequence[int]) -> Iterator[Athlete]:
+    """The athletes of these ids, of those that are still there."""
+    for athlete in map(tx.athletes.by_id, ids):
+        if athlete is not None:
+            yield athlete
