@@ -1,6 +1,5 @@
 """Strava's pages: the way there and back in one browser, and a webhook that answers at once."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,10 +174,8 @@ class TestTheWebhook:
         subscribe(home)
         assert browser.post(WEBHOOK, content=body.encode()).status_code == 200
 
-    def test_answers_within_a_fifth_of_a_second_while_the_store_is_busy(
-        self, home: House, server: Server
-    ) -> None:
-        """The worker holds the writer's lock; the answer doesn't wait for it."""
+    def test_answers_while_the_store_is_busy(self, home: House, server: Server) -> None:
+        """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
         import http.client
 
         settings = facing_settings(home)
@@ -188,16 +185,14 @@ class TestTheWebhook:
             host = urlsplit(face.address)
             line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
             with home.works.store.transaction():
-                begun = time.monotonic()
+                # The lock is held until the answer has come whole, or the line gives up.
                 line.request("POST", WEBHOOK, body=b"{}")
                 answered = line.getresponse()
                 answered.read()
-                took_s = time.monotonic() - begun
             line.close()
         finally:
             face.stop()
         assert answered.status == 200
-        assert took_s < 0.2
 
 
 def facing_settings(home: House) -> Any:

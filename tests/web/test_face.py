@@ -1,7 +1,7 @@
-"""The face in a thread: up, down within a second, and one line where its port is taken."""
+"""The face in a thread: up, down whoever is connected, and one line where its port is taken."""
 
 import socket
-import time
+import threading
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -9,6 +9,8 @@ import pytest
 
 from tests.web.made import Instance
 from worker.web import Face, FaceError, build_app
+
+GIVEN_UP_AFTER_S = 30
 
 
 def ask(face: Face, path: str) -> tuple[int, bytes]:
@@ -34,7 +36,7 @@ def test_serves_from_start_to_stop(made: Instance) -> None:
     again.stop()
 
 
-def test_stops_within_a_second_whoever_is_connected(made: Instance) -> None:
+def test_stops_whoever_is_connected(made: Instance) -> None:
     """An idle connection, and one that never finishes its request."""
     face = Face(build_app(made.desk), host="127.0.0.1", port=0)
     face.start()
@@ -44,9 +46,11 @@ def test_stops_within_a_second_whoever_is_connected(made: Instance) -> None:
     idle.getresponse().read()
     with socket.create_connection((at.hostname or "", at.port or 0)) as slow:
         slow.sendall(b"POST /checkin/x HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nab")
-        begun = time.monotonic()
-        face.stop()
-        assert time.monotonic() - begun < 1.5
+        stopping = threading.Thread(target=face.stop)
+        stopping.start()
+        # Neither of them does anything more: a stop that waits for them has no end.
+        stopping.join(GIVEN_UP_AFTER_S)
+        assert not stopping.is_alive()
     idle.close()
 
 
