@@ -25,6 +25,7 @@ from worker.rules import Rules
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
 from worker.store.findings import Findings, Found
+from worker.store.garmin import FileState, GarminShelf, KeptKey, SeenFile
 from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, sole_worker
@@ -40,9 +41,11 @@ __all__ = [
     "RESTORED",
     "Change",
     "Entry",
+    "FileState",
     "Found",
     "Kept",
     "KeptGrant",
+    "KeptKey",
     "Letter",
     "LockedError",
     "NameTakenError",
@@ -51,6 +54,7 @@ __all__ = [
     "SealError",
     "Sealer",
     "Seen",
+    "SeenFile",
     "SourceState",
     "Store",
     "StoreAddressError",
@@ -112,6 +116,10 @@ class Transaction:
     @property
     def progress(self) -> Progress:
         return Progress(self.connection)
+
+    @property
+    def garmin(self) -> GarminShelf:
+        return GarminShelf(self.connection)
 
     @property
     def strava(self) -> StravaShelf:

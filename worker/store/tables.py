@@ -340,3 +340,51 @@ used_state = Table(
     Column("state_hash", String(64), primary_key=True),
     Column("used_at", Utc, nullable=False, index=True),
 )
+
+garmin_grant = Table(
+    "garmin_grant",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    # The key and today's token, encrypted; what opens them lies outside the database.
+    Column("sealed", LargeBinary, nullable=False),
+    # Until when the key lives, by what the athlete said.
+    Column("key_expires_at", Utc, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("connected_at", Utc, nullable=False),
+    Column("dead_since", Utc),
+    Column("due_at", Utc, nullable=False, index=True),
+    Column("leased_until", Utc),
+    Column("read_until", Utc),
+    Column("read_back_to", Utc),
+    Column("looked_back_at", Utc),
+    Column("doubted_at", Utc),
+    Column("failures", Integer, nullable=False),
+)
+
+garmin_activity = Table(
+    "garmin_activity",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("external_id", String(128), primary_key=True),
+    Column("started_at", Utc, index=True),
+    Column("payload", Text, nullable=False),
+    Column("reason", Text),
+    Column("edited", Boolean, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+    # The original file: due | read | none
+    Column("file", String(8), nullable=False),
+    Column("file_due_at", Utc, index=True),
+    Column("file_tries", Integer, nullable=False),
+    # Why nothing is mailed about what its file changes, or null.
+    Column("silence", Text),
+)
+
+garmin_pace = Table(
+    "garmin_pace",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # The next moment for a call that nobody has taken.
+    Column("free_at", Utc),
+    Column("closed_until", Utc),
+    Column("refused", Integer, nullable=False),
+)
