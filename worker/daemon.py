@@ -16,6 +16,7 @@ from types import FrameType
 
 from worker import pipeline
 from worker.pipeline import Clock, Works
+from worker.pipeline.garmin.turn import CALLS_A_TURN
 from worker.sources import SourceError
 from worker.store import StoreError
 
@@ -25,6 +26,9 @@ END_WITHIN_S = 4.0
 DELIVER_EVERY = timedelta(seconds=2)
 STRAVA_EVERY = timedelta(seconds=5)
 """How often it's looked whether anybody is due; what is, stands in the store."""
+
+GARMIN_EVERY = timedelta(seconds=5)
+"""As with Strava; where the past is yet to be read, a turn lasts about twenty calls."""
 
 WEEKLY_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
@@ -64,9 +68,15 @@ class Job:
 def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
     """The ticks of the embedded engine."""
     strava = Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock))
+    garmin = Job(
+        "garmin",
+        GARMIN_EVERY,
+        lambda: pipeline.take_in_garmin(works, clock, at_most=CALLS_A_TURN),
+    )
     work = (
         Job("inbox", works.inbox.settings.every, lambda: pipeline.take_in_inbox(works, clock())),
         *((strava,) if works.strava else ()),
+        *((garmin,) if works.garmin else ()),
         Job(
             "deliver",
             DELIVER_EVERY,
@@ -88,6 +98,7 @@ def intervals(inbox_every: timedelta) -> Mapping[str, timedelta]:
     return {
         "inbox": inbox_every,
         "strava": STRAVA_EVERY,
+        "garmin": GARMIN_EVERY,
         "deliver": DELIVER_EVERY,
         "weekly": WEEKLY_EVERY,
         "housekeeping": TIDY_EVERY,

@@ -162,6 +162,14 @@ class StravaSection(Section):
         return self
 
 
+class GarminSection(Section):
+    enabled: bool = True
+    base_url: str = "https://personal.connectapi.garmin.com"
+    every: Duration = timedelta(minutes=15)
+    history: Duration = timedelta(days=400)
+    keep_runs_on_disconnect: bool = False
+
+
 class WebSection(Section):
     host: str = "127.0.0.1"
     port: Port = 8765
@@ -189,6 +197,7 @@ class Settings(Section):
     mail: MailSection = MailSection()
     backup: BackupSection = BackupSection()
     strava: StravaSection = StravaSection()
+    garmin: GarminSection = GarminSection()
     web: WebSection = WebSection()
     log: LogSection = LogSection()
     engine: EngineSection = EngineSection()

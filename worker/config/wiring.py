@@ -13,8 +13,9 @@ from worker.config.settings import LOCAL_FILE, Settings, SettingsError
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
 from worker.model import Routine
-from worker.pipeline import Keeping, StravaWorks, Works
+from worker.pipeline import GarminWorks, Keeping, StravaWorks, Works
 from worker.sources.formats.child import Reader
+from worker.sources.garmin.grants import GarminSettings
 from worker.sources.inbox import Inbox, InboxSettings
 from worker.sources.strava.grants import StravaSettings
 from worker.store import Sealer, Store
@@ -36,11 +37,12 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     make_data_dir(settings)
     make_inbox(settings)
     mail = mail_settings(settings)
+    reader = Reader()
     return Works(
         store=Store.open(settings.url, rules=settings.rules),
         inbox=Inbox(
             InboxSettings(settings.inbox_path, settings.inbox.every, patient),
-            read_many=Reader().read_many,
+            read_many=reader.read_many,
         ),
         mailer=mailer(settings),
         composer=composer(settings, file),
@@ -53,6 +55,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         ping_url=settings.ping_url,
         strava=strava(settings),
         keeps_strava_runs=settings.strava.keep_runs_on_disconnect,
+        garmin=garmin(settings, reader),
     )
 
 
@@ -91,6 +94,31 @@ def strava(settings: Settings) -> StravaWorks | None:
         sealer=Sealer(own_keys),
         signer=Signer(own_keys, settings.base_url),
         verify_token=token.get_secret_value() if token else _webhook_token(own_keys[-1]),
+    )
+
+
+def garmin(settings: Settings, reader: Reader) -> GarminWorks | None:
+    """What asks Garmin, for whoever gave a key; None where it's off."""
+    section = settings.garmin
+    if not section.enabled:
+        return None
+    # Brings the HTTP library along.
+    from worker.sources.garmin.client import Garmin
+
+    try:
+        asked = GarminSettings(
+            base_url=section.base_url,
+            every=section.every,
+            history=section.history,
+            ca_file=os.environ.get("SSL_CERT_FILE"),
+        )
+    except ValueError as error:
+        raise SettingsError(f"[garmin] base_url: {error}") from error
+    return GarminWorks(
+        client=Garmin(asked),
+        sealer=Sealer(keys(settings)),
+        read=lambda content, name: reader.read(content, name=name),
+        keeps_runs=section.keep_runs_on_disconnect,
     )
 
 

@@ -2,7 +2,8 @@
 
     inbox ──┐
     import ─┼─ take in ──→ recordings ─→ decide ─┬─→ runs, findings ─┐
-    strava ─┘  (no transaction open)             └─→ queued mail ────┴─ one commit
+    strava ─┤  (no transaction open)             └─→ queued mail ────┴─ one commit
+    garmin ─┘
                                        weekly ─────→ queued mail
                                                          │
                                                       deliver ──→ mail server
@@ -18,6 +19,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from worker.pipeline.deliver import Delivered, deliver
+from worker.pipeline.garmin.turn import take_in_garmin
+from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.housekeeping import begin_ticks, record_tick, tidy
 from worker.pipeline.keeping import keep_copy
 from worker.pipeline.polling import Synced
@@ -34,6 +37,7 @@ T = TypeVar("T")
 __all__ = [
     "Clock",
     "Delivered",
+    "GarminWorks",
     "Keeping",
     "Pass",
     "StravaWorks",
@@ -47,6 +51,7 @@ __all__ = [
     "one_pass",
     "ping",
     "record_tick",
+    "take_in_garmin",
     "take_in_inbox",
     "take_in_strava",
     "tell_weeks",
@@ -61,6 +66,7 @@ class Pass:
 
     taken_in: TakenIn
     synced: Synced
+    garmin: Synced
     weeklies: int
     delivered: Delivered
 
@@ -82,6 +88,7 @@ def one_pass(works: Works, clock: Clock) -> Pass:
     done = Pass(
         taken_in=step(lambda: take_in_inbox(works, clock()), TakenIn()),
         synced=step(lambda: take_in_strava(works, clock), Synced()),
+        garmin=step(lambda: take_in_garmin(works, clock), Synced()),
         weeklies=step(lambda: tell_weeks(works, clock()), 0),
         delivered=step(lambda: deliver(works, clock), Delivered()),
     )

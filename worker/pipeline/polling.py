@@ -7,14 +7,16 @@ that whoever runs the work may spread it.
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
-from typing import TypeVar
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
 
+from worker.compose import ReconnectFacts
 from worker.model import Athlete, Recording, SourceName
 from worker.pipeline.decide import judge
 from worker.pipeline.pace import Pace
-from worker.pipeline.works import Works, today_of
+from worker.pipeline.works import Works, enqueue, today_of
 from worker.sources import SourceError, plan, polled
 from worker.sources.plan import Shown, Standing, Window
 from worker.store import Polled, Seen, SourceState, Transaction
@@ -27,7 +29,21 @@ GIVES_UP_QUIETLY = 5
 EDITED_SHARE = 0.01
 """Services round anew now and then; a change beyond this is the athlete's."""
 
+LEASE = timedelta(minutes=10)
+"""Longer than any pull: a worker that died holds a grant no longer than this."""
+
+Shelf = Callable[[Transaction], Polled]
 R = TypeVar("R", bound=polled.ListedRow)
+
+
+class Kept(Protocol):
+    """A grant at rest, as far as its end needs it."""
+
+    @property
+    def version(self) -> int: ...
+
+    @property
+    def connected_at(self) -> datetime: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +175,56 @@ def put_off(
     state = replace(before, state="failing" if failing else "waiting", last_error=str(error))
     tx.progress.source(athlete, pace.source, state)
     return None if limited else f"{athlete.name}: {error}"
+
+
+def bury(
+    tx: Transaction,
+    works: Works,
+    shelf: Polled,
+    athlete: Athlete,
+    kept: Kept,
+    error: SourceError,
+    *,
+    now: datetime,
+    asks_back: bool = True,
+) -> bool:
+    """The grant is dead: say so in `status`, and ask the athlete once to connect again.
+
+    False where another grant stands there by now. `asks_back` is False where it was ended on
+    purpose.
+    """
+    if not shelf.died(athlete, version=kept.version, now=now):
+        return False
+    source = shelf.source
+    before = tx.progress.sources(athlete).get(source)
+    success_at = before.last_success_at if before else None
+    tx.progress.source(athlete, source, SourceState("failing", success_at, str(error)))
+    if asks_back and "reconnect" in athlete.wants:
+        facts = ReconnectFacts(athlete=athlete, source=source, now=now)
+        enqueue(
+            tx,
+            works,
+            works.composer.reconnect(facts),
+            athlete=athlete,
+            key=f"reconnect:{source}:{athlete.id}:{kept.connected_at.isoformat()}",
+            now=now,
+        )
+    return True
+
+
+@contextmanager
+def leased(works: Works, shelf: Shelf, athlete: Athlete, *, now: datetime) -> Iterator[bool]:
+    """Hold the athlete's grant alone while inside; False where another worker has it."""
+    with works.store.transaction() as tx:
+        held = shelf(tx).lease(athlete, now=now, until=now + LEASE)
+    if not held:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with works.store.transaction() as tx:
+            shelf(tx).release(athlete)
 
 
 def drop_told(

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from worker.compose import Composer
 from worker.mail import Mailer, to_mime
 from worker.model import Athlete, Email, Routine
+from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.strava.works import StravaWorks
 from worker.rules import Rules
 from worker.sources.inbox import Inbox
@@ -49,6 +50,7 @@ class Works:
     keeping: Keeping | None = None
     ping_url: str | None = None
     strava: StravaWorks | None = None
+    garmin: GarminWorks | None = None
     keeps_strava_runs: bool = False
 
 

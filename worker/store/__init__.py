@@ -66,7 +66,7 @@ __all__ = [
 
 BUSY_TIMEOUT_S = 30
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0005"
+HEAD = "0006"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 

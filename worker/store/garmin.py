@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal, cast
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
-from worker.model import Athlete
+from worker.model import Athlete, SourceName
 from worker.store import tables
 from worker.store.polled import Polled, Seen
 from worker.store.upsert import upsert
@@ -53,6 +53,7 @@ class GarminShelf(Polled):
     """One key an athlete; one pace for all of them."""
 
     connection: Connection
+    source: ClassVar[SourceName] = "garmin"
     grants: ClassVar[Table] = grant
     activities: ClassVar[Table] = activity
     seen_as: ClassVar[type[Seen]] = SeenFile

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, Table, delete, or_, select, update
 
-from worker.model import Athlete
+from worker.model import Athlete, SourceName
 from worker.store.upsert import upsert
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
@@ -32,6 +32,7 @@ class Polled:
     """One grant an athlete, and what was seen with it."""
 
     connection: Connection
+    source: ClassVar[SourceName]
     grants: ClassVar[Table]
     activities: ClassVar[Table]
     seen_as: ClassVar[type[Seen]] = Seen

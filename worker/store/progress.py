@@ -111,6 +111,15 @@ class Progress:
             .values(told_error=table.c.last_error)
         )
 
+    def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
+        """How much of a source that has a state is still to come."""
+        table = tables.source_state
+        self.connection.execute(
+            update(table)
+            .where(table.c.athlete_id == athlete.id, table.c.source == source)
+            .values(backlog=left)
+        )
+
     def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
         table = tables.source_state
         query = select(table).where(table.c.athlete_id == athlete.id).order_by(table.c.source)

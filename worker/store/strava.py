@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
-from worker.model import Athlete
+from worker.model import Athlete, SourceName
 from worker.store import tables
 from worker.store.polled import Polled
 from worker.store.upsert import upsert
@@ -53,6 +53,7 @@ class StravaShelf(Polled):
     """One grant an athlete; one budget and one subscription for all of them."""
 
     connection: Connection
+    source: ClassVar[SourceName] = "strava"
     grants: ClassVar[Table] = tables.strava_grant
     activities: ClassVar[Table] = tables.strava_activity
 

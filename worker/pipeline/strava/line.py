@@ -4,23 +4,20 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol, TypeVar
 
-from worker.compose import ReconnectFacts
 from worker.model import Athlete
+from worker.pipeline.polling import bury, leased
 from worker.pipeline.strava.works import StravaWorks
-from worker.pipeline.works import Clock, Works, enqueue
+from worker.pipeline.works import Clock, Works
 from worker.sources.strava.budget import Budget, Purpose
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import AccessRefused, DeadGrant, RateLimited, StravaError
 from worker.sources.strava.rows import LARGEST_PAGE, Page, Single
-from worker.store import KeptGrant, SourceState, StoreError, Transaction
+from worker.store import KeptGrant, StoreError, Transaction
 
 log = logging.getLogger(__name__)
-
-LEASE = timedelta(minutes=10)
-"""Longer than any pull: a worker that died holds a grant no longer than this."""
 
 
 class _Answer(Protocol):
@@ -138,25 +135,20 @@ class Line:
         return fresh if renewed else self._strava.unseal(there)
 
     def _bury(self, now: datetime) -> None:
-        """The grant is dead: say so in `status`, and ask the athlete once to connect again."""
+        """The grant is dead: say so, and ask the athlete once to connect again."""
         with self._works.store.transaction() as tx:
-            if not tx.strava.died(self.athlete, version=self.kept.version, now=now):
-                raise StravaError("connected again in the meantime")
-            before = tx.progress.sources(self.athlete).get("strava")
-            success_at = before.last_success_at if before else None
-            state = SourceState("failing", success_at, str(DeadGrant()))
-            tx.progress.source(self.athlete, "strava", state)
-            if not self.asks_back or "reconnect" not in self.athlete.wants:
-                return
-            facts = ReconnectFacts(athlete=self.athlete, source="strava", now=now)
-            enqueue(
+            buried = bury(
                 tx,
                 self._works,
-                self._works.composer.reconnect(facts),
-                athlete=self.athlete,
-                key=f"reconnect:strava:{self.athlete.id}:{self.kept.connected_at.isoformat()}",
+                tx.strava,
+                self.athlete,
+                self.kept,
+                DeadGrant(),
                 now=now,
+                asks_back=self.asks_back,
             )
+        if not buried:
+            raise StravaError("connected again in the meantime")
 
 
 @contextmanager
@@ -167,25 +159,22 @@ def open_line(
 
     None as well where there's no living grant. A surprise inside becomes a `StravaError`.
     """
-    now = clock()
-    with works.store.transaction() as tx:
-        leased = tx.strava.lease(athlete, now=now, until=now + LEASE)
-        kept = tx.strava.grant(athlete) if leased else None
-    if not leased:
-        yield None
-        return
-    try:
+    with leased(works, lambda tx: tx.strava, athlete, now=clock()) as held:
+        if not held:
+            yield None
+            return
+        with works.store.reading() as tx:
+            kept = tx.strava.grant(athlete)
         living = kept is not None and kept.dead_since is None
-        yield Line(works, strava, athlete, kept, clock) if kept and living else None
-    except (StravaError, StoreError):
-        raise
-    except Exception as error:
-        # Whatever nobody foresaw is tried again later, and later; at once it would eat the budget.
-        log.exception("strava: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
-        raise StravaError(f"unexpected: {error!r}") from error
-    finally:
-        with works.store.transaction() as tx:
-            tx.strava.release(athlete)
+        try:
+            yield Line(works, strava, athlete, kept, clock) if kept and living else None
+        except (StravaError, StoreError):
+            raise
+        except Exception as error:
+            # Whatever nobody foresaw is tried again later, and later; at once it would eat the
+            # budget.
+            log.exception("strava: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
+            raise StravaError(f"unexpected: {error!r}") from error
 
 
 def known_budget(tx: Transaction, now: datetime) -> Budget:

@@ -1,0 +1,97 @@
+"""One turn at Garmin: what's new for everybody who is due, then the past, then original files."""
+
+import logging
+
+from worker.model import Athlete
+from worker.pipeline.garmin.files import read_files
+from worker.pipeline.garmin.sync import poll, read_back, tell_backlog
+from worker.pipeline.garmin.works import GarminWorks
+from worker.pipeline.polling import Synced, living, put_off, take_turns
+from worker.pipeline.works import Clock, Works
+from worker.sources import SourceError
+from worker.sources.garmin.refusals import GarminError, RateLimited, Unreachable
+from worker.store import Transaction
+
+log = logging.getLogger(__name__)
+
+CALLS_A_TURN = 20
+"""After so many calls for the past a turn ends: what's new elsewhere goes first again."""
+
+_FILES_AT_ONCE = 5
+_FOR_EVERYBODY = (RateLimited, Unreachable)
+"""What one athlete's call showed and the next one's would show again."""
+
+
+def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) -> Synced:
+    """Ask Garmin for everybody who is due; for the past `at_most` so many calls are made."""
+    garmin = works.garmin
+    if garmin is None:
+        return Synced()
+    with works.store.reading() as tx:
+        due = list(living(tx, tx.garmin.due(clock())))
+    synced = take_turns(
+        due,
+        lambda athlete: poll(works, garmin, athlete, clock),
+        lambda athlete, error: _failed(works, garmin, athlete, error, clock),
+        source="garmin",
+        for_everybody=_FOR_EVERYBODY,
+    )
+    left = at_most
+    put_aside: set[int] = set()
+    while left is None or left > 0:
+        with works.store.reading() as tx:
+            behind = [a for a in living(tx, with_more(tx, garmin, clock)) if a.id not in put_aside]
+        if not behind:
+            break
+        for athlete in behind:
+            most = _FILES_AT_ONCE if left is None else min(left, _FILES_AT_ONCE)
+            try:
+                calls = read_on(works, garmin, athlete, clock, at_most=most)
+            except GarminError as error:
+                log.warning(
+                    "garmin: %(athlete)s: %(why)s", {"athlete": athlete.id, "why": str(error)}
+                )
+                _failed(works, garmin, athlete, error, clock)
+                if isinstance(error, _FOR_EVERYBODY):
+                    return synced
+                calls = 0
+            if not calls:
+                put_aside.add(athlete.id)
+            left = None if left is None else left - calls
+            if left is not None and left <= 0:
+                break
+    return synced
+
+
+def with_more(tx: Transaction, garmin: GarminWorks, clock: Clock) -> tuple[int, ...]:
+    """The ids of the athletes of whom a page of the past, or a file, is yet to be read."""
+    now = clock()
+    history = tx.garmin.with_history_due(now - garmin.client.settings.history)
+    return tuple(dict.fromkeys((*history, *tx.garmin.with_files_due(now))))
+
+
+def read_on(
+    works: Works, garmin: GarminWorks, athlete: Athlete, clock: Clock, *, at_most: int
+) -> int:
+    """A page of one athlete's past, or, where that's read, some files; how many calls it was.
+
+    0 where another worker is at it. Raises `GarminError`.
+    """
+    with works.store.reading() as tx:
+        since = clock() - garmin.client.settings.history
+        has_history = athlete.id in tx.garmin.with_history_due(since)
+    if has_history:
+        return int(read_back(works, garmin, athlete, clock))
+    calls = read_files(works, garmin, athlete, clock, at_most=at_most)
+    with works.store.transaction() as tx:
+        if tx.garmin.grant(athlete) is not None:
+            tell_backlog(tx, garmin, athlete, now=clock())
+    return calls
+
+
+def _failed(
+    works: Works, garmin: GarminWorks, athlete: Athlete, error: SourceError, clock: Clock
+) -> str | None:
+    """Ask later, and say why."""
+    with works.store.transaction() as tx:
+        return put_off(tx, tx.garmin, athlete, error, garmin.pace, now=clock())
