@@ -41,6 +41,7 @@ def checks(shell: Shell) -> Iterator[Check]:
         ("mail", _mail),
         ("links", _links),
         ("strava", _strava),
+        ("garmin", _garmin),
         ("athletes", _athletes),
         ("worker", _worker),
     )
@@ -177,6 +178,24 @@ def _strava(shell: Shell) -> str:
     if ailing:
         raise BadError("; ".join(ailing))
     return f"answers; {len(connected)} athlete(s) connected"
+
+
+def _garmin(shell: Shell) -> str:
+    from worker.pipeline.garmin.sync import runs_out_soon
+
+    if not shell.settings.garmin.enabled:
+        return "off: [garmin] enabled is false"
+    now = datetime.now(UTC)
+    told: list[str] = []
+    with shell.store.reading() as tx:
+        connected = [(one, kept) for one in tx.athletes.all() if (kept := tx.garmin.grant(one))]
+        for one, kept in connected:
+            state = tx.progress.sources(one).get("garmin")
+            if state is not None and state.state == "failing":
+                raise BadError(f"{one.name}: {state.last_error}")
+            told += [f"{one.name}: {soon}"] if (soon := runs_out_soon(kept, now)) else []
+    number = f"{len(connected)} athlete(s) connected"
+    return "; ".join([number, *told]) if connected else "nobody is connected"
 
 
 def _athletes(shell: Shell) -> str:

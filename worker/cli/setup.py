@@ -32,12 +32,13 @@ def init(
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     data_dir = _ask("Where does Easeback keep its data?", str(Path("data").absolute()), defaults)
     mail = None if defaults else _ask_mail()
-    strava = None if defaults else _ask_strava()
+    ways = frozenset[str]() if defaults else _ask_ways()
+    strava = _ask_strava() if "strava" in ways else None
     _write(file, _filled(data_dir, mail, strava))
     shell.say(f"wrote {file}, which only you can read")
     written = Shell(config=file, verbose=shell.verbose)
-    if not defaults:
-        _ask_athlete(written)
+    if not defaults and _ask_athlete(written) and "garmin" in ways:
+        _ask_garmin(written)
     _check(shell, written)
 
 
@@ -92,12 +93,25 @@ def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
         typer.echo(f"one of {', '.join(choices)}, please", err=True)
 
 
+_WAYS = """Runs come in three ways, one or more of them:
+  folder  FIT files dropped into the inbox. Free, needs nothing, always there.
+  garmin  Garmin Connect. Free; each athlete makes a key there (Settings, Personal API), and a new
+          one when it runs out: after 30, 90, 180 or 365 days, as chosen.
+  strava  Strava. Needs an API application (https://www.strava.com/settings/api), whose owner
+          needs a paid subscription."""
+
+
+def _ask_ways() -> frozenset[str]:
+    typer.echo(_WAYS, err=True)
+    while True:
+        answer = str(typer.prompt("Which (separated by commas)", default="folder", err=True))
+        ways = frozenset(filter(None, (word.strip().lower() for word in answer.split(","))))
+        if ways and ways <= {"folder", "garmin", "strava"}:
+            return ways
+        typer.echo("folder, garmin, strava, or several of them, please", err=True)
+
+
 def _ask_strava() -> dict[str, object] | None:
-    typer.echo(
-        "Strava is optional: FIT files in the inbox are enough. It needs an API application,\n"
-        "whose owner needs a Strava subscription: https://www.strava.com/settings/api",
-        err=True,
-    )
     client_id = typer.prompt(
         "Strava client id (empty: no Strava)", default="", show_default=False, err=True
     )
@@ -107,18 +121,19 @@ def _ask_strava() -> dict[str, object] | None:
     return {"client_id": client_id, "client_secret": secret}
 
 
-def _ask_athlete(written: Shell) -> None:
+def _ask_athlete(written: Shell) -> bool:
+    """Add the first athlete; False where there was none to add."""
     from worker.cli.athletes import add_athlete
     from worker.cli.said import local_timezone
 
     with written.store.reading() as tx:
         if tx.athletes.all():
-            return
+            return False
     name = typer.prompt(
         "The runner's name (empty: add athletes later)", default="", show_default=False, err=True
     )
     if not name:
-        return
+        return False
     add_athlete(
         written,
         name=name,
@@ -126,6 +141,18 @@ def _ask_athlete(written: Shell) -> None:
         timezone=str(typer.prompt("Time zone", default=local_timezone(), err=True)),
         units=_choice("Units", ("km", "mi"), "km"),
     )
+    return True
+
+
+def _ask_garmin(written: Shell) -> None:
+    """The new athlete's key; one that doesn't work is said, and can be given later."""
+    from worker.cli.garmin import connect_garmin
+    from worker.sources import SourceError
+
+    try:
+        connect_garmin(written, None, None)
+    except SourceError as error:
+        typer.echo(f"{error}; later: easeback connect --garmin", err=True)
 
 
 def _filled(data_dir: str, mail: dict[str, object] | None, strava: dict[str, object] | None) -> str:

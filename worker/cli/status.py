@@ -98,8 +98,9 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
             for kept in tx.runs.quarantined(who)
         ],
         "unreadable": [
-            {"source": "strava", "external_id": one.external_id, "reason": one.reason}
-            for one in tx.strava.unreadable(who)
+            {"source": shelf.source, "external_id": one.external_id, "reason": one.reason}
+            for shelf in (tx.strava, tx.garmin)
+            for one in shelf.unreadable(who)
         ],
         "withdrawn": [
             {

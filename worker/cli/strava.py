@@ -1,4 +1,4 @@
-"""Commands about Strava: connect, disconnect, webhook, and the keys that seal grants."""
+"""Commands about grants: connect, disconnect, Strava's webhook, and the keys that seal them."""
 
 import time
 import webbrowser
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.garmin import connect_garmin, disconnect_garmin
 from worker.cli.shell import AttentionError, JsonOption, Shell, UsageError, shell_of, the_athlete
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ _LOOKS_EVERY_S = 0.3
 AthleteArgument = Annotated[
     str | None,
     typer.Argument(metavar="[ATHLETE]", help="Who; not needed while there's one athlete."),
+]
+
+GarminOption = Annotated[
+    bool, typer.Option("--garmin", help="Garmin, by a key of the Personal API.")
 ]
 
 webhook = typer.Typer(
@@ -47,14 +52,28 @@ def connect(
     no_open: Annotated[
         bool, typer.Option("--no-open", help="Print the address instead of opening the browser.")
     ] = False,
+    garmin: GarminOption = False,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires",
+            metavar="DAYS|DATE",
+            help="With --garmin: when the key ends; asked for at a terminal, else 30 days.",
+        ),
+    ] = None,
 ) -> None:
-    """Connect an athlete to Strava, once: opens the browser and waits for the consent."""
+    """Connect an athlete: to Strava, by a consent in the browser, or to Garmin, by a key."""
     from worker.config import wiring
     from worker.links import Signer
     from worker.pipeline.strava.grants import check_redirect
     from worker.web.strava import CALLBACK
 
     shell = shell_of(context)
+    if garmin:
+        connect_garmin(shell, athlete, expires)
+        return
+    if expires is not None:
+        raise UsageError("--expires goes with --garmin: a consent at Strava has no end")
     works = shell.works()
     strava, now = _strava_of(works), datetime.now(UTC)
     with works.store.reading() as tx:
@@ -75,11 +94,15 @@ def disconnect(
     context: typer.Context,
     athlete: AthleteArgument = None,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    garmin: GarminOption = False,
 ) -> None:
     """Give the connection to Strava back and forget it, and by default the runs it told of."""
     from worker.pipeline.strava import grants
 
     shell = shell_of(context)
+    if garmin:
+        disconnect_garmin(shell, athlete, yes=yes)
+        return
     works = shell.works()
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
@@ -96,6 +119,7 @@ def disconnect(
 def rotate_keys(context: typer.Context) -> None:
     """Seal every stored grant with a new key. Stop the worker first."""
     from worker.config import wiring
+    from worker.pipeline.garmin.grants import reseal_keys
     from worker.pipeline.strava.grants import reseal_grants
 
     shell = shell_of(context)
@@ -103,6 +127,7 @@ def rotate_keys(context: typer.Context) -> None:
         made = wiring.add_key(shell.settings)
         works = shell.works()
         sealed = reseal_grants(works, works.strava) if works.strava else 0
+        sealed += reseal_keys(works, works.garmin) if works.garmin else 0
     first = "a new key stands first" if made else "the first key of secret_key is used"
     shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
 
@@ -165,7 +190,7 @@ def _strava_of(works: "Works") -> "StravaWorks":
     if works.strava is None:
         from worker.pipeline.strava.grants import STRAVA_IS_OFF
 
-        raise UsageError(STRAVA_IS_OFF)
+        raise UsageError(f"{STRAVA_IS_OFF}; or connect to Garmin, with --garmin")
     return works.strava
 
 

@@ -124,6 +124,8 @@ def _tell(shell: Shell, done: "Pass") -> None:
     )
     if done.synced.polled:
         shell.say(f"strava: {done.synced.polled} asked for")
+    if done.garmin.polled:
+        shell.say(f"garmin: {done.garmin.polled} asked for")
     shell.say(f"mail: {done.delivered.sent} sent")
 
 
@@ -140,6 +142,10 @@ def _as_json(done: "Pass") -> dict[str, object]:
             "polled": done.synced.polled,
             "troubles": list(done.synced.troubles),
         },
+        "garmin": {
+            "polled": done.garmin.polled,
+            "troubles": list(done.garmin.troubles),
+        },
         "mail": {"sent": done.delivered.sent, "troubles": list(done.delivered.troubles)},
     }
 
@@ -150,6 +156,7 @@ def _troubles(works: "Works", done: "Pass") -> list[str]:
     return [
         *done.delivered.troubles,
         *done.synced.troubles,
+        *done.garmin.troubles,
         *(f"{file}: {reason}" for file, reason in done.taken_in.failed),
         *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
     ]

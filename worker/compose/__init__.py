@@ -110,12 +110,16 @@ class Composer:
     def reconnect(self, facts: ReconnectFacts) -> Email:
         """The mail that asks to connect a source again."""
         source = clean(facts.source).capitalize()
+        # A key is given on the athlete's page, a consent at the source itself.
+        by_key = facts.source == "garmin"
         links = {}
-        if self._signer is not None:
+        if self._signer is not None and (self._checkins or not by_key):
+            purpose = "athlete" if by_key else "connect"
             links["connect"] = self._signer.sign(
-                "connect", {"athlete": facts.athlete.id}, now=facts.now
+                purpose, {"athlete": facts.athlete.id}, now=facts.now
             )
-        return self._email("reconnect", facts.athlete, {"source": source}, links=links)
+        context = {"source": source, "by_key": by_key}
+        return self._email("reconnect", facts.athlete, context, links=links)
 
     def notice(self, facts: NoticeFacts) -> Email:
         """The mail to the operator."""
@@ -199,7 +203,8 @@ class Composer:
             self.alert(facts)
         for week in samples.weeklies():
             self.weekly(week)
-        self.reconnect(samples.reconnect())
+        for lost in samples.reconnects():
+            self.reconnect(lost)
         self.notice(samples.notice())
 
 

@@ -6,7 +6,7 @@ The pipeline fills these from the store and the pure rooms; the composer turns e
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from worker.checkins import CheckIn
 from worker.model import Athlete, Ceiling, Finding, RecoveryDay, Run, Verdict, Week
@@ -50,8 +50,8 @@ class WeeklyFacts:
     """One week. `weeks` are 12 or more calendar weeks, oldest first, `week` the last of them.
 
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
-    couldn't be synced and what to do, a line each, each told once. `diary` are the check-ins of the
-    last fortnight.
+    couldn't be synced and what to do, a line each, each told once. `key_ends_on` is set while the
+    athlete's key to a source is about to run out. `diary` are the check-ins of the last fortnight.
     """
 
     athlete: Athlete
@@ -64,6 +64,7 @@ class WeeklyFacts:
     too_little: str | None = None
     never_ran: bool = False
     troubles: tuple[str, ...] = ()
+    key_ends_on: date | None = None
     diary: tuple[CheckIn, ...] = ()
 
 

@@ -66,6 +66,7 @@ def weeklies() -> tuple[WeeklyFacts, ...]:
         ceiling=_ceiling(),
         now=_NOW,
         troubles=("A file couldn't be read.",),
+        key_ends_on=_DAY + timedelta(days=9),
         diary=_DIARY,
     )
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
@@ -76,9 +77,9 @@ def weeklies() -> tuple[WeeklyFacts, ...]:
     )
 
 
-def reconnect() -> ReconnectFacts:
-    """A source that has to be connected again."""
-    return ReconnectFacts(_ATHLETE, "strava", _NOW)
+def reconnects() -> tuple[ReconnectFacts, ...]:
+    """A source that has to be connected again, by consent and by key."""
+    return ReconnectFacts(_ATHLETE, "strava", _NOW), ReconnectFacts(_ATHLETE, "garmin", _NOW)
 
 
 def notice() -> NoticeFacts:

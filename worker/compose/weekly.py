@@ -44,6 +44,7 @@ def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
         "days_left": (readiness.race.day - today).days if readiness else 0,
         "long_runs": [] if calm else _ahead(ceiling, today),
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
+        "key_ends_on": facts.key_ends_on,
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
     }
 

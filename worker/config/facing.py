@@ -11,6 +11,8 @@ from worker.links import Signer
 from worker.model import Athlete, SourceName
 from worker.pipeline import Clock, StravaWorks, Works
 from worker.pipeline.forgetting import forget_athlete
+from worker.pipeline.garmin.grants import connect
+from worker.pipeline.garmin.grants import disconnect as forget_key
 from worker.pipeline.strava.grants import begin_consent, disconnect, finish_consent
 from worker.pipeline.strava.wishes import note_events
 from worker.sources.strava.refusals import StaleConsent, StravaError
@@ -67,6 +69,12 @@ def desk(
     def part_with(athlete: Athlete, source: SourceName) -> None:
         if source == "strava":
             disconnect(works, athlete, now=clock())
+        if source == "garmin" and works.garmin is not None:
+            forget_key(works, works.garmin, athlete, now=clock())
+
+    def give_key(athlete: Athlete, key: str, expires: str) -> None:
+        if works.garmin is not None:
+            connect(works, works.garmin, athlete, clock, key=key, expires=expires)
 
     token = settings.web.token
     connects: tuple[SourceName, ...] = ("strava",) if works.strava else ()
@@ -81,6 +89,7 @@ def desk(
         connects=connects,
         forget=forget,
         disconnect=part_with,
+        give_key=give_key if works.garmin else None,
     )
 
 

@@ -7,6 +7,7 @@ from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
 from worker.pipeline.decide import CHART_WEEKS, diary
 from worker.pipeline.works import Works, each, enqueue, today_of
+from worker.sources.garmin.grants import WARN_BEFORE
 from worker.store import Found, Transaction
 
 _WEEK = timedelta(days=7)
@@ -101,12 +102,22 @@ def weekly_facts(
         too_little=verdict.too_little,
         never_ran=history.first_day is None,
         troubles=_troubles(tx, athlete),
+        key_ends_on=_key_ends_on(tx, athlete, now),
         diary=diary(tx, athlete, now=now),
     )
 
 
 def _noticed(found: Found) -> Noticed:
     return Noticed(found.finding, mailed=found.told_on is not None, why_not=found.silence or "")
+
+
+def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
+    """The last day of a key that is about to run out; one that has, was told by a mail."""
+    kept = tx.garmin.grant(athlete)
+    if kept is None or kept.dead_since is not None:
+        return None
+    left = kept.key_expires_at - now
+    return today_of(athlete, kept.key_expires_at) if timedelta(0) < left <= WARN_BEFORE else None
 
 
 def _troubles(tx: Transaction, athlete: Athlete) -> tuple[str, ...]:

@@ -42,6 +42,7 @@ def build_app(
             page("/athlete/{token}", desk, athlete.show),
             page("/athlete/{token}/settings", desk, athlete.settings, posts=True),
             page("/athlete/{token}/forget", desk, athlete.forget, posts=True),
+            page("/athlete/{token}/garmin", desk, athlete.garmin, posts=True),
             page("/athlete/{token}/disconnect", desk, athlete.disconnect, posts=True),
             page("/athlete/{token}/links", desk, athlete.close_links, posts=True),
             page("/athlete/{token}/easeback.json", desk, athlete.as_json),

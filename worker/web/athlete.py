@@ -8,8 +8,10 @@ from functools import partial
 from starlette.responses import RedirectResponse, Response
 
 from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, Dial, MailKind, WeeklyHour
+from worker.sources import SourceError
+from worker.sources.garmin.grants import KEY_LIVES_DAYS, KEY_PAGE
 from worker.web import takeout
-from worker.web.desk import Desk, RefusedError, Visit, local, opened
+from worker.web.desk import Desk, RefusedError, Visit, local, opened, today
 from worker.web.forms import Form
 from worker.web.pages import chosen
 from worker.web.portrait import portrait
@@ -51,7 +53,8 @@ def forget(desk: Desk, visit: Visit) -> Response:
 def disconnect(desk: Desk, visit: Visit) -> Response:
     """Give up a source that can be connected."""
     athlete, _ = opened(desk, visit, "athlete")
-    source = next((one for one in desk.connects if one == visit.form.one("source")), None)
+    known = (*desk.connects, *(("garmin",) if desk.give_key else ()))
+    source = next((one for one in known if one == visit.form.one("source")), None)
     if desk.disconnect is None or source is None:
         raise RefusedError(404)
     desk.disconnect(athlete, source)
@@ -75,6 +78,21 @@ def close_links(desk: Desk, visit: Visit) -> Response:
     return desk.pages.show("links_closed.html", weekly="weekly" in athlete.wants)
 
 
+def garmin(desk: Desk, visit: Visit) -> Response:
+    """Try a key to Garmin, and keep it; one that doesn't work is said on the page."""
+    athlete, _ = opened(desk, visit, "athlete")
+    if desk.give_key is None:
+        raise RefusedError(404)
+    try:
+        desk.give_key(athlete, visit.form.one("garmin_key"), visit.form.one("expires"))
+    except SourceError as error:
+        log.info("web: athlete %(athlete)d gave a key that doesn't work", {"athlete": athlete.id})
+        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return _page(desk, visit, athlete, key_trouble=trouble, status=400)
+    log.info("web: athlete %(athlete)d connected Garmin", {"athlete": athlete.id})
+    return RedirectResponse(f"/athlete/{visit.token}?saved=yes", 303)
+
+
 def as_json(desk: Desk, visit: Visit) -> Response:
     athlete, _ = opened(desk, visit, "athlete")
     with desk.store.reading() as tx:
@@ -96,10 +114,12 @@ def _page(
     *,
     saved: bool = False,
     unsure: bool = False,
+    key_trouble: str = "",
     status: int = 200,
 ) -> Response:
     with desk.store.reading() as tx:
         shown = portrait(desk, tx, athlete, now=visit.now)
+        key = tx.garmin.grant(athlete)
     named = {"athlete": athlete.id}
     return desk.pages.show(
         "athlete.html",
@@ -115,6 +135,12 @@ def _page(
         connects=desk.connects,
         can_disconnect=desk.disconnect is not None,
         can_forget=desk.forget is not None,
+        takes_key=desk.give_key is not None,
+        key_lives=KEY_LIVES_DAYS,
+        key_page=KEY_PAGE,
+        key_ends_on=today(athlete, key.key_expires_at) if key else None,
+        key_is_dead=key is not None and key.dead_since is not None,
+        key_trouble=key_trouble,
         saved=saved,
         unsure=unsure,
         areas=PAIN_AREAS,

@@ -52,7 +52,9 @@ class Desk:
 
     `ticks` names the pieces of the worker's work and how often each comes round. `forget` takes
     an athlete out for good; `disconnect` gives up a source; `connects` are the sources that can
-    be connected at `/connect/<token>`. `token` opens the operator's pages.
+    be connected at `/connect/<token>`. `give_key` tries an athlete's key to Garmin, with when it
+    ends as they say it, and keeps it; raises `SourceError` with words for them. `token` opens the
+    operator's pages.
     """
 
     store: Store
@@ -69,6 +71,7 @@ class Desk:
     connects: tuple[SourceName, ...] = ()
     forget: Callable[[Athlete], None] | None = None
     disconnect: Callable[[Athlete, SourceName], None] | None = None
+    give_key: Callable[[Athlete, str, str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

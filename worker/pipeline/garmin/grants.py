@@ -48,10 +48,9 @@ def connect(
     client = garmin.client
     try:
         token = in_its_moment(works, garmin, clock, lambda at: client.exchange(pasted, now=at))
-        grant = Grant(pasted, expires_at, token)
-        in_its_moment(works, garmin, clock, lambda at: client.page(grant, now=at, size=1))
     except DeadGrant:
         raise WrongKey from None
+    grant = Grant(pasted, expires_at, token)
     with works.store.transaction() as tx:
         tx.garmin.connect(
             athlete, sealed=garmin.seal(grant), key_expires_at=expires_at, now=clock()

@@ -1,0 +1,72 @@
+"""Garmin's half of `connect` and `disconnect`: asks for a key without showing it, forgets it."""
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from worker.cli.shell import AttentionError, Shell, UsageError, the_athlete
+
+if TYPE_CHECKING:
+    from worker.model import Athlete
+    from worker.pipeline import GarminWorks, Works
+
+
+def connect_garmin(shell: Shell, athlete: str | None, expires: str | None) -> None:
+    """Ask for the key, try it, keep it sealed, and tell when it runs out."""
+    works = shell.works()
+    _garmin_of(works)
+    with works.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+    give_key(shell, works, who, expires)
+
+
+def give_key(shell: Shell, works: "Works", who: "Athlete", expires: str | None = None) -> None:
+    """The same for an athlete who is known."""
+    from zoneinfo import ZoneInfo
+
+    from worker.pipeline.garmin import grants
+    from worker.sources.garmin.grants import KEY_LIVES_DAYS, KEY_PAGE
+
+    garmin = _garmin_of(works)
+    by_hand = sys.stdin.isatty()
+    if by_hand:
+        typer.echo(f"Make a key at {KEY_PAGE} (Settings, Personal API).", err=True)
+        # Not shown, and never on the command's line, which every process list shows.
+        key = str(typer.prompt("The key (it isn't shown)", hide_input=True, err=True))
+    else:
+        key = sys.stdin.readline()
+    if expires is None:
+        offered = ", ".join(map(str, KEY_LIVES_DAYS))
+        question = f"Its expiration, as you chose it there: {offered} days, or the last day's date"
+        expires = (
+            str(typer.prompt(question, default=str(KEY_LIVES_DAYS[0]), err=True))
+            if by_hand
+            else grants.SHORTEST_LIFE
+        )
+    done = grants.connect(works, garmin, who, lambda: datetime.now(UTC), key=key, expires=expires)
+    ends_on = done.key_expires_at.astimezone(ZoneInfo(who.timezone)).date()
+    shell.say(f"{who.name} is connected to Garmin; the key runs out on {ends_on}")
+
+
+def disconnect_garmin(shell: Shell, athlete: str | None, *, yes: bool) -> None:
+    """Forget the key, and by default the runs that only Garmin told of."""
+    from worker.pipeline.garmin import grants
+    from worker.sources.garmin.grants import KEY_PAGE
+
+    works = shell.works()
+    garmin = _garmin_of(works)
+    with works.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+    runs = "its runs are kept" if garmin.keeps_runs else "runs that only Garmin told of go too"
+    if not yes and not typer.confirm(f"Disconnect {who.name} from Garmin? ({runs})"):
+        raise AttentionError("nothing was disconnected")
+    grants.disconnect(works, garmin, who, now=datetime.now(UTC))
+    shell.say(f"{who.name} is disconnected from Garmin; the key itself is deleted at {KEY_PAGE}")
+
+
+def _garmin_of(works: "Works") -> "GarminWorks":
+    if works.garmin is None:
+        raise UsageError("Garmin is off: take the line `enabled = false` out of [garmin]")
+    return works.garmin
