@@ -1,19 +1,20 @@
-"""The same run from Strava and from a watch's file: one run, in whatever order they come.
+"""The same run from Strava, Garmin and a watch's file: one run, in whatever order they come.
 
-A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice,
-with the differences that real devices and Strava have; half are two runs that only look alike.
+A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice
+or three times, with the differences that real devices and services have; half are two runs that
+only look alike. Garmin tells of the watch's run: by the same file, or by a summary of its own.
 """
 
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from itertools import chain, permutations
 from pathlib import Path
 
 import pytest
 
-from worker.model import Athlete, Recording
+from worker.model import Athlete, Recording, SourceName
 from worker.store import Store
 
 CASES = 320
@@ -29,6 +30,21 @@ class Twins:
     strava: Recording
     runs: int
 
+    @property
+    def garmin(self) -> Recording:
+        """What Garmin tells of the watch's run: every other time its file is the very same."""
+        number = int(self.watch.external_id.removeprefix("watch-"))
+        dice = random.Random(-number - 1)  # noqa: S311  (a dice, no secret)
+        told = replace(self.watch, source="garmin", external_id=f"9{number}")
+        if self.watch.sha256 is not None:
+            return told
+        return replace(
+            told,
+            started_at=told.started_at + timedelta(seconds=dice.uniform(-2, 2)),
+            distance_m=told.distance_m * dice.uniform(0.999, 1.001),
+            device=False,
+        )
+
 
 def twins(number: int) -> Twins:
     """Case `number`, on a day of its own."""
@@ -43,6 +59,8 @@ def twins(number: int) -> Twins:
         "inbox", f"watch-{number}", started_at, day, distance_m, elapsed_s, elapsed_s, device=True
     )
     strava = replace(watch, source="strava", external_id=str(number))
+    if number % 4 < 2:
+        watch = replace(watch, sha256=f"{number:064x}")
     make = _one_run if number % 2 else _two_runs
     return make(dice, watch, strava)
 
@@ -124,6 +142,42 @@ def test_each_pair_is_as_many_runs_as_it_is(store: Store, order: str) -> None:
         save(store, mira, *first)
         save(store, mira, *second)
     assert runs_a_day(store, mira) == EXPECTED
+
+
+@pytest.mark.parametrize("order", list(permutations(("watch", "garmin", "strava"))))
+@pytest.mark.parametrize("how", ["source by source", "day by day"])
+def test_three_sources_are_as_many_runs_as_there_are(
+    store: Store, order: tuple[str, ...], how: str
+) -> None:
+    """None wrong of 320, in each of the six orders: whole histories, or each day as it comes."""
+    mira = athlete(store)
+    if how == "source by source":
+        for source in order:
+            save(store, mira, *(getattr(one, source) for one in ALL))
+    else:
+        for n in range(0, CASES, 40):
+            for source in order:
+                save(store, mira, *(getattr(one, source) for one in ALL[n : n + 40]))
+    assert runs_a_day(store, mira) == EXPECTED
+    with store.reading() as tx:
+        told = [len(kept.sources) for kept in tx.runs.kept(mira)]
+    assert sum(told) == 3 * CASES
+
+
+@pytest.mark.parametrize("gone", [("inbox", "garmin"), ("strava", "garmin"), ("inbox", "strava")])
+def test_of_three_sources_the_last_one_left_still_tells(
+    store: Store, gone: tuple[SourceName, ...]
+) -> None:
+    """One run a case stays when the other two are gone."""
+    mira = athlete(store)
+    by_source = {"inbox": "watch", "garmin": "garmin", "strava": "strava"}
+    for name in by_source.values():
+        save(store, mira, *(getattr(one, name) for one in ALL))
+    for source in gone:
+        ids = [getattr(one, by_source[source]).external_id for one in ALL]
+        with store.transaction() as tx:
+            tx.runs.drop(mira, source, ids, today=NOW.date())
+    assert runs_a_day(store, mira) == [1] * CASES
 
 
 @pytest.mark.parametrize("gone", ["inbox", "strava"])

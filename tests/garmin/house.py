@@ -1,0 +1,130 @@
+"""Easeback whole, beside the made Garmin, on one clock: for stories."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+from tests.garmin.service import Account, Service
+from tests.strava.server import Server
+from worker.config import Settings, wiring
+from worker.config.settings import GarminSection
+from worker.model import Athlete
+from worker.pipeline import (
+    GarminWorks,
+    Pass,
+    Works,
+    deliver,
+    one_pass,
+    take_in_garmin,
+    take_in_inbox,
+)
+from worker.pipeline.garmin.grants import Connected, connect
+from worker.store import SourceState
+
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass
+class House:
+    """Works with a mailbox for mail; `pass_by` lets time go on."""
+
+    works: Works
+    garmin: GarminWorks
+    service: Service
+    server: Server
+    folder: Path
+
+    def clock(self) -> datetime:
+        return self.service.clock.now
+
+    def add(self, name: str = "Mira") -> tuple[Athlete, Account]:
+        """An athlete, and their account at Garmin."""
+        account = self.service.account(name)
+        new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
+        with self.works.store.transaction() as tx:
+            return tx.athletes.add(new), account
+
+    def connect(self, athlete: Athlete, account: Account, *, days: int = 365) -> Connected:
+        """Make a key and give it."""
+        key = self.service.make_key(account, days=days)
+        return self.give(athlete, key, days=days)
+
+    def give(self, athlete: Athlete, key: str, *, days: int = 365) -> Connected:
+        return connect(
+            self.works, self.garmin, athlete, self.clock, key=key, expires=f"{days} days"
+        )
+
+    def connected(self, name: str = "Mira", *, days: int = 365) -> tuple[Athlete, Account]:
+        athlete, account = self.add(name)
+        self.connect(athlete, account, days=days)
+        return athlete, account
+
+    def turn(self) -> Pass:
+        return one_pass(self.works, self.clock)
+
+    def look(self, times: int = 2) -> None:
+        """Look at the watched folder."""
+        for _ in range(times):
+            take_in_inbox(self.works, self.clock())
+
+    def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
+        """Let time go on, with a turn at Garmin and the mail at each step."""
+        until = self.clock() + time
+        while self.clock() < until:
+            self.service.clock.step(step)
+            take_in_garmin(self.works, self.clock)
+            deliver(self.works, self.clock)
+
+    def runs(self, athlete: Athlete) -> dict[str, float]:
+        """Metres of each run that counts, by its id at Garmin."""
+        with self.works.store.reading() as tx:
+            metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
+            return {
+                external_id: metres[kept.run.id]
+                for kept in tx.runs.kept(athlete)
+                for source, external_id in kept.sources
+                if source == "garmin" and kept.run.id in metres
+            }
+
+    def recorded(self, athlete: Athlete) -> dict[str, Any]:
+        """What Garmin told, by id."""
+        with self.works.store.reading() as tx:
+            return {r.external_id: r for r in tx.runs.recorded(athlete, "garmin")}
+
+    def state(self, athlete: Athlete) -> SourceState:
+        with self.works.store.reading() as tx:
+            return tx.progress.sources(athlete)["garmin"]
+
+    def mails(self, kind: str) -> list[str]:
+        """The mails of this kind that went out, oldest first, as text."""
+        files = sorted((self.folder / "mailbox").glob(f"*_{kind}_*.eml"))
+        told = [message_from_bytes(file.read_bytes(), policy=policy.default) for file in files]
+        return [f"{mail['Subject']}\n{mail.get_body(('plain',)).get_content()}" for mail in told]
+
+    def stored(self) -> bytes:
+        """Every byte the database holds, its log included."""
+        return b"".join(p.read_bytes() for p in self.folder.glob("easeback.db*"))
+
+
+@contextmanager
+def house(server: Server, folder: Path, **garmin: Any) -> Iterator[House]:
+    """A house in a folder; further settings of `[garmin]` by name. Waiting moves the clock on."""
+    settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
+    works = wiring.build(settings, None, patient=False)
+    assert works.garmin is not None
+    service: Any = server.service
+    calm = replace(
+        works.garmin,
+        luck=lambda: 0.0,
+        wait=lambda seconds: service.clock.step(timedelta(seconds=seconds)),
+    )
+    works = replace(works, garmin=calm)
+    try:
+        yield House(works, calm, service, server, folder)
+    finally:
+        calm.client.close()
+        works.store.close()

@@ -1,0 +1,35 @@
+"""Strava keeps the contract of polled sources."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from tests.polled_contract import PolledContract, Stand
+from tests.strava.accounts import Account
+from tests.strava.house import ACTIVITIES
+from tests.strava.server import Server
+from tests.strava.service import Service
+from worker.sources.plan import LARGEST_PAGE
+from worker.sources.strava.client import Strava
+from worker.sources.strava.grants import Grant
+
+SPOILT: dict[str, dict[str, Any]] = {
+    "run": {}, "ride": {"sport_type": "Ride"}, "rotten": {"spoilt": {"distance": None}},
+}  # fmt: skip
+
+
+class TestStrava(PolledContract):
+    @pytest.fixture
+    def stand(
+        self, strava: Strava, service: Service, server: Server, runner: Account, grant: Grant
+    ) -> Stand:
+        def record(at: datetime, distance_m: float, kind: str) -> str:
+            return str(service.diary.add(runner, at, distance_m, **SPOILT[kind]).id)
+
+        def fault(kind: Any, status: int) -> None:
+            server.fault(kind, ACTIVITIES, status=status)
+
+        return Stand(
+            strava, grant, service.clock, LARGEST_PAGE, record, fault, service.tokens.live.clear
+        )
