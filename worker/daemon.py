@@ -12,11 +12,11 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import FrameType
 
 from worker import pipeline
 from worker.pipeline import Clock, Works
-from worker.pipeline.garmin.turn import CALLS_A_TURN
 from worker.sources import SourceError
 from worker.store import StoreError
 
@@ -24,12 +24,6 @@ log = logging.getLogger(__name__)
 
 END_WITHIN_S = 4.0
 DELIVER_EVERY = timedelta(seconds=2)
-STRAVA_EVERY = timedelta(seconds=5)
-"""How often it's looked whether anybody is due; what is, stands in the store."""
-
-GARMIN_EVERY = timedelta(seconds=5)
-"""As with Strava; where the past is yet to be read, a turn lasts about twenty calls."""
-
 WEEKLY_EVERY = timedelta(seconds=30)
 TIDY_EVERY = timedelta(hours=1)
 BACKUP_EVERY = timedelta(minutes=10)
@@ -67,16 +61,12 @@ class Job:
 
 def jobs(works: Works, clock: Clock) -> tuple[Job, ...]:
     """The ticks of the embedded engine."""
-    strava = Job("strava", STRAVA_EVERY, lambda: pipeline.take_in_strava(works, clock))
-    garmin = Job(
-        "garmin",
-        GARMIN_EVERY,
-        lambda: pipeline.take_in_garmin(works, clock, at_most=CALLS_A_TURN),
-    )
     work = (
         Job("inbox", works.inbox.settings.every, lambda: pipeline.take_in_inbox(works, clock())),
-        *((strava,) if works.strava else ()),
-        *((garmin,) if works.garmin else ()),
+        *(
+            Job(source.name, pipeline.SOURCE_EVERY, partial(source.tick, works, clock))
+            for source in pipeline.sources_of(works)
+        ),
         Job(
             "deliver",
             DELIVER_EVERY,
@@ -97,8 +87,7 @@ def intervals(inbox_every: timedelta) -> Mapping[str, timedelta]:
     """How often each piece of the work comes round in a running worker."""
     return {
         "inbox": inbox_every,
-        "strava": STRAVA_EVERY,
-        "garmin": GARMIN_EVERY,
+        **{source.name: pipeline.SOURCE_EVERY for source in pipeline.SOURCES},
         "deliver": DELIVER_EVERY,
         "weekly": WEEKLY_EVERY,
         "housekeeping": TIDY_EVERY,

@@ -202,6 +202,10 @@ class History:
         )
 
 
+IN_THE_FUTURE = "it is dated in the future"
+"""The one reason against a run that time alone takes away."""
+
+
 def implausible(run: Run, *, today: date, rules: Rules | None = None) -> str | None:
     """Why a run can't be true, in words, or None. Such a run is shown and never counted.
 
@@ -214,7 +218,7 @@ def implausible(run: Run, *, today: date, rules: Rules | None = None) -> str | N
     if run.day.year < rules.plausible_since_year:
         return f"it is dated before {rules.plausible_since_year}"
     if run.day > today and run.started_at.date() > today:
-        return "it is dated in the future"
+        return IN_THE_FUTURE
     if run.distance_m > rules.plausible_max_m:
         return f"it is longer than {rules.plausible_max_m / 1000:g} km"
     seconds = run.moving_s or run.elapsed_s

@@ -4,6 +4,7 @@ Frozen values and nothing else. Distances are metres, durations seconds, instant
 a *day* is the athlete's local date. Nothing here reads, writes, computes or knows the time.
 """
 
+import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Literal
@@ -60,6 +61,14 @@ class Athlete:
     race: Race | None = None
     wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
     clock: Dial = "24"
+
+
+def folder_name(name: str) -> str:
+    """An athlete's name as their folder's: the same letters decomposed or in another case will do.
+
+    macOS hands names out decomposed, and most people's folders don't mind their case.
+    """
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,15 +122,17 @@ def _tell(shell: Shell, done: "Pass") -> None:
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
         f"{taken.skipped} not runs, {len(taken.failed)} failed"
     )
-    if done.synced.polled:
-        shell.say(f"strava: {done.synced.polled} asked for")
-    if done.garmin.polled:
-        shell.say(f"garmin: {done.garmin.polled} asked for")
+    for name, synced in done.synced.items():
+        if synced.polled:
+            shell.say(f"{name}: {synced.polled} asked for")
     shell.say(f"mail: {done.delivered.sent} sent")
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
+    from worker.pipeline import SOURCES, Synced
+
     taken = done.taken_in
+    synced = {source.name: done.synced.get(source.name, Synced()) for source in SOURCES}
     return {
         "inbox": {
             "imported": taken.imported,
@@ -138,13 +140,9 @@ def _as_json(done: "Pass") -> dict[str, object]:
             "skipped": taken.skipped,
             "failed": [{"file": file, "reason": reason} for file, reason in taken.failed],
         },
-        "strava": {
-            "polled": done.synced.polled,
-            "troubles": list(done.synced.troubles),
-        },
-        "garmin": {
-            "polled": done.garmin.polled,
-            "troubles": list(done.garmin.troubles),
+        **{
+            name: {"polled": one.polled, "troubles": list(one.troubles)}
+            for name, one in synced.items()
         },
         "mail": {"sent": done.delivered.sent, "troubles": list(done.delivered.troubles)},
     }
@@ -155,8 +153,7 @@ def _troubles(works: "Works", done: "Pass") -> list[str]:
         waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
     return [
         *done.delivered.troubles,
-        *done.synced.troubles,
-        *done.garmin.troubles,
+        *(trouble for synced in done.synced.values() for trouble in synced.troubles),
         *(f"{file}: {reason}" for file, reason in done.taken_in.failed),
         *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
     ]

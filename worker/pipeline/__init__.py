@@ -14,10 +14,11 @@ die at any point and be called again: keys make twice once. No piece reads the c
 from above.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
+from worker.pipeline.chores import SOURCE_EVERY, SOURCES, sources_of
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.garmin.turn import take_in_garmin
 from worker.pipeline.garmin.works import GarminWorks
@@ -35,6 +36,8 @@ from worker.store import StoreError, Tick
 T = TypeVar("T")
 
 __all__ = [
+    "SOURCES",
+    "SOURCE_EVERY",
     "Clock",
     "Delivered",
     "GarminWorks",
@@ -51,6 +54,7 @@ __all__ = [
     "one_pass",
     "ping",
     "record_tick",
+    "sources_of",
     "take_in_garmin",
     "take_in_inbox",
     "take_in_strava",
@@ -62,13 +66,28 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one whole pass came to."""
+    """What one whole pass came to; `synced` by the name of each source that is on."""
 
     taken_in: TakenIn
-    synced: Synced
-    garmin: Synced
+    synced: Mapping[str, Synced]
     weeklies: int
     delivered: Delivered
+
+
+def _ask_sources(works: Works, clock: Clock) -> Mapping[str, Synced]:
+    """Every source in turn; what one fails with is raised after the last."""
+    synced: dict[str, Synced] = {}
+    failed: list[Exception] = []
+    for source in sources_of(works):
+        try:
+            synced[source.name] = source.whole(works, clock)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  raised below, once the others are asked
+            failed.append(error)
+    if failed:
+        raise failed[0]
+    return synced
 
 
 def one_pass(works: Works, clock: Clock) -> Pass:
@@ -87,8 +106,7 @@ def one_pass(works: Works, clock: Clock) -> Pass:
     step(lambda: tidy(works, clock()), None)
     done = Pass(
         taken_in=step(lambda: take_in_inbox(works, clock()), TakenIn()),
-        synced=step(lambda: take_in_strava(works, clock), Synced()),
-        garmin=step(lambda: take_in_garmin(works, clock), Synced()),
+        synced=step(lambda: _ask_sources(works, clock), {}),
         weeklies=step(lambda: tell_weeks(works, clock()), 0),
         delivered=step(lambda: deliver(works, clock), Delivered()),
     )

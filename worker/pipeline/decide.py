@@ -44,6 +44,7 @@ def decide(
     `silence` says why nothing of it may be mailed (a first sync, an import), else None.
     `also_since` is the first day of another change that belongs to this one.
     """
+    tx.athletes.hold(athlete)
     judge_overdue(tx, works, athlete, now=now)
     change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
     touched = [day for day in (change.first_day, also_since) if day is not None]

@@ -23,6 +23,16 @@ MAIL_TICK = "mail"
 """Under this name stands how the mail server answered last; in trouble, no mail goes out."""
 
 
+PAUSE_TICK = "mail paused"
+"""Under this name stands until when a crew sends no mail."""
+
+ANSWER_KEPT_EVERY = timedelta(seconds=30)
+
+
+class _TakenAwayError(Exception):
+    """Another has put this worker's claim back, as it wasn't heard of for so long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Delivered:
     """How many mails went out, and for those that didn't the reason of each."""
@@ -36,17 +46,38 @@ def deliver(works: Works, clock: Clock, *, at_most: int | None = None) -> Delive
     with works.store.reading() as tx:
         if not tx.outbox.waiting(clock()):
             return Delivered()
+    make_ready(works, clock())
+    return send(works, clock, at_most=at_most)
+
+
+def make_ready(works: Works, now: datetime) -> None:
+    """Put back what the dead have claimed, and end what nobody wants any more."""
     with works.store.transaction() as tx:
-        tx.outbox.put_back()
-        for expired in tx.outbox.expire(clock()):
-            _tell_operator(tx, works, expired, expired.last_error or "", now=clock())
+        living = tx.crew.living(within=works.crew.stale) if works.crew else ()
+        tx.outbox.put_back(but_of=[mate.name for mate in living])
+        for expired in tx.outbox.expire(now):
+            _tell_operator(tx, works, expired, expired.last_error or "", now=now)
+
+
+def mails_due(works: Works, now: datetime, *, most: int) -> int:
+    """How many mails could go out now, counted up to `most`; none while mail is paused."""
+    with works.store.reading() as tx:
+        return 0 if _is_paused(tx, now) else tx.outbox.due(now, most=most)
+
+
+def send(works: Works, clock: Clock, *, at_most: int | None = None) -> Delivered:
+    """Claim and send what is due, one mail after another, also beside other workers."""
     sent, troubles = 0, list[str]()
     with works.mailer.connected():
         while at_most is None or sent + len(troubles) < at_most:
             letter = _claim(works, clock)
             if letter is None:
                 break
-            error = _send(works, letter, clock)
+            try:
+                error = _send(works, letter, clock)
+            except _TakenAwayError:
+                log.warning("mail %(mail)s: another worker has it by now", {"mail": letter.id})
+                continue
             if error is None:
                 sent += 1
                 continue
@@ -58,7 +89,15 @@ def deliver(works: Works, clock: Clock, *, at_most: int | None = None) -> Delive
 
 def _claim(works: Works, clock: Clock) -> Letter | None:
     with works.store.transaction() as tx:
-        return tx.outbox.claim(clock())
+        if _is_paused(tx, clock()):
+            return None
+        return tx.outbox.claim(clock(), by=works.crew.name if works.crew else None)
+
+
+def _is_paused(tx: Transaction, now: datetime) -> bool:
+    pause = tx.progress.tick(PAUSE_TICK)
+    # One that a clock that ran ahead has left behind is none.
+    return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
 def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
@@ -68,14 +107,15 @@ def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
     def before_dot() -> None:
         nonlocal is_at_dot
         with works.store.transaction() as tx:
-            tx.outbox.at_dot(letter)
+            if not tx.outbox.at_dot(letter):
+                raise _TakenAwayError
         is_at_dot = True
 
     try:
         works.mailer.send(
             letter.mime, sender=letter.sender, recipient=letter.recipient, before_dot=before_dot
         )
-    except StoreError:
+    except (StoreError, _TakenAwayError):
         raise
     except SendError as error:
         return _unsent(works, letter, error, clock)
@@ -87,7 +127,7 @@ def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
     now = clock()
     with works.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
-        tx.progress.ticked(MAIL_TICK, at=now)
+        _keep_answer(tx, now)
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
 
@@ -115,8 +155,7 @@ def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> Non
     now = clock()
     with works.store.transaction() as tx:
         stopped = error.login or error.unreachable
-        trouble = _nameless(letter, error) if stopped else None
-        tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)
+        _keep_answer(tx, now, _nameless(letter, error) if stopped else None)
         if error.permanent:
             tx.outbox.dead(letter, error=str(error))
             _tell_operator(tx, works, letter, str(error), now=now)
@@ -131,9 +170,28 @@ def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> Non
         if not lives:
             _tell_operator(tx, works, letter, f"not delivered in time: {error}", now=now)
         if error.login:
-            tx.outbox.postpone(until=now + PAUSE_AFTER_LOGIN_FAILURE)
+            _pause(tx, works, now + PAUSE_AFTER_LOGIN_FAILURE)
         elif error.unreachable:
-            tx.outbox.postpone(until=now + PAUSE_WHILE_UNREACHABLE)
+            _pause(tx, works, now + PAUSE_WHILE_UNREACHABLE)
+
+
+def _keep_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> None:
+    """Keep how the mail server answered last; that it is as before only now and then.
+
+    Every sender would wait for the one before it at that row.
+    """
+    before = tx.progress.tick(MAIL_TICK)
+    if before and before.trouble == trouble and abs(now - before.at) < ANSWER_KEPT_EVERY:
+        return
+    tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)
+
+
+def _pause(tx: Transaction, works: Works, until: datetime) -> None:
+    """Send nothing for a while. Where many mails may wait, one row says so and not each of them."""
+    if works.crew is None:
+        tx.outbox.postpone(until=until)
+    else:
+        tx.progress.ticked(PAUSE_TICK, at=until)
 
 
 def _tell_operator(

@@ -5,30 +5,51 @@ from datetime import datetime, timedelta
 from worker.model import Athlete
 from worker.pipeline.decide import judge, judge_overdue
 from worker.pipeline.deliver import MAIL_TICK
-from worker.pipeline.strava.sync import drop_expired
-from worker.pipeline.works import Works, each, today_of
-from worker.store import RESTORED, Tick
+from worker.pipeline.strava.sync import drop_expired, with_expired
+from worker.pipeline.works import Works, by_ids, every_one_due, today_of
+from worker.store import DUE_AT_ONCE, RESTORED, Tick
 
 MADE_UP_TICK = "made-up clock"
 """Stands where the last worker's ticks say nothing about today."""
 
 MAIL_KEPT_FOR = timedelta(days=30)
+_FURTHEST_AHEAD = timedelta(hours=14)
 
 
 def tidy(works: Works, now: datetime) -> None:
     """Judge what a stopped import left, and runs once dated in the future; forget what is old."""
+    try:
+        every_one_due(lambda: untidy(works, now), lambda athlete: tidy_one(works, athlete, now))
+    finally:
+        tidy_outbox(works, now)
+
+
+def untidy(works: Works, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
+    """For whom something is overdue, at most so many."""
+    # Where the calendar is ahead of all others it's tomorrow already.
+    until = (now + _FURTHEST_AHEAD).date()
     with works.store.reading() as tx:
-        athletes = tx.athletes.all()
+        ids = (
+            *tx.imports.with_unjudged(most=most),
+            *tx.runs.with_release_due(until, most=most),
+            *with_expired(tx, works, now, most=most),
+        )
+        return by_ids(tx, tuple(dict.fromkeys(ids))[:most])
 
-    def release(athlete: Athlete) -> None:
-        with works.store.transaction() as tx:
-            judge_overdue(tx, works, athlete, now=now)
-            since = tx.runs.release(athlete, today=today_of(athlete, now))
-            if since is not None:
-                judge(tx, works, athlete, since=since, now=now)
 
-    each(athletes, release)
-    drop_expired(works, now)
+def tidy_one(works: Works, athlete: Athlete, now: datetime) -> None:
+    """Judge what is overdue of one athlete, and forget what may be kept no longer."""
+    with works.store.transaction() as tx:
+        tx.athletes.hold(athlete)
+        judge_overdue(tx, works, athlete, now=now)
+        since = tx.runs.release(athlete, today=today_of(athlete, now))
+        if since is not None:
+            judge(tx, works, athlete, since=since, now=now)
+        drop_expired(tx, works, athlete, now)
+
+
+def tidy_outbox(works: Works, now: datetime) -> None:
+    """Send what a clock that ran ahead put off; empty mails of long ago."""
     with works.store.transaction() as tx:
         tx.outbox.mend_clock(now)
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)

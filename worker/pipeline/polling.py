@@ -55,31 +55,34 @@ class Synced:
 
 
 def take_turns(
-    waiting: Sequence[Athlete],
+    due: Callable[[], Sequence[Athlete]],
     pull: Callable[[Athlete], bool],
     failed: Callable[[Athlete, SourceError], str | None],
     *,
     source: SourceName,
     for_everybody: tuple[type[SourceError], ...],
 ) -> Synced:
-    """Pull for each of `waiting`; an error `for_everybody` would come again for whoever is left."""
-    done, troubles, left = 0, list[str | None](), list(waiting)
-    while left:
-        athlete = left.pop(0)
-        try:
-            done += pull(athlete)
-        except SourceError as error:
-            shared = isinstance(error, for_everybody)
-            log.warning(
-                "%(source)s: %(athlete)s: %(why)s",
-                {
-                    "source": source,
-                    "athlete": "everybody" if shared else athlete.id,
-                    "why": str(error),
-                },
-            )
-            troubles += [failed(one, error) for one in ([athlete, *left] if shared else [athlete])]
-            left = [] if shared else left
+    """Pull once for everybody who is due, as many at a time as `due` tells.
+
+    An error `for_everybody` would come again for whoever is left, and is theirs too.
+    """
+    done, troubles, asked = 0, list[str | None](), set[int]()
+    while left := [athlete for athlete in due() if athlete.id not in asked]:
+        asked |= {athlete.id for athlete in left}
+        while left:
+            athlete = left.pop(0)
+            try:
+                done += pull(athlete)
+            except SourceError as error:
+                shared = isinstance(error, for_everybody)
+                whose = "everybody" if shared else athlete.id
+                log.warning(
+                    "%(source)s: %(athlete)s: %(why)s",
+                    {"source": source, "athlete": whose, "why": str(error)},
+                )
+                touched = [athlete, *left] if shared else [athlete]
+                troubles += [failed(one, error) for one in touched]
+                left = [] if shared else left
     return Synced(done, tuple(filter(None, troubles)))
 
 
@@ -253,10 +256,3 @@ def reseal_all(tx: Transaction, shelf: Polled, reseal: Callable[[bytes], bytes])
         if athlete is not None:
             shelf.reseal(athlete, reseal(sealed[athlete.id]))
     return len(sealed)
-
-
-def living(tx: Transaction, ids: Sequence[int]) -> Iterator[Athlete]:
-    """The athletes of these ids, of those that are still there."""
-    for athlete in map(tx.athletes.by_id, ids):
-        if athlete is not None:
-            yield athlete

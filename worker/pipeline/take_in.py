@@ -1,7 +1,7 @@
 """Take in: what the sources have, read without a transaction open, then decided on in one."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from itertools import islice
@@ -10,7 +10,7 @@ from worker.model import Athlete, Recording
 from worker.pipeline.decide import decide
 from worker.pipeline.works import Works, each, today_of
 from worker.sources import NotARun, Reading, Unreadable
-from worker.sources.inbox import Look, Opened, Ready
+from worker.sources.inbox import Glance, Look, Opened, Ready, Scan, top_folder
 from worker.store import Change, Entry, SourceState, Transaction, Verdict
 
 log = logging.getLogger(__name__)
@@ -53,24 +53,66 @@ def take_in_inbox(works: Works, now: datetime) -> TakenIn:
 
     Raises `SourceError` where the folder can't be read.
     """
+    ready = look_at_inbox(works, now)
+    entries: list[Entry] = []
+    athletes = {one.athlete.id: one.athlete for one in ready}
+
+    def take_in(athlete: Athlete) -> None:
+        theirs = [one for one in ready if one.athlete.id == athlete.id]
+        entries.extend(_theirs(works, athlete, theirs, now))
+
+    each(athletes.values(), take_in)
+    return TakenIn.of(entries)
+
+
+def take_in_theirs(
+    works: Works, athlete: Athlete, folders: Collection[str], now: datetime
+) -> TakenIn:
+    """Decide on the files of one athlete that have come to rest in these folders of the inbox.
+
+    To be called once a look found some there. Twice is once: a file has one verdict.
+    """
+    glance = _glance(works, works.inbox.scan(folders))
+    ready = [one for one in glance.ready if one.athlete.id == athlete.id]
+    return TakenIn.of(_theirs(works, athlete, ready, now))
+
+
+def folders_with_news(works: Works, now: datetime) -> Mapping[int, Sequence[str]]:
+    """Look at the whole inbox: for whom something has come to rest, and in which folders."""
+    found: dict[int, set[str]] = {}
+    for one in look_at_inbox(works, now):
+        found.setdefault(one.athlete.id, set()).add(top_folder(one.look))
+    return {athlete_id: sorted(folders) for athlete_id, folders in found.items()}
+
+
+def look_at_inbox(works: Works, now: datetime) -> tuple[Ready, ...]:
+    """Look once; what has come to rest is given, the rest kept until the next look."""
     with works.store.reading() as tx:
-        athletes = tx.athletes.all()
-        if not works.inbox.remembers(athletes):
-            works.inbox.recall(map(_look, tx.inbox.all().values()))
-    glance = works.inbox.glance(athletes)
+        departed = tx.athletes.departed()
+        if not works.inbox.remembers(departed):
+            # Of the others the store is asked as they're met; these may have left the folder.
+            works.inbox.recall(map(_look, tx.inbox.with_verdict("waiting")), departed=departed)
+    glance = _glance(works, works.inbox.scan())
     if glance.unsettled or glance.gone:
         with works.store.transaction() as tx:
             tx.inbox.wait(map(_waiting, glance.unsettled), now=now)
             tx.inbox.drop(glance.gone)
         works.inbox.keep(glance.unsettled, gone=glance.gone)
-    entries: list[Entry] = []
+    return glance.ready
 
-    def take_in(athlete: Athlete) -> None:
-        ready = [one for one in glance.ready if one.athlete.id == athlete.id]
-        entries.extend(_theirs(works, athlete, ready, now))
 
-    each(athletes, take_in)
-    return TakenIn.of(entries)
+def _glance(works: Works, scan: Scan) -> Glance:
+    """Judge a scan, with what the store knows of that which isn't known here."""
+    fresh = works.inbox.unknown(scan)
+    if fresh.looks:
+        with works.store.reading() as tx:
+            known = tx.inbox.at_paths({look.path for look in fresh.looks})
+            # Whether there's one athlete or several shows in the first two.
+            athletes = (*tx.athletes.of_folders(fresh.folders), *tx.athletes.first(2))
+        works.inbox.keep(map(_look, known))
+    else:
+        athletes = ()
+    return works.inbox.glance(tuple({one.id: one for one in athletes}.values()), scan)
 
 
 def _theirs(

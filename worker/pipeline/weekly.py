@@ -6,9 +6,9 @@ from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
 from worker.pipeline.decide import CHART_WEEKS, diary
-from worker.pipeline.works import Works, each, enqueue, today_of
+from worker.pipeline.works import Works, enqueue, every_one_due, today_of
 from worker.sources.garmin.grants import WARN_BEFORE
-from worker.store import Found, Transaction
+from worker.store import DUE_AT_ONCE, Found, Transaction
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
@@ -16,15 +16,22 @@ _DAY = timedelta(days=1)
 
 def tell_weeks(works: Works, now: datetime) -> int:
     """Queue every weekly mail that is due; returns how many athletes it was due for."""
+    return every_one_due(
+        lambda: weekly_due(works, now), lambda athlete: tell_week(works, athlete, now)
+    )
+
+
+def weekly_due(works: Works, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
+    """For whom a weekly mail is due, at most so many."""
     with works.store.reading() as tx:
-        athletes = tx.athletes.with_weekly_due(now)
+        return tx.athletes.with_weekly_due(now, most=most)
 
-    def tell(athlete: Athlete) -> None:
-        with works.store.transaction() as tx:
-            _tell_week(tx, works, athlete, now=now)
 
-    each(athletes, tell)
-    return len(athletes)
+def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
+    """Queue one athlete's weekly mail where it is due; twice is once."""
+    with works.store.transaction() as tx:
+        tx.athletes.hold(athlete)
+        _tell_week(tx, works, athlete, now=now)
 
 
 def _tell_week(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:

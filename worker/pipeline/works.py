@@ -1,7 +1,7 @@
 """What the pipeline works with: one of each thing it needs, put together by `config`."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -30,12 +30,24 @@ class Keeping:
 
 
 @dataclass(frozen=True, slots=True)
+class Membership:
+    """The place of this process in a crew that shares the database.
+
+    Others count as dead once they weren't seen for `stale`.
+    """
+
+    name: str
+    stale: timedelta = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
 class Works:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well.
     `strava` is None where it's off. `keeps_strava_runs` leaves what Strava told in place when an
-    athlete disconnects.
+    athlete disconnects. `crew` is this process's place beside others, None where it is the only
+    worker.
     """
 
     store: Store
@@ -52,6 +64,7 @@ class Works:
     strava: StravaWorks | None = None
     garmin: GarminWorks | None = None
     keeps_strava_runs: bool = False
+    crew: Membership | None = None
 
 
 def today_of(athlete: Athlete, now: datetime) -> date:
@@ -71,6 +84,31 @@ def each(athletes: Iterable[Athlete], work: Callable[[Athlete], object]) -> None
             surprises.append(error)
     if surprises:
         raise surprises[0]
+
+
+def every_one_due(due: Callable[[], Sequence[Athlete]], work: Callable[[Athlete], object]) -> int:
+    """Do one piece of work for everybody for whom it's due, as many at a time as `due` tells.
+
+    Returns for how many. Whoever is still due after their turn failed, and has another later.
+    """
+    done: set[int] = set()
+    surprises: list[Exception] = []
+    while fresh := [athlete for athlete in due() if athlete.id not in done]:
+        done |= {athlete.id for athlete in fresh}
+        try:
+            each(fresh, work)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  raised below, once the others are done
+            surprises.append(error)
+    if surprises:
+        raise surprises[0]
+    return len(done)
+
+
+def by_ids(tx: Transaction, ids: Iterable[int]) -> tuple[Athlete, ...]:
+    """The athletes with these ids, in this order; without those that have gone."""
+    return tx.athletes.by_ids(list(ids))
 
 
 def enqueue(

@@ -11,13 +11,13 @@ import hashlib
 import os
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from worker.model import Athlete, Recording, SourceName
+from worker.model import Athlete, Recording, SourceName, folder_name
 from worker.recordings import plain_file_name
 from worker.sources import NotARun, Reading, SourceError, Unreadable
 from worker.sources.formats import Activity
@@ -73,6 +73,19 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
+class Scan:
+    """The files there are, as they look now; `whole` where every folder was looked into."""
+
+    looks: tuple[Look, ...]
+    whole: bool = True
+
+    @property
+    def folders(self) -> frozenset[str]:
+        """The top folders of these files; "" stands for the inbox itself."""
+        return frozenset(map(top_folder, self.looks))
+
+
+@dataclass(frozen=True, slots=True)
 class Glance:
     """What one look at the whole folder found.
 
@@ -110,25 +123,49 @@ class Inbox:
         self.settings = settings
         self._read_many = read_many
         self._seen: dict[str, Look] | None = None
-        self._of: frozenset[int] = frozenset()
+        self._departed = 0
 
-    def remembers(self, athletes: Sequence[Athlete]) -> bool:
-        """False until `recall` has told what was seen before, and once an athlete was forgotten."""
-        return self._seen is not None and self._of <= {athlete.id for athlete in athletes}
+    def remembers(self, departed: int) -> bool:
+        """False until `recall` has told what was seen before, and once an athlete was forgotten.
 
-    def recall(self, looks: Iterable[Look]) -> None:
-        """Take up the looks of an earlier process, or what is left of them."""
+        `departed` counts the athletes who were.
+        """
+        return self._seen is not None and self._departed == departed
+
+    def recall(self, looks: Iterable[Look], *, departed: int = 0) -> None:
+        """Take up the looks of an earlier process, or what is left of them, and no others."""
         self._seen = {look.path: look for look in looks}
+        self._departed = departed
 
-    def glance(self, athletes: Sequence[Athlete]) -> Glance:
-        """Look at the whole folder once; raises `SourceError` where it can't be read."""
+    def scan(self, folders: Collection[str] | None = None) -> Scan:
+        """The files there are, in the top `folders` or all; raises `SourceError`."""
+        if folders is None:
+            return Scan(tuple(_scan(self.settings.path)))
+        return Scan(tuple(_scan_some(self.settings.path, folders)), whole=False)
+
+    def unknown(self, scan: Scan) -> Scan:
+        """What isn't remembered as done and unchanged: another process may know more of it."""
         seen = self._seen or {}
-        self._of = frozenset(athlete.id for athlete in athletes)
-        here: set[str] = set()
+        fresh = tuple(
+            look
+            for look in scan.looks
+            if (before := seen.get(look.path)) is None
+            or not before.done
+            or not before.same_as(look)
+        )
+        return replace(scan, looks=fresh)
+
+    def glance(self, athletes: Sequence[Athlete], scan: Scan | None = None) -> Glance:
+        """Judge what a scan found; raises `SourceError` where the folder can't be read.
+
+        `athletes` are those whose folders hold anything new, and where there are several of them
+        at least two.
+        """
+        seen = dict(self._seen or {})
+        found = scan or self.scan()
         ready: list[Ready] = []
         unsettled: list[Look] = []
-        for look in _scan(self.settings.path):
-            here.add(look.path)
+        for look in found.looks:
             before = seen.get(look.path)
             if before is None or not before.same_as(look):
                 unsettled.append(look)
@@ -138,8 +175,9 @@ class Inbox:
                     ready.append(whose)
                 elif whose != before:
                     unsettled.append(whose)
+        here = {look.path for look in found.looks}
         gone = [path for path, look in seen.items() if path not in here and not look.done]
-        return Glance(tuple(ready), tuple(unsettled), tuple(gone))
+        return Glance(tuple(ready), tuple(unsettled), tuple(gone) if found.whole else ())
 
     def keep(self, looks: Iterable[Look], *, gone: Iterable[str] = ()) -> None:
         """Remember these looks, once the store has them too."""
@@ -230,6 +268,26 @@ def _scan(root: Path) -> Iterator[Look]:
         ) from error
 
 
+def _scan_some(root: Path, folders: Collection[str]) -> Iterator[Look]:
+    """The files of these top folders alone; what has gone meanwhile is passed over."""
+    for name in sorted(folders):
+        folder = root / name
+        if name and (Path(name).name != name or folder.is_symlink() or not folder.is_dir()):
+            continue
+        try:
+            yield from _scan_folder(folder, f"{name}/" if name else "", DEEPEST_FOLDER - bool(name))
+        except OSError as error:
+            raise SourceError(
+                f"the inbox {folder} can't be read ({error.strerror or error})"
+            ) from error
+
+
+def top_folder(look: Look) -> str:
+    """The folder of the inbox that a file lies in; "" for the inbox itself."""
+    folder, slash, _ = look.path.partition("/")
+    return folder if slash else ""
+
+
 def _scan_folder(folder: Path, prefix: str, depth: int) -> Iterator[Look]:
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -282,15 +340,10 @@ def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
         if len(athletes) == 1:
             return athletes[0]
         return "there are several athletes: move it into the sub-folder of the one it belongs to"
-    named = [a for a in athletes if _folder_name(a.name) == _folder_name(folder)]
+    named = [a for a in athletes if folder_name(a.name) == folder_name(folder)]
     if named:
         return named[0]
     return f"no athlete is called {folder}: rename the folder, or `easeback athlete add`"
-
-
-def _folder_name(name: str) -> str:
-    # macOS hands names out decomposed, and most people's folders don't mind their case.
-    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def _torn(path: Path, size: int) -> bool:

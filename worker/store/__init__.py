@@ -12,7 +12,7 @@ writer's lock from its beginning, so nothing slow (network, disk, parsing) happe
 import os
 import socket
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,20 +24,23 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from worker.rules import Rules
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
+from worker.store.crew import Crew, Mate
 from worker.store.findings import Findings, Found
 from worker.store.garmin import FileState, GarminShelf, KeptKey, SeenFile
 from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
-from worker.store.lock import LockedError, sole_worker
+from worker.store.lock import LockedError, crew_member, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.polled import Polled, Seen
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
 from worker.store.strava import KeptGrant, StravaShelf
+from worker.store.tables import DUE_AT_ONCE
 from worker.store.turns import NoTurnError, Turns
 
 __all__ = [
+    "DUE_AT_ONCE",
     "RESTORED",
     "Change",
     "Entry",
@@ -48,6 +51,7 @@ __all__ = [
     "KeptKey",
     "Letter",
     "LockedError",
+    "Mate",
     "NameTakenError",
     "Polled",
     "Remembered",
@@ -66,7 +70,7 @@ __all__ = [
 
 BUSY_TIMEOUT_S = 30
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0006"
+HEAD = "0007"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -120,6 +124,10 @@ class Transaction:
     @property
     def garmin(self) -> GarminShelf:
         return GarminShelf(self.connection)
+
+    @property
+    def crew(self) -> Crew:
+        return Crew(self.connection)
 
     @property
     def strava(self) -> StravaShelf:
@@ -178,6 +186,13 @@ class Store:
     def sole_worker(self) -> AbstractContextManager[None]:
         """Be the only worker on this database while inside; raises `LockedError`."""
         return sole_worker(self.engine, self.file)
+
+    def crew_member(self) -> AbstractContextManager[Callable[[], None]]:
+        """Be one of several on this PostgreSQL database while inside; raises `LockedError`.
+
+        What is given looks whether that still holds, and raises where the connection has gone.
+        """
+        return crew_member(self.engine)
 
     @property
     def file(self) -> Path | None:

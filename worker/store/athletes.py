@@ -1,18 +1,18 @@
 """The athletes' shelf: who runs, and when their weekly mail is due."""
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection, Row, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from worker import week
-from worker.model import Athlete, MailKind, Race, WeeklyHour
+from worker.model import Athlete, MailKind, Race, WeeklyHour, folder_name
 from worker.store.progress import Progress
+from worker.store.tables import DUE_AT_ONCE, departure
 from worker.store.tables import athlete as table
 
 # A week, and a zone that was left for one at the other end of the world.
@@ -85,6 +85,13 @@ class Athletes:
     def remove(self, athlete: Athlete) -> None:
         """Take an athlete out, and everything that hangs on the row."""
         self.connection.execute(delete(table).where(table.c.id == athlete.id))
+        grows = update(departure).values(number=departure.c.number + 1)
+        if not self.connection.execute(grows).rowcount:
+            self.connection.execute(insert(departure).values(id=1, number=1))
+
+    def departed(self) -> int:
+        """How many athletes were ever taken out."""
+        return self.connection.execute(select(departure.c.number)).scalar() or 0
 
     def all(self) -> tuple[Athlete, ...]:
         return tuple(map(_athlete, self.connection.execute(select(table).order_by(table.c.id))))
@@ -93,30 +100,51 @@ class Athletes:
         row = self.connection.execute(select(table).where(table.c.id == athlete_id)).first()
         return _athlete(row) if row else None
 
+    def by_ids(self, ids: Sequence[int]) -> tuple[Athlete, ...]:
+        """The athletes with these ids, in this order; without those that have gone."""
+        rows = self.connection.execute(select(table).where(table.c.id.in_(ids)))
+        found = {row.id: _athlete(row) for row in rows}
+        return tuple(found[one] for one in ids if one in found)
+
     def named(self, name: str) -> Athlete | None:
         """The athlete of this name, else the only one whose name differs in how it is written."""
         exact = self.connection.execute(select(table).where(table.c.name == name)).first()
         if exact:
             return _athlete(exact)
-        alike = [a for a in self.all() if _folded(a.name) == _folded(name)]
+        alike = self.of_folders([name])
         return alike[0] if len(alike) == 1 else None
+
+    def of_folders(self, names: Collection[str]) -> tuple[Athlete, ...]:
+        """The athletes whose folders have these names, whatever their case."""
+        folders = sorted({folder_name(name) for name in names})
+        query = select(table).where(table.c.folder.in_(folders)).order_by(table.c.id)
+        return tuple(map(_athlete, self.connection.execute(query)))
+
+    def first(self, most: int) -> tuple[Athlete, ...]:
+        """The first athletes that were added; whether there's one, or several, shows in two."""
+        query = select(table).order_by(table.c.id).limit(most)
+        return tuple(map(_athlete, self.connection.execute(query)))
+
+    def hold(self, athlete: Athlete) -> None:
+        """Let nobody else decide on this athlete until the end of the transaction.
+
+        Two workers may get at the same work when one of them was given up too early. On SQLite the
+        transaction itself is such a lock.
+        """
+        held = select(table.c.id).where(table.c.id == athlete.id)
+        self.connection.execute(held.with_for_update(key_share=True))
 
     def count(self) -> int:
         return self.connection.execute(select(func.count()).select_from(table)).scalar_one()
 
-    def with_weekly_due(self, now: datetime) -> tuple[Athlete, ...]:
+    def with_weekly_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
         """Whose mail is due; and who was put off beyond a week by a clock that ran ahead."""
-        due = (
-            select(table)
-            .where(
-                or_(
-                    table.c.next_weekly_at <= now,
-                    table.c.next_weekly_at > now + _LONGEST_WAIT,
-                )
-            )
-            .order_by(table.c.next_weekly_at)
-        )
-        return tuple(map(_athlete, self.connection.execute(due)))
+        at = table.c.next_weekly_at
+        # Two questions: one that asks for either can't follow the index to the first of them.
+        due = select(table).where(at <= now).order_by(at).limit(most)
+        ahead = select(table).where(at > now + _LONGEST_WAIT).order_by(at).limit(most)
+        found = [row for query in (due, ahead) for row in self.connection.execute(query)]
+        return tuple(map(_athlete, found[:most]))
 
     def next_weekly_at(self, athlete: Athlete) -> datetime:
         due = select(table.c.next_weekly_at).where(table.c.id == athlete.id)
@@ -130,15 +158,11 @@ class Athletes:
         self.connection.execute(update(table).where(table.c.id == athlete.id).values(**values))
 
 
-def _folded(name: str) -> str:
-    # The same letters decomposed (as macOS hands them out) or in another case are the same name.
-    return unicodedata.normalize("NFC", name).casefold()
-
-
 def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
     race = athlete.race
     return {
         "name": athlete.name,
+        "folder": folder_name(athlete.name),
         "email": athlete.email,
         "added_at": athlete.added_at,
         "timezone": athlete.timezone,

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select, upd
 from worker.model import Athlete, SourceName
 from worker.store import tables
 from worker.store.polled import Polled, Seen
+from worker.store.tables import DUE_AT_ONCE
 from worker.store.upsert import upsert
 
 grant = tables.garmin_grant
@@ -126,21 +127,24 @@ class GarminShelf(Polled):
         number: int = self.connection.execute(query).scalar_one()
         return number
 
-    def with_files_due(self, now: datetime) -> tuple[int, ...]:
-        """The ids of the athletes with files to be read now; of none whose last call failed."""
+    def with_files_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes with files to be read now; of none whose last call failed.
+
+        Those whose files wait longest first; `most` so many files are looked at for that.
+        """
         query = (
-            select(grant.c.athlete_id)
-            .join(activity, activity.c.athlete_id == grant.c.athlete_id)
+            select(activity.c.athlete_id)
+            .join(grant, activity.c.athlete_id == grant.c.athlete_id)
             .where(
                 activity.c.file == "due",
                 activity.c.file_due_at <= now,
                 grant.c.dead_since.is_(None),
                 grant.c.failures == 0,
             )
-            .distinct()
-            .order_by(grant.c.athlete_id)
+            .order_by(activity.c.file_due_at, activity.c.athlete_id)
+            .limit(most)
         )
-        return tuple(self.connection.execute(query).scalars())
+        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
 
     # The pace
 

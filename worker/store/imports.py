@@ -68,6 +68,11 @@ class Imports:
         query = select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id)
         return self.connection.execute(query).scalar_one_or_none()
 
+    def with_unjudged(self, *, most: int = tables.DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes for whom something waits to be judged."""
+        query = select(unjudged.c.athlete_id).order_by(unjudged.c.athlete_id).limit(most)
+        return tuple(self.connection.execute(query).scalars())
+
     def judged(self, athlete: Athlete) -> None:
         """Nothing waits any more."""
         self.connection.execute(delete(unjudged).where(unjudged.c.athlete_id == athlete.id))

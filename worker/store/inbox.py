@@ -1,6 +1,6 @@
 """The inbox's shelf: what each file in the watched folder looked like, and what came of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -12,6 +12,8 @@ from worker.store import tables
 from worker.store.upsert import upsert
 
 inbox_file = tables.inbox_file
+
+_PATHS_AT_ONCE = 1000
 
 Verdict = Literal["waiting", "imported", "duplicate", "skipped", "failed"]
 
@@ -55,7 +57,9 @@ class Inbox:
         """Forget files that went before anything came of them."""
         gone = [{"gone": path} for path in paths]
         if gone:
-            by_path = delete(inbox_file).where(inbox_file.c.path == bindparam("gone"))
+            by_path = delete(inbox_file).where(
+                inbox_file.c.path == bindparam("gone"), inbox_file.c.verdict == "waiting"
+            )
             self.connection.execute(by_path, gone)
 
     def forget(self, athlete: Athlete) -> None:
@@ -82,6 +86,14 @@ class Inbox:
     def at(self, path: str) -> Entry | None:
         row = self.connection.execute(select(inbox_file).where(inbox_file.c.path == path)).first()
         return _entry(row) if row else None
+
+    def at_paths(self, paths: Collection[str]) -> tuple[Entry, ...]:
+        """What is known of the files at these paths."""
+        wanted, found = sorted(paths), list[Entry]()
+        for first in range(0, len(wanted), _PATHS_AT_ONCE):
+            here = inbox_file.c.path.in_(wanted[first : first + _PATHS_AT_ONCE])
+            found += map(_entry, self.connection.execute(select(inbox_file).where(here)))
+        return tuple(found)
 
     def with_content(self, sha256: str) -> tuple[Entry, ...]:
         query = select(inbox_file).where(inbox_file.c.sha256 == sha256)

@@ -1,23 +1,26 @@
 """One worker at a time: a lock on a file beside the SQLite database, or one in PostgreSQL.
 
-The lock dies with its holder, so a killed worker leaves nothing to clean up. Reading, and the
-small writes of commands and pages, need no lock.
+On PostgreSQL a crew may share that lock, and then none can have it alone. The lock dies with its
+holder, so a killed worker leaves nothing to clean up. Reading, and the small writes of commands and
+pages, need no lock.
 """
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Engine, text
 
 _ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
+_MOST_NAMED = 5
 _TAKE = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
-_HOLDER = text(
-    "SELECT application_name FROM pg_locks JOIN pg_stat_activity USING (pid) "
+_SHARE = text("SELECT pg_try_advisory_lock_shared(:key, hashtext(current_schema()))")
+_HOLDERS = text(
+    "SELECT application_name, mode FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE locktype = 'advisory' AND classid = :key AND granted AND datname = current_database() "
-    "AND objid = hashtext(current_schema())::bit(32)::bigint::oid"
+    "AND objid = hashtext(current_schema())::bit(32)::bigint::oid ORDER BY backend_start"
 )
 
 
@@ -36,11 +39,44 @@ def sole_worker(engine: Engine, file: Path | None) -> Iterator[None]:
         # Closed afterwards, not pooled: the lock lasts as long as its connection.
         connection.detach()
         taken = connection.execute(_TAKE, {"key": _ADVISORY_KEY}).scalar_one()
-        holder = connection.execute(_HOLDER, {"key": _ADVISORY_KEY}).scalar()
+        holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
         connection.commit()
         if not taken:
-            raise LockedError(f"another worker ({holder or 'unknown'}) is at work on this database")
+            raise LockedError(_in_words([row.application_name for row in holders]))
         yield
+
+
+@contextmanager
+def crew_member(engine: Engine) -> Iterator[Callable[[], None]]:
+    """Share the lock for the length of the block; raises `LockedError` where one has it alone.
+
+    What is given raises where the connection that holds the share has gone.
+    """
+    with engine.connect() as connection:
+        connection.detach()
+        taken = connection.execute(_SHARE, {"key": _ADVISORY_KEY}).scalar_one()
+        holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
+        connection.commit()
+        if not taken:
+            alone = [row.application_name for row in holders if row.mode == "ExclusiveLock"]
+            raise LockedError(
+                f"a worker that works alone ({', '.join(alone) or 'unknown'}) is at work on this "
+                'database: stop it, or give it [engine] kind = "procrastinate" as well'
+            )
+
+        def still_holds() -> None:
+            connection.execute(text("SELECT 1"))
+            connection.commit()
+
+        yield still_holds
+
+
+def _in_words(holders: Sequence[str]) -> str:
+    if len(holders) > 1:
+        named = ", ".join(holders[:_MOST_NAMED])
+        more = f" and {len(holders) - _MOST_NAMED} more" if len(holders) > _MOST_NAMED else ""
+        return f"several workers ({named}{more}) are at work on this database: stop them first"
+    return f"another worker ({holders[0] if holders else 'unknown'}) is at work on this database"
 
 
 @contextmanager

@@ -8,7 +8,7 @@
 are in doubt that the server may already have; they are sent once more, flagged.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -31,6 +31,7 @@ KEPT_FOR: Mapping[MailKind, timedelta] = {
 """How long a mail is still worth sending."""
 
 _OVER: tuple[State, ...] = ("sent", "dropped")
+_OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=4)
@@ -56,6 +57,7 @@ class Letter:
     sent_at: datetime | None
     last_error: str | None
     perhaps_twice: bool
+    claimed_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Outbox:
             .values(
                 athlete_id=athlete.id if athlete else None,
                 kind=kind,
+                turn=int(kind != "alert"),
                 key=key,
                 message_id=message_id,
                 sender=sender,
@@ -99,25 +102,29 @@ class Outbox:
         ).scalar_one()
         return outbox_id
 
-    def claim(self, now: datetime) -> Letter | None:
-        """Take the mail that has been due longest, or None. Alerts go before the rest."""
+    def claim(self, now: datetime, *, by: str | None = None) -> Letter | None:
+        """Take the mail that has been due longest, or None. Alerts go before the rest.
+
+        `by` names the worker that takes it, where there are several.
+        """
         due = (
             select(outbox.c.id)
             .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
-            .order_by(outbox.c.kind != "alert", outbox.c.due_at, outbox.c.id)
+            .order_by(outbox.c.turn, outbox.c.due_at, outbox.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
         row = self.connection.execute(
             update(outbox)
             .where(outbox.c.id == due.scalar_subquery(), outbox.c.state.in_(("queued", "retry")))
-            .values(state="claimed", attempts=outbox.c.attempts + 1)
+            .values(state="claimed", claimed_by=by, attempts=outbox.c.attempts + 1)
             .returning(outbox)
         ).first()
         return _letter(row) if row else None
 
-    def at_dot(self, letter: Letter) -> None:
-        self._move(letter, "claimed", state="at_dot")
+    def at_dot(self, letter: Letter) -> bool:
+        """The final dot comes next; False where the mail was taken from this worker meanwhile."""
+        return self._move(letter, "claimed", state="at_dot")
 
     def sent(self, letter: Letter, *, now: datetime) -> None:
         self._move(letter, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
@@ -187,18 +194,22 @@ class Outbox:
             .values(due_at=now)
         ).rowcount
 
-    def put_back(self) -> int:
+    def put_back(self, *, but_of: Collection[str] = ()) -> int:
         """After a crash: what was claimed is queued again, what stood at the dot goes once more.
 
-        To be called by the only worker, before it claims anything. Returns how many.
+        `but_of` are the workers that live: what they have claimed they are sending. Where there
+        are none, this is called by the only worker, before it claims anything. Returns how many.
         """
+        left = or_(outbox.c.claimed_by.is_(None), outbox.c.claimed_by.not_in(but_of))
         claimed = self.connection.execute(
-            update(outbox).where(outbox.c.state == "claimed").values(state="queued")
+            update(outbox)
+            .where(outbox.c.state == "claimed", left)
+            .values(state="queued", claimed_by=None)
         ).rowcount
         in_doubt = self.connection.execute(
             update(outbox)
-            .where(outbox.c.state == "at_dot")
-            .values(state="queued", perhaps_twice=True)
+            .where(outbox.c.state == "at_dot", left)
+            .values(state="queued", claimed_by=None, perhaps_twice=True)
         ).rowcount
         return claimed + in_doubt
 
@@ -206,7 +217,7 @@ class Outbox:
         """How many stand in each state in which somebody may still do something."""
         query = (
             select(outbox.c.state, func.count().label("number"))
-            .where(outbox.c.state.not_in(_OVER))
+            .where(outbox.c.state.in_(_OPEN))
             .group_by(outbox.c.state)
         )
         return {row.state: row.number for row in self.connection.execute(query)}
@@ -220,6 +231,18 @@ class Outbox:
             )
         )
         return self.connection.execute(query.limit(1)).first() is not None
+
+    def due(self, now: datetime, *, most: int) -> int:
+        """How many mails are due, counted up to `most`."""
+        some = (
+            select(outbox.c.id)
+            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
+            .limit(most)
+        )
+        number: int = self.connection.execute(
+            select(func.count()).select_from(some.subquery())
+        ).scalar_one()
+        return number
 
     def unsent(self) -> tuple[Letter, ...]:
         query = select(outbox).where(outbox.c.state.not_in(_OVER)).order_by(outbox.c.id)
@@ -313,12 +336,18 @@ class Outbox:
     def forget(self, athlete: Athlete) -> None:
         self.connection.execute(delete(outbox).where(outbox.c.athlete_id == athlete.id))
 
-    def _move(self, letter: Letter, *expected: State, **values: Any) -> None:
-        self.connection.execute(
+    def _move(self, letter: Letter, *expected: State, **values: Any) -> bool:
+        """Compare and set; False where it stood otherwise, or is somebody else's by now."""
+        moved = self.connection.execute(
             update(outbox)
-            .where(outbox.c.id == letter.id, outbox.c.state.in_(expected))
+            .where(
+                outbox.c.id == letter.id,
+                outbox.c.state.in_(expected),
+                outbox.c.claimed_by.is_not_distinct_from(letter.claimed_by),
+            )
             .values(**values)
         )
+        return moved.rowcount == 1
 
 
 def _letter(row: Row[Any]) -> Letter:

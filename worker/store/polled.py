@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 from sqlalchemy import Connection, Row, Table, delete, or_, select, update
 
 from worker.model import Athlete, SourceName
+from worker.store.tables import DUE_AT_ONCE
 from worker.store.upsert import upsert
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
@@ -74,16 +75,17 @@ class Polled:
     def release(self, athlete: Athlete) -> None:
         self._set(athlete, leased_until=None)
 
-    def due(self, now: datetime) -> tuple[int, ...]:
+    def due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes to be asked for, those that waited longest first."""
         query = (
             select(self.grants.c.athlete_id)
             .where(self.grants.c.due_at <= now, self.grants.c.dead_since.is_(None))
             .order_by(self.grants.c.due_at, self.grants.c.athlete_id)
+            .limit(most)
         )
         return tuple(self.connection.execute(query).scalars())
 
-    def with_history_due(self, until: datetime) -> tuple[int, ...]:
+    def with_history_due(self, until: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes whose past isn't read back to `until`, the least read first.
 
         Not of those whose last call failed: a poll that works opens their turn again.
@@ -96,6 +98,7 @@ class Polled:
                 self.grants.c.failures == 0,
             )
             .order_by(self.grants.c.read_back_to.desc(), self.grants.c.athlete_id)
+            .limit(most)
         )
         return tuple(self.connection.execute(query).scalars())
 
@@ -140,6 +143,16 @@ class Polled:
             self.activities.c.athlete_id == athlete.id, self.activities.c.started_at.is_not(None)
         )
         return {row.external_id: row.started_at for row in self.connection.execute(query)}
+
+    def with_expired(self, instant: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes with an activity that is older than it may be kept."""
+        query = (
+            select(self.activities.c.athlete_id)
+            .where(self.activities.c.started_at < instant)
+            .order_by(self.activities.c.started_at)
+            .limit(most)
+        )
+        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
 
     def unreadable(self, athlete: Athlete) -> tuple[Seen, ...]:
         """What can't be read, each with its reason."""

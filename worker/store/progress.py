@@ -147,8 +147,12 @@ class Progress:
 
     def restored_at(self) -> datetime | None:
         """When a backup was restored, if ever."""
-        restored = self.ticks().get(RESTORED)
+        restored = self.tick(RESTORED)
         return restored.at if restored else None
+
+    def tick(self, name: str) -> Tick | None:
+        row = self.connection.execute(select(tables.tick).where(tables.tick.c.name == name)).first()
+        return Tick(row.at, row.trouble) if row else None
 
     def ticks(self) -> Mapping[str, Tick]:
         query = select(tables.tick).order_by(tables.tick.c.name)

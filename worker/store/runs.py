@@ -204,7 +204,7 @@ class Runs:
     def release(self, athlete: Athlete, *, today: date) -> date | None:
         """Count what was dated in the future and no longer is; its earliest day, or None."""
         query = select(run).where(
-            run.c.athlete_id == athlete.id, run.c.quarantine.is_not(None), run.c.day <= today
+            run.c.athlete_id == athlete.id, run.c.looked_at_on.is_not(None), run.c.day <= today
         )
         freed = [
             row
@@ -213,11 +213,20 @@ class Runs:
         ]
         if not freed:
             return None
-        self.connection.execute(
-            update(run).where(run.c.id.in_([row.id for row in freed])).values(quarantine=None)
-        )
+        by_id = update(run).where(run.c.id.in_([row.id for row in freed]))
+        self.connection.execute(by_id.values(quarantine=None, looked_at_on=None))
         first: date = min(row.day for row in freed)
         return first
+
+    def with_release_due(self, until: date, *, most: int = tables.DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes with a run that was dated in the future, and is so no longer."""
+        query = (
+            select(run.c.athlete_id)
+            .where(run.c.looked_at_on <= until)
+            .order_by(run.c.looked_at_on)
+            .limit(most)
+        )
+        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
 
     def count(self, athlete: Athlete) -> tuple[int, datetime | None]:
         """How many runs count, and when the last one started."""
@@ -353,7 +362,8 @@ class Runs:
 
     def _columns(self, believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
         reason = load.implausible(believed.as_run(0), today=today, rules=self.rules)
-        return {**_columns_of(believed), "quarantine": reason}
+        later = believed.day if reason == load.IN_THE_FUTURE else None
+        return {**_columns_of(believed), "quarantine": reason, "looked_at_on": later}
 
     def _sweep(self, run_ids: set[int]) -> None:
         """Delete those of the runs that no recording tells of any more."""

@@ -4,7 +4,7 @@ Tokens come and go sealed; nothing here can open them. Where reading stands and 
 limits is used are kept as their rooms hand them over, by name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, Table, delete, func, insert, select, upd
 from worker.model import Athlete, SourceName
 from worker.store import tables
 from worker.store.polled import Polled
+from worker.store.tables import DUE_AT_ONCE
 from worker.store.upsert import upsert
 
 grant = tables.strava_grant
@@ -106,10 +107,15 @@ class StravaShelf(Polled):
         for table in (grant, self.activities, wish):
             self.connection.execute(delete(table).where(table.c.athlete_id == athlete.id))
 
-    def whose(self, strava_id: int) -> tuple[int, ...]:
-        """The ids of the athletes with a grant for this account, dead ones too."""
-        query = select(grant.c.athlete_id).where(grant.c.strava_id == strava_id)
-        return tuple(self.connection.execute(query).scalars())
+    def whose(self, strava_ids: Collection[int]) -> Mapping[int, Sequence[int]]:
+        """For each of these accounts the ids of the athletes with a grant, dead ones too."""
+        query = select(grant.c.strava_id, grant.c.athlete_id).where(
+            grant.c.strava_id.in_(list(strava_ids))
+        )
+        found: dict[int, list[int]] = {}
+        for strava_id, athlete_id in self.connection.execute(query):
+            found.setdefault(strava_id, []).append(athlete_id)
+        return found
 
     # Limits
 
@@ -127,15 +133,38 @@ class StravaShelf(Polled):
 
     def wish(self, athlete_id: int, external_id: str, *, now: datetime) -> None:
         """Look at this activity soon; empty: at whether the athlete still allows anything."""
-        row = {"athlete_id": athlete_id, "external_id": external_id, "due_at": now, "tries": 0}
-        upsert(self.connection, wish, [row], keys=("athlete_id", "external_id"))
+        self.wish_all([(athlete_id, external_id)], now=now)
 
-    def wishes(self, now: datetime) -> tuple[tuple[int, str], ...]:
-        """Athlete's id and external id of each wish that is due, oldest first."""
+    def wish_all(self, wishes: Collection[tuple[int, str]], *, now: datetime) -> None:
+        """The same for many, by athlete's id and external id, each of them once."""
+        rows = [
+            {"athlete_id": athlete_id, "external_id": external_id, "due_at": now, "tries": 0}
+            # Always in one order, so that two who write the same wishes don't wait for each other.
+            for athlete_id, external_id in sorted(wishes)
+        ]
+        upsert(self.connection, wish, rows, keys=("athlete_id", "external_id"))
+
+    def with_wishes_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes for whom a wish is due, the oldest first."""
+        query = select(wish.c.athlete_id).where(wish.c.due_at <= now).order_by(wish.c.due_at)
+        return tuple(dict.fromkeys(self.connection.execute(query.limit(most)).scalars()))
+
+    def wishes_of(self, athlete: Athlete, now: datetime) -> tuple[str, ...]:
+        """The external id of each of the athlete's wishes that is due, oldest first."""
+        query = (
+            select(wish.c.external_id)
+            .where(wish.c.athlete_id == athlete.id, wish.c.due_at <= now)
+            .order_by(wish.c.due_at, wish.c.external_id)
+        )
+        return tuple(self.connection.execute(query).scalars())
+
+    def wishes(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[tuple[int, str], ...]:
+        """Athlete's id and external id of wishes that are due, oldest first."""
         query = (
             select(wish.c.athlete_id, wish.c.external_id)
             .where(wish.c.due_at <= now)
             .order_by(wish.c.due_at, wish.c.athlete_id, wish.c.external_id)
+            .limit(most)
         )
         return tuple((row.athlete_id, row.external_id) for row in self.connection.execute(query))
 
@@ -181,9 +210,11 @@ class StravaShelf(Polled):
     def unsubscribed(self) -> None:
         self.connection.execute(delete(subscription))
 
-    def dropped(self) -> None:
-        """Count an event that named nobody we know."""
-        self.connection.execute(update(subscription).values(dropped=subscription.c.dropped + 1))
+    def dropped(self, number: int) -> None:
+        """Count events that named nobody we know."""
+        self.connection.execute(
+            update(subscription).values(dropped=subscription.c.dropped + number)
+        )
 
     # Consents
 

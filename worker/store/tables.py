@@ -1,6 +1,7 @@
 """The tables. Every instant is aware UTC, every day a date on the athlete's calendar."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 
 
@@ -46,6 +48,9 @@ class Utc(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+DUE_AT_ONCE = 500
+"""So many due athletes are told of at a time; a look that finds as many looks again."""
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -55,11 +60,23 @@ metadata = MetaData(
     }
 )
 
+
+def only(where: str) -> dict[str, Any]:
+    """An index over those rows alone, on both databases."""
+    return {"postgresql_where": text(where), "sqlite_where": text(where)}
+
+
+WAITING = only("state IN ('queued', 'retry')")
+FULL = only("state IN ('sent', 'dead') AND length(mime) > 0")
+LIVING = only("dead_since IS NULL")
+
 athlete = Table(
     "athlete",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(80), nullable=False, unique=True),
+    # The name as folders spell it, whatever their case: whose a file is, without reading everybody.
+    Column("folder", String(320), nullable=False, server_default="", index=True),
     Column("email", String(320), nullable=False),
     Column("added_at", Utc, nullable=False),
     Column("timezone", String(64), nullable=False),
@@ -82,6 +99,14 @@ athlete = Table(
     sqlite_autoincrement=True,
 )
 
+departure = Table(
+    "departure",
+    metadata,
+    # How many athletes were ever taken out: whoever remembers anything of them sees that it grew.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("number", Integer, nullable=False),
+)
+
 run = Table(
     "run",
     metadata,
@@ -96,6 +121,8 @@ run = Table(
     Column("is_race", Boolean, nullable=False),
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
+    # Where that is for its date in the future alone: the day on which it's looked at again.
+    Column("looked_at_on", Date, index=True),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
 )
@@ -189,7 +216,17 @@ outbox = Table(
     Column("last_error", Text),
     # A crash fell between the final dot and its answer: this copy may be the second.
     Column("perhaps_twice", Boolean, nullable=False, server_default=false()),
+    # 0: goes before the rest, which is 1.
+    Column("turn", Integer, nullable=False, server_default="1"),
+    # Which of several workers has claimed it; null where there's only one.
+    Column("claimed_by", String(64)),
     Index(None, "state", "due_at"),
+    # The next mail to be sent, however many wait: alerts before the rest.
+    Index("ix_outbox_next", "turn", "due_at", "id", **WAITING),
+    Index("ix_outbox_expires", "expires_at", **WAITING),
+    # Those that still have their bytes, long after they went or were given up.
+    Index("ix_outbox_full_sent_at", "sent_at", **FULL),
+    Index("ix_outbox_full_expires_at", "expires_at", **FULL),
     sqlite_autoincrement=True,
 )
 
@@ -242,6 +279,19 @@ source_state = Table(
     Column("told_error", Text),
 )
 
+crew = Table(
+    "crew",
+    metadata,
+    # The processes that share this database, by a name that each gives itself once.
+    Column("name", String(64), primary_key=True),
+    # worker | web
+    Column("role", String(8), nullable=False),
+    Column("place", String(64), nullable=False),
+    # By the database's clock, which all of them share.
+    Column("since_at", Utc, nullable=False),
+    Column("seen_at", Utc, nullable=False, index=True),
+)
+
 checkin = Table(
     "checkin",
     metadata,
@@ -282,10 +332,11 @@ strava_grant = Table(
     # Whoever works on this athlete's grant holds it until then.
     Column("leased_until", Utc),
     Column("read_until", Utc),
-    Column("read_back_to", Utc),
+    Column("read_back_to", Utc, index=True),
     Column("looked_back_at", Utc),
     Column("doubted_at", Utc),
     Column("failures", Integer, nullable=False),
+    Index("ix_strava_grant_living", "due_at", **LIVING),
 )
 
 strava_activity = Table(
@@ -355,10 +406,11 @@ garmin_grant = Table(
     Column("due_at", Utc, nullable=False, index=True),
     Column("leased_until", Utc),
     Column("read_until", Utc),
-    Column("read_back_to", Utc),
+    Column("read_back_to", Utc, index=True),
     Column("looked_back_at", Utc),
     Column("doubted_at", Utc),
     Column("failures", Integer, nullable=False),
+    Index("ix_garmin_grant_living", "due_at", **LIVING),
 )
 
 garmin_activity = Table(

@@ -1,16 +1,18 @@
 """One turn at Garmin: what's new for everybody who is due, then the past, then original files."""
 
 import logging
+from datetime import datetime
 
 from worker.model import Athlete
 from worker.pipeline.garmin.files import read_files
+from worker.pipeline.garmin.line import known_pace
 from worker.pipeline.garmin.sync import poll, read_back, tell_backlog
 from worker.pipeline.garmin.works import GarminWorks
-from worker.pipeline.polling import Synced, living, put_off, take_turns
-from worker.pipeline.works import Clock, Works
+from worker.pipeline.polling import Synced, put_off, take_turns
+from worker.pipeline.works import Clock, Works, by_ids
 from worker.sources import SourceError
 from worker.sources.garmin.refusals import GarminError, RateLimited, Unreachable
-from worker.store import Transaction
+from worker.store import DUE_AT_ONCE, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +29,8 @@ def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) ->
     garmin = works.garmin
     if garmin is None:
         return Synced()
-    with works.store.reading() as tx:
-        due = list(living(tx, tx.garmin.due(clock())))
     synced = take_turns(
-        due,
+        lambda: _poll_due(works, clock()),
         lambda athlete: poll(works, garmin, athlete, clock),
         lambda athlete, error: _failed(works, garmin, athlete, error, clock),
         source="garmin",
@@ -40,7 +40,8 @@ def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) ->
     put_aside: set[int] = set()
     while left is None or left > 0:
         with works.store.reading() as tx:
-            behind = [a for a in living(tx, with_more(tx, garmin, clock)) if a.id not in put_aside]
+            more = with_more(tx, garmin, clock())
+            behind = by_ids(tx, (one for one in more if one not in put_aside))
         if not behind:
             break
         for athlete in behind:
@@ -63,11 +64,48 @@ def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) ->
     return synced
 
 
-def with_more(tx: Transaction, garmin: GarminWorks, clock: Clock) -> tuple[int, ...]:
-    """The ids of the athletes of whom a page of the past, or a file, is yet to be read."""
-    now = clock()
-    history = tx.garmin.with_history_due(now - garmin.client.settings.history)
-    return tuple(dict.fromkeys((*history, *tx.garmin.with_files_due(now))))
+def _poll_due(works: Works, now: datetime) -> tuple[Athlete, ...]:
+    with works.store.reading() as tx:
+        return by_ids(tx, tx.garmin.due(now))
+
+
+def poll_one(works: Works, garmin: GarminWorks, athlete: Athlete, clock: Clock) -> None:
+    """One athlete's poll, and what follows from its trouble: a later due date and the reason."""
+    try:
+        poll(works, garmin, athlete, clock)
+    except GarminError as error:
+        _in_trouble(works, garmin, athlete, error, clock)
+
+
+def read_one_on(works: Works, garmin: GarminWorks, athlete: Athlete, clock: Clock) -> None:
+    """A page of one athlete's past, or some of their files."""
+    try:
+        read_on(works, garmin, athlete, clock, at_most=_FILES_AT_ONCE)
+    except RateLimited:
+        return
+    except GarminError as error:
+        _in_trouble(works, garmin, athlete, error, clock)
+
+
+def _in_trouble(
+    works: Works, garmin: GarminWorks, athlete: Athlete, error: GarminError, clock: Clock
+) -> None:
+    log.warning("garmin: %(athlete)s: %(why)s", {"athlete": athlete.id, "why": str(error)})
+    _failed(works, garmin, athlete, error, clock)
+
+
+def with_more(
+    tx: Transaction, garmin: GarminWorks, now: datetime, *, most: int = DUE_AT_ONCE
+) -> tuple[int, ...]:
+    """The ids of the athletes of whom a page of the past, or a file, is yet to be read.
+
+    Nobody's where the pace leaves no room.
+    """
+    if not known_pace(tx).has_room(now):
+        return ()
+    history = tx.garmin.with_history_due(now - garmin.client.settings.history, most=most)
+    files = tx.garmin.with_files_due(now, most=most)
+    return tuple(dict.fromkeys((*history, *files)))[:most]
 
 
 def read_on(
@@ -78,9 +116,8 @@ def read_on(
     0 where another worker is at it. Raises `GarminError`.
     """
     with works.store.reading() as tx:
-        since = clock() - garmin.client.settings.history
-        has_history = athlete.id in tx.garmin.with_history_due(since)
-    if has_history:
+        read_back_to = tx.garmin.standing(athlete).get("read_back_to")
+    if read_back_to is not None and read_back_to > clock() - garmin.client.settings.history:
         return int(read_back(works, garmin, athlete, clock))
     calls = read_files(works, garmin, athlete, clock, at_most=at_most)
     with works.store.transaction() as tx:

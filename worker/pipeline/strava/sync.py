@@ -139,20 +139,20 @@ def _seen(rows: Sequence[StravaRow], recordings: Sequence[Recording]) -> list[Se
     ]
 
 
-def drop_expired(works: Works, now: datetime) -> None:
-    """Forget what Strava told longer ago than it may be kept."""
+def with_expired(tx: Transaction, works: Works, now: datetime, *, most: int) -> tuple[int, ...]:
+    """Of whom Strava told longer ago than it may be kept, by id."""
     retention = works.strava.client.settings.retention if works.strava else None
-    if retention is None:
+    return () if retention is None else tx.strava.with_expired(now - retention, most=most)
+
+
+def drop_expired(tx: Transaction, works: Works, athlete: Athlete, now: datetime) -> None:
+    """Forget what Strava told of one athlete longer ago than it may be kept."""
+    retention = works.strava.client.settings.retention if works.strava else None
+    expired = tx.strava.begun_before(athlete, now - retention) if retention is not None else ()
+    if not expired:
         return
-    with works.store.reading() as tx:
-        athletes = tx.athletes.all()
-    for athlete in athletes:
-        with works.store.transaction() as tx:
-            expired = tx.strava.begun_before(athlete, now - retention)
-            if not expired:
-                continue
-            change = tx.runs.drop(athlete, "strava", expired, today=today_of(athlete, now))
-            tx.strava.forget_seen(athlete, expired)
-            if change.first_day is not None:
-                judge(tx, works, athlete, since=change.first_day, now=now, silence=EXPIRED)
-            tx.findings.forget_withdrawn(athlete)
+    change = tx.runs.drop(athlete, "strava", expired, today=today_of(athlete, now))
+    tx.strava.forget_seen(athlete, expired)
+    if change.first_day is not None:
+        judge(tx, works, athlete, since=change.first_day, now=now, silence=EXPIRED)
+    tx.findings.forget_withdrawn(athlete)

@@ -12,7 +12,6 @@ from worker.pipeline.strava.sync import FIRST_SYNC, keep_rows
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works
 from worker.sources.strava.refusals import DeadGrant, RateLimited, StravaError
-from worker.store import Transaction
 
 log = logging.getLogger(__name__)
 
@@ -22,37 +21,39 @@ _WHOLE_ATHLETE = ""
 
 def note_event(works: Works, event: object, now: datetime) -> bool:
     """Keep what an event wishes for. One that names nobody we know is counted, and False."""
+    return bool(note_events(works, [event], now))
+
+
+def note_events(works: Works, events: Sequence[object], now: datetime) -> frozenset[int]:
+    """Keep what all these events wish for, at once: they come by the hundred.
+
+    Returns the ids of the athletes that they tell of.
+    """
     with works.store.transaction() as tx:
-        return _note(tx, event, now)
+        ours = tx.strava.subscription()
+        told = [_told(event, ours.id if ours else None) for event in events]
+        theirs = tx.strava.whose({one[0] for one in told if one is not None})
+        wishes = {
+            (athlete_id, one[1])
+            for one in told
+            if one is not None
+            for athlete_id in theirs.get(one[0], ())
+        }
+        tx.strava.wish_all(wishes, now=now)
+        strangers = sum(one is None or one[0] not in theirs for one in told)
+        if strangers:
+            tx.strava.dropped(strangers)
+    return frozenset(athlete_id for athlete_id, _ in wishes)
 
 
-def note_events(works: Works, events: Sequence[object], now: datetime) -> None:
-    """Keep what all these events wish for, at once: they come by the hundred."""
-    with works.store.transaction() as tx:
-        for event in events:
-            _note(tx, event, now)
-
-
-def _note(tx: Transaction, event: object, now: datetime) -> bool:
-    if not isinstance(event, Mapping):
-        event = {}
-    owner, subscription_id = event.get("owner_id"), event.get("subscription_id")
-    ours = tx.strava.subscription()
-    wanted = _wanted(event)
-    theirs = (
-        tx.strava.whose(owner)
-        if ours is not None
-        and wanted is not None
-        and ours.id == subscription_id
-        and isinstance(owner, int)
-        and abs(owner) < 2**63
-        else ()
-    )
-    for athlete_id in theirs:
-        tx.strava.wish(athlete_id, wanted or _WHOLE_ATHLETE, now=now)
-    if not theirs:
-        tx.strava.dropped()
-    return bool(theirs)
+def _told(event: object, subscription_id: int | None) -> tuple[int, str] | None:
+    """Whose account an event names, and what to look at; None where it isn't for us."""
+    if not isinstance(event, Mapping) or subscription_id is None:
+        return None
+    owner, wanted = event.get("owner_id"), _wanted(event)
+    if wanted is None or event.get("subscription_id") != subscription_id:
+        return None
+    return (owner, wanted) if isinstance(owner, int) and abs(owner) < 2**63 else None
 
 
 def _wanted(event: Mapping[Any, Any]) -> str | None:
@@ -67,22 +68,47 @@ def _wanted(event: Mapping[Any, Any]) -> str | None:
 
 def fulfil_wishes(works: Works, strava: StravaWorks, clock: Clock) -> Iterator[str]:
     """Look at everything that was wished for; troubles in words."""
-    with works.store.reading() as tx:
-        due = tx.strava.wishes(clock())
-        wishes = [(tx.athletes.by_id(athlete_id), external_id) for athlete_id, external_id in due]
-    for athlete, external_id in wishes:
-        if athlete is None:
-            continue
-        try:
-            with open_line(works, strava, athlete, clock) as line:
-                if line is not None:
-                    _fulfil(works, strava, line, external_id, clock())
-                else:
-                    _bury_wish(works, athlete, external_id, clock())
-        except RateLimited:
+    done: set[tuple[int, str]] = set()
+    while True:
+        with works.store.reading() as tx:
+            due = [one for one in tx.strava.wishes(clock()) if one not in done]
+            wishes = [(tx.athletes.by_id(athlete_id), wanted) for athlete_id, wanted in due]
+        if not due:
             return
-        except StravaError as error:
-            yield from _not_now(works, athlete, external_id, error, clock())
+        done |= set(due)
+        for athlete, external_id in wishes:
+            if athlete is None:
+                continue
+            try:
+                yield from _fulfil_one(works, strava, athlete, external_id, clock)
+            except RateLimited:
+                return
+
+
+def fulfil_theirs(works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock) -> None:
+    """Look at everything that was wished for of one athlete; raises `RateLimited`."""
+    with works.store.reading() as tx:
+        due = tx.strava.wishes_of(athlete, clock())
+    for external_id in due:
+        for trouble in _fulfil_one(works, strava, athlete, external_id, clock):
+            log.warning(
+                "strava: athlete %(athlete)s: %(why)s", {"athlete": athlete.id, "why": trouble}
+            )
+
+
+def _fulfil_one(
+    works: Works, strava: StravaWorks, athlete: Athlete, external_id: str, clock: Clock
+) -> Iterator[str]:
+    try:
+        with open_line(works, strava, athlete, clock) as line:
+            if line is not None:
+                _fulfil(works, strava, line, external_id, clock())
+            else:
+                _bury_wish(works, athlete, external_id, clock())
+    except RateLimited:
+        raise
+    except StravaError as error:
+        yield from _not_now(works, athlete, external_id, error, clock())
 
 
 def _fulfil(works: Works, strava: StravaWorks, line: Line, external_id: str, now: datetime) -> None:

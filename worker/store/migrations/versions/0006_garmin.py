@@ -37,6 +37,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("athlete_id", name=op.f("pk_garmin_grant")),
     )
     op.create_index(op.f("ix_garmin_grant_due_at"), "garmin_grant", ["due_at"])
+    op.create_index(op.f("ix_garmin_grant_read_back_to"), "garmin_grant", ["read_back_to"])
+    living = sa.text("dead_since IS NULL")
+    op.create_index(
+        "ix_garmin_grant_living", "garmin_grant", ["due_at"],
+        postgresql_where=living, sqlite_where=living,
+    )  # fmt: skip
     op.create_table(
         "garmin_activity",
         sa.Column("athlete_id", sa.Integer(), nullable=False),
