@@ -27,7 +27,7 @@ from sqlalchemy.engine.default import DefaultDialect
 _LEDGER = struct.Struct("<Q??")
 LEDGER_BYTES = 4096
 _HERE = Path(__file__).parent.parent.parent / "worker"
-_FOR_ALL = {"store/__init__.transaction", "sources/strava/wire.send"}
+_FOR_ALL = {"store/__init__.transaction", "sources/wire.send"}
 """What every commit and every call goes through tells nothing of it."""
 
 

@@ -132,7 +132,7 @@ class Fortnight:
         self._go_back_to(boundary.scene, dry)
         end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
         assert end.killed, f"{boundary} wasn't come by"
-        self._go_on(boundary.scene, mutant=mutant)
+        self._go_on(boundary.scene, late_s=end.lasted_s, mutant=mutant)
         return self._outcome([Kill.of(end, self.scenes[boundary.scene].at)])
 
     def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
@@ -140,10 +140,12 @@ class Fortnight:
         self.begin()
         kills: list[Kill] = []
         for number, lasts_s in enumerate(dry.lasted_s):
+            late_s = 0.0
             while dice.random() < share:
-                end = self._live(number, kill_after_s=dice.uniform(0, lasts_s))
+                end = self._live(number, late_s=late_s, kill_after_s=dice.uniform(0, lasts_s))
                 kills += [Kill.of(end, self.scenes[number].at)] if end.killed else []
-            self._live(number)
+                late_s += end.lasted_s
+            self._live(number, late_s=late_s)
         return self._outcome(kills)
 
     def caught(self, mutant: str) -> str | None:
@@ -159,10 +161,13 @@ class Fortnight:
                 return f"{', '.join(wrong)} (killed {boundary.label})"
         return None
 
-    def _go_on(self, begin: int, *, mutant: str | None = None) -> None:
+    def _go_on(self, begin: int, *, late_s: float = 0.0, mutant: str | None = None) -> None:
         """Undisturbed from scene `begin` on, in one process."""
         numbers = range(len(self.scenes))[begin:]
-        life = Life(str(self._home), scenes=tuple(numbers), settings=self.settings, mutant=mutant)
+        life = Life(
+            str(self._home), scenes=tuple(numbers), late_s=late_s, settings=self.settings,
+            mutant=mutant,
+        )  # fmt: skip
         ended = self._launcher.live(life)
         assert ended.status == 0, (self._home / "log").read_text()[-2000:]
 
@@ -170,18 +175,20 @@ class Fortnight:
         self,
         number: int,
         *,
+        late_s: float = 0.0,
         kill_at: int | None = None,
         kill_after_s: float | None = None,
         mutant: str | None = None,
         labels: bool = False,
     ) -> End:
-        scene = self.scenes[number]
+        scene = self.scenes[number].later(late_s)
         scene.begin(self._home)
         return self._launcher.live(
             Life(
                 home=str(self._home),
                 command=scene.command,
                 scene=number,
+                late_s=late_s,
                 settings=self.settings,
                 kill_at=kill_at,
                 kill_after_s=kill_after_s,

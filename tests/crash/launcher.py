@@ -5,7 +5,8 @@
 
 Each life is a process of its own that runs the real command line, after the errands of its
 `scene`; one that has `scenes` to go through instead makes a pass at each, as a worker that goes on
-running does. Without `kill_at` or `kill_after_s` it ends by itself.
+running does. `late_s` is how long ago its first scene began, where others died in it. Without
+`kill_at` or `kill_after_s` it ends by itself.
 """
 
 import json
@@ -29,6 +30,7 @@ class Life:
     home: str
     command: Sequence[str] = ()
     scene: int | None = None
+    late_s: float = 0.0
     scenes: Sequence[int] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     kill_at: int | None = None
@@ -165,7 +167,7 @@ def _live(life: Life, ledger: Any) -> None:
             MUTANTS[life.mutant].install()
         boundaries = Boundaries(ledger, kill_at=life.kill_at, statements=life.statements)
         boundaries.install()
-        _run_errands(life.scene)
+        _run_errands(life)
         status = run(list(life.command)) if life.command else _go_through(life)
         if life.labels:
             (home / "labels").write_text(json.dumps(boundaries.labels))
@@ -175,14 +177,16 @@ def _live(life: Life, ledger: Any) -> None:
         os._exit(status)
 
 
-def _run_errands(number: int | None) -> None:
+def _run_errands(life: Life) -> None:
     """What runners do at the face before that scene's pass."""
     from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.shell import Shell
 
-    scene = scenes()[number] if number is not None else None
-    if scene is None or not scene.errands:
+    if life.scene is None:
+        return
+    scene = scenes()[life.scene].later(life.late_s)
+    if not scene.errands:
         return
     shell = Shell()
     here = town(shell.works(), shell.settings, Path.cwd(), scene.at)
@@ -204,11 +208,13 @@ def _go_through(life: Life) -> int:
     story = scenes()
     with works.store.sole_worker():
         for number in life.scenes:
-            scene = story[number]
+            late_s = life.late_s if number == life.scenes[0] else 0.0
+            scene = story[number].later(late_s)
             scene.begin(home)
-            here = town(works, shell.settings, home, scene.at)
-            for errand in scene.errands:
-                errand(here)
+            if scene.errands:
+                here = town(works, shell.settings, home, scene.at)
+                for errand in scene.errands:
+                    errand(here)
             one_pass(works, clock_from(scene.at))
     shell.close()
     return 0

@@ -7,7 +7,7 @@ matter of the instant alone.
 
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -64,6 +64,13 @@ class Scene:
         (home / INSTANT).write_text(self.at.isoformat())
         for deed in self.deeds:
             deed(home / "inbox")
+
+    def later(self, late_s: float) -> "Scene":
+        """The same begun again after so long: no clock goes back because a worker died.
+
+        The next scene is ten seconds away, and isn't overtaken.
+        """
+        return replace(self, at=self.at + timedelta(seconds=min(late_s, 9)))
 
     @property
     def command(self) -> list[str]:
