@@ -47,6 +47,7 @@ ANSWERS = {
 Deed = Callable[[Path], None]
 
 
+_BETWEEN_LOOKS = timedelta(seconds=40)
 _JUMP_ON = 3
 """The day of the run at Strava that wants an alert."""
 
@@ -68,9 +69,10 @@ class Scene:
     def later(self, late_s: float) -> "Scene":
         """The same begun again after so long: no clock goes back because a worker died.
 
-        The next scene is ten seconds away, and isn't overtaken.
+        The next scene isn't overtaken, however many died in this one.
         """
-        return replace(self, at=self.at + timedelta(seconds=min(late_s, 9)))
+        late = min(timedelta(seconds=late_s), _BETWEEN_LOOKS - timedelta(seconds=1))
+        return replace(self, at=self.at + late)
 
     @property
     def command(self) -> list[str]:
@@ -122,7 +124,7 @@ def _two_looks(
     at: datetime, deeds: Iterable[Deed], errands: tuple[Errand, ...] = ()
 ) -> Iterator[Scene]:
     yield Scene(at, tuple(deeds), errands)
-    yield Scene(at + timedelta(seconds=10))
+    yield Scene(at + _BETWEEN_LOOKS)
 
 
 def _further_looks(day: int) -> Iterator[Scene]:
