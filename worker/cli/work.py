@@ -3,16 +3,25 @@
 import logging
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.shell import AsOfOption, AttentionError, JsonOption, Shell, clock, shell_of
+from worker.cli.shell import (
+    AsOfOption,
+    AttentionError,
+    JsonOption,
+    Shell,
+    UsageError,
+    clock,
+    shell_of,
+)
 
 if TYPE_CHECKING:
-    from worker.daemon import Job
+    from worker.config.facing import Nudge
     from worker.pipeline import Clock, Pass, Works
 
 log = logging.getLogger(__name__)
@@ -23,24 +32,55 @@ def register(app: typer.Typer) -> None:
     app.command("once")(once)
 
 
-def run(context: typer.Context, as_of: AsOfOption = None) -> None:
-    """The worker: watches the folder, decides, mails, until it is stopped."""
-    from worker.daemon import FIRST_RELEASE, Worker, jobs, on_signals
-    from worker.pipeline import begin_ticks
+WorkerOption = Annotated[
+    bool, typer.Option("--worker", help="Of a crew: the worker alone, without the web face.")
+]
+WebOption = Annotated[
+    bool, typer.Option("--web", help="Of a crew: the web face alone, without a worker.")
+]
 
+
+def run(
+    context: typer.Context,
+    as_of: AsOfOption = None,
+    worker: WorkerOption = False,
+    web: WebOption = False,
+) -> None:
+    """The worker: watches the folder, decides, mails, until it is stopped."""
     shell = shell_of(context)
+    is_crew = shell.settings.engine.kind == "procrastinate"
+    if (worker or web) and not is_crew:
+        raise UsageError(
+            "run --worker and --web are for a crew: one process does both, unless "
+            '[engine] kind = "procrastinate"'
+        )
+    if web and not worker and not shell.settings.web.enabled:
+        raise UsageError("run --web: the web face is off ([web] enabled = false)")
     if not shell.verbose:
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("worker").setLevel(logging.INFO)
+    if is_crew:
+        from worker.cli import crew
+
+        crew.run(shell, clock(as_of), made_up=as_of is not None, worker=worker or not web,
+                 web=web or not worker)  # fmt: skip
+    else:
+        _run_alone(shell, as_of)
+
+
+def _run_alone(shell: Shell, as_of: str | None) -> None:
+    from worker.daemon import FIRST_RELEASE, Worker, jobs, on_signals
+    from worker.pipeline import begin_ticks
+
     works = shell.works(patient=True)
     now = clock(as_of)
     worker = Worker(works, now, not_before=None if as_of else FIRST_RELEASE)
     with works.store.sole_worker():
         on_signals(worker.stop)
         begin_ticks(works, made_up_from=now() if as_of else None)
-        _greet(shell, works)
+        greet(shell, works)
         all_jobs = jobs(works, now)
-        with _face(shell, works, now, all_jobs):
+        with face(shell, works, now, {job.name: job.every for job in all_jobs}):
             ended = worker.run(all_jobs)
         if not ended:
             # A thread that hangs in a mail server's answer would keep the process alive.
@@ -50,7 +90,14 @@ def run(context: typer.Context, as_of: AsOfOption = None) -> None:
 
 
 @contextmanager
-def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]") -> Iterator[None]:
+def face(
+    shell: Shell,
+    works: "Works",
+    now: "Clock",
+    ticks: "Mapping[str, timedelta]",
+    *,
+    nudge: "Nudge" = lambda *_: None,
+) -> Iterator[None]:
     """The web face beside the worker. Mail goes out without it, so trouble with it is only said."""
     if not shell.settings.web.enabled:
         yield
@@ -59,17 +106,16 @@ def _face(shell: Shell, works: "Works", now: "Clock", all_jobs: "Sequence[Job]")
     from worker.pipeline import Tick, record_tick
     from worker.web import FaceError
 
-    ticks = {job.name: job.every for job in all_jobs}
-    face = facing.face(shell.settings, works, now, ticks=ticks)
+    shown = facing.face(shell.settings, works, now, ticks=ticks, nudge=nudge)
     try:
-        face.start()
+        shown.start()
     except FaceError as error:
         log.error("web: %(why)s", {"why": str(error)})  # noqa: TRY400  one line, no traceback
         record_tick(works, "web", Tick(now(), str(error)))
     try:
         yield
     finally:
-        face.stop()
+        shown.stop()
 
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
@@ -95,12 +141,12 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     works.store.close()
 
 
-def _greet(shell: Shell, works: "Works") -> None:
+def greet(shell: Shell, works: "Works") -> None:
     from worker.store import place
 
     settings = shell.settings
     with works.store.reading() as tx:
-        athletes = len(tx.athletes.all())
+        athletes = tx.athletes.count()
     log.info(
         "easeback runs: %(athletes)d athlete(s), inbox %(inbox)s, mail to %(mail)s",
         {

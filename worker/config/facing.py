@@ -1,6 +1,6 @@
 """Wiring of the web face: which pages there are, what stands behind them, and where it's served."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,12 +10,16 @@ from worker.config.wiring import keys
 from worker.links import Signer
 from worker.model import Athlete, SourceName
 from worker.pipeline import Clock, StravaWorks, Works
+from worker.pipeline.chores import STRAVA, Chore
 from worker.pipeline.forgetting import forget_athlete
 from worker.pipeline.garmin.grants import connect
 from worker.pipeline.garmin.grants import disconnect as forget_key
 from worker.pipeline.strava.grants import begin_consent, disconnect, finish_consent
 from worker.pipeline.strava.wishes import note_events
 from worker.sources.strava.refusals import StaleConsent, StravaError
+
+Nudge = Callable[[Chore, Collection[int]], None]
+"""Says that a chore has just become due for these athletes, to whoever may be waiting for it."""
 
 if TYPE_CHECKING:
     from worker.web import Desk, Face
@@ -31,11 +35,12 @@ def face(
     port: int | None = None,
     ticks: Mapping[str, timedelta] | None = None,
     told: Callable[[str], None] = lambda _: None,
+    nudge: Nudge = lambda *_: None,
 ) -> "Face":
     """The web face on its configured host and port; `base_url` and `port` stand in for those.
 
     `ticks` are the worker's pieces of work and how often each comes round. `told` hears why a
-    consent came to nothing, in words.
+    consent came to nothing, in words; `nudge` what a webhook has made due.
     """
     from worker.web import Face, build_app
     from worker.web import strava as strava_pages
@@ -43,7 +48,9 @@ def face(
     origin = (base_url or settings.base_url).rstrip("/")
     stand = desk(settings, works, clock, base_url=origin, ticks=ticks or {})
     more = (
-        strava_pages.routes(stand, gate(works, works.strava, origin, told)) if works.strava else ()
+        strava_pages.routes(stand, gate(works, works.strava, origin, told, nudge=nudge))
+        if works.strava
+        else ()
     )
     return Face(
         build_app(stand, more=more),
@@ -93,7 +100,14 @@ def desk(
     )
 
 
-def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], None]) -> "Gate":
+def gate(
+    works: Works,
+    strava: StravaWorks,
+    origin: str,
+    told: Callable[[str], None],
+    *,
+    nudge: Nudge = lambda *_: None,
+) -> "Gate":
     """What stands behind Strava's pages."""
     from worker.web.strava import CALLBACK, Gate
 
@@ -107,10 +121,13 @@ def gate(works: Works, strava: StravaWorks, origin: str, told: Callable[[str], N
             done = finish_consent(works, strava, query, cookie=cookie, now=now)
         return done.athlete, done.missing
 
+    def note(events: Sequence[object], now: datetime) -> None:
+        nudge(STRAVA.chores[0], note_events(works, events, now))
+
     return Gate(
         begin=begin,
         finish=finish,
-        note=lambda events, now: note_events(works, events, now),
+        note=note,
         verify_token=strava.verify_token,
     )
 

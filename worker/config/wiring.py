@@ -5,6 +5,7 @@ import os
 import secrets
 from base64 import urlsafe_b64encode
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 
 from worker import routine
@@ -29,11 +30,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
     `patient`: whether a torn file in the inbox is given extra looks. Raises `SettingsError`,
     `StoreError`.
     """
-    if settings.engine.kind != "embedded":
-        raise SettingsError(
-            f'[engine] kind: "{settings.engine.kind}" is not in this version of Easeback; '
-            'take the line out, or write "embedded"'
-        )
+    check_engine(settings)
     make_data_dir(settings)
     make_inbox(settings)
     mail = mail_settings(settings)
@@ -57,6 +54,22 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         keeps_strava_runs=settings.strava.keep_runs_on_disconnect,
         garmin=garmin(settings, reader),
     )
+
+
+def check_engine(settings: Settings) -> None:
+    """Whether the engine that is set can run here; raises `SettingsError` with the way out."""
+    if settings.engine.kind == "embedded":
+        return
+    if settings.url.startswith("sqlite"):
+        raise SettingsError(
+            '[engine] kind = "procrastinate" needs PostgreSQL: set database_url '
+            '("postgresql+psycopg://..."), or take the line out'
+        )
+    if find_spec("procrastinate") is None:
+        raise SettingsError(
+            '[engine] kind = "procrastinate" needs one more package: '
+            'pip install "easeback[postgres]", or take the line out'
+        )
 
 
 def keeping(settings: Settings) -> Keeping:

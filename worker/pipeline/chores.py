@@ -15,7 +15,7 @@ from enum import IntEnum
 
 from worker.model import Athlete
 from worker.pipeline.garmin import turn as garmin
-from worker.pipeline.housekeeping import tidy_one, untidy
+from worker.pipeline.housekeeping import tidy_one, tidy_outbox, untidy
 from worker.pipeline.polling import Synced
 from worker.pipeline.strava.turn import history_due, poll_one, read_one_back, take_in_strava
 from worker.pipeline.strava.wishes import fulfil_theirs
@@ -72,17 +72,21 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The chores that are looked at together, under the name of one tick, and how often."""
+    """The chores that are looked at together, under the name of one tick, and how often.
+
+    `also` is done at each look, for all at once.
+    """
 
     name: str
     every: timedelta
     chores: tuple[Chore, ...]
+    also: Callable[[Works, datetime], object] | None = None
 
 
 def rounds(works: Works, *, weekly_every: timedelta, tidy_every: timedelta) -> tuple[Round, ...]:
     """Everything that is done for one athlete at a time, in the order of a whole pass."""
     return (
-        Round("housekeeping", tidy_every, (TIDY,)),
+        Round("housekeeping", tidy_every, (TIDY,), also=tidy_outbox),
         Round("inbox", works.inbox.settings.every, (INBOX,)),
         *(Round(one.name, SOURCE_EVERY, one.chores) for one in sources_of(works)),
         Round("weekly", weekly_every, (WEEKLY,)),

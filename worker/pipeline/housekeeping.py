@@ -1,5 +1,6 @@
 """Housekeeping: what time alone changes."""
 
+import logging
 from datetime import datetime, timedelta
 
 from worker.model import Athlete
@@ -9,10 +10,13 @@ from worker.pipeline.strava.sync import drop_expired, with_expired
 from worker.pipeline.works import Works, by_ids, every_one_due, today_of
 from worker.store import DUE_AT_ONCE, RESTORED, Tick
 
+log = logging.getLogger(__name__)
+
 MADE_UP_TICK = "made-up clock"
 """Stands where the last worker's ticks say nothing about today."""
 
 MAIL_KEPT_FOR = timedelta(days=30)
+TICK_KEPT_EVERY = timedelta(seconds=30)
 _FURTHEST_AHEAD = timedelta(hours=14)
 
 
@@ -64,6 +68,20 @@ def begin_ticks(works: Works, *, made_up_from: datetime | None = None) -> None:
         tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED))
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
+
+
+def note_tick(works: Works, name: str, tick: Tick) -> None:
+    """The same where the last one may have been another process's: a change of mood is logged."""
+    with works.store.transaction() as tx:
+        before = tx.progress.tick(name)
+        is_same = before is not None and before.trouble == tick.trouble
+        if before and is_same and timedelta(0) <= tick.at - before.at < TICK_KEPT_EVERY:
+            return
+        tx.progress.ticked(name, at=tick.at, trouble=tick.trouble)
+    if tick.trouble and not is_same:
+        log.error("%(job)s: %(why)s", {"job": name, "why": tick.trouble})
+    elif before and before.trouble and not tick.trouble:
+        log.info("%(job)s: works again", {"job": name})
 
 
 def record_tick(works: Works, name: str, tick: Tick) -> None:
