@@ -2,6 +2,8 @@
 
     --random 500       further kills at random times (0: none)
     --postgres URL     on PostgreSQL instead of SQLite, in a schema of its own
+    --engine KIND      "procrastinate": each life is a worker of a crew, on PostgreSQL (--postgres,
+                       or the server of the tests)
     --every 1          only each n-th boundary
     --mutants          first show that wrong orders of work are caught
 
@@ -18,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from tests.conftest import POSTGRES_HERE
 from tests.crash.databases import address_on
 from tests.crash.fortnight import Boundary, Dry, Fortnight, fortnight
 from tests.crash.mutants import MUTANTS
@@ -71,7 +74,9 @@ class Tally:
 
 def main() -> int:
     options = _options()
-    with address_on(options.postgres) as url, fortnight(database_url=url) as house:
+    crew = options.engine == "procrastinate"
+    server = options.postgres or (POSTGRES_HERE if crew else None)
+    with address_on(server) as url, fortnight(database_url=url, crew=crew) as house:
         if options.mutants and not _mutants_are_caught(house):
             return 1
         dry = house.dry()
@@ -90,6 +95,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--postgres", metavar="URL")
+    parser.add_argument("--engine", choices=["embedded", "procrastinate"], default="embedded")
     parser.add_argument("--mutants", action="store_true")
     return parser.parse_args()
 

@@ -16,7 +16,7 @@ import pytest
 
 from tests.command import ROOT, easeback
 from tests.formats.build import fit_run
-from worker.cli.importing import _Lines
+from worker.cli.progress import Lines
 from worker.demo.fit import written
 from worker.demo.runner import Outing
 
@@ -106,7 +106,7 @@ def test_a_path_that_is_not_there_is_wrong_usage(home: Path) -> None:
 
 def test_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     """Where there's no terminal: files, rate, time left, on standard error."""
-    lines = _Lines(3, every_s=0.0)
+    lines = Lines("files", 3, every_s=0.0)
     lines.advance()
     lines.advance()
     lines.advance()

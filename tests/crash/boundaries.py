@@ -18,6 +18,7 @@ import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from threading import get_ident
 from types import FrameType
 from typing import Any
 
@@ -54,7 +55,10 @@ class Ledger:
 
 
 class Boundaries:
-    """Counts, and kills at number `kill_at` (from 0). `labels` tells what each one was."""
+    """Counts, and kills at number `kill_at` (from 0). `labels` tells what each one was.
+
+    What is open at a moment is open in a thread: another one's commit closes nothing.
+    """
 
     def __init__(
         self, ledger: Ledger, *, kill_at: int | None = None, statements: bool = False
@@ -63,10 +67,10 @@ class Boundaries:
         self._kill_at = kill_at
         self._statements = statements
         self._count = 0
-        self._in_doubt = False
-        self._in_gap = False
-        self._body_is_out = False
-        self._settles = False
+        self._in_doubt: set[int] = set()
+        self._in_gap: set[int] = set()
+        self._body_is_out: set[int] = set()
+        self._settles: set[int] = set()
         self.labels: list[str] = []
 
     def install(self) -> None:
@@ -119,29 +123,35 @@ class Boundaries:
             self.labels.append(f"{what} in {_place()}")
 
     def _write(self) -> None:
-        self._ledger.write(self._count, in_doubt=self._in_doubt, in_gap=self._in_gap)
+        self._ledger.write(self._count, in_doubt=bool(self._in_doubt), in_gap=bool(self._in_gap))
 
     def _note_request(self, _: object, __: str, url: str, *___: object) -> None:
-        self._in_gap = url.endswith("/oauth/token")
+        _note(self._in_gap, url.endswith("/oauth/token"))
         self._write()
 
     def _note_body(self, _: smtplib.SMTP, sent: bytes | str) -> None:
-        self._body_is_out = self._body_is_out or _smtp_step(_, sent) == "smtp body"
+        if _smtp_step(_, sent) == "smtp body":
+            _note(self._body_is_out, True)
 
     def _doubt(self, *_: object) -> None:
         """The commit after a body is the one before its dot."""
-        if self._body_is_out:
-            self._body_is_out, self._in_doubt = False, True
+        is_before_dot = get_ident() in self._body_is_out
+        if is_before_dot:
+            _note(self._body_is_out, False)
+            _note(self._in_doubt, True)
             self._write()
-            self._settles = False
-        else:
-            self._settles = True
+        _note(self._settles, not is_before_dot)
 
     def _settle(self) -> None:
-        if self._settles:
-            self._in_doubt = False
-        self._in_gap = False
+        if get_ident() in self._settles:
+            _note(self._in_doubt, False)
+        _note(self._in_gap, False)
         self._write()
+
+
+def _note(threads: set[int], holds: bool) -> None:
+    """Whether something holds in this thread."""
+    (threads.add if holds else threads.discard)(get_ident())
 
 
 def _smtp_step(_: smtplib.SMTP, sent: bytes | str) -> str:

@@ -27,12 +27,10 @@ def address_on(server: str | None) -> Iterator[str | None]:
 
 
 def empty(url: str) -> None:
-    """Drop every table there, so that a story can begin again."""
+    """Leave nothing in that schema, so that a story can begin again."""
     engine = create_engine(url)
     with engine.begin() as connection:
-        names = connection.execute(
-            text("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-        ).scalars()
-        for name in names.all():
-            connection.execute(text(f'DROP TABLE "{name}" CASCADE'))
+        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
+        connection.execute(text(f'DROP SCHEMA "{schema}" CASCADE'))
+        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
     engine.dispose()

@@ -7,6 +7,7 @@ there and not at the first day.
 import os
 import random
 import shutil
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ from tempfile import TemporaryDirectory
 from tests.crash import sink
 from tests.crash import strava as there
 from tests.crash.databases import empty
-from tests.crash.launcher import End, Launcher, Life
+from tests.crash.launcher import CREW_IS_MISSED_S, End, Launcher, Life
 from tests.crash.mutants import MUTANTS
 from tests.crash.promises import Kill, Outcome, broken, outcome_of, tokens_of
 from tests.crash.sink import Sink
@@ -68,7 +69,9 @@ class Fortnight:
         *,
         database_url: str | None = None,
         until: int | None = None,
+        crew: bool = False,
     ) -> None:
+        self._crew = crew
         self._folder = folder
         self._home = folder / "home"
         self._sink = sink
@@ -94,6 +97,8 @@ class Fortnight:
             "EASEBACK_STRAVA__CLIENT_SECRET": self._strava.application.client_secret,
             "EASEBACK_SECRET_KEY": KEY,
         }
+        if self._crew:
+            told["EASEBACK_ENGINE__KIND"] = "procrastinate"
         return told | ({"EASEBACK_DATABASE_URL": self._url} if self._url else {})
 
     @property
@@ -131,9 +136,12 @@ class Fortnight:
         """Killed there, restarted, and undisturbed from then on."""
         self._go_back_to(boundary.scene, dry)
         end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
-        assert end.killed, f"{boundary} wasn't come by"
+        # Threads of a crew don't come by the same boundaries every time.
+        assert end.killed or self._crew, f"{boundary} wasn't come by"
+        self._miss(end)
         self._go_on(boundary.scene, late_s=end.lasted_s, mutant=mutant)
-        return self._outcome([Kill.of(end, self.scenes[boundary.scene].at)])
+        kills = [Kill.of(end, self.scenes[boundary.scene].at)] if end.killed else []
+        return self._outcome(kills)
 
     def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
         """Each life is killed with the probability `share`, at any time, until it lasts."""
@@ -144,6 +152,7 @@ class Fortnight:
             while dice.random() < share:
                 end = self._live(number, late_s=late_s, kill_after_s=dice.uniform(0, lasts_s))
                 kills += [Kill.of(end, self.scenes[number].at)] if end.killed else []
+                self._miss(end)
                 late_s += end.lasted_s
             self._live(number, late_s=late_s)
         return self._outcome(kills)
@@ -166,7 +175,7 @@ class Fortnight:
         numbers = range(len(self.scenes))[begin:]
         life = Life(
             str(self._home), scenes=tuple(numbers), late_s=late_s, settings=self.settings,
-            mutant=mutant,
+            mutant=mutant, crew=self._crew,
         )  # fmt: skip
         ended = self._launcher.live(life)
         assert ended.status == 0, (self._home / "log").read_text()[-2000:]
@@ -186,8 +195,10 @@ class Fortnight:
         return self._launcher.live(
             Life(
                 home=str(self._home),
-                command=scene.command,
-                scene=number,
+                command=() if self._crew else scene.command,
+                scenes=(number,) if self._crew else (),
+                scene=None if self._crew else number,
+                crew=self._crew,
                 late_s=late_s,
                 settings=self.settings,
                 kill_at=kill_at,
@@ -196,6 +207,11 @@ class Fortnight:
                 labels=labels,
             )
         )
+
+    def _miss(self, end: End) -> None:
+        """Let the others of a crew see that this one has died."""
+        if self._crew and end.killed:
+            time.sleep(CREW_IS_MISSED_S + 0.1)
 
     def _outcome(self, kills: Sequence[Kill] = ()) -> Outcome:
         store = Store.open(self.url)
@@ -231,8 +247,12 @@ def _copy(source: str, target: str) -> None:
 
 
 @contextmanager
-def fortnight(*, database_url: str | None = None, until: int | None = None) -> Iterator[Fortnight]:
+def fortnight(
+    *, database_url: str | None = None, until: int | None = None, crew: bool = False
+) -> Iterator[Fortnight]:
     """A fortnight, or its first scenes, in a folder of its own: in memory where that can be had.
+
+    `crew`: on the engine that several workers share.
 
     SIGKILL loses nothing that was written, synced or not, so a disk would only be slower.
     """
@@ -245,7 +265,7 @@ def fortnight(*, database_url: str | None = None, until: int | None = None) -> I
         Launcher() as launcher,
     ):
         yield Fortnight(
-            Path(folder), mail, served, launcher, database_url=database_url, until=until
+            Path(folder), mail, served, launcher, database_url=database_url, until=until, crew=crew
         )
 
 

@@ -5,8 +5,9 @@
 
 Each life is a process of its own that runs the real command line, after the errands of its
 `scene`; one that has `scenes` to go through instead makes a pass at each, as a worker that goes on
-running does. `late_s` is how long ago its first scene began, where others died in it. Without
-`kill_at` or `kill_after_s` it ends by itself.
+running does. One of a `crew` does what is due as jobs of the engine that several workers share.
+`late_s` is how long ago its first scene began, where others died in it. Without `kill_at` or
+`kill_after_s` it ends by itself.
 """
 
 import json
@@ -16,9 +17,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+CREW_IS_MISSED_S = 1.0
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -38,6 +42,7 @@ class Life:
     mutant: str | None = None
     statements: bool = False
     labels: bool = False
+    crew: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,7 @@ def _warm() -> None:
     import tests.crash.mutants
     import tests.crash.story
     import worker.cli.app
+    import worker.cluster
     import worker.compose.raster
     import worker.config.wiring
     import worker.daemon
@@ -206,7 +212,7 @@ def _go_through(life: Life) -> int:
     shell, home = Shell(), Path.cwd()
     works = shell.works()
     story = scenes()
-    with works.store.sole_worker():
+    with nullcontext() if life.crew else works.store.sole_worker():
         for number in life.scenes:
             late_s = life.late_s if number == life.scenes[0] else 0.0
             scene = story[number].later(late_s)
@@ -215,9 +221,24 @@ def _go_through(life: Life) -> int:
                 here = town(works, shell.settings, home, scene.at)
                 for errand in scene.errands:
                     errand(here)
-            one_pass(works, clock_from(scene.at))
+            clock = clock_from(scene.at)
+            if life.crew:
+                _drain(works, clock)
+            else:
+                one_pass(works, clock)
     shell.close()
     return 0
+
+
+def _drain(works: Any, clock: Any) -> None:
+    """What is due, as a member of a crew that is missed soon after it died."""
+    from worker.cli.shell import Shell
+    from worker.cluster import CrewWorker, Pace
+    from worker.config import wiring
+
+    settings = Shell().settings
+    pace = Pace(stale_s=CREW_IS_MISSED_S, seen_every_s=0.2, work_at_once=2)
+    CrewWorker(works, clock, mailer=lambda: wiring.mailer(settings), pace=pace).drain()
 
 
 if __name__ == "__main__":

@@ -74,6 +74,7 @@ def _register() -> None:
         care,
         demo,
         importing,
+        moving,
         outbox,
         reports,
         setup,
@@ -83,7 +84,8 @@ def _register() -> None:
     )
 
     rooms = (
-        demo, setup, work, importing, athletes, reports, status, backtesting, strava, outbox, care,
+        demo, setup, work, importing, moving, athletes, reports, status, backtesting, strava,
+        outbox, care,
     )  # fmt: skip
     for room in rooms:
         room.register(app)

@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
 def run(shell: Shell, now: "Clock", *, made_up: bool, worker: bool, web: bool) -> None:
     """Start these roles, until the process is told to end."""
-    from worker.cli.work import greet
+    from worker.cli.work import greet, refuse_half_moved
     from worker.daemon import on_signals
 
     works = shell.works(patient=True)
+    refuse_half_moved(works)
     greet(shell, works)
     ended = True
     with ExitStack() as beside:

@@ -1,11 +1,8 @@
 """The command `import`: files, folders and whole exports; how far it is, and what came of it."""
 
 import logging
-import sys
-import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.progress import progress
 from worker.cli.shell import (
     AthleteOption,
     AttentionError,
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FAILURES = "import-failures.txt"
-SAY_EVERY_S = 10.0
 _SHOWN_FAILURES = 10
 _SHOWN_REASONS = 12
 
@@ -63,7 +60,8 @@ def import_(
     outcome = Outcome()
     try:
         found = survey(paths)
-        with Reader() as reader, _progress(found, quiet=as_json) as show:
+        total = None if found.open_ended else found.pieces or None
+        with Reader() as reader, progress("importing", "files", total, quiet=as_json) as show:
             read = pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
             for one in import_pieces(works, who, read, clock=lambda: datetime.now(UTC)):
                 outcome.add(one)
@@ -123,80 +121,6 @@ class Outcome:
 def _entry(one: "Imported") -> dict[str, object]:
     told: dict[str, object] = {"file": one.name, "reason": one.reason}
     return told if one.count == 1 else {**told, "count": one.count}
-
-
-class _Silent:
-    """Says nothing about how far it is."""
-
-    def advance(self) -> None:
-        """One piece is kept."""
-
-
-class _Lines(_Silent):
-    """A line now and then, for logs and pipes."""
-
-    def __init__(self, total: int | None, *, every_s: float = SAY_EVERY_S) -> None:
-        self._total = total
-        self._every_s = every_s
-        self._done = 0
-        self._began_s = self._said_s = time.monotonic()
-
-    def advance(self) -> None:
-        self._done += 1
-        now_s = time.monotonic()
-        if now_s - self._said_s < self._every_s:
-            return
-        self._said_s = now_s
-        rate = self._done / (now_s - self._began_s)
-        line = f"{self._done:,} files, {rate:,.0f}/s"
-        if self._total and self._total > self._done:
-            left_s = (self._total - self._done) / rate
-            line = f"{self._done:,} of {self._total:,} files, {rate:,.0f}/s, {left_s:,.0f} s left"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201  this is how a command speaks
-
-
-class _Bar(_Silent):
-    """A bar on a terminal."""
-
-    def __init__(self, total: int | None) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self.bar = Progress(
-            TextColumn("importing"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn() if total else TimeElapsedColumn(),
-            console=Console(stderr=True),
-        )
-        self._task = self.bar.add_task("importing", total=total, rate="")
-
-    def advance(self) -> None:
-        task = self.bar.tasks[self._task]
-        rate = f"{task.speed:,.0f}/s" if task.speed else ""
-        self.bar.update(self._task, advance=1, rate=rate)
-
-
-@contextmanager
-def _progress(found: "Survey", *, quiet: bool) -> Iterator[_Silent]:
-    """How far it is, on standard error: a bar on a terminal, else a line now and then."""
-    total = None if found.open_ended else found.pieces or None
-    if quiet:
-        yield _Silent()
-    elif sys.stderr.isatty():
-        bar = _Bar(total)
-        with bar.bar:
-            yield bar
-    else:
-        yield _Lines(total)
 
 
 def _list_failures(path: Path, outcome: Outcome) -> Path | None:

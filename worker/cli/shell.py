@@ -91,6 +91,10 @@ class Shell:
         self._opened.append(works.store)
         return works
 
+    def keep(self, store: "Store") -> None:
+        """Let this one be given back too."""
+        self._opened.append(store)
+
     def close(self) -> None:
         for store in self._opened:
             store.close()

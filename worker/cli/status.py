@@ -1,6 +1,6 @@
 """The command `status`: how Easeback feels, and what somebody should look at."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -65,6 +65,10 @@ def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
             name: {"at": zulu(tick.at), "trouble": tick.trouble}
             for name, tick in tx.progress.ticks().items()
         },
+        "crew": [
+            {"role": mate.role, "place": mate.place, "seen": zulu(mate.seen_at)}
+            for mate in tx.crew.living(within=timedelta(minutes=1))
+        ],
         "attention": attention,
     }
 
@@ -190,5 +194,7 @@ def _print_status(shell: Shell, told: dict[str, Any]) -> None:
     for verdict in ("waiting", "failed", "skipped"):
         for entry in inbox[verdict]:
             shell.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+    for mate in told["crew"]:
+        shell.say(f"{mate['role']:9} {mate['place']}, seen {mate['seen']}")
     for line in told["attention"]:
         shell.say(f"! {line}")

@@ -73,6 +73,7 @@ def _run_alone(shell: Shell, as_of: str | None) -> None:
     from worker.pipeline import begin_ticks
 
     works = shell.works(patient=True)
+    refuse_half_moved(works)
     now = clock(as_of)
     worker = Worker(works, now, not_before=None if as_of else FIRST_RELEASE)
     with works.store.sole_worker():
@@ -125,6 +126,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
     shell = shell_of(context)
     works = shell.works()
+    refuse_half_moved(works)
     with works.store.sole_worker():
         begin_ticks(works)
         done = one_pass(works, clock(as_of))
@@ -139,6 +141,16 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     if works.ping_url is not None:
         fetch(works.ping_url)
     works.store.close()
+
+
+def refuse_half_moved(works: "Works") -> None:
+    """Nobody may work on a database that holds only a part of what there is."""
+    from worker.store.moving import half_moved
+
+    if half_moved(works.store):
+        raise AttentionError(
+            "this database holds half of a move: run `easeback move-to` again until it is whole"
+        )
 
 
 def greet(shell: Shell, works: "Works") -> None:

@@ -1,6 +1,6 @@
 """Jobs as the engine knows them: their names, queues, locks and urgency."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from procrastinate.jobs import Job
@@ -40,6 +40,19 @@ def job_sending(lane: int) -> Job:
         task_kwargs={"lane": lane},
         lock=f"{SEND}:{lane}",
         queueing_lock=f"{SEND}:{lane}",
+    )
+
+
+def job_looking(name: str, *, at: datetime | None = None) -> Job:
+    """Look at what is due of one round, at some instant or now."""
+    lock = look_name(name)
+    return Job(
+        queue=WORK,
+        task_name=lock,
+        lock=lock,
+        queueing_lock=lock,
+        priority=LOOK_FIRST,
+        scheduled_at=at,
     )
 
 

@@ -24,7 +24,7 @@ from procrastinate.manager import JobManager
 from psycopg import Error
 
 from worker import daemon
-from worker.cluster.jobs import AWAY, LOOK_FIRST, MAIL, WORK, look_name
+from worker.cluster.jobs import AWAY, MAIL, WORK, job_looking
 from worker.cluster.nudge import address_of
 from worker.cluster.schema import install
 from worker.cluster.tasks import Gear, app_of
@@ -40,7 +40,10 @@ MOST_DEATHS = 6
 """A job that so many workers have died over isn't tried again until it's due anew."""
 
 _LOOKS_S = 0.2
+_BETWEEN_DRAINS_S = 0.02
 _LONGEST_NAME = 64
+_MOST_CONNECTIONS = 8
+_CONNECTS_S = 3.0
 _GONE = (StoreError, exceptions.ConnectorException, Error, OSError)
 
 
@@ -157,13 +160,16 @@ class CrewWorker:
 
     async def _serve(self, gear: Gear, still_holds: Callable[[], None]) -> None:
         """Until the worker is stopped; raises what keeps a part of the session from going on."""
-        connector = PsycopgConnector(conninfo=address_of(gear.works.store), min_size=1, max_size=8)
+        connector = _connector(gear.works.store)
         hands = ((WORK, self._pace.work_at_once), (AWAY, self._pace.away_at_once),
                  (MAIL, self._pace.mail_at_once))  # fmt: skip
         await connector.open_async()
         try:
             manager = JobManager(connector)
             await self._give_up_old_places(manager)
+            # Some looks are hours apart: a worker that joins looks at everything once.
+            for name in gear.every:
+                await _look_now(manager, name)
             serving = [
                 asyncio.create_task(self._work(gear, connector, queue, at_once))
                 for queue, at_once in hands
@@ -243,17 +249,12 @@ class CrewWorker:
     # A whole pass
 
     async def _drain(self, gear: Gear) -> None:
-        connector = PsycopgConnector(conninfo=address_of(gear.works.store), min_size=1, max_size=4)
+        connector = _connector(gear.works.store)
         await connector.open_async()
         try:
             app = app_of(gear, connector, ticks=False)
-            for name in (*(one.name for one in gear.rounds), "deliver"):
-                lock = look_name(name)
-                with suppress(exceptions.AlreadyEnqueued):
-                    await app.job_manager.defer_job_async(
-                        Job(queue=WORK, task_name=lock, lock=lock, queueing_lock=lock,
-                            priority=LOOK_FIRST)
-                    )  # fmt: skip
+            for name in gear.every:
+                await _look_now(app.job_manager, name)
                 while await _is_open(app.job_manager):
                     await self._rescue(app.job_manager)
                     await app.run_worker_async(
@@ -265,6 +266,8 @@ class CrewWorker:
                         stalled_worker_timeout=self._pace.stale_s,
                         update_heartbeat_interval=self._pace.seen_every_s,
                     )
+                    # What's left is in the hands of others, or of one that has just died.
+                    await asyncio.sleep(_BETWEEN_DRAINS_S)
         finally:
             await connector.close_async()
 
@@ -303,9 +306,21 @@ def keep_seen(store: Store, *, pace: Pace = Pace()) -> Iterator[None]:
             tx.crew.leave(name)
 
 
+def _connector(store: Store) -> PsycopgConnector:
+    """The engine's own connections; one that doesn't come soon means that the database has gone."""
+    return PsycopgConnector(
+        conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
+    )
+
+
 def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
     with store.transaction() as tx:
         tx.crew.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
+
+
+async def _look_now(manager: JobManager, name: str) -> None:
+    with suppress(exceptions.AlreadyEnqueued):
+        await manager.defer_job_async(job_looking(name))
 
 
 async def _not_under_way(manager: JobManager, gear: Gear) -> set[int]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from procrastinate import App, JobContext, RetryStrategy, exceptions
@@ -27,6 +27,7 @@ from worker.cluster.jobs import (
     WORK,
     cron,
     job_for,
+    job_looking,
     job_sending,
     look_name,
 )
@@ -52,7 +53,7 @@ MAILS_AT_ONCE = 50
 LANES = 64
 KEEPS_FAILING = 3
 AGAIN = RetryStrategy(max_attempts=6, exponential_wait=2)
-LOOKS_AGAIN_IN_S = 1
+LOOKS_AGAIN_IN = timedelta(seconds=1)
 
 
 @dataclass(slots=True)
@@ -157,7 +158,8 @@ def _looker(app: App, gear: Gear, one: Round) -> Look:
             failing += sum(job.attempts >= KEEPS_FAILING for job in open_jobs)
             is_full |= await _queue(app.job_manager, gear, chore, open_jobs, now)
         if is_full:
-            await _defer(app.job_manager, [_look_again(one.name)])
+            soon = datetime.now(UTC) + LOOKS_AGAIN_IN
+            await _defer(app.job_manager, [job_looking(one.name, at=soon)])
         return f"{failing} job(s) keep failing: the log says why" if failing else None
 
     return look
@@ -176,15 +178,6 @@ async def _queue(
     fresh = [one for one in due if one not in known][:room]
     await _defer(manager, [job_for(chore, one, due[one]) for one in fresh])
     return len(due) >= asked
-
-
-def _look_again(name: str) -> Job:
-    lock = look_name(name)
-    soon = datetime.now().astimezone() + timedelta(seconds=LOOKS_AGAIN_IN_S)
-    return Job(
-        queue=WORK, task_name=lock, lock=lock, queueing_lock=lock, priority=LOOK_FIRST,
-        scheduled_at=soon,
-    )  # fmt: skip
 
 
 async def _open(manager: JobManager, task: str) -> list[Job]:

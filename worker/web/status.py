@@ -3,7 +3,9 @@
 Every figure is a count or has a bound on its length: neither page grows with the athletes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
@@ -15,6 +17,8 @@ from worker.web.operator import is_operator, require_operator
 from worker.web.probe import READYZ
 
 _FAILING_SHOWN = 50
+_SEEN_WITHIN = timedelta(minutes=1)
+_ROLES = ("worker", "web")
 _STATES = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 _VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -55,6 +59,7 @@ def metrics(desk: Desk, visit: Visit) -> Response:
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
+        crew = Counter[str](mate.role for mate in tx.crew.living(within=_SEEN_WITHIN))
     lines = [
         *_gauge("build_info", "The version that runs.", {_label("version", __version__): 1}),
         *_gauge("ready", "1 where the work goes on.", {"": int(_all_well(found))}),
@@ -81,6 +86,11 @@ def metrics(desk: Desk, visit: Visit) -> Response:
             "tick_failing",
             "1 where a piece of the work ended badly.",
             {_label("tick", name): int(tick.trouble is not None) for name, tick in ticks.items()},
+        ),
+        *_gauge(
+            "crew",
+            "Processes of a crew that were seen within a minute, by role.",
+            {_label("role", role): crew[role] for role in _ROLES},
         ),
         *_gauge(
             "sources_failing", f"Athletes' sources that fail, {_FAILING_SHOWN} at most.",

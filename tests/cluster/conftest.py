@@ -1,0 +1,63 @@
+"""Fixtures of a crew: a house on PostgreSQL, and workers there that are quick to be missed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.house import House, ScriptedMailer
+from worker.cluster import CrewWorker, Pace, install
+from worker.compose import Composer
+from worker.model import Routine
+from worker.pipeline import Works
+from worker.rules import Rules
+from worker.sources.formats.child import Reader
+from worker.sources.inbox import Inbox, InboxSettings
+from worker.store import Store
+
+QUICK = Pace(seen_every_s=0.2, stale_s=1.5, polls_every_s=0.2, ends_within_s=1.0, longest_pause_s=1)
+
+
+@pytest.fixture
+def crew_store(postgres_url: str) -> Iterator[Store]:
+    """A store in a schema of its own, with the engine's tables beside ours."""
+    store = Store.open(postgres_url)
+    install(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def house(
+    crew_store: Store,
+    tmp_path: Path,
+    composer: Composer,
+    routines: tuple[Routine, ...],
+    reader: Reader,
+) -> House:
+    """The whole works on PostgreSQL, with the time set."""
+    (tmp_path / "inbox").mkdir()
+    mailer = ScriptedMailer()
+    works = Works(
+        store=crew_store,
+        inbox=Inbox(InboxSettings(tmp_path / "inbox"), read_many=reader.read_many),
+        mailer=mailer,
+        composer=composer,
+        routines=routines,
+        rules=Rules(),
+        sender="Easeback <easeback@example.org>",
+    )
+    return House(works, mailer)
+
+
+@pytest.fixture
+def worker_in(house: House, reader: Reader) -> Callable[[], CrewWorker]:
+    """Another worker of the crew, with a memory of the inbox of its own."""
+
+    def make() -> CrewWorker:
+        inbox = Inbox(house.works.inbox.settings, read_many=reader.read_many)
+        works = replace(house.works, inbox=inbox)
+        return CrewWorker(works, house.clock, mailer=lambda: house.mailer, pace=QUICK)
+
+    return make

@@ -1,0 +1,253 @@
+"""A crew does what one worker does: queued once, one at a time for an athlete, nothing twice."""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from tests.cluster.conftest import QUICK
+from tests.house import TODAY, House, recording, run_file, steady
+from worker.cluster import CrewWorker, Nudge, install
+from worker.cluster.jobs import cron, job_for
+from worker.compose import Composer
+from worker.pipeline.chores import INBOX, STRAVA, WEEKLY, Due, Urgency
+from worker.pipeline.deliver import make_ready, send
+from worker.pipeline.works import Membership
+from worker.store import LockedError, Store, StoreError
+
+Workers = Callable[[], CrewWorker]
+WEEK = timedelta(days=7)
+
+
+def jobs(store: Store) -> list[Mapping[str, object]]:
+    """The engine's open jobs, in the order in which they'd be fetched."""
+    query = "SELECT * FROM procrastinate_jobs ORDER BY priority DESC, id"
+    with store.reading() as tx:
+        return [dict(row) for row in tx.connection.execute(text(query)).mappings()]
+
+
+def test_a_dropped_file_becomes_a_mail_whoever_looks(house: House, worker_in: Workers) -> None:
+    """Two looks by two workers that know nothing of each other bring it in."""
+    anna = house.athlete()
+    house.runs(anna, steady())
+    house.drop("spike.fit", run_file(12.0))
+    first, second = worker_in(), worker_in()
+    first.drain()
+    assert house.mailer.taken == []
+    second.drain()
+    first.drain()
+    assert house.mailer.kinds() == ["alert"]
+    assert house.distances_km(anna)[-1] == 12.0
+    assert jobs(house.works.store) == []
+
+
+def test_a_crew_of_three_tells_each_week_once(house: House, worker_in: Workers) -> None:
+    """Thirty athletes, all due at once, and three workers that begin together."""
+    names = [f"{first}{second}" for first in "abcdef" for second in "uvxyz"]
+    for name in names:
+        house.runs(house.athlete(name), steady())
+    house.now += WEEK
+    crew = [threading.Thread(target=worker_in().drain) for _ in range(3)]
+    for worker in crew:
+        worker.start()
+    for worker in crew:
+        worker.join()
+    worker_in().drain()
+    told = sorted(str(mail["To"]) for mail in house.mailer.taken)
+    assert told == [f"{name}@example.org" for name in names]
+
+
+def test_what_is_urgent_goes_first(house: House) -> None:
+    """A webhook's wish before what is new, that before a weekly mail, the past at last."""
+    wish, poll, past = STRAVA.chores
+    urgency = [job_for(chore, 1, ()).priority for chore in (wish, poll, INBOX, WEEKLY, past)]
+    assert urgency == sorted(urgency, reverse=True)
+    assert urgency[0] == Urgency.ALERT
+
+
+def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(house: House) -> None:
+    """However often a webhook tells of them: one job waits, under the athlete's own lock."""
+    anna = house.athlete()
+    nudge = Nudge(house.works.store)
+    for _ in range(3):
+        nudge(STRAVA.chores[0], {anna.id})
+    nudge.close()
+    (job,) = jobs(house.works.store)
+    assert job["lock"] == f"athlete:{anna.id}"
+    assert job["queueing_lock"] == f"strava-wish:{anna.id}"
+
+
+def test_a_nudge_that_comes_to_nothing_is_only_said(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The wish stands in the store, and the next look finds it."""
+    with house.works.store.transaction() as tx:
+        tx.connection.execute(text("DROP TABLE procrastinate_jobs CASCADE"))
+    nudge = Nudge(house.works.store)
+    nudge(STRAVA.chores[0], {1})
+    nudge.close()
+    assert "no worker was nudged" in caplog.text
+
+
+class BrokenComposer(Composer):
+    """Can't compose."""
+
+    def _email(self, *_: object, **__: object) -> object:  # type: ignore[override]  # never returns
+        raise RuntimeError("out of paper")
+
+
+def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
+    house: House, worker_in: Workers
+) -> None:
+    """The engine keeps the job for a second try; the weekly mail of the others goes out."""
+    house.runs(house.athlete("Anna"), steady())
+    house.now += WEEK
+    composer = house.works.composer
+    house.works = replace(house.works, composer=BrokenComposer())
+    worker_in().drain()
+    (job,) = jobs(house.works.store)
+    assert (job["task_name"], job["attempts"], job["status"]) == ("weekly", 1, "todo")
+    assert job["scheduled_at"] is not None
+    house.works = replace(house.works, composer=composer)
+    house.runs(house.athlete("Ben", added_at=house.now - 4 * WEEK), steady(until=TODAY + WEEK))
+    with house.works.store.transaction() as tx:
+        tx.connection.execute(text("UPDATE athlete SET next_weekly_at = added_at"))
+    worker_in().drain()
+    assert [str(mail["To"]) for mail in house.mailer.taken] == ["ben@example.org"]
+
+
+def test_a_whole_queue_leaves_the_rest_for_the_next_look(house: House) -> None:
+    """However many are due, a look asks for as many as have room."""
+    asked: list[int] = []
+
+    def due(works: object, now: object, most: int) -> Due:
+        asked.append(most)
+        return {}
+
+    assert replace(WEEKLY, due=due).due(house.works, house.now, 500) == {}
+    assert asked == [500]
+
+
+# Mail
+
+
+def crew_works(house: House, name: str) -> House:
+    """The house as a member of the crew sees it."""
+    works = replace(house.works, crew=Membership(name, timedelta(seconds=1.5)))
+    with works.store.transaction() as tx:
+        tx.crew.beat(name, role="worker", place="here")
+    return House(works, house.mailer, house.now)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def dies_over_a_mail(house: House, *, at_dot: bool) -> None:
+    """Anna's alert is claimed by a worker that dies over it."""
+    anna = house.athlete()
+    house.runs(anna, steady())
+    house.arrive(anna, recording(km=12.0))
+    dying = crew_works(house, "dying")
+    house.mailer.answers = [("dot", Killed()) if at_dot else Killed()]
+    with pytest.raises(Killed):
+        send(dying.works, dying.clock)
+
+
+def test_what_a_living_worker_sends_is_nobody_elses(house: House) -> None:
+    """Another one that makes the mail ready puts nothing back and claims nothing."""
+    dies_over_a_mail(house, at_dot=False)
+    other = crew_works(house, "other")
+    make_ready(other.works, other.now)
+    assert send(other.works, other.clock).sent == 0
+
+
+@pytest.mark.parametrize("at_dot", [False, True])
+def test_what_a_dead_worker_sent_goes_out_once_more(house: House, at_dot: bool) -> None:
+    """Flagged only where the final dot may have gone out before."""
+    dies_over_a_mail(house, at_dot=at_dot)
+    other = crew_works(house, "other")
+    with house.works.store.transaction() as tx:
+        tx.connection.execute(text("UPDATE crew SET seen_at = seen_at - interval '1 minute' "
+                                   "WHERE name = 'dying'"))  # fmt: skip
+    make_ready(other.works, other.now)
+    assert send(other.works, other.clock).sent == 1
+    with house.works.store.reading() as tx:
+        assert [one.perhaps_twice for one in tx.outbox.all()] == [at_dot]
+
+
+def test_a_worker_that_was_given_up_too_early_sends_no_dot(house: House) -> None:
+    """It comes back from a long sleep, and finds that its claim is another's."""
+    anna = house.athlete()
+    house.runs(anna, steady())
+    house.arrive(anna, recording(km=12.0))
+    slow, other = crew_works(house, "slow"), crew_works(house, "other")
+    with house.works.store.transaction() as tx:
+        letter = tx.outbox.claim(house.now, by="slow")
+        assert letter is not None
+        tx.outbox.put_back(but_of=["other"])
+        assert tx.outbox.claim(house.now, by="other") is not None
+        assert not tx.outbox.at_dot(letter)
+    del slow, other
+
+
+# Who may work beside whom
+
+
+def test_a_crew_and_a_worker_that_works_alone_keep_each_other_out(crew_store: Store) -> None:
+    """Each is told in one line who is at work."""
+    with crew_store.crew_member(), crew_store.crew_member() as still_holds:
+        still_holds()
+        with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
+            crew_store.sole_worker().__enter__()
+    with (
+        crew_store.sole_worker(),
+        pytest.raises(LockedError, match=r"works alone .* is at work.*procrastinate"),
+    ):
+        crew_store.crew_member().__enter__()
+
+
+def test_the_engines_tables_are_made_once_and_in_our_schema(
+    crew_store: Store, postgres_url: str
+) -> None:
+    """Also by several that start at once; which version they have stands beside them."""
+    others = [threading.Thread(target=install, args=(Store.open(postgres_url),)) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    with crew_store.transaction() as tx:
+        schemas = tx.connection.execute(
+            text("SELECT schemaname FROM pg_tables WHERE tablename = 'procrastinate_jobs' "
+                 "AND schemaname = current_schema()")
+        ).all()  # fmt: skip
+        assert len(schemas) == 1
+        tx.connection.execute(text("COMMENT ON TABLE procrastinate_jobs IS '02.00.00_old'"))
+    with pytest.raises(StoreError, match="When procrastinate changes"):
+        install(crew_store)
+
+
+@pytest.mark.parametrize(
+    ("every", "written"),
+    [
+        (timedelta(milliseconds=200), "* * * * * */1"),
+        (timedelta(seconds=2), "* * * * * */2"),
+        (timedelta(seconds=7), "* * * * * */6"),
+        (timedelta(seconds=30), "* * * * * */30"),
+        (timedelta(minutes=1), "*/1 * * * * 0"),
+        (timedelta(minutes=25), "*/20 * * * * 0"),
+        (timedelta(hours=1), "0 */1 * * * 0"),
+        (timedelta(days=3), "0 0 * * * 0"),
+    ],
+)
+def test_looks_come_round_at_least_as_often_as_wanted(every: timedelta, written: str) -> None:
+    """A minute, an hour and a day are divided evenly."""
+    assert cron(every) == written
+
+
+def test_a_quick_pace_keeps_the_order_of_things() -> None:
+    """Who is alive is seen several times before anybody counts them as dead."""
+    assert QUICK.seen_every_s * 3 < QUICK.stale_s
