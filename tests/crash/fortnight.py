@@ -138,8 +138,8 @@ class Fortnight:
         end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
         # Threads of a crew don't come by the same boundaries every time.
         assert end.killed or self._crew, f"{boundary} wasn't come by"
-        self._miss(end)
-        self._go_on(boundary.scene, late_s=end.lasted_s, mutant=mutant)
+        late_s = end.lasted_s + self._miss(end)
+        self._go_on(boundary.scene, late_s=late_s, mutant=mutant)
         kills = [Kill.of(end, self.scenes[boundary.scene].at)] if end.killed else []
         return self._outcome(kills)
 
@@ -152,8 +152,7 @@ class Fortnight:
             while dice.random() < share:
                 end = self._live(number, late_s=late_s, kill_after_s=dice.uniform(0, lasts_s))
                 kills += [Kill.of(end, self.scenes[number].at)] if end.killed else []
-                self._miss(end)
-                late_s += end.lasted_s
+                late_s += end.lasted_s + self._miss(end)
             self._live(number, late_s=late_s)
         return self._outcome(kills)
 
@@ -208,10 +207,12 @@ class Fortnight:
             )
         )
 
-    def _miss(self, end: End) -> None:
-        """Let the others of a crew see that this one has died."""
-        if self._crew and end.killed:
-            time.sleep(CREW_IS_MISSED_S + 0.1)
+    def _miss(self, end: End) -> float:
+        """Let the others of a crew see that this one has died; how long that took, in seconds."""
+        if not (self._crew and end.killed):
+            return 0.0
+        time.sleep(CREW_IS_MISSED_S + 0.1)
+        return CREW_IS_MISSED_S + 0.1
 
     def _outcome(self, kills: Sequence[Kill] = ()) -> Outcome:
         store = Store.open(self.url)

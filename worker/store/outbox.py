@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, text, update
 
 from worker.model import Athlete, MailKind
 from worker.store import tables
@@ -315,15 +315,12 @@ class Outbox:
 
     def purge(self, *, sent_before: datetime) -> int:
         """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
-        return self.connection.execute(
-            update(outbox)
-            .where(
-                or_(outbox.c.sent_at < sent_before, outbox.c.expires_at < sent_before),
-                outbox.c.state.in_(("sent", "dead")),
-                func.length(outbox.c.mime) > 0,
-            )
-            .values(mime=b"")
-        ).rowcount
+        # In the very words of the indexes, and one after the other: so each is found by its own.
+        full = update(outbox).where(text(tables.FULL_WORDS)).values(mime=b"")
+        return sum(
+            self.connection.execute(full.where(at < sent_before)).rowcount
+            for at in (outbox.c.sent_at, outbox.c.expires_at)
+        )
 
     def empty(self, athlete: Athlete) -> None:
         """Empty the bytes of all that this athlete was sent; the rows stay, as after a purge."""

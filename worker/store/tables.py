@@ -67,7 +67,8 @@ def only(where: str) -> dict[str, Any]:
 
 
 WAITING = only("state IN ('queued', 'retry')")
-FULL = only("state IN ('sent', 'dead') AND length(mime) > 0")
+FULL_WORDS = "state IN ('sent', 'dead') AND length(mime) > 0"
+FULL = only(FULL_WORDS)
 LIVING = only("dead_since IS NULL")
 
 athlete = Table(

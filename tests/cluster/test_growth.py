@@ -1,0 +1,126 @@
+"""No question grows with the athletes: ten times as many, and each look and job reads no more."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Connection, event, text
+
+from tests.cluster.reading import reads
+from tests.house import House, recording, steady
+from worker.pipeline.chores import INBOX, SOURCES, TIDY, WEEKLY, Chore
+from worker.pipeline.deliver import mails_due, make_ready, send
+from worker.pipeline.housekeeping import tidy_outbox
+from worker.pipeline.take_in import look_at_inbox
+
+FEW, MANY = 20, 200
+WEEK = timedelta(days=7)
+
+Looks = Mapping[str, Callable[[], object]]
+
+
+def people(house: House, first: int, last: int) -> None:
+    """Athletes with a run each, a grant, a mail that went, and nothing that is due."""
+    with house.works.store.transaction() as tx:
+        tx.connection.execute(
+            text(
+                "INSERT INTO athlete (name, folder, email, added_at, timezone, units, week_starts, "
+                "weekly_weekday, weekly_at, pain, wants, next_weekly_at) "
+                "SELECT 'a' || n, 'a' || n, n || '@example.org', :added, 'UTC', 'km', 0, 0, "
+                "'07:00', '[]', '[\"alert\", \"weekly\"]', :later "
+                "FROM generate_series(CAST(:first AS int), :last) n"
+            ),
+            {"first": first, "last": last, "added": house.now - 50 * WEEK,
+             "later": house.now + WEEK},
+        )  # fmt: skip
+        tx.connection.execute(
+            text(
+                "INSERT INTO strava_grant (athlete_id, strava_id, sealed, expires_at, scopes, "
+                "version, connected_at, due_at, read_back_to, failures) "
+                "SELECT id, id, '', :later, '[]', 1, :now, :later, :long_ago, 0 FROM athlete "
+                "ON CONFLICT DO NOTHING"
+            ),
+            {"later": house.now + WEEK, "now": house.now, "long_ago": house.now - 90 * WEEK},
+        )
+        tx.connection.execute(
+            text(
+                "INSERT INTO outbox (athlete_id, kind, key, message_id, sender, recipient, mime, "
+                "state, created_at, due_at, expires_at, sent_at) SELECT id, 'weekly', 'k' || id, "
+                "'m' || id, 's', 'r', 'x', 'sent', :now, :now, :later, :now FROM athlete "
+                "ON CONFLICT DO NOTHING"
+            ),
+            {"now": house.now, "later": house.now + WEEK},
+        )
+    with house.works.store.engine.connect().execution_options(
+        isolation_level="AUTOCOMMIT"
+    ) as connection:
+        connection.execute(text("ANALYZE"))
+
+
+def looks(house: House) -> Looks:
+    """Every question that is asked again and again, by name."""
+    works, now = house.works, house.now
+
+    def due(chore: Chore) -> Callable[[], object]:
+        return lambda: chore.due(works, now, 500)
+
+    chores = [WEEKLY, TIDY, *(one for source in SOURCES for one in source.chores)]
+    return {
+        **{chore.name: due(chore) for chore in chores},
+        "inbox": lambda: look_at_inbox(works, now),
+        "mails": lambda: (make_ready(works, now), mails_due(works, now, most=3200)),
+        "outbox": lambda: tidy_outbox(works, now),
+    }
+
+
+def rows_read(house: House) -> dict[str, int]:
+    """How many rows each look reads."""
+    told = {}
+    for name, look in looks(house).items():
+        with reads(house.works.store) as found:
+            look()
+        told[name] = found.rows
+    return told
+
+
+@pytest.fixture
+def thrifty(house: House) -> House:
+    """PostgreSQL reads small tables whole by right; here it shows what its indexes can do."""
+
+    @event.listens_for(house.works.store.engine, "begin")
+    def prefer_indexes(connection: Connection) -> None:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+
+    return house
+
+
+def test_no_look_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
+    """Who is due, which mail is next, what is overdue: each by its index."""
+    people(thrifty, 1, FEW)
+    before = rows_read(thrifty)
+    people(thrifty, FEW + 1, MANY)
+    after = rows_read(thrifty)
+    assert after == before
+    assert max(after.values()) < FEW
+
+
+def test_no_job_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
+    """The weekly mail, a dropped file and a sent mail of one athlete among few and among many."""
+    counted = []
+    for number, (first, last) in enumerate(((1, FEW), (FEW + 1, MANY))):
+        people(thrifty, first, last)
+        anna = thrifty.athlete("anna" * (number + 1))
+        thrifty.runs(anna, steady())
+        with reads(thrifty.works.store) as weekly:
+            WEEKLY.one(thrifty.works, anna, (), lambda: thrifty.now + WEEK)
+        with reads(thrifty.works.store) as arrives:
+            thrifty.arrive(anna, recording(km=12.0))
+        with reads(thrifty.works.store) as sends:
+            send(thrifty.works, lambda: thrifty.now + WEEK, at_most=1)
+        thrifty.drop(f"{anna.name}/run.fit", km=8.5)
+        thrifty.look()
+        with reads(thrifty.works.store) as takes_in:
+            INBOX.one(thrifty.works, anna, (anna.name,), thrifty.clock)
+        counted.append([one.rows for one in (weekly, arrives, sends, takes_in)])
+    few, many = counted
+    assert all(b <= a + 2 for a, b in zip(few, many, strict=True)), counted
