@@ -204,9 +204,9 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
     )
 
 
-def reconnect_facts(*, runner: Athlete | None = None) -> ReconnectFacts:
-    """Strava lets nobody in any more."""
-    return ReconnectFacts(runner or athlete(), "strava", NOW)
+def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") -> ReconnectFacts:
+    """A source lets nobody in any more."""
+    return ReconnectFacts(runner or athlete(), source, NOW)
 
 
 def notice_facts() -> NoticeFacts:

@@ -1,6 +1,7 @@
 """Every kind of mail there is, by name, each made by a composer from facts of a made runner."""
 
 from collections.abc import Callable
+from datetime import date
 
 from tests import made_facts as made
 from worker.compose import Composer
@@ -36,6 +37,10 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     "weekly with troubles": lambda c: c.weekly(
         made.weekly_facts(troubles=("Strava has been silent since 9 Feb: connect again.",))
     ),
+    "weekly with a key that runs out": lambda c: c.weekly(
+        made.weekly_facts(key_ends_on=date(2026, 2, 28))
+    ),
     "reconnect": lambda c: c.reconnect(made.reconnect_facts()),
+    "renew": lambda c: c.reconnect(made.reconnect_facts(source="garmin")),
     "notice": lambda c: c.notice(made.notice_facts()),
 }

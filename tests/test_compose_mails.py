@@ -376,3 +376,24 @@ def test_a_return_that_is_also_the_longest_run_of_the_month_says_both(composer: 
     said = " ".join(composer.alert(replace(facts, verdict=verdict)).text.split())
     assert "It was also further than the longest run of the 30 days before, 6.5 km." in said
     assert "One run stood out too" not in said
+
+
+@pytest.mark.parametrize(
+    ("language", "subject", "line"),
+    [
+        ("en", "Please renew your Garmin key", "Your Garmin key runs out on Saturday 28 February."),
+        ("de", "Bitte erneuere deinen Garmin-Schlüssel",
+         "Dein Garmin-Schlüssel gilt noch bis Samstag, 28. Februar."),
+    ],
+)  # fmt: skip
+def test_a_key_is_spoken_of_in_each_language(language: str, subject: str, line: str) -> None:
+    """A line in the weekly mail while there's time, and the athlete's page once it's over."""
+    composer = Composer(signer=SIGNER, checkins=True, language=language)
+    weekly = composer.weekly(made.weekly_facts(key_ends_on=date(2026, 2, 28)))
+    for part in (weekly.text, weekly.html):
+        assert line in " ".join(part.replace("\u00a0", " ").split())
+    renew = composer.reconnect(made.reconnect_facts(source="garmin"))
+    assert renew.subject == subject
+    assert "/athlete/" in renew.text
+    bare = Composer(language=language).reconnect(made.reconnect_facts(source="garmin"))
+    assert "easeback connect --garmin" in " ".join(bare.text.split())

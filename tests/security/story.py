@@ -20,6 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.command import ROOT
+from tests.garmin.service import SEARCH, Key
+from tests.garmin.service import Service as Watches
 from tests.house import run_file
 from tests.smtp_server import SmtpServer
 from tests.strava.clock import Clock
@@ -35,6 +37,7 @@ SECRET_KEY = "planted-secret-key-which-is-long"
 WEB_TOKEN = "planted-web-token-which-is-long"
 WEBHOOK_TOKEN = "planted-webhook-token"
 PING_PATH = "planted-ping-path"
+GARMIN_KEY = "planted-garmin-key"
 LOGIN = "mira@mail.example"
 
 
@@ -53,6 +56,7 @@ class Told:
     reader_environment: str = ""
     mails: int = 0
     calls: int = 0
+    garmin_calls: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class Place:
     folder: Path
     port: int
     strava: str
+    garmin: str
     mail: int
     log_format: str
 
@@ -92,13 +97,14 @@ class Place:
             "EASEBACK_STRAVA__CLIENT_SECRET": CLIENT_SECRET,
             "EASEBACK_STRAVA__BASE_URL": self.strava,
             "EASEBACK_STRAVA__WEBHOOK_TOKEN": WEBHOOK_TOKEN,
+            "EASEBACK_GARMIN__BASE_URL": self.garmin,
         }
 
-    def call(self, *arguments: str, **more: str) -> str:
-        """Everything a command says."""
+    def call(self, *arguments: str, given: str | None = None, **more: str) -> str:
+        """Everything a command says; `given` comes on its standard input."""
         done = subprocess.run(  # noqa: S603  our own command
             [sys.executable, "-m", "worker", *arguments], env=self.environment | more,
-            cwd=self.folder, capture_output=True, text=True, check=False, timeout=60,
+            cwd=self.folder, capture_output=True, text=True, check=False, timeout=60, input=given,
         )  # fmt: skip
         return done.stdout + done.stderr
 
@@ -108,20 +114,24 @@ def live(folder: Path, *, log_format: str) -> Told:
     told = Told(log_format)
     clock = Clock(datetime.now(UTC))
     service = Service(clock=clock, application=Application(client_secret=CLIENT_SECRET))
+    watches = Watches(clock=clock)
     with (
         running(service) as strava,
+        running(watches) as garmin,  # type: ignore[arg-type]  # it answers questions too
         SmtpServer(login=(LOGIN, MAIL_PASSWORD)) as mail,
         SmtpServer(login=(LOGIN, "another password")) as deaf,
     ):
-        place = Place(folder, _free_port(), strava.base_url, mail.port, log_format)
+        place = Place(folder, _free_port(), strava.base_url, garmin.base_url, mail.port, log_format)
         with closing(_house(place, service)) as store:
-            told.secrets = _secrets(service)
+            _garmin(place, watches, told)
+            told.secrets = _secrets(service, watches)
             _worker(place, store, told)
             _post(store, "another")
             _commands(place, told, deaf.port)
             told.calls = service.calls()
+            told.garmin_calls = watches.calls(SEARCH)
             told.mails = len(mail.mails)
-            told.secrets |= _secrets(service)
+            told.secrets |= _secrets(service, watches)
     return told
 
 
@@ -159,7 +169,17 @@ def _post(store: Store, key: str) -> None:
         )  # fmt: skip
 
 
-def _secrets(service: Service) -> dict[str, str]:
+def _garmin(place: Place, watches: Watches, told: Told) -> None:
+    """Give the key as a script does, and one that doesn't work."""
+    account = watches.account("Mira")
+    watches.keys[GARMIN_KEY] = Key(account, watches.clock.now + timedelta(days=90))
+    watches.weeks_of_runs(account, watches.clock.now - timedelta(hours=3), 2)
+    connect = ("--verbose", "connect", "--garmin")
+    told.said["a key refused"] = place.call(*connect, given=f"{GARMIN_KEY}x\n")
+    told.said["a key given"] = place.call(*connect, given=f"{GARMIN_KEY}\n")
+
+
+def _secrets(service: Service, watches: Watches) -> dict[str, str]:
     """Every secret by a name, also as it goes over the wire."""
     tokens = service.tokens
     plain = {
@@ -169,6 +189,7 @@ def _secrets(service: Service) -> dict[str, str]:
         "web token": WEB_TOKEN,
         "webhook token": WEBHOOK_TOKEN,
         "ping path": PING_PATH,
+        "garmin key": GARMIN_KEY,
         "mail login": _base64(f"\0{LOGIN}\0{MAIL_PASSWORD}"),
         "client login": _base64(f"4711:{CLIENT_SECRET}"),
     }
@@ -177,6 +198,7 @@ def _secrets(service: Service) -> dict[str, str]:
         plain
         | {f"refresh token {n}": one for n, one in enumerate(sorted(refresh))}
         | {f"access token {n}": one for n, one in enumerate(sorted(tokens.live))}
+        | {f"garmin token {n}": one for n, one in enumerate(sorted(watches.tokens))}
     )
 
 
@@ -233,6 +255,7 @@ def _worker(place: Place, store: Store, told: Told) -> None:
             _asks(f"{place.origin}/strava/webhook?hub.verify_token={WEBHOOK_TOKEN}x")
             (place.folder / "data" / "inbox" / "a.fit").write_bytes(run_file(8))
             _until(lambda: _imported(store))
+            _until(lambda: _told_by_garmin(store))
             told.worker, told.reader_environment = _looked_at(worker.pid)
         finally:
             worker.terminate()
@@ -243,6 +266,12 @@ def _worker(place: Place, store: Store, told: Told) -> None:
 def _imported(store: Store) -> bool:
     with store.reading() as tx:
         return bool(tx.inbox.counts().get("imported"))
+
+
+def _told_by_garmin(store: Store) -> bool:
+    with store.reading() as tx:
+        [mira] = tx.athletes.all()
+        return bool(tx.runs.recorded(mira, "garmin"))
 
 
 def _looked_at(pid: int) -> tuple[tuple[str, str], str]:

@@ -22,6 +22,8 @@ def test_the_secrets_were_used(told: Told) -> None:
     """Else nothing could have leaked: a mail went out by the login, Strava was asked, and so on."""
     assert told.mails >= 1
     assert told.calls >= 1
+    assert told.garmin_calls >= 1
+    assert [name for name in told.secrets if name.startswith("garmin token")]
     assert len([name for name in told.secrets if name.startswith("refresh token")]) >= 2
     assert "refused the login" in told.said["a login refused"]
     assert "can't be used" in told.said["no database"]

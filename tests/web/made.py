@@ -16,6 +16,7 @@ from worker.links import Signer
 from worker.load import History
 from worker.model import Athlete, Recording, SourceName
 from worker.rules import Rules
+from worker.sources import SourceError
 from worker.store import Found, SourceState, Store, Transaction
 from worker.web import Desk, build_app
 from worker.web.guard import Doorman
@@ -50,6 +51,7 @@ class Calls:
 
     forgotten: list[str] = field(default_factory=list)
     disconnected: list[tuple[str, str]] = field(default_factory=list)
+    keys: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 @dataclass
@@ -123,6 +125,11 @@ def instance(folder: Path, *, blank: Path | None = None) -> Instance:
     def disconnect(athlete: Athlete, source: SourceName) -> None:
         calls.disconnected.append((athlete.name, source))
 
+    def give_key(athlete: Athlete, key: str, expires: str) -> None:
+        if not key:
+            raise SourceError("no key was given; nothing was changed", permanent=True)
+        calls.keys.append((athlete.name, key, expires))
+
     desk = Desk(
         store,
         signer,
@@ -133,6 +140,7 @@ def instance(folder: Path, *, blank: Path | None = None) -> Instance:
         connects=("strava",),
         forget=forget,
         disconnect=disconnect,
+        give_key=give_key,
     )
     return Instance(store, clock, signer, desk, calls)
 

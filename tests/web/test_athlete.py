@@ -205,3 +205,54 @@ def test_what_the_operator_does_not_offer_is_not_shown(made: Instance, runner: A
     assert "Delete me" not in page
     assert "/connect/" not in page
     assert client.post(f"{link}/forget", data={"sure": "yes"}).status_code == 404
+
+
+def test_a_garmin_key_is_given_on_the_page(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """By a field that shows nothing; afterwards the page says until when, and never the key."""
+    link = made.link("athlete", mira)
+    page = client.get(link).text
+    assert 'type="password"' in page
+    assert "Connect Garmin" in page
+    answer = client.post(f"{link}/garmin", data={"garmin_key": "made key", "expires": "90"})
+    assert (answer.status_code, answer.headers["location"]) == (303, f"{link}?saved=yes")
+    assert made.calls.keys == [("Mira", "made key", "90")]
+    with made.store.transaction() as tx:
+        tx.garmin.connect(mira, sealed=b"sealed", key_expires_at=NOW + timedelta(days=90), now=NOW)
+    page = client.get(link).text
+    assert "the key runs out on Friday 22 May 2026" in page
+    assert "Disconnect Garmin" in page
+    assert "made key" not in page
+    client.post(f"{link}/disconnect", data={"source": "garmin"})
+    assert made.calls.disconnected == [("Mira", "garmin")]
+
+
+def test_a_garmin_key_that_does_not_work_is_said_on_the_page(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """In words, with the form open to try again."""
+    answer = client.post(f"{made.link('athlete', mira)}/garmin", data={"garmin_key": ""})
+    assert answer.status_code == 400
+    assert "No key was given" in answer.text
+    assert '<details id="garmin" open>' in answer.text
+
+
+def test_a_dead_garmin_key_is_said_on_the_page(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """With the form open for the next one."""
+    with made.store.transaction() as tx:
+        tx.garmin.connect(mira, sealed=b"sealed", key_expires_at=NOW, now=NOW)
+        tx.garmin.died(mira, version=1, now=NOW)
+    page = client.get(made.link("athlete", mira)).text
+    assert "the key no longer works" in page
+    assert '<details id="garmin" open>' in page
+
+
+def test_without_garmin_the_page_does_not_speak_of_it(made: Instance, mira: Athlete) -> None:
+    """Where the operator switched it off, and then nobody can give a key either."""
+    link = made.link("athlete", mira)
+    with made.client(give_key=None) as client:
+        assert "Garmin" not in client.get(link).text
+        assert client.post(f"{link}/garmin", data={"garmin_key": "x"}).status_code == 404
