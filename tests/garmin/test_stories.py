@@ -1,6 +1,7 @@
 """What happens to a runner from giving a key on: the first sync, what's followed, the key's end."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -12,6 +13,7 @@ from tests.garmin.service import DOWNLOAD, EXCHANGE, SEARCH
 from worker.pipeline import take_in_garmin
 from worker.pipeline.garmin.grants import disconnect, reseal_keys
 from worker.pipeline.garmin.sync import poll
+from worker.sources.formats.unpack import Member
 from worker.sources.garmin import refusals
 from worker.store import Sealer
 
@@ -162,6 +164,28 @@ class TestCalls:
         asked = [int(q.query["limit"]) for q in home.service.log if q.path == SEARCH]
         assert asked
         assert max(asked) == 45
+
+    def test_a_first_sync_that_was_killed_goes_on_where_it_was(self, home: House) -> None:
+        """Nothing is fetched twice but the file that was under way, and nothing is mailed."""
+        athlete, account = home.connected()
+        home.service.weeks_of_runs(account, home.clock() - HOUR, 30)
+        read = home.garmin.read
+        count = 0
+
+        def dying(content: bytes, name: str) -> Iterable[Member]:
+            nonlocal count
+            count += 1
+            if count == 12:
+                raise KeyboardInterrupt
+            return read(content, name)
+
+        with pytest.raises(KeyboardInterrupt):
+            take_in_garmin(replace(home.works, garmin=replace(home.garmin, read=dying)), home.clock)
+        assert len(home.runs(athlete)) == 30
+        home.turn()
+        assert home.service.calls(DOWNLOAD) == 31
+        assert all(r.device for r in home.recorded(athlete).values())
+        assert home.mails("alert") == []
 
 
 class TestFollowing:

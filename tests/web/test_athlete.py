@@ -183,7 +183,7 @@ def test_a_source_can_be_connected_and_given_up(
     assert 'href="/connect/' in page
     client.post(f"{link}/disconnect", data={"source": "strava"})
     assert made.calls.disconnected == [("Mira", "strava")]
-    assert client.post(f"{link}/disconnect", data={"source": "garmin"}).status_code == 404
+    assert client.post(f"{link}/disconnect", data={"source": "inbox"}).status_code == 404
 
 
 def test_a_source_that_is_off_is_offered_again(

@@ -61,13 +61,16 @@ def take_turns(
     *,
     source: SourceName,
     for_everybody: tuple[type[SourceError], ...],
+    at_most: int | None = None,
 ) -> Synced:
-    """Pull once for everybody who is due, as many at a time as `due` tells.
+    """Pull once for everybody who is due, or `at_most` so many of them.
 
-    An error `for_everybody` would come again for whoever is left, and is theirs too.
+    `due` tells of as many at a time as it likes. An error `for_everybody` would come again for
+    whoever is left, and is theirs too.
     """
     done, troubles, asked = 0, list[str | None](), set[int]()
     while left := [athlete for athlete in due() if athlete.id not in asked]:
+        left = left[: None if at_most is None else at_most - len(asked)]
         asked |= {athlete.id for athlete in left}
         while left:
             athlete = left.pop(0)

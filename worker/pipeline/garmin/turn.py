@@ -1,6 +1,7 @@
 """One turn at Garmin: what's new for everybody who is due, then the past, then original files."""
 
 import logging
+import math
 from datetime import datetime
 
 from worker.model import Athlete
@@ -19,13 +20,20 @@ log = logging.getLogger(__name__)
 CALLS_A_TURN = 20
 """After so many calls for the past a turn ends: what's new elsewhere goes first again."""
 
+POLLS_A_TURN = 60
+"""So many athletes are asked for in a turn that may not go on as long as it likes."""
+
 _FILES_AT_ONCE = 5
 _FOR_EVERYBODY = (RateLimited, Unreachable)
 """What one athlete's call showed and the next one's would show again."""
 
 
 def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) -> Synced:
-    """Ask Garmin for everybody who is due; for the past `at_most` so many calls are made."""
+    """Ask Garmin for everybody who is due, and read on in the past.
+
+    Where `at_most` is given the turn ends after about so many calls for the past; the rest waits
+    for the next one.
+    """
     garmin = works.garmin
     if garmin is None:
         return Synced()
@@ -35,33 +43,39 @@ def take_in_garmin(works: Works, clock: Clock, *, at_most: int | None = None) ->
         lambda athlete, error: _failed(works, garmin, athlete, error, clock),
         source="garmin",
         for_everybody=_FOR_EVERYBODY,
+        at_most=None if at_most is None else POLLS_A_TURN,
     )
-    left = at_most
+    _read_on_in_turn(works, garmin, clock, at_most=at_most)
+    return synced
+
+
+def _read_on_in_turn(
+    works: Works, garmin: GarminWorks, clock: Clock, *, at_most: int | None
+) -> None:
+    """The past of each in turn, a little at a time, until all is read or the calls are used up."""
+    left = math.inf if at_most is None else at_most
     put_aside: set[int] = set()
-    while left is None or left > 0:
+    while left > 0:
         with works.store.reading() as tx:
             more = with_more(tx, garmin, clock())
             behind = by_ids(tx, (one for one in more if one not in put_aside))
         if not behind:
-            break
+            return
         for athlete in behind:
-            most = _FILES_AT_ONCE if left is None else min(left, _FILES_AT_ONCE)
+            most = int(min(left, _FILES_AT_ONCE))
             try:
-                calls = read_on(works, garmin, athlete, clock, at_most=most)
+                calls = read_on(works, garmin, athlete, clock, at_most=most) if most else 0
             except GarminError as error:
                 log.warning(
                     "garmin: %(athlete)s: %(why)s", {"athlete": athlete.id, "why": str(error)}
                 )
                 _failed(works, garmin, athlete, error, clock)
                 if isinstance(error, _FOR_EVERYBODY):
-                    return synced
+                    return
                 calls = 0
             if not calls:
                 put_aside.add(athlete.id)
-            left = None if left is None else left - calls
-            if left is not None and left <= 0:
-                break
-    return synced
+            left -= calls
 
 
 def _poll_due(works: Works, now: datetime) -> tuple[Athlete, ...]:
