@@ -220,6 +220,24 @@ class TestFollowing:
         home.pass_by(2 * HOUR)
         assert home.recorded(athlete)[str(bad.id)].device
 
+    def test_a_file_that_is_forbidden_or_breaks_us_stops_no_other(self, home: House) -> None:
+        """Both are put off, and the older ones are read; their summaries count."""
+        athlete, account = home.connected()
+        made = home.service.weeks_of_runs(account, home.clock() - HOUR, 12)
+        home.server.fault("status", f"{DOWNLOAD}{made[0].id}", times=9, status=403)
+        read = home.garmin.read
+
+        def breaking(content: bytes, name: str) -> Iterable[Member]:
+            if str(made[1].id) in name:
+                raise RuntimeError("out of ink")
+            return read(content, name)
+
+        broken = replace(home.works, garmin=replace(home.garmin, read=breaking))
+        take_in_garmin(broken, home.clock)
+        told = home.recorded(athlete)
+        assert len(told) == 12
+        assert {i for i, r in told.items() if not r.device} == {str(a.id) for a in made[:2]}
+
     def test_a_file_that_never_can_be_had_is_given_up(self, home: House) -> None:
         """After eight tries the summary stays, and nothing is asked any more."""
         athlete, account = home.connected()

@@ -193,7 +193,7 @@ def _garmin(shell: Shell) -> str:
             state = tx.progress.sources(one).get("garmin")
             if state is not None and state.state == "failing":
                 raise BadError(f"{one.name}: {state.last_error}")
-            told += [f"{one.name}: {soon}"] if (soon := runs_out_soon(kept, now)) else []
+            told += [f"{one.name}: {soon}"] if (soon := runs_out_soon(kept, one, now)) else []
     number = f"{len(connected)} athlete(s) connected"
     return "; ".join([number, *told]) if connected else "nobody is connected"
 

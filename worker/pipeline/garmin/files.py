@@ -4,6 +4,7 @@ One that can't be had now is tried again, later and later; one that never can le
 with the reason as its note. None stops the others.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -15,9 +16,17 @@ from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.take_in import runs_in
 from worker.pipeline.works import Clock, Works
 from worker.sources import Reading, Unreadable
-from worker.sources.garmin.refusals import GarminError, NotThere, Unavailable
+from worker.sources.garmin.refusals import (
+    DeadGrant,
+    Forbidden,
+    GarminError,
+    NotThere,
+    Unavailable,
+)
 from worker.sources.garmin.rows import GarminRow, kept_row, with_file, without_file
-from worker.store import FileState, SeenFile, Transaction
+from worker.store import FileState, SeenFile, StoreError, Transaction
+
+log = logging.getLogger(__name__)
 
 TRIES = 8
 RETRY_AFTER = timedelta(minutes=15)
@@ -40,9 +49,11 @@ def fetch_new(
     for row in rows:
         try:
             found[row.external_id] = fetch(line, garmin, athlete, row)
-        except Unavailable:
+        except (Unavailable, Forbidden):
             # Perhaps this one alone can't be had: its summary does, and the file is tried again.
             continue
+        except DeadGrant:
+            raise
         except GarminError:
             break
     return found
@@ -77,20 +88,36 @@ def read_files(
         stumbled = False
         for one in due:
             try:
-                row = kept_row(one.external_id, one.payload)
-                found = fetch(line, garmin, athlete, row, edited=one.edited)
+                _read_one(works, garmin, line, one, clock)
+                stumbled = False
             except Unavailable:
-                with works.store.transaction() as tx:
-                    put_off_file(tx, athlete, one, now=clock())
+                _put_off(works, line, one, clock)
                 if stumbled:  # twice in a row: it isn't the file
                     raise
                 stumbled = True
-                continue
-            stumbled = False
-            with works.store.transaction() as tx:
-                if line.still_stands(tx):
-                    _keep(tx, works, athlete, one, found, now=clock())
+            except Forbidden:
+                _put_off(works, line, one, clock)
+            except (GarminError, StoreError):
+                raise
+            except Exception:
+                # Whatever nobody foresaw about one file must not stand before the others.
+                log.exception("garmin: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
+                _put_off(works, line, one, clock)
         return len(due)
+
+
+def _read_one(works: Works, garmin: GarminWorks, line: Line, one: SeenFile, clock: Clock) -> None:
+    row = kept_row(one.external_id, one.payload)
+    found = fetch(line, garmin, line.athlete, row, edited=one.edited)
+    with works.store.transaction() as tx:
+        if line.still_stands(tx):
+            _keep(tx, works, line.athlete, one, found, now=clock())
+
+
+def _put_off(works: Works, line: Line, one: SeenFile, clock: Clock) -> None:
+    with works.store.transaction() as tx:
+        if line.still_stands(tx):
+            put_off_file(tx, line.athlete, one, now=clock())
 
 
 def put_off_file(tx: Transaction, athlete: Athlete, one: SeenFile, *, now: datetime) -> None:

@@ -57,7 +57,7 @@ def connect(
         )
         kept = tx.garmin.grant(athlete)
         if kept is not None:
-            tx.progress.source(athlete, "garmin", state_after_connecting(kept, now))
+            tx.progress.source(athlete, "garmin", state_after_connecting(kept, athlete, now))
     return Connected(athlete, expires_at)
 
 

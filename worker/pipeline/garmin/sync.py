@@ -10,7 +10,7 @@ from worker.pipeline.garmin.keep import is_fresh, keep_rows
 from worker.pipeline.garmin.line import Line, open_line
 from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.polling import read_window, settle, wanted_rows
-from worker.pipeline.works import Clock, Works
+from worker.pipeline.works import Clock, Works, today_of
 from worker.sources import plan
 from worker.sources.garmin.grants import KEY_PAGE, WARN_BEFORE
 from worker.sources.garmin.rows import LARGEST_PAGE, GarminRow
@@ -51,7 +51,7 @@ def poll(works: Works, garmin: GarminWorks, athlete: Athlete, clock: Clock) -> b
                     tx, works, athlete, wanted, files=files, gone=gone, now=clock(),
                     silence=FIRST_SYNC if first else None,
                 )  # fmt: skip
-                words = runs_out_soon(line.kept, now)
+                words = runs_out_soon(line.kept, athlete, now)
                 settle(tx, tx.garmin, athlete, standing, garmin.pace, now=clock(), words=words)
                 tell_backlog(tx, garmin, athlete, now=now)
     return True
@@ -93,16 +93,15 @@ def tell_backlog(tx: Transaction, garmin: GarminWorks, athlete: Athlete, *, now:
     tx.progress.backlog(athlete, "garmin", left or tx.garmin.files_left(athlete))
 
 
-def runs_out_soon(kept: KeptKey, now: datetime) -> str | None:
+def runs_out_soon(kept: KeptKey, athlete: Athlete, now: datetime) -> str | None:
     """What to say of a key in its last 14 days."""
     if kept.key_expires_at - now > WARN_BEFORE:
         return None
-    return (
-        f"the key runs out on {kept.key_expires_at:%Y-%m-%d}: make a new one at {KEY_PAGE} and "
-        "connect again"
-    )
+    ends_on = today_of(athlete, kept.key_expires_at)
+    return f"the key runs out on {ends_on}: make a new one at {KEY_PAGE} and connect again"
 
 
-def state_after_connecting(kept: KeptKey, now: datetime) -> SourceState:
-    words = runs_out_soon(kept, now)
+def state_after_connecting(kept: KeptKey, athlete: Athlete, now: datetime) -> SourceState:
+    """How Garmin feels before the first poll."""
+    words = runs_out_soon(kept, athlete, now)
     return SourceState("waiting" if words else "ok", None, words)

@@ -68,6 +68,13 @@ class AccessRefused(GarminError, polled.AccessRefused):
         super().__init__("Garmin refused the access token")
 
 
+class Forbidden(GarminError):
+    """403: this account may not see that one thing."""
+
+    def __init__(self) -> None:
+        super().__init__("Garmin doesn't let this account see that (403)")
+
+
 class NotThere(GarminError, polled.NotThere):
     """404: no such activity, or no file behind it."""
 
@@ -82,7 +89,7 @@ def refusal(status: int, *, retry_after: str | None, now: datetime) -> GarminErr
     if status == HTTPStatus.UNAUTHORIZED:
         return AccessRefused()
     if status == HTTPStatus.FORBIDDEN:
-        return GarminError("Garmin doesn't let this account see that (403)")
+        return Forbidden()
     if status == HTTPStatus.NOT_FOUND:
         return NotThere()
     return Unavailable(f"Garmin has trouble of its own ({status}); asking again later")
