@@ -1,5 +1,6 @@
 """Garmin's shelf, on both databases: keys that can't cross, files newest first, one pace."""
 
+import threading
 from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 
@@ -87,13 +88,30 @@ def test_the_pace_is_kept_over_a_restart(store: Store) -> None:
     """As it was, to the second."""
     pace = Pace(NOW, NOW + DAY, 3)
     with store.transaction() as tx:
-        assert tx.garmin.pace() is None
-        tx.garmin.keep_pace(asdict(Pace()))
+        assert Pace(**tx.garmin.pace()) == Pace()
         tx.garmin.keep_pace(asdict(pace))
     with store.transaction() as tx:
-        kept = tx.garmin.pace()
-    assert kept is not None
-    assert Pace(**kept) == pace
+        assert Pace(**tx.garmin.pace()) == pace
+
+
+def test_workers_that_begin_at_once_take_a_moment_each(store: Store) -> None:
+    """Eight of them, on a database that knows no pace yet: eight seconds, none taken twice."""
+    taken: list[datetime] = []
+    ready = threading.Barrier(8)
+
+    def take() -> None:
+        ready.wait()
+        with store.transaction() as tx:
+            at, pace = Pace(**tx.garmin.pace()).take(NOW)
+            tx.garmin.keep_pace(asdict(pace))
+            taken.append(at)
+
+    workers = [threading.Thread(target=take) for _ in range(8)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join()
+    assert sorted(taken) == [NOW + timedelta(seconds=n) for n in range(8)]
 
 
 def test_forgetting_an_athlete_leaves_nothing(store: Store, athlete: Athlete) -> None:

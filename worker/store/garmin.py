@@ -148,11 +148,13 @@ class GarminShelf(Polled):
 
     # The pace
 
-    def pace(self) -> Mapping[str, Any] | None:
+    def pace(self) -> Mapping[str, Any]:
         """What is known of it, by the names it was kept under; locked until the end."""
-        row = self.connection.execute(select(pace).with_for_update()).first()
-        if row is None:
-            return None
+        query = select(pace).with_for_update()
+        if self.connection.execute(query).first() is None:
+            # Only what is there can be locked: of two that begin at once, one waits here.
+            self.keep_pace({"refused": 0})
+        row = self.connection.execute(query).one()
         return {name: getattr(row, name) for name in ("free_at", "closed_until", "refused")}
 
     def keep_pace(self, known: Mapping[str, Any]) -> None:

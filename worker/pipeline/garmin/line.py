@@ -173,5 +173,5 @@ def open_line(
 
 
 def known_pace(tx: Transaction) -> Pace:
-    kept = tx.garmin.pace()
-    return Pace(**kept) if kept else Pace()
+    """What is known of when the next call may be made; locked until the transaction's end."""
+    return Pace(**tx.garmin.pace())
