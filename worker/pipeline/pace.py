@@ -1,10 +1,14 @@
 """How a polled source is asked."""
 
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from worker.model import SourceName
+
+LUCK: Callable[[], float] = random.random
+"""Between 0 and 1: nobody's secret depends on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, Dial, MailKind, WeeklyHour
 from worker.sources import SourceError
-from worker.sources.garmin.grants import KEY_LIVES_DAYS, KEY_PAGE
+from worker.sources.garmin.grants import KEY_LIVES_DAYS
 from worker.web import takeout
 from worker.web.desk import Desk, RefusedError, Visit, local, opened, today
 from worker.web.forms import Form
@@ -137,7 +137,6 @@ def _page(
         can_forget=desk.forget is not None,
         takes_key=desk.give_key is not None,
         key_lives=KEY_LIVES_DAYS,
-        key_page=KEY_PAGE,
         key_ends_on=today(athlete, key.key_expires_at) if key else None,
         key_is_dead=key is not None and key.dead_since is not None,
         key_trouble=key_trouble,

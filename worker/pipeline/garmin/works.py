@@ -1,14 +1,13 @@
 """What Garmin's part of the work needs beside the rest of the works."""
 
 import json
-import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from worker.pipeline.pace import Pace
+from worker.pipeline.pace import LUCK, Pace
 from worker.sources.formats.unpack import Member
 from worker.sources.garmin.grants import Grant, Token
 from worker.sources.garmin.refusals import GarminError
@@ -33,7 +32,7 @@ class GarminWorks:
     read: Callable[[bytes, str], Iterable[Member]]
     keeps_runs: bool = False
     wait: Callable[[float], None] = time.sleep
-    luck: Callable[[], float] = random.random
+    luck: Callable[[], float] = LUCK
 
     @property
     def pace(self) -> Pace:

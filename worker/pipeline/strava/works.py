@@ -1,13 +1,12 @@
 """What Strava's part of the work needs beside the rest of the works."""
 
 import json
-import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from worker.links import Signer
-from worker.pipeline.pace import Pace
+from worker.pipeline.pace import LUCK, Pace
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import StravaError
 from worker.store import KeptGrant, Sealer, SealError
@@ -29,7 +28,7 @@ class StravaWorks:
     sealer: Sealer
     signer: Signer
     verify_token: str
-    luck: Callable[[], float] = random.random
+    luck: Callable[[], float] = LUCK
 
     @property
     def pace(self) -> Pace:
