@@ -19,7 +19,7 @@ from worker.pipeline.pace import Pace
 from worker.pipeline.works import Works, enqueue, today_of
 from worker.sources import SourceError, plan, polled
 from worker.sources.plan import Shown, Standing, Window
-from worker.store import Polled, Seen, SourceState, Transaction
+from worker.store import Polled, Seen, SourceState, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -231,6 +231,21 @@ def leased(works: Works, shelf: Shelf, athlete: Athlete, *, now: datetime) -> It
     finally:
         with works.store.transaction() as tx:
             shelf(tx).release(athlete)
+
+
+@contextmanager
+def no_surprises(
+    athlete: Athlete, *, source: SourceName, error: type[SourceError]
+) -> Iterator[None]:
+    """Let a surprise out as an `error`: it's tried again later, and later; never at once."""
+    try:
+        yield
+    except (error, StoreError):
+        raise
+    except Exception as surprise:
+        told = {"source": source, "athlete": athlete.id}
+        log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
+        raise error(f"unexpected: {surprise!r}") from surprise
 
 
 def drop_told(

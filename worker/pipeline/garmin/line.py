@@ -1,6 +1,5 @@
 """One athlete's line to Garmin: a token of today, each call in its moment, again after a 401."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -9,7 +8,7 @@ from typing import TypeVar
 
 from worker.model import Athlete
 from worker.pipeline.garmin.works import GarminWorks
-from worker.pipeline.polling import bury, leased
+from worker.pipeline.polling import bury, leased, no_surprises
 from worker.pipeline.works import Clock, Works
 from worker.sources.garmin.grants import Grant, Token
 from worker.sources.garmin.pace import Pace
@@ -21,9 +20,7 @@ from worker.sources.garmin.refusals import (
     Unavailable,
 )
 from worker.sources.garmin.rows import LARGEST_PAGE, Page
-from worker.store import KeptKey, StoreError, Transaction
-
-log = logging.getLogger(__name__)
+from worker.store import KeptKey, Transaction
 
 A = TypeVar("A")
 
@@ -162,14 +159,8 @@ def open_line(
         with works.store.reading() as tx:
             kept = tx.garmin.grant(athlete)
         living = kept is not None and kept.dead_since is None
-        try:
+        with no_surprises(athlete, source="garmin", error=GarminError):
             yield Line(works, garmin, athlete, kept, clock) if kept and living else None
-        except (GarminError, StoreError):
-            raise
-        except Exception as error:
-            # Whatever nobody foresaw is tried again later, and later.
-            log.exception("garmin: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
-            raise GarminError(f"unexpected: {error!r}") from error
 
 
 def known_pace(tx: Transaction) -> Pace:

@@ -1,6 +1,5 @@
 """One athlete's line to Strava: fresh tokens, every call on the budget, once more after a 401."""
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -8,16 +7,14 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from worker.model import Athlete
-from worker.pipeline.polling import bury, leased
+from worker.pipeline.polling import bury, leased, no_surprises
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works
 from worker.sources.strava.budget import Budget, Purpose
 from worker.sources.strava.grants import Grant
 from worker.sources.strava.refusals import AccessRefused, DeadGrant, RateLimited, StravaError
 from worker.sources.strava.rows import LARGEST_PAGE, Page, Single
-from worker.store import KeptGrant, StoreError, Transaction
-
-log = logging.getLogger(__name__)
+from worker.store import KeptGrant, Transaction
 
 
 class _Answer(Protocol):
@@ -166,15 +163,8 @@ def open_line(
         with works.store.reading() as tx:
             kept = tx.strava.grant(athlete)
         living = kept is not None and kept.dead_since is None
-        try:
+        with no_surprises(athlete, source="strava", error=StravaError):
             yield Line(works, strava, athlete, kept, clock) if kept and living else None
-        except (StravaError, StoreError):
-            raise
-        except Exception as error:
-            # Whatever nobody foresaw is tried again later, and later; at once it would eat the
-            # budget.
-            log.exception("strava: athlete %(athlete)s: unexpected", {"athlete": athlete.id})
-            raise StravaError(f"unexpected: {error!r}") from error
 
 
 def known_budget(tx: Transaction, now: datetime) -> Budget:
