@@ -2,13 +2,10 @@
 
 import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import pytest
 
 from tests.command import ROOT
 from tests.house import ADDED, NOW, TODAY, run_file, steady
+from tests.process import Process, running_in
 from tests.smtp_server import SmtpServer
 from worker.daemon import Job, Worker, clock_from
 from worker.model import Athlete
@@ -24,34 +22,6 @@ from worker.store import Store
 
 ARRIVES_WITHIN_S = 15
 ENDS_WITHIN_S = 5
-
-
-@dataclass
-class Process:
-    """A running worker, and what it said so far."""
-
-    popen: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-
-    def wait_for(self, happened: Callable[[], bool], within_s: float) -> float:
-        """Wait until something is so; how long it took."""
-        began = time.monotonic()
-        while not happened():
-            took = time.monotonic() - began
-            assert took < within_s, "".join(self.lines)
-            assert self.popen.poll() is None, "".join(self.lines)
-            time.sleep(0.05)
-        return time.monotonic() - began
-
-    def said(self, words: str) -> bool:
-        return any(words in line for line in self.lines)
-
-    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
-        """Tell it to end; its exit status and how long it took."""
-        began = time.monotonic()
-        self.popen.send_signal(how)
-        status = self.popen.wait(timeout=20)
-        return status, time.monotonic() - began
 
 
 @pytest.fixture
@@ -73,39 +43,19 @@ def home(tmp_path: Path) -> Path:
 def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
     """`easeback run` as of the test's evening, mailing to `port`; killed if it didn't end."""
     around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
-    popen = subprocess.Popen(  # noqa: S603  our own program
-        [sys.executable, "-m", "worker", "run", "--as-of", NOW.isoformat()],
-        cwd=home,
-        env={
-            **around,
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(home),
-            "EASEBACK_MAIL__HOST": "127.0.0.1",
-            "EASEBACK_MAIL__PORT": str(port),
-            "EASEBACK_MAIL__SECURITY": "none",
-            "EASEBACK_WEB__ENABLED": "false",
-            **settings,
-        },
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process = Process(popen)
-    listener = threading.Thread(target=_listen, args=(process,))
-    listener.start()
-    try:
-        process.wait_for(lambda: process.said("easeback runs"), 20)
+    env = {
+        **around,
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(home),
+        "EASEBACK_MAIL__HOST": "127.0.0.1",
+        "EASEBACK_MAIL__PORT": str(port),
+        "EASEBACK_MAIL__SECURITY": "none",
+        "EASEBACK_WEB__ENABLED": "false",
+        **settings,
+    }
+    words = ("--as-of", NOW.isoformat())
+    with running_in(home, *words, env=env, ready="easeback runs") as process:
         yield process
-    finally:
-        popen.kill()
-        popen.wait()
-        listener.join()
-        assert popen.stderr is not None
-        popen.stderr.close()
-
-
-def _listen(process: Process) -> None:
-    assert process.popen.stderr is not None
-    process.lines.extend(iter(process.popen.stderr.readline, ""))
 
 
 def drop(home: Path) -> None:

@@ -1,38 +1,13 @@
-"""Real processes of a crew: `easeback run --worker` and `--web`, to be told to end, or killed."""
+"""Real processes of a crew: `easeback run --worker` and `--web`."""
 
 import os
-import signal
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.command import ROOT
-
-
-@dataclass
-class Member:
-    """One process, and what it said so far."""
-
-    popen: subprocess.Popen[str]
-    lines: list[str] = field(default_factory=list)
-
-    def said(self, words: str) -> bool:
-        return any(words in line for line in self.lines)
-
-    def kill(self) -> None:
-        self.popen.send_signal(signal.SIGKILL)
-        self.popen.wait()
-
-    def end(self) -> tuple[int, float]:
-        """Tell it to end; its exit status and how long it took."""
-        began = time.monotonic()
-        self.popen.send_signal(signal.SIGTERM)
-        return self.popen.wait(timeout=20), time.monotonic() - began
+from tests.process import Process, running_in
 
 
 def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
@@ -55,39 +30,17 @@ def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
 @contextmanager
 def member(
     home: Path, *words: str, env: Mapping[str, str], ready: str = "has joined"
-) -> Iterator[Member]:
-    """One process of the crew, up; killed if it didn't end."""
-    popen = subprocess.Popen(  # noqa: S603  our own program
-        [sys.executable, "-m", "worker", "run", *words],
-        cwd=home,
-        env=env,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    process = Member(popen)
-    listener = threading.Thread(target=_listen, args=(process,))
-    listener.start()
-    try:
-        wait_for(lambda: process.said(ready), 30, process)
+) -> Iterator[Process]:
+    """One process of the crew, up."""
+    with running_in(home, *words, env=env, ready=ready) as process:
         yield process
-    finally:
-        popen.kill()
-        popen.wait()
-        listener.join()
-        assert popen.stderr is not None
-        popen.stderr.close()
 
 
-def wait_for(happened: Callable[[], bool], within_s: float, *processes: Member) -> float:
-    """Wait until something is so; how long it took."""
+def wait_for(happened: Callable[[], bool], within_s: float, *processes: Process) -> float:
+    """Wait until something is so, whoever of them lives; how long it took."""
     began = time.monotonic()
     while not happened():
         took = time.monotonic() - began
         assert took < within_s, "\n".join("".join(one.lines) for one in processes)
         time.sleep(0.05)
     return time.monotonic() - began
-
-
-def _listen(process: Member) -> None:
-    assert process.popen.stderr is not None
-    process.lines.extend(iter(process.popen.stderr.readline, ""))

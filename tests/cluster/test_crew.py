@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -13,7 +14,7 @@ from tests.house import TODAY, House, recording, run_file, steady
 from worker.cluster import CrewWorker, Nudge, install
 from worker.cluster.jobs import cron, job_for
 from worker.compose import Composer
-from worker.pipeline.chores import INBOX, STRAVA, WEEKLY, Due, Urgency
+from worker.pipeline.chores import INBOX, STRAVA, WEEKLY, Urgency
 from worker.pipeline.deliver import make_ready, send
 from worker.pipeline.works import Membership
 from worker.store import LockedError, Store, StoreError
@@ -119,18 +120,6 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
     assert [str(mail["To"]) for mail in house.mailer.taken] == ["ben@example.org"]
 
 
-def test_a_whole_queue_leaves_the_rest_for_the_next_look(house: House) -> None:
-    """However many are due, a look asks for as many as have room."""
-    asked: list[int] = []
-
-    def due(works: object, now: object, most: int) -> Due:
-        asked.append(most)
-        return {}
-
-    assert replace(WEEKLY, due=due).due(house.works, house.now, 500) == {}
-    assert asked == [500]
-
-
 # Mail
 
 
@@ -184,14 +173,12 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(house: House) -> None
     anna = house.athlete()
     house.runs(anna, steady())
     house.arrive(anna, recording(km=12.0))
-    slow, other = crew_works(house, "slow"), crew_works(house, "other")
     with house.works.store.transaction() as tx:
         letter = tx.outbox.claim(house.now, by="slow")
         assert letter is not None
         tx.outbox.put_back(but_of=["other"])
         assert tx.outbox.claim(house.now, by="other") is not None
         assert not tx.outbox.at_dot(letter)
-    del slow, other
 
 
 # Who may work beside whom
@@ -214,7 +201,12 @@ def test_the_engines_tables_are_made_once_and_in_our_schema(
     crew_store: Store, postgres_url: str
 ) -> None:
     """Also by several that start at once; which version they have stands beside them."""
-    others = [threading.Thread(target=install, args=(Store.open(postgres_url),)) for _ in range(3)]
+
+    def start() -> None:
+        with closing(Store.open(postgres_url)) as store:
+            install(store)
+
+    others = [threading.Thread(target=start) for _ in range(3)]
     for other in others:
         other.start()
     for other in others:

@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from worker.pipeline import Clock, Works
 
 
+_OTHER_TICKS = ("ping", "web", "readyz", "mail paused")
+
+
 def run(shell: Shell, now: "Clock", *, made_up: bool, worker: bool, web: bool) -> None:
     """Start these roles, until the process is told to end."""
     from worker.cli.work import greet, refuse_half_moved
     from worker.daemon import on_signals
+    from worker.pipeline import begin_ticks
 
     works = shell.works(patient=True)
     refuse_half_moved(works)
@@ -28,6 +32,8 @@ def run(shell: Shell, now: "Clock", *, made_up: bool, worker: bool, web: bool) -
         if web:
             beside.enter_context(_web(shell, works, now))
         if worker:
+            others = (*looks(works), *_OTHER_TICKS)
+            begin_ticks(works, keep=others, made_up_from=now() if made_up else None)
             crew_worker = _worker(shell, works, now, made_up=made_up)
             on_signals(crew_worker.stop)
             ended = crew_worker.run()

@@ -53,7 +53,7 @@ class Pace:
 
     seen_every_s: float = 5.0
     stale_s: float = 30.0
-    polls_every_s: float = 2.0
+    polls_every_s: float = 1.0
     ends_within_s: float = 3.0
     longest_pause_s: float = 10.0
     work_at_once: int = 4

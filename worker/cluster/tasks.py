@@ -7,8 +7,9 @@ look queues them anew.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
@@ -281,18 +282,14 @@ def _add_sender(app: App, gear: Gear) -> None:
     app.task(name=SEND, queue=MAIL, pass_context=True)(sender)
 
 
-class _under_way:  # noqa: N801  reads as the statement it is
-    """Knows the job as one of this process while the block lasts."""
-
-    def __init__(self, gear: Gear, context: JobContext) -> None:
-        self._gear = gear
-        self._job = context.job
-
-    def __enter__(self) -> None:
-        if self._job.id is not None:
-            self._gear.under_way.add(self._job.id)
-        if self._job.worker_id is not None:
-            self._gear.worker_ids.add(self._job.worker_id)
-
-    def __exit__(self, *_: object) -> None:
-        self._gear.under_way.discard(self._job.id or 0)
+@contextmanager
+def _under_way(gear: Gear, context: JobContext) -> Iterator[None]:
+    """Know the job as one of this process while the block lasts."""
+    job = context.job
+    assert job.id is not None and job.worker_id is not None  # noqa: S101, PT018  it was fetched
+    gear.under_way.add(job.id)
+    gear.worker_ids.add(job.worker_id)
+    try:
+        yield
+    finally:
+        gear.under_way.discard(job.id)

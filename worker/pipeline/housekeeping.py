@@ -1,6 +1,7 @@
 """Housekeeping: what time alone changes."""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from worker.model import Athlete
@@ -59,13 +60,16 @@ def tidy_outbox(works: Works, now: datetime) -> None:
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
 
 
-def begin_ticks(works: Works, *, made_up_from: datetime | None = None) -> None:
+def begin_ticks(
+    works: Works, *, made_up_from: datetime | None = None, keep: Collection[str] = ()
+) -> None:
     """A new worker begins: how an earlier one felt is past, but for the mail server's answer.
 
-    `made_up_from` is the instant that a worker with a made-up clock begins at.
+    `keep` names what others at work go on ticking. `made_up_from` is the instant that a worker with
+    a made-up clock begins at.
     """
     with works.store.transaction() as tx:
-        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED))
+        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED, *keep))
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 

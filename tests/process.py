@@ -1,0 +1,71 @@
+"""`easeback run` as a process: what it says is heard, and it is killed if it doesn't end."""
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass
+class Process:
+    """A running worker, and what it said so far."""
+
+    popen: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def wait_for(self, happened: Callable[[], bool], within_s: float) -> float:
+        """Wait until something is so; how long it took."""
+        began = time.monotonic()
+        while not happened():
+            took = time.monotonic() - began
+            assert took < within_s, "".join(self.lines)
+            assert self.popen.poll() is None, "".join(self.lines)
+            time.sleep(0.05)
+        return time.monotonic() - began
+
+    def said(self, words: str) -> bool:
+        return any(words in line for line in self.lines)
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Tell it to end; its exit status and how long it took."""
+        began = time.monotonic()
+        self.popen.send_signal(how)
+        status = self.popen.wait(timeout=20)
+        return status, time.monotonic() - began
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+@contextmanager
+def running_in(home: Path, *words: str, env: Mapping[str, str], ready: str) -> Iterator[Process]:
+    """`easeback run` with these words, once it has said that it's ready."""
+    popen = subprocess.Popen(  # noqa: S603  our own program
+        [sys.executable, "-m", "worker", "run", *words],
+        cwd=home,
+        env=env,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    process = Process(popen)
+    listener = threading.Thread(target=_listen, args=(process,))
+    listener.start()
+    try:
+        process.wait_for(lambda: process.said(ready), 30)
+        yield process
+    finally:
+        process.kill()
+        listener.join()
+        assert popen.stderr is not None
+        popen.stderr.close()
+
+
+def _listen(process: Process) -> None:
+    assert process.popen.stderr is not None
+    process.lines.extend(iter(process.popen.stderr.readline, ""))
