@@ -63,7 +63,10 @@ def _mend(error: OSError) -> str:
 
 
 def _settings(shell: Shell) -> str:
+    from worker.config import wiring
+
     settings = shell.settings
+    wiring.check_engine(settings)
     chosen = {"secret_key": settings.secret_key, "[web] token": settings.web.token}
     for name, secret in chosen.items():
         if secret and any(

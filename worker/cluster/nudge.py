@@ -43,10 +43,10 @@ class Nudge:
             if not self._is_open:
                 self._connector.open()
                 self._is_open = True
-            manager = JobManager(self._connector)
+            engine = JobManager(self._connector)
             for athlete_id in sorted(athlete_ids):
                 try:
-                    manager.defer_job(job_for(chore, athlete_id, ()))
+                    engine.defer_job(job_for(chore, athlete_id, ()))
                 except exceptions.AlreadyEnqueued:
                     continue
         except (exceptions.ConnectorException, Error) as error:

@@ -165,17 +165,17 @@ class CrewWorker:
                  (MAIL, self._pace.mail_at_once))  # fmt: skip
         await connector.open_async()
         try:
-            manager = JobManager(connector)
-            await self._give_up_old_places(manager)
+            engine = JobManager(connector)
+            await self._give_up_old_places(engine)
             # Some looks are hours apart: a worker that joins looks at everything once.
             for name in gear.every:
-                await _look_now(manager, name)
+                await _look_now(engine, name)
             serving = [
                 asyncio.create_task(self._work(gear, connector, queue, at_once))
                 for queue, at_once in hands
             ]
             beside = [
-                asyncio.create_task(self._be_seen(gear, manager, still_holds)),
+                asyncio.create_task(self._be_seen(gear, engine, still_holds)),
                 asyncio.create_task(self._until_stopped()),
                 asyncio.create_task(gear.broken.wait()),
             ]
@@ -218,7 +218,7 @@ class CrewWorker:
             await asyncio.sleep(_LOOKS_S)
 
     async def _be_seen(
-        self, gear: Gear, manager: JobManager, still_holds: Callable[[], None]
+        self, gear: Gear, engine: JobManager, still_holds: Callable[[], None]
     ) -> None:
         """Show that this worker lives, and queue again what those that don't have left."""
         assert gear.works.crew is not None  # noqa: S101  it has joined
@@ -226,24 +226,24 @@ class CrewWorker:
         while True:
             await gear.do(_beat, gear.works.store, gear.works.crew.name)
             await gear.do(still_holds)
-            await self._rescue(manager)
-            before, forsaken = forsaken, await _not_under_way(manager, gear)
+            await self._rescue(engine)
+            before, forsaken = forsaken, await _not_under_way(engine, gear)
             for job_id in before & forsaken:
                 with suppress(exceptions.ConnectorException):
-                    await manager.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
+                    await engine.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
             await asyncio.sleep(self._pace.seen_every_s)
 
-    async def _rescue(self, manager: JobManager) -> None:
+    async def _rescue(self, engine: JobManager) -> None:
         """Queue the jobs of workers that aren't seen any more again."""
         stale_s = self._pace.stale_s
-        for job in await manager.get_stalled_jobs(seconds_since_heartbeat=stale_s):
-            await _again(manager, job)
-        await manager.prune_stalled_workers(stale_s)
+        for job in await engine.get_stalled_jobs(seconds_since_heartbeat=stale_s):
+            await _again(engine, job)
+        await engine.prune_stalled_workers(stale_s)
 
-    async def _give_up_old_places(self, manager: JobManager) -> None:
+    async def _give_up_old_places(self, engine: JobManager) -> None:
         """What an earlier session of this process had under way needn't wait to be missed."""
         for worker_id in self._left:
-            await manager.unregister_worker(worker_id)
+            await engine.unregister_worker(worker_id)
         self._left.clear()
 
     # A whole pass
@@ -318,26 +318,26 @@ def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
         tx.crew.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
 
 
-async def _look_now(manager: JobManager, name: str) -> None:
+async def _look_now(engine: JobManager, name: str) -> None:
     with suppress(exceptions.AlreadyEnqueued):
-        await manager.defer_job_async(job_looking(name))
+        await engine.defer_job_async(job_looking(name))
 
 
-async def _not_under_way(manager: JobManager, gear: Gear) -> set[int]:
+async def _not_under_way(engine: JobManager, gear: Gear) -> set[int]:
     """Jobs that the engine holds to be this worker's, and that nobody here is doing."""
     held = {
         job.id
         for worker_id in gear.worker_ids
-        for job in await manager.list_jobs_async(status="doing", worker_id=worker_id)
+        for job in await engine.list_jobs_async(status="doing", worker_id=worker_id)
     }
     return {job_id for job_id in held if job_id is not None} - gear.under_way
 
 
-async def _again(manager: JobManager, job: Job) -> None:
+async def _again(engine: JobManager, job: Job) -> None:
     """Queue a job whose worker died; it goes where the next one of its kind waits already."""
     if job.attempts < MOST_DEATHS:
         try:
-            await manager.retry_job(job)
+            await engine.retry_job(job)
         except exceptions.UniqueViolation:
             pass
         except exceptions.ConnectorException:
@@ -349,13 +349,13 @@ async def _again(manager: JobManager, job: Job) -> None:
         told = {"job": job.queueing_lock, "deaths": job.attempts}
         log.error("%(job)s: %(deaths)d workers died over it", told)
     with suppress(exceptions.ConnectorException):
-        await manager.finish_job(job, Status.FAILED, delete_job=True)
+        await engine.finish_job(job, Status.FAILED, delete_job=True)
 
 
-async def _is_open(manager: JobManager) -> bool:
+async def _is_open(engine: JobManager) -> bool:
     """True while a job is under way, or could be."""
-    doing = list(await manager.list_jobs_async(status="doing"))
-    todo = await manager.list_jobs_async(status="todo")
+    doing = list(await engine.list_jobs_async(status="doing"))
+    todo = await engine.list_jobs_async(status="todo")
     return bool(doing) or any(job.scheduled_at is None for job in todo)
 
 

@@ -167,7 +167,7 @@ def _looker(app: App, gear: Gear, one: Round) -> Look:
 
 
 async def _queue(
-    manager: JobManager, gear: Gear, chore: Chore, open_jobs: Sequence[Job], now: datetime
+    engine: JobManager, gear: Gear, chore: Chore, open_jobs: Sequence[Job], now: datetime
 ) -> bool:
     """Queue a job for each who is due and has none; True where there may be more of them."""
     known = {job.task_kwargs["athlete_id"] for job in open_jobs}
@@ -177,29 +177,29 @@ async def _queue(
     asked = room + len(known)
     due = await gear.do(chore.due, gear.works, now, asked)
     fresh = [one for one in due if one not in known][:room]
-    await _defer(manager, [job_for(chore, one, due[one]) for one in fresh])
+    await _defer(engine, [job_for(chore, one, due[one]) for one in fresh])
     return len(due) >= asked
 
 
-async def _open(manager: JobManager, task: str) -> list[Job]:
+async def _open(engine: JobManager, task: str) -> list[Job]:
     """The jobs of this task that wait or are under way."""
     return [
         job
         for status in ("todo", "doing")
-        for job in await manager.list_jobs_async(task=task, status=status)
+        for job in await engine.list_jobs_async(task=task, status=status)
     ]
 
 
-async def _defer(manager: JobManager, jobs: Sequence[Job]) -> None:
+async def _defer(engine: JobManager, jobs: Sequence[Job]) -> None:
     """Queue these at once; where somebody queued one of them meanwhile, one by one."""
     if not jobs:
         return
     try:
-        await manager.batch_defer_jobs_async(list(jobs))
+        await engine.batch_defer_jobs_async(list(jobs))
     except exceptions.AlreadyEnqueued:
         for job in jobs:
             try:
-                await manager.defer_job_async(job)
+                await engine.defer_job_async(job)
             except exceptions.AlreadyEnqueued:
                 continue
 
@@ -239,8 +239,8 @@ def _log(job: Job, error: Exception) -> None:
         log.error("%(job)s: unexpected", {"job": job.queueing_lock}, exc_info=error)
 
 
-async def _waits(manager: JobManager, job: Job) -> bool:
-    waiting = await manager.list_jobs_async(queueing_lock=job.queueing_lock, status="todo")
+async def _waits(engine: JobManager, job: Job) -> bool:
+    waiting = await engine.list_jobs_async(queueing_lock=job.queueing_lock, status="todo")
     return bool(list(waiting))
 
 
