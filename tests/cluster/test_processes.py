@@ -74,6 +74,28 @@ def test_another_worker_goes_on_where_one_was_killed_over_a_mail(
         assert [mail.recipient for mail in server.mails] == ["ann@example.org"]
 
 
+def test_a_mail_server_that_hangs_keeps_no_worker_from_ending(
+    postgres_url: str, tmp_path: Path
+) -> None:
+    """What it had claimed is put back at once, and the next one sends it."""
+    seed(postgres_url, tmp_path)
+    with SmtpServer() as server:
+        server.fail("data", "hang", times=1)
+        env = environment(
+            tmp_path, postgres_url, EASEBACK_MAIL__HOST="127.0.0.1",
+            EASEBACK_MAIL__PORT=str(server.port),
+        )  # fmt: skip
+        with member(tmp_path, "--worker", env=env) as first:
+            drop(tmp_path, "Ann")
+            wait_for(lambda: ("claimed", False) in states(postgres_url), 30, first)
+            status, took_s = first.end()
+            assert status == 0, first.lines
+            assert took_s < ENDS_WITHIN_S
+        with member(tmp_path, "--worker", env=env) as second:
+            wait_for(lambda: states(postgres_url) == [("sent", False)], 30, second)
+        assert len(server.mails) == 1
+
+
 @pytest.fixture
 def own_postgres() -> Iterator[Server]:
     """A PostgreSQL that may be killed; skipped where there is none to start."""

@@ -125,7 +125,7 @@ class CrewWorker:
             log.info("worker %(name)s has joined", {"name": crew.name if crew else ""})
             with asyncio.Runner() as runner:
                 runner.run(self._serve(gear, still_holds))
-            return not gear.under_way
+            return not gear.blocked
 
     @contextmanager
     def _joined(self) -> Iterator[tuple[Gear, Callable[[], None]]]:

@@ -59,7 +59,7 @@ LOOKS_AGAIN_IN = timedelta(seconds=1)
 
 @dataclass(slots=True)
 class Gear:
-    """What the jobs of one session work with, and which of them are under way.
+    """What the jobs of one session work with, which are under way, and whose threads still work.
 
     `mailer` makes a mailer of its own for each batch. `broken` tells that the session has to begin
     anew: a mail may have been left half-way.
@@ -74,12 +74,22 @@ class Gear:
     deliver_every: timedelta = timedelta(seconds=2)
     not_before: datetime | None = None
     under_way: set[int] = field(default_factory=set)
+    blocked: set[object] = field(default_factory=set)
     worker_ids: set[int] = field(default_factory=set)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def do(self, work: Callable[..., T], *about: Any) -> T:
-        """Work that blocks, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self.threads, work, *about)
+        """Work that blocks, in a thread; which goes on where nobody waits for it any more."""
+        ended = object()
+
+        def work_on() -> T:
+            self.blocked.add(ended)
+            try:
+                return work(*about)
+            finally:
+                self.blocked.discard(ended)
+
+        return await asyncio.get_running_loop().run_in_executor(self.threads, work_on)
 
     @property
     def every(self) -> dict[str, timedelta]:
