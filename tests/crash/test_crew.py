@@ -9,7 +9,7 @@ from tests.crash.databases import address_on
 from tests.crash.fortnight import fortnight, one_of_each
 from tests.crash.promises import broken
 
-SCENES = 8
+SCENES = 9
 """Up to the first weekly mail and the first alert."""
 
 KILLS = 10

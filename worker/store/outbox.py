@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select,
 
 from worker.model import Athlete, MailKind
 from worker.store import tables
+from worker.store.tables import FULL_WORDS
 
 outbox = tables.outbox
 
@@ -316,7 +317,7 @@ class Outbox:
     def purge(self, *, sent_before: datetime) -> int:
         """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
         # In the very words of the indexes, and one after the other: so each is found by its own.
-        full = update(outbox).where(text(tables.FULL_WORDS)).values(mime=b"")
+        full = update(outbox).where(text(FULL_WORDS)).values(mime=b"")
         return sum(
             self.connection.execute(full.where(at < sent_before)).rowcount
             for at in (outbox.c.sent_at, outbox.c.expires_at)
