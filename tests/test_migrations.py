@@ -3,7 +3,8 @@
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime, time
+from contextlib import closing
+from datetime import UTC, date, datetime, time
 
 import pytest
 from alembic import command
@@ -162,3 +163,47 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(
         Store.open(database_url)
     assert "\n" not in str(refused.value)
     assert store.schema() == version
+
+
+def test_what_an_older_database_holds_is_found_by_the_new_indexes(
+    database_url: str, engine: Engine
+) -> None:
+    """Athletes by their folders, runs that were dated in the future, alerts before the rest."""
+    settings = Config()
+    (folder,) = migrations.__path__
+    settings.set_main_option("script_location", folder)
+    with _as_the_store_does(engine).begin() as connection:
+        settings.attributes["connection"] = connection
+        command.upgrade(settings, "0003")
+        for statement in _AN_OLDER_ONE:
+            connection.exec_driver_sql(statement)
+    with closing(Store.open(database_url)) as store, store.transaction() as tx:
+        assert [one.name for one in tx.athletes.of_folders(["ÄRZTE"])] == ["Ärzte"]
+        assert tx.runs.with_release_due(date(2027, 1, 2)) == (1,)
+        letter = tx.outbox.claim(datetime(2026, 11, 20, tzinfo=UTC))
+        assert letter is not None
+        assert letter.kind == "alert"
+
+
+_AN_OLDER_ONE = (
+    """
+    INSERT INTO athlete (id, name, email, added_at, timezone, units, week_starts, weekly_weekday,
+        weekly_at, pain, wants, next_weekly_at)
+    VALUES (1, 'Ärzte', 'a@example.org', '2026-01-01 00:00:00', 'UTC', 'km', 0, 0, '07:00:00',
+        '[]', '[]', '2027-01-01 00:00:00')
+    """,
+    """
+    INSERT INTO run (athlete_id, started_at, day, distance_m, sport, is_race, quarantine)
+    VALUES (1, '2027-01-02 06:00:00', '2027-01-02', 8000, 'run', false,
+            'it is dated in the future'),
+        (1, '2026-01-02 06:00:00', '2026-01-02', 8000, 'run', false, 'it has no distance')
+    """,
+    """
+    INSERT INTO outbox (athlete_id, kind, key, message_id, sender, recipient, mime, state,
+        created_at, due_at, expires_at)
+    VALUES (1, 'weekly', 'w', 'w', 's', 'r', 'x', 'queued', '2026-11-01 00:00:00',
+            '2026-11-01 00:00:00', '2027-01-01 00:00:00'),
+        (1, 'alert', 'a', 'a', 's', 'r', 'x', 'queued', '2026-11-02 00:00:00',
+            '2026-11-02 00:00:00', '2027-01-01 00:00:00')
+    """,
+)
