@@ -152,14 +152,8 @@ class Worker:
         if self._ended.is_set():
             return
         with self._under_way[job.name]:
-            trouble = self._unset_clock() or _attempt(job)
+            trouble = unset_clock(self._clock(), self._not_before) or _attempt(job)
             self._record(job, trouble)
-
-    def _unset_clock(self) -> str | None:
-        now = self._clock()
-        if self._not_before is None or now >= self._not_before:
-            return None
-        return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
 
     def _record(self, job: Job, trouble: str | None) -> None:
         """Keep how the tick ended: a change of mood at once, that it still ticks now and then."""
@@ -186,6 +180,13 @@ class Worker:
                 log.warning("%(job)s: still at work, put back", {"job": name})
                 return False
         return True
+
+
+def unset_clock(now: datetime, not_before: datetime | None) -> str | None:
+    """Why nothing is done yet, where the clock says a time that can't be."""
+    if not_before is None or now >= not_before:
+        return None
+    return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
 
 
 def _lead() -> float:

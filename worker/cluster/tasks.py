@@ -32,6 +32,7 @@ from worker.cluster.jobs import (
     job_sending,
     look_name,
 )
+from worker.daemon import unset_clock
 from worker.mail import Mailer
 from worker.pipeline import Clock, Works
 from worker.pipeline.chores import Chore, Round
@@ -131,7 +132,7 @@ def _add_look(
     async def tick(context: JobContext, timestamp: int = 0) -> None:
         del timestamp
         with _under_way(gear, context):
-            trouble = _unset_clock(gear)
+            trouble = unset_clock(gear.clock(), gear.not_before)
             if trouble is None:
                 try:
                     trouble = await look(gear.clock())
@@ -150,13 +151,6 @@ def _add_look(
     )(tick)
     if ticks:
         app.periodic(cron=cron(every))(task)
-
-
-def _unset_clock(gear: Gear) -> str | None:
-    now = gear.clock()
-    if gear.not_before is None or now >= gear.not_before:
-        return None
-    return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
 
 
 def _looker(app: App, gear: Gear, one: Round) -> Look:
