@@ -12,6 +12,7 @@ writer's lock from its beginning, so nothing slow (network, disk, parsing) happe
 import os
 import socket
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -69,6 +70,7 @@ __all__ = [
 ]
 
 BUSY_TIMEOUT_S = 30
+_BUSY_LOOK_S = 0.01
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
 HEAD = "0007"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
@@ -343,8 +345,8 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
     assert isinstance(dbapi_connection, sqlite3.Connection)  # noqa: S101  narrows the event's type
     # SQLAlchemy's "begin" event starts the transactions; the driver must not.
     dbapi_connection.isolation_level = None
+    _log_ahead(dbapi_connection)
     for pragma in (
-        "journal_mode=WAL",
         # NORMAL can roll back a committed "sent" when the power goes.
         "synchronous=FULL",
         "foreign_keys=ON",
@@ -353,6 +355,24 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
         "secure_delete=ON",
     ):
         dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _log_ahead(connection: sqlite3.Connection) -> None:
+    """Keep a log beside the database (WAL).
+
+    Where two do that to a fresh database at once, SQLite lets one fail rather than wait, whatever
+    its time-out (https://www.sqlite.org/c3ref/busy_handler.html); so the waiting is done here.
+    """
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_LOOK_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: Connection) -> None:
