@@ -27,6 +27,8 @@ from sqlalchemy import (
     text,
 )
 
+from worker.model import SourceName
+
 
 class Utc(TypeDecorator[datetime]):
     """An instant. SQLite forgets time zones, so this refuses naive values and gives back UTC."""
@@ -315,45 +317,60 @@ tick = Table(
     Column("trouble", Text),
 )
 
-strava_grant = Table(
-    "strava_grant",
-    metadata,
-    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+
+def _polled_grant(source: SourceName, *own: Column[Any]) -> Table:
+    """An athlete's grant at a source that is polled, and where reading stands."""
+    return Table(
+        f"{source}_grant",
+        metadata,
+        Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+        # Key or tokens, encrypted; what opens them lies outside the database.
+        Column("sealed", LargeBinary, nullable=False),
+        *own,
+        # Grows with each refresh, so that two that cross can't overwrite each other.
+        Column("version", Integer, nullable=False),
+        Column("connected_at", Utc, nullable=False),
+        Column("dead_since", Utc),
+        Column("due_at", Utc, nullable=False, index=True),
+        # Whoever works on this athlete's grant holds it until then.
+        Column("leased_until", Utc),
+        Column("read_until", Utc),
+        Column("read_back_to", Utc, index=True),
+        Column("looked_back_at", Utc),
+        Column("doubted_at", Utc),
+        Column("failures", Integer, nullable=False),
+        Index(f"ix_{source}_grant_living", "due_at", **LIVING),
+    )
+
+
+def _polled_activity(source: SourceName, *own: Column[Any]) -> Table:
+    """What was seen at a source that is polled."""
+    return Table(
+        f"{source}_activity",
+        metadata,
+        Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+        Column("external_id", String(128), primary_key=True),
+        Column("started_at", Utc, index=True),
+        # The fields that the product uses, as the source wrote them.
+        Column("payload", Text, nullable=False),
+        # Why it can't be read, or null.
+        Column("reason", Text),
+        # The athlete changed its distance after it was first seen.
+        Column("edited", Boolean, nullable=False),
+        Column("seen_at", Utc, nullable=False),
+        *own,
+    )
+
+
+strava_grant = _polled_grant(
+    "strava",
     # The athlete's own number at Strava, by which webhooks call them.
     Column("strava_id", BigInteger, nullable=False, index=True),
-    # Both tokens, encrypted; the key lies outside the database.
-    Column("sealed", LargeBinary, nullable=False),
     Column("expires_at", Utc, nullable=False),
     Column("scopes", JSON, nullable=False),
-    # Grows with each refresh, so that two that cross can't overwrite each other.
-    Column("version", Integer, nullable=False),
-    Column("connected_at", Utc, nullable=False),
-    Column("dead_since", Utc),
-    Column("due_at", Utc, nullable=False, index=True),
-    # Whoever works on this athlete's grant holds it until then.
-    Column("leased_until", Utc),
-    Column("read_until", Utc),
-    Column("read_back_to", Utc, index=True),
-    Column("looked_back_at", Utc),
-    Column("doubted_at", Utc),
-    Column("failures", Integer, nullable=False),
-    Index("ix_strava_grant_living", "due_at", **LIVING),
 )
 
-strava_activity = Table(
-    "strava_activity",
-    metadata,
-    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-    Column("external_id", String(128), primary_key=True),
-    Column("started_at", Utc, index=True),
-    # The fields that the product uses, as Strava wrote them.
-    Column("payload", Text, nullable=False),
-    # Why it can't be read, or null.
-    Column("reason", Text),
-    # The athlete changed its distance after it was first seen.
-    Column("edited", Boolean, nullable=False),
-    Column("seen_at", Utc, nullable=False),
-)
+strava_activity = _polled_activity("strava")
 
 strava_wish = Table(
     "strava_wish",
@@ -393,37 +410,14 @@ used_state = Table(
     Column("used_at", Utc, nullable=False, index=True),
 )
 
-garmin_grant = Table(
-    "garmin_grant",
-    metadata,
-    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-    # The key and today's token, encrypted; what opens them lies outside the database.
-    Column("sealed", LargeBinary, nullable=False),
+garmin_grant = _polled_grant(
+    "garmin",
     # Until when the key lives, by what the athlete said.
     Column("key_expires_at", Utc, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("connected_at", Utc, nullable=False),
-    Column("dead_since", Utc),
-    Column("due_at", Utc, nullable=False, index=True),
-    Column("leased_until", Utc),
-    Column("read_until", Utc),
-    Column("read_back_to", Utc, index=True),
-    Column("looked_back_at", Utc),
-    Column("doubted_at", Utc),
-    Column("failures", Integer, nullable=False),
-    Index("ix_garmin_grant_living", "due_at", **LIVING),
 )
 
-garmin_activity = Table(
-    "garmin_activity",
-    metadata,
-    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-    Column("external_id", String(128), primary_key=True),
-    Column("started_at", Utc, index=True),
-    Column("payload", Text, nullable=False),
-    Column("reason", Text),
-    Column("edited", Boolean, nullable=False),
-    Column("seen_at", Utc, nullable=False),
+garmin_activity = _polled_activity(
+    "garmin",
     # The original file: due | read | none
     Column("file", String(8), nullable=False),
     Column("file_due_at", Utc, index=True),
