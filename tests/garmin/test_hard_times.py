@@ -1,11 +1,13 @@
 """When the key ends, when Garmin or the network stumble, and when a runner leaves."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from tests.garmin.house import DAY, HOUR, House
 from tests.garmin.service import DOWNLOAD, EXCHANGE, SEARCH
+from worker.model import SourceName
 from worker.pipeline.garmin.grants import disconnect
 
 MINUTE = timedelta(minutes=1)
@@ -131,6 +133,20 @@ class TestTrouble:
         home.pass_by(6 * HOUR)
         assert all(r.device for r in home.recorded(athlete).values())
 
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_runs_stay_after_disconnecting_where_that_is_wanted(
+        self, home: House, is_kept: bool
+    ) -> None:
+        """Also where Garmin is off by now: what it brought can still be kept or forgotten."""
+        athlete, account = home.connected()
+        home.service.weeks_of_runs(account, home.clock() - HOUR, 3)
+        home.turn()
+        kept = frozenset[SourceName]({"garmin"} if is_kept else ())
+        works = replace(home.works, garmin=None, keeps_runs_of=kept)
+        disconnect(works, athlete, now=home.clock())
+        assert len(home.runs(athlete)) == (3 if is_kept else 0)
+        assert home.state(athlete).state == "off"
+
     def test_disconnecting_leaves_nothing(self, home: House) -> None:
         """No run, no title, no key in any byte kept; nothing is asked any more."""
         athlete, account = home.connected()
@@ -138,7 +154,7 @@ class TestTrouble:
             run.name = "Quiet forest loop"
         home.turn()
         assert b"Quiet forest loop" in home.stored()
-        disconnect(home.works, home.garmin, athlete, now=home.clock())
+        disconnect(home.works, athlete, now=home.clock())
         assert home.runs(athlete) == {}
         assert b"Quiet forest loop" not in home.stored()
         assert home.state(athlete).state == "off"

@@ -56,13 +56,13 @@ def disconnect_garmin(shell: Shell, athlete: str | None, *, yes: bool) -> None:
     from worker.sources.garmin.grants import KEY_PAGE
 
     works = shell.works()
-    garmin = _garmin_of(works)
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    runs = "its runs are kept" if garmin.keeps_runs else "runs that only Garmin told of go too"
+    kept = "garmin" in works.keeps_runs_of
+    runs = "its runs are kept" if kept else "runs that only Garmin told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Garmin? ({runs})"):
         raise AttentionError("nothing was disconnected")
-    grants.disconnect(works, garmin, who, now=datetime.now(UTC))
+    grants.disconnect(works, who, now=datetime.now(UTC))
     shell.say(f"{who.name} is disconnected from Garmin; the key itself is deleted at {KEY_PAGE}")
 
 

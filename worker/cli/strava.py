@@ -106,7 +106,7 @@ def disconnect(
     works = shell.works()
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    kept = works.keeps_strava_runs
+    kept = "strava" in works.keeps_runs_of
     runs = "its runs are kept" if kept else "runs that only Strava told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Strava? ({runs})"):
         raise AttentionError("nothing was disconnected")

@@ -76,8 +76,8 @@ def desk(
     def part_with(athlete: Athlete, source: SourceName) -> None:
         if source == "strava":
             disconnect(works, athlete, now=clock())
-        if source == "garmin" and works.garmin is not None:
-            forget_key(works, works.garmin, athlete, now=clock())
+        if source == "garmin":
+            forget_key(works, athlete, now=clock())
 
     def give_key(athlete: Athlete, key: str, expires: str) -> None:
         if works.garmin is not None:

@@ -4,6 +4,7 @@ import hmac
 import os
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from worker.compose import Composer
 from worker.config.settings import LOCAL_FILE, Settings, SettingsError
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
-from worker.model import Routine
+from worker.model import Routine, SourceName
 from worker.pipeline import GarminWorks, Keeping, StravaWorks, Works
 from worker.sources.formats.child import Reader
 from worker.sources.garmin.grants import GarminSettings
@@ -51,7 +52,7 @@ def build(settings: Settings, file: Path | None, *, patient: bool = True) -> Wor
         keeping=keeping(settings),
         ping_url=settings.ping_url,
         strava=strava(settings),
-        keeps_strava_runs=settings.strava.keep_runs_on_disconnect,
+        keeps_runs_of=frozenset(_kept_on_disconnect(settings)),
         garmin=garmin(settings, reader),
     )
 
@@ -70,6 +71,14 @@ def check_engine(settings: Settings) -> None:
             '[engine] kind = "procrastinate" needs one more package: '
             'pip install "easeback[postgres]", or take the line out'
         )
+
+
+def _kept_on_disconnect(settings: Settings) -> Iterator[SourceName]:
+    """The sources whose runs stay when an athlete disconnects."""
+    if settings.strava.keep_runs_on_disconnect:
+        yield "strava"
+    if settings.garmin.keep_runs_on_disconnect:
+        yield "garmin"
 
 
 def keeping(settings: Settings) -> Keeping:
@@ -131,7 +140,6 @@ def garmin(settings: Settings, reader: Reader) -> GarminWorks | None:
         client=Garmin(asked),
         sealer=Sealer(keys(settings)),
         read=lambda content, name: reader.read(content, name=name),
-        keeps_runs=section.keep_runs_on_disconnect,
     )
 
 

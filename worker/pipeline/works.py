@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from worker.compose import Composer
 from worker.mail import Mailer, to_mime
-from worker.model import Athlete, Email, Routine
+from worker.model import Athlete, Email, Routine, SourceName
 from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.strava.works import StravaWorks
 from worker.rules import Rules
@@ -45,9 +45,9 @@ class Works:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well.
-    `strava` is None where it's off. `keeps_strava_runs` leaves what Strava told in place when an
-    athlete disconnects. `crew` is this process's place beside others, None where it is the only
-    worker.
+    `strava` and `garmin` are None where they're off. `keeps_runs_of` names the sources of which
+    what they told stays in place when an athlete disconnects. `crew` is this process's place beside
+    others, None where it is the only worker.
     """
 
     store: Store
@@ -63,7 +63,7 @@ class Works:
     ping_url: str | None = None
     strava: StravaWorks | None = None
     garmin: GarminWorks | None = None
-    keeps_strava_runs: bool = False
+    keeps_runs_of: frozenset[SourceName] = frozenset()
     crew: Membership | None = None
 
 

@@ -61,13 +61,13 @@ def connect(
     return Connected(athlete, expires_at)
 
 
-def disconnect(works: Works, garmin: GarminWorks, athlete: Athlete, *, now: datetime) -> None:
+def disconnect(works: Works, athlete: Athlete, *, now: datetime) -> None:
     """Forget the key, and unless they're to be kept all runs that only Garmin told of.
 
     There is no call that ends a key: that is done in Garmin Connect.
     """
     with works.store.transaction() as tx:
-        if not garmin.keeps_runs:
+        if "garmin" not in works.keeps_runs_of:
             drop_told(tx, works, athlete, "garmin", now=now, silence=GONE)
         tx.garmin.forget(athlete)
         tx.progress.source(athlete, "garmin", SourceState("off"))

@@ -23,14 +23,12 @@ class GarminWorks:
     """The client, what seals its keys, and the reader of its files.
 
     `read` gives everything in a file by its bytes and name. `wait` lets so many seconds pass, never
-    with a transaction open. `luck` spreads the athletes over time. `keeps_runs` leaves what Garmin
-    told in place when an athlete disconnects.
+    with a transaction open. `luck` spreads the athletes over time.
     """
 
     client: "Garmin"
     sealer: Sealer
     read: Callable[[bytes, str], Iterable[Member]]
-    keeps_runs: bool = False
     wait: Callable[[float], None] = time.sleep
     luck: Callable[[], float] = LUCK
 

@@ -204,7 +204,7 @@ def _give_back(strava: StravaWorks | None, kept: KeptGrant, now: datetime) -> st
 
 def forget_strava(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
     """The grant goes, and unless they're to be kept all runs that only Strava told of."""
-    if not works.keeps_strava_runs:
+    if "strava" not in works.keeps_runs_of:
         drop_told(tx, works, athlete, "strava", now=now, silence=GONE)
     tx.strava.forget(athlete)
     tx.progress.source(athlete, "strava", SourceState("off"))
