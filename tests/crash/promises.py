@@ -125,11 +125,12 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
 
 
 def _verdict(entry: Entry) -> tuple[str, str]:
-    """What came of a file. Whether its run was known before isn't promised: a worker that died
-    over Strava's tokens leaves its lease behind, and then the file comes first. That there is one
-    run in the end, with both its sources, the runs tell.
+    """What came of a file. Whether Dee's run was known from Strava before isn't promised: a worker
+    that died over her tokens leaves its lease behind, and then the file comes first. That there is
+    one run in the end, with both its sources, the runs tell.
     """
-    return ("a run", "") if entry.verdict in _A_RUN else (entry.verdict, entry.reason)
+    is_twin = entry.path.startswith("Dee/") and entry.verdict in _A_RUN
+    return ("a run", "") if is_twin else (entry.verdict, entry.reason)
 
 
 def tokens_of(
