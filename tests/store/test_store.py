@@ -3,8 +3,9 @@
 import os
 import sqlite3
 import stat
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from pathlib import Path
 from threading import Barrier
@@ -47,6 +48,16 @@ def test_two_that_connect_to_a_fresh_database_at_once_both_get_in(tmp_path: Path
             assert list(pool.map(connect, stores)) == ["wal", "wal"]
         for store in stores:
             store.close()
+
+
+@pytest.mark.parametrize("place", [Store.sole_worker, Store.crew_member])
+def test_a_server_that_cannot_be_reached_is_said_in_words(
+    place: Callable[[Store], AbstractContextManager[object]],
+) -> None:
+    """Also by who only wants a place at work: a worker waits for the database to come back."""
+    store = Store.at("postgresql+psycopg://postgres@127.0.0.1:1/none")
+    with closing(store), pytest.raises(StoreError, match="can't be used"), place(store):
+        pass
 
 
 def test_instants_come_back_as_utc_and_naive_ones_are_refused(store: Store) -> None:

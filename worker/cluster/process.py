@@ -360,5 +360,7 @@ async def _is_open(engine: JobManager) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    told = str(error) or str(error.__cause__ or "") or type(error).__name__
+    # The engine's own errors say only that there was one; what it was, their cause tells.
+    is_engines = isinstance(error, exceptions.ConnectorException) and error.__cause__ is not None
+    told = str(error.__cause__ if is_engines else error) or type(error).__name__
     return told.strip().splitlines()[0]

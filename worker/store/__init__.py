@@ -166,35 +166,34 @@ class Store:
     def transaction(self) -> Iterator[Transaction]:
         """Write: committed at the end of the block, rolled back on an exception."""
         try:
-            with self._turn(), self.engine.begin() as connection:
+            with self._translated(), self._turn(), self.engine.begin() as connection:
                 yield Transaction(connection, self.rules)
         except NoTurnError as error:
             raise StoreError(
                 f"the database {self.file} is busy: another piece of the work has been writing to "
                 f"it for {BUSY_TIMEOUT_S} s"
             ) from error
-        except DBAPIError as error:
-            raise StoreError(_in_words(self.engine.url, error)) from error
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
         """Read one consistent state; nothing written here is kept."""
-        try:
-            with self.engine.connect() as connection:
-                yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
-        except DBAPIError as error:
-            raise StoreError(_in_words(self.engine.url, error)) from error
+        with self._translated(), self.engine.connect() as connection:
+            yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
 
-    def sole_worker(self) -> AbstractContextManager[None]:
+    @contextmanager
+    def sole_worker(self) -> Iterator[None]:
         """Be the only worker on this database while inside; raises `LockedError`."""
-        return sole_worker(self.engine, self.file)
+        with self._translated(), sole_worker(self.engine, self.file):
+            yield
 
-    def crew_member(self) -> AbstractContextManager[Callable[[], None]]:
+    @contextmanager
+    def crew_member(self) -> Iterator[Callable[[], None]]:
         """Be one of several on this PostgreSQL database while inside; raises `LockedError`.
 
         What is given looks whether that still holds, and raises where the connection has gone.
         """
-        return crew_member(self.engine)
+        with self._translated(), crew_member(self.engine) as still_holds:
+            yield still_holds
 
     @property
     def file(self) -> Path | None:
@@ -275,6 +274,14 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn what the database says inside into `StoreError`."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(_in_words(self.engine.url, error)) from error
 
     def _turn(self) -> AbstractContextManager[None]:
         """The thread's turn to write. On PostgreSQL many write at once."""
