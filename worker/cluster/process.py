@@ -84,6 +84,7 @@ class CrewWorker:
         self._pace = pace
         self._ended = threading.Event()
         self._left: set[int] = set()
+        self._joined_at: float | None = None
         # What the engine has to say of a connection that goes is said here, in one line.
         for chatty in ("procrastinate", "psycopg.pool"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
@@ -92,7 +93,7 @@ class CrewWorker:
         """Serve until `stop`; True where every job had ended by then. Raises `LockedError`."""
         pause_s, is_said, all_ended = 1.0, False, True
         while not self._ended.is_set():
-            began = time.monotonic()
+            self._joined_at = None
             try:
                 all_ended = self._one_session()
             except _GONE as error:
@@ -102,7 +103,7 @@ class CrewWorker:
                 is_said = True
             if self._ended.is_set():
                 break
-            lasted_long = time.monotonic() - began > self._pace.longest_pause_s
+            lasted_long = self._was_joined_for() > self._pace.longest_pause_s
             pause_s = 1.0 if lasted_long else min(2 * pause_s, self._pace.longest_pause_s)
             is_said = is_said and not lasted_long
             self._ended.wait(pause_s)
@@ -119,8 +120,13 @@ class CrewWorker:
 
     # One session
 
+    def _was_joined_for(self) -> float:
+        """How many seconds the last session had its place; trying to get one doesn't count."""
+        return 0.0 if self._joined_at is None else time.monotonic() - self._joined_at
+
     def _one_session(self) -> bool:
         with self._joined() as (gear, still_holds):
+            self._joined_at = time.monotonic()
             crew = gear.works.crew
             log.info("worker %(name)s has joined", {"name": crew.name if crew else ""})
             with asyncio.Runner() as runner:
