@@ -26,7 +26,7 @@ def server(service: Service) -> Iterator[Server]:
 @pytest.fixture
 def garmin(server: Server) -> Iterator[Garmin]:
     """The client, impatient."""
-    client = Garmin(GarminSettings(base_url=server.base_url, silence_s=0.5, answer_s=0.5))
+    client = Garmin(GarminSettings(base_url=server.base_url, silence_s=1.0, answer_s=1.0))
     yield client
     client.close()
 

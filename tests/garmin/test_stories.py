@@ -4,12 +4,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.formats.build import Leg, fit_activity
-from tests.garmin.house import DAY, HOUR, House
+from tests.garmin.house import DAY, HOUR, House, house
 from tests.garmin.service import DOWNLOAD, EXCHANGE, SEARCH
+from tests.strava.server import Server
 from worker.pipeline import take_in_garmin
 from worker.pipeline.garmin.grants import reseal_keys
 from worker.pipeline.garmin.sync import poll
@@ -128,14 +130,14 @@ class TestCalls:
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 300, every=30 * HOUR)
         take_in_garmin(home.works, home.clock, at_most=7)
-        new = home.service.add(account, home.service.clock.step(15 * MINUTE) - 50 * MINUTE)
+        new = home.service.add(account, home.service.clock.step(HOUR) - 50 * MINUTE)
         before = home.service.calls()
         take_in_garmin(home.works, home.clock, at_most=0)
         assert home.recorded(athlete)[str(new.id)].device
         assert home.service.calls() == before + 2
 
     def test_a_poll_without_a_run_is_one_call_and_none_before_its_time(self, home: House) -> None:
-        """Every 15 minutes one call; known files aren't fetched again, nor rides at all."""
+        """Every hour one call; known files aren't fetched again, nor rides at all."""
         _, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 60)
         home.turn()
@@ -144,17 +146,26 @@ class TestCalls:
         assert home.service.calls() == before
         home.service.add(account, home.clock() - HOUR, 30_000, kind="cycling")
         home.pass_by(2 * HOUR)
-        assert home.service.calls() == before + 8
+        assert home.service.calls() == before + 2
 
-    def test_a_day_costs_a_call_a_poll_a_token_and_the_look_back(self, home: House) -> None:
-        """With a poll a day: one page, and one exchange, since tokens live 24 hours."""
-        _, account = home.connected()
-        home.service.weeks_of_runs(account, home.clock() - HOUR, 60)
-        home.turn()
-        before = home.service.calls()
-        home.pass_by(10 * DAY, step=DAY)
-        assert home.service.calls(EXCHANGE) == 11
-        assert home.service.calls() - before == 20
+    @pytest.mark.parametrize(("every", "polls"), [(HOUR, 24), (DAY, 1)])
+    def test_a_day_without_running_is_a_call_a_poll(
+        self, server: Server, tmp_path: Path, every: timedelta, polls: int
+    ) -> None:
+        """The look back of the day is one of them. Beside them one exchange, as tokens live a day.
+
+        So it is for somebody who runs daily too: 42 days are one page.
+        """
+        with house(server, tmp_path, every=every) as home:
+            _, account = home.connected()
+            home.service.weeks_of_runs(account, home.clock() - HOUR, 60, every=DAY)
+            home.turn()
+            before = home.service.calls(), home.service.calls(EXCHANGE)
+            home.pass_by(10 * DAY, step=every)
+            asked = home.service.calls() - before[0]
+            exchanged = home.service.calls(EXCHANGE) - before[1]
+            assert asked - exchanged == 10 * polls
+            assert exchanged == 10
 
     def test_no_page_is_ever_larger_than_garmin_bears(self, home: House) -> None:
         """45 at most: its own default of 99 ends in a 500."""
@@ -197,7 +208,7 @@ class TestFollowing:
         good = home.service.add(account, home.clock() - 3 * HOUR, 8_004, recorded_m=8_000.5)
         typed = home.service.add(account, home.clock() - 2 * DAY, 5_000, has_file=False)
         torn = home.service.add(account, home.clock() - 9 * HOUR, 6_000, file=b"no fit at all")
-        home.pass_by(15 * MINUTE)
+        home.pass_by(HOUR)
         told = home.recorded(athlete)
         assert told[str(good.id)].device
         assert told[str(good.id)].distance_m == pytest.approx(8_000.5)
@@ -214,7 +225,7 @@ class TestFollowing:
         bad = home.service.add(account, home.clock() - 3 * HOUR, 7_000)
         fine = home.service.add(account, home.clock() - 9 * HOUR, 6_000)
         home.server.fault("status", f"{DOWNLOAD}{bad.id}", times=2, status=500)
-        home.pass_by(15 * MINUTE)
+        home.pass_by(HOUR)
         assert home.recorded(athlete)[str(fine.id)].device
         assert not home.recorded(athlete)[str(bad.id)].device
         home.pass_by(2 * HOUR)
@@ -293,11 +304,11 @@ class TestFollowing:
         made = home.service.add(
             account, start, 25_000, kind="multi_sport", file=fit_activity(legs, offset_h=1)
         )
-        home.pass_by(15 * MINUTE)
+        home.pass_by(HOUR)
         runs = home.runs(athlete)
         assert (runs[str(made.id)], runs[f"{made.id}:1"]) == (3_000.0, 2_000.0)
         del home.service.activities[made.id]
-        home.pass_by(15 * MINUTE)
+        home.pass_by(HOUR)
         assert not [name for name in home.runs(athlete) if name.startswith(str(made.id))]
 
     def test_one_rotten_row_stops_no_other(self, home: House) -> None:

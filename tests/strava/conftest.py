@@ -48,8 +48,8 @@ def settings_for(server: Server, **more: object) -> StravaSettings:
         "client_id": server.service.application.client_id,
         "client_secret": server.service.application.client_secret,
         "base_url": server.base_url,
-        "silence_s": 0.5,
-        "answer_s": 0.5,
+        "silence_s": 1.0,
+        "answer_s": 1.0,
     }
     return StravaSettings(**{**made, **more})  # type: ignore[arg-type]  # what a test names
 

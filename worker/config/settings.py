@@ -165,7 +165,7 @@ class StravaSection(Section):
 class GarminSection(Section):
     enabled: bool = True
     base_url: str = "https://personal.connectapi.garmin.com"
-    every: Duration = timedelta(minutes=15)
+    every: Duration = timedelta(hours=1)
     history: Duration = timedelta(days=400)
     keep_runs_on_disconnect: bool = False
 

@@ -32,7 +32,7 @@ class GarminSettings:
     """
 
     base_url: str = GARMIN
-    every: timedelta = timedelta(minutes=15)
+    every: timedelta = timedelta(hours=1)
     history: timedelta = timedelta(days=400)
     ca_file: str | None = None
     silence_s: float = 30.0
