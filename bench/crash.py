@@ -1,7 +1,7 @@
 """The crash harness in full: a fortnight, killed at every boundary, then at random times.
 
     --random 500       further kills at random times (0: none)
-    --postgres URL     on PostgreSQL instead of SQLite, in a schema of its own
+    --postgres URL     on PostgreSQL instead of SQLite, in a database of its own
     --engine KIND      "procrastinate": each life is a worker of a crew, on PostgreSQL (--postgres,
                        or the server of the tests)
     --every 1          only each n-th boundary
@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.conftest import POSTGRES_HERE
-from tests.crash.databases import address_on
+from tests.crash.databases import database_on
 from tests.crash.fortnight import Boundary, Dry, Fortnight, fortnight
 from tests.crash.mutants import MUTANTS
 from tests.crash.promises import PROMISES, Outcome, broken
@@ -78,7 +78,7 @@ def main() -> int:
     options = _options()
     crew = options.engine == "procrastinate"
     server = options.postgres or (POSTGRES_HERE if crew else None)
-    with address_on(server) as url, fortnight(database_url=url, crew=crew) as house:
+    with database_on(server) as database, fortnight(database=database, crew=crew) as house:
         if options.mutants and not _mutants_are_caught(house):
             return 1
         dry = house.dry()

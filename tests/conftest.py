@@ -55,7 +55,8 @@ def postgres_server() -> str:
         return address
     reason = (
         f"no PostgreSQL to test on ({trouble}): start one at 127.0.0.1:5432 with a database `test` "
-        f"that `postgres` may use without a password, or name one in {POSTGRES_VARIABLE}"
+        "that `postgres` may use without a password, or name one, and a user of it that may make "
+        f"databases, in {POSTGRES_VARIABLE}"
     )
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
@@ -63,17 +64,18 @@ def postgres_server() -> str:
 
 
 def _trouble_with(address: str) -> str | None:
-    from sqlalchemy import create_engine
+    from sqlalchemy import create_engine, text
     from sqlalchemy.exc import ArgumentError, DBAPIError
 
+    may_make = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
     try:
         engine = create_engine(address, connect_args={"connect_timeout": 3})
-        with engine.connect():
-            pass
+        with engine.connect() as connection:
+            makes_databases = connection.execute(text(may_make)).scalar_one()
         engine.dispose()
     except (ArgumentError, DBAPIError, ImportError) as error:
         return str(error).splitlines()[0]
-    return None
+    return None if makes_databases else "its user may not make databases"
 
 
 @pytest.fixture

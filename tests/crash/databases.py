@@ -1,36 +1,62 @@
-"""Where the story's database is: SQLite in the house, or a schema of its own in PostgreSQL."""
+"""Where the story's database is: SQLite in the house, or one of its own in PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from uuid import uuid4
 
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Engine, create_engine, make_url, text
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database in PostgreSQL, and copies of it by number; whoever is still in it is put out.
+
+    A server that is killed is another story (`servers`): this one needn't wait for its disk.
+    """
+
+    name: str
+    url: str
+    _server: Engine
+
+    def empty(self) -> None:
+        """Leave nothing in it, so that a story can begin again."""
+        self._make(self.name)
+
+    def keep_copy(self, number: int) -> None:
+        self._make(f"{self.name}_{number}", of=self.name)
+
+    def go_back_to(self, number: int) -> None:
+        """Be as that copy is."""
+        self._make(self.name, of=f"{self.name}_{number}")
+
+    def drop(self) -> None:
+        """It and its copies."""
+        query = text("SELECT datname FROM pg_database WHERE starts_with(datname, :name)")
+        with self._server.connect() as connection:
+            for (name,) in connection.execute(query, {"name": self.name}).all():
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+    def _make(self, name: str, *, of: str = "template1") -> None:
+        with self._server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {of}"))
+            connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
 
 
 @contextmanager
-def address_on(server: str | None) -> Iterator[str | None]:
-    """The address of a fresh schema on that PostgreSQL, gone afterwards; None for None."""
+def database_on(server: str | None) -> Iterator[Database | None]:
+    """A fresh database on that PostgreSQL, gone afterwards; None for None."""
     if server is None:
         yield None
         return
-    schema = f"crash_{uuid4().hex[:12]}"
-    engine = create_engine(server)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
+    name = f"easeback_crash_{uuid4().hex[:12]}"
+    url = make_url(server).set(database=name).render_as_string(hide_password=False)
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    database = Database(name, url, engine)
     try:
-        url = make_url(server).update_query_dict({"options": f"-csearch_path={schema}"})
-        yield url.render_as_string(hide_password=False)
+        database.empty()
+        yield database
     finally:
-        with engine.begin() as connection:
-            connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
+        database.drop()
         engine.dispose()
-
-
-def empty(url: str) -> None:
-    """Leave nothing in that schema, so that a story can begin again."""
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        schema = connection.execute(text("SELECT current_schema()")).scalar_one()
-        connection.execute(text(f'DROP SCHEMA "{schema}" CASCADE'))
-        connection.execute(text(f'CREATE SCHEMA "{schema}"'))
-    engine.dispose()

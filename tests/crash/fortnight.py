@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory
 
 from tests.crash import sink
 from tests.crash import strava as there
-from tests.crash.databases import empty
+from tests.crash.databases import Database
 from tests.crash.launcher import CREW_IS_MISSED_S, End, Launcher, Life
 from tests.crash.mutants import MUTANTS
 from tests.crash.promises import Kill, Outcome, broken, outcome_of, tokens_of
@@ -67,7 +67,7 @@ class Fortnight:
         strava: Server,
         launcher: Launcher,
         *,
-        database_url: str | None = None,
+        database: Database | None = None,
         until: int | None = None,
         crew: bool = False,
     ) -> None:
@@ -79,7 +79,7 @@ class Fortnight:
         self._strava = strava.service
         self._strava_address = strava.base_url
         self._launcher = launcher
-        self._url = database_url
+        self._database = database
         self.scenes = scenes()[:until]
 
     @property
@@ -99,18 +99,20 @@ class Fortnight:
         }
         if self._crew:
             told["EASEBACK_ENGINE__KIND"] = "procrastinate"
-        return told | ({"EASEBACK_DATABASE_URL": self._url} if self._url else {})
+        return told | ({"EASEBACK_DATABASE_URL": self._database.url} if self._database else {})
 
     @property
     def url(self) -> str:
-        return self._url or f"sqlite:///{self._home / 'data' / 'easeback.db'}"
+        if self._database is not None:
+            return self._database.url
+        return f"sqlite:///{self._home / 'data' / 'easeback.db'}"
 
     def begin(self) -> None:
         """An empty house with the four athletes."""
         shutil.rmtree(self._home, ignore_errors=True)
         (self._home / "inbox").mkdir(parents=True)
-        if self._url is not None:
-            empty(self._url)
+        if self._database is not None:
+            self._database.empty()
         self._recall(Memory())
         store = Store.open(self.url)
         athletes_into(store)
@@ -228,18 +230,16 @@ class Fortnight:
         self._strava.recall(memory.strava)
 
     def _keep_copy(self, scene: int) -> None:
-        if self._url is None:
-            shutil.copytree(self._home, self._folder / f"scene-{scene}", copy_function=_copy)
+        shutil.copytree(self._home, self._folder / f"scene-{scene}", copy_function=_copy)
+        if self._database is not None:
+            self._database.keep_copy(scene)
 
     def _go_back_to(self, scene: int, dry: Dry) -> None:
-        """The house as it was before that scene; over PostgreSQL by living up to it."""
-        if self._url is not None:
-            self.begin()
-            for before in range(scene):
-                self._live(before)
-            return
+        """The house as it was before that scene, and the world around it."""
         shutil.rmtree(self._home, ignore_errors=True)
         shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)
+        if self._database is not None:
+            self._database.go_back_to(scene)
         self._recall(dry.memories[scene])
 
 
@@ -249,7 +249,7 @@ def _copy(source: str, target: str) -> None:
 
 @contextmanager
 def fortnight(
-    *, database_url: str | None = None, until: int | None = None, crew: bool = False
+    *, database: Database | None = None, until: int | None = None, crew: bool = False
 ) -> Iterator[Fortnight]:
     """A fortnight, or its first scenes, in a folder of its own: in memory where that can be had.
 
@@ -266,7 +266,7 @@ def fortnight(
         Launcher() as launcher,
     ):
         yield Fortnight(
-            Path(folder), mail, served, launcher, database_url=database_url, until=until, crew=crew
+            Path(folder), mail, served, launcher, database=database, until=until, crew=crew
         )
 
 

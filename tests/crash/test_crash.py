@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.crash.databases import address_on
+from tests.crash.databases import database_on
 from tests.crash.fortnight import Dry, Fortnight, fortnight, one_of_each
 from tests.crash.mutants import MUTANTS
 from tests.crash.promises import broken
@@ -99,7 +99,10 @@ def test_a_wrong_order_of_work_is_caught(short_house: Fortnight, mutant: str) ->
 
 def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
     """The same around the commits of a mail, of fresh tokens and of an answer."""
-    with address_on(postgres_server) as url, fortnight(database_url=url, until=SHORT) as house:
+    with (
+        database_on(postgres_server) as database,
+        fortnight(database=database, until=SHORT) as house,
+    ):
         dry = house.dry()
         last = {boundary.label: boundary for boundary in dry.boundaries}
         for place in (

@@ -5,7 +5,7 @@
 
 import random
 
-from tests.crash.databases import address_on
+from tests.crash.databases import database_on
 from tests.crash.fortnight import fortnight, one_of_each
 from tests.crash.promises import broken
 
@@ -18,8 +18,8 @@ KILLS = 10
 def test_a_kill_of_a_crews_worker_breaks_no_promise(postgres_server: str) -> None:
     """Another one joins, sees what the dead one left, and goes on."""
     with (
-        address_on(postgres_server) as url,
-        fortnight(database_url=url, until=SCENES, crew=True) as house,
+        database_on(postgres_server) as database,
+        fortnight(database=database, until=SCENES, crew=True) as house,
     ):
         dry = house.dry()
         assert not broken(dry.outcome, dry.outcome)
@@ -39,8 +39,8 @@ def test_a_kill_of_a_crews_worker_breaks_no_promise(postgres_server: str) -> Non
 def test_kills_of_a_crew_at_random_times_break_no_promise(postgres_server: str) -> None:
     """Some die again and again."""
     with (
-        address_on(postgres_server) as url,
-        fortnight(database_url=url, until=SCENES, crew=True) as house,
+        database_on(postgres_server) as database,
+        fortnight(database=database, until=SCENES, crew=True) as house,
     ):
         dry = house.dry()
         outcome = house.killed_at_random(dry, random.Random(5), share=0.3)  # noqa: S311  as above
