@@ -56,4 +56,5 @@ def test_no_secret_stands_in_the_file() -> None:
             section, _, key = name.removeprefix("EASEBACK_").lower().rpartition("__")
             known = keys()[section] if section else Settings.model_fields
             assert key.removesuffix("_file") in known, name
-    assert all(one["file"] for one in FILE["secrets"].values())
+    assert all(one["file"].startswith("./secrets/") for one in FILE["secrets"].values())
+    assert "/secrets/" in (ROOT / ".gitignore").read_text("utf-8").split()
