@@ -1,0 +1,214 @@
+"""One round: a crew of so many workers, a Monday morning, a calm stretch of events, the storm."""
+
+import asyncio
+import json
+import multiprocessing
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from sqlalchemy import text
+
+from bench.cluster_stage import SUBSCRIPTION, Stage, process, wait
+
+CALM_PER_S, CALM_LASTS_S = 20, 30
+SENDERS = 24
+HEAD = (
+    b"POST /strava/webhook HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+)
+
+
+@dataclass
+class Round:
+    workers: int
+    mails_s: float = 0.0
+    mails: int = 0
+    calm_ms: Sequence[float] = ()
+    answered_ms: Sequence[float] = ()
+    posted_s: float = 0.0
+    storm_s: float = 0.0
+    storm_ms: Sequence[float] = ()
+    jobs: int = 0
+    connections: int = 0
+
+
+def one_round(stage: Stage, number: int, workers: int) -> Round:
+    done = Round(workers)
+    with ExitStack() as crew:
+        crew.enter_context(process(stage, "--web"))
+        for _ in range(workers):
+            crew.enter_context(process(stage, "--worker"))
+        wait(lambda: stage.one("SELECT count(*) FROM crew WHERE seen_at > now() - interval '9 s'")
+              == workers + 1, 90)  # fmt: skip
+        _monday(stage, done)
+        _webhooks(stage, done, number)
+        done.connections = stage.one(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+        )
+    return done
+
+
+def _monday(stage: Stage, done: Round) -> None:
+    """All weekly mails are due at the next look's very instant."""
+    stage.do("DELETE FROM weekly")
+    stage.do("DELETE FROM outbox")
+    stage.mails.reset()
+    now = time.time()
+    due = (now // 30 + 1) * 30 + (30 if now % 30 > 20 else 0)
+    stage.do("UPDATE athlete SET next_weekly_at = to_timestamp(:due)", due=due)
+    wait(lambda: stage.mails.count >= stage.plan.athletes, 3600)
+    done.mails, done.mails_s = stage.mails.count, stage.mails.last_at - due
+    stage.say(f"\n{done.workers} worker(s): {done.mails:,} weekly mails in {done.mails_s:.1f} s, "
+              f"{done.mails / done.mails_s:.1f} a second")  # fmt: skip
+
+
+def _webhooks(stage: Stage, done: Round, number: int) -> None:
+    port = int(stage.environment["EASEBACK_WEB__PORT"])
+    calm = [event_about(1 + n * 7 % stage.plan.athletes, round_number=2 * number)
+            for n in range(CALM_PER_S * CALM_LASTS_S)]  # fmt: skip
+    watch = _Watch(stage)
+    asyncio.run(_post(port, calm, per_s=CALM_PER_S, watch=watch))
+    _until_idle(stage, watch)
+    done.calm_ms = watch.took_ms()
+    order = [event_about(1 + n % stage.plan.athletes, round_number=2 * number + 1)
+             for n in range(stage.plan.events)]  # fmt: skip
+    watch = _Watch(stage)
+    began = time.time()
+    done.answered_ms = asyncio.run(_post(port, order, per_s=None, watch=watch))
+    done.posted_s = time.time() - began
+    _until_idle(stage, watch)
+    done.storm_s = time.time() - began
+    done.storm_ms = watch.took_ms()
+    done.jobs = watch.there
+    stage.say(f"  {len(order):,} events answered in {done.posted_s:.1f} s, "
+              f"{watch.there:,} runs there after {done.storm_s:.1f} s")  # fmt: skip
+
+
+def event_about(athlete: int, *, round_number: int) -> dict[str, object]:
+    """About one activity an athlete and round, whose id says whose it is and when."""
+    return {
+        "subscription_id": SUBSCRIPTION, "owner_id": athlete,
+        "object_id": athlete * 100 + round_number, "object_type": "activity",
+        "aspect_type": "update", "event_time": int(time.time()), "updates": {},
+    }  # fmt: skip
+
+
+class _Watch:
+    """When each event was posted first, and when its run or finding was first seen there."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._posted: dict[int, float] = {}
+        self._found: dict[int, float] = {}
+        self._last = stage.one("SELECT coalesce(max(id), 0) FROM finding") or 0
+        self._recorded = stage.one("SELECT coalesce(max(id), 0) FROM recording") or 0
+
+    def posted(self, event: Mapping[str, Any]) -> None:
+        self._posted.setdefault(event["owner_id"], time.time())
+
+    def look(self) -> None:
+        with self._stage.engine.connect() as connection:
+            rows = connection.execute(
+                text("SELECT id, athlete_id FROM finding WHERE id > :last ORDER BY id"),
+                {"last": self._last},
+            ).all()
+        for row in rows:
+            self._last = row.id
+            self._found.setdefault(row.athlete_id, time.time())
+
+    @property
+    def there(self) -> int:
+        number: int = self._stage.one(
+            "SELECT count(*) FROM recording WHERE id > :first", first=self._recorded
+        )
+        return number
+
+    def took_ms(self) -> list[float]:
+        return [1000 * (at - self._posted[who]) for who, at in self._found.items()
+                if who in self._posted]  # fmt: skip
+
+
+async def _post(
+    port: int, events: Sequence[Mapping[str, object]], *, per_s: float | None, watch: _Watch
+) -> list[float]:
+    """Post them over connections that stay; how long each answer took, in milliseconds."""
+    took: list[float] = []
+    waiting, began = iter(enumerate(events)), time.time()
+    ended = asyncio.Event()
+
+    async def sender() -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for number, event in waiting:
+            if per_s:
+                await asyncio.sleep(max(0.0, began + number / per_s - time.time()))
+            body = json.dumps(event).encode()
+            asked = time.perf_counter()
+            watch.posted(event)
+            writer.write(HEAD % len(body) + body)
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b" 200 " in head.split(b"\r\n", 1)[0], head
+            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+            await reader.readexactly(length)
+            took.append((time.perf_counter() - asked) * 1000)
+        writer.close()
+
+    async def looker() -> None:
+        while not ended.is_set():
+            await asyncio.to_thread(watch.look)
+            await asyncio.sleep(0.1)
+
+    looking = asyncio.create_task(looker())
+    await asyncio.gather(*(sender() for _ in range(SENDERS)))
+    ended.set()
+    await looking
+    return took
+
+
+def _until_idle(stage: Stage, watch: _Watch) -> None:
+    def is_idle() -> bool:
+        watch.look()
+        return not stage.one("SELECT count(*) FROM strava_wish")
+
+    wait(is_idle, 3600, every_s=0.1)
+    time.sleep(0.5)
+    watch.look()
+
+
+def tell_rounds(stage: Stage, rounds: Sequence[Round]) -> None:
+    cores = multiprocessing.cpu_count()
+    stage.say(f"\n{stage.plan.athletes:,} athletes, all on {cores} cores")
+    base = rounds[0]
+    for one in rounds:
+        mails, events = one.mails / one.mails_s, one.jobs / one.storm_s
+        ratio = mails / (base.mails / base.mails_s), events / (base.jobs / base.storm_s)
+        answered = len(one.answered_ms)
+        lines = (
+            f"{one.workers} worker(s), {one.connections} connections",
+            (
+                f"  weekly mails     {mails:7.1f} a second (x{ratio[0]:.2f}), "
+                f"the last {one.mails_s:.1f} s after they were due"
+            ),
+            (
+                f"  events           {answered:,} about {stage.plan.athletes:,} activities, "
+                f"{answered / one.posted_s:.0f} a second answered: {_spread(one.answered_ms)}"
+            ),
+            (
+                f"  their jobs       {events:7.1f} a second (x{ratio[1]:.2f}), "
+                f"the last {one.storm_s:.1f} s after the first event"
+            ),
+            f"  event to finding, {CALM_PER_S} a second  {_spread(one.calm_ms)}",
+            f"  event to finding, in the storm  {_spread(one.storm_ms)}",
+        )
+        stage.say("\n".join(lines))
+
+
+def _spread(took_ms: Sequence[float]) -> str:
+    if not took_ms:
+        return "none"
+    well = sorted(took_ms)
+    p99 = well[min(len(well) * 99 // 100, len(well) - 1)]
+    return f"p50 {median(well):.0f} ms, p99 {p99:.0f} ms ({len(well):,})"
