@@ -132,6 +132,9 @@ class _Door(BaseHTTPRequestHandler):
     def _send(self, answer: Answer) -> None:
         self._head(answer)
         self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            # Unsaid, the next question might still come over this connection, and be cut off.
+            self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(answer.body)
 

@@ -34,16 +34,21 @@ LEASE = timedelta(minutes=10)
 
 Shelf = Callable[[Transaction], Polled]
 R = TypeVar("R", bound=polled.ListedRow)
+K = TypeVar("K", bound="Kept")
+L = TypeVar("L")
 
 
 class Kept(Protocol):
-    """A grant at rest, as far as its end needs it."""
+    """A grant at rest, as far as its life needs it."""
 
     @property
     def version(self) -> int: ...
 
     @property
     def connected_at(self) -> datetime: ...
+
+    @property
+    def dead_since(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +236,32 @@ def leased(works: Works, shelf: Shelf, athlete: Athlete, *, now: datetime) -> It
     finally:
         with works.store.transaction() as tx:
             shelf(tx).release(athlete)
+
+
+@contextmanager
+def held_line(
+    works: Works,
+    shelf: Shelf,
+    athlete: Athlete,
+    line: Callable[[K], L],
+    *,
+    grant: Callable[[Transaction], K | None],
+    error: type[SourceError],
+    now: datetime,
+) -> Iterator[L | None]:
+    """What `line` makes of the athlete's grant, held by this worker alone.
+
+    None where another worker holds it, and where none lives. A surprise inside becomes an `error`.
+    """
+    with leased(works, shelf, athlete, now=now) as held:
+        if not held:
+            yield None
+            return
+        with works.store.reading() as tx:
+            source, kept = shelf(tx).source, grant(tx)
+        living = kept is not None and kept.dead_since is None
+        with no_surprises(athlete, source=source, error=error):
+            yield line(kept) if kept and living else None
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """One athlete's line to Garmin: a token of today, each call in its moment, again after a 401."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict, replace
 from datetime import datetime
 from typing import TypeVar
 
 from worker.model import Athlete
 from worker.pipeline.garmin.works import GarminWorks
-from worker.pipeline.polling import bury, leased, no_surprises
+from worker.pipeline.polling import bury, held_line
 from worker.pipeline.works import Clock, Works
 from worker.sources.garmin.grants import Grant, Token
 from worker.sources.garmin.pace import Pace
@@ -144,23 +144,22 @@ def in_its_moment(
     return answer
 
 
-@contextmanager
 def open_line(
     works: Works, garmin: GarminWorks, athlete: Athlete, clock: Clock
-) -> Iterator[Line | None]:
+) -> AbstractContextManager[Line | None]:
     """The athlete's line, held by this worker alone; None where another one has it.
 
     None as well where there's no living grant. A surprise inside becomes a `GarminError`.
     """
-    with leased(works, lambda tx: tx.garmin, athlete, now=clock()) as held:
-        if not held:
-            yield None
-            return
-        with works.store.reading() as tx:
-            kept = tx.garmin.grant(athlete)
-        living = kept is not None and kept.dead_since is None
-        with no_surprises(athlete, source="garmin", error=GarminError):
-            yield Line(works, garmin, athlete, kept, clock) if kept and living else None
+    return held_line(
+        works,
+        lambda tx: tx.garmin,
+        athlete,
+        lambda kept: Line(works, garmin, athlete, kept, clock),
+        grant=lambda tx: tx.garmin.grant(athlete),
+        error=GarminError,
+        now=clock(),
+    )
 
 
 def known_pace(tx: Transaction) -> Pace:

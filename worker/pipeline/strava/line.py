@@ -1,13 +1,13 @@
 """One athlete's line to Strava: fresh tokens, every call on the budget, once more after a 401."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Protocol, TypeVar
 
 from worker.model import Athlete
-from worker.pipeline.polling import bury, leased, no_surprises
+from worker.pipeline.polling import bury, held_line
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.works import Clock, Works
 from worker.sources.strava.budget import Budget, Purpose
@@ -148,23 +148,22 @@ class Line:
             raise StravaError("connected again in the meantime")
 
 
-@contextmanager
 def open_line(
     works: Works, strava: StravaWorks, athlete: Athlete, clock: Clock
-) -> Iterator[Line | None]:
+) -> AbstractContextManager[Line | None]:
     """The athlete's line, held by this worker alone; None where another one has it.
 
     None as well where there's no living grant. A surprise inside becomes a `StravaError`.
     """
-    with leased(works, lambda tx: tx.strava, athlete, now=clock()) as held:
-        if not held:
-            yield None
-            return
-        with works.store.reading() as tx:
-            kept = tx.strava.grant(athlete)
-        living = kept is not None and kept.dead_since is None
-        with no_surprises(athlete, source="strava", error=StravaError):
-            yield Line(works, strava, athlete, kept, clock) if kept and living else None
+    return held_line(
+        works,
+        lambda tx: tx.strava,
+        athlete,
+        lambda kept: Line(works, strava, athlete, kept, clock),
+        grant=lambda tx: tx.strava.grant(athlete),
+        error=StravaError,
+        now=clock(),
+    )
 
 
 def known_budget(tx: Transaction, now: datetime) -> Budget:
