@@ -7,18 +7,23 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.command import ROOT, easeback
 from tests.formats.build import fit_run
+from worker.cli.app import run
 from worker.cli.progress import Lines
 from worker.demo.fit import written
 from worker.demo.runner import Outing
+from worker.pipeline import importing
 
 MANY = 1000
 NEWEST = datetime(2026, 10, 1, 6, tzinfo=UTC)
@@ -177,6 +182,35 @@ def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
     assert [runs, findings, unjudged] == never_stopped
     assert findings
     assert unjudged == []
+
+
+def test_a_ctrl_c_while_files_are_kept_ends_it_too(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was read ahead is let go of, and nothing waits for it."""
+    monkeypatch.chdir(home)
+    kept_batches = count(1)
+    keep = importing._keep
+
+    def interrupted(*about: Any) -> Any:
+        if next(kept_batches) == 2:
+            raise KeyboardInterrupt
+        return keep(*about)
+
+    monkeypatch.setattr(importing, "_keep", interrupted)
+    archive = home / "watch"
+    archive.mkdir()
+    for number in range(2 * importing.PIECES_AT_ONCE + 1):
+        (archive / f"{number:05}.fit").write_bytes(fit_file(number))
+    ended: list[int] = []
+    command = threading.Thread(
+        target=lambda: ended.append(run(["import", str(archive)])), daemon=True
+    )
+    command.start()
+    command.join(60)
+    assert ended == [1]
+    assert f"stopped after {importing.PIECES_AT_ONCE} files" in capsys.readouterr().err
+    assert kept(home) == importing.PIECES_AT_ONCE
 
 
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:

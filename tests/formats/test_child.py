@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import signal
+import threading
 import time
 import zipfile
 from collections.abc import Generator, Iterator
@@ -179,6 +180,21 @@ def test_closing_ends_the_child() -> None:
         os.kill(pid, 0)
     assert isinstance(one(reader.read(FIT)).parsed, tuple)
     reader.close()
+
+
+def test_closing_ends_though_a_ctrl_c_left_the_processs_lock_taken() -> None:
+    """As one does that comes inside of `poll`; waiting for that lock would never end."""
+    reader = Reader()
+    one(reader.read(FIT))
+    assert reader._child is not None
+    process = reader._child._process
+    process._waitpid_lock.acquire()  # type: ignore[attr-defined]  # nobody else can take it so
+    closing = threading.Thread(target=reader.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    assert not closing.is_alive()
+    process._waitpid_lock.release()  # type: ignore[attr-defined]
+    assert process.wait(timeout=5) == -signal.SIGKILL
 
 
 def test_a_reader_that_nobody_closed_leaves_no_process() -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -61,8 +62,13 @@ def import_(
     try:
         found = survey(paths)
         total = None if found.open_ended else found.pieces or None
-        with Reader() as reader, progress("importing", "files", total, quiet=as_json) as show:
-            read = pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
+        with (
+            Reader() as reader,
+            closing(
+                pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
+            ) as read,
+            progress("importing", "files", total, quiet=as_json) as show,
+        ):
             for one in import_pieces(works, who, read, clock=lambda: datetime.now(UTC)):
                 outcome.add(one)
                 show.advance()

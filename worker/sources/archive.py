@@ -16,7 +16,7 @@ summaries name no files: they are taken where no file of a run came with them.
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -68,8 +68,13 @@ class Piece:
     count: int = 1
 
 
-def pieces(survey: Survey, *, athlete: Athlete, reader: Reader, recall: Recall) -> Iterator[Piece]:
-    """Read every file and every member of the archives, then the rows of the tables."""
+def pieces(
+    survey: Survey, *, athlete: Athlete, reader: Reader, recall: Recall
+) -> Generator[Piece, None, None]:
+    """Read every file and every member of the archives, then the rows of the tables.
+
+    Whoever stops listening half-way closes it: until then the reader is taken.
+    """
     tables = [_table(sheet, athlete) for sheet in survey.sheets]
     account = _Account(tables)
     for piece in _files(survey.files, athlete=athlete, reader=reader, recall=recall):

@@ -20,6 +20,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,7 @@ SECONDS = 20.0
 MEMORY_BYTES = 512 * MIB
 IDLE_S = 30.0
 GRACE_S = 5.0
+ENDS_WITHIN_S = 2.0
 AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that nobody blocks
 
 # All that an interpreter may need to start and to read names as we do. Nothing else of ours: the
@@ -102,7 +104,10 @@ class Reader:
                 yield request.source, member
 
     def close(self) -> None:
-        """End the child, if there is one; the next file starts another."""
+        """End the child, if there is one; the next file starts another.
+
+        It waits for what is being read: close an iterator that you stop listening to.
+        """
         with self._lock:
             self._end()
 
@@ -282,7 +287,9 @@ class _Child:
 def _end_process(process: subprocess.Popen[bytes], owner: int) -> None:
     if owner == os.getpid():  # a process forked from the owner has only its pipes to close
         process.kill()
-        process.wait()
+        # Not without end: a Ctrl-C inside of `poll` can leave the process's lock taken for good.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(ENDS_WITHIN_S)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()
