@@ -41,7 +41,10 @@ def judge(stage: Stage, plan: Plan, seen: Seen, began: float) -> Iterator[Line]:
     lead = median(a - b for a, b in zip(sent_at, sorted(stage.sink.taken_at), strict=False))
     taken_in = [looked[path] - lead - at for path, at in seen.dropped.items() if path in looked]
     yield _late("files, until taken in", len(seen.dropped), taken_in)
-    there = [seen.there[one] - at for one, at in seen.announced.items() if one in seen.there]
+    # In a long day a poll comes upon some runs before anything is said of them.
+    there = [
+        max(0.0, seen.there[one] - at) for one, at in seen.announced.items() if one in seen.there
+    ]
     yield _late("webhooks, until the run is there", len(seen.announced), there)
     last = [
         min(looks) - at
