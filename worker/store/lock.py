@@ -8,15 +8,17 @@ pages, need no lock.
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 _ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
 _MOST_NAMED = 5
 _TAKE = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
 _SHARE = text("SELECT pg_try_advisory_lock_shared(:key, hashtext(current_schema()))")
+_GIVE_BACK = text("SELECT pg_advisory_unlock_all()")
 _HOLDERS = text(
     "SELECT application_name, mode FROM pg_locks JOIN pg_stat_activity USING (pid) "
     "WHERE locktype = 'advisory' AND classid = :key AND granted AND datname = current_database() "
@@ -43,7 +45,8 @@ def sole_worker(engine: Engine, file: Path | None) -> Iterator[None]:
         connection.commit()
         if not taken:
             raise LockedError(_in_words([row.application_name for row in holders]))
-        yield
+        with _given_back(connection):
+            yield
 
 
 @contextmanager
@@ -68,7 +71,19 @@ def crew_member(engine: Engine) -> Iterator[Callable[[], None]]:
             connection.execute(text("SELECT 1"))
             connection.commit()
 
-        yield still_holds
+        with _given_back(connection):
+            yield still_holds
+
+
+@contextmanager
+def _given_back(connection: Connection) -> Iterator[None]:
+    """Let go of the lock before whoever held it goes on: closing only asks the server to."""
+    try:
+        yield
+    finally:
+        with suppress(SQLAlchemyError):
+            connection.execute(_GIVE_BACK)
+            connection.commit()
 
 
 def _in_words(holders: Sequence[str]) -> str:
