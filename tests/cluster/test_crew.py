@@ -81,6 +81,20 @@ def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(house: House)
     assert job["queueing_lock"] == f"strava-wish:{anna.id}"
 
 
+def test_a_storm_of_webhooks_leaves_the_queue_short(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where as many wait as may, the wish is found by a look once there's room."""
+    monkeypatch.setattr("worker.cluster.nudge.MOST_QUEUED", 2)
+    monkeypatch.setattr("worker.cluster.nudge._COUNTS_EVERY_S", 0.0)
+    athletes = [house.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
+    nudge = Nudge(house.works.store)
+    for athlete in athletes:
+        nudge(STRAVA.chores[0], {athlete.id})
+    nudge.close()
+    assert len(jobs(house.works.store)) == 2
+
+
 def test_a_nudge_that_comes_to_nothing_is_only_said(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:

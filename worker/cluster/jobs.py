@@ -14,6 +14,12 @@ AWAY: Final = "away"
 MAIL: Final = "mail"
 
 SEND: Final = "send"
+MOST_QUEUED = 500
+"""Jobs of one chore that wait at a time: the rest is due as before, and queued as these are done.
+
+So the queue stays short however many athletes there are, and with it every question to it.
+"""
+
 LOOK_FIRST: Final = 100
 """A look is short, and everything hangs on it."""
 

@@ -5,6 +5,7 @@ finds it.
 """
 
 import logging
+import time
 from collections.abc import Collection
 
 from procrastinate import SyncPsycopgConnector, exceptions
@@ -12,13 +13,14 @@ from procrastinate.manager import JobManager
 from psycopg import Error
 from psycopg.conninfo import make_conninfo
 
-from worker.cluster.jobs import job_for
+from worker.cluster.jobs import MOST_QUEUED, job_for
 from worker.pipeline.chores import Chore
 from worker.store import Store
 
 log = logging.getLogger(__name__)
 
 _WAITS_S = 2.0
+_COUNTS_EVERY_S = 1.0
 
 
 def address_of(store: Store) -> str:
@@ -36,6 +38,8 @@ class Nudge:
             conninfo=address_of(store), min_size=0, max_size=2, timeout=_WAITS_S
         )
         self._is_open = False
+        self._counted_at: dict[str, float] = {}
+        self._are_many: dict[str, bool] = {}
 
     def __call__(self, chore: Chore, athlete_ids: Collection[int]) -> None:
         """Let a worker do this chore for these athletes soon."""
@@ -44,6 +48,8 @@ class Nudge:
                 self._connector.open()
                 self._is_open = True
             engine = JobManager(self._connector)
+            if self._wait_already(engine, chore):
+                return
             for athlete_id in sorted(athlete_ids):
                 try:
                     engine.defer_job(job_for(chore, athlete_id, ()))
@@ -53,6 +59,15 @@ class Nudge:
             log.warning(
                 "web: no worker was nudged (%(why)s): the next look finds it", {"why": str(error)}
             )
+
+    def _wait_already(self, engine: JobManager, chore: Chore) -> bool:
+        """True while as many wait as may: the looks queue the rest as these are done."""
+        now = time.monotonic()
+        if now - self._counted_at.get(chore.name, -_COUNTS_EVERY_S) >= _COUNTS_EVERY_S:
+            waiting = list(engine.list_jobs(task=chore.name, status="todo"))
+            self._are_many[chore.name] = len(waiting) >= MOST_QUEUED
+            self._counted_at[chore.name] = now
+        return self._are_many[chore.name]
 
     def close(self) -> None:
         if self._is_open:

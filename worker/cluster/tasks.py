@@ -24,6 +24,7 @@ from worker.cluster.jobs import (
     AWAY,
     LOOK_FIRST,
     MAIL,
+    MOST_QUEUED,
     SEND,
     WORK,
     cron,
@@ -44,12 +45,6 @@ from worker.store import StoreError
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-MOST_QUEUED = 500
-"""Jobs of one chore that wait at a time: the rest is due as before, and queued as these are done.
-
-So the queue stays short however many athletes there are, and with it every question to it.
-"""
 
 MAILS_AT_ONCE = 50
 LANES = 64
