@@ -125,7 +125,7 @@ def started(home: Path, archive: Path, *, stderr: int) -> subprocess.Popen[bytes
     """The import as a process of its own, which gives way to whoever watches it."""
     around = {name: v for name, v in os.environ.items() if not name.startswith("EASEBACK_")}
     return subprocess.Popen(  # noqa: S603  our own program
-        ["nice", "-n", "10", sys.executable, "-m", "worker", "import", str(archive)],  # noqa: S607
+        ["nice", "-n", "10", sys.executable, "-m", "worker", "import", str(archive)],  # noqa: S607  every Unix has it
         cwd=home,
         env={**around, "PYTHONPATH": str(ROOT), "HOME": str(home), "TERM": "xterm"},
         stdout=subprocess.DEVNULL,

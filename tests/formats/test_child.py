@@ -188,12 +188,13 @@ def test_closing_ends_though_a_ctrl_c_left_the_processs_lock_taken() -> None:
     one(reader.read(FIT))
     assert reader._child is not None
     process = reader._child._process
-    process._waitpid_lock.acquire()  # type: ignore[attr-defined]  # nobody else can take it so
+    taken: threading.Lock = vars(process)["_waitpid_lock"]
+    taken.acquire()
     closing = threading.Thread(target=reader.close, daemon=True)
     closing.start()
     closing.join(20)
     assert not closing.is_alive()
-    process._waitpid_lock.release()  # type: ignore[attr-defined]
+    taken.release()
     assert process.wait(timeout=5) == -signal.SIGKILL
 
 

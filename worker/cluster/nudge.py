@@ -38,8 +38,7 @@ class Nudge:
             conninfo=address_of(store), min_size=0, max_size=2, timeout=_WAITS_S
         )
         self._is_open = False
-        self._counted_at: dict[str, float] = {}
-        self._are_many: dict[str, bool] = {}
+        self._counted: dict[str, tuple[float, bool]] = {}
 
     def __call__(self, chore: Chore, athlete_ids: Collection[int]) -> None:
         """Let a worker do this chore for these athletes soon."""
@@ -63,11 +62,11 @@ class Nudge:
     def _wait_already(self, engine: JobManager, chore: Chore) -> bool:
         """True while as many wait as may: the looks queue the rest as these are done."""
         now = time.monotonic()
-        if now - self._counted_at.get(chore.name, -_COUNTS_EVERY_S) >= _COUNTS_EVERY_S:
-            waiting = list(engine.list_jobs(task=chore.name, status="todo"))
-            self._are_many[chore.name] = len(waiting) >= MOST_QUEUED
-            self._counted_at[chore.name] = now
-        return self._are_many[chore.name]
+        counted_at, are_many = self._counted.get(chore.name, (-_COUNTS_EVERY_S, False))
+        if now - counted_at >= _COUNTS_EVERY_S:
+            are_many = len(engine.list_jobs(task=chore.name, status="todo")) >= MOST_QUEUED
+            self._counted[chore.name] = now, are_many
+        return are_many
 
     def close(self) -> None:
         if self._is_open:
