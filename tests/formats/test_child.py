@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 import zipfile
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -26,8 +26,28 @@ FIT = fit_run(START, distance_m=5000, offset_h=1)
 
 @cache
 def slow() -> bytes:
-    """Sixty million messages of no bytes: a second or so to step over, packed small."""
-    return gzip.compress(fit_file(definition(21, ()) + bytes(60_000_000)), compresslevel=1)
+    """Sixty million records of no bytes: minutes to go through on any machine, packed small."""
+    return gzip.compress(fit_file(definition(20, ()) + bytes(60_000_000)), compresslevel=1)
+
+
+@cache
+def big() -> bytes:
+    """A hundred megabytes once unpacked."""
+    return gzip.compress(b"<gpx>" + bytes(100 * MIB), compresslevel=1)
+
+
+def packed(**members: bytes) -> bytes:
+    """A zip of these; in their names `_` stands for the dot."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name.replace("_", "."), member)
+    return content.getvalue()
+
+
+def told(found: Iterable[Member]) -> list[tuple[str, str]]:
+    """Each member's name, and its reason where there is no run."""
+    return [(one.name, getattr(one.parsed, "reason", "")) for one in found]
 
 
 @pytest.fixture(scope="module")
@@ -81,22 +101,16 @@ def test_reads_many_files_with_one_child(reader: Reader, tmp_path: Path) -> None
 
 def test_reads_an_archive_with_more_answers_than_a_pipe_holds(reader: Reader) -> None:
     """Thousands of answers don't block the child or us."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for number in range(2000):
-            archive.writestr(f"{'long' * 30}{number}.fit", b"")
-    assert len(list(reader.read(packed.getvalue(), name="big.zip"))) == 2000
+    archive = packed(**{f"{'long' * 30}{number}_fit": b"" for number in range(2000)})
+    assert len(list(reader.read(archive, name="big.zip"))) == 2000
 
 
 def test_a_caller_may_take_its_time_over_an_answer() -> None:
     """What is slow in the caller isn't held against the file."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as archive:
-        for number in range(1500):
-            archive.writestr(f"{'long' * 30}{number}.fit", b"")
+    archive = packed(**{f"{'long' * 30}{number}_fit": b"" for number in range(1500)})
     reasons: list[Parsed] = []
     with Reader(seconds=1, grace_s=0) as reader:
-        for member in reader.read(packed.getvalue(), name="big.zip"):
+        for member in reader.read(archive, name="big.zip"):
             if not reasons:
                 time.sleep(1.5)
             reasons.append(member.parsed)
@@ -116,47 +130,85 @@ def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
 
 
 def stop(reader: Reader) -> None:
-    """Whatever the child reads now takes it for ever, on the fastest machine too."""
+    """Whatever the child reads now takes it for ever: the file isn't to blame."""
     os.kill(pid_of(reader), signal.SIGSTOP)
 
 
 def test_a_file_that_takes_too_long_is_given_up() -> None:
-    """What can't be read in time is given up; the next file is read."""
+    """What can't be read in time, not by a fresh child either, is given up; the next is read."""
     with Reader(seconds=2) as reader:
-        one(reader.read(FIT))
-        stop(reader)
-        member = one(reader.read(FIT, name="slow.fit"))
+        member = one(reader.read(slow(), name="slow.fit"))
         assert member.parsed == Unreadable("reading it took longer than 2 s")
         assert isinstance(one(reader.read(FIT)).parsed, tuple)
 
 
+def test_a_file_that_met_a_reader_in_trouble_is_read_by_a_fresh_one(tmp_path: Path) -> None:
+    """Whatever stopped or killed the child, no file has to answer for it."""
+    paths = [tmp_path / f"{number}.fit" for number in range(3)]
+    for path in paths:
+        path.write_bytes(FIT)
+    with Reader(seconds=2) as reader:
+        one(reader.read(FIT))
+        stop(reader)
+        assert told(member for _, member in reader.read_many(paths)) == [
+            ("0.fit", ""),
+            ("1.fit", ""),
+            ("2.fit", ""),
+        ]
+
+
 def test_the_rest_of_an_archive_is_read_after_a_death() -> None:
     """A member that takes too long doesn't cost those after it."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in (("a.fit", FIT), ("b.fit.gz", slow()), ("c.fit", FIT)):
-            archive.writestr(name, content)
-    found: list[Member] = []
+    archive = packed(a_fit=FIT, b_fit_gz=slow(), c_fit=FIT)
     with Reader(seconds=2) as reader:
-        for member in reader.read(packed.getvalue(), name="x.zip"):
-            if not found:
-                stop(reader)
-            found.append(member)
-    assert [(each.name, type(each.parsed).__name__) for each in found] == [
-        ("x.zip/a.fit", "tuple"),
-        ("x.zip", "Unreadable"),
-        ("x.zip/c.fit", "tuple"),
-    ]
+        assert told(reader.read(archive, name="x.zip")) == [
+            ("x.zip/a.fit", ""),
+            ("x.zip", "reading it took longer than 2 s"),
+            ("x.zip/c.fit", ""),
+        ]
 
 
-def test_a_file_that_takes_too_much_memory_is_given_up() -> None:
-    """Under a limit of 100 MB a file of 100 MB can't be unpacked; the next can be read."""
-    packed = gzip.compress(b"<gpx>" + bytes(100 * MIB), compresslevel=1)
+def test_an_archive_that_kills_reader_after_reader_is_given_up() -> None:
+    """Two members in a row, each tried twice, are enough."""
+    archive = packed(a_fit=FIT, b_gpx_gz=big(), c_gpx_gz=big(), d_fit=FIT)
+    reason = "reading it takes more than 100 MB of memory"
     with Reader(memory_bytes=100 * MIB) as reader:
-        member = one(reader.read(packed, name="big.gpx.gz"))
-        assert isinstance(member.parsed, Unreadable)
-        assert "memory" in member.parsed.reason
-        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+        assert told(reader.read(archive, name="x.zip")) == [
+            ("x.zip/a.fit", ""),
+            ("x.zip", reason),
+            ("x.zip", f"{reason}; the rest of it is left out"),
+        ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("big.gpx.gz", big), ("big.zip", lambda: packed(big_gpx_gz=big()))],
+    ids=["file", "in an archive"],
+)
+def test_a_file_that_takes_too_much_memory_is_given_up(
+    name: str, content: Callable[[], bytes], tmp_path: Path
+) -> None:
+    """Under a limit of 100 MB one of 100 MB can't be unpacked; a fresh child reads the next."""
+    paths = [tmp_path / "a.fit", tmp_path / name, tmp_path / "z.fit"]
+    for path, bytes_ in zip(paths, (FIT, content(), FIT), strict=True):
+        path.write_bytes(bytes_)
+    with Reader(memory_bytes=100 * MIB) as reader:
+        one(reader.read(FIT))
+        first = pid_of(reader)
+        assert told(member for _, member in reader.read_many(paths)) == [
+            ("a.fit", ""),
+            (name, "reading it takes more than 100 MB of memory"),
+            ("z.fit", ""),
+        ]
+        assert pid_of(reader) != first
+
+
+def test_a_request_too_large_for_the_childs_memory_is_that_files_reason() -> None:
+    """It doesn't fit even before it is read; the next one does."""
+    with Reader(memory_bytes=100 * MIB) as reader:
+        refused = told(reader.read(bytes(100 * MIB), name="x.fit"))
+        assert refused[0] == ("x.fit", "reading it takes more than 100 MB of memory")
+        assert told(reader.read(FIT, name="y.fit")) == [("y.fit", "")]
 
 
 def test_an_idle_child_leaves_and_another_comes() -> None:

@@ -252,6 +252,19 @@ def test_skips_developer_fields() -> None:
     assert only(fit_file(body + b"\x00" + values + b"\x01\x02\x03\x04\x05\x06")).distance_m == 5000
 
 
+def test_one_files_developer_fields_are_not_kept_for_the_next() -> None:
+    """The decoder has one place for all files' descriptions of them: nothing ever comes there."""
+    from fitparse import records
+
+    told = definition(207, ((3, 1, UINT8),)) + b"\x00\x00"
+    told += definition(206, ((0, 1, UINT8), (1, 1, UINT8), (2, 1, UINT8))) + b"\x00\x00\x00\x02"
+    body = definition(18, ((2, 4, UINT32), (5, 1, ENUM), (9, 4, UINT32), (8, 4, UINT32)),
+                      developer=((0, 1, 0),))  # fmt: skip
+    values = struct.pack("<IBII", fit_seconds(START), 1, 500_000, 1_500_000)
+    assert only(fit_file(told + body + b"\x00" + values + b"\x01")).distance_m == 5000
+    assert records.DEV_TYPES == {}
+
+
 def test_reads_either_byte_order() -> None:
     """Definitions tell the byte order of their messages."""
     assert only(fit_file(session_by_hand(big=True))).started_at == START

@@ -3,13 +3,18 @@
 import io
 import os
 import zipfile
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from tests.command import easeback
-from tests.house import NOW, run_file
+from tests.house import NOW, TODAY, House, run_file
 from worker.model import Athlete
+from worker.sources.formats.child import Reader
+from worker.sources.formats.unpack import MIB
+from worker.sources.inbox import Inbox
 from worker.store import Store
 
 CLIMBING = ("../../evil", "..", "/etc/evil", "a/../../evil", "C:\\evil", "evil\\..\\x", "~", ".")
@@ -97,3 +102,34 @@ def test_a_link_in_an_archive_is_not_followed(tmp_path: Path, member: str) -> No
         link.external_attr = 0o120777 << 16
         archive.writestr(link, str(secret))
     assert not [one for one in members(content, name="a.zip") if isinstance(one.parsed, tuple)]
+
+
+def spoiling(mark: str) -> bytes:
+    """A GPX file that is nothing but one element with a hundred thousand attributes."""
+    names = "".join(f' {mark}{number}=""' for number in range(100_000))
+    return f"<gpx><trk{names}/></gpx>".encode()
+
+
+@pytest.mark.parametrize("packed_up", [False, True], ids=["files", "archive"])
+def test_nobodys_files_spoil_those_of_others(house: House, *, packed_up: bool) -> None:
+    """One athlete's folder is full of what fills a reader's memory; another's runs come in."""
+    house.athlete("Anna")
+    zoe = house.athlete("Zoe")
+    bad = {f"{mark}.gpx": spoiling(mark) for mark in "abc"}
+    if packed_up:
+        content = io.BytesIO()
+        with zipfile.ZipFile(content, "w") as archive:
+            for name, member in bad.items():
+                archive.writestr(name, member)
+        bad = {"all.zip": content.getvalue()}
+    for name, member in bad.items():
+        house.drop(f"Anna/{name}", member)
+    for number in range(3):
+        house.drop(f"Zoe/{number}.fit", km=5 + number, day=TODAY - timedelta(days=number))
+    with Reader(memory_bytes=64 * MIB) as reader:
+        inbox = Inbox(house.works.inbox.settings, read_many=reader.read_many)
+        shared = House(replace(house.works, inbox=inbox), house.mailer)
+        taken = shared.look(2)
+    assert taken.imported == 3
+    assert {file.split("/")[0] for file, _ in taken.failed} == {"Anna"}
+    assert sorted(shared.distances_km(zoe)) == [5, 6, 7]

@@ -4,9 +4,10 @@
         for member in reader.read(path): ...
 
 The child starts with the first file, serves one after another, and leaves by itself when nothing
-came for a while. What it can't stand (time, memory, a crash) becomes that file's reason; the rest
-of an archive goes on in a new child. How the two talk is in `child_wire.py`, what the child does
-in `child_serve.py`.
+came for a while. What kills it (time, memory, a crash) is tried once more by a new child that has
+nothing else to read, as the file before may have been the one to blame. Only then it becomes that
+file's reason; the rest of an archive goes on. How the two talk is in `child_wire.py`, what the
+child does in `child_serve.py`.
 """
 
 import json
@@ -25,7 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from worker.sources.formats.child_wire import END, Request, decode
+from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, Request, decode
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
 SECONDS = 20.0
@@ -120,8 +121,8 @@ class Reader:
                         member = self._answer(queue)
                     except _Died as death:
                         self._end()
-                        if not death.idle:
-                            rest = "" if queue.resume() else "; the rest of it is left out"
+                        if not death.idle and not queue.try_alone():
+                            rest = "" if queue.pass_over() else "; the rest of it is left out"
                             yield request, refused(request.name, f"{death}{rest}")
                         continue
                     if member is None:
@@ -158,10 +159,12 @@ class _Queue:
         self._waiting: deque[Request] = deque()
         self._sent = 0
         self._progressed = 0
+        self._alone = False
+        self._passed_over = False
 
     def fill(self) -> Request | None:
         """Take in as many as may be on their way at once; the one to be answered next."""
-        while not self._waiting or self._ahead_bytes() < AHEAD_BYTES:
+        while not self._waiting or (self._ahead_bytes() < AHEAD_BYTES and not self._alone):
             request = next(self._coming, None)
             if request is None:
                 break
@@ -172,9 +175,10 @@ class _Queue:
         return sum(request.size for request in self._waiting)
 
     def take_unsent(self) -> list[Request]:
-        """Those that the child doesn't know of yet."""
-        unsent = list(self._waiting)[self._sent :]
-        self._sent = len(self._waiting)
+        """Those that the child doesn't know of yet, as far as it may."""
+        known = 1 if self._alone else len(self._waiting)
+        unsent = list(self._waiting)[self._sent : known]
+        self._sent = known
         return unsent
 
     def unsent(self) -> None:
@@ -184,27 +188,43 @@ class _Queue:
     def progress(self) -> None:
         """One more member of the first request is read."""
         self._progressed += 1
+        self._passed_over = False
 
     def done(self) -> None:
         """The first request is answered to its end."""
         self._waiting.popleft()
         self._sent -= 1
         self._progressed = 0
+        self._alone = self._passed_over = False
 
-    def resume(self) -> bool:
-        """After a death go on past the member that caused it; False where the file is given up.
+    def try_alone(self) -> bool:
+        """After a death try the member that it met once more, with nothing else sent to the child.
 
-        One whose second try got nowhere would only kill child after child.
+        False where it has been tried so.
         """
-        first = self._waiting[0]
-        goes_on = bool(self._progressed) or not first.skip
+        again = self._progressed > 0 or not self._alone
+        self._skip(self._progressed)
+        self._alone = True
+        return again
+
+    def pass_over(self) -> bool:
+        """Go on past the member that was tried alone in vain; False where the file is given up.
+
+        Two such members in a row are enough: a file of them would kill child after child.
+        """
+        goes_on = not self._passed_over
         if goes_on:
-            self._waiting[0] = replace(first, skip=first.skip + self._progressed + 1)
+            self._skip(1)
         else:
             self._waiting.popleft()
+        self._alone = False
+        self._passed_over = goes_on
+        return goes_on
+
+    def _skip(self, members: int) -> None:
+        self._waiting[0] = replace(self._waiting[0], skip=self._waiting[0].skip + members)
         self._sent = 0
         self._progressed = 0
-        return goes_on
 
 
 class _Child:
@@ -212,6 +232,7 @@ class _Child:
 
     def __init__(self, limits: tuple[float, float, float, float]) -> None:
         self._seconds = limits[0]
+        self._memory_bytes = limits[2]
         self._owner = os.getpid()
         self._received = b""
         self._answered = False
@@ -274,6 +295,9 @@ class _Child:
             return _Died("", idle=True)
         if status == -signal.SIGALRM:
             return _Died(f"reading it took longer than {self._seconds:g} s")
+        if status == OUT_OF_MEMORY:
+            most_mb = self._memory_bytes / MIB
+            return _Died(f"reading it takes more than {most_mb:.0f} MB of memory")
         if status == -signal.SIGKILL:
             return _Died("its reader was killed, most likely for want of memory")
         how = signal.Signals(-status).name if status < 0 else f"status {status}"

@@ -1,10 +1,12 @@
 """The child's side: reads one file after another within its limits, until nothing more comes.
 
-It opens nothing but the regular files it's told of, and writes nothing but its answers.
+It opens nothing but the regular files it's told of, and writes nothing but its answers. Once it
+has run out of memory it ends: what is left after that is too little for anybody's file.
 """
 
 import contextlib
 import errno
+import gc
 import io
 import json
 import os
@@ -13,10 +15,11 @@ import signal
 import stat
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, BinaryIO
 
-from worker.sources.formats.child_wire import END, encode
-from worker.sources.formats.unpack import MIB, Member, members, refused
+from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, encode
+from worker.sources.formats.unpack import Member, members, refused
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
@@ -27,17 +30,27 @@ def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) ->
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
     _limit(int(memory_bytes))
-    requests = _Requests(idle_s)
-    for told, file in requests:
-        signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
-        for member in _read(told, file, int(memory_bytes)):
-            signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
-            answers.write(encode(member) + b"\n")
-            answers.flush()
-            signal.setitimer(signal.ITIMER_REAL, seconds + grace_s)
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        answers.write(END + b"\n")
+    import_module("fitparse")  # now, while there's memory for it
+    gc.freeze()  # what is here now stays, and needn't be looked through after each file
+    try:
+        for told, file in _Requests(idle_s):
+            _answer(told, file, answers, seconds + grace_s)
+            gc.collect()  # nothing of one file is left for the next to stumble over
+    except MemoryError:
+        os._exit(OUT_OF_MEMORY)  # at once: cleaning up might want memory too
+
+
+def _answer(told: dict[str, Any], file: BinaryIO | None, answers: BinaryIO, alarm_s: float) -> None:
+    """Tell every member of one file. Raises `MemoryError`."""
+    signal.setitimer(signal.ITIMER_REAL, alarm_s)
+    for member in _read(told, file):
+        signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
+        answers.write(encode(member) + b"\n")
         answers.flush()
+        signal.setitimer(signal.ITIMER_REAL, alarm_s)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    answers.write(END + b"\n")
+    answers.flush()
 
 
 def _limit(memory_bytes: int) -> None:
@@ -49,15 +62,16 @@ def _limit(memory_bytes: int) -> None:
             resource.setrlimit(kind, (most, most))
 
 
-def _read(told: dict[str, Any], file: BinaryIO | None, memory_bytes: int) -> Iterator[Member]:
+def _read(told: dict[str, Any], file: BinaryIO | None) -> Iterator[Member]:
     name, skip = told["name"], told["skip"]
-    too_much = f"reading it takes more than {memory_bytes // MIB} MB of memory"
     try:
         with file or _open(told["path"]) as opened:
             yield from members(opened, name=name, skip=skip)
     except MemoryError:
-        yield refused(name, too_much)
+        raise
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            raise MemoryError from error
         why = "it's a link" if error.errno == errno.ELOOP else error.strerror or str(error)
         yield refused(name, f"can't be opened: {why}")
     except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child

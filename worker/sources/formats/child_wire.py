@@ -12,6 +12,7 @@ from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.unpack import Member
 
 END = b"{}"  # all members of a request are told
+OUT_OF_MEMORY = 77  # the status of a child that ran out of it
 
 
 @dataclass(frozen=True, slots=True)

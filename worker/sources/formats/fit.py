@@ -67,6 +67,8 @@ def parse(content: bytes) -> Parsed:
     try:
         read = [each for part in parts(content) for each in _read(part)]
         return one_answer([each for each in read if each != NOTHING] or read)
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001  # whatever the bytes, the next file must be read
         return Unreadable(f"can't be read as FIT ({type(error).__name__})")
 
@@ -151,6 +153,8 @@ def _decode(message: Message) -> Fields:
             data_processor=_Instants(),
         )
         fields: Fields = next(decoder.get_messages()).get_values()
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001  # fitparse raises all sorts for crafted values
         return {}
     return fields

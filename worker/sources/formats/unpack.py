@@ -2,10 +2,12 @@
 
 Names are told and never become paths; sizes are bounded before and while unpacking; links,
 folders and what isn't an activity's format are passed over. Nothing is raised for what a file
-holds: a bomb, a password, a torn archive give a reason.
+holds: a bomb, a password, a torn archive give a reason. Only `MemoryError` is: after that nothing
+else should be read by the same process.
 """
 
 import hashlib
+import io
 import re
 import stat
 import tempfile
@@ -30,6 +32,7 @@ HEAD_BYTES = 4096
 CHUNK_BYTES = 64 * 1024
 LONGEST_NAME = 200
 LONGEST_REASON = 120
+_Z_MEM_ERROR = -4  # zlib's own number; its module has no exception for it
 
 Kind = Literal["fit", "gpx", "tcx", "gzip", "zip"]
 
@@ -86,7 +89,9 @@ class _Unpacking:
         head = file.read(HEAD_BYTES)
         file.seek(0)
         if kind_of(head) != "zip":
-            yield lambda: self._read(file, name)
+            size = file.seek(0, io.SEEK_END)
+            file.seek(0)
+            yield lambda: self._read(file, name, size)
         elif depth > MAX_DEPTH:
             if not self._told_depth:  # once: a bomb has thousands of them
                 self._told_depth = True
@@ -97,6 +102,8 @@ class _Unpacking:
     def _open_zip(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
         try:
             archive = zipfile.ZipFile(file)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
             reason = f"a zip that can't be opened: {_in_words(error)}"
             yield lambda: refused(name, reason)
@@ -133,6 +140,8 @@ class _Unpacking:
                     yield from self.open(nested, full_name, depth=depth + 1)
             elif kind or _PACKED_NAME.search(entry.filename):
                 yield lambda: self._read_entry(archive, entry, full_name)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  # passwords, methods nobody knows, torn bytes
             if kind or _PACKED_NAME.search(entry.filename):
                 reason = f"can't be unpacked: {_in_words(error)}"
@@ -156,12 +165,15 @@ class _Unpacking:
             if entry.file_size > MAX_BYTES:
                 raise TooLarge
             with archive.open(entry) as packed:
-                return self._read(packed, name)
+                return self._read(packed, name, entry.file_size)
+        except MemoryError:
+            raise
         except Exception as error:  # noqa: BLE001  # one torn entry mustn't take the rest along
             return refused(name, f"can't be unpacked: {_in_words(error)}")
 
-    def _read(self, file: IO[bytes], name: str) -> Member:
-        content = file.read(MAX_BYTES + 1)
+    def _read(self, file: IO[bytes], name: str, size: int) -> Member:
+        # Python sets aside all that it's asked to read: no more than the file says it has.
+        content = file.read(min(size, MAX_BYTES) + 1)
         try:
             self._spend(len(content))
             if kind_of(content[:HEAD_BYTES]) == "gzip":
@@ -219,9 +231,9 @@ def refused(name: str, reason: str) -> Member:
 
 
 def _in_words(error: Exception) -> str:
-    """What an unpacker raised, in one line."""
+    """What an unpacker raised, in one line; raises `MemoryError` where it was one."""
     if isinstance(error, RuntimeError) and "password" in str(error):
         return "it needs a password"
-    if isinstance(error, MemoryError):
-        return "it takes too much memory"
+    if isinstance(error, zlib.error) and str(error).startswith(f"Error {_Z_MEM_ERROR} "):
+        raise MemoryError from error
     return re.sub(r"\s+", " ", str(error))[:LONGEST_REASON] or type(error).__name__
