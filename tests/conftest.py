@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import uuid4
 
 import pytest
@@ -133,6 +134,15 @@ def reader() -> Iterator[Reader]:
     """The real reader of files, in a child process of its own."""
     with Reader() as reader:
         yield reader
+
+
+@pytest.fixture
+def public() -> Iterator[Path]:
+    """A folder that anybody may look into; those of tests are for their owner alone."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
 
 
 @pytest.fixture

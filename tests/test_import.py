@@ -16,6 +16,7 @@ import pytest
 
 from tests.formats.build import fit_run
 from tests.house import TODAY, House, recording, run_file, steady
+from tests.nobody import nobody
 from worker.model import Athlete, Run
 from worker.pipeline.decide import IMPORTED
 from worker.pipeline.importing import PIECES_AT_ONCE, Imported, import_pieces, recall_for
@@ -359,6 +360,54 @@ def test_twice_is_once_and_the_second_time_nothing_is_read(
         os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert importing.by(anna, folder) == {"duplicate": 30, "skipped": 1}
     assert (runs(house, anna), findings(house, anna)) == before
+
+
+@pytest.mark.parametrize("name", ["a.fit", "a.zip", "activities.csv"])
+def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
+    importing: Importing, tmp_path: Path, name: str
+) -> None:
+    """Swapped after the look: it has no end, and nobody at the other one."""
+    anna = importing.house.athlete()
+    files = {"a.fit": run_file(8), "a.zip": zipped({"a.fit": run_file(8)})}
+    export(tmp_path / "e", [row(1, TODAY, 8)], {"good.fit": run_file(5, day=TODAY - DAY)})
+    path = tmp_path / "e" / name
+    if name in files:
+        path.write_bytes(files[name])
+    found = survey([tmp_path / "e"])
+    path.unlink()
+    os.mkfifo(path)
+    read = pieces(
+        found, athlete=anna, reader=importing.reader, recall=recall_for(importing.house.works, anna)
+    )
+    verdicts = {one.name: one for one in import_pieces(
+        importing.house.works, anna, read, clock=importing.house.clock)}  # fmt: skip
+    assert verdicts[str(path)].verdict == "failed"
+    assert "not a regular file" in verdicts[str(path)].reason
+    assert 5.0 in importing.house.distances_km(anna)
+
+
+def test_links_in_a_ring_are_a_reason(importing: Importing, tmp_path: Path) -> None:
+    """Named, it is said; met in a folder, it is passed over."""
+    anna = importing.house.athlete()
+    ring = tmp_path / "ring.fit"
+    ring.symlink_to(ring)
+    ((name, reason),) = [(one.name, one.reason) for one in importing.start(anna, ring)]
+    assert (name, reason) == (str(ring), "can't be opened: it's a link")
+    assert importing.by(anna, tmp_path) == Counter()
+
+
+def test_a_folder_that_only_lists_its_names_is_said(importing: Importing, public: Path) -> None:
+    """What can't be looked at there is named, and ends nothing."""
+    anna = importing.house.athlete()
+    for folder in ("open", "closed"):
+        (public / folder).mkdir()
+        (public / folder / "a.fit").write_bytes(run_file(8))
+    (public / "closed").chmod(0o444)
+    with nobody():
+        found = survey([public])
+    assert [file.path.parent.name for file in found.files] == ["closed", "open"]
+    (public / "closed").chmod(0o755)
+    assert importing.by(anna, public) == Counter(imported=1, duplicate=1)
 
 
 def test_a_file_that_changed_is_read_again(importing: Importing, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import io
 import os
 import unicodedata
 import zipfile
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,10 +15,11 @@ import pytest
 from tests.effort import calls_of
 from tests.formats.build import fit_run
 from tests.house import NOW, TODAY, House, run_file
+from tests.nobody import nobody
 from worker.model import Athlete
 from worker.pipeline import TakenIn
 from worker.sources import SourceError
-from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Glance, Inbox, InboxSettings
+from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Glance, Inbox, InboxSettings, Scan
 from worker.store import Entry
 
 DAY = timedelta(days=1)
@@ -384,6 +386,116 @@ def test_a_folder_that_goes_away_is_said_and_comes_back(house: House) -> None:
     assert house.distances_km(anna) == [8.0]
 
 
+# One folder stops no other
+
+
+class NobodysInbox(Inbox):
+    """Looks at the folder as somebody whom a mode can keep out."""
+
+    def scan(self, folders: Collection[str] | None = None) -> Scan:
+        with nobody():
+            return super().scan(folders)
+
+
+def kept_out(house: House, folder: Path) -> House:
+    """The same house, with an inbox there that is looked at by nobody."""
+    settings = InboxSettings(folder)
+    inbox = NobodysInbox(settings, read_many=house.works.inbox._read_many)
+    return House(replace(house.works, inbox=inbox), house.mailer, house.now)
+
+
+@pytest.mark.parametrize(
+    ("locked", "mode"),
+    [("Anna", 0o000), ("Anna/2026", 0o000), ("Anna", 0o444)],
+    ids=["a folder", "a folder below", "a folder that only lists its names"],
+)
+def test_a_folder_that_cannot_be_looked_into_is_named_and_stops_no_other(
+    house: House, public: Path, caplog: pytest.LogCaptureFixture, locked: str, mode: int
+) -> None:
+    """The others go on; the log says it once; opened again, its files come at the next looks."""
+    house = kept_out(house, public)
+    anna, zoe = house.athlete("Anna"), house.athlete("Zoe")
+    house.drop("Anna/2026/a.fit", km=5)
+    house.drop("Anna/b.fit", km=6, day=TODAY - DAY)
+    house.drop("Zoe/a.fit", km=7)
+    (public / locked).chmod(mode)
+    house.look(5)
+    assert house.distances_km(zoe) == [7.0]
+    unseen = house.waiting()
+    assert unseen
+    assert all(name.startswith(locked) for name in unseen)
+    assert set(unseen.values()) == {
+        "can't be looked into (Permission denied): check that Easeback may read it and all in it"
+    }
+    told = [one for one in caplog.records if "can't be looked into" in one.getMessage()]
+    assert len(told) == len(unseen)
+    (public / locked).chmod(0o755)
+    house.look()
+    assert not any(house.waiting().values())
+    house.look()
+    assert house.waiting() == {}
+    assert house.distances_km(anna) == [6.0, 5.0]
+
+
+def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(house: House) -> None:
+    """Swapped after the look: a pipe has no end, and nobody at the other one."""
+    anna, zoe = house.athlete("Anna"), house.athlete("Zoe")
+    house.drop("Anna/a.fit")
+    house.drop("Zoe/a.fit", km=7)
+    house.look()
+    swapped = Swapping(house.works.inbox, lambda: to_a_pipe(house.inbox / "Anna/a.fit"))
+    house = House(replace(house.works, inbox=swapped), house.mailer, house.now)
+    house.look()
+    assert (house.distances_km(anna), house.distances_km(zoe)) == ([], [7.0])
+    house.look(2)
+    assert house.waiting() == {"Anna/a.fit": NO_FILE}
+
+
+@pytest.mark.parametrize("swap", ["file", "link", "pipe", "ring of links", "nothing"])
+def test_what_a_folder_was_swapped_for_stops_no_other(
+    house: House, tmp_path: Path, swap: str
+) -> None:
+    """Whatever comes in its place, nothing outside is read and the others go on."""
+    anna, zoe = house.athlete("Anna"), house.athlete("Zoe")
+    folder = house.drop("Anna/a.fit").parent
+    house.drop("Zoe/a.fit", km=7)
+    house.look()
+    outside = tmp_path / "outside"
+    folder.rename(outside)
+    make: dict[str, Callable[[], object]] = {
+        "file": lambda: folder.write_bytes(run_file(5)),
+        "link": lambda: folder.symlink_to(outside),
+        "pipe": lambda: os.mkfifo(folder),
+        "ring of links": lambda: folder.symlink_to(folder),
+        "nothing": lambda: None,
+    }
+    make[swap]()
+    assert house.works.inbox.scan({"Anna"}).looks == ()
+    house.look(3)
+    assert (house.distances_km(anna), house.distances_km(zoe)) == ([], [7.0])
+
+
+class Swapping(Inbox):
+    """An inbox in which something is swapped between the listing and what comes of it."""
+
+    def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
+        super().__init__(inbox.settings, read_many=inbox._read_many)
+        self.keep((inbox._seen or {}).values())
+        self._swap: Callable[[], object] | None = swap
+
+    def scan(self, folders: Collection[str] | None = None) -> Scan:
+        found = super().scan(folders)
+        if self._swap:
+            self._swap()
+            self._swap = None
+        return found
+
+
+def to_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 # Nothing is touched, and it's quick
 
 
@@ -423,7 +535,7 @@ def test_known_files_are_listed_and_never_opened(tmp_path: Path) -> None:
     seen: list[Glance] = []
     calls = calls_of(lambda: seen.append(inbox.glance([athlete])))
     assert (seen[0].ready, seen[0].unsettled, seen[0].gone) == ((), (), ())
-    assert calls["open"] == 0
+    assert calls["open"] == 1  # the folder itself
     assert calls["scandir"] == 1
     assert calls["stat"] + calls["lstat"] <= 1_000 + 5
     assert calls.total() < 30 * 1_000

@@ -98,7 +98,17 @@ def look_at_inbox(works: Works, now: datetime) -> tuple[Ready, ...]:
             tx.inbox.wait(map(_waiting, glance.unsettled), now=now)
             tx.inbox.drop(glance.gone)
         works.inbox.keep(glance.unsettled, gone=glance.gone)
+        _log_unseen(glance.unsettled)
     return glance.ready
+
+
+def _log_unseen(unsettled: Iterable[Look]) -> None:
+    """Say once what can't be looked into; `status` goes on to. Names of folders tell of people."""
+    for look in unsettled:
+        if look.is_unseen and look.looks == 1:
+            log.warning("inbox: a folder or file %(why)s; `easeback status` names it",
+                        {"why": look.reason})  # fmt: skip
+            log.debug("inbox: %(file)s %(why)s", {"file": look.path, "why": look.reason})
 
 
 def _glance(works: Works, scan: Scan) -> Glance:

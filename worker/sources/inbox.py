@@ -4,7 +4,7 @@ A plain scan, since change notices are silent on network shares and bind mounts 
 first byte elsewhere. A file is read once two looks in a row found the same size and time; one
 whose own header promises more bytes than are there is given longer, since a slow copy looks the
 same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
-changed or deleted.
+changed or deleted. What can't be looked into is told and passed over; the others go on.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from worker.recordings import plain_file_name
 from worker.sources import NotARun, Reading, SourceError, Unreadable
 from worker.sources.formats import Activity
 from worker.sources.formats.unpack import Member
+from worker.sources.opening import open_file, open_folder
 
 LOOKS = 2
 LOOKS_AT_A_TORN_FILE = 6
@@ -31,6 +32,7 @@ LONGEST_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
 
 _NO_FILE = -1
+_UNSEEN = -2
 _UNSHOWABLE = "\ufffd"
 _PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
 _PASSED_OVER_PREFIXES = (".", "~syncthing~")
@@ -51,6 +53,7 @@ class Look:
     """A file as seen: `path` relative to the inbox, `looks` how often in a row it was the same.
 
     `done`: it was read as it stands and has its verdict. `reason`: why it can't be taken in yet.
+    A folder that can't be looked into stands for all that is in it.
     """
 
     path: str
@@ -62,6 +65,11 @@ class Look:
 
     def same_as(self, other: "Look") -> bool:
         return (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
+
+    @property
+    def is_unseen(self) -> bool:
+        """True for what can't be looked at, for a reason that the machine gives."""
+        return self.size == _UNSEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +147,7 @@ class Inbox:
 
     def scan(self, folders: Collection[str] | None = None) -> Scan:
         """The files there are, in the top `folders` or all; raises `SourceError`."""
-        if folders is None:
-            return Scan(tuple(_scan(self.settings.path)))
-        return Scan(tuple(_scan_some(self.settings.path, folders)), whole=False)
+        return Scan(tuple(_scan(self.settings.path, folders)), whole=folders is None)
 
     def unknown(self, scan: Scan) -> Scan:
         """What isn't remembered as done and unchanged: another process may know more of it."""
@@ -170,7 +176,8 @@ class Inbox:
             if before is None or not before.same_as(look):
                 unsettled.append(look)
             elif not before.done:
-                whose = self._judge(replace(before, looks=before.looks + 1), athletes)
+                again = replace(look, looks=before.looks + 1)
+                whose = self._judge(again, athletes)
                 if isinstance(whose, Ready):
                     ready.append(whose)
                 elif whose != before:
@@ -206,6 +213,8 @@ class Inbox:
         return self.settings.path / ready.look.path
 
     def _judge(self, look: Look, athletes: Sequence[Athlete]) -> Ready | Look:
+        if look.is_unseen:
+            return replace(look, looks=LOOKS)
         whose = _whose(look.path, athletes) if look.size != _NO_FILE else NO_FILE
         if isinstance(whose, str):
             return replace(look, looks=LOOKS, reason=whose)
@@ -258,28 +267,23 @@ def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256
     )
 
 
-def _scan(root: Path) -> Iterator[Look]:
+def _scan(root: Path, folders: Collection[str] | None) -> Iterator[Look]:
+    """The files of the inbox, or of these top folders alone; "" stands for the inbox itself."""
     try:
-        yield from _scan_folder(root, "", DEEPEST_FOLDER)
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            if folders is None or "" in folders:
+                yield from _scan_folder(descriptor, "", DEEPEST_FOLDER)
+            for name in sorted(set(folders or ()) - {""}):
+                if Path(name).name == name:
+                    yield from _scan_inside(descriptor, name, f"{name}/", DEEPEST_FOLDER - 1)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise SourceError(
             f"the inbox {root} can't be read ({error.strerror or error}): "
             "check that it is there (mounted?), and that Easeback may read it"
         ) from error
-
-
-def _scan_some(root: Path, folders: Collection[str]) -> Iterator[Look]:
-    """The files of these top folders alone; what has gone meanwhile is passed over."""
-    for name in sorted(folders):
-        folder = root / name
-        if name and (Path(name).name != name or folder.is_symlink() or not folder.is_dir()):
-            continue
-        try:
-            yield from _scan_folder(folder, f"{name}/" if name else "", DEEPEST_FOLDER - bool(name))
-        except OSError as error:
-            raise SourceError(
-                f"the inbox {folder} can't be read ({error.strerror or error})"
-            ) from error
 
 
 def top_folder(look: Look) -> str:
@@ -288,23 +292,61 @@ def top_folder(look: Look) -> str:
     return folder if slash else ""
 
 
-def _scan_folder(folder: Path, prefix: str, depth: int) -> Iterator[Look]:
-    with os.scandir(folder) as entries:
+def _scan_inside(parent: int, name: str, prefix: str, depth: int) -> Iterator[Look]:
+    """The files of a folder in the one that `parent` is of; itself where it can't be listed.
+
+    It may be gone or another thing since the listing: then the next look tells.
+    """
+    try:
+        descriptor = open_folder(name, inside=parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield _unseen(prefix.rstrip("/"), error)
+        return
+    try:
+        yield from _scan_folder(descriptor, prefix, depth)
+    except OSError as error:
+        yield _unseen(prefix.rstrip("/"), error)
+    finally:
+        os.close(descriptor)
+
+
+def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Look]:
+    """The files of an open folder. Raises `OSError` where it can't be listed to its end."""
+    unseen: list[Look] = []
+    with os.scandir(descriptor) as entries:
         for entry in entries:
             if _passed_over(entry.name):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
-                    inside = f"{prefix}{_shown(entry.name)}/"
-                    yield from _scan_folder(Path(entry.path), inside, depth - 1)
-            elif entry.is_file(follow_symlinks=False):
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # renamed or deleted since the listing
-                    continue
-                yield Look(prefix + _shown(entry.name), status.st_size, status.st_mtime_ns)
-            else:
-                yield Look(prefix + _shown(entry.name), _NO_FILE, 0)
+            shown = prefix + _shown(entry.name)
+            try:
+                if not entry.is_dir(follow_symlinks=False):
+                    yield _look_at(entry, shown)
+                elif depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
+                    yield from _scan_inside(descriptor, entry.name, f"{shown}/", depth - 1)
+            except FileNotFoundError:  # renamed or deleted since the listing
+                continue
+            except OSError as error:
+                unseen.append(_unseen(shown, error))
+    # Where one can't be looked at, mostly none can: the first speaks for all.
+    yield from sorted(unseen, key=lambda look: look.path)[:1]
+
+
+def _look_at(entry: os.DirEntry[str], shown: str) -> Look:
+    if not entry.is_file(follow_symlinks=False):
+        return Look(shown, _NO_FILE, 0)
+    status = entry.stat(follow_symlinks=False)
+    return Look(shown, status.st_size, status.st_mtime_ns)
+
+
+def _unseen(path: str, error: OSError) -> Look:
+    why = error.strerror or str(error)
+    # What went wrong stands in place of a time, so that it's told anew when it's another thing.
+    return Look(
+        path, _UNSEEN, error.errno or 0,
+        reason=f"can't be looked into ({why}): check that Easeback may read it and all in it",
+    )  # fmt: skip
 
 
 def _passed_over(name: str) -> bool:
@@ -349,7 +391,7 @@ def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
 def _torn(path: Path, size: int) -> bool:
     """True where a FIT header promises more bytes than are there, or the file is empty."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(14)
     except OSError:
         return False

@@ -16,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from worker.sources import Unreadable
 from worker.sources.formats.unpack import HEAD_BYTES, Kind, kind_of
+from worker.sources.opening import open_file
 
 TABLE = "activities.csv"
 SUMMARIES = "_summarizedactivities.json"  # how such names end in a Garmin account's export
@@ -60,11 +61,12 @@ class Sheet:
     def content(self) -> bytes | Unreadable:
         """The whole table, or why there is none."""
         try:
-            if not self.member:
-                return self._bounded(self.path.stat().st_size, self.path.read_bytes)
-            with zipfile.ZipFile(self.path) as archive:
-                size = archive.getinfo(self.member).file_size
-                return self._bounded(size, lambda: archive.read(self.member))
+            with open_file(self.path) as file:
+                if not self.member:
+                    return self._bounded(os.fstat(file.fileno()).st_size, file.read)
+                with zipfile.ZipFile(file) as archive:
+                    size = archive.getinfo(self.member).file_size
+                    return self._bounded(size, lambda: archive.read(self.member))
         except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
             words = (error.strerror if isinstance(error, OSError) else None) or error
             return Unreadable(f"can't be read: {words}")
@@ -96,8 +98,7 @@ def survey(paths: Iterable[Path]) -> Survey:
             for file in _walk(path, found):
                 _sort(file, found, named=False)
         else:
-            # Whoever names a link means what it leads to.
-            _sort(path.resolve() if path.is_symlink() else path, found, named=True)
+            _sort(_meant(path), found, named=True)
     return found
 
 
@@ -106,6 +107,14 @@ def plain(name: str) -> str:
     if name.isprintable():
         return name
     return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+
+
+def _meant(path: Path) -> Path:
+    """Whoever names a link means what it leads to; one that leads nowhere stays itself."""
+    try:
+        return path.resolve() if path.is_symlink() else path
+    except (OSError, RuntimeError):  # links in a ring
+        return path
 
 
 def _walk(folder: Path, found: Survey) -> Iterator[Path]:
@@ -119,8 +128,18 @@ def _walk(folder: Path, found: Survey) -> Iterator[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(here, name)
-            if not name.startswith(".") and path.is_file() and not path.is_symlink():
+            if not name.startswith(".") and _is_file(path):
                 yield path
+
+
+def _is_file(path: Path) -> bool:
+    """True for a regular file, and for what can't be looked at: its reader will say why."""
+    try:
+        return stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
 
 
 def _sort(path: Path, found: Survey, *, named: bool) -> None:
@@ -147,7 +166,7 @@ def _is_table(name: str) -> bool:
 def _kind(path: Path) -> Kind | None:
     """What a file is by its head; of a gzip, whatever it is called, what is in there."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(HEAD_BYTES)
         kind = kind_of(head)
         if kind == "gzip" and not _ACTIVITY_NAME.search(path.name):
@@ -160,7 +179,7 @@ def _kind(path: Path) -> Kind | None:
 def _list(path: Path, found: Survey) -> None:
     """Count what an archive holds, and find its tables; its reader says what is wrong with it."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_file(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except Exception:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
         return

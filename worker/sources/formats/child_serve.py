@@ -12,7 +12,6 @@ import json
 import os
 import select
 import signal
-import stat
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO
 
 from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, encode
 from worker.sources.formats.unpack import Member, members, refused
+from worker.sources.opening import open_file
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
@@ -65,27 +65,16 @@ def _limit(memory_bytes: int) -> None:
 def _read(told: dict[str, Any], file: BinaryIO | None) -> Iterator[Member]:
     name, skip = told["name"], told["skip"]
     try:
-        with file or _open(told["path"]) as opened:
+        with file or open_file(told["path"]) as opened:
             yield from members(opened, name=name, skip=skip)
     except MemoryError:
         raise
     except OSError as error:
         if error.errno == errno.ENOMEM:
             raise MemoryError from error
-        why = "it's a link" if error.errno == errno.ELOOP else error.strerror or str(error)
-        yield refused(name, f"can't be opened: {why}")
+        yield refused(name, f"can't be opened: {error.strerror or error}")
     except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child
         yield refused(name, f"can't be read ({type(error).__name__})")
-
-
-def _open(path: str) -> BinaryIO:
-    """A regular file; no link is followed, no pipe waited for."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    file = os.fdopen(descriptor, "rb")
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        file.close()
-        raise OSError("not a regular file")
-    return file
 
 
 class _Requests:

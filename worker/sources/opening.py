@@ -1,0 +1,45 @@
+"""Opens what somebody else put there: a file or a folder, never a link to one or a pipe instead.
+
+What a name stood for when it was listed may be another thing by the time it's opened.
+"""
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def open_file(path: Path | str) -> BinaryIO:
+    """A regular file; no link is followed, no pipe waited for. Raises `OSError` for all else."""
+    try:
+        descriptor = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it's a link") from error
+        raise
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
+            raise OSError("not a regular file")
+        return os.fdopen(descriptor, "rb")
+    except OSError:
+        os.close(descriptor)
+        raise
+
+
+def open_folder(name: str, *, inside: int) -> int:
+    """A descriptor of a folder in the one that `inside` is of; no link is followed.
+
+    Raises `OSError`, where it's no longer a folder `NotADirectoryError`.
+    """
+    try:
+        return os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=inside)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise NotADirectoryError(errno.ENOTDIR, "it's a link") from error
+        raise
