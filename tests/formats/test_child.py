@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import signal
+import sys
 import threading
 import time
 import zipfile
@@ -77,6 +78,41 @@ def test_gives_the_same_as_reading_here(reader: Reader, tmp_path: Path) -> None:
     assert member.name == "run.fit"
     assert member.parsed == (Activity(START, timedelta(hours=1), 5000.0, 2700.0, 2700.0, "run"),)
     assert one(reader.read(FIT, name="run.fit")) == member
+
+
+def test_a_path_counts_from_where_the_caller_stands(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child stands elsewhere; the caller gets its own paths back."""
+    one(reader.read(FIT))
+    (tmp_path / "a.fit").write_bytes(FIT)
+    monkeypatch.chdir(tmp_path)
+    ((path, member),) = reader.read_many([Path("a.fit")])
+    assert path == Path("a.fit")
+    assert isinstance(member.parsed, tuple)
+    assert isinstance(one(reader.read(Path("../") / tmp_path.name / "a.fit")).parsed, tuple)
+
+
+def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither the folder we stand in, nor our settings, nor what is for Python alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", "hunter2")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr("sys.path", ["", str(tmp_path), *sys.path])
+    for name in ("json", "fitparse"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\n")
+    with Reader() as reader:
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+        proc = Path("/proc") / str(pid_of(reader))
+        if proc.exists():  # Linux tells
+            assert (proc / "cwd").readlink() == Path("/")
+            names = {
+                line.partition(b"=")[0] for line in (proc / "environ").read_bytes().split(b"\0")
+            }
+            assert not [name for name in names if name.startswith((b"EASEBACK", b"PYTHON"))]
+    assert not (tmp_path / "canary").exists()
 
 
 def test_tells_reasons_as_well(reader: Reader) -> None:

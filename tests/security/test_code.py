@@ -20,7 +20,7 @@ UNSAFE_CALLS = {
 }  # fmt: skip
 UNSAFE_NAMES = {"CERT_NONE", "_create_unverified_context", "from_string", "disable_warnings"}
 ONLY_IN = {
-    "subprocess": {"sources/formats/child.py"},
+    "subprocess": {"cli/browser.py", "sources/formats/child.py"},
     # Spreads athletes over time; nothing is to be kept from anybody by it.
     "random": {"pipeline/pace.py"},
     "smtplib": {"mail/smtp.py"},

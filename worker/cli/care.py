@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.browser import show
 from worker.cli.shell import (
     AsOfOption,
     AthleteOption,
@@ -55,7 +56,7 @@ def preview(
     shell.say(email.text)
     shell.say(f"as it looks: {page}")
     if not no_open:
-        open_page(page)
+        show(page.as_uri())
 
 
 def _composed(
@@ -79,19 +80,6 @@ def _page(shell: Shell, email: "Email") -> Path:
     page = folder / f"{email.kind}.html"
     page.write_text(standalone(email), "utf-8")
     return page.absolute()
-
-
-def open_page(page: Path) -> None:
-    """Show a page in the browser, where there is a display to show it on."""
-    import os
-    import sys
-    import webbrowser
-
-    if sys.platform != "darwin" and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        return
-    webbrowser.open(page.as_uri())
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:

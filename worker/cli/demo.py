@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.care import NoOpenOption, open_page
+from worker.cli.browser import show
+from worker.cli.care import NoOpenOption
 from worker.cli.reports import far
 from worker.cli.shell import Shell, UsageError, shell_of
 
@@ -45,7 +46,7 @@ def demo(
     letters = put_out(scene, season)
     _show(shell, scene, season, letters)
     if not no_open:
-        open_page(scene.page)
+        show(scene.page.as_uri())
 
 
 @contextmanager

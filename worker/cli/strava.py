@@ -1,7 +1,6 @@
 """Commands about grants: connect, disconnect, Strava's webhook, and the keys that seal them."""
 
 import time
-import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from worker.cli.browser import show
 from worker.cli.garmin import connect_garmin, disconnect_garmin
 from worker.cli.shell import AttentionError, JsonOption, Shell, UsageError, shell_of, the_athlete
 
@@ -84,7 +84,7 @@ def connect(
         check_redirect(works, strava, who, redirect=f"{origin}{CALLBACK}", now=now)
         signer = Signer(wiring.keys(shell.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
-        if no_open or not _opened(address):
+        if no_open or not show(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         _wait(works, who, before, refused)
     shell.say(f"{who.name} is connected to Strava")
@@ -256,18 +256,6 @@ def _is_easeback(address: str) -> bool:
         return requests.get(f"{address}/livez", timeout=2).ok
     except requests.RequestException:
         return False
-
-
-def _opened(address: str) -> bool:
-    """True where a browser came up. Over SSH or in a container none does."""
-    import os
-    import sys
-
-    if sys.platform != "darwin" and not (
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    ):
-        return False
-    return webbrowser.open(address)
 
 
 def _wait(works: "Works", who: "Athlete", before: datetime | None, refused: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from worker import search_path
 from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, Request, decode
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
@@ -38,12 +39,13 @@ AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that 
 
 # All that an interpreter may need to start and to read names as we do. Nothing else of ours: the
 # settings may hold passwords, and what reads strangers' files must not.
-_NEEDS = (
-    "LANG", "LC_ALL", "LC_CTYPE", "PYTHONUTF8", "PYTHONHOME", "TMPDIR",
-    "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH",
-)  # fmt: skip
+_NEEDS = ("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-# The child gets our own search path, as it must find the same modules wherever they came from.
+# The folder that the child stands in: always there, and nobody's who sends files.
+_FOLDER = "/"
+
+# The child starts isolated: no current folder, no user's packages, no PYTHON... on its path. It
+# gets our own search path, as it must find the same modules wherever they came from.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from worker.sources.formats.child_serve import serve; serve(*map(float, sys.argv[2:]))"
@@ -236,12 +238,16 @@ class _Child:
         self._owner = os.getpid()
         self._received = b""
         self._answered = False
-        command = [sys.executable, "-c", _START, json.dumps(sys.path), *map(str, limits)]
+        command = [
+            sys.executable, "-I", "-X", f"utf8={sys.flags.utf8_mode}",
+            "-c", _START, json.dumps(search_path.for_modules()), *map(str, limits),
+        ]  # fmt: skip
         self._process = subprocess.Popen(  # noqa: S603  # our own interpreter, our own code
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            cwd=_FOLDER,
             env={name: os.environ[name] for name in _NEEDS if name in os.environ},
             bufsize=0,
             process_group=0,  # Ctrl-C is for us; we end the child

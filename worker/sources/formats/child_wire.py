@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,24 +17,33 @@ OUT_OF_MEMORY = 77  # the status of a child that ran out of it
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A file to read: a path, or the bytes themselves. `skip` members were read before."""
+    """A file to read: a path, or the bytes themselves. `skip` members were read before.
+
+    `told` is what the child hears of it: the bytes, or the path from the root on, for the child
+    stands in another folder than we do.
+    """
 
     source: Path | bytes
     name: str
     skip: int = 0
+    told: str | bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        source = self.source
+        told = source if isinstance(source, bytes) else os.fspath(source.absolute())
+        object.__setattr__(self, "told", told)
 
     @property
     def size(self) -> int:
         """About how many bytes it is on its way."""
-        source = self.source if isinstance(self.source, bytes) else os.fspath(self.source)
-        return len(source) + len(self.name) + 64
+        return len(self.told) + len(self.name) + 64
 
     def encode(self) -> bytes:
         """The line, and after it the bytes where there's no path."""
         told: dict[str, Any] = {"name": self.name, "skip": self.skip}
-        if isinstance(self.source, bytes):
-            return json.dumps(told | {"bytes": len(self.source)}).encode() + b"\n" + self.source
-        return json.dumps(told | {"path": os.fspath(self.source)}).encode() + b"\n"
+        if isinstance(self.told, bytes):
+            return json.dumps(told | {"bytes": len(self.told)}).encode() + b"\n" + self.told
+        return json.dumps(told | {"path": self.told}).encode() + b"\n"
 
 
 def encode(member: Member) -> bytes:

@@ -1,0 +1,28 @@
+"""Shows a page in the browser: a process of its own, which gets nothing of the settings."""
+
+import os
+import subprocess
+import sys
+
+from worker import search_path
+
+_OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
+_KEPT_BACK = ("EASEBACK_", "PYTHON")
+
+
+def show(address: str) -> bool:
+    """True where a browser came up. Over SSH or in a container none does."""
+    if sys.platform != "darwin" and not (
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    ):
+        return False
+    done = subprocess.run(  # noqa: S603  # our own interpreter, our own code
+        [sys.executable, "-I", "-c", _OPEN, address], cwd="/", env=_environment(), check=False
+    )
+    return done.returncode == 0
+
+
+def _environment() -> dict[str, str]:
+    """What the desktop gave us, which a browser needs, without our settings: they may be secret."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_BACK)}
+    return kept | {"PATH": search_path.for_programs(kept.get("PATH", os.defpath))}

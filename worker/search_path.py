@@ -1,0 +1,64 @@
+"""Where modules and programs are found: never in the folder that somebody happens to stand in.
+
+An export from elsewhere may hold a `json.py`, and a PATH may hold a dot. What stands here runs
+before anything else is imported, so it needs nothing that the interpreter hasn't loaded by itself.
+"""
+
+# ruff: noqa: PTH100, PTH117, PTH120  (pathlib isn't loaded yet, and would be looked for there)
+
+import os
+import sys
+
+_HOME = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+"""The folder that this package lies in."""
+
+
+def leave_out_the_current_folder() -> None:
+    """From now on this process imports nothing from there, and starts no program from there."""
+    sys.path[:] = for_modules()
+    if "PATH" in os.environ:
+        os.environ["PATH"] = for_programs(os.environ["PATH"])
+
+
+def for_modules() -> list[str]:
+    """The search path for modules, all of it absolute, without the current folder.
+
+    The current folder stays where Easeback itself is imported from it, as in a checkout. So does
+    what belongs to the installation: the standard library and all that comes after it.
+    """
+    stdlib = os.path.dirname(os.__file__)
+    installed = sys.path.index(stdlib) if stdlib in sys.path else len(sys.path)
+    doubtful = _doubtful()
+    kept: list[str] = []
+    for place, entry in enumerate(sys.path):
+        if place >= installed and os.path.isabs(entry):
+            kept.append(entry)
+            continue
+        real = _real(entry)
+        if real == _HOME:
+            kept.append(_HOME)
+        elif os.path.isabs(entry) and real not in doubtful:
+            kept.append(entry)
+    return kept
+
+
+def _doubtful() -> set[str | None]:
+    """The current folder, and what PYTHONPATH names counted from it: Python has made that absolute.
+
+    Where the current folder is gone, nothing can be found in it.
+    """
+    named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return {_real(entry) for entry in ("", *named) if not os.path.isabs(entry)}
+
+
+def _real(entry: str) -> str | None:
+    try:
+        return os.path.realpath(entry)
+    except OSError:
+        return None
+
+
+def for_programs(path: str) -> str:
+    """A PATH with nothing that counts from the current folder; the system's, if none is left."""
+    kept = [entry for entry in path.split(os.pathsep) if os.path.isabs(entry)]
+    return os.pathsep.join(kept) or os.defpath
