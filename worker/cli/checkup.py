@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.cli.shell import Shell
+from worker.cli.shell import Shell, where_from
 from worker.config import SettingsError
 from worker.mail import SendError
 from worker.sources import SourceError
@@ -31,6 +31,7 @@ class BadError(Exception):
 def checks(shell: Shell) -> Iterator[Check]:
     """Look at everything; one bad thing doesn't keep the others from being looked at."""
     rows: tuple[tuple[str, Callable[[Shell], str]], ...] = (
+        ("settings file", _settings_file),
         ("settings", _settings),
         ("clock", _clock),
         ("data folder", _data_folder),
@@ -52,7 +53,7 @@ def checks(shell: Shell) -> Iterator[Check]:
             yield Check(what, ok=False, says=_mend(error))
         except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
             yield Check(what, ok=False, says=str(error))
-            if what == "settings":  # without them there's nothing else to look at
+            if what.startswith("settings"):  # without them there's nothing else to look at
                 return
 
 
@@ -60,6 +61,12 @@ def _mend(error: OSError) -> str:
     where = f"{error.filename}: " if error.filename else ""
     reason = error.strerror or str(error)
     return f"{where}{reason}: check that it's there, what it is, and who may use it"
+
+
+def _settings_file(shell: Shell) -> str:
+    from worker.config.settings import find
+
+    return where_from(find(shell.config))
 
 
 def _settings(shell: Shell) -> str:
@@ -76,7 +83,7 @@ def _settings(shell: Shell) -> str:
                 f"{name} is short enough to be guessed: make one of {_GUESSED_BELOW} characters "
                 "or more, for example with `openssl rand -base64 32`"
             )
-    return f"read from {shell.file}" if shell.file else "no file: every setting has its default"
+    return "every value can be used"
 
 
 def _clock(shell: Shell) -> str:

@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from worker.model import Athlete
     from worker.pipeline import Clock, Works
     from worker.store import Store, Transaction
+
+log = logging.getLogger(__name__)
 
 
 class UsageError(Exception):
@@ -61,9 +64,10 @@ class Shell:
     def _loaded(self) -> "tuple[Settings, Path | None]":
         from worker.config import load
 
-        loaded = load(self.config)
-        speak(loaded[0].log.format)
-        return loaded
+        settings, file = load(self.config)
+        speak(settings.log.format)
+        log.debug("settings: %(where)s", {"where": where_from(file)})
+        return settings, file
 
     @property
     def settings(self) -> "Settings":
@@ -115,6 +119,23 @@ class Shell:
     def print_json(self, value: Any) -> None:
         json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
         sys.stdout.write("\n")
+
+
+def where_from(file: Path | None) -> str:
+    """Which settings file was taken; or that there is none, and where it was looked for."""
+    from worker.config.settings import found_in
+
+    if file is not None:
+        return _in_full(file)
+    places = " and ".join(map(_in_full, found_in()))
+    return f"no file (looked for {places}): every setting has its default"
+
+
+def _in_full(path: Path) -> str:
+    try:
+        return str(path.absolute())
+    except OSError:  # the current folder is gone
+        return str(path)
 
 
 def _width() -> int | None:

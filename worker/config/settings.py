@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +28,7 @@ from pydantic import (
 )
 from pydantic import model_validator as after
 
+from worker.config import trust
 from worker.rules import Rules
 from worker.rules import check as check_rules
 
@@ -240,23 +242,73 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
     _refuse_unknown(written, where=str(file))
     said = _environment(os.environ)
     try:
-        return Settings(**_merged(_with_secrets(written, str(file)), said)), file
+        settings = Settings(**_merged(_with_secrets(written, str(file)), said))
     except ValidationError as error:
         raise SettingsError(_in_words(error, file)) from error
+    _doubt_data_dir(settings.data_dir)
+    return settings, file
 
 
 def find(config: Path | None) -> Path | None:
-    """The file in force: the one named, else the environment's, the folder's, the platform's."""
-    named = config or (
-        Path(os.environ[CONFIG_VARIABLE]) if os.environ.get(CONFIG_VARIABLE) else None
-    )
-    if named is not None:
-        if not named.is_file():
-            where = "--config" if config else CONFIG_VARIABLE
-            raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
-        return named
-    platform = platform_file()
-    return next((path for path in (LOCAL_FILE, platform) if path.is_file()), None)
+    """The file in force: the one named, else the environment's, the folder's, the platform's.
+
+    Raises `SettingsError` where others could have written it, or what is read beside it: the
+    routine and the templates.
+    """
+    named = _named(config)
+    file = named or next((path for path in found_in() if path.is_file()), None)
+    for path in _read_from(file):
+        with _in_one_line(path):
+            trust.check(
+                path, named=named is not None, otherwise="name a file of your own by --config"
+            )
+    return file
+
+
+def _read_from(file: Path | None) -> Iterator[Path]:
+    """The settings file, and what is read beside it, as far as it's there."""
+    templates = folder(file) / "templates"
+    yield from (path for path in (file, folder(file) / "routine.toml") if path and path.exists())
+    if templates.is_dir():
+        yield templates
+        yield from (path for path in templates.rglob("*") if path.exists())
+
+
+def _doubt_data_dir(data_dir: Path) -> None:
+    """A `data` that is found in the current folder, with its keys, must be our own."""
+    if not data_dir.is_absolute() and data_dir.exists():
+        with _in_one_line(data_dir):
+            trust.check_alone(data_dir, otherwise="set data_dir to a folder of your own, in full")
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except trust.DoubtError as error:
+        raise SettingsError(str(error)) from error
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be looked at: {error.strerror}") from error
+
+
+def _named(config: Path | None) -> Path | None:
+    """The file that `--config` or the environment names."""
+    variable = os.environ.get(CONFIG_VARIABLE)
+    named = config or (Path(variable) if variable else None)
+    if named is not None and not named.is_file():
+        where = "--config" if config else CONFIG_VARIABLE
+        raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
+    return named
+
+
+def found_in() -> tuple[Path, ...]:
+    """Where the file is looked for when none is named, the first one first."""
+    return LOCAL_FILE, platform_file()
+
+
+def folder(file: Path | None) -> Path:
+    """Where the operator's own routine and templates lie: beside the settings."""
+    return (file or LOCAL_FILE).parent
 
 
 def platform_file() -> Path:

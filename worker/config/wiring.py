@@ -11,7 +11,7 @@ from pathlib import Path
 
 from worker import routine
 from worker.compose import Composer
-from worker.config.settings import LOCAL_FILE, Settings, SettingsError
+from worker.config.settings import Settings, SettingsError, folder
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, MailSettings, SmtpMailer
 from worker.model import Routine, SourceName
@@ -177,11 +177,6 @@ def mail_settings(settings: Settings) -> MailSettings:
         sender=mail.sender,
         reply_to=mail.reply_to,
     )
-
-
-def folder(file: Path | None) -> Path:
-    """Where the operator's own routine and templates lie: beside the settings."""
-    return (file or LOCAL_FILE).parent
 
 
 def routines(file: Path | None) -> tuple[Routine, ...]:
