@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import create_engine, make_url, text
 
 from bench.cluster_world import Counters, sink_process, strava_process
-from worker.config import wiring
-from worker.config.settings import Settings
+from worker.app import build_works
+from worker.config import Settings
 from worker.pipeline import Works
 from worker.pipeline.works import Membership
 from worker.store import Sealer, Store
@@ -161,7 +161,7 @@ def works_on(stage: Stage) -> Iterator[Works]:
         "mail": {"host": "127.0.0.1", "port": int(stage.environment["EASEBACK_MAIL__PORT"]),
                  "security": "none"},
     })  # fmt: skip
-    works = wiring.build(settings, None)
+    works = build_works(settings, None)
     with closing(works.store):
         yield replace(works, crew=Membership("bench", timedelta(seconds=30)))
 

@@ -11,15 +11,16 @@ from hypothesis import HealthCheck, settings
 
 from tests.house import House, ScriptedMailer
 from tests.mail_lint import OURS, faults_of
+from worker.app import shipped_file
 from worker.compose import Composer
-from worker.config import wiring
+from worker.config import InboxSection
 from worker.links import Signer
 from worker.model import Routine
 from worker.pipeline import Works
 from worker.routine import parse_text
 from worker.rules import Rules
 from worker.sources.formats.child import Reader
-from worker.sources.inbox import Inbox, InboxSettings
+from worker.sources.inbox import Inbox
 from worker.store import Store
 
 POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"
@@ -125,7 +126,7 @@ def composer() -> Composer:
 @pytest.fixture(scope="session")
 def routines() -> tuple[Routine, ...]:
     """The routine that is shipped."""
-    path = wiring.shipped("routine.toml")
+    path = shipped_file("routine.toml")
     return parse_text(path.read_text("utf-8"), name=str(path))
 
 
@@ -158,7 +159,7 @@ def works(
     inbox.mkdir()
     return Works(
         store=store,
-        inbox=Inbox(InboxSettings(inbox), read_many=reader.read_many),
+        inbox=Inbox(inbox, InboxSection(), read_many=reader.read_many),
         mailer=ScriptedMailer(),
         composer=composer,
         routines=routines,

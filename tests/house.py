@@ -84,7 +84,7 @@ class House:
 
     @property
     def inbox(self) -> Path:
-        return self.works.inbox.settings.path
+        return self.works.inbox.folder
 
     def at(self, day: date, hour: int = 18, minute: int = 0) -> "House":
         """Set the clock, in UTC."""

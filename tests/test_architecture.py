@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from tests.command import ROOT
-from worker.config.settings import Settings
+from worker.config import Settings
 from worker.rules import Rules
 
 LONGEST_FILE_LINES = 450

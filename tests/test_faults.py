@@ -19,7 +19,8 @@ from tests.command import ROOT, easeback
 from tests.house import NOW, House, run_file, steady
 from tests.smtp_server import SmtpServer
 from worker import daemon, pipeline
-from worker.mail import MailboxMailer, MailSettings, SendError, SmtpMailer
+from worker.config import InboxSection, MailSection
+from worker.mail import MailboxMailer, SendError, SmtpMailer
 from worker.pipeline.forgetting import forget_athlete
 from worker.pipeline.pulse import stoppages
 from worker.sources import SourceError
@@ -110,8 +111,8 @@ def test_a_network_file_system_under_the_database_is_seen(file: str, kind: str |
 
 
 def with_smtp(house: House, server: SmtpServer) -> None:
-    settings = MailSettings(host="127.0.0.1", port=server.port, security="none", username="ann",
-                            password="opensesame", sender="easeback@example.org")  # fmt: skip
+    settings = MailSection(host="127.0.0.1", port=server.port, security="none", username="ann",
+                           password="opensesame", sender="easeback@example.org")  # fmt: skip
     house.works = replace(house.works, mailer=SmtpMailer(settings))
 
 
@@ -171,7 +172,7 @@ def test_a_mail_server_that_hangs_delays_nothing_else(house: House) -> None:
     with SmtpServer() as server:
         server.fail("ehlo", "hang", times=None)
         with_smtp(house, server)
-        house.works.inbox.settings = replace(house.works.inbox.settings, every=MINUTE / 300)
+        house.works.inbox.settings = InboxSection(every=MINUTE / 300)
         worker = daemon.Worker(house.works, house.clock)
         thread = threading.Thread(
             target=worker.run, args=(daemon.jobs(house.works, house.clock),), daemon=True

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from tests.house import NOW, House, steady
-from worker.pipeline import Keeping
 from worker.pipeline.forgetting import forget_athlete
 from worker.pipeline.keeping import copies, keep_copy
 from worker.store import Store
@@ -17,8 +16,7 @@ from worker.store import Store
 def test_the_copies_of_the_database_forget_too(house: House, tmp_path: Path) -> None:
     """Those made before are replaced by one made now, which knows the others still."""
     backups = tmp_path / "backups"
-    keeping = Keeping(backups, timedelta(days=1), 7, timedelta(days=30))
-    works = replace(house.works, keeping=keeping)
+    works = replace(house.works, backups_path=backups)
     anna = house.athlete("Anna")
     house.athlete("Bo")
     house.runs(anna, steady())

@@ -16,10 +16,11 @@ from tests.effort import calls_of
 from tests.formats.build import fit_run
 from tests.house import NOW, TODAY, House, run_file
 from tests.nobody import nobody
+from worker.config import InboxSection
 from worker.model import Athlete
 from worker.pipeline import TakenIn
 from worker.sources import SourceError
-from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Glance, Inbox, InboxSettings, Scan
+from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Glance, Inbox, Scan
 from worker.store import Entry
 
 DAY = timedelta(days=1)
@@ -36,7 +37,7 @@ def entry(house: House, path: str) -> Entry:
 def restarted(house: House, *, patient: bool = True) -> House:
     """The same house after the worker was started anew: it remembers only what the store does."""
     old = house.works.inbox
-    inbox = Inbox(InboxSettings(old.settings.path, patient=patient), read_many=old._read_many)
+    inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old._read_many)
     return House(replace(house.works, inbox=inbox), house.mailer, house.now)
 
 
@@ -399,8 +400,7 @@ class NobodysInbox(Inbox):
 
 def kept_out(house: House, folder: Path) -> House:
     """The same house, with an inbox there that is looked at by nobody."""
-    settings = InboxSettings(folder)
-    inbox = NobodysInbox(settings, read_many=house.works.inbox._read_many)
+    inbox = NobodysInbox(folder, InboxSection(), read_many=house.works.inbox._read_many)
     return House(replace(house.works, inbox=inbox), house.mailer, house.now)
 
 
@@ -479,7 +479,7 @@ class Swapping(Inbox):
     """An inbox in which something is swapped between the listing and what comes of it."""
 
     def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
-        super().__init__(inbox.settings, read_many=inbox._read_many)
+        super().__init__(inbox.folder, inbox.settings, read_many=inbox._read_many)
         self.keep((inbox._seen or {}).values())
         self._swap: Callable[[], object] | None = swap
 
@@ -528,7 +528,7 @@ def test_known_files_are_listed_and_never_opened(tmp_path: Path) -> None:
     """A whole club's archive: a look asks once for each file, and does a handful of things."""
     for number in range(1_000):
         (tmp_path / f"{number}.fit").touch()
-    inbox = Inbox(InboxSettings(tmp_path, patient=False), read_many=lambda _: iter(()))
+    inbox = Inbox(tmp_path, InboxSection(), patient=False, read_many=lambda _: iter(()))
     athlete = Athlete(1, "Anna", "anna@example.org", added_at=House.now)
     first = inbox.glance([athlete])
     inbox.keep(replace(look, done=True) for look in first.unsettled)

@@ -13,7 +13,8 @@ import pytest
 import trustme
 
 from tests.smtp_server import STEPS, SmtpServer, Step
-from worker.mail import MailSettings, SendError, SmtpMailer, Timeouts
+from worker.config import MailSection
+from worker.mail import SendError, SmtpMailer, Timeouts
 
 MIME = b"Subject: You jumped\r\nMessage-ID: <1@test>\r\n\r\nEase off.\r\n.\r\n..two\r\n"
 LOGIN = ("ann", "sécret")
@@ -47,7 +48,7 @@ def mailer(server: SmtpServer, *, timeouts: Timeouts = USUAL, **changes: object)
     }
     if server.login:
         settings |= {"username": server.login[0], "password": server.login[1]}
-    return SmtpMailer(MailSettings(**(settings | changes)), timeouts=timeouts)  # type: ignore[arg-type]  # a dict has one type for all values
+    return SmtpMailer(MailSection(**(settings | changes)), timeouts=timeouts)  # type: ignore[arg-type]  # a dict has one type for all values
 
 
 def send(
@@ -366,7 +367,7 @@ def test_a_closed_port_is_named() -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    post = SmtpMailer(MailSettings(host="127.0.0.1", port=port, security="none"))
+    post = SmtpMailer(MailSection(host="127.0.0.1", port=port, security="none"))
     with refused() as caught:
         send(post)
     assert f"Nothing listens at 127.0.0.1:{port}" in str(caught.value)
@@ -376,7 +377,7 @@ def test_a_closed_port_is_named() -> None:
 @pytest.mark.parametrize("host", ["mail.invalid", ".nonsense", "a b"])
 def test_an_unknown_host_is_named(host: str) -> None:
     """A typo in the host's name is said as that."""
-    post = SmtpMailer(MailSettings(host=host, security="none"))
+    post = SmtpMailer(MailSection(host=host, security="none"))
     with refused() as caught:
         send(post)
     assert host in str(caught.value)
@@ -386,7 +387,7 @@ def test_an_unknown_host_is_named(host: str) -> None:
 def test_a_silent_host_is_given_up() -> None:
     """A firewall that swallows packets costs the connection's time-out and no more."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        settings = MailSettings(host="127.0.0.1", port=silent.getsockname()[1], security="none")
+        settings = MailSection(host="127.0.0.1", port=silent.getsockname()[1], security="none")
         began = monotonic()
         with refused() as caught:
             send(SmtpMailer(settings, timeouts=SHORT))
@@ -405,7 +406,7 @@ def test_something_that_is_no_mail_server_is_told_as_that() -> None:
 
         thread = threading.Thread(target=babble)
         thread.start()
-        settings = MailSettings(host="127.0.0.1", port=listener.getsockname()[1], security="none")
+        settings = MailSection(host="127.0.0.1", port=listener.getsockname()[1], security="none")
         with refused() as caught:
             send(SmtpMailer(settings, timeouts=SHORT))
         thread.join()
@@ -465,12 +466,12 @@ def test_the_check_finds_a_refused_sender() -> None:
 @pytest.mark.parametrize(
     ("settings", "port", "sender"),
     [
-        (MailSettings(), 587, "Easeback <easeback@localhost>"),
-        (MailSettings(security="tls", username="me@x.org"), 465, "Easeback <me@x.org>"),
-        (MailSettings(security="none", username="me", sender="A <a@b.c>"), 25, "A <a@b.c>"),
-        (MailSettings(port=2525), 2525, "Easeback <easeback@localhost>"),
+        (MailSection(), 587, "Easeback <easeback@localhost>"),
+        (MailSection(security="tls", username="me@x.org"), 465, "Easeback <me@x.org>"),
+        (MailSection(security="none", username="me", sender="A <a@b.c>"), 25, "A <a@b.c>"),
+        (MailSection(port=2525), 2525, "Easeback <easeback@localhost>"),
     ],
 )
-def test_defaults_follow_from_what_is_set(settings: MailSettings, port: int, sender: str) -> None:
+def test_defaults_follow_from_what_is_set(settings: MailSection, port: int, sender: str) -> None:
     """Host and login are enough for the usual provider."""
     assert (settings.port_number, settings.from_header) == (port, sender)

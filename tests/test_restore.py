@@ -10,9 +10,9 @@ import pytest
 from tests.command import easeback
 from tests.house import TODAY, House, steady
 from worker import pipeline
+from worker.config import BackupSection
 from worker.pipeline.keeping import copies
 from worker.pipeline.restoring import HELD, mark_restored
-from worker.pipeline.works import Keeping
 from worker.store import Store, StoreError
 from worker.store.restoring import restore
 
@@ -28,16 +28,16 @@ def database_url(sqlite_url: str) -> str:
 @pytest.fixture
 def kept(house: House, tmp_path: Path) -> Iterator[House]:
     """The house with a folder for copies: three of them, none older than ten days."""
-    keeping = Keeping(tmp_path / "backups", every=DAY, keep=3, keep_for=10 * DAY)
-    house.works = replace(house.works, keeping=keeping)
+    backup = BackupSection(every=DAY, keep=3, keep_for=10 * DAY)
+    house.works = replace(house.works, backup=backup, backups_path=tmp_path / "backups")
     yield house
     house.works.store.close()  # a restore has put another in the place of the first
 
 
 def days_of(house: House) -> list[int]:
     """How many days after the first each copy was made."""
-    assert house.works.keeping
-    return [(at.date() - TODAY).days for at in copies(house.works.keeping.folder)]
+    assert house.works.backups_path
+    return [(at.date() - TODAY).days for at in copies(house.works.backups_path)]
 
 
 def test_a_copy_a_day_is_kept_and_only_so_many(kept: House) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import SettingsError, load
-from worker.config.settings import platform_file
+from worker.config import SettingsError, load, platform_file
 from worker.rules import Rules
 
 Write = Callable[[str], Path]
@@ -138,6 +137,17 @@ def test_a_secret_may_lie_in_a_file(
     assert password.get_secret_value() == "directly"
 
 
+def test_a_secret_said_directly_wins_over_its_file_in_the_settings_too(
+    here: Path, write: Write
+) -> None:
+    """As it does in the environment."""
+    (here / "one").write_text("from a file\n")
+    write('[mail]\npassword = "directly"\npassword_file = "one"')
+    password = load()[0].mail.password
+    assert password is not None
+    assert password.get_secret_value() == "directly"
+
+
 def test_a_secret_file_that_cannot_be_read_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """By the name of the variable and of the file."""
     monkeypatch.setenv("EASEBACK_MAIL__PASSWORD_FILE", "/nowhere/password")
@@ -228,6 +238,8 @@ def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words
     [
         ("EASEBACK_MAIL__HOTS", "x", "EASEBACK_MAIL__HOTS: no such setting; .*EASEBACK_MAIL__HOST"),
         ("EASEBACK_MIAL__HOST", "x", "EASEBACK_MIAL__HOST: no such setting"),
+        ("EASEBACK_DATA_DIR__X", "x", "EASEBACK_DATA_DIR__X: no such setting"),
+        ("EASEBACK_MAIL", "x", "EASEBACK_MAIL is a section: write EASEBACK_MAIL__"),
         ("EASEBACK_DATADIR", "x", "the nearest is EASEBACK_DATA_DIR"),
         ("EASEBACK_INBOX__EVERY", "often", "EASEBACK_INBOX__EVERY: write a duration"),
         ("EASEBACK_RULES__RACE_MAYBE_M", "[1, ", "EASEBACK_RULES__RACE_MAYBE_M: not a list"),

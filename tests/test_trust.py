@@ -10,7 +10,7 @@ import pytest
 
 from tests.command import easeback
 from worker.config import SettingsError, load
-from worker.config.trust import DoubtError, check, check_alone
+from worker.trust import DoubtError, check, check_alone
 
 NOBODY = 65534
 FILES = ("easeback.toml", "routine.toml", "templates/alert.txt.j2")

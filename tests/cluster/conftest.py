@@ -9,11 +9,12 @@ import pytest
 from tests.house import House, ScriptedMailer
 from worker.cluster import CrewWorker, Pace, install
 from worker.compose import Composer
+from worker.config import InboxSection
 from worker.model import Routine
 from worker.pipeline import Works
 from worker.rules import Rules
 from worker.sources.formats.child import Reader
-from worker.sources.inbox import Inbox, InboxSettings
+from worker.sources.inbox import Inbox
 from worker.store import Store
 
 QUICK = Pace(seen_every_s=0.2, stale_s=1.5, polls_every_s=0.2, ends_within_s=1.0, longest_pause_s=1)
@@ -41,7 +42,7 @@ def house(
     mailer = ScriptedMailer()
     works = Works(
         store=crew_store,
-        inbox=Inbox(InboxSettings(tmp_path / "inbox"), read_many=reader.read_many),
+        inbox=Inbox(tmp_path / "inbox", InboxSection(), read_many=reader.read_many),
         mailer=mailer,
         composer=composer,
         routines=routines,
@@ -56,7 +57,8 @@ def worker_in(house: House, reader: Reader) -> Callable[[], CrewWorker]:
     """Another worker of the crew, with a memory of the inbox of its own."""
 
     def make() -> CrewWorker:
-        inbox = Inbox(house.works.inbox.settings, read_many=reader.read_many)
+        old = house.works.inbox
+        inbox = Inbox(old.folder, old.settings, read_many=reader.read_many)
         works = replace(house.works, inbox=inbox)
         return CrewWorker(works, house.clock, mailer=lambda: house.mailer, pace=QUICK)
 

@@ -137,10 +137,10 @@ def _warm() -> None:
 
     import tests.crash.mutants
     import tests.crash.story
+    import worker.app
     import worker.cli.app
     import worker.cluster
     import worker.compose.raster
-    import worker.config.wiring
     import worker.daemon
     import worker.pipeline
     import worker.sources.strava.client
@@ -232,13 +232,13 @@ def _go_through(life: Life) -> int:
 
 def _drain(works: Any, clock: Any) -> None:
     """What is due, as a member of a crew that is missed soon after it died."""
+    from worker.app import build_mailer
     from worker.cli.shell import Shell
     from worker.cluster import CrewWorker, Pace
-    from worker.config import wiring
 
     settings = Shell().settings
     pace = Pace(stale_s=CREW_IS_MISSED_S, seen_every_s=0.2, work_at_once=2)
-    CrewWorker(works, clock, mailer=lambda: wiring.mailer(settings), pace=pace).drain()
+    CrewWorker(works, clock, mailer=lambda: build_mailer(settings), pace=pace).drain()
 
 
 if __name__ == "__main__":

@@ -21,13 +21,14 @@ from urllib.parse import urlencode, urlsplit
 from starlette.types import ASGIApp, Message, Receive, Send
 
 from tests.strava.browser import answer_consent
-from worker.config import Settings, facing
+from worker.app import build_web_server
+from worker.config import Settings
+from worker.keys import read_keys
 from worker.links import Signer
 from worker.model import Athlete
 from worker.pipeline import Works
 from worker.store import Store
-from worker.web import build_app
-from worker.web.strava import CALLBACK, routes
+from worker.web.strava import CALLBACK
 
 CONFIRMED = "confirmed"
 _CONNECT = re.compile(r"/connect/[\w.=-]+")
@@ -67,10 +68,8 @@ def town(works: Works, settings: Settings, home: Path, now: datetime) -> Town:
     """The face of these works, as `easeback run` shows it."""
     assert works.strava
     origin = settings.base_url
-    desk = facing.desk(settings, works, lambda: now, base_url=origin, ticks={})
-    gate = facing.gate(works, works.strava, origin, lambda _: None)
-    app = build_app(desk, more=routes(desk, gate))
-    return Town(app, desk.signer, works.store, home, now)
+    served = build_web_server(settings, works, lambda: now)
+    return Town(served.app, Signer(read_keys(settings), origin), works.store, home, now)
 
 
 def says(answer: Answer) -> Errand:

@@ -10,8 +10,8 @@ from typing import Any
 
 from tests.garmin.service import Account, Service
 from tests.strava.server import Server
-from worker.config import Settings, wiring
-from worker.config.settings import GarminSection
+from worker.app import build_works
+from worker.config import Settings
 from worker.model import Athlete
 from worker.pipeline import (
     GarminWorks,
@@ -23,6 +23,7 @@ from worker.pipeline import (
     take_in_inbox,
 )
 from worker.pipeline.garmin.grants import Connected, connect
+from worker.sources.garmin.settings import GarminSection
 from worker.store import SourceState
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -114,7 +115,7 @@ class House:
 def house(server: Server, folder: Path, **garmin: Any) -> Iterator[House]:
     """A house in a folder; further settings of `[garmin]` by name. Waiting moves the clock on."""
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
-    works = wiring.build(settings, None, patient=False)
+    works = build_works(settings, None, patient=False)
     assert works.garmin is not None
     service: Any = server.service
     calm = replace(

@@ -100,7 +100,7 @@ def test_every_secret_of_the_settings_is_kept_from_being_printed() -> None:
     """By its type; one that's added without is noticed here."""
     from pydantic import BaseModel
 
-    from worker.config.settings import Settings
+    from worker.config import Settings
 
     telling = ("password", "secret", "token")
     for name, field in Settings.model_fields.items():

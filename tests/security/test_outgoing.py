@@ -13,12 +13,13 @@ import pytest
 import trustme
 from pydantic import SecretStr, ValidationError
 
-from worker.config.settings import Settings, StravaSection
-from worker.mail import MailSettings, SendError, SmtpMailer
+from worker.config import MailSection, Settings
+from worker.mail import SendError, SmtpMailer
 from worker.pipeline.pulse import fetch
 from worker.sources.strava.client import Strava
 from worker.sources.strava.grants import Grant, StravaSettings
 from worker.sources.strava.refusals import StravaError, Unreachable
+from worker.sources.strava.settings import StravaSection
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 GRANT = Grant(1, "an access token", "a refresh token", datetime(2026, 11, 20, 23, tzinfo=UTC))
@@ -162,7 +163,7 @@ def test_old_tls_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(smtplib, "SMTP_SSL", Dialled)
     with pytest.raises(SendError):
-        SmtpMailer(MailSettings(host="localhost", security="tls")).check()
+        SmtpMailer(MailSection(host="localhost", security="tls")).check()
     [context] = contexts
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED

@@ -14,11 +14,12 @@ from tests.strava.browser import answer_consent
 from tests.strava.conftest import REDIRECT
 from tests.strava.server import Server
 from tests.strava.service import Service, Subscription
-from worker.config import Settings, wiring
-from worker.config.settings import StravaSection
+from worker.app import build_works
+from worker.config import Settings
 from worker.model import Athlete
 from worker.pipeline import Pass, StravaWorks, Works, deliver, one_pass, take_in_strava
 from worker.pipeline.strava.grants import Begun, Connected, begin_consent, finish_consent
+from worker.sources.strava.settings import StravaSection
 from worker.store import SourceState
 
 ACTIVITIES = "/api/v3/athlete/activities"
@@ -99,7 +100,7 @@ def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
         **strava,
     )
     settings = Settings(data_dir=folder, strava=section)
-    works = wiring.build(settings, None, patient=False)
+    works = build_works(settings, None, patient=False)
     assert works.strava is not None
     calm = replace(works.strava, luck=lambda: 0.0)
     works = replace(works, strava=calm)

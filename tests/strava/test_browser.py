@@ -13,7 +13,9 @@ from tests.strava.accounts import Account
 from tests.strava.house import House, house
 from tests.strava.server import Server
 from tests.web import browsing
-from worker.config import Settings, facing, wiring
+from worker.app import build_web_server
+from worker.config import Settings
+from worker.keys import read_keys
 from worker.links import Signer
 from worker.model import Athlete
 
@@ -46,9 +48,9 @@ def site(server: Server, tmp_path: Path) -> Iterator[Site]:
     origin = f"http://127.0.0.1:{port}"
     settings = Settings(data_dir=tmp_path)
     with house(server, tmp_path) as home, browsing.chromium() as browser:
-        face = facing.face(settings, home.works, home.clock, base_url=origin, port=port)
+        face = build_web_server(settings, home.works, home.clock, base_url=origin, port=port)
         face.start()
-        yield Site(home, origin, Signer(wiring.keys(settings), origin), browser)
+        yield Site(home, origin, Signer(read_keys(settings), origin), browser)
         face.stop()
 
 

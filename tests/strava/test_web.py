@@ -11,11 +11,11 @@ from starlette.testclient import TestClient
 from tests.strava.browser import answer_consent
 from tests.strava.house import House, event, house, subscribe
 from tests.strava.server import Server
-from worker.config import facing
+from worker.app import build_web_server
+from worker.config import Settings
 from worker.links import Signer
 from worker.model import Athlete
-from worker.web import Desk, build_app
-from worker.web.strava import COOKIE, WEBHOOK, routes
+from worker.web.strava import COOKIE, WEBHOOK
 
 ORIGIN = "http://127.0.0.1:8765"
 JUNK = ["", "null", "[" * 9_000, '"x"', "{}", '{"owner_id": 1e999}', "\x00", '{"object_id": []}']
@@ -33,9 +33,7 @@ def browser(home: House) -> Iterator[TestClient]:
 
 
 def a_browser(home: House, origin: str = ORIGIN) -> Iterator[TestClient]:
-    desk = Desk(home.works.store, home.strava.signer, home.clock, origin)
-    gate = facing.gate(home.works, home.strava, origin, lambda _: None)
-    app = build_app(desk, more=routes(desk, gate))
+    app = build_web_server(settings_of(home), home.works, home.clock, base_url=origin).app
     with TestClient(
         app, base_url=origin, client=("127.0.0.1", 50_000), follow_redirects=False
     ) as browser:
@@ -178,8 +176,7 @@ class TestTheWebhook:
         """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
         import http.client
 
-        settings = facing_settings(home)
-        face = facing.face(settings, home.works, home.clock, port=0)
+        face = build_web_server(settings_of(home), home.works, home.clock, port=0)
         face.start()
         try:
             host = urlsplit(face.address)
@@ -195,7 +192,5 @@ class TestTheWebhook:
         assert answered.status == 200
 
 
-def facing_settings(home: House) -> Any:
-    from worker.config import Settings
-
+def settings_of(home: House) -> Settings:
     return Settings(data_dir=home.mailbox.parent)

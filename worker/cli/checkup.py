@@ -64,16 +64,16 @@ def _mend(error: OSError) -> str:
 
 
 def _settings_file(shell: Shell) -> str:
-    from worker.config.settings import find
+    from worker.config import find
 
     return where_from(find(shell.config))
 
 
 def _settings(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import check_engine
 
     settings = shell.settings
-    wiring.check_engine(settings)
+    check_engine(settings)
     chosen = {"secret_key": settings.secret_key, "[web] token": settings.web.token}
     for name, secret in chosen.items():
         if secret and any(
@@ -97,9 +97,9 @@ def _clock(shell: Shell) -> str:
 
 
 def _data_folder(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import make_data_dir
 
-    wiring.make_data_dir(shell.settings)
+    make_data_dir(shell.settings)
     folder = shell.settings.data_dir.absolute()
     probe = folder / f".check-{os.getpid()}"
     try:
@@ -132,26 +132,26 @@ def _inbox(shell: Shell) -> str:
 
 
 def _routine(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import read_routines
 
-    found = wiring.routines(shell.file)
+    found = read_routines(shell.file)
     steps = sum(len(one.steps) for one in found)
     return f"{len(found)} set(s) with {steps} steps"
 
 
 def _templates(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import build_composer
 
-    broken = wiring.composer(shell.settings, shell.file).check()
+    broken = build_composer(shell.settings, shell.file).check()
     if broken:
         raise BadError(f"{broken[0]}; the shipped one is used instead")
     return "compose"
 
 
 def _mail(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import build_mailer
 
-    return wiring.mailer(shell.settings).check()
+    return build_mailer(shell.settings).check()
 
 
 def _links(shell: Shell) -> str:
@@ -169,10 +169,10 @@ def _links(shell: Shell) -> str:
 
 
 def _strava(shell: Shell) -> str:
-    from worker.config import wiring
+    from worker.app import build_strava
     from worker.web.strava import CALLBACK
 
-    strava = wiring.strava(shell.settings)
+    strava = build_strava(shell.settings)
     if strava is None:
         return "off: no [strava] client_id is set"
     now = datetime.now(UTC)
@@ -192,8 +192,9 @@ def _strava(shell: Shell) -> str:
 
 def _garmin(shell: Shell) -> str:
     from worker.pipeline.garmin.sync import runs_out_soon
+    from worker.sources.garmin.settings import GarminSection
 
-    if not shell.settings.garmin.enabled:
+    if not shell.settings.source(GarminSection).enabled:
         return "off: [garmin] enabled is false"
     now = datetime.now(UTC)
     told: list[str] = []

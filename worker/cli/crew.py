@@ -49,14 +49,14 @@ def run(shell: Shell, now: "Clock", *, made_up: bool, worker: bool, web: bool) -
 
 
 def _worker(shell: Shell, works: "Works", now: "Clock", *, made_up: bool) -> "CrewWorker":
+    from worker.app import build_mailer
     from worker.cluster import CrewWorker
-    from worker.config import wiring
     from worker.daemon import FIRST_RELEASE
 
     return CrewWorker(
         works,
         now,
-        mailer=lambda: wiring.mailer(shell.settings),
+        mailer=lambda: build_mailer(shell.settings),
         not_before=None if made_up else FIRST_RELEASE,
     )
 

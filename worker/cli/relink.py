@@ -19,14 +19,14 @@ def relink(
 
     Links to stop a mail go on working.
     """
-    from worker.config import wiring
+    from worker.keys import read_keys
     from worker.links import Signer
 
     shell = shell_of(context)
     with shell.store.transaction() as tx:
         who = the_athlete(tx, athlete, how="by its name")
         begins_at = tx.athletes.close_links(who, now=datetime.now(UTC))
-    signer = Signer(wiring.keys(shell.settings), shell.settings.base_url)
+    signer = Signer(read_keys(shell.settings), shell.settings.base_url)
     shell.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
     address = signer.sign("athlete", {"athlete": who.id}, now=begins_at)
     print(address)  # noqa: T201  alone on its line, for scripts and people

@@ -9,8 +9,6 @@ import typer
 
 from worker.cli.shell import AttentionError, Shell, UsageError, shell_of
 
-_MAIL_PORTS = {"starttls": 587, "tls": 465, "none": 25}
-
 
 def register(app: typer.Typer) -> None:
     app.command("init")(init)
@@ -43,20 +41,16 @@ def init(
 
 
 def _target(shell: Shell) -> Path:
-    from worker.config.settings import CONFIG_VARIABLE, LOCAL_FILE
+    from worker.config import LOCAL_FILE, named_file
 
-    if shell.config is not None:
-        return shell.config
-    if os.environ.get(CONFIG_VARIABLE):
-        return Path(os.environ[CONFIG_VARIABLE])
-    return LOCAL_FILE
+    return named_file(shell.config) or LOCAL_FILE
 
 
 def _untouched(file: Path) -> bool:
     """True for the commented file as it is shipped: it holds nothing of anybody's."""
-    from worker.config.wiring import shipped
+    from worker.app import shipped_file
 
-    return file.read_bytes() == shipped("easeback.toml").read_bytes()
+    return file.read_bytes() == shipped_file("easeback.toml").read_bytes()
 
 
 def _ask(question: str, default: str, defaults: bool) -> str:
@@ -64,13 +58,15 @@ def _ask(question: str, default: str, defaults: bool) -> str:
 
 
 def _ask_mail() -> dict[str, object] | None:
+    from worker.config import MAIL_PORTS
+
     host = typer.prompt(
         "Mail server (empty: mail is written as files)", default="", show_default=False, err=True
     )
     if not host:
         return None
-    security = _choice("Its security", tuple(_MAIL_PORTS), "starttls")
-    port = typer.prompt("Its port", default=_MAIL_PORTS[security], type=int, err=True)
+    security = _choice("Its security", tuple(MAIL_PORTS), "starttls")
+    port = typer.prompt("Its port", default=MAIL_PORTS[security], type=int, err=True)
     username = typer.prompt("Login (empty: none)", default="", show_default=False, err=True)
     password = typer.prompt("Password", hide_input=True, err=True) if username else ""
     sender = typer.prompt("Sender", default=username or "easeback@localhost", err=True)
@@ -157,7 +153,7 @@ def _ask_garmin(written: Shell) -> None:
 
 def _filled(data_dir: str, mail: dict[str, object] | None, strava: dict[str, object] | None) -> str:
     """The shipped, commented settings with the answers filled in."""
-    from worker.config.wiring import shipped
+    from worker.app import shipped_file
 
     answers: dict[str, dict[str, object]] = {
         "": {"data_dir": data_dir},
@@ -166,7 +162,7 @@ def _filled(data_dir: str, mail: dict[str, object] | None, strava: dict[str, obj
     }
     section = ""
     lines: list[str] = []
-    for line in shipped("easeback.toml").read_text("utf-8").splitlines():
+    for line in shipped_file("easeback.toml").read_text("utf-8").splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         key = line.removeprefix("# ").partition(" = ")[0]

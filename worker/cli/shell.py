@@ -80,18 +80,18 @@ class Shell:
 
     @cached_property
     def store(self) -> "Store":
-        from worker.config import wiring
+        from worker.app import make_data_dir
         from worker.store import Store
 
-        wiring.make_data_dir(self.settings)
+        make_data_dir(self.settings)
         store = Store.open(self.settings.url)
         self._opened.append(store)
         return store
 
     def works(self, *, patient: bool = False) -> "Works":
-        from worker.config import wiring
+        from worker.app import build_works
 
-        works = wiring.build(self.settings, self.file, patient=patient)
+        works = build_works(self.settings, self.file, patient=patient)
         self._opened.append(works.store)
         return works
 
@@ -123,7 +123,7 @@ class Shell:
 
 def where_from(file: Path | None) -> str:
     """Which settings file was taken; or that there is none, and where it was looked for."""
-    from worker.config.settings import found_in
+    from worker.config import found_in
 
     if file is not None:
         return _in_full(file)

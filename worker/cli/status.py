@@ -133,11 +133,12 @@ def _halts(shell: Shell, tx: "Transaction") -> tuple[str, ...]:
 
 def _unsound(shell: Shell) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
-    from worker.config import SettingsError, wiring
+    from worker.app import build_composer, read_routines
+    from worker.config import SettingsError
 
     try:
-        wiring.routines(shell.file)
-        broken = wiring.composer(shell.settings, shell.file).check()
+        read_routines(shell.file)
+        broken = build_composer(shell.settings, shell.file).check()
     except SettingsError as error:
         return [str(error)]
     return [f"{one}; the shipped one is used instead" for one in broken]

@@ -63,7 +63,7 @@ def connect(
     ] = None,
 ) -> None:
     """Connect an athlete: to Strava, by a consent in the browser, or to Garmin, by a key."""
-    from worker.config import wiring
+    from worker.keys import read_keys
     from worker.links import Signer
     from worker.pipeline.strava.grants import check_redirect
     from worker.web.strava import CALLBACK
@@ -82,7 +82,7 @@ def connect(
     refused: list[str] = []
     with _shown(shell, works, refused.append) as origin:
         check_redirect(works, strava, who, redirect=f"{origin}{CALLBACK}", now=now)
-        signer = Signer(wiring.keys(shell.settings), origin)
+        signer = Signer(read_keys(shell.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
         if no_open or not show(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
@@ -118,13 +118,13 @@ def disconnect(
 
 def rotate_keys(context: typer.Context) -> None:
     """Seal every stored grant with a new key. Stop the worker first."""
-    from worker.config import wiring
+    from worker.keys import add_key
     from worker.pipeline.garmin.grants import reseal_keys
     from worker.pipeline.strava.grants import reseal_grants
 
     shell = shell_of(context)
     with shell.store.sole_worker():
-        made = wiring.add_key(shell.settings)
+        made = add_key(shell.settings)
         works = shell.works()
         sealed = reseal_grants(works, works.strava) if works.strava else 0
         sealed += reseal_keys(works, works.garmin) if works.garmin else 0
@@ -206,12 +206,12 @@ def _shown(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterato
 
     `told` hears why a consent came to nothing; the worker's face says that in the browser alone.
     """
-    from worker.config import facing
+    from worker.app import build_web_server
     from worker.web import FaceError
 
     settings = shell.settings
     origin = settings.base_url.rstrip("/")
-    face = facing.face(settings, works, lambda: datetime.now(UTC), told=told)
+    face = build_web_server(settings, works, lambda: datetime.now(UTC), report=told)
     try:
         face.start()
     except FaceError:
@@ -232,14 +232,14 @@ def _on_another_port(shell: Shell, works: "Works", told: Callable[[str], None]) 
     """Another program has the port: any free one on this machine does, Strava allows that."""
     import socket
 
-    from worker.config import facing
+    from worker.app import build_web_server
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
-    face = facing.face(
-        shell.settings, works, lambda: datetime.now(UTC), base_url=origin, port=port, told=told
+    face = build_web_server(
+        shell.settings, works, lambda: datetime.now(UTC), base_url=origin, port=port, report=told
     )
     face.start()
     try:

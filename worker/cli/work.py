@@ -21,7 +21,7 @@ from worker.cli.shell import (
 )
 
 if TYPE_CHECKING:
-    from worker.config.facing import Nudge
+    from worker.app import NotifyWorkers
     from worker.pipeline import Clock, Pass, Works
 
 log = logging.getLogger(__name__)
@@ -97,17 +97,17 @@ def face(
     now: "Clock",
     ticks: "Mapping[str, timedelta]",
     *,
-    nudge: "Nudge" = lambda *_: None,
+    nudge: "NotifyWorkers" = lambda *_: None,
 ) -> Iterator[None]:
     """The web face beside the worker. Mail goes out without it, so trouble with it is only said."""
     if not shell.settings.web.enabled:
         yield
         return
-    from worker.config import facing
+    from worker.app import build_web_server
     from worker.pipeline import Tick, record_tick
     from worker.web import FaceError
 
-    shown = facing.face(shell.settings, works, now, ticks=ticks, nudge=nudge)
+    shown = build_web_server(shell.settings, works, now, ticks=ticks, notify=nudge)
     try:
         shown.start()
     except FaceError as error:

@@ -17,8 +17,8 @@ from heapq import merge
 from pathlib import Path
 
 from worker import daemon, week
-from worker.config import wiring
-from worker.config.settings import Settings
+from worker.app import build_works
+from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.runner import Outing
 from worker.demo.scene import Scene
@@ -92,7 +92,7 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
     settings = Settings(data_dir=scene.data_dir)
     # The scene's own settings file is named, so that no routine or template of the operator's
     # comes into play.
-    works = wiring.build(settings, scene.settings_file)
+    works = build_works(settings, scene.settings_file)
     clock = _Clock(runner.BEGINS)
     with works.store.sole_worker():
         with works.store.transaction() as tx:

@@ -7,14 +7,12 @@ outbox does. `port.py` holds what the two ways share, `mime.py` makes the bytes,
 
 from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import to_mime
-from worker.mail.port import Mailer, MailSettings, Security, SendError
+from worker.mail.port import Mailer, SendError
 from worker.mail.smtp import SmtpMailer, Timeouts
 
 __all__ = [
-    "MailSettings",
     "MailboxMailer",
     "Mailer",
-    "Security",
     "SendError",
     "SmtpMailer",
     "Timeouts",

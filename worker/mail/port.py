@@ -1,4 +1,4 @@
-"""What a mailer is: its settings, its one method that matters, and how it fails.
+"""What a mailer is: its one method that matters, and how it fails.
 
 `Mailer.send` delivers once or raises `SendError`, and calls `before_dot` when everything but the
 end of the mail is on its way:
@@ -10,44 +10,7 @@ A process that dies before `before_dot` has delivered nothing; one that dies aft
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Literal, Protocol
-
-Security = Literal["starttls", "tls", "none"]
-
-DEFAULT_PORTS: dict[Security, int] = {"starttls": 587, "tls": 465, "none": 25}
-DEFAULT_SENDER = "Easeback <easeback@localhost>"
-
-
-@dataclass(frozen=True, slots=True)
-class MailSettings:
-    """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
-
-    `port` None is the usual one for `security`. `sender` None is the login where that is an
-    address, else `easeback@localhost`, which only a relay of one's own takes.
-    """
-
-    host: str | None = None
-    port: int | None = None
-    security: Security = "starttls"
-    username: str | None = None
-    password: str | None = None
-    sender: str | None = None
-    reply_to: str | None = None
-
-    @property
-    def from_header(self) -> str:
-        """The sender as it stands in From."""
-        if self.sender:
-            return self.sender
-        if self.username and "@" in self.username:
-            return f"Easeback <{self.username}>"
-        return DEFAULT_SENDER
-
-    @property
-    def port_number(self) -> int:
-        """The port, by `security` where none is set."""
-        return self.port or DEFAULT_PORTS[self.security]
+from typing import Protocol
 
 
 class SendError(Exception):

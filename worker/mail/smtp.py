@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
+from worker.config import MailSection
 from worker.mail.mime import one_line, postal
-from worker.mail.port import MailSettings, SendError
+from worker.mail.port import SendError
 
 Reply = tuple[int, bytes]
 
@@ -36,7 +37,7 @@ class Timeouts:
 class SmtpMailer:
     """Sends over SMTP; see `Mailer`."""
 
-    def __init__(self, settings: MailSettings, *, timeouts: Timeouts = Timeouts()) -> None:
+    def __init__(self, settings: MailSection, *, timeouts: Timeouts = Timeouts()) -> None:
         if not settings.host:
             raise ValueError("an SMTP mailer needs a host")
         self._settings = settings
@@ -162,7 +163,9 @@ class SmtpMailer:
                 self._encrypt(smtp)
                 self._greet(smtp)
             if self._settings.username:
-                self._log_in(smtp, self._settings.username, self._settings.password or "")
+                password = self._settings.password
+                secret = password.get_secret_value() if password else ""
+                self._log_in(smtp, self._settings.username, secret)
         except BaseException:
             smtp.close()
             raise

@@ -30,7 +30,7 @@ from worker.pipeline.strava.turn import take_in_strava
 from worker.pipeline.strava.works import StravaWorks
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
-from worker.pipeline.works import Clock, Keeping, Works, today_of
+from worker.pipeline.works import Clock, Works, today_of
 from worker.store import StoreError, Tick
 
 T = TypeVar("T")
@@ -41,7 +41,6 @@ __all__ = [
     "Clock",
     "Delivered",
     "GarminWorks",
-    "Keeping",
     "Pass",
     "StravaWorks",
     "Synced",

@@ -8,7 +8,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from worker.pipeline.works import Keeping, Works
+from worker.config import BackupSection
+from worker.pipeline.works import Works
 from worker.store import StoreError
 
 log = logging.getLogger(__name__)
@@ -25,24 +26,24 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
     Raises `StoreError` where the database isn't sound or the copy can't be written; the older
     copies stay. PostgreSQL has its own ways (`pg_dump`), and nothing is done.
     """
-    keeping = works.keeping
-    if keeping is None or not keeping.keep or works.store.file is None:
+    folder, backup = works.backups_path, works.backup
+    if folder is None or not backup.keep or works.store.file is None:
         return None
-    taken = copies(keeping.folder)
-    if any(now - keeping.every < at <= now + _AHEAD for at in taken):
+    taken = copies(folder)
+    if any(now - backup.every < at <= now + _AHEAD for at in taken):
         return None
     works.store.check()
-    copy = keeping.folder / copy_name(now)
+    copy = folder / copy_name(now)
     try:
-        keeping.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for torn in keeping.folder.glob(f".{_PATTERN}.part"):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for torn in folder.glob(f".{_PATTERN}.part"):
             torn.unlink()
         works.store.copy_to(copy)
         works.store.compact_log()
-        _thin_out(keeping, now)
+        _thin_out(folder, backup, now)
     except OSError as error:
         raise StoreError(
-            f"the copies in {keeping.folder} can't be kept ({error.strerror}): make room, or give "
+            f"the copies in {folder} can't be kept ({error.strerror}): make room, or give "
             "Easeback the right to write there"
         ) from error
     log.info("backup: %(copy)s, %(mb).1f MB", {"copy": copy.name, "mb": copy.stat().st_size / 1e6})
@@ -51,13 +52,13 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
 
 def renew_copies(works: Works, now: datetime) -> None:
     """Replace every copy by one made now: the older ones know what must be forgotten."""
-    keeping = works.keeping
-    if keeping is None or works.store.file is None:
+    folder = works.backups_path
+    if folder is None or works.store.file is None:
         return
-    old = list(keeping.folder.glob(_PATTERN))
+    old = list(folder.glob(_PATTERN))
     if not old:
         return
-    fresh = keeping.folder / copy_name(now)
+    fresh = folder / copy_name(now)
     works.store.copy_to(fresh)
     for copy in old:
         if copy != fresh:
@@ -80,10 +81,10 @@ def copies(folder: Path) -> dict[datetime, Path]:
     return found
 
 
-def _thin_out(keeping: Keeping, now: datetime) -> None:
-    taken = copies(keeping.folder)
+def _thin_out(folder: Path, backup: BackupSection, now: datetime) -> None:
+    taken = copies(folder)
     ahead = [at for at in taken if at > now + _AHEAD]
     past = [at for at in taken if at not in ahead]
-    old = [at for at in past if at < now - keeping.keep_for]
-    for at in {*ahead, *old, *past[: -keeping.keep]}:
+    old = [at for at in past if at < now - backup.keep_for]
+    for at in {*ahead, *old, *past[: -backup.keep]}:
         taken[at].unlink()

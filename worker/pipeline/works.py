@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from worker.compose import Composer
+from worker.config import BackupSection
 from worker.mail import Mailer, to_mime
 from worker.model import Athlete, Email, Routine, SourceName
 from worker.pipeline.garmin.works import GarminWorks
@@ -17,16 +18,6 @@ from worker.sources.inbox import Inbox
 from worker.store import Store, StoreError, Transaction
 
 Clock = Callable[[], datetime]
-
-
-@dataclass(frozen=True, slots=True)
-class Keeping:
-    """Where copies of the database go, how often, how many are kept and for how long at most."""
-
-    folder: Path
-    every: timedelta = timedelta(days=1)
-    keep: int = 7
-    keep_for: timedelta = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +35,8 @@ class Membership:
 class Works:
     """The store, the ways in and out, and what the operator decided.
 
-    `operator` is who is told by mail of failures; `ping_url` is fetched while all is well.
+    `operator` is who is told by mail of failures; `ping_url` is fetched while all is well. Copies
+    of the database go to `backups_path`; None makes none.
     `strava` and `garmin` are None where they're off. `keeps_runs_of` names the sources of which
     what they told stays in place when an athlete disconnects. `crew` is this process's place beside
     others, None where it is the only worker.
@@ -59,7 +51,8 @@ class Works:
     sender: str
     reply_to: str | None = None
     operator: str | None = None
-    keeping: Keeping | None = None
+    backup: BackupSection = field(default_factory=BackupSection)
+    backups_path: Path | None = None
     ping_url: str | None = None
     strava: StravaWorks | None = None
     garmin: GarminWorks | None = None

@@ -13,10 +13,10 @@ import stat
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from worker.config import InboxSection
 from worker.model import Athlete, Recording, SourceName, folder_name
 from worker.recordings import plain_file_name
 from worker.sources import NotARun, Reading, SourceError, Unreadable
@@ -37,15 +37,6 @@ _UNSHOWABLE = "\ufffd"
 _PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
 _PASSED_OVER_PREFIXES = (".", "~syncthing~")
 _PASSED_OVER_FOLDERS = frozenset({"@eaDir", "#recycle", "lost+found"})
-
-
-@dataclass(frozen=True, slots=True)
-class InboxSettings:
-    """`every` is the time between two looks, `patient` grants a torn file its extra looks."""
-
-    path: Path
-    every: timedelta = timedelta(seconds=5)
-    patient: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +116,22 @@ class Opened:
 
 
 class Inbox:
-    """One watched folder, and the memory of how its files looked the last time."""
+    """One watched folder, and the memory of how its files looked the last time.
 
-    def __init__(self, settings: InboxSettings, *, read_many: ReadMany) -> None:
+    `patient` grants a torn file its extra looks.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: InboxSection,
+        *,
+        read_many: ReadMany,
+        patient: bool = True,
+    ) -> None:
+        self.folder = folder
         self.settings = settings
+        self._patient = patient
         self._read_many = read_many
         self._seen: dict[str, Look] | None = None
         self._departed = 0
@@ -147,7 +150,7 @@ class Inbox:
 
     def scan(self, folders: Collection[str] | None = None) -> Scan:
         """The files there are, in the top `folders` or all; raises `SourceError`."""
-        return Scan(tuple(_scan(self.settings.path, folders)), whole=folders is None)
+        return Scan(tuple(_scan(self.folder, folders)), whole=folders is None)
 
     def unknown(self, scan: Scan) -> Scan:
         """What isn't remembered as done and unchanged: another process may know more of it."""
@@ -210,7 +213,7 @@ class Inbox:
         ]
 
     def _path(self, ready: Ready) -> Path:
-        return self.settings.path / ready.look.path
+        return self.folder / ready.look.path
 
     def _judge(self, look: Look, athletes: Sequence[Athlete]) -> Ready | Look:
         if look.is_unseen:
@@ -223,9 +226,9 @@ class Inbox:
         return replace(look, reason="")
 
     def _looks_wanted(self, look: Look) -> int:
-        if not self.settings.patient or look.looks >= LOOKS_AT_A_TORN_FILE:
+        if not self._patient or look.looks >= LOOKS_AT_A_TORN_FILE:
             return LOOKS
-        return LOOKS_AT_A_TORN_FILE if _torn(self.settings.path / look.path, look.size) else LOOKS
+        return LOOKS_AT_A_TORN_FILE if _torn(self.folder / look.path, look.size) else LOOKS
 
 
 def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Reading:

@@ -27,7 +27,7 @@ class Face:
     """One app on one port."""
 
     def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
-        self._app = app
+        self.app = app
         self._host = host
         self._port = port
         self._server: uvicorn.Server | None = None
@@ -46,7 +46,7 @@ class Face:
         self._port = listening.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
-                self._app,
+                self.app,
                 http="h11",
                 loop="asyncio",
                 ws="none",

@@ -1,0 +1,399 @@
+"""The settings: one model, from one TOML file, overridden key by key from the environment.
+
+    settings, file = load(config_file)
+
+Every key has a default that works. A key that isn't known, or a value that makes no sense, is one
+clear line that names the key, where it stands and what would do. No other module asks the
+environment for a setting; everything else is handed the settings, or a section of them.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+
+from worker import trust
+from worker.model import SourceName
+from worker.rules import Rules
+from worker.rules import check as check_rules
+from worker.setting_types import (
+    FROM_FILE,
+    Address,
+    Duration,
+    Login,
+    OperatorToken,
+    Port,
+    Secret,
+    Section,
+    SourceSection,
+)
+from worker.sources.settings import SECTIONS
+
+PREFIX = "EASEBACK_"
+CONFIG_VARIABLE = "EASEBACK_CONFIG"
+LOCAL_FILE = Path("config/easeback.toml")
+
+# Other names with our prefix: the config file's own, those of the tests, and what Kubernetes
+# gives to every pod beside a service called easeback.
+_NOT_SETTINGS = re.compile(
+    r"EASEBACK_(CONFIG|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
+)
+
+Security = Literal["starttls", "tls", "none"]
+MAIL_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
+DEFAULT_SENDER = "Easeback <easeback@localhost>"
+
+S = TypeVar("S", bound=Section)
+
+
+class SettingsError(Exception):
+    """The settings can't be used; the message names the key, its place and what would do."""
+
+
+class InboxSection(Section):
+    """The watched folder (None: `inbox` in data_dir), and the time between two looks."""
+
+    path: Path | None = None
+    every: Duration = timedelta(seconds=5)
+
+
+class MailSection(Section):
+    """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
+
+    `port` None is the usual one for `security`. `sender` None is the login where that is an
+    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` is told
+    of failures.
+    """
+
+    host: str | None = None
+    port: Port | None = None
+    security: Security = "starttls"
+    username: Login = None
+    password: Secret = None
+    sender: Address | None = None
+    reply_to: Address | None = None
+    language: Literal["en", "de"] = "en"
+    operator: Address | None = None
+
+    @property
+    def from_header(self) -> str:
+        """The sender as it stands in From."""
+        if self.sender:
+            return self.sender
+        if self.username and "@" in self.username:
+            return f"Easeback <{self.username}>"
+        return DEFAULT_SENDER
+
+    @property
+    def port_number(self) -> int:
+        """The port, by `security` where none is set."""
+        return self.port or MAIL_PORTS[self.security]
+
+
+class BackupSection(Section):
+    """How often the database is copied, how many copies are kept, and for how long at most."""
+
+    every: Duration = timedelta(days=1)
+    keep: Annotated[int, Field(ge=0)] = 7
+    keep_for: Duration = timedelta(days=30)
+
+
+class WebSection(Section):
+    """Where the web server listens; `token` opens the operator's page from elsewhere."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8765
+    enabled: bool = True
+    token: OperatorToken = None
+
+
+class LogSection(Section):
+    """Lines for people, or JSON objects for machines."""
+
+    format: Literal["text", "json"] = "text"
+
+
+class EngineSection(Section):
+    """One process with its own scheduler, or many workers on one PostgreSQL."""
+
+    kind: Literal["embedded", "procrastinate"] = "embedded"
+
+
+class _Settings(Section):
+    """Everything that can be set but the sources. Sections are TOML tables of the same names."""
+
+    model_config = ConfigDict(defer_build=True)  # once whole, below
+
+    data_dir: Path = Path("data")
+    database_url: Secret = None
+    base_url: str = "http://127.0.0.1:8765"
+    secret_key: Secret = None
+    ping_url: str | None = None
+    inbox: InboxSection = InboxSection()
+    mail: MailSection = MailSection()
+    backup: BackupSection = BackupSection()
+    web: WebSection = WebSection()
+    log: LogSection = LogSection()
+    engine: EngineSection = EngineSection()
+    rules: Rules = Rules()
+
+    @model_validator(mode="after")
+    def _sane(self) -> Self:
+        check_rules(self.rules)
+        if not re.match(r"https?://[^/\s]+", self.base_url):
+            raise ValueError("base_url must begin with http:// or https:// and name a host")
+        # urllib would open files too. What was given isn't shown: its path may be a secret.
+        if self.ping_url is not None and not re.fullmatch(r"https?://[^/\s]\S*", self.ping_url):
+            raise ValueError("ping_url must begin with http:// or https:// and name a host")
+        return self
+
+    @property
+    def inbox_path(self) -> Path:
+        return self.inbox.path or self.data_dir / "inbox"
+
+    @property
+    def mailbox_path(self) -> Path:
+        return self.data_dir / "mailbox"
+
+    @property
+    def backups_path(self) -> Path:
+        return self.data_dir / "backups"
+
+    @property
+    def url(self) -> str:
+        """The database's address, with the default filled in."""
+        if self.database_url is not None:
+            return self.database_url.get_secret_value()
+        return f"sqlite:///{self.data_dir.absolute() / 'easeback.db'}"
+
+    @property
+    def sources(self) -> Mapping[SourceName, SourceSection]:
+        """The section of each service, by its name."""
+        return {name: getattr(self, name) for name in SECTIONS}
+
+    def source(self, kind: type[S]) -> S:
+        """The section of one service, by its model."""
+        return next(section for _, section in self if isinstance(section, kind))
+
+
+if TYPE_CHECKING:
+    Settings = _Settings
+else:  # each service adds its section under its name
+    Settings = create_model(
+        "Settings",
+        __base__=_Settings,
+        __module__=__name__,
+        __doc__="Everything that can be set. Sections are TOML tables of the same names.",
+        **{name: (section, section()) for name, section in SECTIONS.items()},
+    )
+
+
+def load(config: Path | None = None) -> tuple[Settings, Path | None]:
+    """The settings, and the file they come from (None: there is none). Raises `SettingsError`."""
+    file = find(config)
+    tables: dict[str, Any] = {}
+    if file is not None:
+        _fill(tables, _from_file(file))
+    _fill(tables, _from_environment())
+    try:
+        settings = Settings(**tables)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentences(error, file))) from error
+    data_dir = settings.data_dir
+    # A `data` that is found in the current folder, with its keys, must be our own.
+    if not data_dir.is_absolute() and data_dir.exists():
+        with _in_one_line(data_dir):
+            trust.check_alone(data_dir, otherwise="set data_dir to a folder of your own, in full")
+    return settings, file
+
+
+def find(config: Path | None) -> Path | None:
+    """The file in force: the one named, else the environment's, the folder's, the platform's.
+
+    Raises `SettingsError` where others could have written it, or what is read beside it: the
+    routine and the templates.
+    """
+    named = named_file(config)
+    if named is not None and not named.is_file():
+        where = "--config" if config else CONFIG_VARIABLE
+        raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
+    file = named or next((path for path in found_in() if path.is_file()), None)
+    for path in _read_from(file):
+        with _in_one_line(path):
+            trust.check(
+                path, named=named is not None, otherwise="name a file of your own by --config"
+            )
+    return file
+
+
+def _read_from(file: Path | None) -> Iterator[Path]:
+    """The settings file, and what is read beside it, as far as it's there."""
+    templates = folder(file) / "templates"
+    yield from (path for path in (file, folder(file) / "routine.toml") if path and path.exists())
+    if templates.is_dir():
+        yield templates
+        yield from (path for path in templates.rglob("*") if path.exists())
+
+
+@contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except trust.DoubtError as error:
+        raise SettingsError(str(error)) from error
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be looked at: {error.strerror}") from error
+
+
+def found_in() -> tuple[Path, ...]:
+    """Where the file is looked for when none is named, the first one first."""
+    return LOCAL_FILE, platform_file()
+
+
+def folder(file: Path | None) -> Path:
+    """Where the operator's own routine and templates lie: beside the settings."""
+    return (file or LOCAL_FILE).parent
+
+
+def named_file(config: Path | None) -> Path | None:
+    """The file that the command or the environment names, whether it is there or not."""
+    return config or (Path(name) if (name := os.environ.get(CONFIG_VARIABLE)) else None)
+
+
+def platform_file() -> Path:
+    """Where this platform keeps a program's settings."""
+    return Path(platformdirs.user_config_dir("easeback", appauthor=False)) / "easeback.toml"
+
+
+def ca_file() -> str | None:
+    """The authorities whose certificates are trusted, where the environment names other ones."""
+    return os.environ.get("SSL_CERT_FILE")
+
+
+@cache
+def known_keys() -> Mapping[str, Mapping[str, bool]]:
+    """Every key there is: section (or "") → names, each with whether `<key>_file` is known too."""
+    models: dict[str, type[BaseModel]] = {"": Settings}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            models[name] = field.annotation
+    known = {
+        section: {key: FROM_FILE in field.metadata for key, field in model.model_fields.items()}
+        for section, model in models.items()
+    }
+    return known | {"rules": {rule.name: False for rule in fields(Rules)}}
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """One key as it was given: `place` begins a message, `prefix` is what names have there."""
+
+    section: str
+    key: str
+    value: Any
+    place: str
+    prefix: str = ""
+
+
+def _from_file(file: Path) -> Iterator[_Given]:
+    import tomllib
+
+    try:
+        written = tomllib.loads(file.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{file}: not valid TOML: {error}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file}: can't be read: {error}") from error
+    for name, value in written.items():
+        if name not in known_keys():
+            yield _Given("", name, value, f"{file}: {name}")
+        elif not isinstance(value, Mapping):
+            raise SettingsError(f"{file}: {name} is a section: write [{name}]")
+        else:
+            for key, inner in value.items():
+                yield _Given(name, key, inner, f"{file}: [{name}] {key}")
+
+
+def _from_environment() -> Iterator[_Given]:
+    sections = known_keys().keys() - {""}
+    for variable, value in sorted(os.environ.items()):
+        if not variable.startswith(PREFIX) or _NOT_SETTINGS.fullmatch(variable):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        section, _, key = name.partition("__")
+        if name in sections:
+            raise SettingsError(f"{variable} is a section: write {variable}__<KEY>")
+        if section in sections:
+            listed = _listed(value, variable) if section == "rules" else value
+            yield _Given(section, key, listed, variable, f"{PREFIX}{section}__")
+        else:
+            yield _Given("", name, value, variable, PREFIX)
+
+
+def _listed(value: str, variable: str) -> Any:
+    """A list is written as in JSON."""
+    if not value.startswith("["):
+        return value
+    import json
+
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError as error:
+        raise SettingsError(f"{variable}: not a list such as [1000, 2000]: {error}") from error
+
+
+def _fill(tables: dict[str, Any], given: Iterable[_Given]) -> None:
+    """Put what was given into the tables, a secret's file before what is said directly."""
+    for one in sorted(given, key=lambda one: not one.key.endswith("_file")):
+        known, key, value = known_keys()[one.section], one.key, one.value
+        if key not in known:
+            key = key.removesuffix("_file")
+            if key == one.key or not known.get(key):
+                raise SettingsError(f"{one.place}: no such setting; the nearest is {_nearest(one)}")
+            place = one.place.replace(f"[{one.section}] ", f"{one.section}.")
+            value = _content(Path(str(value)), place)
+        table = tables.setdefault(one.section, {}) if one.section else tables
+        table[key] = value
+
+
+def _nearest(one: _Given) -> str:
+    """The known key that is most like this one, as it would be written there."""
+    from difflib import get_close_matches
+
+    [key] = get_close_matches(one.key, known_keys()[one.section], n=1, cutoff=0.0)
+    return f"{one.prefix}{key}".upper() if one.prefix else key
+
+
+def _content(file: Path, place: str) -> str:
+    try:
+        return file.read_text("utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{place}: {file} can't be read: {error}") from error
+
+
+def _sentences(error: ValidationError, file: Path | None) -> Iterator[str]:
+    """One for each mistake, with the place it stands in; no secret is shown."""
+    for mistake in error.errors(include_url=False, include_context=False):
+        path = [str(part) for part in mistake["loc"]]
+        message = mistake["msg"].removeprefix("Value error, ")
+        first_word = message.split(" ")[0]
+        if not path and first_word in known_keys()["rules"]:
+            path = ["rules", first_word]
+        section, *rest = path if len(path) > 1 else ("", *path)
+        variable = PREFIX + "__".join(path).upper()
+        key = (f"[{section}] " if section else "") + " ".join(rest)
+        places = (variable,) if variable in os.environ else (str(file or ""), key)
+        given = mistake["input"]
+        is_secret = known_keys()[section].get("".join(rest[:1]))
+        is_shown = isinstance(given, str | int | float) and not is_secret
+        yield ": ".join(filter(None, (*places, message))) + (
+            f" (not {given!r})" if is_shown else ""
+        )

@@ -1,0 +1,77 @@
+"""The keys that sign links and encrypt credentials: those of `secret_key`, or a file of keys."""
+
+import os
+import secrets
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+from worker.config import Settings, SettingsError
+
+_KEY_BYTES = 32
+
+
+def read_keys(settings: Settings) -> tuple[str, ...]:
+    """The keys, newest first; the first one is made where there is none.
+
+    From `secret_key` (several: separated by commas), else `<data_dir>/keys`, a line each, which
+    only the owner may read. Raises `SettingsError`.
+    """
+    if settings.secret_key is not None:
+        found = [key.strip() for key in settings.secret_key.get_secret_value().split(",")]
+    else:
+        found = _read_file(settings.data_dir / "keys")
+    if not any(found):
+        raise SettingsError(
+            "secret_key, or the file `keys` in data_dir, is empty: "
+            "put the key back, or remove the file to have a new one made"
+        )
+    return tuple(key for key in found if key)
+
+
+def add_key(settings: Settings) -> bool:
+    """Put a new key before the others; False where the operator keeps them in `secret_key`.
+
+    Raises `SettingsError` where the file can't be read or written.
+    """
+    if settings.secret_key is not None:
+        return False
+    path = settings.data_dir / "keys"
+    old = _read_file(path)
+    try:
+        _write_beside(path, [_new_key(), *old]).replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path}: can't be written: {error}") from error
+    return True
+
+
+def _new_key() -> str:
+    return urlsafe_b64encode(secrets.token_bytes(_KEY_BYTES)).decode()
+
+
+def _read_file(path: Path) -> list[str]:
+    """The keys in the file, which is made first where it isn't there."""
+    try:
+        if not path.exists():
+            part = _write_beside(path, [_new_key()])
+            try:
+                # Of two processes that start at once, the first one's file stays.
+                os.link(part, path)
+            except FileExistsError:
+                pass
+            except OSError:  # no hard links here (exFAT, SMB)
+                part.replace(path)
+            part.unlink(missing_ok=True)
+        return path.read_text("ascii").split()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: can't be used: {error}") from error
+
+
+def _write_beside(path: Path, keys: list[str]) -> Path:
+    """The keys on the disk under another name: a file that is half there would lock us out."""
+    part = path.with_name(f".keys.{os.getpid()}.part")
+    part.unlink(missing_ok=True)
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write("\n".join([*keys, ""]))
+        file.flush()
+        os.fsync(file.fileno())
+    return part
