@@ -108,6 +108,7 @@ def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
         proc = Path("/proc") / str(pid_of(reader))
         if proc.exists():  # Linux tells
             assert (proc / "cwd").readlink() == Path("/")
+            assert b"-I" in (proc / "cmdline").read_bytes().split(b"\0")
             names = {
                 line.partition(b"=")[0] for line in (proc / "environ").read_bytes().split(b"\0")
             }
