@@ -8,8 +8,8 @@ from functools import partial
 from bench.cluster_rounds import event_about
 from bench.cluster_stage import Stage, works_on
 from tests.cluster.reading import reads
+from worker.jobs.registry import HOUSEKEEPING, INBOX, SOURCE_TASKS, WEEKLY, event_task
 from worker.pipeline import Works
-from worker.pipeline.chores import INBOX, STRAVA, TIDY, WEEKLY
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.strava.wishes import note_events
 from worker.pipeline.take_in import look_at_inbox
@@ -21,10 +21,10 @@ def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
     with works_on(stage) as works:
         looks: dict[str, Callable[[], object]] = {
             "weekly": lambda: WEEKLY.due(works, now, 500),
-            "tidy": lambda: TIDY.due(works, now, 500),
+            "housekeeping": lambda: HOUSEKEEPING.due(works, now, 500),
             "inbox": lambda: look_at_inbox(works, now),
             "mails": lambda: _look_for_mails(works, now),
-            **{chore.name: partial(chore.due, works, now, 500) for chore in STRAVA.chores},
+            **{task.name: partial(task.due, works, now, 500) for task in SOURCE_TASKS["strava"]},
         }
         found = {}
         for name, look in looks.items():
@@ -56,12 +56,12 @@ def tell_jobs(stage: Stage) -> None:
             (athlete,) = tx.athletes.first(1)
         event = event_about(athlete.id, round_number=9)
         jobs: dict[str, Callable[[], object]] = {
-            "weekly": lambda: WEEKLY.one(works, athlete, (), _now),
+            "weekly": lambda: WEEKLY.run(works, athlete, (), _now),
             "mail": lambda: send(works, _now, at_most=1),
             "event kept": lambda: note_events(works, [event], _now()),
-            "strava-wish": lambda: STRAVA.chores[0].one(works, athlete, (), _now),
-            "tidy": lambda: TIDY.one(works, athlete, (), _now),
-            "inbox": lambda: INBOX.one(works, athlete, (), _now),
+            "strava-events": lambda: event_task("strava").run(works, athlete, (), _now),
+            "housekeeping": lambda: HOUSEKEEPING.run(works, athlete, (), _now),
+            "inbox": lambda: INBOX.run(works, athlete, (), _now),
         }
         for name, job in jobs.items():
             with reads(works.store) as told:

@@ -20,7 +20,7 @@ from bench.cluster_world import Counters, sink_process, strava_process
 from worker.app import build_works
 from worker.config import Settings
 from worker.pipeline import Works
-from worker.pipeline.works import Membership
+from worker.pipeline.works import WorkerIdentity
 from worker.store import Sealer, Store
 
 ROOT = Path(__file__).parent.parent
@@ -163,7 +163,7 @@ def works_on(stage: Stage) -> Iterator[Works]:
     })  # fmt: skip
     works = build_works(settings, None)
     with closing(works.store):
-        yield replace(works, crew=Membership("bench", timedelta(seconds=30)))
+        yield replace(works, identity=WorkerIdentity("bench", timedelta(seconds=30)))
 
 
 @contextmanager

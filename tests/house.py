@@ -22,9 +22,10 @@ from pathlib import Path
 from tests.formats.build import fit_run
 from tests.mail_lint import lint
 from worker import pipeline, week
+from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
 from worker.model import Athlete, Finding, Recording, SourceName, WeeklyHour
-from worker.pipeline import Pass, TakenIn, Works
+from worker.pipeline import TakenIn, Works
 from worker.pipeline.decide import decide
 from worker.store import Change, Letter
 
@@ -146,7 +147,7 @@ class House:
 
     def pass_on(self) -> Pass:
         """One whole pass of everything that is due."""
-        return pipeline.one_pass(self.works, self.clock)
+        return one_pass(self.works, self.clock)
 
     def deliver(self) -> pipeline.Delivered:
         return pipeline.deliver(self.works, self.clock)

@@ -18,11 +18,15 @@ import pytest
 from tests.command import ROOT, easeback
 from tests.house import NOW, House, run_file, steady
 from tests.smtp_server import SmtpServer
-from worker import daemon, pipeline
+from worker import pipeline
 from worker.config import InboxSection, MailSection
+from worker.health import Audience, check_health
+from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.ping import ping
+from worker.jobs.registry import jobs_of
+from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer
 from worker.pipeline.forgetting import forget_athlete
-from worker.pipeline.pulse import stoppages
 from worker.sources import SourceError
 from worker.store import Tick
 from worker.store.place import share_under
@@ -173,10 +177,8 @@ def test_a_mail_server_that_hangs_delays_nothing_else(house: House) -> None:
         server.fail("ehlo", "hang", times=None)
         with_smtp(house, server)
         house.works.inbox.settings = InboxSection(every=MINUTE / 300)
-        worker = daemon.Worker(house.works, house.clock)
-        thread = threading.Thread(
-            target=worker.run, args=(daemon.jobs(house.works, house.clock),), daemon=True
-        )
+        worker = EmbeddedWorker(house.works, house.clock)
+        thread = threading.Thread(target=worker.run, args=(jobs_of(house.works),), daemon=True)
         thread.start()
         try:
             house.drop("new.fit", km=5)
@@ -224,7 +226,7 @@ def switchboard() -> Iterator[tuple[str, list[str]]]:
 
 def ticked(house: House, **troubles: str) -> None:
     for name in EVERY:
-        pipeline.record_tick(house.works, name, Tick(house.now, troubles.get(name)))
+        record_tick(house.works, name, Tick(house.now, troubles.get(name)))
 
 
 def folder_gone(house: House) -> None:
@@ -249,7 +251,7 @@ def no_tick(house: House) -> None:
 def one_piece_hangs(house: House) -> None:
     ticked(house)
     house.now += 10 * MINUTE
-    pipeline.record_tick(house.works, "inbox", Tick(house.now, None))
+    record_tick(house.works, "inbox", Tick(house.now, None))
 
 
 def clock_went_back(house: House) -> None:
@@ -272,13 +274,15 @@ def test_the_dead_mans_switch_hears_of_a_halt(house: House, breaks: Callable[...
     with switchboard() as (url, fetched):
         house.works = replace(house.works, ping_url=url)
         ticked(house)
-        assert pipeline.ping(house.works, house.now, every=EVERY)
+        assert ping(house.works, house.now, every=EVERY)
         assert fetched == ["/secret-path"]
         breaks(house)
-        assert not pipeline.ping(house.works, house.now, every=EVERY)
+        assert not ping(house.works, house.now, every=EVERY)
         assert fetched == ["/secret-path"]
     with house.works.store.reading() as tx:
-        assert BREAKS[breaks] in stoppages(tx, house.now, every=EVERY)[0]
+        for audience in Audience:
+            troubles = check_health(tx, house.now, every=EVERY, audience=audience)
+            assert BREAKS[breaks] in troubles[0].text
 
 
 def test_a_switch_that_does_not_answer_harms_nothing(
@@ -288,7 +292,7 @@ def test_a_switch_that_does_not_answer_harms_nothing(
     house.works = replace(house.works, ping_url="http://127.0.0.1:1/secret-path")
     ticked(house)
     with caplog.at_level(logging.DEBUG):
-        assert not pipeline.ping(house.works, house.now, every=EVERY)
+        assert not ping(house.works, house.now, every=EVERY)
     assert "ping: not told" in caplog.text
     assert "secret-path" not in caplog.text
 

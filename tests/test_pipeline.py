@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.house import NOW, TODAY, House, recording, refused, run_file, steady
 from worker import pipeline
 from worker.compose import Composer
+from worker.jobs.ticks import record_tick
 from worker.model import Athlete, Recording, Run, SourceName
 from worker.pipeline.decide import TOLD_TOGETHER, UNSUBSCRIBED, decide
 from worker.pipeline.take_in import FIRST_SYNC
@@ -478,7 +479,7 @@ def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Reco
 
 def test_ticks_are_kept_with_their_trouble(house: House) -> None:
     """`status` tells from them whether the work goes on."""
-    pipeline.record_tick(house.works, "inbox", pipeline.Tick(NOW, "folder gone"))
-    pipeline.record_tick(house.works, "inbox", pipeline.Tick(NOW + DAY, None))
+    record_tick(house.works, "inbox", pipeline.Tick(NOW, "folder gone"))
+    record_tick(house.works, "inbox", pipeline.Tick(NOW + DAY, None))
     with house.works.store.reading() as tx:
         assert dict(tx.progress.ticks()) == {"inbox": pipeline.Tick(NOW + DAY, None)}

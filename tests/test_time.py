@@ -13,8 +13,10 @@ import time_machine
 
 from tests.house import House, ScriptedMailer
 from tests.weekly_hours import missteps
-from worker import daemon, pipeline
-from worker.daemon import Job, Worker
+from worker import pipeline
+from worker.jobs.clock import FIRST_RELEASE, clock_from
+from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.registry import Job
 from worker.model import WeeklyHour
 from worker.pipeline import Works
 
@@ -89,10 +91,9 @@ def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(house:
 def test_a_worker_goes_on_when_the_clock_is_set_back(works: Works) -> None:
     """The scheduler counts by the machine's clock, and would sleep for three hours."""
     ticked = threading.Event()
-    worker = Worker(works, daemon.clock_from(None))
-    thread = threading.Thread(
-        target=worker.run, args=([Job("look", timedelta(seconds=0.2), ticked.set)],)
-    )
+    worker = EmbeddedWorker(works, clock_from(None))
+    job = Job("check", timedelta(seconds=0.2), lambda *_: ticked.set())
+    thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
     try:
         assert ticked.wait(10)
@@ -108,15 +109,16 @@ def test_a_worker_goes_on_when_the_clock_is_set_back(works: Works) -> None:
 def test_before_its_release_the_worker_waits_for_the_clock(works: Works) -> None:
     """A machine that wakes in 1970 does nothing, and says so."""
     done = threading.Event()
-    worker = Worker(
-        works, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=daemon.FIRST_RELEASE
+    worker = EmbeddedWorker(
+        works, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
     )
-    thread = threading.Thread(target=worker.run, args=([Job("look", HOUR, done.set)],))
+    job = Job("check", HOUR, lambda *_: done.set())
+    thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
     threading.Event().wait(0.5)
     worker.stop()
     thread.join(10)
     assert not done.is_set()
     with works.store.reading() as tx:
-        assert "clock says 1970-01-01" in str(tx.progress.ticks()["look"].trouble)
+        assert "clock says 1970-01-01" in str(tx.progress.ticks()["check"].trouble)
     assert isinstance(works.mailer, ScriptedMailer)

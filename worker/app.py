@@ -23,7 +23,6 @@ from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
 from worker.model import Athlete, Routine, SourceName
 from worker.pipeline import Clock, GarminWorks, StravaWorks, Works
-from worker.pipeline.chores import STRAVA, Chore
 from worker.sources.formats.child import Reader
 from worker.sources.garmin.grants import GarminSettings
 from worker.sources.garmin.settings import GarminSection
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
     from worker.web import Desk, Face
 
-NotifyWorkers = Callable[[Chore, Collection[int]], None]
-"""Says that a chore has just become due for these athletes, to whoever may be waiting for it."""
+NotifyWorkers = Callable[[SourceName, Collection[int]], None]
+"""Tells waiting workers that webhook events of a source are due for these athletes."""
 
 
 def build_works(settings: Settings, file: Path | None, *, patient: bool = True) -> Works:
@@ -294,6 +293,6 @@ def _strava_routes(
         return done.athlete, done.missing
 
     def note(events: Sequence[object], now: datetime) -> None:
-        notify(STRAVA.chores[0], note_events(works, events, now))
+        notify("strava", note_events(works, events, now))
 
     return routes(desk, Gate(begin, finish, note, strava.verify_token))

@@ -1,4 +1,4 @@
-"""Fixtures of a crew: a house on PostgreSQL, and workers there that are quick to be missed."""
+"""Fixtures of a cluster: a house on PostgreSQL, and workers there that are quick to be missed."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.house import House, ScriptedMailer
-from worker.cluster import CrewWorker, Pace, install
 from worker.compose import Composer
 from worker.config import InboxSection
+from worker.jobs.cluster import ClusterTiming, ClusterWorker
+from worker.jobs.cluster_schema import install
 from worker.model import Routine
 from worker.pipeline import Works
 from worker.rules import Rules
@@ -17,11 +18,13 @@ from worker.sources.formats.child import Reader
 from worker.sources.inbox import Inbox
 from worker.store import Store
 
-QUICK = Pace(seen_every_s=0.2, stale_s=1.5, polls_every_s=0.2, ends_within_s=1.0, longest_pause_s=1)
+QUICK = ClusterTiming(
+    heartbeat_every_s=0.2, stale_s=1.5, polls_every_s=0.2, ends_within_s=1.0, longest_pause_s=1
+)
 
 
 @pytest.fixture
-def crew_store(postgres_url: str) -> Iterator[Store]:
+def cluster_store(postgres_url: str) -> Iterator[Store]:
     """A store in a schema of its own, with the engine's tables beside ours."""
     store = Store.open(postgres_url)
     install(store)
@@ -31,7 +34,7 @@ def crew_store(postgres_url: str) -> Iterator[Store]:
 
 @pytest.fixture
 def house(
-    crew_store: Store,
+    cluster_store: Store,
     tmp_path: Path,
     composer: Composer,
     routines: tuple[Routine, ...],
@@ -41,7 +44,7 @@ def house(
     (tmp_path / "inbox").mkdir()
     mailer = ScriptedMailer()
     works = Works(
-        store=crew_store,
+        store=cluster_store,
         inbox=Inbox(tmp_path / "inbox", InboxSection(), read_many=reader.read_many),
         mailer=mailer,
         composer=composer,
@@ -53,13 +56,13 @@ def house(
 
 
 @pytest.fixture
-def worker_in(house: House, reader: Reader) -> Callable[[], CrewWorker]:
-    """Another worker of the crew, with a memory of the inbox of its own."""
+def worker_in(house: House, reader: Reader) -> Callable[[], ClusterWorker]:
+    """Another worker of the cluster, with a memory of the inbox of its own."""
 
-    def make() -> CrewWorker:
+    def make() -> ClusterWorker:
         old = house.works.inbox
         inbox = Inbox(old.folder, old.settings, read_many=reader.read_many)
         works = replace(house.works, inbox=inbox)
-        return CrewWorker(works, house.clock, mailer=lambda: house.mailer, pace=QUICK)
+        return ClusterWorker(works, house.clock, mailer=lambda: house.mailer, timing=QUICK)
 
     return make

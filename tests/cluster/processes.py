@@ -1,4 +1,4 @@
-"""Real processes of a crew: `easeback run --worker` and `--web`."""
+"""Real processes of a cluster: `easeback run --worker` and `--web`."""
 
 import os
 import time
@@ -11,7 +11,7 @@ from tests.process import Process, running_in
 
 
 def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
-    """What a process of the crew is started with."""
+    """What a process of the cluster is started with."""
     around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
     return {
         **around,
@@ -31,7 +31,7 @@ def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
 def member(
     home: Path, *words: str, env: Mapping[str, str], ready: str = "has joined"
 ) -> Iterator[Process]:
-    """One process of the crew, up."""
+    """One process of the cluster, up."""
     with running_in(home, *words, env=env, ready=ready) as process:
         yield process
 

@@ -1,4 +1,4 @@
-"""No question grows with the athletes: ten times as many, and each look and job reads no more."""
+"""No question grows with the athletes: ten times as many, and each check and task reads no more."""
 
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -8,7 +8,7 @@ from sqlalchemy import Connection, event, text
 
 from tests.cluster.reading import reads
 from tests.house import House, recording, steady
-from worker.pipeline.chores import INBOX, SOURCES, TIDY, WEEKLY, Chore
+from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, all_jobs
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy_outbox
 from worker.pipeline.take_in import look_at_inbox
@@ -16,7 +16,7 @@ from worker.pipeline.take_in import look_at_inbox
 FEW, MANY = 20, 200
 WEEK = timedelta(days=7)
 
-Looks = Mapping[str, Callable[[], object]]
+Queries = Mapping[str, Callable[[], object]]
 
 
 def people(house: House, first: int, last: int) -> None:
@@ -57,16 +57,16 @@ def people(house: House, first: int, last: int) -> None:
         connection.execute(text("ANALYZE"))
 
 
-def looks(house: House) -> Looks:
+def queries(house: House) -> Queries:
     """Every question that is asked again and again, by name."""
     works, now = house.works, house.now
 
-    def due(chore: Chore) -> Callable[[], object]:
-        return lambda: chore.due(works, now, 500)
+    def due(task: AthleteTask) -> Callable[[], object]:
+        return lambda: task.due(works, now, 500)
 
-    chores = [WEEKLY, TIDY, *(one for source in SOURCES for one in source.chores)]
+    tasks = [task for job in all_jobs(WEEK) for task in job.tasks if task is not INBOX]
     return {
-        **{chore.name: due(chore) for chore in chores},
+        **{task.name: due(task) for task in tasks},
         "inbox": lambda: look_at_inbox(works, now),
         "mails": lambda: (make_ready(works, now), mails_due(works, now, most=3200)),
         "outbox": lambda: tidy_outbox(works, now),
@@ -74,11 +74,11 @@ def looks(house: House) -> Looks:
 
 
 def rows_read(house: House) -> dict[str, int]:
-    """How many rows each look reads."""
+    """How many rows each query reads."""
     told = {}
-    for name, look in looks(house).items():
+    for name, query in queries(house).items():
         with reads(house.works.store) as found:
-            look()
+            query()
         told[name] = found.rows
     return told
 
@@ -94,7 +94,7 @@ def thrifty(house: House) -> House:
     return house
 
 
-def test_no_look_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
+def test_no_check_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
     """Who is due, which mail is next, what is overdue: each by its index."""
     people(thrifty, 1, FEW)
     before = rows_read(thrifty)
@@ -104,7 +104,7 @@ def test_no_look_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> N
     assert max(after.values()) < FEW
 
 
-def test_no_job_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
+def test_no_task_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> None:
     """The weekly mail, a dropped file and a sent mail of one athlete among few and among many."""
     counted = []
     for number, (first, last) in enumerate(((1, FEW), (FEW + 1, MANY))):
@@ -112,7 +112,7 @@ def test_no_job_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> No
         anna = thrifty.athlete("anna" * (number + 1))
         thrifty.runs(anna, steady())
         with reads(thrifty.works.store) as weekly:
-            WEEKLY.one(thrifty.works, anna, (), lambda: thrifty.now + WEEK)
+            WEEKLY.run(thrifty.works, anna, (), lambda: thrifty.now + WEEK)
         with reads(thrifty.works.store) as arrives:
             thrifty.arrive(anna, recording(km=12.0))
         with reads(thrifty.works.store) as sends:
@@ -120,7 +120,7 @@ def test_no_job_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> No
         thrifty.drop(f"{anna.name}/run.fit", km=8.5)
         thrifty.look()
         with reads(thrifty.works.store) as takes_in:
-            INBOX.one(thrifty.works, anna, (anna.name,), thrifty.clock)
+            INBOX.run(thrifty.works, anna, (anna.name,), thrifty.clock)
         counted.append([one.rows for one in (weekly, arrives, sends, takes_in)])
     few, many = counted
     assert all(b <= a + 2 for a, b in zip(few, many, strict=True)), counted

@@ -1,4 +1,4 @@
-"""Who doesn't set it pays nothing for it: the engine of a crew is imported for a crew alone."""
+"""Who doesn't set it pays nothing for it: procrastinate is imported for a cluster alone."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ import pytest
 
 from tests.command import ROOT, easeback
 
-LOOK = """
+PROGRAM = """
 import sys
 from worker.cli.app import run
 run({arguments!r})
@@ -25,7 +25,7 @@ print("LOADED", sorted(heavy & {{name.partition(".")[0] for name in sys.modules}
 def test_on_sqlite_nothing_of_the_extra_is_imported(arguments: list[str], tmp_path: Path) -> None:
     """Neither the engine nor the driver."""
     done = subprocess.run(  # noqa: S603  our own program
-        [sys.executable, "-c", LOOK.format(arguments=arguments)],
+        [sys.executable, "-c", PROGRAM.format(arguments=arguments)],
         cwd=tmp_path,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         capture_output=True,
@@ -35,7 +35,7 @@ def test_on_sqlite_nothing_of_the_extra_is_imported(arguments: list[str], tmp_pa
     assert "LOADED []" in done.stdout, done.stdout + done.stderr
 
 
-def test_a_crew_on_sqlite_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_cluster_on_sqlite_is_refused_in_one_line(tmp_path: Path) -> None:
     """It names the setting, and what would do."""
     done = easeback("run", cwd=tmp_path, env={"EASEBACK_ENGINE__KIND": "procrastinate"})
     assert done.returncode == 2
@@ -43,7 +43,7 @@ def test_a_crew_on_sqlite_is_refused_in_one_line(tmp_path: Path) -> None:
     assert "needs PostgreSQL: set database_url" in done.stderr
 
 
-def test_a_crew_without_the_extra_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_cluster_without_the_extra_is_refused_in_one_line(tmp_path: Path) -> None:
     """It says what to install."""
     absent = tmp_path / "absent"
     absent.mkdir()

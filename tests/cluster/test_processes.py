@@ -1,4 +1,4 @@
-"""A crew as processes: one is killed and another goes on, the database is killed and all go on."""
+"""Workers as processes: one is killed and another goes on; the database is, and all go on."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -109,7 +109,7 @@ def own_postgres() -> Iterator[Server]:
 
 
 @pytest.mark.parametrize("how", [Server.stop, Server.kill], ids=["stopped", "killed"])
-def test_a_crew_outlives_its_database(
+def test_a_cluster_outlives_its_database(
     own_postgres: Server, tmp_path: Path, how: Callable[[Server], None]
 ) -> None:
     """What was dropped meanwhile is told of once it's back, each mail once."""
@@ -124,7 +124,7 @@ def test_a_crew_outlives_its_database(
             member(tmp_path, "--worker", env=env) as second,
         ):
             drop(tmp_path, "Ann")
-            wait_for(lambda: len(server.mails) == 1, 30, first, second)
+            wait_for(lambda: states(url) == [("sent", False)], 30, first, second)
             how(own_postgres)
             drop(tmp_path, "Ben")
             wait_for(lambda: first.said("once it's back") and second.said("once it's back"), 30,

@@ -139,9 +139,11 @@ def _warm() -> None:
     import tests.crash.story
     import worker.app
     import worker.cli.app
-    import worker.cluster
     import worker.compose.raster
-    import worker.daemon
+    import worker.jobs.cluster
+    import worker.jobs.cluster_queue
+    import worker.jobs.embedded
+    import worker.jobs.once
     import worker.pipeline
     import worker.sources.strava.client
     import worker.sources.strava.wire
@@ -206,8 +208,8 @@ def _go_through(life: Life) -> int:
     from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.shell import Shell
-    from worker.daemon import clock_from
-    from worker.pipeline import one_pass
+    from worker.jobs.clock import clock_from
+    from worker.jobs.once import one_pass
 
     shell, home = Shell(), Path.cwd()
     works = shell.works()
@@ -234,11 +236,12 @@ def _drain(works: Any, clock: Any) -> None:
     """What is due, as a member of a crew that is missed soon after it died."""
     from worker.app import build_mailer
     from worker.cli.shell import Shell
-    from worker.cluster import CrewWorker, Pace
+    from worker.jobs.cluster import ClusterTiming, ClusterWorker
 
     settings = Shell().settings
-    pace = Pace(stale_s=CREW_IS_MISSED_S, seen_every_s=0.2, work_at_once=2)
-    CrewWorker(works, clock, mailer=lambda: build_mailer(settings), pace=pace).drain()
+    timing = ClusterTiming(stale_s=CREW_IS_MISSED_S, heartbeat_every_s=0.2, local_at_once=2)
+    worker = ClusterWorker(works, clock, mailer=lambda: build_mailer(settings), timing=timing)
+    worker.drain()
 
 
 if __name__ == "__main__":

@@ -12,13 +12,12 @@ from tests.garmin.service import Account, Service
 from tests.strava.server import Server
 from worker.app import build_works
 from worker.config import Settings
+from worker.jobs.once import Pass, one_pass
 from worker.model import Athlete
 from worker.pipeline import (
     GarminWorks,
-    Pass,
     Works,
     deliver,
-    one_pass,
     take_in_garmin,
     take_in_inbox,
 )

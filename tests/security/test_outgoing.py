@@ -14,8 +14,8 @@ import trustme
 from pydantic import SecretStr, ValidationError
 
 from worker.config import MailSection, Settings
+from worker.jobs.ping import fetch_address
 from worker.mail import SendError, SmtpMailer
-from worker.pipeline.pulse import fetch
 from worker.sources.strava.client import Strava
 from worker.sources.strava.grants import Grant, StravaSettings
 from worker.sources.strava.refusals import StravaError, Unreachable
@@ -148,7 +148,7 @@ def test_the_dead_mans_switch_is_checked_as_well() -> None:
     """An unknown certificate is trouble, and told without the address."""
     certificate = trustme.CA().issue_cert("localhost")
     with a_server(tls=certificate) as (port, asked):
-        assert not fetch(f"https://localhost:{port}/secret")
+        assert not fetch_address(f"https://localhost:{port}/secret")
     assert asked == []
 
 

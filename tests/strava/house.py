@@ -16,8 +16,9 @@ from tests.strava.server import Server
 from tests.strava.service import Service, Subscription
 from worker.app import build_works
 from worker.config import Settings
+from worker.jobs.once import Pass, one_pass
 from worker.model import Athlete
-from worker.pipeline import Pass, StravaWorks, Works, deliver, one_pass, take_in_strava
+from worker.pipeline import StravaWorks, Works, deliver, take_in_strava
 from worker.pipeline.strava.grants import Begun, Connected, begin_consent, finish_consent
 from worker.sources.strava.settings import StravaSection
 from worker.store import SourceState

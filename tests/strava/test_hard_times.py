@@ -12,8 +12,9 @@ import pytest
 from tests.strava.house import ACTIVITIES, House, event, house, subscribe
 from tests.strava.server import Server
 from worker.compose import AlertFacts, Composer
+from worker.jobs.once import one_pass
 from worker.model import Email
-from worker.pipeline import one_pass, take_in_strava
+from worker.pipeline import take_in_strava
 from worker.pipeline.strava.sync import poll
 from worker.pipeline.strava.wishes import note_event
 from worker.sources.strava.budget import Limit as KnownLimit

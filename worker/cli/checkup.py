@@ -87,7 +87,7 @@ def _settings(shell: Shell) -> str:
 
 
 def _clock(shell: Shell) -> str:
-    from worker.daemon import FIRST_RELEASE
+    from worker.jobs.clock import FIRST_RELEASE
 
     del shell
     now = datetime.now(UTC)

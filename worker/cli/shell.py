@@ -151,7 +151,7 @@ def shell_of(context: typer.Context) -> Shell:
 
 def clock(as_of: str | None) -> "Clock":
     """The present time, or one that goes on from `--as-of`."""
-    from worker.daemon import clock_from
+    from worker.jobs.clock import clock_from
 
     return clock_from(instant(as_of) if as_of else None)
 

@@ -31,23 +31,29 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
+    from worker.health import MADE_UP_TICK, Audience, check_health
+    from worker.jobs.registry import all_jobs, intervals
+
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
     files = {
         verdict: [{"file": e.path, "reason": e.reason} for e in tx.inbox.with_verdict(verdict)]
         for verdict in ("failed", "skipped", "waiting")
     }
-    waiting = [entry for entry in files["waiting"] if entry["reason"]]
-    athletes = [_athlete_status(tx, who) for who in tx.athletes.all()]
-    attention = [
-        *_unsound(shell),
-        *_halts(shell, tx),
-        *_attention(tx, outbox, waiting, athletes),
-    ]
+    ticks = tx.progress.ticks()
+    # Ticks by a made-up clock say how the work ended, and nothing about today.
+    is_made_up = MADE_UP_TICK in ticks
+    troubles = check_health(
+        tx,
+        max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC),
+        every=intervals(all_jobs(shell.settings.inbox.every)),
+        audience=Audience.STATUS,
+        unusable=_unusable(shell),
+    )
     return {
-        "ok": not attention,
+        "ok": not troubles,
         "version": __version__,
         "database": shell.store.engine.url.render_as_string(hide_password=True),
-        "athletes": athletes,
+        "athletes": [_athlete_status(tx, who) for who in tx.athletes.all()],
         "outbox": {
             "queued": sum(outbox.get(state, 0) for state in ("queued", "claimed", "at_dot")),
             "retrying": outbox.get("retry", 0),
@@ -59,17 +65,16 @@ def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
             "duplicate": inbox.get("duplicate", 0),
             "failed": files["failed"],
             "skipped": files["skipped"],
-            "waiting": waiting,
+            "waiting": [entry for entry in files["waiting"] if entry["reason"]],
         },
         "ticks": {
-            name: {"at": zulu(tick.at), "trouble": tick.trouble}
-            for name, tick in tx.progress.ticks().items()
+            name: {"at": zulu(tick.at), "trouble": tick.trouble} for name, tick in ticks.items()
         },
         "crew": [
-            {"role": mate.role, "place": mate.place, "seen": zulu(mate.seen_at)}
-            for mate in tx.crew.living(within=timedelta(minutes=1))
+            {"role": worker.role, "place": worker.place, "seen": zulu(worker.seen_at)}
+            for worker in tx.crew.living(within=timedelta(minutes=1))
         ],
-        "attention": attention,
+        "attention": [trouble.text for trouble in troubles],
     }
 
 
@@ -118,20 +123,7 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
     }
 
 
-def _halts(shell: Shell, tx: "Transaction") -> tuple[str, ...]:
-    """Why the work, or a piece of it, doesn't go on."""
-    from worker.daemon import intervals
-    from worker.pipeline.housekeeping import MADE_UP_TICK
-    from worker.pipeline.pulse import stoppages
-
-    ticks = tx.progress.ticks()
-    # Ticks by a made-up clock say how the work ended, and nothing about today.
-    is_made_up = MADE_UP_TICK in ticks
-    now = max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC)
-    return stoppages(tx, now, every=intervals(shell.settings.inbox.every))
-
-
-def _unsound(shell: Shell) -> list[str]:
+def _unusable(shell: Shell) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
     from worker.app import build_composer, read_routines
     from worker.config import SettingsError
@@ -142,32 +134,6 @@ def _unsound(shell: Shell) -> list[str]:
     except SettingsError as error:
         return [str(error)]
     return [f"{one}; the shipped one is used instead" for one in broken]
-
-
-def _attention(
-    tx: "Transaction",
-    outbox: dict[str, int],
-    waiting: list[dict[str, str]],
-    athletes: list[dict[str, Any]],
-) -> list[str]:
-    """What somebody should look at, the gravest first."""
-    dead = outbox.get("dead", 0)
-    errors = [letter.last_error for letter in tx.outbox.unsent() if letter.last_error]
-    return [
-        *([f"{dead} mail(s) could not be delivered: {errors[-1]}"] if dead else []),
-        *(
-            [f"mail is being retried: {errors[-1]}"]
-            if outbox.get("retry", 0) and not dead and errors
-            else []
-        ),
-        *(
-            f"{athlete['name']}, {source}: {state['last_error']}"
-            for athlete in athletes
-            for source, state in athlete["sources"].items()
-            if state["state"] == "failing"
-        ),
-        *(f"{entry['file']} waits: {entry['reason']}" for entry in waiting),
-    ]
 
 
 def _print_status(shell: Shell, told: dict[str, Any]) -> None:
@@ -195,7 +161,7 @@ def _print_status(shell: Shell, told: dict[str, Any]) -> None:
     for verdict in ("waiting", "failed", "skipped"):
         for entry in inbox[verdict]:
             shell.say(f"  {verdict} {entry['file']}: {entry['reason']}")
-    for mate in told["crew"]:
-        shell.say(f"{mate['role']:9} {mate['place']}, seen {mate['seen']}")
+    for worker in told["crew"]:
+        shell.say(f"{worker['role']:9} {worker['place']}, seen {worker['seen']}")
     for line in told["attention"]:
         shell.say(f"! {line}")

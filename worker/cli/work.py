@@ -2,10 +2,13 @@
 
 import logging
 import os
+import signal
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import timedelta
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from datetime import datetime
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -22,13 +25,15 @@ from worker.cli.shell import (
 
 if TYPE_CHECKING:
     from worker.app import NotifyWorkers
-    from worker.pipeline import Clock, Pass, Works
+    from worker.jobs.once import Pass
+    from worker.jobs.registry import Job
+    from worker.pipeline import Clock, Works
 
 log = logging.getLogger(__name__)
 
 
 def register(app: typer.Typer) -> None:
-    app.command("run")(run)
+    app.command("run")(run_command)
     app.command("once")(once)
 
 
@@ -40,7 +45,7 @@ WebOption = Annotated[
 ]
 
 
-def run(
+def run_command(
     context: typer.Context,
     as_of: AsOfOption = None,
     worker: WorkerOption = False,
@@ -48,8 +53,8 @@ def run(
 ) -> None:
     """The worker: watches the folder, decides, mails, until it is stopped."""
     shell = shell_of(context)
-    is_crew = shell.settings.engine.kind == "procrastinate"
-    if (worker or web) and not is_crew:
+    is_cluster = shell.settings.engine.kind == "procrastinate"
+    if (worker or web) and not is_cluster:
         raise UsageError(
             "run --worker and --web are for a crew: one process does both, unless "
             '[engine] kind = "procrastinate"'
@@ -59,105 +64,179 @@ def run(
     if not shell.verbose:
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("worker").setLevel(logging.INFO)
-    if is_crew:
-        from worker.cli import crew
-
-        crew.run(shell, clock(as_of), made_up=as_of is not None, worker=worker or not web,
-                 web=web or not worker)  # fmt: skip
-    else:
-        _run_alone(shell, as_of)
-
-
-def _run_alone(shell: Shell, as_of: str | None) -> None:
-    from worker.daemon import FIRST_RELEASE, Worker, jobs, on_signals
-    from worker.pipeline import begin_ticks
-
-    works = shell.works(patient=True)
-    refuse_half_moved(works)
+    services = shell.works(patient=True)
+    refuse_half_moved(services)
     now = clock(as_of)
-    worker = Worker(works, now, not_before=None if as_of else FIRST_RELEASE)
-    with works.store.sole_worker():
-        on_signals(worker.stop)
-        begin_ticks(works, made_up_from=now() if as_of else None)
-        greet(shell, works)
-        all_jobs = jobs(works, now)
-        with face(shell, works, now, {job.name: job.every for job in all_jobs}):
-            ended = worker.run(all_jobs)
+    made_up_from = now() if as_of else None
+    if is_cluster:
+        greet(shell, services)
+        ended = True
+        with _cluster_web(shell, services, now) if web or not worker else nullcontext():
+            if worker or not web:
+                ended = _run_cluster_worker(shell, services, now, made_up_from)
+            else:
+                stopped = threading.Event()
+                on_signals(stopped.set)
+                stopped.wait()
         if not ended:
-            # A thread that hangs in a mail server's answer would keep the process alive.
-            logging.shutdown()
-            os._exit(0)
-    works.store.close()
+            _exit_at_once()
+    else:
+        _run_embedded(shell, services, now, made_up_from)
+    services.store.close()
+
+
+def _run_embedded(
+    shell: Shell, services: "Works", now: "Clock", made_up_from: datetime | None
+) -> None:
+    from worker.jobs.clock import FIRST_RELEASE
+    from worker.jobs.embedded import EmbeddedWorker
+    from worker.jobs.registry import jobs_of
+    from worker.jobs.ticks import begin_ticks
+
+    jobs = jobs_of(services)
+    worker = EmbeddedWorker(services, now, not_before=None if made_up_from else FIRST_RELEASE)
+    with services.store.sole_worker():
+        on_signals(worker.stop)
+        begin_ticks(services, made_up_from=made_up_from)
+        greet(shell, services)
+        with web_server(shell, services, now, jobs):
+            ended = worker.run(jobs)
+        if not ended:
+            _exit_at_once()
+
+
+def _run_cluster_worker(
+    shell: Shell, services: "Works", now: "Clock", made_up_from: datetime | None
+) -> bool:
+    """Until the process is told to end; True where every task had ended by then."""
+    from worker.app import build_mailer
+    from worker.jobs.clock import FIRST_RELEASE
+    from worker.jobs.cluster import ClusterWorker
+    from worker.jobs.registry import jobs_of
+    from worker.jobs.ticks import begin_ticks
+
+    names = [job.name for job in jobs_of(services)]
+    begin_ticks(services, made_up_from=made_up_from, shared=names)
+    worker = ClusterWorker(
+        services,
+        now,
+        mailer=lambda: build_mailer(shell.settings),
+        not_before=None if made_up_from else FIRST_RELEASE,
+    )
+    on_signals(worker.stop)
+    return worker.run()
 
 
 @contextmanager
-def face(
+def _cluster_web(shell: Shell, services: "Works", now: "Clock") -> Iterator[None]:
+    """The web server, seen beside the workers; its webhooks notify a worker at once."""
+    from worker.jobs.cluster import stay_seen
+    from worker.jobs.cluster_queue import WorkerNotifier
+    from worker.jobs.cluster_schema import install
+    from worker.jobs.registry import jobs_of
+
+    install(services.store)
+    notifier = WorkerNotifier(services.store)
+    try:
+        with (
+            stay_seen(services.store),
+            web_server(shell, services, now, jobs_of(services), notify=notifier),
+        ):
+            yield
+    finally:
+        notifier.close()
+
+
+@contextmanager
+def web_server(
     shell: Shell,
-    works: "Works",
+    services: "Works",
     now: "Clock",
-    ticks: "Mapping[str, timedelta]",
+    jobs: "Sequence[Job]",
     *,
-    nudge: "NotifyWorkers" = lambda *_: None,
+    notify: "NotifyWorkers" = lambda *_: None,
 ) -> Iterator[None]:
-    """The web face beside the worker. Mail goes out without it, so trouble with it is only said."""
+    """The web server beside the worker. Mail goes out without it: its trouble is only recorded."""
     if not shell.settings.web.enabled:
         yield
         return
     from worker.app import build_web_server
-    from worker.pipeline import Tick, record_tick
+    from worker.health import WEB_TICK
+    from worker.jobs.registry import intervals
+    from worker.jobs.ticks import record_tick
+    from worker.store import Tick
     from worker.web import FaceError
 
-    shown = build_web_server(shell.settings, works, now, ticks=ticks, notify=nudge)
+    server = build_web_server(shell.settings, services, now, ticks=intervals(jobs), notify=notify)
     try:
-        shown.start()
+        server.start()
     except FaceError as error:
-        log.error("web: %(why)s", {"why": str(error)})  # noqa: TRY400  one line, no traceback
-        record_tick(works, "web", Tick(now(), str(error)))
+        record_tick(services, WEB_TICK, Tick(now(), str(error)))
     try:
         yield
     finally:
-        shown.stop()
+        server.stop()
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """End cleanly on SIGTERM and Ctrl-C; a second one ends at once."""
+
+    def end(number: int, _: FrameType | None) -> None:
+        log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
+        signal.signal(number, signal.SIG_DFL)
+        stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+
+
+def _exit_at_once() -> None:
+    """End although a thread hangs in a mail server's answer, which would keep the process alive."""
+    logging.shutdown()
+    os._exit(0)
 
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
     """One whole pass of everything due, then exit."""
-    from worker.pipeline import begin_ticks, one_pass
-    from worker.pipeline.pulse import fetch
+    from worker.jobs.once import one_pass
+    from worker.jobs.registry import jobs_of
+    from worker.jobs.ticks import begin_ticks
 
-    shell = shell_of(context)
-    works = shell.works()
-    refuse_half_moved(works)
-    with works.store.sole_worker():
-        begin_ticks(works)
-        done = one_pass(works, clock(as_of))
+    shell, now = shell_of(context), clock(as_of)
+    services = shell.works()
+    refuse_half_moved(services)
+    with services.store.sole_worker():
+        begin_ticks(services)
+        done = one_pass(services, now)
     if as_json:
         shell.print_json(_as_json(done))
     else:
         _tell(shell, done)
-    troubles = _troubles(works, done)
+    troubles = _troubles(services, done)
     if troubles:
         more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
         raise AttentionError(troubles[0] + more)
-    if works.ping_url is not None:
-        fetch(works.ping_url)
-    works.store.close()
+    for job in jobs_of(services):
+        if job.reports:
+            job.run(services, now, True)
+    services.store.close()
 
 
-def refuse_half_moved(works: "Works") -> None:
+def refuse_half_moved(services: "Works") -> None:
     """Nobody may work on a database that holds only a part of what there is."""
     from worker.store.moving import half_moved
 
-    if half_moved(works.store):
+    if half_moved(services.store):
         raise AttentionError(
             "this database holds half of a move: run `easeback move-to` again until it is whole"
         )
 
 
-def greet(shell: Shell, works: "Works") -> None:
+def greet(shell: Shell, services: "Works") -> None:
     from worker.store import place
 
     settings = shell.settings
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         athletes = tx.athletes.count()
     log.info(
         "easeback runs: %(athletes)d athlete(s), inbox %(inbox)s, mail to %(mail)s",
@@ -167,7 +246,7 @@ def greet(shell: Shell, works: "Works") -> None:
             "mail": str(settings.mail.host or settings.mailbox_path),
         },
     )
-    if works.store.file is not None and (share := place.warning(works.store.file)):
+    if services.store.file is not None and (share := place.warning(services.store.file)):
         log.warning("%(why)s", {"why": share})
     if not athletes:
         log.warning("there is no athlete yet: add one with `easeback athlete add`")
@@ -187,10 +266,11 @@ def _tell(shell: Shell, done: "Pass") -> None:
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
-    from worker.pipeline import SOURCES, Synced
+    from worker.jobs.registry import SOURCE_TASKS
+    from worker.pipeline import Synced
 
     taken = done.taken_in
-    synced = {source.name: done.synced.get(source.name, Synced()) for source in SOURCES}
+    synced = {name: done.synced.get(name, Synced()) for name in SOURCE_TASKS}
     return {
         "inbox": {
             "imported": taken.imported,
@@ -206,8 +286,8 @@ def _as_json(done: "Pass") -> dict[str, object]:
     }
 
 
-def _troubles(works: "Works", done: "Pass") -> list[str]:
-    with works.store.reading() as tx:
+def _troubles(services: "Works", done: "Pass") -> list[str]:
+    with services.store.reading() as tx:
         waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
     return [
         *done.delivered.troubles,

@@ -7,21 +7,22 @@ that steps.
 
 The clock never waits: it steps to the next thing that happens, and twice a few seconds further,
 for the inbox wants two equal looks at a file and a mail that was queued wants to be sent. Each
-job then runs if its time has come by that clock, as the daemon would have it.
+job then runs if its time has come by that clock, as in `easeback run`.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from heapq import merge
 from pathlib import Path
 
-from worker import daemon, week
+from worker import week
 from worker.app import build_works
 from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.runner import Outing
 from worker.demo.scene import Scene
+from worker.jobs.registry import jobs_of
 from worker.load import History
 from worker.model import Athlete, Week
 from worker.pipeline import Works, today_of
@@ -72,11 +73,12 @@ class _Clock:
 
 
 class _Worker:
-    """The daemon's jobs, each run when its time has come by the stepped clock."""
+    """Runs each job when its time has come by the stepped clock."""
 
-    def __init__(self, jobs: Sequence[daemon.Job], clock: _Clock) -> None:
+    def __init__(self, services: Works, clock: _Clock) -> None:
+        self._services = services
         self._clock = clock
-        self._jobs = jobs
+        self._jobs = jobs_of(services)
         self._last: dict[str, datetime] = {}
 
     def wake(self) -> None:
@@ -84,7 +86,7 @@ class _Worker:
             last = self._last.get(job.name)
             if last is None or self._clock() - last >= job.every:
                 self._last[job.name] = self._clock()
-                job.work()
+                job.run(self._services, self._clock, False)
 
 
 def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
@@ -97,7 +99,7 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
     with works.store.sole_worker():
         with works.store.transaction() as tx:
             athlete = tx.athletes.add(runner.athlete())
-        worker = _Worker(daemon.jobs(works, clock), clock)
+        worker = _Worker(works, clock)
         events = list(_events(athlete))
         for done, event in enumerate(events, 1):
             clock.at = event.at

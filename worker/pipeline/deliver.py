@@ -24,7 +24,7 @@ MAIL_TICK = "mail"
 
 
 PAUSE_TICK = "mail paused"
-"""Under this name stands until when a crew sends no mail."""
+"""Under this name stands until when several workers send no mail."""
 
 ANSWER_KEPT_EVERY = timedelta(seconds=30)
 
@@ -53,7 +53,7 @@ def deliver(works: Works, clock: Clock, *, at_most: int | None = None) -> Delive
 def make_ready(works: Works, now: datetime) -> None:
     """Put back what the dead have claimed, and end what nobody wants any more."""
     with works.store.transaction() as tx:
-        living = tx.crew.living(within=works.crew.stale) if works.crew else ()
+        living = tx.crew.living(within=works.identity.stale) if works.identity else ()
         tx.outbox.put_back(but_of=[mate.name for mate in living])
         for expired in tx.outbox.expire(now):
             _tell_operator(tx, works, expired, expired.last_error or "", now=now)
@@ -91,7 +91,7 @@ def _claim(works: Works, clock: Clock) -> Letter | None:
     with works.store.transaction() as tx:
         if _is_paused(tx, clock()):
             return None
-        return tx.outbox.claim(clock(), by=works.crew.name if works.crew else None)
+        return tx.outbox.claim(clock(), by=works.identity.name if works.identity else None)
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
@@ -188,7 +188,7 @@ def _keep_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> 
 
 def _pause(tx: Transaction, works: Works, until: datetime) -> None:
     """Send nothing for a while. Where many mails may wait, one row says so and not each of them."""
-    if works.crew is None:
+    if works.identity is None:
         tx.outbox.postpone(until=until)
     else:
         tx.progress.ticked(PAUSE_TICK, at=until)

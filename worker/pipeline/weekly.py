@@ -6,7 +6,7 @@ from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
 from worker.pipeline.decide import CHART_WEEKS, diary
-from worker.pipeline.works import Works, enqueue, every_one_due, today_of
+from worker.pipeline.works import Works, each, enqueue, today_of, until_nobody_is_due
 from worker.sources.garmin.grants import WARN_BEFORE
 from worker.store import DUE_AT_ONCE, Found, Transaction
 
@@ -14,11 +14,10 @@ _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 
 
-def tell_weeks(works: Works, now: datetime) -> int:
-    """Queue every weekly mail that is due; returns how many athletes it was due for."""
-    return every_one_due(
-        lambda: weekly_due(works, now), lambda athlete: tell_week(works, athlete, now)
-    )
+def tell_weeks(works: Works, now: datetime) -> None:
+    """Queue every weekly mail that is due."""
+    due = until_nobody_is_due(lambda: weekly_due(works, now))
+    each(due, lambda athlete: tell_week(works, athlete, now))
 
 
 def weekly_due(works: Works, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:

@@ -1,7 +1,7 @@
 """What the pipeline works with: one of each thing it needs, put together by `config`."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,10 +21,10 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True, slots=True)
-class Membership:
-    """The place of this process in a crew that shares the database.
+class WorkerIdentity:
+    """The name of this process among the workers that share the database.
 
-    Others count as dead once they weren't seen for `stale`.
+    A worker counts as dead once it wasn't seen for `stale`.
     """
 
     name: str
@@ -38,8 +38,8 @@ class Works:
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well. Copies
     of the database go to `backups_path`; None makes none.
     `strava` and `garmin` are None where they're off. `keeps_runs_of` names the sources of which
-    what they told stays in place when an athlete disconnects. `crew` is this process's place beside
-    others, None where it is the only worker.
+    what they told stays in place when an athlete disconnects. `identity` is this process's name
+    among several workers, None where it is the only one.
     """
 
     store: Store
@@ -57,7 +57,7 @@ class Works:
     strava: StravaWorks | None = None
     garmin: GarminWorks | None = None
     keeps_runs_of: frozenset[SourceName] = frozenset()
-    crew: Membership | None = None
+    identity: WorkerIdentity | None = None
 
 
 def today_of(athlete: Athlete, now: datetime) -> date:
@@ -66,37 +66,31 @@ def today_of(athlete: Athlete, now: datetime) -> date:
 
 
 def each(athletes: Iterable[Athlete], work: Callable[[Athlete], object]) -> None:
-    """Do one piece of work for each athlete; a surprise over one is raised after all the others."""
-    surprises: list[Exception] = []
+    """Do one kind of work for each athlete; an unexpected error is raised after all the others.
+
+    Raises `StoreError` at once.
+    """
+    unexpected: list[Exception] = []
     for athlete in athletes:
         try:
             work(athlete)
         except StoreError:
             raise
         except Exception as error:  # noqa: BLE001  raised below, once the others are done
-            surprises.append(error)
-    if surprises:
-        raise surprises[0]
+            unexpected.append(error)
+    if unexpected:
+        raise unexpected[0]
 
 
-def every_one_due(due: Callable[[], Sequence[Athlete]], work: Callable[[Athlete], object]) -> int:
-    """Do one piece of work for everybody for whom it's due, as many at a time as `due` tells.
+def until_nobody_is_due(due: Callable[[], Sequence[Athlete]]) -> Iterator[Athlete]:
+    """Each athlete for whom something is due, once; `due` gives as many at a time as it likes.
 
-    Returns for how many. Whoever is still due after their turn failed, and has another later.
+    Whoever is still due afterwards failed, and is due again later.
     """
     done: set[int] = set()
-    surprises: list[Exception] = []
     while fresh := [athlete for athlete in due() if athlete.id not in done]:
         done |= {athlete.id for athlete in fresh}
-        try:
-            each(fresh, work)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  raised below, once the others are done
-            surprises.append(error)
-    if surprises:
-        raise surprises[0]
-    return len(done)
+        yield from fresh
 
 
 def by_ids(tx: Transaction, ids: Iterable[int]) -> tuple[Athlete, ...]:

@@ -245,6 +245,17 @@ class Outbox:
         ).scalar_one()
         return number
 
+    def last_error(self) -> str | None:
+        """Why the newest of the mails that failed and aren't given up for good wasn't sent."""
+        query = (
+            select(outbox.c.last_error)
+            .where(outbox.c.state.not_in(_OVER), outbox.c.last_error.is_not(None))
+            .order_by(outbox.c.id.desc())
+            .limit(1)
+        )
+        error: str | None = self.connection.execute(query).scalar()
+        return error
+
     def unsent(self) -> tuple[Letter, ...]:
         query = select(outbox).where(outbox.c.state.not_in(_OVER)).order_by(outbox.c.id)
         return tuple(map(_letter, self.connection.execute(query)))

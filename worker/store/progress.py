@@ -125,8 +125,8 @@ class Progress:
         query = select(table).where(table.c.athlete_id == athlete.id).order_by(table.c.source)
         return {row.source: _state(row) for row in self.connection.execute(query)}
 
-    def failing(self, *, most: int) -> tuple[tuple[str, str, SourceState], ...]:
-        """The sources that fail: whose, which, how; at most so many."""
+    def failing(self, *, most: int | None = None) -> tuple[tuple[str, str, SourceState], ...]:
+        """The sources that fail: whose, which, how; all, or at most so many."""
         table, athlete = tables.source_state, tables.athlete
         query = (
             select(athlete.c.name, table)

@@ -52,7 +52,7 @@ def build_app(
             page("/unsubscribe/{token}", desk, unsubscribe.show),
             page("/unsubscribe/{token}", desk, unsubscribe.act, posts=True),
             page("/", desk, status.home),
-            page("/status", desk, status.show),
+            page("/status", desk, status.status_page),
             page("/metrics", desk, status.metrics),
             page("/readyz", desk, health.readyz),
             Route("/livez", health.livez),

@@ -2,12 +2,9 @@
 
 import threading
 from datetime import datetime, timedelta
-from typing import Final
 
+from worker.health import WRITE_TICK
 from worker.store import Store
-
-READYZ: Final = "readyz"
-"""The name under which the tried write is kept, beside the ticks."""
 
 _EVERY = timedelta(seconds=2)
 
@@ -25,5 +22,5 @@ class Probe:
             if self._wrote_at is not None and timedelta(0) <= now - self._wrote_at < _EVERY:
                 return
             with store.transaction() as tx:
-                tx.progress.ticked(READYZ, at=now)
+                tx.progress.ticked(WRITE_TICK, at=now)
             self._wrote_at = now

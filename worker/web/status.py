@@ -4,17 +4,16 @@ Every figure is a count or has a bound on its length: neither page grows with th
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from worker import __version__
+from worker.health import WRITE_TICK, Audience, check_health
 from worker.store import Tick
 from worker.web.desk import Desk, Visit
-from worker.web.health import Sign, signs
 from worker.web.operator import is_operator, require_operator
-from worker.web.probe import READYZ
 
 _FAILING_SHOWN = 50
 _SEEN_WITHIN = timedelta(minutes=1)
@@ -31,14 +30,14 @@ def home(desk: Desk, visit: Visit) -> Response:
     return desk.pages.show("home.html")
 
 
-def show(desk: Desk, visit: Visit) -> Response:
+def status_page(desk: Desk, visit: Visit) -> Response:
     require_operator(desk, visit.request)
     with desk.store.reading() as tx:
         return desk.pages.show(
             "status.html",
             version=__version__,
             now=visit.now,
-            signs=signs(desk, tx, visit.now),
+            troubles=check_health(tx, visit.now, every=desk.ticks, audience=Audience.READY),
             ticks=_shown_ticks(tx.progress.ticks()),
             athletes=tx.athletes.count(),
             outbox=tx.outbox.counts(),
@@ -54,15 +53,15 @@ def metrics(desk: Desk, visit: Visit) -> Response:
     """Gauges in Prometheus' text format."""
     require_operator(desk, visit.request)
     with desk.store.reading() as tx:
-        found = signs(desk, tx, visit.now)
+        troubles = check_health(tx, visit.now, every=desk.ticks, audience=Audience.READY)
         ticks = _shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
-        crew = Counter[str](mate.role for mate in tx.crew.living(within=_SEEN_WITHIN))
+        workers = Counter[str](one.role for one in tx.crew.living(within=_SEEN_WITHIN))
     lines = [
         *_gauge("build_info", "The version that runs.", {_label("version", __version__): 1}),
-        *_gauge("ready", "1 where the work goes on.", {"": int(_all_well(found))}),
+        *_gauge("ready", "1 where the work goes on.", {"": int(not troubles)}),
         *_gauge("athletes", "Athletes kept.", {"": athletes}),
         *_gauge(
             "outbox_mails",
@@ -90,7 +89,7 @@ def metrics(desk: Desk, visit: Visit) -> Response:
         *_gauge(
             "crew",
             "Processes of a crew that were seen within a minute, by role.",
-            {_label("role", role): crew[role] for role in _ROLES},
+            {_label("role", role): workers[role] for role in _ROLES},
         ),
         *_gauge(
             "sources_failing", f"Athletes' sources that fail, {_FAILING_SHOWN} at most.",
@@ -101,11 +100,7 @@ def metrics(desk: Desk, visit: Visit) -> Response:
 
 
 def _shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
-    return {name: tick for name, tick in ticks.items() if name != READYZ}
-
-
-def _all_well(found: Iterable[Sign]) -> bool:
-    return not any(sign.trouble for sign in found)
+    return {name: tick for name, tick in ticks.items() if name != WRITE_TICK}
 
 
 def _gauge(name: str, help_text: str, values: Mapping[str, float]) -> list[str]:

@@ -1,4 +1,4 @@
-"""A crew does what one worker does: queued once, one at a time for an athlete, nothing twice."""
+"""A cluster does what one worker does: queued once, one at a time for an athlete, nothing twice."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -11,27 +11,28 @@ from sqlalchemy import text
 
 from tests.cluster.conftest import QUICK
 from tests.house import TODAY, House, recording, run_file, steady
-from worker.cluster import CrewWorker, Nudge, install
-from worker.cluster.jobs import cron, job_for
 from worker.compose import Composer
-from worker.pipeline.chores import INBOX, STRAVA, WEEKLY, Urgency
+from worker.jobs.cluster import ClusterWorker
+from worker.jobs.cluster_queue import WorkerNotifier, cron, queued_task
+from worker.jobs.cluster_schema import install
+from worker.jobs.registry import INBOX, SOURCE_TASKS, WEEKLY, Urgency
 from worker.pipeline.deliver import make_ready, send
-from worker.pipeline.works import Membership
+from worker.pipeline.works import WorkerIdentity
 from worker.store import LockedError, Store, StoreError
 
-Workers = Callable[[], CrewWorker]
+Workers = Callable[[], ClusterWorker]
 WEEK = timedelta(days=7)
 
 
 def jobs(store: Store) -> list[Mapping[str, object]]:
-    """The engine's open jobs, in the order in which they'd be fetched."""
+    """The open jobs on the queue, in the order in which they'd be fetched."""
     query = "SELECT * FROM procrastinate_jobs ORDER BY priority DESC, id"
     with store.reading() as tx:
         return [dict(row) for row in tx.connection.execute(text(query)).mappings()]
 
 
-def test_a_dropped_file_becomes_a_mail_whoever_looks(house: House, worker_in: Workers) -> None:
-    """Two looks by two workers that know nothing of each other bring it in."""
+def test_a_dropped_file_becomes_a_mail_whoever_checks(house: House, worker_in: Workers) -> None:
+    """Two checks by two workers that know nothing of each other bring it in."""
     anna = house.athlete()
     house.runs(anna, steady())
     house.drop("spike.fit", run_file(12.0))
@@ -45,16 +46,16 @@ def test_a_dropped_file_becomes_a_mail_whoever_looks(house: House, worker_in: Wo
     assert jobs(house.works.store) == []
 
 
-def test_a_crew_of_three_tells_each_week_once(house: House, worker_in: Workers) -> None:
+def test_a_cluster_of_three_tells_each_week_once(house: House, worker_in: Workers) -> None:
     """Thirty athletes, all due at once, and three workers that begin together."""
     names = [f"{first}{second}" for first in "abcdef" for second in "uvxyz"]
     for name in names:
         house.runs(house.athlete(name), steady())
     house.now += WEEK
-    crew = [threading.Thread(target=worker_in().drain) for _ in range(3)]
-    for worker in crew:
+    workers = [threading.Thread(target=worker_in().drain) for _ in range(3)]
+    for worker in workers:
         worker.start()
-    for worker in crew:
+    for worker in workers:
         worker.join()
     worker_in().drain()
     told = sorted(str(mail["To"]) for mail in house.mailer.taken)
@@ -62,9 +63,10 @@ def test_a_crew_of_three_tells_each_week_once(house: House, worker_in: Workers) 
 
 
 def test_what_is_urgent_goes_first(house: House) -> None:
-    """A webhook's wish before what is new, that before a weekly mail, the past at last."""
-    wish, poll, past = STRAVA.chores
-    urgency = [job_for(chore, 1, ()).priority for chore in (wish, poll, INBOX, WEEKLY, past)]
+    """A webhook event before what is new, that before a weekly mail, the past at last."""
+    events, poll, history = SOURCE_TASKS["strava"]
+    tasks = (events, poll, INBOX, WEEKLY, history)
+    urgency = [queued_task(task, 1).priority for task in tasks]
     assert urgency == sorted(urgency, reverse=True)
     assert urgency[0] == Urgency.ALERT
 
@@ -72,39 +74,39 @@ def test_what_is_urgent_goes_first(house: House) -> None:
 def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(house: House) -> None:
     """However often a webhook tells of them: one job waits, under the athlete's own lock."""
     anna = house.athlete()
-    nudge = Nudge(house.works.store)
+    notify = WorkerNotifier(house.works.store)
     for _ in range(3):
-        nudge(STRAVA.chores[0], {anna.id})
-    nudge.close()
+        notify("strava", {anna.id})
+    notify.close()
     (job,) = jobs(house.works.store)
     assert job["lock"] == f"athlete:{anna.id}"
-    assert job["queueing_lock"] == f"strava-wish:{anna.id}"
+    assert job["queueing_lock"] == f"strava-events:{anna.id}"
 
 
 def test_a_storm_of_webhooks_leaves_the_queue_short(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where as many wait as may, the wish is found by a look once there's room."""
-    monkeypatch.setattr("worker.cluster.nudge.MOST_QUEUED", 2)
-    monkeypatch.setattr("worker.cluster.nudge._COUNTS_EVERY_S", 0.0)
+    """Where as many wait as may, the events are found by a check once there's room."""
+    monkeypatch.setattr("worker.jobs.cluster_queue.MOST_QUEUED", 2)
+    monkeypatch.setattr("worker.jobs.cluster_queue._COUNTS_EVERY_S", 0.0)
     athletes = [house.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
-    nudge = Nudge(house.works.store)
+    notify = WorkerNotifier(house.works.store)
     for athlete in athletes:
-        nudge(STRAVA.chores[0], {athlete.id})
-    nudge.close()
+        notify("strava", {athlete.id})
+    notify.close()
     assert len(jobs(house.works.store)) == 2
 
 
-def test_a_nudge_that_comes_to_nothing_is_only_said(
+def test_a_notification_that_fails_is_only_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The wish stands in the store, and the next look finds it."""
+    """The events stand in the store, and the next check finds them."""
     with house.works.store.transaction() as tx:
         tx.connection.execute(text("DROP TABLE procrastinate_jobs CASCADE"))
-    nudge = Nudge(house.works.store)
-    nudge(STRAVA.chores[0], {1})
-    nudge.close()
-    assert "no worker was nudged" in caplog.text
+    notify = WorkerNotifier(house.works.store)
+    notify("strava", {1})
+    notify.close()
+    assert "no worker was notified" in caplog.text
 
 
 class BrokenComposer(Composer):
@@ -117,7 +119,7 @@ class BrokenComposer(Composer):
 def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
     house: House, worker_in: Workers
 ) -> None:
-    """The engine keeps the job for a second try; the weekly mail of the others goes out."""
+    """procrastinate keeps the job for a second try; the weekly mail of the others goes out."""
     house.runs(house.athlete("Anna"), steady())
     house.now += WEEK
     composer = house.works.composer
@@ -137,9 +139,9 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
 # Mail
 
 
-def crew_works(house: House, name: str) -> House:
-    """The house as a member of the crew sees it."""
-    works = replace(house.works, crew=Membership(name, timedelta(seconds=1.5)))
+def as_worker(house: House, name: str) -> House:
+    """The house as one of several workers sees it."""
+    works = replace(house.works, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
     with works.store.transaction() as tx:
         tx.crew.beat(name, role="worker", place="here")
     return House(works, house.mailer, house.now)
@@ -154,7 +156,7 @@ def dies_over_a_mail(house: House, *, at_dot: bool) -> None:
     anna = house.athlete()
     house.runs(anna, steady())
     house.arrive(anna, recording(km=12.0))
-    dying = crew_works(house, "dying")
+    dying = as_worker(house, "dying")
     house.mailer.answers = [("dot", Killed()) if at_dot else Killed()]
     with pytest.raises(Killed):
         send(dying.works, dying.clock)
@@ -163,7 +165,7 @@ def dies_over_a_mail(house: House, *, at_dot: bool) -> None:
 def test_what_a_living_worker_sends_is_nobody_elses(house: House) -> None:
     """Another one that makes the mail ready puts nothing back and claims nothing."""
     dies_over_a_mail(house, at_dot=False)
-    other = crew_works(house, "other")
+    other = as_worker(house, "other")
     make_ready(other.works, other.now)
     assert send(other.works, other.clock).sent == 0
 
@@ -172,7 +174,7 @@ def test_what_a_living_worker_sends_is_nobody_elses(house: House) -> None:
 def test_what_a_dead_worker_sent_goes_out_once_more(house: House, at_dot: bool) -> None:
     """Flagged only where the final dot may have gone out before."""
     dies_over_a_mail(house, at_dot=at_dot)
-    other = crew_works(house, "other")
+    other = as_worker(house, "other")
     with house.works.store.transaction() as tx:
         tx.connection.execute(text("UPDATE crew SET seen_at = seen_at - interval '1 minute' "
                                    "WHERE name = 'dying'"))  # fmt: skip
@@ -198,21 +200,21 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(house: House) -> None
 # Who may work beside whom
 
 
-def test_a_crew_and_a_worker_that_works_alone_keep_each_other_out(crew_store: Store) -> None:
+def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
     """Each is told in one line who is at work."""
-    with crew_store.crew_member(), crew_store.crew_member() as still_holds:
+    with cluster_store.crew_member(), cluster_store.crew_member() as still_holds:
         still_holds()
         with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
-            crew_store.sole_worker().__enter__()
+            cluster_store.sole_worker().__enter__()
     with (
-        crew_store.sole_worker(),
+        cluster_store.sole_worker(),
         pytest.raises(LockedError, match=r"works alone .* is at work.*procrastinate"),
     ):
-        crew_store.crew_member().__enter__()
+        cluster_store.crew_member().__enter__()
 
 
-def test_the_engines_tables_are_made_once_and_in_our_schema(
-    crew_store: Store, postgres_url: str
+def test_procrastinates_tables_are_made_once_and_in_our_schema(
+    cluster_store: Store, postgres_url: str
 ) -> None:
     """Also by several that start at once; which version they have stands beside them."""
 
@@ -225,7 +227,7 @@ def test_the_engines_tables_are_made_once_and_in_our_schema(
         other.start()
     for other in others:
         other.join()
-    with crew_store.transaction() as tx:
+    with cluster_store.transaction() as tx:
         schemas = tx.connection.execute(
             text("SELECT schemaname FROM pg_tables WHERE tablename = 'procrastinate_jobs' "
                  "AND schemaname = current_schema()")
@@ -233,7 +235,7 @@ def test_the_engines_tables_are_made_once_and_in_our_schema(
         assert len(schemas) == 1
         tx.connection.execute(text("COMMENT ON TABLE procrastinate_jobs IS '02.00.00_old'"))
     with pytest.raises(StoreError, match="When procrastinate changes"):
-        install(crew_store)
+        install(cluster_store)
 
 
 @pytest.mark.parametrize(
@@ -249,11 +251,11 @@ def test_the_engines_tables_are_made_once_and_in_our_schema(
         (timedelta(days=3), "0 0 * * * 0"),
     ],
 )
-def test_looks_come_round_at_least_as_often_as_wanted(every: timedelta, written: str) -> None:
+def test_checks_come_round_at_least_as_often_as_wanted(every: timedelta, written: str) -> None:
     """A minute, an hour and a day are divided evenly."""
     assert cron(every) == written
 
 
-def test_a_quick_pace_keeps_the_order_of_things() -> None:
+def test_quick_timing_keeps_the_order_of_things() -> None:
     """Who is alive is seen several times before anybody counts them as dead."""
-    assert QUICK.seen_every_s * 3 < QUICK.stale_s
+    assert QUICK.heartbeat_every_s * 3 < QUICK.stale_s

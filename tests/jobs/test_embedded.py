@@ -15,7 +15,9 @@ from tests.command import ROOT
 from tests.house import ADDED, NOW, TODAY, run_file, steady
 from tests.process import Process, running_in
 from tests.smtp_server import SmtpServer
-from worker.daemon import Job, Worker, clock_from
+from worker.jobs.clock import clock_from
+from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.registry import Job
 from worker.model import Athlete
 from worker.pipeline import Works
 from worker.store import Store
@@ -111,7 +113,7 @@ def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
 
 def ran(works: Works, *jobs: Job, until: Callable[[], bool]) -> bool:
     """Run these jobs until something is so; whether all had ended."""
-    worker = Worker(works, lambda: NOW)
+    worker = EmbeddedWorker(works, lambda: NOW)
 
     def stop() -> None:
         deadline = time.monotonic() + 10
@@ -134,7 +136,7 @@ def test_a_job_that_fails_is_said_and_goes_on(works: Works) -> None:
     """Its trouble stands in the store, and goes when it works again."""
     outcomes: list[object] = []
 
-    def work() -> None:
+    def work(*_: object) -> None:
         outcomes.append(None)
         if len(outcomes) == 1:
             raise RuntimeError("a bug")
@@ -148,7 +150,7 @@ def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(works: Works) 
     """`status` shows it."""
     count: list[int] = []
 
-    def work() -> None:
+    def work(*_: object) -> None:
         count.append(1)
         raise RuntimeError("a bug")
 
@@ -161,7 +163,7 @@ def test_a_job_never_runs_beside_itself_and_delays_no_other(works: Works) -> Non
     """A slow one is waited for by nobody."""
     at_work, most, quick = [], [], []
 
-    def slow() -> None:
+    def slow(*_: object) -> None:
         at_work.append(1)
         most.append(len(at_work))
         time.sleep(0.3)
@@ -170,7 +172,7 @@ def test_a_job_never_runs_beside_itself_and_delays_no_other(works: Works) -> Non
     assert ran(
         works,
         Job("slow", SOON, slow),
-        Job("quick", SOON, lambda: quick.append(1)),
+        Job("quick", SOON, lambda *_: quick.append(1)),
         until=lambda: len(most) > 1,
     )
     assert set(most) == {1}

@@ -1,7 +1,7 @@
-"""The engine's own tables, functions and types: put beside ours, in the same schema, once.
+"""procrastinate's tables, functions and types: put beside ours, in the same schema, once.
 
-Which of procrastinate's migrations they stand at is kept as the comment on its table of jobs, so
-that it travels with the database. A newer engine over an older schema is refused with the way on.
+Which of its migrations they stand at is kept as the comment on its table of jobs, so that it
+travels with the database. A newer procrastinate over an older schema is refused with the way on.
 """
 
 from importlib import resources
@@ -13,15 +13,15 @@ from worker.store import Store, StoreError
 
 _ADVISORY_KEY = 0x656E_6769_6E65  # "engine" in ASCII
 _OWN_INDEXES = (
-    # The engine asks for each job whether another of the same lock goes before it, and for each
-    # look which jobs of its kind are open: neither may read through all that are queued.
+    # For each job procrastinate asks whether another of the same lock goes before it, and each
+    # check asks which jobs of a task are open: neither may read through all that are queued.
     "CREATE INDEX easeback_lock ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing')",
     "CREATE INDEX easeback_task ON procrastinate_jobs (task_name, status)",
 )
 
 
 def install(store: Store) -> None:
-    """Make sure the engine's schema is there, and is the one this engine speaks.
+    """Make sure procrastinate's schema is there, and is the one that this version speaks.
 
     Of several that start at once one makes it, and the others wait. Raises `StoreError`.
     """
@@ -34,14 +34,15 @@ def install(store: Store) -> None:
         found = _found(connection)
         if found is None:
             _make(connection)
-        elif found != newest():
+        elif found != newest_migration():
             raise StoreError(
                 f"the engine's tables stand at {found}, and the procrastinate that is installed "
-                f'speaks {newest()}: see "When procrastinate changes" in docs/operating.md'
+                f"speaks {newest_migration()}: "
+                'see "When procrastinate changes" in docs/operating.md'
             )
 
 
-def newest() -> str:
+def newest_migration() -> str:
     """The last of procrastinate's own migrations, as it names them."""
     folder = resources.files("procrastinate.sql") / "migrations"
     names = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
@@ -57,10 +58,10 @@ def _found(connection: Connection) -> str | None:
 
 
 def _make(connection: Connection) -> None:
-    # By the driver's own hand: a script of many statements, with signs that SQLAlchemy reads.
+    # Past SQLAlchemy: a script of many statements, with signs that SQLAlchemy would read.
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101  the connection is open
     driver.execute(SchemaManager.get_schema())
     for statement in _OWN_INDEXES:
         connection.execute(text(statement))
-    connection.execute(text(f"COMMENT ON TABLE procrastinate_jobs IS '{newest()}'"))
+    connection.execute(text(f"COMMENT ON TABLE procrastinate_jobs IS '{newest_migration()}'"))

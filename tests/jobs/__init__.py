@@ -1,0 +1,1 @@
+"""Tests of the jobs: the list, and the embedded scheduler that runs it."""

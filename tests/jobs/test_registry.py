@@ -1,0 +1,130 @@
+"""The list of jobs is the only one: whatever runs or watches jobs knows these and no others."""
+
+import ast
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from tests.command import ROOT
+from tests.house import House
+from worker.health import Audience, check_health
+from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.registry import AthleteTask, Job, all_jobs, intervals, jobs_of
+from worker.jobs.ticks import begin_ticks
+from worker.pipeline import Works
+
+NAMES = ("housekeeping", "inbox", "strava", "garmin", "weekly", "deliver", "backup", "ping")
+WATCHED = NAMES[:-1]
+JOBS = all_jobs(timedelta(seconds=5))
+NOWHERE = "http://127.0.0.1:1/"
+SCHEDULERS = ("once", "embedded", "cluster", "cluster_queue", "cluster_tasks")
+
+
+def tasks() -> list[AthleteTask]:
+    return [task for job in JOBS for task in job.tasks]
+
+
+def test_the_jobs_keep_the_names_that_stand_in_databases() -> None:
+    """Ticks of an earlier version go on to mean the same."""
+    assert tuple(job.name for job in JOBS) == NAMES
+    assert tuple(intervals(JOBS)) == WATCHED
+
+
+def test_names_on_the_queue_are_unique() -> None:
+    """A batch is queued under its job's name, a task under its own."""
+    names = [task.name for task in tasks()] + [job.name for job in JOBS if job.batches]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("module", SCHEDULERS)
+def test_no_scheduler_names_a_job(module: str) -> None:
+    """Nor any task: what it runs comes from the list alone."""
+    text = (ROOT / "worker" / "jobs" / f"{module}.py").read_text("utf-8")
+    said = {node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant)}
+    assert said.isdisjoint({*NAMES, *(task.name for task in tasks())})
+
+
+def test_a_job_that_is_off_is_run_by_nobody(works: Works) -> None:
+    """Sources that aren't set up, and the ping without an address."""
+    assert {"strava", "garmin", "ping"}.isdisjoint(job.name for job in jobs_of(works))
+    assert "ping" in {job.name for job in jobs_of(replace(works, ping_url=NOWHERE))}
+
+
+def test_the_embedded_scheduler_runs_and_records_every_job(works: Works) -> None:
+    """Those that are on; after the first round each has its tick."""
+    services = replace(works, ping_url=NOWHERE)
+    jobs = jobs_of(services)
+    left, all_ran = {job.name for job in jobs}, threading.Event()
+
+    def noting(job: Job) -> Job:
+        def run(services: Works, clock: object, in_full: bool) -> object:
+            outcome = job.run(services, clock, in_full)  # type: ignore[arg-type]  # passed on
+            left.discard(job.name)
+            if not left:
+                all_ran.set()
+            return outcome
+
+        return replace(job, run=run)
+
+    worker = EmbeddedWorker(services, House(services, services.mailer).clock)  # type: ignore[arg-type]  # the scripted one
+    thread = threading.Thread(target=worker.run, args=([noting(job) for job in jobs],))
+    thread.start()
+    assert all_ran.wait(20), left
+    worker.stop()
+    thread.join()
+    with works.store.reading() as tx:
+        assert set(tx.progress.ticks()) == {job.name for job in jobs}
+
+
+def test_a_cluster_has_a_check_of_every_job_and_each_of_its_tasks() -> None:
+    """And a task for the batches of those that are done in batches."""
+    pytest.importorskip("procrastinate")
+    from procrastinate.testing import InMemoryConnector
+
+    from worker.jobs.cluster_tasks import WorkerContext, app_of
+
+    with ThreadPoolExecutor(1) as threads:
+        context = WorkerContext("one", None, None, None, threads, JOBS)  # type: ignore[arg-type]  # unused
+        app = app_of(context, InMemoryConnector(), periodic=True)
+    ours = {name for name in app.tasks if "builtin" not in name}
+    assert ours == {
+        *(f"check-{job.name}" for job in JOBS),
+        *(task.name for task in tasks()),
+        *(job.name for job in JOBS if job.batches),
+    }
+    assert len(app.periodic_registry.periodic_tasks) == len(JOBS)
+
+
+def troubled(house: House) -> Iterator[str]:
+    for name in WATCHED:
+        with house.works.store.transaction() as tx:
+            tx.progress.clear_ticks(but=())
+            for other in WATCHED:
+                tx.progress.ticked(other, at=house.now, trouble="bad" if other == name else None)
+        yield name
+
+
+def test_status_readyz_and_the_ping_watch_every_job(house: House) -> None:
+    """Whichever fails, each of them says so, and nothing else."""
+    for name in troubled(house):
+        with house.works.store.reading() as tx:
+            for audience in Audience:
+                found = check_health(tx, house.now, every=intervals(JOBS), audience=audience)
+                assert [trouble.text for trouble in found] == [f"{name}: bad"]
+
+
+def test_a_worker_that_joins_others_keeps_their_ticks(works: Works) -> None:
+    """One that works alone begins with none."""
+    with works.store.transaction() as tx:
+        for name in (*NAMES, "gone"):
+            tx.progress.ticked(name, at=House.now)
+    begin_ticks(works, shared=NAMES)
+    with works.store.reading() as tx:
+        assert set(tx.progress.ticks()) == set(NAMES)
+    begin_ticks(works)
+    with works.store.reading() as tx:
+        assert not tx.progress.ticks()

@@ -1,0 +1,375 @@
+"""The cluster scheduler: several workers on one PostgreSQL database, on procrastinate.
+
+    check ──→ who is due? (store) ──→ a task for each ──→ any free worker ──→ run it for one athlete
+    webhook event ──────────────────→ a task for each
+
+The queue carries hints and nothing else: what is due, and what was done, stands in our own tables.
+A queued task that is lost is queued again by the next check, and one that comes twice changes
+nothing. A check is deferred once however many workers there are, and one task at a time touches an
+athlete, by its lock.
+
+This module is one worker: it joins, serves, sends its heartbeat, rescues what dead workers left,
+and leaves. A session lasts as long as its connections do. When the database goes (a restart, a
+failover), the worker logs one line and joins again under another name once it's back; what the old
+session had claimed is put back like that of any other worker whose heartbeat has stopped.
+
+`cluster_tasks` says what the workers run, `cluster_queue` how it is queued, `cluster_schema` puts
+procrastinate's tables beside ours. All four are imported only where `[engine] kind` is
+"procrastinate".
+"""
+
+import asyncio
+import logging
+import math
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from procrastinate import PsycopgConnector, exceptions
+from procrastinate.jobs import Job as QueuedJob
+from procrastinate.jobs import Status
+from procrastinate.manager import JobManager
+from psycopg import Error
+
+from worker.jobs.cluster_queue import BATCHES, LOCAL, REMOTE, address_of, queued_check
+from worker.jobs.cluster_schema import install
+from worker.jobs.cluster_tasks import WorkerContext, app_of
+from worker.jobs.registry import Job, jobs_of
+from worker.mail import Mailer
+from worker.pipeline import Clock, Works
+from worker.pipeline.works import WorkerIdentity
+from worker.store import Store, StoreError
+
+log = logging.getLogger(__name__)
+
+MOST_DEATHS = 6
+"""A task that so many workers have died over isn't tried again until it's due anew."""
+
+_CHECKS_S = 0.2
+_BETWEEN_DRAINS_S = 0.02
+_LONGEST_NAME = 64
+_MOST_CONNECTIONS = 8
+_CONNECTS_S = 3.0
+_GONE = (StoreError, exceptions.ConnectorException, Error, OSError)
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterTiming:
+    """How often a heartbeat comes, when a worker counts as dead, how many tasks run at once."""
+
+    heartbeat_every_s: float = 5.0
+    stale_s: float = 30.0
+    polls_every_s: float = 1.0
+    ends_within_s: float = 3.0
+    longest_pause_s: float = 10.0
+    local_at_once: int = 4
+    remote_at_once: int = 4
+    batches_at_once: int = 4
+
+    @property
+    def threads(self) -> int:
+        return self.local_at_once + self.remote_at_once + self.batches_at_once + 2
+
+
+class ClusterWorker:
+    """Works until `stop`, whatever becomes of the database in between."""
+
+    def __init__(
+        self,
+        services: Works,
+        clock: Clock,
+        *,
+        mailer: Callable[[], Mailer],
+        not_before: datetime | None = None,
+        timing: ClusterTiming = ClusterTiming(),
+    ) -> None:
+        self._services = services
+        self._clock = clock
+        self._mailer = mailer
+        self._not_before = not_before
+        self._timing = timing
+        self._ended = threading.Event()
+        self._left: set[int] = set()
+        self._joined_at = math.inf
+        # What procrastinate logs about a lost connection is logged here, in one line.
+        for chatty in ("procrastinate", "psycopg.pool"):
+            logging.getLogger(chatty).setLevel(logging.CRITICAL)
+
+    def run(self) -> bool:
+        """Serve until `stop`; True where every task had ended by then. Raises `LockedError`."""
+        pause_s, is_said, all_ended = 1.0, False, True
+        while not self._ended.is_set():
+            self._joined_at = math.inf  # trying to get a place doesn't count
+            error: Exception | None = None
+            try:
+                all_ended = self._one_session()
+            except _GONE as gone:
+                error = gone
+            lasted_long = time.monotonic() - self._joined_at > self._timing.longest_pause_s
+            if error is not None and (lasted_long or not is_said):
+                log.error("%(why)s; going on once it's back", {"why": _first_line(error)})
+            is_said = error is not None
+            if self._ended.is_set():
+                break
+            pause_s = 1.0 if lasted_long else min(2 * pause_s, self._timing.longest_pause_s)
+            self._ended.wait(pause_s)
+        return all_ended
+
+    def stop(self) -> None:
+        """Let `run` come back once the tasks under way have ended, or soon."""
+        self._ended.set()
+
+    def drain(self) -> None:
+        """Everything that is due, once and in order, beside whoever else is at work; then leave."""
+        with self._joined() as (context, _):
+            asyncio.run(self._drain(context))
+
+    # One session
+
+    def _one_session(self) -> bool:
+        with self._joined() as (context, still_holds):
+            self._joined_at = time.monotonic()
+            log.info("worker %(name)s has joined", {"name": context.name})
+            with asyncio.Runner() as runner:
+                runner.run(self._serve(context, still_holds))
+            return not context.blocked
+
+    @contextmanager
+    def _joined(self) -> Iterator[tuple[WorkerContext, Callable[[], None]]]:
+        """A place among the workers, under a name of its own; given up again at the end."""
+        name = f"{place()[: _LONGEST_NAME - 9]} {uuid4().hex[:8]}"
+        store = self._services.store
+        threads = ThreadPoolExecutor(self._timing.threads, thread_name_prefix="task")
+        try:
+            with store.crew_member() as still_holds:
+                install(store)
+                services = replace(
+                    self._services,
+                    identity=WorkerIdentity(name, timedelta(seconds=self._timing.stale_s)),
+                )
+                context = WorkerContext(
+                    name,
+                    services,
+                    self._clock,
+                    self._mailer,
+                    threads,
+                    jobs_of(services),
+                    self._not_before,
+                )
+                _beat(store, name)
+                yield context, still_holds
+                with suppress(StoreError), store.transaction() as tx:
+                    tx.crew.leave(name)
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _serve(self, context: WorkerContext, still_holds: Callable[[], None]) -> None:
+        """Until the worker is stopped; raises what keeps a part of the session from going on."""
+        connector = _connector(context.services.store)
+        at_once = {
+            LOCAL: self._timing.local_at_once,
+            REMOTE: self._timing.remote_at_once,
+            BATCHES: self._timing.batches_at_once,
+        }
+        await connector.open_async()
+        try:
+            manager = JobManager(connector)
+            # What an earlier session of this process had under way needn't wait to be missed.
+            for worker_id in self._left:
+                await manager.unregister_worker(worker_id)
+            self._left.clear()
+            # Some jobs are hours apart: a worker that joins checks each of them once.
+            for job in context.jobs:
+                await _check_now(manager, job)
+            serving = [
+                asyncio.create_task(
+                    app_of(context, connector, periodic=queue == LOCAL).run_worker_async(
+                        queues=[queue],
+                        name=queue,
+                        concurrency=number,
+                        install_signal_handlers=False,
+                        fetch_job_polling_interval=self._timing.polls_every_s,
+                        abort_job_polling_interval=60.0,
+                        shutdown_graceful_timeout=self._timing.ends_within_s,
+                        delete_jobs="always",
+                        update_heartbeat_interval=self._timing.heartbeat_every_s,
+                        stalled_worker_timeout=self._timing.stale_s,
+                    )
+                )
+                for queue, number in at_once.items()
+            ]
+            beside = [
+                asyncio.create_task(self._heartbeat(context, manager, still_holds)),
+                asyncio.create_task(self._until_stopped()),
+                asyncio.create_task(context.broken.wait()),
+            ]
+            await asyncio.wait([*serving, *beside], return_when=asyncio.FIRST_COMPLETED)
+            for part in (*serving, *beside):
+                part.cancel()
+            ends = await asyncio.gather(*serving, *beside, return_exceptions=True)
+            self._left |= context.worker_ids
+            wrong = [end for end in ends if isinstance(end, Exception)]
+            if self._ended.is_set():
+                return
+            if wrong:
+                raise wrong[0]
+            if context.broken.is_set():
+                raise StoreError("mail may have been left half-way")
+        finally:
+            with suppress(*_GONE):
+                await connector.close_async()
+
+    async def _until_stopped(self) -> None:
+        # Set from a signal's handler, which may touch nothing of the loop.
+        while not self._ended.is_set():  # noqa: ASYNC110
+            await asyncio.sleep(_CHECKS_S)
+
+    async def _heartbeat(
+        self, context: WorkerContext, manager: JobManager, still_holds: Callable[[], None]
+    ) -> None:
+        """Show that this worker lives, and queue again what dead workers left."""
+        abandoned: set[int] = set()
+        while True:
+            await context.do(_beat, context.services.store, context.name)
+            await context.do(still_holds)
+            await self._rescue(manager)
+            before, abandoned = abandoned, await _not_under_way(manager, context)
+            for job_id in before & abandoned:
+                with suppress(exceptions.ConnectorException):
+                    await manager.finish_job_by_id_async(job_id, Status.FAILED, delete_job=True)
+            await asyncio.sleep(self._timing.heartbeat_every_s)
+
+    async def _rescue(self, manager: JobManager) -> None:
+        """Queue the tasks of workers whose heartbeat has stopped again."""
+        stale_s = self._timing.stale_s
+        for queued in await manager.get_stalled_jobs(seconds_since_heartbeat=stale_s):
+            await _again(manager, queued)
+        await manager.prune_stalled_workers(stale_s)
+
+    # A whole pass
+
+    async def _drain(self, context: WorkerContext) -> None:
+        connector = _connector(context.services.store)
+        await connector.open_async()
+        try:
+            app = app_of(context, connector, periodic=False)
+            for job in context.jobs:
+                if job.reports:
+                    continue
+                await _check_now(app.job_manager, job)
+                while await _is_open(app.job_manager):
+                    await self._rescue(app.job_manager)
+                    await app.run_worker_async(
+                        wait=False,
+                        concurrency=self._timing.local_at_once,
+                        install_signal_handlers=False,
+                        listen_notify=False,
+                        delete_jobs="always",
+                        stalled_worker_timeout=self._timing.stale_s,
+                        update_heartbeat_interval=self._timing.heartbeat_every_s,
+                    )
+                    # What's left is another worker's, or that of one that has just died.
+                    await asyncio.sleep(_BETWEEN_DRAINS_S)
+        finally:
+            await connector.close_async()
+
+
+def place() -> str:
+    """Where this process runs, for people."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@contextmanager
+def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Iterator[None]:
+    """Send the heartbeat of a web server beside the workers for the length of the block."""
+    name, ended = f"web {uuid4().hex}", threading.Event()
+
+    def beat() -> None:
+        is_said = False
+        while not ended.is_set():
+            try:
+                _beat(store, name, is_web=True)
+                is_said = False
+            except StoreError as error:
+                if not is_said:
+                    why = {"why": str(error)}
+                    log.error("%(why)s; going on once it's back", why)  # noqa: TRY400  one line
+                is_said = True
+            ended.wait(timing.heartbeat_every_s)
+
+    beating = threading.Thread(target=beat, name="heartbeat")
+    beating.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        beating.join()
+        with suppress(StoreError), store.transaction() as tx:
+            tx.crew.leave(name)
+
+
+def _connector(store: Store) -> PsycopgConnector:
+    """Procrastinate's connections; one that doesn't come soon means that the database has gone."""
+    return PsycopgConnector(
+        conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
+    )
+
+
+def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
+    with store.transaction() as tx:
+        tx.crew.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
+
+
+async def _check_now(manager: JobManager, job: Job) -> None:
+    with suppress(exceptions.AlreadyEnqueued):
+        await manager.defer_job_async(queued_check(job))
+
+
+async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int]:
+    """What procrastinate holds to be this worker's, and nobody here is running."""
+    held = {
+        queued.id
+        for worker_id in context.worker_ids
+        for queued in await manager.list_jobs_async(status="doing", worker_id=worker_id)
+    }
+    return {job_id for job_id in held if job_id is not None} - context.under_way
+
+
+async def _again(manager: JobManager, queued: QueuedJob) -> None:
+    """Queue a task whose worker died; it is dropped where the next of its kind waits already."""
+    if queued.attempts < MOST_DEATHS:
+        try:
+            await manager.retry_job(queued)
+        except exceptions.UniqueViolation:
+            pass
+        except exceptions.ConnectorException:
+            return  # another worker was quicker
+        else:
+            log.warning("%(job)s: its worker died, another goes on", {"job": queued.queueing_lock})
+            return
+    else:
+        told = {"job": queued.queueing_lock, "deaths": queued.attempts}
+        log.error("%(job)s: %(deaths)d workers died over it", told)
+    with suppress(exceptions.ConnectorException):
+        await manager.finish_job(queued, Status.FAILED, delete_job=True)
+
+
+async def _is_open(manager: JobManager) -> bool:
+    """True while a task is under way, or could be."""
+    doing = list(await manager.list_jobs_async(status="doing"))
+    todo = await manager.list_jobs_async(status="todo")
+    return bool(doing) or any(queued.scheduled_at is None for queued in todo)
+
+
+def _first_line(error: BaseException) -> str:
+    # procrastinate's own errors say only that there was one; their cause tells what it was.
+    is_wrapped = isinstance(error, exceptions.ConnectorException) and error.__cause__ is not None
+    told = str(error.__cause__ if is_wrapped else error) or type(error).__name__
+    return told.strip().splitlines()[0]

@@ -1,0 +1,46 @@
+"""One whole pass: every job once, in the order of the registry."""
+
+from dataclasses import dataclass, field
+
+from worker.jobs.registry import jobs_of
+from worker.pipeline import Clock, Delivered, Synced, TakenIn, Works
+from worker.store import StoreError
+
+
+@dataclass(slots=True)
+class Pass:
+    """What one whole pass came to; `synced` by the name of each source that is on."""
+
+    taken_in: TakenIn = field(default_factory=TakenIn)
+    synced: dict[str, Synced] = field(default_factory=dict)
+    delivered: Delivered = field(default_factory=Delivered)
+
+
+def one_pass(services: Works, clock: Clock) -> Pass:
+    """Run every job but those that report on the others, each until nothing is due.
+
+    Raises `StoreError` at once; what else a job raises, after the last job has run.
+    """
+    done, failed = Pass(), list[Exception]()
+    for job in jobs_of(services):
+        if job.reports:
+            continue
+        try:
+            outcome = job.run(services, clock, True)
+        except StoreError:
+            raise
+        except Exception as error:  # noqa: BLE001  raised below, once the others have run
+            failed.append(error)
+            continue
+        match outcome:
+            case TakenIn():
+                done.taken_in = outcome
+            case Synced():
+                done.synced[job.name] = outcome
+            case Delivered():
+                done.delivered = outcome
+            case _:
+                pass
+    if failed:
+        raise failed[0]
+    return done

@@ -1,0 +1,305 @@
+"""The only list of jobs: what there is to do, how often, for whom, and what goes first.
+
+    name           due for                                             runs on
+    housekeeping   athletes with overdue judgements or expired data    database
+    inbox          athletes whose folders have stable files            inbox folder
+    strava, ...    webhook events, polls, history of each source       the source's server
+    weekly         athletes whose weekly hour has come                 database
+    deliver        mails in the outbox                                 mail server
+    backup         the SQLite file                                     disk
+    ping           health, at every interval                           the monitor's server
+
+The embedded scheduler and `once` call a job's `run`, which does everything that is due. A cluster
+checks who is due and queues one task for each athlete, or a batch for each sender. Who is due, the
+store says in one query that has an index and a limit. Doing a task twice, or for somebody who isn't
+due any more, changes nothing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import IntEnum
+
+from worker.jobs.ping import ping
+from worker.model import Athlete, SourceName
+from worker.pipeline import Clock, Works
+from worker.pipeline.deliver import deliver, mails_due, make_ready, send
+from worker.pipeline.garmin import turn as garmin
+from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
+from worker.pipeline.keeping import keep_copy
+from worker.pipeline.polling import Synced
+from worker.pipeline.strava import turn as strava
+from worker.pipeline.strava.wishes import fulfil_theirs
+from worker.pipeline.take_in import folders_with_news, take_in_inbox, take_in_theirs
+from worker.pipeline.weekly import tell_week, tell_weeks, weekly_due
+from worker.sources.strava.refusals import RateLimited
+
+Where = Sequence[str]
+"""Where to look for what is due: folders of the inbox; empty for every other task."""
+
+DueAthletes = Mapping[int, Where]
+"""The ids of the athletes for whom a task is due, those first that waited longest."""
+
+SOURCE_EVERY = timedelta(seconds=5)
+"""How often it's checked whether anybody is due at a source; who is, stands in the store."""
+
+BACKUP_EVERY = timedelta(minutes=10)
+"""How often it's checked whether a copy is due; how often one is, stands in the settings."""
+
+MAILS_PER_TICK = 100
+"""How many mails a tick sends before it ends, so that a long queue doesn't look like a halt."""
+
+MAILS_PER_BATCH = 50
+
+
+class Urgency(IntEnum):
+    """What goes first where everything is due at once."""
+
+    HISTORY = 0
+    HOUSEKEEPING = 10
+    WEEKLY = 20
+    NEWS = 30
+    ALERT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class AthleteTask:
+    """A part of a job that is done for one athlete at a time.
+
+    `due(services, now, most)` says for whom, at most so many. `run` does it for one of them.
+    `remote`: it waits for somebody else's server.
+    """
+
+    name: str
+    urgency: Urgency
+    due: Callable[[Works, datetime, int], DueAthletes]
+    run: Callable[[Works, Athlete, Where, Clock], object]
+    remote: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """A job that several senders share, each a batch at a time, whosever the mails are.
+
+    `due(services, now, most)` counts what is due, up to `most`. `run(services, clock, most)` sends
+    at most so many and returns how many it sent.
+    """
+
+    size: int
+    due: Callable[[Works, datetime, int], int]
+    run: Callable[[Works, Clock, int], int]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One entry of the list.
+
+    `name` is its name in the ticks, in `status`, and on the queue. `run(services, clock, in_full)`
+    does everything that is due; where not `in_full`, as much as other jobs may be kept waiting for.
+    A cluster calls `prepare` at each check, then queues `tasks` or `batches`; a job that has
+    neither is run by the check itself. A job that `reports` says how the others are: it isn't
+    watched itself, and is no part of a whole pass.
+    """
+
+    name: str
+    every: timedelta
+    run: Callable[[Works, Clock, bool], object]
+    is_on: Callable[[Works], bool] = lambda _: True
+    tasks: tuple[AthleteTask, ...] = ()
+    prepare: Callable[[Works, datetime], object] | None = None
+    batches: Batches | None = None
+    reports: bool = False
+
+
+def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
+    """Every job, on or not, in the order of a whole pass."""
+    return (
+        Job(
+            "housekeeping",
+            timedelta(hours=1),
+            lambda services, clock, _: tidy(services, clock()),
+            tasks=(HOUSEKEEPING,),
+            prepare=tidy_outbox,
+        ),
+        Job(
+            "inbox",
+            inbox_every,
+            lambda services, clock, _: take_in_inbox(services, clock()),
+            tasks=(INBOX,),
+        ),
+        *(_source_job(source) for source in _SYNCS),
+        Job(
+            "weekly",
+            timedelta(seconds=30),
+            lambda services, clock, _: tell_weeks(services, clock()),
+            tasks=(WEEKLY,),
+        ),
+        Job(
+            "deliver",
+            timedelta(seconds=2),
+            lambda services, clock, in_full: deliver(
+                services, clock, at_most=None if in_full else MAILS_PER_TICK
+            ),
+            prepare=make_ready,
+            batches=Batches(
+                MAILS_PER_BATCH,
+                due=lambda services, now, most: mails_due(services, now, most=most),
+                run=lambda services, clock, most: send(services, clock, at_most=most).sent,
+            ),
+        ),
+        Job(
+            "backup",
+            BACKUP_EVERY,
+            lambda services, clock, _: keep_copy(services, clock()),
+            is_on=lambda services: services.store.file is not None,
+        ),
+        Job(
+            "ping",
+            timedelta(minutes=1),
+            lambda services, clock, _: ping(services, clock(), every=intervals(jobs_of(services))),
+            is_on=lambda services: services.ping_url is not None,
+            reports=True,
+        ),
+    )
+
+
+def jobs_of(services: Works) -> tuple[Job, ...]:
+    """The jobs that are on, in the order of a whole pass."""
+    every = services.inbox.settings.every
+    return tuple(job for job in all_jobs(every) if job.is_on(services))
+
+
+def intervals(jobs: Iterable[Job]) -> Mapping[str, timedelta]:
+    """How often each of the jobs that health watches is run, by name."""
+    return {job.name: job.every for job in jobs if not job.reports}
+
+
+INBOX = AthleteTask(
+    "inbox",
+    Urgency.NEWS,
+    due=lambda services, now, _: folders_with_news(services, now),
+    run=lambda services, athlete, folders, clock: take_in_theirs(
+        services, athlete, folders, clock()
+    ),
+)
+WEEKLY = AthleteTask(
+    "weekly",
+    Urgency.WEEKLY,
+    due=lambda services, now, most: _due(weekly_due(services, now, most=most)),
+    run=lambda services, athlete, _, clock: tell_week(services, athlete, clock()),
+)
+HOUSEKEEPING = AthleteTask(
+    "housekeeping",
+    Urgency.HOUSEKEEPING,
+    due=lambda services, now, most: _due(untidy(services, now, most=most)),
+    run=lambda services, athlete, _, clock: tidy_one(services, athlete, clock()),
+)
+
+
+def _due(athletes: Iterable[Athlete]) -> DueAthletes:
+    return {athlete.id: () for athlete in athletes}
+
+
+# The sources
+
+
+def _source_job(source: SourceName) -> Job:
+    """The job of one source: webhook events first, then what is new, then the history."""
+    return Job(
+        source,
+        SOURCE_EVERY,
+        _SYNCS[source],
+        is_on=lambda services: getattr(services, source) is not None,
+        tasks=SOURCE_TASKS[source],
+    )
+
+
+def event_task(source: SourceName) -> AthleteTask:
+    """What a webhook of this source makes due; every source that has webhooks has it first."""
+    return SOURCE_TASKS[source][0]
+
+
+def _sync_strava(services: Works, clock: Clock, in_full: bool) -> Synced:
+    del in_full  # Strava's own rate limit ends it soon enough
+    return strava.take_in_strava(services, clock)
+
+
+def _sync_garmin(services: Works, clock: Clock, in_full: bool) -> Synced:
+    at_most = None if in_full else garmin.CALLS_A_TURN
+    return garmin.take_in_garmin(services, clock, at_most=at_most)
+
+
+def _strava_events_due(services: Works, now: datetime, most: int) -> DueAthletes:
+    with services.store.reading() as tx:
+        return dict.fromkeys(tx.strava.with_wishes_due(now, most=most), ())
+
+
+def _handle_strava_events(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
+    if services.strava is not None:
+        try:
+            fulfil_theirs(services, services.strava, athlete, clock)
+        except RateLimited:
+            return  # the events stay due, and are found by a later check
+
+
+def _strava_polls_due(services: Works, now: datetime, most: int) -> DueAthletes:
+    with services.store.reading() as tx:
+        return dict.fromkeys(tx.strava.due(now, most=most), ())
+
+
+def _poll_strava(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
+    if services.strava is not None:
+        strava.poll_one(services, services.strava, athlete, clock)
+
+
+def _strava_history_due(services: Works, now: datetime, most: int) -> DueAthletes:
+    if services.strava is None:
+        return {}
+    return dict.fromkeys(strava.history_due(services, services.strava, now, most=most), ())
+
+
+def _read_strava_history(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
+    if services.strava is not None:
+        strava.read_one_back(services, services.strava, athlete, clock)
+
+
+def _garmin_polls_due(services: Works, now: datetime, most: int) -> DueAthletes:
+    with services.store.reading() as tx:
+        return dict.fromkeys(tx.garmin.due(now, most=most), ())
+
+
+def _poll_garmin(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
+    if services.garmin is not None:
+        garmin.poll_one(services, services.garmin, athlete, clock)
+
+
+def _garmin_history_due(services: Works, now: datetime, most: int) -> DueAthletes:
+    if services.garmin is None:
+        return {}
+    with services.store.reading() as tx:
+        return dict.fromkeys(garmin.with_more(tx, services.garmin, now, most=most), ())
+
+
+def _read_garmin_history(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
+    if services.garmin is not None:
+        garmin.read_one_on(services, services.garmin, athlete, clock)
+
+
+SOURCE_TASKS: Mapping[SourceName, tuple[AthleteTask, ...]] = {
+    "strava": (
+        AthleteTask("strava-events", Urgency.ALERT, _strava_events_due, _handle_strava_events,
+                    remote=True),
+        AthleteTask("strava-poll", Urgency.NEWS, _strava_polls_due, _poll_strava, remote=True),
+        AthleteTask("strava-history", Urgency.HISTORY, _strava_history_due, _read_strava_history,
+                    remote=True),
+    ),
+    "garmin": (
+        AthleteTask("garmin-poll", Urgency.NEWS, _garmin_polls_due, _poll_garmin, remote=True),
+        AthleteTask("garmin-history", Urgency.HISTORY, _garmin_history_due, _read_garmin_history,
+                    remote=True),
+    ),
+}  # fmt: skip
+_SYNCS: Mapping[SourceName, Callable[[Works, Clock, bool], Synced]] = {
+    "strava": _sync_strava,
+    "garmin": _sync_garmin,
+}

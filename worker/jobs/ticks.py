@@ -1,0 +1,59 @@
+"""Ticks: when a run of each job last ended, and what went wrong with it."""
+
+import logging
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
+from worker.pipeline import Works
+from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
+from worker.sources import SourceError
+from worker.store import RESTORED, StoreError, Tick
+
+log = logging.getLogger(__name__)
+
+RECORD_EVERY = timedelta(minutes=1)
+"""How often it's recorded that a job goes on as before."""
+
+_SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
+
+
+def begin_ticks(
+    services: Works, *, made_up_from: datetime | None = None, shared: Iterable[str] = ()
+) -> None:
+    """Clear what an earlier worker recorded, except for how the mail server answered.
+
+    `shared` names the jobs that other workers on this database are running: their ticks stay.
+    `made_up_from` is the instant at which a made-up clock begins.
+    """
+    others = (*shared, *_SHARED) if shared else ()
+    with services.store.transaction() as tx:
+        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED, *others))
+        if made_up_from is not None:
+            tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
+
+
+def record_tick(services: Works, name: str, tick: Tick, *, before: Tick | None = None) -> Tick:
+    """Record how a run ended: a change at once, that nothing changed once a minute.
+
+    `before` is the last recorded tick of this job. A change is logged. Returns the tick that is
+    recorded now. Raises `StoreError`.
+    """
+    is_same = before is not None and before.trouble == tick.trouble
+    if before is not None and is_same and timedelta(0) <= tick.at - before.at < RECORD_EVERY:
+        return before
+    if tick.trouble and not is_same:
+        log.error("%(job)s: %(why)s", {"job": name, "why": tick.trouble})
+    elif before and before.trouble and not tick.trouble:
+        log.info("%(job)s: works again", {"job": name})
+    with services.store.transaction() as tx:
+        tx.progress.ticked(name, at=tick.at, trouble=tick.trouble)
+    return tick
+
+
+def trouble_of(name: str, error: Exception) -> str:
+    """What made a run of this job fail, in words; what nobody expected is logged in full."""
+    if isinstance(error, StoreError | SourceError):
+        return str(error)
+    log.error("%(job)s: unexpected", {"job": name}, exc_info=error)
+    return f"unexpected: {error!r}"
