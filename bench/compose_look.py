@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests import made_facts as made
 from tests.made_mails import MAILS
 from worker.compose import Composer
-from worker.compose.page import standalone
+from worker.compose.render import standalone
 from worker.links import Signer
 from worker.model import Email
 

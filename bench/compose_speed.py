@@ -15,9 +15,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests import made_facts as made
-from worker.compose import Composer, weekly
-from worker.compose.chart import Easel
-from worker.compose.shelf import SHIPPED, Shelf
+from worker.compose import Composer
+from worker.compose.chart import chart_png
+from worker.compose.render import SHIPPED, TemplateLoader, given
+from worker.compose.weekly import week_chart
 from worker.links import Signer
 
 
@@ -41,19 +42,19 @@ def main() -> None:
     composer.weekly(made.weekly_facts())
     print(f"first mail, everything loaded: {(time.process_time() - begun) * 1000:.0f} ms")
     facts, week = made.alert_facts(), made.week_after_the_jump()
-    shelf = Shelf()
-    words = shelf.words("text", "en", {"unit": "km", "per_unit": 1000.0})
-    drawn, _ = weekly.picture(week, words, today=made.DAY) or (None, "")
+    loader = TemplateLoader()
+    words = loader.words("text", "en", given())
+    drawn, _ = week_chart(week.weeks, words, mean_m=20_000, ceiling_m=None) or (None, "")
     assert drawn is not None
-    easel = Easel(shelf.markup, SHIPPED)
+    svg, font = loader.svg(drawn, title=""), SHIPPED / "chart" / "inter.otf"
     rows: dict[str, Callable[[], object]] = {
         "alert, two charts": lambda: composer.alert(facts),
         "alert, one chart": lambda: composer.alert(made.alert_facts("ramp")),
         "weekly": lambda: composer.weekly(week),
         "notice, no chart": lambda: composer.notice(made.notice_facts()),
-        "chart worked out": lambda: weekly.picture(week, words, today=made.DAY),
-        "chart as SVG": lambda: easel.svg(drawn, title=""),
-        "chart as PNG": lambda: easel.png(drawn),
+        "chart worked out": lambda: week_chart(week.weeks, words, mean_m=20_000, ceiling_m=None),
+        "chart as SVG": lambda: loader.svg(drawn, title=""),
+        "chart as PNG": lambda: chart_png(svg, font=font),
     }
     for name, work in rows.items():
         taken = measured(work, count)

@@ -17,7 +17,7 @@ from worker.config import InboxSection
 from worker.links import Signer
 from worker.model import Routine
 from worker.pipeline import Works
-from worker.routine import parse_text
+from worker.routine import parse_routines
 from worker.rules import Rules
 from worker.sources.formats.child import Reader
 from worker.sources.inbox import Inbox
@@ -127,7 +127,7 @@ def composer() -> Composer:
 def routines() -> tuple[Routine, ...]:
     """The routine that is shipped."""
     path = shipped_file("routine.toml")
-    return parse_text(path.read_text("utf-8"), name=str(path))
+    return parse_routines(path.read_text("utf-8"), name=str(path))
 
 
 @pytest.fixture(scope="session")

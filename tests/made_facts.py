@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from worker.ceiling import recovery_days
 from worker.checkins import CheckIn
 from worker.compose import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 from worker.model import (
@@ -26,7 +27,8 @@ from worker.model import (
     Verdict,
     Week,
 )
-from worker.routine import Prescription, parse_text, prescribe, recovery
+from worker.routine import Prescription, parse_routines, prescribe
+from worker.rules import Rules
 
 DAY = date(2026, 2, 21)
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
@@ -93,7 +95,7 @@ def prescription(pain: Sequence[str] = ("buttock",), *, severity: int = 2) -> Pr
     """The shipped routine for this pain."""
     path = Path(__file__).parent.parent / "config" / "routine.toml"
     return prescribe(
-        parse_text(path.read_text("utf-8"), name="routine.toml"), pain=pain, severity=severity
+        parse_routines(path.read_text("utf-8"), name="routine.toml"), pain=pain, severity=severity
     )
 
 
@@ -133,15 +135,15 @@ def alert_facts(kind: str = "run", *, runner: Athlete | None = None, **changes: 
         finding=found,
         verdict=Verdict(DAY, (signal,), (found, *others), season() if kind == "run" else None),
         runs=all_runs,
-        weeks=calendar_weeks(all_runs),
         prescription=prescription(runner.pain),
-        plan=recovery(
+        recovery=recovery_days(
             DAY,
             median_m=median(run.distance_m for run in all_runs),
             longest_before_m=8_900 if kind != "return" else found.baseline_m,
-            four_week_mean_m=18_075,
+            week_most_m=18_075,
+            rules=Rules(),
         ),
-        ceiling=ceiling(),
+        rules=Rules(),
         now=NOW,
     )
     return replace(facts, **changes)
@@ -158,6 +160,7 @@ def weekly_facts(*, runner: Athlete | None = None, **changes: Any) -> WeeklyFact
         findings=(),
         prescription=prescription(runner.pain, severity=1),
         ceiling=ceiling(day=date(2026, 2, 16)),
+        rules=Rules(),
         now=datetime(2026, 2, 16, 6, 0, tzinfo=UTC),
     )
     return replace(facts, **changes)

@@ -1,13 +1,16 @@
 """What stays inside the rules today, and the way to a race."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.ceiling import ceiling
+from worker.ceiling import ceiling, recovering_from, recovery, recovery_days
 from worker.detect import judge
-from worker.model import Ceiling, Race, Run
+from worker.model import Ceiling, Finding, Race, Run
 
 BASE = every(3, 10_000, last=60)
 WEEK = timedelta(days=7)
@@ -23,7 +26,7 @@ def test_the_next_run_may_be_a_tenth_longer_than_the_longest_of_the_month() -> N
 
     assert found.day == day(61)
     assert found.next_run_m == pytest.approx(15_400)
-    assert found.longest_30d_m == 14_000
+    assert found.longest_window_m == 14_000
     assert "1.10 times the longest of the last 30 days, run on 2024-02-20" in found.basis
 
 
@@ -31,8 +34,8 @@ def test_todays_run_counts_for_tomorrows() -> None:
     """Who has run today asks about tomorrow; who hasn't, about today."""
     old = run(31, 14_000, hour=18, run_id=999)
 
-    assert ask([*BASE, old], 61).longest_30d_m == 14_000
-    assert ask([*BASE, old, run(61, 12_000)], 61).longest_30d_m == 12_000
+    assert ask([*BASE, old], 61).longest_window_m == 14_000
+    assert ask([*BASE, old, run(61, 12_000)], 61).longest_window_m == 12_000
 
 
 def test_the_week_may_be_three_tenths_more_than_the_largest_of_six() -> None:
@@ -136,3 +139,65 @@ def test_following_the_plan_never_fires_the_rule() -> None:
     judged = [judge(known, on, rules=RULES) for on in known.days()]
 
     assert [f for verdict in judged for f in verdict.findings if f.kind == "run"] == []
+
+
+def test_the_days_after_a_spike_are_walk_rest_easy_and_a_look_back() -> None:
+    """Day 0 to 7 by date, with what an easy day may be at most."""
+    days = recovery_days(
+        day(0), median_m=6_000, longest_before_m=8_900, week_most_m=24_000, rules=RULES
+    ).days
+    assert [entry.action for entry in days] == [
+        "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
+    ]  # fmt: skip
+    assert [entry.day for entry in days] == [day(n) for n in range(8)]
+    assert [entry.at_most_m for entry in days if entry.action == "easy"] == [3_600, 6_000, 8_900]
+
+
+metres = st.one_of(st.none(), st.floats(0, 100_000))
+
+
+@given(metres, metres, metres)
+def test_recovery_never_exceeds_a_usual_week_nor_the_longest_before(
+    median_m: float | None, longest_m: float | None, mean_m: float | None
+) -> None:
+    """The laws of the days: no running on rest days, no sum above the mean week, none too long."""
+    days = recovery_days(
+        day(0), median_m=median_m, longest_before_m=longest_m, week_most_m=mean_m, rules=RULES
+    ).days
+    easy = [entry.at_most_m for entry in days if entry.action == "easy"]
+    assert all(entry.at_most_m is None for entry in days if entry.action != "easy")
+    assert {entry.number for entry in days if entry.action == "easy"} <= {2, 4, 6}
+    known = [amount_m for amount_m in easy if amount_m is not None]
+    assert mean_m is None or sum(known) <= mean_m + 1e-6
+    assert longest_m is None or all(amount_m <= longest_m for amount_m in known)
+    assert all(amount_m >= 1_000 for amount_m in known)
+
+
+def test_the_days_after_a_jump_are_measured_by_the_days_before_it() -> None:
+    """The median and the longest of the month, the mean of four weeks; the jump isn't seen."""
+    known = history([*BASE, run(61, 25_000), run(62, 9_000)])
+
+    after = recovery(known, day(61), rules=RULES)
+
+    easy = [one.at_most_m for one in after.days if one.action == "easy"]
+    assert easy == [6_000, 10_000, 9_000]
+    assert after.week_most_m == 25_000
+
+
+def test_who_ran_nothing_before_has_days_without_a_figure() -> None:
+    """A figure that isn't known limits nothing, and no sum is named."""
+    after = recovery(history([run(0, 9_000)]), day(0), rules=RULES)
+
+    assert after.week_most_m is None
+    assert [one.at_most_m for one in after.days] == [None] * 8
+
+
+def test_the_newest_jump_is_recovered_from_for_a_week() -> None:
+    """A ramp has no run that was too long, and after seven days the ceiling is back."""
+    first = Finding(day(0), "run", 1, 1, 12_000, 9_000)
+    second = replace(first, day=day(3), kind="return")
+    ramp = replace(first, day=day(5), kind="ramp")
+
+    assert recovering_from([first, second, ramp], day(6)) == second
+    assert recovering_from([first, second, ramp], day(9)) == second
+    assert recovering_from([first, second, ramp], day(10)) is None

@@ -7,10 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.checkins import BE_SEEN, EMERGENCIES, FEELS, RED_FLAGS, Advice, CheckIn, State, advise
+from worker.checkins import (
+    BE_SEEN,
+    EMERGENCIES,
+    FEELS,
+    RED_FLAGS,
+    Advice,
+    AdviceState,
+    CheckIn,
+    advise,
+)
 
 TODAY = date(2026, 2, 21)
-GRAVITY: dict[State, int] = {
+GRAVITY: dict[AdviceState, int] = {
     "unknown": 0, "go on": 1, "easy": 2, "hold": 3, "be seen": 4, "emergency": 5,
 }  # fmt: skip
 
@@ -38,7 +47,7 @@ def test_nothing_answered_says_nothing() -> None:
 @pytest.mark.parametrize(
     ("feels", "state"), [("fine", "go on"), ("sore", "easy"), ("hurts", "hold")]
 )
-def test_one_answer_stands_for_itself(feels: str, state: State) -> None:
+def test_one_answer_stands_for_itself(feels: str, state: AdviceState) -> None:
     """A first answer without a flag asks for no clinician."""
     assert advise([said(0, feels)], today=TODAY) == Advice(state)
 

@@ -10,9 +10,8 @@ from tests.mail_lint import lint
 from worker import ceiling, detect, week
 from worker.compose import AlertFacts, Composer, Noticed, WeeklyFacts
 from worker.links import Signer
-from worker.load import History
+from worker.load import History, week_start
 from worker.model import Athlete, Run, Units
-from worker.routine import recovery
 from worker.rules import Rules
 
 RULES = Rules()
@@ -74,12 +73,9 @@ def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
             finding=finding,
             verdict=verdict,
             runs=tuple(run for session in past.sessions for run in session.runs),
-            weeks=week.weeks(past, until=day, count=14, week_starts=0),
             prescription=made.prescription(athlete.pain),
-            plan=recovery(
-                day, median_m=5_000, longest_before_m=finding.baseline_m, four_week_mean_m=None
-            ),
-            ceiling=None,
+            recovery=ceiling.recovery(past, day, rules=RULES),
+            rules=RULES,
             now=datetime.combine(day, time(20), UTC),
         )
         for finding in verdict.findings
@@ -88,7 +84,7 @@ def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
 
 def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
     """The facts of that day's week."""
-    ends_on = week.starts_on(day, 0) + timedelta(days=6)
+    ends_on = week_start(day, 0) + timedelta(days=6)
     weeks = week.weeks(past, until=ends_on, count=14, week_starts=0)
     verdict = detect.judge(past, day, rules=RULES)
     return WeeklyFacts(
@@ -98,6 +94,7 @@ def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
         findings=tuple(Noticed(finding, mailed=True) for finding in verdict.findings),
         prescription=made.prescription(athlete.pain, severity=1),
         ceiling=ceiling.ceiling(past, ends_on, rules=RULES, week_starts=0, race=athlete.race),
+        rules=RULES,
         now=datetime.combine(ends_on + timedelta(days=1), time(7), UTC),
         too_little=verdict.too_little,
     )

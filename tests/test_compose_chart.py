@@ -9,24 +9,35 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests import made_facts as made
-from worker.compose import alert, raster, weekly
-from worker.compose.chart import Easel, Picture
-from worker.compose.shelf import SHIPPED, Shelf
+from worker.compose import chart
+from worker.compose.alert import alert_chart, ramps_chart
+from worker.compose.chart import Picture, chart_png
+from worker.compose.render import SHIPPED, TemplateLoader, given
+from worker.compose.weekly import week_chart
 
 FONT = SHIPPED / "chart" / "inter.otf"
-SHELF = Shelf()
-WORDS = SHELF.words("text", "en", {"unit": "km", "per_unit": 1000.0})
-EASEL = Easel(SHELF.markup, SHIPPED)
+LOADER = TemplateLoader()
+WORDS = LOADER.words("text", "en", given())
+
+
+def png_of(picture: Picture) -> bytes:
+    """The picture as a mail has it."""
+    return chart_png(LOADER.svg(picture, title=""), font=FONT)
 
 
 def pictures() -> dict[str, Picture]:
     """Every kind of chart there is."""
-    ramps = alert.ramps(made.season(), WORDS)
-    week = weekly.picture(made.weekly_facts(), WORDS, today=made.DAY)
+    ramps = ramps_chart(made.season(), WORDS)
+    week = week_chart(
+        made.weekly_facts().weeks,
+        WORDS,
+        mean_m=made.weekly_facts().week.distance_m,
+        ceiling_m=9_000,
+    )
     assert ramps is not None
     assert week is not None
     found = {
-        kind: alert.picture(made.alert_facts(kind), WORDS)[0] for kind in ("run", "return", "ramp")
+        kind: alert_chart(made.alert_facts(kind), WORDS)[0] for kind in ("run", "return", "ramp")
     }
     return found | {"ramps": ramps[0], "weeks": week[0]}
 
@@ -35,7 +46,7 @@ def pictures() -> dict[str, Picture]:
 def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
     """A small PNG, 800 × 392, of an SVG of 400 × 196."""
     picture = pictures()[name]
-    png = EASEL.png(picture)
+    png = png_of(picture)
     assert png.startswith(b"\x89PNG")
     assert struct.unpack(">II", png[16:24]) == (800, 392)
     assert len(png) < 12_000
@@ -45,7 +56,7 @@ def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
 def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
     """No bar, line or word begins beyond the edge; nothing is negative."""
     picture = pictures()[name]
-    svg = EASEL.svg(picture, title="A chart")
+    svg = LOADER.svg(picture, title="A chart")
     root = ET.fromstring(svg)  # noqa: S314 - made here
     for element in root.iter():
         if "height" in element.attrib and element is not root:
@@ -59,7 +70,7 @@ def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
 
 def test_a_page_reads_the_title_of_a_chart_aloud() -> None:
     """The SVG has a role and a title, with nothing in it that could be markup."""
-    svg = EASEL.svg(pictures()["run"], title="Runs <b>& more</b>")
+    svg = LOADER.svg(pictures()["run"], title="Runs <b>& more</b>")
     assert 'role="img"' in svg
     assert "<title>Runs &lt;b&gt;&amp; more&lt;/b&gt;</title>" in svg
 
@@ -89,24 +100,24 @@ def test_a_break_longer_than_the_picture_is_cut_at_its_edge() -> None:
     """A year off, then a run: drawn all the same, from half a year back."""
     long_ago = replace(made.runs()[0], day=date(2025, 1, 5))
     facts = made.alert_facts("return", runs=(long_ago, made.runs()[-1]))
-    picture, words = alert.picture(facts, WORDS)
+    picture, words = alert_chart(facts, WORDS)
     assert picture.gaps[0].x >= 0
     assert "21 Feb 14.2" in words
-    assert EASEL.png(picture)
+    assert png_of(picture)
 
 
 def test_an_element_that_cannot_be_drawn_is_an_error() -> None:
     """A template that outgrows its reader fails in the tests, not in a runner's mail."""
     svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="1"/></svg>'
     with pytest.raises(ValueError, match="<circle>"):
-        raster.png(svg, font=FONT)
+        chart_png(svg, font=FONT)
 
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (0x1B, 0x20, 0x23)])
 def test_bars_and_letters_hold_on_any_ground(ground: tuple[int, int, int]) -> None:
     """3:1 at least (WCAG 1.4.11, and 1.4.3 for large letters), light or dark."""
-    inks = {ink.colour for ink in raster._SHAPES.values() if ink.cover == 255}
-    for colour in inks - {raster._PALE} | set(raster._LETTERS.values()):
+    inks = {ink.colour for ink in chart._SHAPES.values() if ink.cover == 255}
+    for colour in inks - {chart._PALE} | set(chart._LETTERS.values()):
         assert contrast(colour, ground) >= 3, colour
 
 

@@ -10,8 +10,17 @@ from hypothesis import strategies as st
 from tests import made_facts as made
 from tests.mail_lint import lint
 from worker.compose import Composer
-from worker.compose.shelf import SHIPPED, Shelf
-from worker.compose.words import clean, fold, plainly, ratio_digits, tenths, tenths_down
+from worker.compose.render import (
+    SHIPPED,
+    TemplateLoader,
+    clean,
+    fold,
+    plainly,
+    ratio_digits,
+    tenths,
+    tenths_down,
+)
+from worker.compose.render import given as speaking
 
 
 def put(folder: Path, name: str, text: str) -> Path:
@@ -74,6 +83,18 @@ def test_a_template_that_only_some_mails_break_is_put_aside_then(tmp_path: Path)
     assert composer.check() == ()
     assert composer.weekly(made.weekly_facts()).subject.startswith("Your week")
     assert len(composer.broken) == 1
+
+
+@pytest.mark.parametrize("name", ["chart/bars.svg", "words/en.jinja"])
+@pytest.mark.parametrize("source", ["{{ nothing }}", "{% if %}"])
+def test_a_broken_chart_or_catalogue_is_put_aside_too(
+    tmp_path: Path, name: str, source: str
+) -> None:
+    """What a chart is drawn by or says is no less an operator's template than a mail's body."""
+    composer = Composer(templates=put(tmp_path, name, source))
+    assert composer.alert(made.alert_facts()) == Composer().alert(made.alert_facts())
+    [broken] = composer.broken
+    assert broken.startswith(name)
 
 
 def test_a_file_that_no_mail_uses_is_reported(tmp_path: Path) -> None:
@@ -147,14 +168,14 @@ def test_a_measure_is_never_torn_apart() -> None:
 
 def catalogue(language: str) -> dict[str, object]:
     """The macros and sentences of a language."""
-    module = Shelf().words("text", language, {"unit": "km", "per_unit": 1000.0})
+    module = TemplateLoader().words("text", language, speaking())
     return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
 
 def test_every_sentence_is_there_in_every_language() -> None:
     """A translation has each macro with the same arguments, and each list with the same keys."""
     english = catalogue("en")
-    for language in Shelf().languages:
+    for language in TemplateLoader().languages:
         spoken = catalogue(language)
         assert set(english) - set(spoken) == set()
         for name, value in english.items():

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.load import WORLD_RECORDS, implausible, record_s, return_reference, sessions
+from worker.load import WORLD_RECORDS, implausible, record_s, return_baseline, sessions
 from worker.model import Run
 
 TODAY = date(2025, 1, 1)
@@ -67,7 +67,7 @@ def test_an_empty_history_answers_every_question() -> None:
     assert nobody.sum_m(day(0), day(30)) == 0
     assert nobody.largest_sum(day(0), day(30), days=7) == (0, day(6))
     assert nobody.breaks(day(0), min_days=14, watch_days=30) == ()
-    assert return_reference(nobody, day(0), rules=RULES) is None
+    assert return_baseline(nobody, day(0), rules=RULES).distance_m is None
 
 
 def test_the_largest_sum_lies_wholly_inside_its_days() -> None:
@@ -110,9 +110,9 @@ def test_the_reference_falls_with_the_length_of_the_break(off_days: int, share: 
     """Three quarters, a half, a third of the longest run before it."""
     runs = [*every(3, 10_000, last=30), run(31 + off_days, 4000)]
 
-    reference = return_reference(history(runs), day(31 + off_days), rules=RULES)
+    reference = return_baseline(history(runs), day(31 + off_days), rules=RULES)
 
-    assert reference is not None
+    assert reference.rest is not None
     assert reference.rest.days == off_days
     assert reference.distance_m == 10_000 * share
     assert reference.against == day(0)
@@ -122,9 +122,8 @@ def test_the_longest_since_the_return_counts_where_it_is_more() -> None:
     """Who has run 9 km since may be held against those."""
     runs = [*every(3, 10_000, last=30), run(60, 9000), run(62, 3000)]
 
-    reference = return_reference(history(runs), day(64), rules=RULES)
+    reference = return_baseline(history(runs), day(64), rules=RULES)
 
-    assert reference is not None
     assert (reference.distance_m, reference.against) == (9000, day(60))
 
 
@@ -132,32 +131,32 @@ def test_nobody_is_on_the_way_back_for_longer_than_the_watch() -> None:
     """The day of the return is the first of thirty."""
     runs = [*every(3, 10_000, last=30), *every(3, 5000, first=60, last=100)]
 
-    assert return_reference(history(runs), day(89), rules=RULES) is not None
-    assert return_reference(history(runs), day(90), rules=RULES) is None
+    assert return_baseline(history(runs), day(89), rules=RULES).distance_m is not None
+    assert return_baseline(history(runs), day(90), rules=RULES).distance_m is None
 
 
 def test_a_stray_run_does_not_end_a_winter() -> None:
     """One run in fourteen weeks off: still fourteen weeks off, still the autumn's reference."""
     runs = [*every(3, 12_000, last=30), run(95, 3000), run(129, 5000)]
 
-    reference = return_reference(history(runs), day(129), rules=RULES)
+    reference = return_baseline(history(runs), day(129), rules=RULES)
 
-    assert reference is not None
+    assert reference.rest is not None
     assert reference.rest.last_run_on == day(30)
     assert reference.rest.days == 98
     assert reference.distance_m == pytest.approx(12_000 * 0.33)
-    assert reference.runs_before == 11
+    assert reference.unknown is None
 
 
 def test_a_life_of_stray_runs_has_no_reference_to_trust() -> None:
     """Where no break has enough before it, the last one stays, with too few runs."""
     runs = every(20, 8000, last=200)
 
-    reference = return_reference(history(runs), day(200), rules=RULES)
+    reference = return_baseline(history(runs), day(200), rules=RULES)
 
-    assert reference is not None
-    assert reference.runs_before < RULES.return_min_runs
+    assert reference.rest is not None
     assert reference.rest.days == 19
+    assert "too few runs in the 60 days before the break" in str(reference.unknown)
 
 
 def _at(when: date, metres: float = 10_000, seconds: float | None = 3000) -> Run:

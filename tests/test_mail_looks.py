@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page
 from tests.made_mails import MAILS
 from tests.web import browsing
 from worker.compose import Composer
-from worker.compose.page import standalone
+from worker.compose.render import standalone
 from worker.links import Signer
 
 PHONE: Any = {"width": 360, "height": 740}

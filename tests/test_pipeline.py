@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, time, timedelta
 from itertools import pairwise
+from typing import NoReturn
 from uuid import uuid4
 
 import pytest
@@ -272,7 +273,7 @@ def test_an_impossible_run_is_listed_and_never_judged(house: House) -> None:
 class BrokenComposer(Composer):
     """Can't compose."""
 
-    def _email(self, *_: object, **__: object) -> object:  # type: ignore[override]  # never returns
+    def email(self, *_: object, **__: object) -> NoReturn:
         raise RuntimeError("out of paper")
 
 

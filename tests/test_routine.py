@@ -1,7 +1,7 @@
 """The routine: the shipped steps to the letter, own sets, recovery days, mistakes by line."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.model import Routine, Step
-from worker.routine import RoutineError, parse_text, prescribe, recovery
+from worker.routine import RoutineError, parse_routines, prescribe
 
 SHIPPED_TEXT = (Path(__file__).parent.parent / "config" / "routine.toml").read_text("utf-8")
-SHIPPED = parse_text(SHIPPED_TEXT, name="config/routine.toml")
+SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.toml")
 DAY = date(2026, 2, 21)
 STEP = Step(key="a", title="A", why="", how="how", dose="once", when=("after",))
 
@@ -100,7 +100,7 @@ def test_a_mistake_is_said_with_its_line(wrong: str, right: str, words: str) -> 
     text = SHIPPED_TEXT.replace(right, wrong, 1)
     lines = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == wrong]
     with pytest.raises(RoutineError) as caught:
-        parse_text(text, name="routine.toml")
+        parse_routines(text, name="routine.toml")
     said = str(caught.value)
     assert words in said
     assert "\n" not in said
@@ -120,7 +120,7 @@ def test_a_mistake_is_said_with_its_line(wrong: str, right: str, words: str) -> 
 def test_what_is_missing_is_said_where_it_should_be(text: str, words: str) -> None:
     """A lack has the line of its table."""
     with pytest.raises(RoutineError) as caught:
-        parse_text(text, name="routine.toml")
+        parse_routines(text, name="routine.toml")
     assert words in str(caught.value)
 
 
@@ -129,39 +129,11 @@ def test_a_film_is_an_https_address(video: str) -> None:
     """Nothing else gets into a link."""
     text = SHIPPED_TEXT.replace('dose = "5 minutes"', f'dose = "5 minutes"\n  video = "{video}"')
     with pytest.raises(RoutineError, match="video is an address"):
-        parse_text(text, name="routine.toml")
+        parse_routines(text, name="routine.toml")
 
 
 @given(st.text(max_size=300))
 def test_any_text_is_a_routine_or_a_mistake_with_a_line(text: str) -> None:
     """No input ends in another error."""
     with pytest.raises(RoutineError, match=r"(?s)^r\.toml:\d+: "):
-        parse_text(text, name="r.toml")
-
-
-def test_the_days_after_a_spike_are_walk_rest_easy_and_a_look_back() -> None:
-    """Day 0 to 7 by date, with what an easy day may be at most."""
-    days = recovery(DAY, median_m=6_000, longest_before_m=8_900, four_week_mean_m=24_000)
-    assert [entry.action for entry in days] == [
-        "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
-    ]  # fmt: skip
-    assert [entry.day for entry in days] == [DAY + timedelta(days=n) for n in range(8)]
-    assert [entry.at_most_m for entry in days if entry.action == "easy"] == [3_600, 6_000, 8_900]
-
-
-metres = st.one_of(st.none(), st.floats(0, 100_000))
-
-
-@given(metres, metres, metres)
-def test_recovery_never_exceeds_a_usual_week_nor_the_longest_before(
-    median_m: float | None, longest_m: float | None, mean_m: float | None
-) -> None:
-    """The laws of the days: no running on rest days, no sum above the mean week, none too long."""
-    days = recovery(DAY, median_m=median_m, longest_before_m=longest_m, four_week_mean_m=mean_m)
-    easy = [entry.at_most_m for entry in days if entry.action == "easy"]
-    assert all(entry.at_most_m is None for entry in days if entry.action != "easy")
-    assert {entry.number for entry in days if entry.action == "easy"} <= {2, 4, 6}
-    known = [amount_m for amount_m in easy if amount_m is not None]
-    assert mean_m is None or sum(known) <= mean_m + 1e-6
-    assert longest_m is None or all(amount_m <= longest_m for amount_m in known)
-    assert all(amount_m >= 1_000 for amount_m in known)
+        parse_routines(text, name="r.toml")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws.histories import day, history, lives, run
+from worker.load import week_start
 from worker.model import Run, Week, WeeklyHour
-from worker.week import Due, due, next_due, starts_on, weeks
+from worker.week import WeeklyDue, due, next_due, weeks
 
 WEEK = timedelta(days=7)
 ZONES = sorted(available_timezones())
@@ -17,9 +18,9 @@ ZONES = sorted(available_timezones())
 
 def test_a_week_begins_on_the_athletes_first_weekday() -> None:
     """Day 6 is a Sunday: the last of one athlete's week, the first of another's."""
-    assert starts_on(day(6), 0) == day(0)
-    assert starts_on(day(6), 6) == day(6)
-    assert starts_on(day(5), 6) == day(-1)
+    assert week_start(day(6), 0) == day(0)
+    assert week_start(day(6), 6) == day(6)
+    assert week_start(day(5), 6) == day(-1)
 
 
 def test_weeks_are_summed_oldest_first_with_the_empty_ones() -> None:
@@ -31,7 +32,7 @@ def test_weeks_are_summed_oldest_first_with_the_empty_ones() -> None:
         run(15, 8000),
     ]
 
-    assert weeks(runs, until=day(20), count=4, week_starts=0) == (
+    assert weeks(history(runs), until=day(20), count=4, week_starts=0) == (
         Week(day(-7), 0, 0, 0, 0),
         Week(day(0), 18_000, 3, 11_000, 18_000 * 0.36),
         Week(day(7), 0, 0, 0, 0),
@@ -52,11 +53,11 @@ def test_the_week_that_holds_the_day_is_the_last_and_ends_with_it() -> None:
 def test_weeks_hold_every_run_of_their_days(runs: list[Run], count: int, week_starts: int) -> None:
     """Seven days each, in a row, none missing, none counted twice."""
     until = runs[-1].day
-    found = weeks(runs, until=until, count=count, week_starts=week_starts)
+    found = weeks(history(runs), until=until, count=count, week_starts=week_starts)
 
     assert len(found) == count
     assert [one.starts_on for one in found] == [
-        starts_on(until, week_starts) - WEEK * back for back in reversed(range(count))
+        week_start(until, week_starts) - WEEK * back for back in reversed(range(count))
     ]
     inside = [one for one in runs if one.day >= found[0].starts_on]
     assert sum(one.runs for one in found) == len(inside)
@@ -75,9 +76,9 @@ BERLIN_NIGHT = WeeklyHour(6, time(2, 30))
 def test_monday_morning_tells_of_the_week_that_ended_on_sunday() -> None:
     """At seven in Berlin, six by Greenwich."""
     for now in ("2026-11-16T06:00:00", "2026-11-19T12:00:00", "2026-11-23T05:59:59"):
-        assert due(at(now), timezone="Europe/Berlin", weekly=WeeklyHour(), week_starts=0) == Due(
-            date(2026, 11, 9), at("2026-11-16T06:00:00")
-        )
+        assert due(
+            at(now), timezone="Europe/Berlin", weekly=WeeklyHour(), week_starts=0
+        ) == WeeklyDue(date(2026, 11, 9), at("2026-11-16T06:00:00"))
 
 
 def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
@@ -130,7 +131,7 @@ def test_a_day_that_a_country_skips_still_has_its_mail() -> None:
         at("2011-12-24T00:00:00"), timezone="Pacific/Apia", weekly=friday, week_starts=0
     )
 
-    assert found == Due(date(2011, 12, 19), at("2011-12-30T17:00:00"))
+    assert found == WeeklyDue(date(2011, 12, 19), at("2011-12-30T17:00:00"))
     assert found.due_at.astimezone(ZoneInfo("Pacific/Apia")).date() == date(2011, 12, 31)
 
 
@@ -165,5 +166,5 @@ def test_now_lies_between_the_last_due_and_the_next(
 
     assert last.due_at <= instant < following.due_at
     assert following.week_starts_on == last.week_starts_on + WEEK
-    assert starts_on(last.week_starts_on, week_starts) == last.week_starts_on
+    assert week_start(last.week_starts_on, week_starts) == last.week_starts_on
     assert due(following.due_at, timezone=zone, weekly=weekly, week_starts=week_starts) == following

@@ -31,7 +31,7 @@ def _walk(
 ) -> Iterator[str]:
     """From one due instant to the next, as `next_weekly_at` does; each asked for what is due."""
     now, end = datetime(since, 1, 1, tzinfo=UTC), datetime(until, 1, 1, tzinfo=UTC)
-    last: week.Due | None = None
+    last: week.WeeklyDue | None = None
     while now < end:
         upcoming = week.next_due(now, timezone=zone, weekly=hour, week_starts=week_starts)
         where = f"{zone} {hour} from {week_starts}: {upcoming}"
@@ -51,7 +51,7 @@ def _walk(
         last, now = upcoming, upcoming.due_at
 
 
-def _off_the_hour(due: week.Due, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
+def _off_the_hour(due: week.WeeklyDue, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
     """At the athlete's hour, but where the clock skips it: then as much later as it jumped."""
     local = due.due_at.astimezone(ZoneInfo(zone))
     if local.time() == hour.at and local.weekday() == hour.weekday:

@@ -131,7 +131,7 @@ def read_routines(file: Path | None) -> tuple[Routine, ...]:
     own = folder(file) / "routine.toml"
     path = own if own.is_file() else shipped_file("routine.toml")
     try:
-        return routine.parse_text(path.read_text("utf-8"), name=str(path))
+        return routine.parse_routines(path.read_text("utf-8"), name=str(path))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: can't be read: {error}") from error
     except routine.RoutineError as error:

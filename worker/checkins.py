@@ -34,9 +34,9 @@ _MODERATE: Final = 4
 _SEVERE: Final = 7
 
 Reason = Literal["emergency", "flag", "severe", "repeated", "rising"]
-State = Literal["unknown", "go on", "easy", "hold", "be seen", "emergency"]
+AdviceState = Literal["unknown", "go on", "easy", "hold", "be seen", "emergency"]
 
-_ALONE: Final[dict[Feels, State]] = {"fine": "go on", "sore": "easy", "hurts": "hold"}
+_ALONE: Final[dict[Feels, AdviceState]] = {"fine": "go on", "sore": "easy", "hurts": "hold"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class CheckIn:
 class Advice:
     """What the answers of the last fortnight come to, and why if it's more than the last one."""
 
-    state: State
+    state: AdviceState
     reasons: tuple[Reason, ...] = ()
 
     @property

@@ -18,12 +18,18 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Literal
 
-from worker.load import MM, History, days_before, return_reference
+from worker.load import (
+    HAIR_M,
+    MM,
+    Baseline,
+    History,
+    days_before,
+    ramp_baseline,
+    return_baseline,
+    run_baseline,
+)
 from worker.model import Finding, Kind, Race, Season, Session, Signal, Verdict
 from worker.rules import COACH, FRANDSEN, NIELSEN, Rules
-
-_HAIR_M: Final = 0.001
-"""A millimetre: what two floats may differ by and still mean the same distance."""
 
 _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
 """Of equal severity the single run leads: it alone has a clear positive result in runners."""
@@ -53,13 +59,36 @@ class Replayed:
 def judge(history: History, day: date, *, rules: Rules, race: Race | None = None) -> Verdict:
     """Judge one day by the sessions up to it; whatever the history holds later is not seen."""
     session = history.longest(day, day)
-    signals = _lifted(
-        (
-            _run_signal(history, day, session, rules=rules),
-            _return_signal(history, day, session, rules=rules),
-            _ramp_signal(history, day, session, rules=rules),
-        )
+    longest_m = session.distance_m if session else 0.0
+    ramp_from = day - timedelta(days=rules.ramp_days - 1)
+    graded = (rules.severity_2_over, rules.severity_3_over)
+    run = _signal(
+        "run",
+        longest_m,
+        run_baseline(history, day, rules=rules),
+        has_run=session is not None,
+        bounds=_Bounds(rules.run_over, rules.run_min_m, rules.run_excess_m, graded, FRANDSEN),
     )
+    back = _signal(
+        "return",
+        longest_m,
+        return_baseline(history, day, rules=rules),
+        has_run=session is not None,
+        bounds=_Bounds(rules.return_over, rules.return_min_m, rules.return_excess_m, graded, COACH),
+    )
+    ramp = _signal(
+        "ramp",
+        history.sum_m(ramp_from, day),
+        ramp_baseline(history, day, before=ramp_from, rules=rules),
+        has_run=session is not None,
+        bounds=_Bounds(rules.ramp_over, 0.0, rules.ramp_excess_m, (), NIELSEN),
+    )
+    if ramp.fired:
+        if ramp.observed_m >= rules.ramp_severity_2_from * (ramp.baseline_m or 0.0) - HAIR_M:
+            ramp = replace(ramp, severity=2)
+        # A ramp beside it lifts a run or a return of severity 1 to 2.
+        run, back = (replace(one, severity=2) if one.severity == 1 else one for one in (run, back))
+    signals = (run, back, ramp)
     season = season_of(history, day, rules=rules)
     known = any(signal.limit_m is not None for signal in signals)
     return Verdict(
@@ -67,7 +96,7 @@ def judge(history: History, day: date, *, rules: Rules, race: Race | None = None
         signals=signals,
         findings=_findings(signals, session, retraining=season is not None, race=race, rules=rules),
         season=season,
-        too_little=None if known else signals[0].held_by,
+        too_little=None if known else run.held_by,
     )
 
 
@@ -78,107 +107,37 @@ def judge_days(
     return (judge(history, day, rules=rules, race=race) for day in days)
 
 
-def _run_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
-    before = history.between(*days_before(day, rules.run_window_days))
-    longest = max(before, key=attrgetter("distance_m"), default=None)
-    unknown = _too_young(history, day, "run_history_days", rules.run_history_days)
-    if not unknown and len(before) < max(1, rules.run_min_runs):
-        unknown = (
-            f"too few runs in the {rules.run_window_days} days before: "
-            f"{len(before)} (run_min_runs = {rules.run_min_runs})"
-        )
-    return _signal(
-        "run",
-        session,
-        observed_m=session.distance_m if session else 0.0,
-        baseline_m=longest.distance_m if longest else None,
-        against=longest.day if longest else None,
-        unknown=unknown,
-        bounds=_Bounds(rules.run_over, rules.run_min_m, rules.run_excess_m, FRANDSEN),
-        bands=(rules.severity_2_over, rules.severity_3_over),
-    )
-
-
-def _return_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
-    reference = return_reference(history, day, rules=rules)
-    unknown = None
-    if not reference:
-        unknown = (
-            f"no break of {rules.return_break_days} days or more "
-            f"ended in the last {rules.return_watch_days} days"
-        )
-    elif reference.runs_before < rules.return_min_runs:
-        unknown = (
-            f"too few runs in the {rules.return_before_days} days before the break: "
-            f"{reference.runs_before} (return_min_runs = {rules.return_min_runs})"
-        )
-    return _signal(
-        "return",
-        session,
-        observed_m=session.distance_m if session else 0.0,
-        baseline_m=reference.distance_m if reference else None,
-        against=reference.against if reference else None,
-        unknown=unknown,
-        bounds=_Bounds(rules.return_over, rules.return_min_m, rules.return_excess_m, COACH),
-        bands=(rules.severity_2_over, rules.severity_3_over),
-    )
-
-
-def _ramp_signal(history: History, day: date, session: Session | None, *, rules: Rules) -> Signal:
-    first = day - timedelta(days=rules.ramp_days - 1)
-    window = days_before(first, rules.ramp_window_days)
-    largest_m, against = history.largest_sum(*window, days=rules.ramp_days)
-    unknown = _too_young(history, day, "ramp_history_days", rules.ramp_history_days)
-    if not unknown and largest_m < rules.ramp_min_m - _HAIR_M:
-        unknown = (
-            f"too little running before: {largest_m:.0f} m in the largest {rules.ramp_days} days "
-            f"(ramp_min_m = {rules.ramp_min_m:.0f})"
-        )
-    signal = _signal(
-        "ramp",
-        session,
-        observed_m=history.sum_m(first, day),
-        baseline_m=largest_m or None,
-        against=against if largest_m else None,
-        unknown=unknown,
-        bounds=_Bounds(rules.ramp_over, 0.0, rules.ramp_excess_m, NIELSEN),
-        bands=(),
-    )
-    if signal.fired and signal.observed_m >= rules.ramp_severity_2_from * largest_m - _HAIR_M:
-        return replace(signal, severity=2)
-    return signal
-
-
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What a signal must pass to fire, beside having a baseline."""
+    """What a signal must pass to fire, beside having a baseline; `graded` are its higher bands."""
 
     over: float
     min_m: float
     excess_m: float
+    graded: tuple[float, ...]
     source: str
 
 
 def _signal(
-    kind: Kind,
-    session: Session | None,
-    *,
-    observed_m: float,
-    baseline_m: float | None,
-    against: date | None,
-    unknown: str | None,
-    bounds: _Bounds,
-    bands: tuple[float, ...],
+    kind: Kind, observed_m: float, baseline: Baseline, *, has_run: bool, bounds: _Bounds
 ) -> Signal:
-    """Weigh what was observed against the baseline; `unknown` says why there's none to trust."""
-    limit_m, severity = None, 0
-    if unknown or baseline_m is None:
-        held_by = unknown
+    """Weigh what was observed against the baseline, and name the first gate that holds it back."""
+    baseline_m, limit_m, severity = baseline.distance_m, None, 0
+    if baseline.unknown or baseline_m is None:
+        held_by = baseline.unknown
     else:
         limit_m = baseline_m * bounds.over
-        held_by = _held_by(kind, session, observed_m, baseline_m=baseline_m, bounds=bounds)
-        if held_by is None:
-            severity = 1 + sum(observed_m > band * baseline_m + _HAIR_M for band in bands)
+        held_by = None
+        if not has_run:
+            held_by = "no run on this day"
+        elif observed_m < bounds.min_m - HAIR_M:
+            held_by = f"shorter than the rule looks at ({kind}_min_m = {bounds.min_m:.0f})"
+        elif observed_m <= limit_m + HAIR_M:
+            held_by = f"inside the limit ({kind}_over = {bounds.over:g})"
+        elif observed_m - baseline_m < bounds.excess_m - HAIR_M:
+            held_by = f"too little above the baseline ({kind}_excess_m = {bounds.excess_m:.0f})"
+        else:
+            severity = 1 + sum(observed_m > band * baseline_m + HAIR_M for band in bounds.graded)
     return Signal(
         kind=kind,
         observed_m=observed_m,
@@ -187,38 +146,8 @@ def _signal(
         fired=severity > 0,
         severity=severity,
         held_by=held_by,
-        against=against,
+        against=baseline.against,
         source=bounds.source,
-    )
-
-
-def _held_by(
-    kind: Kind, session: Session | None, observed_m: float, *, baseline_m: float, bounds: _Bounds
-) -> str | None:
-    """The first gate that holds the signal back, in words with its setting's name."""
-    if session is None:
-        return "no run on this day"
-    if observed_m < bounds.min_m - _HAIR_M:
-        return f"shorter than the rule looks at ({kind}_min_m = {bounds.min_m:.0f})"
-    if observed_m <= baseline_m * bounds.over + _HAIR_M:
-        return f"inside the limit ({kind}_over = {bounds.over:g})"
-    if observed_m - baseline_m < bounds.excess_m - _HAIR_M:
-        return f"too little above the baseline ({kind}_excess_m = {bounds.excess_m:.0f})"
-    return None
-
-
-def _too_young(history: History, day: date, key: str, days: int) -> str | None:
-    age_days = history.age_days(day)
-    return None if age_days >= days else f"too little history: {age_days} days ({key} = {days})"
-
-
-def _lifted(signals: tuple[Signal, ...]) -> tuple[Signal, ...]:
-    """A ramp beside it lifts a run or a return of severity 1 to 2."""
-    if not any(signal.fired and signal.kind == "ramp" for signal in signals):
-        return signals
-    return tuple(
-        replace(signal, severity=2) if signal.kind != "ramp" and signal.severity == 1 else signal
-        for signal in signals
     )
 
 
@@ -255,11 +184,11 @@ def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["rac
         return "race"
     distances_m = [run.distance_m for run in session.runs]
     if race and abs((session.day - race.day).days) <= rules.race_within_days:
-        near_m = race.distance_m * rules.race_share + _HAIR_M
+        near_m = race.distance_m * rules.race_share + HAIR_M
         if any(abs(metres - race.distance_m) <= near_m for metres in distances_m):
             return "race"
     common = any(
-        abs(metres - common_m) <= common_m * rules.race_maybe_share + _HAIR_M
+        abs(metres - common_m) <= common_m * rules.race_maybe_share + HAIR_M
         for metres in distances_m
         for common_m in rules.race_maybe_m
     )
@@ -282,12 +211,21 @@ def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
     weeks = max(1, ceil((day - easiest_on).days / _WEEK_DAYS))
     last_mm, last_on = _easiest(history, day - _YEAR, rules=rules)
     was_easy = history.age_days(last_on) >= days and last_mm <= easy_mm
+
+    def weekly_m(after: date) -> tuple[float, ...]:
+        """The sums of the weeks that follow a day; nothing later than `day` is looked at."""
+        starts = [after + timedelta(days=1 + _WEEK_DAYS * week) for week in range(weeks)]
+        return tuple(
+            history.sum_m(start, min(start + timedelta(days=_WEEK_DAYS - 1), day))
+            for start in starts
+        )
+
     return Season(
         easiest_on=easiest_on,
         easiest_m=easiest_mm / MM,
         usual_m=usual_mm / MM,
-        this_ramp_m=_ramp_m(history, easiest_on, weeks=weeks, until=day),
-        last_ramp_m=_ramp_m(history, last_on, weeks=weeks, until=day) if was_easy else (),
+        this_ramp_m=weekly_m(easiest_on),
+        last_ramp_m=weekly_m(last_on) if was_easy else (),
     )
 
 
@@ -298,14 +236,6 @@ def _easiest(history: History, day: date, *, rules: Rules) -> tuple[int, date]:
     volumes_mm.reverse()
     smallest_mm = min(volumes_mm)
     return smallest_mm, day - timedelta(days=volumes_mm.index(smallest_mm))
-
-
-def _ramp_m(history: History, after: date, *, weeks: int, until: date) -> tuple[float, ...]:
-    """The sums of the weeks that follow a day; nothing later than `until` is looked at."""
-    starts = [after + timedelta(days=1 + _WEEK_DAYS * week) for week in range(weeks)]
-    return tuple(
-        history.sum_m(start, min(start + timedelta(days=_WEEK_DAYS - 1), until)) for start in starts
-    )
 
 
 def worth_mailing(
@@ -346,7 +276,7 @@ def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
     longest = history.longest(*days_before(finding.day, rules.mail_familiar_days))
     if longest is None:
         return False
-    return finding.observed_m <= longest.distance_m * rules.run_over + _HAIR_M
+    return finding.observed_m <= longest.distance_m * rules.run_over + HAIR_M
 
 
 def _held_back(

@@ -1,9 +1,10 @@
-"""Arithmetic over runs: sessions, sums, longest, breaks, volumes. Pure, and without opinions.
+"""Arithmetic over runs: sessions, sums, longest, breaks, baselines. Pure.
 
 A `History` is built once from runs in any order and then answers each question at the cost of
 the days asked about, however long the runner's life has been. Spans of days are closed: `first`
 and `last` both count. Sums are kept in whole millimetres, so that the difference of two sums is
-exact and no order of adding can show. What is too much is not decided here (see `detect`).
+exact and no order of adding can show. A `Baseline` is what each rule measures a day against; what
+is too much is decided by `detect` and `ceiling`.
 """
 
 import math
@@ -20,6 +21,9 @@ from worker.rules import Rules
 
 MM: Final = 1000
 """Millimetres in a metre."""
+
+HAIR_M: Final = 0.001
+"""A millimetre: what two floats may differ by and still mean the same distance."""
 
 WORLD_RECORDS: Final = (
     (100.0, 9.58),
@@ -56,6 +60,9 @@ class Break:
         return (self.returned_on - self.last_run_on).days - 1
 
 
+_MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
+
+
 def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
     """Runs of one day less than `gap_min` minutes apart, as the efforts they were, oldest first.
 
@@ -65,35 +72,28 @@ def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
     """
     found: list[list[Run]] = []
     for run in sorted(runs, key=_MOMENT):
-        last = found[-1] if found else None
-        if last is None or last[0].day != run.day:
+        last = found[-1] if found and found[-1][0].day == run.day else None
+        if last is None:
             found.append([run])
         elif run.started_at == last[-1].started_at:
             if run != last[-1]:
                 found.append([run])
-        elif _joins(last, run, gap_min=gap_min):
-            last.append(run)
         else:
-            found.append([run])
-    return tuple(map(_session, found))
-
-
-_MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
-
-
-def _joins(group: Sequence[Run], run: Run, *, gap_min: float) -> bool:
-    ended_at = max(
-        one.started_at.timestamp() + (one.elapsed_s or one.moving_s or 0.0) for one in group
-    )
-    return run.started_at.timestamp() - ended_at < gap_min * 60
-
-
-def _session(group: Sequence[Run]) -> Session:
-    return Session(
-        day=group[0].day,
-        started_at=group[0].started_at,
-        distance_m=math.fsum([run.distance_m for run in group]),
-        runs=tuple(group),
+            ended_at = max(
+                one.started_at.timestamp() + (one.elapsed_s or one.moving_s or 0.0) for one in last
+            )
+            if run.started_at.timestamp() - ended_at < gap_min * 60:
+                last.append(run)
+            else:
+                found.append([run])
+    return tuple(
+        Session(
+            day=group[0].day,
+            started_at=group[0].started_at,
+            distance_m=math.fsum([run.distance_m for run in group]),
+            runs=tuple(group),
+        )
+        for group in found
     )
 
 
@@ -244,21 +244,52 @@ def record_s(distance_m: float) -> float:
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """What a runner back from a break is prepared for: `distance_m`, reckoned from `against`.
+class Baseline:
+    """What a runner is prepared for by one rule: `distance_m`, last run on `against`.
 
-    `runs_before` are the sessions in the weeks before the break; with too few of them the
-    distance rests on too little (`Rules.return_min_runs`).
+    `unknown` says in words why the figure can't be trusted, or None. `rest` is the break that a
+    return is measured by.
     """
 
-    rest: Break
-    distance_m: float
-    against: date
-    runs_before: int
+    distance_m: float | None = None
+    against: date | None = None
+    unknown: str | None = None
+    rest: Break | None = None
 
 
-def return_reference(history: History, day: date, *, rules: Rules) -> Reference | None:
-    """The reference that a session on `day` is held against, or None outside a return.
+def run_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
+    """The longest session of the window before `day`."""
+    before = history.between(*days_before(day, rules.run_window_days))
+    unknown = _too_young(history, day, "run_history_days", rules.run_history_days)
+    if not unknown and len(before) < max(1, rules.run_min_runs):
+        unknown = (
+            f"too few runs in the {rules.run_window_days} days before: "
+            f"{len(before)} (run_min_runs = {rules.run_min_runs})"
+        )
+    if not before:
+        return Baseline(unknown=unknown)
+    longest = max(before, key=attrgetter("distance_m"))
+    return Baseline(longest.distance_m, longest.day, unknown)
+
+
+def ramp_baseline(history: History, day: date, *, before: date, rules: Rules) -> Baseline:
+    """The largest `ramp_days` in a row of the window that ends the day before `before`.
+
+    `day` is the day that is judged, which tells how much history there is.
+    """
+    window = days_before(before, rules.ramp_window_days)
+    largest_m, last = history.largest_sum(*window, days=rules.ramp_days)
+    unknown = _too_young(history, day, "ramp_history_days", rules.ramp_history_days)
+    if not unknown and largest_m < rules.ramp_min_m - HAIR_M:
+        unknown = (
+            f"too little running before: {largest_m:.0f} m in the largest {rules.ramp_days} days "
+            f"(ramp_min_m = {rules.ramp_min_m:.0f})"
+        )
+    return Baseline(largest_m, last, unknown) if largest_m else Baseline(unknown=unknown)
+
+
+def return_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
+    """The reference of a session on `day` after a break.
 
     It is the longest session before the break times a share that falls with the break's length,
     or the longest since the return where that is more.
@@ -267,9 +298,18 @@ def return_reference(history: History, day: date, *, rules: Rules) -> Reference 
         day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
     )
     if not rests:
-        return None
+        return Baseline(
+            unknown=f"no break of {rules.return_break_days} days or more "
+            f"ended in the last {rules.return_watch_days} days"
+        )
     rest = _whole_break(history, rests[0], rules=rules)
     before = _before_break(history, rest, rules=rules)
+    unknown = None
+    if len(before) < rules.return_min_runs:
+        unknown = (
+            f"too few runs in the {rules.return_before_days} days before the break: "
+            f"{len(before)} (return_min_runs = {rules.return_min_runs})"
+        )
     longest = max(before, key=attrgetter("distance_m"))
     if rest.days <= rules.return_short_days:
         share = rules.return_short_share
@@ -281,7 +321,12 @@ def return_reference(history: History, day: date, *, rules: Rules) -> Reference 
     since = history.longest(*days_before(day, (day - rests[0].returned_on).days))
     if since and since.distance_m > distance_m:
         distance_m, against = since.distance_m, since.day
-    return Reference(rest, distance_m, against, len(before))
+    return Baseline(distance_m, against, unknown, rest)
+
+
+def _too_young(history: History, day: date, key: str, days: int) -> str | None:
+    age_days = history.age_days(day)
+    return None if age_days >= days else f"too little history: {age_days} days ({key} = {days})"
 
 
 def _whole_break(history: History, rest: Break, *, rules: Rules) -> Break:
@@ -313,3 +358,8 @@ def _before_break(history: History, rest: Break, *, rules: Rules) -> tuple[Sessi
 def days_before(day: date, count: int) -> tuple[date, date]:
     """The first and the last of the `count` days before `day`."""
     return day - timedelta(days=count), day - timedelta(days=1)
+
+
+def week_start(day: date, week_starts: int) -> date:
+    """The first day of the week that holds `day`; a week starts on 0 for Monday, 6 for Sunday."""
+    return day - timedelta(days=(day.weekday() - week_starts) % 7)

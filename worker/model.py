@@ -237,14 +237,14 @@ class Ceiling:
     """The most that stays inside the rules: the next run's metres, the week's, and what for.
 
     `next_run_m` and `week_m` are None where there is too little history to say; `basis` tells in
-    words what they rest on.
+    words what they rest on. `longest_window_m` is the longest session of the window of the rules.
     """
 
     day: date
     next_run_m: float | None
     week_m: float | None
     week_done_m: float
-    longest_30d_m: float
+    longest_window_m: float
     basis: str
     readiness: Readiness | None = None
 
@@ -288,6 +288,14 @@ class RecoveryDay:
     number: int
     action: RecoveryAction
     at_most_m: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """The days after an alert, and the most metres that they may come to (None: not known)."""
+
+    days: tuple[RecoveryDay, ...]
+    week_most_m: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,31 +1,23 @@
-"""What to do now: the therapist's steps for this runner, and the recovery days after an alert.
+"""The routine: the therapist's steps for this runner.
 
 Reads routines from decoded TOML or its text and says where a mistake stands; chooses the steps by
-pain and severity; lays out the days. Pure: no file is opened here, and no sentence of the mail is
-written here but the therapist's own.
+pain and severity. Pure: no file is opened here, and no sentence of the mail is written here but
+the therapist's own.
 """
 
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from typing import Any, NamedTuple, TypeGuard, get_args
 
-from worker.model import PAIN_AREAS, RecoveryAction, RecoveryDay, Routine, Step, When
+from worker.model import PAIN_AREAS, Routine, Step, When
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
 _STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video")
 _NEEDED = ("key", "title", "how", "dose", "when")
 _LONGEST_TEXT = 600
-
-# The days after an alert, from 0: principles of a gradual return, no trial behind the exact days.
-_DAYS: tuple[RecoveryAction, ...] = (
-    "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
-)  # fmt: skip
-_FIRST_EASY_SHARE = 0.6
-_SHORTEST_RUN_M = 1000.0
 
 
 class Place(NamedTuple):
@@ -57,10 +49,19 @@ class Prescription:
     not_now: tuple[Step, ...] = ()
 
 
-def parse_text(text: str, *, name: str) -> tuple[Routine, ...]:
-    """The routines of a TOML text; a mistake is a `RoutineError` that begins `name:line:`."""
+def parse_routines(text: str, *, name: str) -> tuple[Routine, ...]:
+    """The routines of a TOML text in their order, at least one.
+
+    Raises:
+        RoutineError: a mistake; its text begins `name:line:`.
+    """
     try:
-        return parse(tomllib.loads(text))
+        tables = tomllib.loads(text)
+        _refuse_unknown(tables, ("routine",), place=Place())
+        entries = tables.get("routine")
+        if not _is_tables(entries):
+            raise RoutineError("a routine begins with [[routine]]; there is none")
+        return tuple(_routine(entry, number) for number, entry in enumerate(entries))
     except tomllib.TOMLDecodeError as error:
         line = re.search(r"at line (\d+)", str(error))
         number = int(line[1]) if line else len(text.splitlines())
@@ -68,15 +69,6 @@ def parse_text(text: str, *, name: str) -> tuple[Routine, ...]:
     except RoutineError as error:
         line_number = _line_of(text, error.place)
         raise RoutineError(f"{name}:{line_number}: {error}", place=error.place) from error
-
-
-def parse(tables: Mapping[str, Any]) -> tuple[Routine, ...]:
-    """The routines of decoded TOML, in their order; at least one."""
-    _refuse_unknown(tables, ("routine",), place=Place())
-    entries = tables.get("routine")
-    if not _is_tables(entries):
-        raise RoutineError("a routine begins with [[routine]]; there is none")
-    return tuple(_routine(entry, number) for number, entry in enumerate(entries))
 
 
 def prescribe(routines: Sequence[Routine], *, pain: Sequence[str], severity: int) -> Prescription:
@@ -103,40 +95,6 @@ def prescribe(routines: Sequence[Routine], *, pain: Sequence[str], severity: int
     )
 
 
-def recovery(
-    day_of_spike: date,
-    *,
-    median_m: float | None,
-    longest_before_m: float | None,
-    four_week_mean_m: float | None,
-) -> tuple[RecoveryDay, ...]:
-    """Days 0 to 7 after a spike: walk, rest, easy, rest, easy, rest, easy, review.
-
-    The easy days are at most 60 % of the median run, the median run, and the longest run *before*
-    the spike; together never more than a mean week of the last four. Where that leaves less than a
-    kilometre the day is a day of rest. A figure that isn't known limits nothing.
-    """
-    first_m = None if median_m is None else _FIRST_EASY_SHARE * median_m
-    easy_m = {2: first_m, 4: median_m, 6: longest_before_m}
-    left_m = four_week_mean_m
-    days = []
-    for number, planned in enumerate(_DAYS):
-        action, at_most_m = planned, None
-        if planned == "easy":
-            at_most_m = _least(easy_m[number], longest_before_m, left_m)
-        if at_most_m is not None and at_most_m < _SHORTEST_RUN_M:
-            action, at_most_m = "rest", None
-        if left_m is not None and at_most_m is not None:
-            left_m -= at_most_m
-        day = day_of_spike + timedelta(days=number)
-        days.append(RecoveryDay(day=day, number=number, action=action, at_most_m=at_most_m))
-    return tuple(days)
-
-
-def _least(*limits_m: float | None) -> float | None:
-    return min((limit for limit in limits_m if limit is not None), default=None)
-
-
 def _routine(entry: Mapping[str, Any], number: int) -> Routine:
     place = Place(number)
     _refuse_unknown(entry, _ROUTINE_KEYS, place=place)
@@ -146,11 +104,16 @@ def _routine(entry: Mapping[str, Any], number: int) -> Routine:
     entries = entry.get("step")
     if not _is_tables(entries):
         raise RoutineError("a routine needs at least one [[routine.step]]", place=place)
-    steps = tuple(_step(step, Place(number, index)) for index, step in enumerate(entries))
-    _refuse_twins(steps, number)
+    steps: dict[str, Step] = {}
+    for index, tables in enumerate(entries):
+        step = _step(tables, Place(number, index))
+        if step.key in steps:
+            message = f"the key {step.key!r} stands twice in one routine"
+            raise RoutineError(message, place=Place(number, index, "key"))
+        steps[step.key] = step
     return Routine(
         name=_text(entry, "name", place=place),
-        steps=steps,
+        steps=tuple(steps.values()),
         areas=_words(entry, "areas", PAIN_AREAS, place=place),
         severity=severity,
     )
@@ -214,15 +177,6 @@ def _refuse_unknown(entry: Mapping[str, Any], known: Sequence[str], *, place: Pl
         if key not in known:
             message = f"unknown key {key!r}{_nearest(key, known)}"
             raise RoutineError(message, place=place._replace(key=key))
-
-
-def _refuse_twins(steps: Iterable[Step], routine_number: int) -> None:
-    seen: set[str] = set()
-    for index, step in enumerate(steps):
-        if step.key in seen:
-            message = f"the key {step.key!r} stands twice in one routine"
-            raise RoutineError(message, place=Place(routine_number, index, "key"))
-        seen.add(step.key)
 
 
 def _nearest(word: object, known: Sequence[str]) -> str:

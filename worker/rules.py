@@ -15,10 +15,18 @@ COACH: Final = "a coach's rule; nobody has studied re-training after an off-seas
 NIELSEN: Final = "Nielsen et al. 2014, 30 % progression; compared with the largest recent week"
 OURS: Final = "Easeback's own choice, measured on real histories (docs/evidence.md)"
 
-T = TypeVar("T")
+FRANDSEN_DAYS: Final = 30
+"""The study's window: a run is compared with the longest of so many days before it."""
+
+FRANDSEN_OVER: Final = (1.10, 1.30, 2.0)
+"""The bounds of the study's four groups, in times that longest run; the first group is the
+reference, within which no more injuries came.
+"""
+
+_T = TypeVar("_T")
 
 
-def _rule(default: T, unit: str, source: str, meaning: str) -> T:
+def _rule(default: _T, unit: str, source: str, meaning: str) -> _T:
     """A field that carries its own documentation, so that settings and `explain` can print it."""
     return field(default=default, metadata={"unit": unit, "source": source, "meaning": meaning})
 
@@ -38,13 +46,13 @@ class Rules:
     )
 
     run_over: float = _rule(
-        1.10,
+        FRANDSEN_OVER[0],
         "times",
         FRANDSEN,
         "a session above this many times the longest of the window is a spike",
     )
     run_window_days: int = _rule(
-        30, "d", FRANDSEN, "days before the session whose longest session counts"
+        FRANDSEN_DAYS, "d", FRANDSEN, "days before the session whose longest session counts"
     )
     run_history_days: int = _rule(
         42, "d", OURS, "days since the first run before the rule may speak"
@@ -55,10 +63,16 @@ class Rules:
         1000.0, "m", OURS, "a session must be at least this much longer than the longest"
     )
     severity_2_over: float = _rule(
-        1.30, "times", FRANDSEN, "above this many times the baseline, run and return weigh 2"
+        FRANDSEN_OVER[1],
+        "times",
+        FRANDSEN,
+        "above this many times the baseline, run and return weigh 2",
     )
     severity_3_over: float = _rule(
-        2.0, "times", FRANDSEN, "above this many times the baseline, run and return weigh 3"
+        FRANDSEN_OVER[2],
+        "times",
+        FRANDSEN,
+        "above this many times the baseline, run and return weigh 3",
     )
 
     return_over: float = _rule(
@@ -150,9 +164,32 @@ class Rules:
         60, "d", OURS, "no alert of severity 1 for a distance inside run_over of one so recent"
     )
     mail_within_days: int = _rule(3, "d", OURS, "nothing is mailed for a run older than this")
+    mail_thread_days: int = _rule(
+        42, "d", OURS, "an alert this soon after another is one thread with it in the mail reader"
+    )
+    weekly_like_share: float = _rule(
+        0.10, "share", OURS, "a week this near the mean of the four before is called much like it"
+    )
+
+    recovery_easy_share: float = _rule(
+        0.60, "share", COACH, "of the median run, the first easy run after an alert"
+    )
+    recovery_median_days: int = _rule(
+        30, "d", COACH, "days before the alert's day whose median run measures the easy days"
+    )
+    recovery_mean_weeks: int = _rule(
+        4, "weeks", COACH, "weeks before the alert's day whose mean the week after may not pass"
+    )
+    recovery_min_m: float = _rule(
+        1000.0, "m", COACH, "an easy run that would be shorter is a day of rest"
+    )
+    recovery_easy_days: int = _rule(4, "d", COACH, "days after an alert without a hard session")
 
     plan_spare_weeks: int = _rule(
         2, "weeks", COACH, "on track for a race is reaching its distance this long before"
+    )
+    plan_most_weeks: int = _rule(
+        104, "weeks", COACH, "a race that takes longer to reach than this has no plan"
     )
 
 
@@ -173,6 +210,9 @@ _MAY_BE_ZERO: Final = frozenset(
         "mail_every_runs",
         "mail_familiar_days",
         "mail_within_days",
+        "mail_thread_days",
+        "weekly_like_share",
+        "recovery_min_m",
         "plan_spare_weeks",
     }
 )
@@ -187,7 +227,7 @@ _RISING: Final = (
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),
 )
-_PER_CENT: Final = 100
+_MOST_PERCENTILE: Final = 100
 _MOST_DAYS: Final = 36_525
 """A century: longer windows are a slip of the pen, and dates would run off the calendar."""
 
@@ -225,7 +265,8 @@ def _nonsense(name: str, value: object, *, unit: str) -> str | None:
         (value > 0 or may_be_zero, "above 0"),
         (value >= 0, "0 or more"),
         (unit != "share" or value <= 1, "a share of at most 1"),
-        (unit != "%" or value <= _PER_CENT, "a percentile of at most 100"),
+        (unit != "%" or value <= _MOST_PERCENTILE, "a percentile of at most 100"),
         (unit != "d" or value <= _MOST_DAYS, "at most a hundred years of days"),
+        (unit != "weeks" or value <= _MOST_DAYS / 7, "at most a hundred years of weeks"),
     )
     return next((demand for holds, demand in demands if not holds), None)

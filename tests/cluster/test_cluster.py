@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from typing import NoReturn
 
 import pytest
 from sqlalchemy import text
@@ -112,7 +113,7 @@ def test_a_notification_that_fails_is_only_logged(
 class BrokenComposer(Composer):
     """Can't compose."""
 
-    def _email(self, *_: object, **__: object) -> object:  # type: ignore[override]  # never returns
+    def email(self, *_: object, **__: object) -> NoReturn:
         raise RuntimeError("out of paper")
 
 

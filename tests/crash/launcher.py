@@ -139,7 +139,7 @@ def _warm() -> None:
     import tests.crash.story
     import worker.app
     import worker.cli.app
-    import worker.compose.raster
+    import worker.compose.chart
     import worker.jobs.cluster
     import worker.jobs.cluster_queue
     import worker.jobs.embedded

@@ -10,7 +10,7 @@ import pytest
 
 from tests import made_facts as made
 from worker.compose import Composer
-from worker.compose.shelf import SHIPPED
+from worker.compose.render import SHIPPED
 
 ESCAPES = (
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",

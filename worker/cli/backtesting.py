@@ -136,13 +136,13 @@ def live(
 ) -> Lived:
     """Replay runs that count."""
     from worker import detect, week
-    from worker.load import History
+    from worker.load import History, week_start
 
     history = History.of(runs, rules=rules)
     weeks: tuple[Week, ...] = ()
     if history.first_day is not None and history.last_day is not None:
-        first = week.starts_on(history.first_day, week_starts)
-        count = (week.starts_on(history.last_day, week_starts) - first).days // 7 + 1
+        first = week_start(history.first_day, week_starts)
+        count = (week_start(history.last_day, week_starts) - first).days // 7 + 1
         weeks = week.weeks(history, until=history.last_day, count=count, week_starts=week_starts)
     race = athlete.race if athlete else None
     return Lived(history, weeks, detect.replay(history, rules=rules, race=race))

@@ -73,7 +73,7 @@ def _composed(
 
 
 def _page(shell: Shell, email: "Email") -> Path:
-    from worker.compose.page import standalone
+    from worker.compose.render import standalone
 
     folder = shell.settings.data_dir / "preview"
     folder.mkdir(parents=True, exist_ok=True)

@@ -27,9 +27,10 @@ def explain_day(shell: Shell, tx: "Transaction", athlete: Athlete, day: date) ->
     for signal in verdict.signals:
         _say_signal(shell, athlete, signal, rules)
     if verdict.season is not None:
-        season = verdict.season
+        season, days = verdict.season, rules.season_volume_days
+        span = "four weeks" if days == 28 else f"{days} days"  # noqa: PLR2004  as people say it
         shell.say(
-            f"re-training: the four weeks to {season.easiest_on} held "
+            f"re-training: the {span} to {season.easiest_on} held "
             f"{far(season.easiest_m, athlete.units)}, usual is {far(season.usual_m, athlete.units)}"
         )
     _say_kept(shell, tx, athlete, day)

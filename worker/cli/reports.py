@@ -149,7 +149,7 @@ def ceiling(
                 "next_run_m": _to_mm(found.next_run_m),
                 "week_m": _to_mm(found.week_m),
                 "week_done_m": _to_mm(found.week_done_m),
-                "longest_30d_m": _to_mm(found.longest_30d_m),
+                "longest_30d_m": _to_mm(found.longest_window_m),
                 "basis": found.basis,
             }
         )
@@ -157,7 +157,8 @@ def ceiling(
     done = far(found.week_done_m, who.units)
     shell.say(f"next run: {_at_most(found.next_run_m, who.units)}")
     shell.say(f"this week: {_at_most(found.week_m, who.units)}, {done} done so far")
-    shell.say(f"longest of the last 30 days: {far(found.longest_30d_m, who.units)}")
+    days = shell.settings.rules.run_window_days
+    shell.say(f"longest of the last {days} days: {far(found.longest_window_m, who.units)}")
     shell.say(f"why: {found.basis}")
     if found.readiness is not None:
         ready = found.readiness

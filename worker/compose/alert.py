@@ -1,70 +1,125 @@
-"""The alert, from its facts to what its templates are given: figures, days, the picture."""
+"""The alert: what is known of one finding, and the mail about it.
+
+`AlertFacts` come from the pipeline; `compose_alert` works out the figures, the days and the charts
+that the templates in `templates/alert/` are given.
+"""
 
 from collections.abc import Sequence
-from dataclasses import replace
-from datetime import date, timedelta
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from worker.checkins import advise
+from worker.checkins import CheckIn, advise
 from worker.compose.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
-from worker.compose.facts import AlertFacts
-from worker.model import RecoveryDay, Run, Season, Week
+from worker.compose.render import Renderer, local_day, routine_context
+from worker.model import Athlete, Email, Finding, Recovery, Run, Season, Signal, Verdict, Week
+from worker.routine import Prescription
+from worker.rules import Rules
 
-LONG_RUN_OVER = 1.10
-_BREAK_DAYS = 14
-_DAYS_SHOWN = 30
-_BLOCKS = 7
-_MOST_DAYS = 182
+BLOCKS_SHOWN = 7
+"""How many times the days of the ramp rule the chart of a ramp shows."""
+
+_MOST_DAYS_SHOWN = 182
 
 
-def context(facts: AlertFacts, *, today: date) -> dict[str, Any]:
-    """What the templates need beside the words, in nouns and numbers."""
-    finding = facts.finding
-    pause = _break(facts.runs, finding.day) if finding.kind == "return" else None
+@dataclass(frozen=True, slots=True)
+class AlertFacts:
+    """One finding that the athlete is told, and the `rules` it was found by.
+
+    `runs` reach back 13 weeks at least, in any order. `reply_to_id` is the Message-ID of the first
+    mail of the same episode, so that mail readers show them as one thread. `diary` are the
+    check-ins of the last fortnight.
+    """
+
+    athlete: Athlete
+    finding: Finding
+    verdict: Verdict
+    runs: Sequence[Run]
+    prescription: Prescription
+    recovery: Recovery
+    rules: Rules
+    now: datetime
+    reply_to_id: str | None = None
+    diary: tuple[CheckIn, ...] = ()
+
+
+def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
+    """The mail about one finding."""
+    athlete, finding, verdict = facts.athlete, facts.finding, facts.verdict
+    words = renderer.words(athlete, facts.rules)
+    today = local_day(facts.now, athlete)
     advice = advise(facts.diary, today=today)
-    plan = [entry for entry in facts.plan if entry.day >= today]
+    plan = [entry for entry in facts.recovery.days if entry.day >= today]
     if advice.stops_runs:
-        plan = [_without_run(entry) for entry in plan]
-    return {
+        # No run is suggested to somebody who should be seen first.
+        plan = [replace(entry, action="rest", at_most_m=None) if entry.action == "easy" else entry
+                for entry in plan]  # fmt: skip
+    pause = _break(facts)
+    chart, chart_alt = alert_chart(facts, words)
+    images, ramps_alt = [("chart.png", chart)], ""
+    if ramps := ramps_chart(verdict.season, words):
+        images.append(("ramps.png", ramps[0]))
+        ramps_alt = ramps[1]
+    context = {
         "finding": finding,
-        "others": [other for other in facts.verdict.findings if other.kind != finding.kind],
-        "break_days": _length(pause) if pause else None,
-        "against": _against(facts),
+        "others": [other for other in verdict.findings if other.kind != finding.kind],
+        "break_days": _days_off(pause) if pause else None,
+        "against": next((one.against for one in verdict.signals if one.kind == finding.kind), None),
         "advice": advice,
-        "next_run": _next_run(plan, today),
+        "next_run": next((e for e in plan if e.action == "easy" and e.day > today), None),
         "long_m": None if advice.stops_runs else _next_long_m(facts),
-        "mean_m": four_week_mean_m(facts.weeks[:-1]),
-        "season": facts.verdict.season,
+        "mean_m": facts.recovery.week_most_m,
+        "season": verdict.season,
         "plan": plan,
+        "chart_alt": chart_alt,
+        "ramps_alt": ramps_alt,
+        "areas": [area for area in athlete.pain if area in words.area_names],
+        **routine_context(facts.prescription),
     }
+    first_id = facts.reply_to_id
+    return renderer.email(
+        "alert",
+        athlete,
+        context,
+        rules=facts.rules,
+        images=images,
+        headers=(("In-Reply-To", first_id), ("References", first_id)) if first_id else (),
+        links=renderer.web_links(athlete, facts.now, felt_on=finding.day),
+    )
 
 
-def picture(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
-    """The picture of what happened, and the same in words with all its numbers."""
-    finding = facts.finding
+def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
+    """The chart of what happened, and the same in words with all its numbers."""
+    finding, rules = facts.finding, facts.rules
     if finding.kind == "ramp":
-        blocks = _blocks(facts.runs, finding.day)
+        blocks = _blocks(facts.runs, finding.day, days=rules.ramp_days)
         level = Level(finding.baseline_m, words.level_label(finding))
         drawn = blocks_picture(blocks, level=level, say=words.distance, say_day=words.short_date)
         return drawn, str(words.blocks_alt(blocks, finding))
-    pause = _break(facts.runs, finding.day) if finding.kind == "return" else None
-    first = _first_shown(finding.day, pause)
+    pause = _break(facts)
+    # The window of the rule, before the day or before the break, if that isn't too far back.
+    first = (pause[0] if pause else finding.day) - timedelta(days=rules.run_window_days)
+    first = max(first, finding.day - timedelta(days=_MOST_DAYS_SHOWN))
     since = (pause[1] - first).days if pause else 0
     drawn = days_picture(
         facts.runs,
         days=(first, finding.day),
         level=Level(finding.baseline_m, words.level_label(finding), max(0, since)),
         pause=pause,
-        pause_label=words.off(_length(pause)) if pause else "",
+        pause_label=words.off(_days_off(pause)) if pause else "",
         say=words.distance,
         say_day=words.short_date,
     )
-    return drawn, str(words.days_alt(_daily(facts.runs, first, finding.day), finding))
+    daily_m: dict[date, float] = {}
+    for run in sorted(facts.runs, key=lambda run: run.day):
+        if first <= run.day <= finding.day:
+            daily_m[run.day] = daily_m.get(run.day, 0.0) + run.distance_m
+    return drawn, str(words.days_alt(list(daily_m.items()), finding))
 
 
-def ramps(season: Season | None, words: Any) -> tuple[Picture, str] | None:
-    """Last year's ramp beside this year's, where there are both."""
+def ramps_chart(season: Season | None, words: Any) -> tuple[Picture, str] | None:
+    """Last year's ramp beside this year's, and the same in words, where there are both."""
     if season is None or not season.last_ramp_m or not season.this_ramp_m:
         return None
     drawn = ramps_picture(
@@ -73,68 +128,43 @@ def ramps(season: Season | None, words: Any) -> tuple[Picture, str] | None:
     return drawn, str(words.ramps_alt(season))
 
 
-def four_week_mean_m(weeks: Sequence[Week]) -> float | None:
-    """Metres a week in the last four of these; None where there aren't four."""
-    four = weeks[-4:]
-    return sum(week.distance_m for week in four) / 4 if len(four) == 4 else None  # noqa: PLR2004  a mean of four
-
-
-def _next_run(plan: Sequence[RecoveryDay], today: date) -> RecoveryDay | None:
-    return next((entry for entry in plan if entry.action == "easy" and entry.day > today), None)
-
-
-def _without_run(entry: RecoveryDay) -> RecoveryDay:
-    """No run is suggested to somebody who should be seen first."""
-    return replace(entry, action="rest", at_most_m=None) if entry.action == "easy" else entry
-
-
-def _against(facts: AlertFacts) -> date | None:
-    """The day of the run that the finding was measured by."""
-    kind = facts.finding.kind
-    return next((signal.against for signal in facts.verdict.signals if signal.kind == kind), None)
-
-
 def _next_long_m(facts: AlertFacts) -> float | None:
-    """1.10 times what the runner was prepared for by single runs *before* the finding."""
-    signals = [signal for signal in facts.verdict.signals if signal.kind != "ramp"]
-    before = [facts.finding] if facts.finding.kind != "ramp" else []
-    baselines = [finding.baseline_m for finding in before] or [
-        signal.baseline_m for signal in signals if signal.baseline_m
+    """What the rules for single runs allow by the runs *before* the finding; of two the stricter.
+
+    Those rules count that found something on that day; for a ramp, all that have a baseline.
+    """
+    over = {"run": facts.rules.run_over, "return": facts.rules.return_over}
+    counting: list[Signal] | list[Finding] = [facts.finding, *facts.verdict.findings]
+    if facts.finding.kind == "ramp":
+        counting = list(facts.verdict.signals)
+    limits_m = [
+        over[one.kind] * one.baseline_m for one in counting if one.kind in over and one.baseline_m
     ]
-    return LONG_RUN_OVER * min(baselines) if baselines else None
+    return min(limits_m, default=None)
 
 
-def _break(runs: Sequence[Run], day: date) -> Span | None:
-    """The last day before the break and the first one after it, where the runs show it."""
-    days = sorted({run.day for run in runs if run.day <= day})
-    gaps = [(last, back) for last, back in pairwise(days) if (back - last).days > _BREAK_DAYS]
+def _break(facts: AlertFacts) -> Span | None:
+    """The last day before a return's break and the first one after it, where the runs show it."""
+    if facts.finding.kind != "return":
+        return None
+    days = sorted({run.day for run in facts.runs if run.day <= facts.finding.day})
+    gaps = [
+        (last, back)
+        for last, back in pairwise(days)
+        if (back - last).days > facts.rules.return_break_days
+    ]
     return max(gaps, key=lambda gap: gap[1], default=None)
 
 
-def _length(pause: Span) -> int:
+def _days_off(pause: Span) -> int:
     return (pause[1] - pause[0]).days - 1
 
 
-def _first_shown(day: date, pause: Span | None) -> date:
-    """A month before the day; for a return a month before its break, if that isn't too far."""
-    since = pause[0] if pause else day
-    return max(since - timedelta(days=_DAYS_SHOWN), day - timedelta(days=_MOST_DAYS))
-
-
-def _daily(runs: Sequence[Run], first: date, last: date) -> list[tuple[date, float]]:
-    metres: dict[date, float] = {}
-    for run in sorted(runs, key=lambda run: run.day):
-        if first <= run.day <= last:
-            metres[run.day] = metres.get(run.day, 0.0) + run.distance_m
-    return list(metres.items())
-
-
-def _blocks(runs: Sequence[Run], day: date) -> tuple[Week, ...]:
-    """The last seven times seven days, the last of them ending on `day`."""
+def _blocks(runs: Sequence[Run], day: date, *, days: int) -> tuple[Week, ...]:
+    """The last blocks of so many days, the last of them ending on `day`."""
     blocks = []
-    for back in range(_BLOCKS - 1, -1, -1):
-        starts_on = day - timedelta(days=7 * back + 6)
-        inside = [run for run in runs if 0 <= (run.day - starts_on).days < 7]  # noqa: PLR2004  a week
-        metres = [run.distance_m for run in inside]
+    for back in range(BLOCKS_SHOWN - 1, -1, -1):
+        starts_on = day - timedelta(days=days * (back + 1) - 1)
+        metres = [run.distance_m for run in runs if 0 <= (run.day - starts_on).days < days]
         blocks.append(Week(starts_on, sum(metres), len(metres), max(metres, default=0.0), 0.0))
     return tuple(blocks)

@@ -1,21 +1,29 @@
-"""The chart: days or weeks as bars, drawn once, for the mail as PNG and for a page as SVG.
+"""The chart: days or weeks as bars, drawn once, for a page as SVG and for the mail as PNG.
 
 Positions are worked out here; `templates/chart/bars.svg` draws them, with classes and no colours.
-A page brings its own style sheet for them; `raster.py` makes the mail's picture from the same SVG.
+A page brings its own style sheet for them; `chart_png` makes the mail's picture from the same SVG.
 Every number in a picture also stands in the mail as text.
+
+The PNG is made from the three elements that the template draws with, rect, line and text, on a
+clear ground and in tones that hold 3:1 or more against white as well as black, for a mail can't
+know on which it will be seen. `chart_png` is no reader of SVG at large: those take two to six
+times as long (docs/decisions/mail-chart.md). A palette makes the file small.
 """
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
+from xml.etree import ElementTree as ET
 
-from jinja2 import Environment
-
-from worker.compose import raster
 from worker.model import Run, Week
+
+if TYPE_CHECKING:
+    from PIL import ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
@@ -23,8 +31,8 @@ _LETTER = 7.6  # how wide a letter of a label is, about
 
 Tone = Literal["plain", "now", "spike", "earlier", "ceiling"]
 Anchor = Literal["start", "middle", "end"]
-Words = Callable[[float], str]
-DayWords = Callable[[date], str]
+Wording = Callable[[float], str]
+DayWording = Callable[[date], str]
 Span = tuple[date, date]
 
 
@@ -38,7 +46,7 @@ class Level:
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
+class ChartBar:
     """One bar; `label` stands above it."""
 
     x: float
@@ -50,7 +58,7 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LevelLine:
     """A level across the bars, from `x` to `end`; its label above it, at `label_x`."""
 
     x: float
@@ -71,7 +79,7 @@ class Gap:
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class AxisLabel:
     """A word under the floor; `anchor` as SVG knows it."""
 
     x: float
@@ -83,30 +91,14 @@ class Tick:
 class Picture:
     """All that the template draws, in units of a 400 wide drawing."""
 
-    bars: tuple[Bar, ...]
-    lines: tuple[Line, ...] = ()
+    bars: tuple[ChartBar, ...]
+    lines: tuple[LevelLine, ...] = ()
     gaps: tuple[Gap, ...] = ()
-    ticks: tuple[Tick, ...] = ()
-    tints: tuple[Bar, ...] = ()
+    ticks: tuple[AxisLabel, ...] = ()
+    tints: tuple[ChartBar, ...] = ()
     width: int = WIDTH
     height: int = HEIGHT
     floor: float = _FLOOR
-
-
-class Easel:
-    """Draws pictures: as SVG for a page, and that SVG as PNG for a mail."""
-
-    def __init__(self, templates: Environment, folder: Path) -> None:
-        self._template = templates.get_template("chart/bars.svg")
-        self._font = folder / "chart" / "inter.otf"
-
-    def svg(self, picture: Picture, *, title: str) -> str:
-        """The picture for a page; `title` is what a screen reader says."""
-        return self._template.render(picture=picture, title=title)
-
-    def png(self, picture: Picture) -> bytes:
-        """The picture for a mail, at twice its size, on a clear ground."""
-        return raster.png(self.svg(picture, title=""), font=self._font)
 
 
 def days_picture(
@@ -116,8 +108,8 @@ def days_picture(
     level: Level,
     pause: Span | None,
     pause_label: str,
-    say: Words,
-    say_day: DayWords,
+    say: Wording,
+    say_day: DayWording,
 ) -> Picture:
     """Each day's metres, the last one as the spike; the level before it; a stretch without runs.
 
@@ -146,7 +138,7 @@ def days_picture(
 
 
 def blocks_picture(
-    blocks: Sequence[Week], *, level: Level, say: Words, say_day: DayWords
+    blocks: Sequence[Week], *, level: Level, say: Wording, say_day: DayWording
 ) -> Picture:
     """Seven days a bar, the last one as the spike; the level of the most before it."""
     x_of, width = _columns(len(blocks))
@@ -164,8 +156,8 @@ def weeks_picture(
     mean: Level | None,
     ceiling_m: float | None,
     break_label: Callable[[int], str],
-    say: Words,
-    say_day: DayWords,
+    say: Wording,
+    say_day: DayWording,
 ) -> Picture:
     """Weeks as bars, the last one marked; the mean as a tint behind the weeks it was made of;
     stretches of empty weeks; the coming week's ceiling as an outline.
@@ -187,7 +179,7 @@ def weeks_picture(
     if mean is not None:
         start, end = x_of(max(0, mean.first)) - 2, x_of(len(weeks) - 1) - 2
         tints.append(
-            Bar(start, _FLOOR - height_of(mean.metres), end - start, height_of(mean.metres))
+            ChartBar(start, _FLOOR - height_of(mean.metres), end - start, height_of(mean.metres))
         )
     gaps = [
         _gap(x_of(begin), x_of(end) - x_of(begin), break_label(end - begin))
@@ -203,7 +195,11 @@ def weeks_picture(
 
 
 def ramps_picture(
-    this_m: Sequence[float], last_m: Sequence[float], *, say: Words, say_week: Callable[[int], str]
+    this_m: Sequence[float],
+    last_m: Sequence[float],
+    *,
+    say: Wording,
+    say_week: Callable[[int], str],
 ) -> Picture:
     """Two ramps side by side, week by week: last year's pale, this year's strong."""
     count = max(len(this_m), len(last_m))
@@ -232,24 +228,26 @@ def _scale(most_m: float) -> Callable[[float], float]:
     return lambda metres: round((_FLOOR - _TOP) * metres / most_m, 2) if most_m else 0.0
 
 
-def _bar(x: float, width: float, height: float, tone: Tone = "plain", label: str = "") -> Bar:
+def _bar(x: float, width: float, height: float, tone: Tone = "plain", label: str = "") -> ChartBar:
     height = max(height, 1.5)
-    return Bar(x, round(_FLOOR - height, 2), width, height, tone, label)
+    return ChartBar(x, round(_FLOOR - height, 2), width, height, tone, label)
 
 
-def _line(level: Level, x: float, height_of: Callable[[float], float], *, until: float) -> Line:
+def _line(
+    level: Level, x: float, height_of: Callable[[float], float], *, until: float
+) -> LevelLine:
     """A level from `x` over the last bar, labelled where it begins, or before that bar."""
     y = round(_FLOOR - height_of(level.metres), 2)
     if x < WIDTH / 2:
-        return Line(x, WIDTH - 2, y, level.label, x)
-    return Line(x, WIDTH - 2, y, level.label, until - 5, "end")
+        return LevelLine(x, WIDTH - 2, y, level.label, x)
+    return LevelLine(x, WIDTH - 2, y, level.label, until - 5, "end")
 
 
-def _tick(x: float, label: str) -> Tick:
+def _tick(x: float, label: str) -> AxisLabel:
     """A word under the column at `x`, pulled in where it would run over the right edge."""
     if x + len(label) * _LETTER / 2 > WIDTH - 2:
-        return Tick(WIDTH - 2, label, "end")
-    return Tick(x, label)
+        return AxisLabel(WIDTH - 2, label, "end")
+    return AxisLabel(x, label)
 
 
 def _gap(x: float, width: float, label: str) -> Gap:
@@ -268,12 +266,152 @@ def _empty_stretches(weeks: Sequence[Week]) -> list[tuple[int, int]]:
 
 
 def _day_ticks(
-    first: date, last: date, x_of: Callable[[int], float], say_day: DayWords
-) -> tuple[Tick, ...]:
+    first: date, last: date, x_of: Callable[[int], float], say_day: DayWording
+) -> tuple[AxisLabel, ...]:
     span = (last - first).days
     middle = [round(span / 3), round(span * 2 / 3)]
     return (
-        Tick(2, say_day(first), "start"),
-        *(Tick(x_of(n), say_day(first + timedelta(days=n))) for n in middle),
-        Tick(WIDTH - 2, say_day(last), "end"),
+        AxisLabel(2, say_day(first), "start"),
+        *(AxisLabel(x_of(n), say_day(first + timedelta(days=n))) for n in middle),
+        AxisLabel(WIDTH - 2, say_day(last), "end"),
     )
+
+
+# The PNG
+
+_ZOOM = 2
+_LEVELS = 15  # steps of a letter's edge
+_GREY, _PALE, _QUIET = (0x87, 0x94, 0xA5), (0xA9, 0xB2, 0xBD), (0x76, 0x80, 0x8C)
+_TEAL, _ORANGE = (0x17, 0x91, 0x7F), (0xD9, 0x58, 0x0D)
+_CORNER = 2
+
+Colour = tuple[int, int, int]
+
+
+class Ink(NamedTuple):
+    """A colour and how much it covers, of 255."""
+
+    colour: Colour
+    cover: int = 255
+
+
+_SHAPES = {
+    "gap": Ink(_GREY, 38),
+    "tint": Ink(_TEAL, 52),
+    "bar plain": Ink(_GREY),
+    "bar earlier": Ink(_PALE),
+    "bar now": Ink(_TEAL),
+    "bar spike": Ink(_ORANGE),
+    "bar ceiling": Ink(_TEAL, 42),
+    "level": Ink(_TEAL),
+    "floor": Ink(_GREY),
+}
+_OUTLINED = {"bar ceiling": "bar now"}
+_LETTERS = {
+    "quiet": _QUIET,
+    "label plain": _QUIET,
+    "label now": _TEAL,
+    "label ceiling": _TEAL,
+    "level": _TEAL,
+    "label spike": _ORANGE,
+}
+_SIZE, _SPIKE_SIZE = 14.5, 19.0
+_LETTER_COLOURS = tuple(dict.fromkeys(_LETTERS.values()))
+_SHAPE_PLACE = {name: n for n, name in enumerate(_SHAPES, start=1)}
+_LETTER_PLACE = {colour: 1 + len(_SHAPES) + n * _LEVELS for n, colour in enumerate(_LETTER_COLOURS)}
+
+
+def chart_png(svg: str, *, font: Path) -> bytes:
+    """A chart's SVG as PNG at twice its size. Raises `ValueError` for an element it can't draw."""
+    from PIL import Image, ImageDraw
+
+    root = ET.fromstring(svg)  # noqa: S314 - our own template's SVG; its words are escaped there
+    size = (int(root.attrib["width"]) * _ZOOM, int(root.attrib["height"]) * _ZOOM)
+    image = Image.new("P", size, 0)
+    draw = ImageDraw.Draw(image)
+    letters = {colour: Image.new("L", size, 0) for colour in _LETTER_COLOURS}
+    for element in root:
+        kind = element.tag.rpartition("}")[2]
+        if kind == "rect":
+            _draw_rect(draw, element)
+        elif kind == "line":
+            _draw_line(draw, element)
+        elif kind == "text":
+            layer = letters[_LETTERS[element.attrib["class"]]]
+            _draw_text(ImageDraw.Draw(layer), element, font)
+        elif kind != "title":
+            raise ValueError(f"the chart's template draws a <{kind}>, which the PNG can't")
+    levels, step = range(256), 256 / (_LEVELS + 1)
+    seen = [255 if value >= step else 0 for value in levels]
+    for colour, layer in letters.items():
+        if (box := layer.getbbox()) is None:
+            continue
+        # Each pixel of a letter is one of its colour's levels.
+        part, first = layer.crop(box), _LETTER_PLACE[colour]
+        places = [max(0, int(value / step) - 1) + first for value in levels]
+        image.paste(part.point(places), box, part.point(seen))
+    inks: list[Ink] = [Ink((0, 0, 0), 0), *_SHAPES.values()]
+    for colour in _LETTER_COLOURS:
+        inks += [Ink(colour, round(255 * (n + 1) / _LEVELS)) for n in range(_LEVELS)]
+    image.putpalette([part for ink in inks for part in ink.colour])
+    packed = io.BytesIO()
+    covers = bytes(ink.cover for ink in inks)
+    image.save(packed, "PNG", transparency=covers, compress_level=6)
+    return packed.getvalue()
+
+
+def _draw_rect(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
+    x, y, width, height = _numbers(element, "x", "y", "width", "height")
+    name = element.attrib["class"]
+    left, top = round(x), round(y)
+    box = (left, top, max(left, round(x + width) - 1), max(top, round(y + height) - 1))
+    if name in _OUTLINED:
+        draw.rectangle(box, fill=_SHAPE_PLACE[name])
+        place = _SHAPE_PLACE[_OUTLINED[name]]
+        _dashes(draw, (box[0], box[3]), (box[0], box[1]), place)
+        _dashes(draw, (box[0], box[1]), (box[2], box[1]), place)
+        _dashes(draw, (box[2], box[1]), (box[2], box[3]), place)
+        return
+    corner = min(_CORNER * _ZOOM, (box[2] - box[0]) // 2, (box[3] - box[1]) // 2)
+    draw.rounded_rectangle(box, max(0, corner), fill=_SHAPE_PLACE[name])
+
+
+def _draw_line(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
+    x1, x2, y = (round(number) for number in _numbers(element, "x1", "x2", "y1"))
+    place = _SHAPE_PLACE[element.attrib["class"]]
+    if element.attrib["class"] == "level":
+        _dashes(draw, (x1, y), (x2, y), place)
+    else:
+        draw.line((x1, y, x2, y), fill=place, width=_ZOOM)
+
+
+def _dashes(
+    draw: "ImageDraw.ImageDraw", begin: tuple[int, int], end: tuple[int, int], place: int
+) -> None:
+    """A dashed line along one axis."""
+    dash, step, thick = 5 * _ZOOM, 9 * _ZOOM, 3
+    if begin[1] == end[1]:
+        for x in range(begin[0], end[0], step):
+            draw.line((x, begin[1], min(x + dash, end[0]), begin[1]), fill=place, width=thick)
+        return
+    top, bottom = sorted((begin[1], end[1]))
+    for y in range(top, bottom, step):
+        draw.line((begin[0], y, begin[0], min(y + dash, bottom)), fill=place, width=thick)
+
+
+def _draw_text(layer: "ImageDraw.ImageDraw", element: ET.Element, font: Path) -> None:
+    x, y = _numbers(element, "x", "y")
+    size = _SPIKE_SIZE if element.attrib["class"] == "label spike" else _SIZE
+    anchor = {"start": "ls", "middle": "ms", "end": "rs"}[element.attrib["text-anchor"]]
+    layer.text((x, y), element.text or "", fill=255, font=_face(font, size), anchor=anchor)
+
+
+@lru_cache(maxsize=4)
+def _face(font: Path, size: float) -> "ImageFont.FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(font, size * _ZOOM, layout_engine=ImageFont.Layout.BASIC)
+
+
+def _numbers(element: ET.Element, *names: str) -> tuple[float, ...]:
+    return tuple(float(element.attrib[name]) * _ZOOM for name in names)

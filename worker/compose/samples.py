@@ -3,8 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
+from worker.ceiling import recovery_days
 from worker.checkins import CheckIn
-from worker.compose.facts import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
+from worker.compose.alert import AlertFacts
+from worker.compose.operator import NoticeFacts
+from worker.compose.reconnect import ReconnectFacts
+from worker.compose.weekly import Noticed, WeeklyFacts
 from worker.model import (
     Athlete,
     Ceiling,
@@ -19,9 +23,11 @@ from worker.model import (
     Verdict,
     Week,
 )  # fmt: skip
-from worker.routine import Prescription, recovery
+from worker.routine import Prescription
+from worker.rules import Rules
 
 _DAY = date(2026, 2, 21)
+_RULES = Rules()
 _NOW = datetime(2026, 2, 21, 18, 0, tzinfo=UTC)
 _RACE = Race("Spring half marathon", date(2026, 5, 10), 21_097.5)
 _ATHLETE = Athlete(
@@ -39,7 +45,7 @@ _DIARY = (
 )
 
 
-def alerts() -> tuple[AlertFacts, ...]:
+def sample_alerts() -> tuple[AlertFacts, ...]:
     """An alert of each kind, with and without a race and an easy season."""
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     plain = _alert(run)
@@ -53,7 +59,7 @@ def alerts() -> tuple[AlertFacts, ...]:
     )
 
 
-def weeklies() -> tuple[WeeklyFacts, ...]:
+def sample_weeklies() -> tuple[WeeklyFacts, ...]:
     """A week with everything, one without runs, a first one."""
     weeks = _weeks()
     finding = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0)
@@ -64,6 +70,7 @@ def weeklies() -> tuple[WeeklyFacts, ...]:
         findings=(Noticed(finding, mailed=True), Noticed(finding, mailed=False, why_not="old")),
         prescription=_PRESCRIPTION,
         ceiling=_ceiling(),
+        rules=_RULES,
         now=_NOW,
         troubles=("A file couldn't be read.",),
         key_ends_on=_DAY + timedelta(days=9),
@@ -77,12 +84,12 @@ def weeklies() -> tuple[WeeklyFacts, ...]:
     )
 
 
-def reconnects() -> tuple[ReconnectFacts, ...]:
+def sample_reconnects() -> tuple[ReconnectFacts, ...]:
     """A source that has to be connected again, by consent and by key."""
     return ReconnectFacts(_ATHLETE, "strava", _NOW), ReconnectFacts(_ATHLETE, "garmin", _NOW)
 
 
-def notice() -> NoticeFacts:
+def sample_notice() -> NoticeFacts:
     """A word to the operator."""
     return NoticeFacts("operator@example.org", "The mail server refused.", _NOW, ("Look at it.",))
 
@@ -101,10 +108,11 @@ def _alert(finding: Finding) -> AlertFacts:
         finding=finding,
         verdict=Verdict(_DAY, (signal,), findings, season if finding.retraining else None),
         runs=_runs(),
-        weeks=_weeks(),
         prescription=_PRESCRIPTION,
-        plan=recovery(_DAY, median_m=6_000.0, longest_before_m=8_900.0, four_week_mean_m=24_000.0),
-        ceiling=_ceiling(),
+        recovery=recovery_days(
+            _DAY, median_m=6_000.0, longest_before_m=8_900.0, week_most_m=24_000.0, rules=_RULES
+        ),
+        rules=_RULES,
         now=_NOW,
     )
 

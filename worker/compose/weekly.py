@@ -1,39 +1,95 @@
-"""The weekly mail, from its facts to what its templates are given: figures, rows, the picture."""
+"""The weekly mail: what is known of one week, and the mail about it.
 
-from collections.abc import Sequence
-from datetime import date, timedelta
+`WeeklyFacts` come from the pipeline; `compose_weekly` works out the figures, the rows and the chart
+that the templates in `templates/weekly/` are given.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from typing import Any
 
-from worker.checkins import advise
-from worker.compose.alert import LONG_RUN_OVER, four_week_mean_m
+from worker.ceiling import RECOVERY, recovering_from
+from worker.checkins import CheckIn, advise
 from worker.compose.chart import Level, Picture, weeks_picture
-from worker.compose.facts import Noticed, WeeklyFacts
-from worker.compose.words import clean, plainly
-from worker.model import Ceiling, Week
+from worker.compose.render import Renderer, clean, local_day, plainly, routine_context
+from worker.model import Athlete, Ceiling, Email, Finding, Week
+from worker.routine import Prescription
+from worker.rules import Rules
 
 _SHOWN = 12
+_MEAN_OF = 4
 _LONG_RUNS = 6
 _DIARY = 7
 _TROUBLE = 300
-_CALM = timedelta(days=7)
+
+WeekRow = tuple[str, tuple[str, str, str]]
+"""A figure's title, and how much of it this week, last week and the mean week had."""
 
 
-def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
-    """What the templates need beside the words, in nouns and numbers."""
-    shown = _since_first_run(facts.weeks)[-_SHOWN:]
-    calm = _calm(facts, today)
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """A finding of the week, and why it was not mailed on its day ("" where it was)."""
+
+    finding: Finding
+    mailed: bool
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WeeklyFacts:
+    """One week. `weeks` are 12 or more calendar weeks, oldest first, `week` the last of them.
+
+    `too_little` says in words what history is still missing, or is None. `troubles` tell what
+    couldn't be synced and what to do, a line each, each told once. `key_ends_on` is set while the
+    athlete's key to a source is about to run out. `diary` are the check-ins of the last fortnight.
+    """
+
+    athlete: Athlete
+    week: Week
+    weeks: tuple[Week, ...]
+    findings: tuple[Noticed, ...]
+    prescription: Prescription
+    ceiling: Ceiling | None
+    rules: Rules
+    now: datetime
+    too_little: str | None = None
+    never_ran: bool = False
+    troubles: tuple[str, ...] = ()
+    key_ends_on: date | None = None
+    diary: tuple[CheckIn, ...] = ()
+
+
+def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
+    """The summary of one week."""
+    athlete, week, rules = facts.athlete, facts.week, facts.rules
+    words = renderer.words(athlete, rules)
+    today = local_day(facts.now, athlete)
     advice = advise(facts.diary, today=today)
+    weeks = _since_first_run(facts.weeks)
+    mean_m = _mean_m(weeks)
+
+    # The days after an alert come before any ceiling, which counts the run that was too long.
+    mailed = (item.finding for item in facts.findings if item.mailed)
+    jump = recovering_from(mailed, today)
+    jumps = [item.finding for item in facts.findings
+             if jump and item.finding.day == jump.day and item.finding.kind != "ramp"]  # fmt: skip
     ceiling = None if advice.stops_runs else facts.ceiling
+    ceiling_m = ceiling.week_m if ceiling and not jump else None
     readiness = ceiling.readiness if ceiling else None
-    return {
-        "week": facts.week,
-        "ends_on": facts.week.starts_on + timedelta(days=6),
-        "mean_m": four_week_mean_m(_since_first_run(facts.weeks)[:-1]),
-        "empty_weeks": _empty_at_the_end(facts.weeks),
-        "weeks": shown,
-        "calm_until": calm.finding.day + _CALM if calm else None,
-        "calm_long_m": LONG_RUN_OVER * calm.finding.baseline_m if calm else None,
-        "ceiling_m": _week_ceiling_m(facts, today),
+    long_runs = readiness.plan if readiness and not jump else ()
+
+    empty_weeks = next((n for n, past in enumerate(reversed(facts.weeks)) if past.runs), None)
+    chart = week_chart(weeks[-_SHOWN:], words, mean_m=mean_m, ceiling_m=ceiling_m)
+    context = {
+        "week": week,
+        "ends_on": week.starts_on + timedelta(days=6),
+        "mean_m": mean_m,
+        "empty_weeks": len(facts.weeks) if empty_weeks is None else empty_weeks,
+        "weeks": weeks[-_SHOWN:],
+        "calm_until": jump.day + RECOVERY if jump else None,
+        "calm_long_m": min(_allowed_m(one, rules) for one in jumps) if jump else None,
+        "ceiling_m": ceiling_m,
         "too_little": bool(facts.too_little),
         "never_ran": facts.never_ran,
         "advice": advice,
@@ -42,76 +98,74 @@ def context(facts: WeeklyFacts, *, today: date) -> dict[str, Any]:
         "readiness": readiness,
         "race_name": clean(readiness.race.name) if readiness else "",
         "days_left": (readiness.race.day - today).days if readiness else 0,
-        "long_runs": [] if calm else _ahead(ceiling, today),
+        "long_runs": [run for run in long_runs if run.day >= today][:_LONG_RUNS],
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "key_ends_on": facts.key_ends_on,
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
+        "rows": _rows(weeks, words) if week.runs else [],
+        "chart_alt": chart[1] if chart else "",
+        **routine_context(facts.prescription),
     }
+    return renderer.email(
+        "weekly",
+        athlete,
+        context,
+        rules=rules,
+        images=[("chart.png", chart[0])] if chart else [],
+        links=renderer.web_links(athlete, facts.now),
+    )
 
 
-def rows(facts: WeeklyFacts, words: Any) -> list[tuple[str, tuple[str, str, str]]]:
-    """The week beside the last and the mean of the four before: a title and three cells a row."""
-    weeks = _since_first_run(facts.weeks)
-    if not facts.week.runs or len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
-        return []
-    last, four = weeks[-2], weeks[-5:-1] if len(weeks) > 4 else ()  # noqa: PLR2004  it and four
-
-    def row(title: str, of: Any, say: Any) -> tuple[str, tuple[str, str, str]]:
-        mean = sum(of(week) for week in four) / 4 if four else None
-        return title, (say(of(facts.week)), say(of(last)), "" if mean is None else say(mean))
-
-    return [
-        row(words.row_distance, lambda week: week.distance_m, words.distance),
-        row(words.row_runs, lambda week: week.runs, words.count),
-        row(words.row_longest, lambda week: week.longest_m, words.distance),
-        row(words.row_time, lambda week: week.moving_s, words.hours),
-    ]
-
-
-def picture(facts: WeeklyFacts, words: Any, *, today: date) -> tuple[Picture, str] | None:
-    """Twelve weeks with mean, breaks and the coming ceiling; None before there are two."""
-    shown = _since_first_run(facts.weeks)[-_SHOWN:]
-    if len(shown) < 2:  # noqa: PLR2004 - one bar says nothing
+def week_chart(
+    weeks: Sequence[Week], words: Any, *, mean_m: float | None, ceiling_m: float | None
+) -> tuple[Picture, str] | None:
+    """Weeks with mean, breaks and the coming ceiling, and the same in words; None for one week."""
+    if len(weeks) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
-    mean_m = four_week_mean_m(_since_first_run(facts.weeks)[:-1])
     drawn = weeks_picture(
-        shown,
-        mean=Level(mean_m, "", len(shown) - 5) if mean_m else None,
-        ceiling_m=_week_ceiling_m(facts, today),
+        weeks,
+        mean=Level(mean_m, "", len(weeks) - 1 - _MEAN_OF) if mean_m else None,
+        ceiling_m=ceiling_m,
         break_label=words.weeks_off,
         say=words.whole,
         say_day=words.short_date,
     )
-    return drawn, str(words.weeks_alt(shown))
+    return drawn, str(words.weeks_alt(weeks))
 
 
-def _calm(facts: WeeklyFacts, today: date) -> Noticed | None:
-    """The run whose calm days still go on: they come before any ceiling, which counts that run."""
-    told = [item for item in facts.findings if item.mailed and item.finding.kind != "ramp"]
-    return next((item for item in reversed(told) if item.finding.day + _CALM > today), None)
+def _rows(weeks: Sequence[Week], words: Any) -> list[WeekRow]:
+    """The last of the weeks beside the one before it and the mean of the four before."""
+    if len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
+        return []
+    this, last = weeks[-1], weeks[-2]
+    before = weeks[-1 - _MEAN_OF : -1] if len(weeks) > _MEAN_OF else ()
+    figures: list[tuple[str, Callable[[Week], float], Callable[[float], str]]] = [
+        (words.row_distance, lambda week: week.distance_m, words.distance),
+        (words.row_runs, lambda week: week.runs, words.count),
+        (words.row_longest, lambda week: week.longest_m, words.distance),
+        (words.row_time, lambda week: week.moving_s, words.hours),
+    ]
+    return [
+        (
+            title,
+            (say(of(this)), say(of(last)), say(sum(map(of, before)) / _MEAN_OF) if before else ""),
+        )
+        for title, of, say in figures
+    ]
 
 
-def _week_ceiling_m(facts: WeeklyFacts, today: date) -> float | None:
-    stopped = _calm(facts, today) or advise(facts.diary, today=today).stops_runs
-    return facts.ceiling.week_m if facts.ceiling and not stopped else None
+def _mean_m(weeks: Sequence[Week]) -> float | None:
+    """Metres a week in the four before the last; None where there aren't four."""
+    before = weeks[-1 - _MEAN_OF : -1]
+    return sum(week.distance_m for week in before) / _MEAN_OF if len(before) == _MEAN_OF else None
+
+
+def _allowed_m(jump: Finding, rules: Rules) -> float:
+    """The next long run after a jump, by its own rule and the runs before it."""
+    return (rules.return_over if jump.kind == "return" else rules.run_over) * jump.baseline_m
 
 
 def _since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
     """The weeks from the first one with a run: before it nobody rested, nobody was known."""
     first = next((n for n, week in enumerate(weeks) if week.runs), len(weeks))
     return weeks[first:]
-
-
-def _empty_at_the_end(weeks: Sequence[Week]) -> int:
-    count = 0
-    for week in reversed(weeks):
-        if week.runs:
-            break
-        count += 1
-    return count
-
-
-def _ahead(ceiling: Ceiling | None, today: date) -> list[Any]:
-    if ceiling is None or ceiling.readiness is None:
-        return []
-    return [run for run in ceiling.readiness.plan if run.day >= today][:_LONG_RUNS]

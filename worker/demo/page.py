@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from worker.compose.page import standalone
+from worker.compose.render import standalone
 from worker.demo import runner
 from worker.demo.scene import Scene
 from worker.demo.stage import Season

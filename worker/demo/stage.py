@@ -23,7 +23,7 @@ from worker.demo import fit, runner
 from worker.demo.runner import Outing
 from worker.demo.scene import Scene
 from worker.jobs.registry import jobs_of
-from worker.load import History
+from worker.load import History, week_start
 from worker.model import Athlete, Week
 from worker.pipeline import Works, today_of
 from worker.store import Found
@@ -155,8 +155,8 @@ def _season(works: Works, athlete: Athlete, mailbox: Path) -> Season:
         runs = tx.runs.counted(athlete, since=runner.SEASON_BEGINS)
         found = tx.findings.standing(athlete, since=runner.SEASON_BEGINS)
     last = max(run.day for run in runs)
-    first = week.starts_on(runner.SEASON_BEGINS, athlete.week_starts)
-    count = (week.starts_on(last, athlete.week_starts) - first).days // 7 + 1
+    first = week_start(runner.SEASON_BEGINS, athlete.week_starts)
+    count = (week_start(last, athlete.week_starts) - first).days // 7 + 1
     history = History.of(runs, rules=works.rules)
     weeks = week.weeks(history, until=last, count=count, week_starts=athlete.week_starts)
     return Season(athlete, len(runs), weeks, tuple(found), mailbox)

@@ -37,7 +37,12 @@ class MailboxMailer:
             before_dot()
             with self._in_words():
                 part.replace(self._folder / name)
-                _sync(self._folder)
+                # Without this the rename can be gone after a power cut.
+                folder = os.open(self._folder, os.O_RDONLY)
+                try:
+                    os.fsync(folder)
+                finally:
+                    os.close(folder)
         except BaseException:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
@@ -85,12 +90,3 @@ def _write_through(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in `folder` last: without it a rename can be gone after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -56,21 +56,20 @@ def to_mime(
     message["Date"] = date
     for name, value in headers.items():
         message[name] = one_line(value)
-    _add_parts(message, email, seed=hashlib.sha256(message_id.encode()).hexdigest()[:24])
-    needs_utf8 = not (recipient + from_address).isascii()
-    return message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
-
-
-def _add_parts(message: EmailMessage, email: Email, *, seed: str) -> None:
-    message.set_content(_encodable(email.text), cte="quoted-printable")
-    message.add_alternative(_encodable(email.html), subtype="html", cte="quoted-printable")
+    # Half characters, which no encoding takes, are replaced.
+    text, html = (part.encode("utf-8", "replace").decode() for part in (email.text, email.html))
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
     # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
+    seed = hashlib.sha256(message_id.encode()).hexdigest()[:24]
     message.set_boundary(f"=_alt_{seed}")
     html_part = list(message.iter_parts())[-1]
     for name, png in email.images:
         html_part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")
     if email.images:
         html_part.set_boundary(f"=_rel_{seed}")
+    needs_utf8 = not (recipient + from_address).isascii()
+    return message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
 
 
 def one_line(text: str) -> str:
@@ -96,8 +95,3 @@ def _mailbox(text: str) -> str:
         return "undisclosed-recipients:;"
     local, _, domain = address.rpartition("@")
     return str(Address(parseaddr(one_line(text))[0], local, domain))
-
-
-def _encodable(text: str) -> str:
-    """`text` with half characters, which no encoding takes, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")

@@ -5,23 +5,20 @@ are kept together or not at all.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from statistics import fmean, median
 
-from worker import ceiling, detect, routine, week
+from worker import ceiling, detect, routine
 from worker.checkins import FORTNIGHT, CheckIn
 from worker.compose import AlertFacts
+from worker.compose.alert import BLOCKS_SHOWN
 from worker.load import History
-from worker.model import Athlete, Email, Finding, Recording, RecoveryDay, Run, Verdict
+from worker.model import Athlete, Email, Finding, Recording, Verdict
 from worker.pipeline.works import Works, enqueue, today_of
 from worker.store import Change, Found, Transaction
 
-EPISODE_DAYS = 42
-"""Alerts nearer to one another than this are one episode, and one thread in the mail reader."""
-
 CHART_WEEKS = 14
-_MONTH_DAYS = 30
-_WEEK = timedelta(days=7)
+"""Weeks of runs that a mail is given, a few more than its chart shows."""
 
 TOLD_TOGETHER = "it was told in the mail about another finding"
 RESTORED_SINCE = "a backup was restored since: it may have been mailed before"
@@ -165,75 +162,45 @@ def _alert(
     *,
     now: datetime,
 ) -> Email:
-    day = found.finding.day
-    episode = tx.findings.told(athlete, since=day - timedelta(days=EPISODE_DAYS))
-    earlier = [one for one in episode if one.message_id and one.id != found.id]
+    """The mail about a finding, in one thread with those of the same episode."""
+    since = found.finding.day - timedelta(days=works.rules.mail_thread_days)
+    earlier = [one for one in tx.findings.told(athlete, since=since)
+               if one.message_id and one.id != found.id]  # fmt: skip
+    facts = alert_facts(tx, works, athlete, found.finding, verdict, history, now=now)
     return works.composer.alert(
-        alert_facts(
-            works,
-            athlete,
-            found.finding,
-            verdict,
-            history,
-            diary=diary(tx, athlete, now=now),
-            now=now,
-            reply_to_id=earlier[0].message_id if earlier else None,
-        )
+        replace(facts, reply_to_id=earlier[0].message_id if earlier else None)
     )
 
 
 def alert_facts(
+    tx: Transaction,
     works: Works,
     athlete: Athlete,
     finding: Finding,
     verdict: Verdict,
     history: History,
     *,
-    diary: Sequence[CheckIn],
     now: datetime,
-    reply_to_id: str | None = None,
 ) -> AlertFacts:
-    """All that the alert about this finding tells of."""
-    day = finding.day
+    """All that the alert about this finding tells of, but for the mail that it answers."""
+    rules = works.rules
+    days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.ramp_days, rules.run_window_days)
+    shown = history.between(finding.day - timedelta(days=days), finding.day)
     return AlertFacts(
         athlete=athlete,
         finding=finding,
         verdict=verdict,
-        runs=runs_of(history, until=day),
-        weeks=week.weeks(history, until=day, count=CHART_WEEKS, week_starts=athlete.week_starts),
+        runs=tuple(run for session in shown for run in session.runs),
         prescription=routine.prescribe(
             works.routines, pain=athlete.pain, severity=finding.severity
         ),
-        plan=_plan(history, day),
-        ceiling=ceiling.ceiling(
-            history, day, rules=works.rules, week_starts=athlete.week_starts, race=athlete.race
-        ),
+        recovery=ceiling.recovery(history, finding.day, rules=rules),
+        rules=rules,
         now=now,
-        reply_to_id=reply_to_id,
-        diary=tuple(diary),
+        diary=recent_checkins(tx, athlete, now=now),
     )
 
 
-def diary(tx: Transaction, athlete: Athlete, *, now: datetime) -> tuple[CheckIn, ...]:
+def recent_checkins(tx: Transaction, athlete: Athlete, *, now: datetime) -> tuple[CheckIn, ...]:
     """How it felt in the last fortnight, oldest first."""
     return tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT)
-
-
-def runs_of(history: History, *, until: date, days: int = 7 * CHART_WEEKS) -> tuple[Run, ...]:
-    """The runs of the last `days` days."""
-    sessions = history.between(until - timedelta(days=days), until)
-    return tuple(run for session in sessions for run in session.runs)
-
-
-def _plan(history: History, day: date) -> tuple[RecoveryDay, ...]:
-    """The recovery days, measured by what was usual before `day`."""
-    before = history.between(day - timedelta(days=_MONTH_DAYS), day - timedelta(days=1))
-    month_m = [session.distance_m for session in before]
-    weeks_m = [history.sum_m(day - _WEEK * n, day - _WEEK * (n - 1) - timedelta(days=1))
-               for n in range(1, 5)]  # fmt: skip
-    return routine.recovery(
-        day,
-        median_m=median(month_m) if month_m else None,
-        longest_before_m=max(month_m, default=None),
-        four_week_mean_m=fmean(weeks_m) if any(weeks_m) else None,
-    )

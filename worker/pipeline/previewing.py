@@ -4,7 +4,7 @@ from datetime import datetime
 
 from worker import detect, week
 from worker.model import Athlete, Email
-from worker.pipeline.decide import alert_facts, diary
+from worker.pipeline.decide import alert_facts
 from worker.pipeline.weekly import weekly_facts
 from worker.pipeline.works import Works, today_of
 from worker.store import Transaction
@@ -20,8 +20,7 @@ def alert_preview(
         verdict = detect.judge(history, day, rules=works.rules, race=athlete.race)
         choice = detect.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
         if not isinstance(choice, str):
-            felt = diary(tx, athlete, now=now)
-            facts = alert_facts(works, athlete, choice, verdict, history, diary=felt, now=now)
+            facts = alert_facts(tx, works, athlete, choice, verdict, history, now=now)
             return works.composer.alert(facts)
     return None
 

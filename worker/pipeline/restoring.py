@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker import week
+from worker.load import week_start
 from worker.model import Athlete
 from worker.pipeline.works import today_of
 from worker.store import RESTORED, Transaction
@@ -44,7 +45,7 @@ def _count_as_told(tx: Transaction, athlete: Athlete, *, now: datetime) -> int:
     tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
     added_on = today_of(athlete, athlete.added_at)
     last = tx.progress.last_week_told(athlete)
-    missed = last + _WEEK if last else week.starts_on(added_on, athlete.week_starts)
+    missed = last + _WEEK if last else week_start(added_on, athlete.week_starts)
     number = 0
     while missed <= due.week_starts_on:
         tx.progress.tell_week(athlete, missed, state="skipped")

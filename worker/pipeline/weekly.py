@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
-from worker.pipeline.decide import CHART_WEEKS, diary
+from worker.pipeline.decide import CHART_WEEKS, recent_checkins
 from worker.pipeline.works import Works, each, enqueue, today_of, until_nobody_is_due
 from worker.sources.garmin.grants import WARN_BEFORE
-from worker.store import DUE_AT_ONCE, Found, Transaction
+from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
@@ -27,25 +27,30 @@ def weekly_due(works: Works, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple
 
 
 def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
-    """Queue one athlete's weekly mail where it is due; twice is once."""
+    """Queue one athlete's weekly mail where it is due; twice is once.
+
+    A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
+    collapse into the latest: they are marked as skipped.
+    """
     with works.store.transaction() as tx:
         tx.athletes.hold(athlete)
-        _tell_week(tx, works, athlete, now=now)
-
-
-def _tell_week(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
-    due = week.due(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
-    tx.progress.untell_after(athlete, due.week_starts_on)
-    if _ended_after_adding(athlete, due.week_starts_on):
-        _skip_missed(tx, athlete, until=due.week_starts_on)
-        if not tx.progress.week_told(athlete, due.week_starts_on):
-            _queue(tx, works, athlete, due.week_starts_on, now=now)
-    upcoming = week.next_due(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
-    tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
+        due = week.due(
+            now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+        )
+        starts_on = due.week_starts_on
+        tx.progress.untell_after(athlete, starts_on)
+        if starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at):
+            last = tx.progress.last_week_told(athlete)
+            missed = last + _WEEK if last else starts_on
+            while missed < starts_on:
+                tx.progress.tell_week(athlete, missed, state="skipped")
+                missed += _WEEK
+            if not tx.progress.week_told(athlete, starts_on):
+                _queue(tx, works, athlete, starts_on, now=now)
+        upcoming = week.next_due(
+            now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
+        )
+        tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
 
 
 def _queue(
@@ -61,37 +66,24 @@ def _queue(
     tx.progress.tell_troubles(athlete)
 
 
-def _ended_after_adding(athlete: Athlete, starts_on: date) -> bool:
-    return starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at)
-
-
-def _skip_missed(tx: Transaction, athlete: Athlete, *, until: date) -> None:
-    """Weeks that passed while nothing ran collapse into the latest; they're marked as skipped."""
-    last = tx.progress.last_week_told(athlete)
-    if last is None:
-        return
-    missed = last + _WEEK
-    while missed < until:
-        tx.progress.tell_week(athlete, missed, state="skipped")
-        missed += _WEEK
-
-
 def weekly_facts(
     tx: Transaction, works: Works, athlete: Athlete, starts_on: date, *, now: datetime
 ) -> WeeklyFacts:
     """All that the mail about this week tells of."""
+    rules = works.rules
     ends_on = starts_on + _WEEK - _DAY
-    today = today_of(athlete, now)
-    history = tx.runs.history(athlete, since=starts_on, rules=works.rules)
+    history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = week.weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     found = [one for one in tx.findings.standing(athlete, since=starts_on)
              if one.finding.day <= ends_on]  # fmt: skip
-    verdict = detect.judge(history, ends_on, rules=works.rules, race=athlete.race)
     return WeeklyFacts(
         athlete=athlete,
         week=weeks[-1],
         weeks=weeks,
-        findings=tuple(map(_noticed, found)),
+        findings=tuple(
+            Noticed(one.finding, mailed=one.told_on is not None, why_not=one.silence or "")
+            for one in found
+        ),
         prescription=routine.prescribe(
             works.routines,
             pain=athlete.pain,
@@ -99,22 +91,23 @@ def weekly_facts(
         ),
         ceiling=ceiling.ceiling(
             history,
-            today,
-            rules=works.rules,
+            today_of(athlete, now),
+            rules=rules,
             week_starts=athlete.week_starts,
             race=athlete.race,
         ),
+        rules=rules,
         now=now,
-        too_little=verdict.too_little,
+        too_little=detect.judge(history, ends_on, rules=rules, race=athlete.race).too_little,
         never_ran=history.first_day is None,
-        troubles=_troubles(tx, athlete),
+        # What couldn't be synced was told once and isn't told again.
+        troubles=tuple(
+            f"{source}: {trouble}"
+            for source, trouble in tx.progress.untold_troubles(athlete).items()
+        ),
         key_ends_on=_key_ends_on(tx, athlete, now),
-        diary=diary(tx, athlete, now=now),
+        diary=recent_checkins(tx, athlete, now=now),
     )
-
-
-def _noticed(found: Found) -> Noticed:
-    return Noticed(found.finding, mailed=found.told_on is not None, why_not=found.silence or "")
 
 
 def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
@@ -124,9 +117,3 @@ def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | Non
         return None
     left = kept.key_expires_at - now
     return today_of(athlete, kept.key_expires_at) if timedelta(0) < left <= WARN_BEFORE else None
-
-
-def _troubles(tx: Transaction, athlete: Athlete) -> tuple[str, ...]:
-    """What couldn't be synced and what to do, a line each; what was told once isn't told again."""
-    told = tx.progress.untold_troubles(athlete)
-    return tuple(f"{source}: {trouble}" for source, trouble in told.items())

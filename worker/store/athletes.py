@@ -180,7 +180,7 @@ def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
     }
 
 
-def _first_due(athlete: Athlete, *, after: datetime) -> week.Due:
+def _first_due(athlete: Athlete, *, after: datetime) -> week.WeeklyDue:
     """The next weekly mail; a week that ended before the athlete was added has none."""
     upcoming = _due(week.next_due, after, athlete)
     added_on = athlete.added_at.astimezone(ZoneInfo(athlete.timezone)).date()
@@ -189,7 +189,7 @@ def _first_due(athlete: Athlete, *, after: datetime) -> week.Due:
     return upcoming
 
 
-def _due(which: Callable[..., week.Due], now: datetime, athlete: Athlete) -> week.Due:
+def _due(which: Callable[..., week.WeeklyDue], now: datetime, athlete: Athlete) -> week.WeeklyDue:
     return which(
         now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
     )

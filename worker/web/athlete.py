@@ -126,6 +126,7 @@ def _page(
         status=status,
         units=athlete.units,
         clock=athlete.clock,
+        rules=desk.rules,
         athlete=athlete,
         shown=shown,
         here_at=partial(local, athlete),

@@ -18,7 +18,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.compose.words import clean
+from worker.compose.render import clean
 from worker.web.desk import Desk, RefusedError
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worker.compose.chart import Easel, Picture
-from worker.compose.shelf import SHIPPED, Shelf
-from worker.compose.words import clean, given, plainly
+from worker.compose.chart import Picture
+from worker.compose.render import SHIPPED, TemplateLoader, clean, given, plainly
 from worker.model import Dial, Units
+from worker.rules import Rules
 
 _LANGUAGE = "en"
 Word = TypeVar("Word", bound=str)
@@ -25,7 +25,7 @@ class Pages:
     """Templates are read on first need."""
 
     def __init__(self) -> None:
-        self._words: dict[tuple[Units, Dial], Any] = {}
+        self._words: dict[tuple[Units, Dial, Rules | None], Any] = {}
 
     def show(
         self,
@@ -34,11 +34,12 @@ class Pages:
         status: int = 200,
         units: Units = "km",
         clock: Dial = "24",
+        rules: Rules | None = None,
         **context: object,
     ) -> HTMLResponse:
         """A page, as an answer."""
-        page = self._shelf.markup.get_template(f"web/{template}").render(
-            words=self.words(units, clock),
+        page = self._loader.markup.get_template(f"web/{template}").render(
+            words=self.words(units, clock, rules),
             language=_LANGUAGE,
             clean=clean,
             plainly=plainly,
@@ -47,16 +48,16 @@ class Pages:
         )
         return HTMLResponse(page, status)
 
-    def words(self, units: Units, clock: Dial = "24") -> Any:
-        """The catalogue of sentences, speaking in these units and by this clock."""
-        if (units, clock) not in self._words:
-            spoken = self._shelf.words("html", _LANGUAGE, given(units, clock))
-            self._words[units, clock] = spoken
-        return self._words[units, clock]
+    def words(self, units: Units, clock: Dial = "24", rules: Rules | None = None) -> Any:
+        """The catalogue of sentences, speaking in these units, by this clock and of these rules."""
+        if (units, clock, rules) not in self._words:
+            spoken = self._loader.words("html", _LANGUAGE, given(units, clock, rules))
+            self._words[units, clock, rules] = spoken
+        return self._words[units, clock, rules]
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""
-        return Markup(self._easel.svg(picture, title=title))  # noqa: S704  its template escapes
+        return Markup(self._loader.svg(picture, title=title))  # noqa: S704  its template escapes
 
     @cached_property
     def stylesheet(self) -> bytes:
@@ -72,12 +73,8 @@ class Pages:
         return f"/face.{hashlib.sha256(self.stylesheet).hexdigest()[:12]}.css"
 
     @cached_property
-    def _shelf(self) -> Shelf:
-        return Shelf()
-
-    @cached_property
-    def _easel(self) -> Easel:
-        return Easel(self._shelf.markup, SHIPPED)
+    def _loader(self) -> TemplateLoader:
+        return TemplateLoader()
 
 
 def chosen(wanted: Sequence[str], known: Sequence[Word]) -> tuple[Word, ...]:

@@ -18,7 +18,6 @@ _WEEKS_SHOWN = 14
 _FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
 _DIARY_DAYS = timedelta(days=91)
-_CALM = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,8 @@ def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) ->
     )
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
-    calm_until = _calm_until(found, day)
+    jump = ceiling.recovering_from((one.finding for one in found if one.told_on), day)
+    calm_until = jump.day + ceiling.RECOVERY if jump else None
     is_free = calm_until is None and not advice.stops_runs
     return Portrait(
         day=day,
@@ -103,12 +103,6 @@ def _leading(found: Found) -> tuple[bool, int, int]:
     """What was mailed leads, then the gravest, then the single run."""
     finding = found.finding
     return found.told_on is None, -finding.severity, ("run", "return", "ramp").index(finding.kind)
-
-
-def _calm_until(found: tuple[Found, ...], day: date) -> date | None:
-    """While the calm days of an alert go on they come before any ceiling: it counts that run."""
-    told = [one.finding.day for one in found if one.told_on and one.finding.kind != "ramp"]
-    return next((on + _CALM for on in reversed(told) if on + _CALM > day), None)
 
 
 def _chart(

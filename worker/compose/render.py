@@ -1,0 +1,365 @@
+"""From a context to a mail: the templates, text made harmless, the pictures, the links.
+
+    context  →  TemplateLoader.render  →  subject, text, HTML  →  Renderer.email  →  Email
+
+The templates are the shipped ones with the operator's laid over them. The operator's run in a
+sandbox that changes nothing, and a name that isn't there is an error, not an empty place. A
+template of the operator's that breaks is put aside for the shipped one and reported; the mail goes
+out all the same. No sentence stands here: those are in `templates/words/`, one file a language,
+so that the text part and the HTML part can't come to differ.
+"""
+
+import math
+import re
+import unicodedata
+from base64 import b64encode
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from zoneinfo import ZoneInfo
+
+from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup, escape
+
+from worker.compose.chart import Picture, chart_png
+from worker.links import Signer
+from worker.model import METRES_PER, Athlete, Dial, Email, MailKind, Units
+from worker.routine import Prescription
+from worker.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
+
+SHIPPED = Path(__file__).parent.parent / "templates"
+GAP = "\u00a0"
+"""Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
+
+_PARTS = ("subject.txt", "body.txt", "body.html")
+_CHART = "chart/bars.svg"
+_TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
+_CHECKIN_ANSWERS = ("fine", "sore", "hurts")
+_LONGEST_NAME = 80
+_LINE = 76
+_JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
+
+Rendered = TypeVar("Rendered")
+
+
+class TemplateLoader:
+    """Templates by name, in two readings: as text and as HTML, where everything is escaped.
+
+    `override` is the operator's folder, whose files replace the shipped ones of the same name.
+    `broken` are the operator's templates that were put aside, each with its place and reason.
+    """
+
+    def __init__(self, override: Path | None = None) -> None:
+        self.broken: tuple[str, ...] = ()
+        self._own: dict[str, str] = {}
+        for path in sorted(override.rglob("*")) if override else ():
+            if path.suffix not in _TEXT_KINDS or not path.is_file():
+                continue
+            name = path.relative_to(override or path).as_posix()
+            if name.startswith("words/") or (SHIPPED / name).is_file():
+                self._own[name] = path.read_text("utf-8", errors="replace")
+            else:
+                self.broken += (f"{name}: no template of this name is used",)
+        self._load()
+
+    @property
+    def markup(self) -> Environment:
+        """The environment for HTML and SVG."""
+        return self._markup
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages that there is a catalogue for."""
+        names = [path.name for path in (SHIPPED / "words").iterdir()]
+        names += [name.removeprefix("words/") for name in self._own if name.startswith("words/")]
+        return sorted({name.removesuffix(".jinja") for name in names})
+
+    def words(
+        self, reading: Literal["text", "html"], language: str, given: Mapping[str, Any]
+    ) -> Any:
+        """The catalogue of a language, ready to speak with what `given` gives."""
+        name = f"words/{language}.jinja"
+
+        def speak() -> Any:
+            environment = self._text if reading == "text" else self._markup
+            return environment.get_template(name).make_module(dict(given))
+
+        return self._or_shipped(speak, {name})
+
+    def render(self, mail: str, context: Mapping[str, Any], *, language: str) -> tuple[str, ...]:
+        """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
+
+        def render_parts() -> tuple[str, ...]:
+            spoken = {
+                "txt": (self._text, self.words("text", language, context["given"])),
+                "html": (self._markup, self.words("html", language, context["given"])),
+            }
+            rendered = []
+            for part in _PARTS:
+                environment, words = spoken[part.rpartition(".")[2]]
+                template = environment.get_template(f"{mail}/{part}")
+                rendered.append(template.render(context, words=words, language=language))
+            return tuple(rendered)
+
+        taking_part = {f"{mail}/{part}" for part in _PARTS} | {f"words/{language}.jinja"}
+        taking_part |= {name for name in self._own if "/" not in name}
+        return self._or_shipped(render_parts, taking_part)
+
+    def svg(self, picture: Picture, *, title: str) -> str:
+        """A chart as SVG; `title` is what a screen reader says."""
+        return self._or_shipped(
+            lambda: self._markup.get_template(_CHART).render(picture=picture, title=title),
+            {_CHART},
+        )
+
+    def try_each(self, render_all: Callable[[], object]) -> None:
+        """Try the operator's templates one at a time, so that one mistake costs one template."""
+        everything = self._own
+        good: dict[str, str] = {}
+        for name, source in everything.items():
+            self._own = {name: source}
+            self._load()
+            render_all()
+            good |= self._own  # empty by now if it broke
+        self._own = good
+        self._load()
+
+    def _or_shipped(self, render: Callable[[], Rendered], taking_part: set[str]) -> Rendered:
+        """Render; where that breaks, put aside the own templates that take part, and render."""
+        try:
+            return render()
+        except Exception as error:
+            suspects = taking_part & self._own.keys()
+            if not suspects:
+                raise
+            reason = clean(str(error) or type(error).__name__, longest=200)
+            line = getattr(error, "lineno", None)
+            place = f" line {line}" if line else ""
+            self.broken += tuple(f"{name}{place}: {reason}" for name in sorted(suspects))
+            self._own = {name: text for name, text in self._own.items() if name not in suspects}
+            self._load()
+            return render()
+
+    def _load(self) -> None:
+        def strong(text: str) -> Markup:
+            return Markup("<strong>{}</strong>").format(escape(text))
+
+        loader = ChoiceLoader([FunctionLoader(self._own.get), FileSystemLoader(SHIPPED)])
+        self._text, self._markup = (
+            ImmutableSandboxedEnvironment(
+                loader=loader,
+                undefined=StrictUndefined,
+                autoescape=is_markup,
+                trim_blocks=True,
+                lstrip_blocks=True,
+                auto_reload=False,
+            )
+            for is_markup in (False, True)
+        )
+        for environment, mark in ((self._text, str), (self._markup, strong)):
+            environment.globals |= {
+                "tenths": tenths,
+                "tenths_down": tenths_down,
+                "ratio_digits": ratio_digits,
+                "strong": mark,
+                "gap": GAP,
+            }
+
+
+class Renderer:
+    """What every kind of mail needs to become an `Email`. Nothing here reads a clock.
+
+    `templates` is the operator's folder, see `TemplateLoader`. Without a `signer` mails carry no
+    links. `checkins` offers the one-tap answers and the athlete's page, which need the web server;
+    `reply_to` is only named in the text, the header is the mailer's. Raises `ValueError` for a
+    `language` that has no catalogue.
+    """
+
+    def __init__(
+        self,
+        *,
+        signer: Signer | None = None,
+        templates: Path | None = None,
+        reply_to: str | None = None,
+        checkins: bool = False,
+        language: str = "en",
+    ) -> None:
+        self.loader = TemplateLoader(templates)
+        if language not in self.loader.languages:
+            there = ", ".join(self.loader.languages)
+            raise ValueError(f"mails can't speak {language!r}; there is: {there}")
+        self.signer = signer
+        self.checkins = checkins
+        self._reply_to = reply_to
+        self._language = language
+        self._inliner: Any = None
+
+    def words(self, athlete: Athlete, rules: Rules) -> Any:
+        """The catalogue as text, for what a chart says."""
+        spoken = given(athlete.units, athlete.clock, rules)
+        return self.loader.words("text", self._language, spoken)
+
+    def email(
+        self,
+        kind: MailKind,
+        athlete: Athlete | None,
+        context: dict[str, Any],
+        *,
+        rules: Rules | None = None,
+        recipient: str = "",
+        images: Sequence[tuple[str, Picture]] = (),
+        headers: tuple[tuple[str, str], ...] = (),
+        links: Mapping[str, Any] | None = None,
+    ) -> Email:
+        """A mail of the templates of `kind`, to the athlete, or without one to `recipient`.
+
+        `images` are named as the HTML part names them; `links` as the templates do.
+        """
+        unsubscribe = ""
+        if self.signer is not None and athlete is not None:
+            unsubscribe = self.signer.sign("unsubscribe", {"athlete": athlete.id, "kind": kind})
+            # RFC 8058. It asks for https; over http a mail provider ignores the second header.
+            headers += (
+                ("List-Unsubscribe", f"<{unsubscribe}>"),
+                ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+            )
+        context |= {
+            "kind": kind,
+            "name": clean(athlete.name) if athlete else "",
+            "links": {"unsubscribe": unsubscribe, "checkin": {}, "connect": "", "page": ""}
+            | dict(links or {}),
+            "reply_to": self._reply_to,
+            "given": given(athlete.units, athlete.clock, rules) if athlete else given(),
+            "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
+        }
+        subject, text, html = self.loader.render(kind, context, language=self._language)
+        if self._inliner is None:
+            import css_inline
+
+            self._inliner = css_inline.CSSInliner(load_remote_stylesheets=False, keep_at_rules=True)
+        font = SHIPPED / "chart" / "inter.otf"
+        return Email(
+            kind=kind,
+            recipient=athlete.email if athlete else recipient,
+            subject=clean(subject, longest=200),
+            text=fold(text),
+            html=str(self._inliner.inline(html)),
+            images=tuple(
+                (name, chart_png(self.loader.svg(picture, title=""), font=font))
+                for name, picture in images
+            ),
+            extra_headers=headers,
+        )
+
+    def web_links(
+        self, athlete: Athlete, now: datetime, *, felt_on: date | None = None
+    ) -> dict[str, Any]:
+        """What the web server offers: the athlete's page, and the answers of how a day felt."""
+        if self.signer is None or not self.checkins:
+            return {}
+        links: dict[str, Any] = {
+            "page": self.signer.sign("athlete", {"athlete": athlete.id}, now=now)
+        }
+        if felt_on is not None:
+            answered: dict[str, str | int] = {"athlete": athlete.id, "on": felt_on.isoformat()}
+            links["checkin"] = {
+                answer: self.signer.sign("checkin", {**answered, "feels": answer}, now=now)
+                for answer in _CHECKIN_ANSWERS
+            }
+        return links
+
+
+def local_day(now: datetime, athlete: Athlete) -> date:
+    """The athlete's date at an instant."""
+    return now.astimezone(ZoneInfo(athlete.timezone)).date()
+
+
+def routine_context(prescription: Prescription) -> dict[str, Any]:
+    """The steps by time of day; each says whether it's the first time in the same mail."""
+    seen: set[str] = set()
+    groups = []
+    for when, steps in (
+        ("before", prescription.before),
+        ("after", prescription.after),
+        ("through the day", prescription.through_the_day),
+    ):
+        shown = [(step, step.key not in seen) for step in steps]
+        seen |= {step.key for step in steps}
+        if shown:
+            groups.append((when, shown))
+    return {"groups": groups, "not_now": prescription.not_now}
+
+
+def standalone(email: Email) -> str:
+    """A mail as a page: its HTML with its pictures inside; it asks the network for nothing."""
+    html = email.html
+    for name, png in email.images:
+        html = html.replace(f"cid:{name}", f"data:image/png;base64,{b64encode(png).decode()}")
+    return html
+
+
+# Text on its way into a mail
+
+
+def given(units: Units = "km", clock: Dial = "24", rules: Rules | None = None) -> dict[str, Any]:
+    """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
+    return {
+        "unit": units,
+        "per_unit": METRES_PER[units],
+        "clock": clock,
+        "rules": rules or Rules(),
+        "study": FRANDSEN_OVER,
+        "study_days": FRANDSEN_DAYS,
+    }
+
+
+def tenths(value: float) -> str:
+    """One decimal, halves up, as a runner's watch rounds."""
+    return f"{math.floor(value * 10 + 0.5) / 10:.1f}"
+
+
+def tenths_down(value: float) -> str:
+    """One decimal, never more than it is: a ceiling that rounds up would break its own rule."""
+    return f"{math.floor(value * 10 + 1e-6) / 10:.1f}"
+
+
+def ratio_digits(ratio: float) -> str:
+    """One decimal, two where one would hide by how much a rule was passed."""
+    return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - told as 1.2 from there
+
+
+def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
+    """Text from outside, on one line: no controls, no marks that turn the reading direction."""
+    kept = "".join(
+        mark if unicodedata.category(mark)[0] != "C" or mark in _JOINERS else " "
+        for mark in text[: longest * 4]
+    )
+    line = " ".join(kept.split())
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def plainly(reason: str) -> str:
+    """A reason of the pure rooms without the name of the setting behind it."""
+    return clean(re.sub(r"\s*\([a-z_0-9]+ = [^)]*\)", "", reason), longest=200)
+
+
+def fold(text: str) -> str:
+    """Lines of at most 76 characters where there's a space to break at; list items hang."""
+    folded: list[str] = []
+    for line in text.splitlines():
+        rest = line.rstrip()
+        if not rest and folded and not folded[-1]:
+            continue  # never two empty lines in a row
+        indent = "  " if rest.startswith("- ") else ""
+        while len(rest) > _LINE:
+            at = rest.rfind(" ", len(indent) + 1, _LINE + 1)
+            if at < 0:
+                at = rest.find(" ", _LINE)
+            if at < 0:
+                break
+            folded.append(rest[:at].rstrip())
+            rest = indent + rest[at:].lstrip()
+        folded.append(rest)
+    return "\n".join(folded).strip().replace(GAP, " ") + "\n"
