@@ -4,9 +4,10 @@ PY := .venv/bin/python
 RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-dev
 ARGS ?=
+STARTS_NOTHING := not process and not browser and not postgres and not nightly
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run test lint audit format lock clean
+.PHONY: help setup demo run check test lint audit format lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,7 +19,10 @@ demo: $(RUN) ## Play a runner's season through, from FIT file to mail
 run: $(RUN) ## Start the worker
 	@.venv/bin/easeback run $(ARGS)
 
-test: $(DEV) ## Run every test
+check: lint ## Check the fast part: lint, and every test that starts nothing beside itself
+	@$(PY) -m pytest --numprocesses auto -m '$(STARTS_NOTHING)' $(ARGS)
+
+test: $(DEV) ## Run every test but the nightly ones
 	@$(PY) -m pytest --numprocesses auto $(ARGS)
 
 lint: $(DEV) ## Check style, types and the rules of the rooms
@@ -46,7 +50,7 @@ lock: $(DEV) ## Write the lock files anew, with the newest versions
 
 clean: ## Remove what was installed and cached; data and demo folders stay
 	@rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
-	@find worker tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find worker tests bench simulators scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN): requirements.lock pyproject.toml scripts/setup
 	@scripts/setup run

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from bench.cluster_jobs import rows_read, tell_jobs, tell_reads, tell_size
 from bench.cluster_rounds import one_round, tell_rounds
 from bench.cluster_stage import Plan, load, staged
-from tests.conftest import POSTGRES_HERE
+
+SERVER = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 
 
 def main() -> int:
@@ -52,7 +53,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--athletes", type=int)
     parser.add_argument("--events", type=int)
     parser.add_argument("--workers", type=lambda told: tuple(map(int, told.split(","))))
-    parser.add_argument("--postgres", default=POSTGRES_HERE, metavar="URL")
+    parser.add_argument("--postgres", default=SERVER, metavar="URL")
     return parser.parse_args()
 
 

@@ -15,7 +15,6 @@ from datetime import date, timedelta
 from functools import partial
 from statistics import median, quantiles
 
-from bench.detector_plain import crossings
 from bench.detector_rivals import RIVALS, Rule, mails
 from bench.histories import (
     Jump,
@@ -27,6 +26,7 @@ from bench.histories import (
     real,
     steady,
 )
+from simulators.plain_detector import crossings
 from worker.detect import Replayed, judge, replay
 from worker.load import History
 from worker.model import Run

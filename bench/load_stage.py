@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from tests.house import recording
+from simulators.recordings import recording
 from tests.smtp_server import SmtpServer
 from tests.strava.accounts import Activity
 from tests.strava.clock import Clock

@@ -15,7 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from sqlalchemy import select
 
 from bench.load_stage import KEY, SUBSCRIPTION, TOKEN, WEEKLY_AT, Plan, Stage, asks
-from tests.house import run_file
+from simulators.recordings import run_file
 from tests.strava.accounts import Activity
 from worker.links import Signer
 from worker.store import tables

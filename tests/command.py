@@ -1,29 +1,57 @@
 """Runs the command line as people do: a process of its own, in a folder of its own."""
 
+import atexit
 import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-ROOT = Path(__file__).parent.parent
+from tests.warm import ROOT, Warm
+
+__all__ = ["ROOT", "easeback"]
+
+WITHIN_S = 60
+
+_warm = Warm()
+atexit.register(_warm.close)
 
 
 def easeback(
-    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None
+    *arguments: str | Path, cwd: Path, env: Mapping[str, str] | None = None, given: str = ""
 ) -> subprocess.CompletedProcess[str]:
-    """One command, with nothing of the tester's own settings or display around it."""
+    """One command, with nothing of the tester's own settings or display around it.
+
+    `given` comes on its standard input. It is forked from an interpreter that has imported the
+    worker already, but for one that is told something about Python itself.
+    """
     around = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith("EASEBACK_") and name not in ("DISPLAY", "WAYLAND_DISPLAY")
     }
-    return subprocess.run(  # noqa: S603  our own program
-        [sys.executable, "-m", "worker", *map(str, arguments)],
-        cwd=cwd,
-        env={**around, "PYTHONPATH": str(ROOT), "HOME": str(cwd), **(env or {})},
-        capture_output=True,
-        encoding="utf-8",
-        timeout=60,
-        check=False,
-    )
+    whole = {**around, "PYTHONPATH": str(ROOT), "HOME": str(cwd), **(env or {})}
+    words = list(map(str, arguments))
+    if any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in env or {}):
+        return subprocess.run(  # noqa: S603  our own program
+            [sys.executable, "-m", "worker", *words],
+            cwd=cwd,
+            env=whole,
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=WITHIN_S,
+            check=False,
+        )
+    with TemporaryDirectory(prefix="easeback-command-") as made:
+        files = [Path(made, name) for name in ("in", "out", "err")]
+        for file in files:
+            file.write_text(given if file.name == "in" else "", "utf-8")
+        stdin, stdout, stderr = files
+        status = _warm.run(
+            words, cwd=cwd, env=whole, stdin=stdin, stdout=stdout, stderr=stderr, within_s=WITHIN_S
+        )
+        return subprocess.CompletedProcess(
+            words, status, stdout.read_text("utf-8"), stderr.read_text("utf-8")
+        )

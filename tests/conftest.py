@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.house import House, ScriptedMailer
 from tests.mail_lint import OURS, faults_of
+from tests.starts import started_by
 from worker.app import shipped_file
 from worker.compose import Composer
 from worker.config import InboxSection
@@ -31,6 +32,14 @@ settings.register_profile(
     "easeback", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("easeback")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test by what it starts: `make check` runs those that start nothing."""
+    for item in items:
+        if isinstance(item, pytest.Function):
+            for mark in started_by(item):
+                item.add_marker(mark)
 
 
 @pytest.fixture(scope="session", autouse=True)

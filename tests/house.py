@@ -10,27 +10,36 @@
 Only the mail server is made up (`ScriptedMailer`), at its port.
 """
 
-import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from tests.formats.build import fit_run
+from simulators.recordings import TODAY, recording, run_file, steady
 from tests.mail_lint import lint
 from worker import pipeline, week
 from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
-from worker.model import Athlete, Finding, Recording, SourceName, WeeklyHour
+from worker.model import Athlete, Finding, Recording, WeeklyHour
 from worker.pipeline import TakenIn, Works
 from worker.pipeline.decide import decide
 from worker.store import Change, Letter
 
-TODAY = date(2026, 11, 20)
-"""A Friday."""
+__all__ = [
+    "ADDED",
+    "NOW",
+    "TODAY",
+    "House",
+    "ScriptedMailer",
+    "recording",
+    "refused",
+    "run_file",
+    "steady",
+]
+
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 ADDED = datetime(2026, 6, 1, tzinfo=UTC)
 
@@ -174,49 +183,6 @@ class House:
         """The runs that count, oldest first."""
         with self.works.store.reading() as tx:
             return [round(run.distance_m / 1000, 2) for run in tx.runs.counted(athlete)]
-
-
-def run_file(km: float, *, day: date = TODAY, hour: int = 6, minutes: float | None = None) -> bytes:
-    """A FIT file of one run, as small as can be."""
-    return fit_run(
-        datetime.combine(day, time(hour), tzinfo=UTC),
-        distance_m=km * 1000,
-        moving_s=60 * (minutes or 6 * km),
-        offset_h=1,
-        records=2,
-    )
-
-
-def recording(
-    day: date = TODAY,
-    km: float = 8.0,
-    *,
-    at: time = time(6),
-    minutes: float | None = None,
-    source: SourceName = "inbox",
-    external_id: str | None = None,
-    **more: object,
-) -> Recording:
-    """A run as a source tells it; its name at the source comes from its figures unless told."""
-    started_at = datetime.combine(day, at, tzinfo=UTC)
-    moving_s = 60 * (minutes or 6 * km)
-    name = hashlib.sha256(f"{source} {started_at} {km}".encode()).hexdigest()
-    told: dict[str, object] = {
-        "source": source,
-        "external_id": external_id or name,
-        "started_at": started_at,
-        "day": day,
-        "distance_m": km * 1000,
-        "moving_s": moving_s,
-        "elapsed_s": moving_s,
-        "device": source != "strava",
-    }
-    return Recording(**{**told, **more})  # type: ignore[arg-type]  # what a test names
-
-
-def steady(*, until: date = TODAY, weeks: int = 8, km: float = 8.0) -> Sequence[Recording]:
-    """A run every second day, the last two days before `until`."""
-    return [recording(until - timedelta(days=back), km) for back in range(2, weeks * 7, 2)]
 
 
 def refused(message: str = "451 later", **how: bool) -> SendError:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.waiting import wait_until
+
 
 @dataclass
 class Process:
@@ -18,15 +20,16 @@ class Process:
     popen: subprocess.Popen[str]
     lines: list[str] = field(default_factory=list)
 
-    def wait_for(self, happened: Callable[[], bool], within_s: float) -> float:
-        """Wait until something is so; how long it took."""
-        began = time.monotonic()
-        while not happened():
-            took = time.monotonic() - began
-            assert took < within_s, "".join(self.lines)
+    def wait_for(self, happened: Callable[[], object], within_s: float) -> float:
+        """Wait until something is so, as long as the worker lives; how long it took."""
+
+        def happened_or_ended() -> bool:
+            if happened():
+                return True
             assert self.popen.poll() is None, "".join(self.lines)
-            time.sleep(0.05)
-        return time.monotonic() - began
+            return False
+
+        return wait_until(happened_or_ended, within_s=within_s, why=lambda: "".join(self.lines))
 
     def said(self, words: str) -> bool:
         return any(words in line for line in self.lines)

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -25,7 +24,8 @@ from worker.demo.fit import written
 from worker.demo.runner import Outing
 from worker.pipeline import importing
 
-MANY = 1000
+MANY = 2 * importing.PIECES_AT_ONCE + 50
+"""Three batches, the last of them not full."""
 NEWEST = datetime(2026, 10, 1, 6, tzinfo=UTC)
 
 
@@ -121,11 +121,37 @@ def test_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> 
     assert last.startswith("3 files, ")
 
 
-def started(home: Path, archive: Path, *, stderr: int) -> subprocess.Popen[bytes]:
-    """The import as a process of its own, which gives way to whoever watches it."""
+STOPPED = """
+import os, signal, sys
+from sqlalchemy import Connection, Engine, event
+from worker.cli.app import run
+
+batches = 0
+# Whoever started the tests in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+@event.listens_for(Engine, "before_cursor_execute")
+def note(connection: Connection, _, statement: str, *__: object) -> None:
+    if statement.startswith("INSERT INTO recording"):
+        connection.info["keeps"] = True
+
+@event.listens_for(Engine, "commit")
+def stop(connection: Connection) -> None:
+    global batches
+    batches += connection.info.pop("keeps", False)
+    if batches == 2:
+        os.kill(os.getpid(), int(sys.argv[1]))
+
+sys.exit(run(sys.argv[2:]))
+"""
+"""The command line, stopped by a signal as its second batch is about to be committed."""
+
+
+def process(home: Path, *words: object, stderr: int) -> "subprocess.Popen[bytes]":
+    """An interpreter of its own, with nothing of the tester's settings."""
     around = {name: v for name, v in os.environ.items() if not name.startswith("EASEBACK_")}
     return subprocess.Popen(  # noqa: S603  our own program
-        ["nice", "-n", "10", sys.executable, "-m", "worker", "import", str(archive)],  # noqa: S607  every Unix has it
+        [sys.executable, *map(str, words)],
         cwd=home,
         env={**around, "PYTHONPATH": str(ROOT), "HOME": str(home), "TERM": "xterm"},
         stdout=subprocess.DEVNULL,
@@ -164,17 +190,16 @@ def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
     home: Path, archive: Path, never_stopped: list[object], how: signal.Signals
 ) -> None:
     """Part of it is kept; the same command goes on and ends with the same runs and findings."""
-    process = started(home, archive, stderr=subprocess.PIPE)
-    while kept(home) == 0 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(how)
-    _, told = process.communicate(timeout=120)
-    assert 0 < kept(home) < MANY
+    stopped = process(home, "-c", STOPPED, int(how), "import", archive, stderr=subprocess.PIPE)
+    _, told = stopped.communicate(timeout=120)
+    assert kept(home) == importing.PIECES_AT_ONCE
     if how == signal.SIGINT:
         (line,) = told.decode().splitlines()
         assert line.startswith("easeback: stopped after ")
         assert line.endswith(" files: the same command goes on from there")
-        assert process.returncode == 1
+        assert stopped.returncode == 1
+    else:
+        assert stopped.returncode == -how
     before = kept(home)
     again = json.loads(easeback("import", archive, "--json", cwd=home).stdout)
     assert (again["duplicate"], again["imported"]) == (before, MANY - before)
@@ -216,8 +241,8 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:
     """How many of how many, the rate, the time left."""
     terminal, theirs = pty.openpty()
-    process = started(home, mixed(home / "watch"), stderr=theirs)
-    process.wait(timeout=120)
+    import_ = process(home, "-m", "worker", "import", mixed(home / "watch"), stderr=theirs)
+    import_.wait(timeout=120)
     os.close(theirs)
     shown = os.read(terminal, 65536).decode()
     os.close(terminal)

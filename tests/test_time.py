@@ -1,12 +1,13 @@
 """Time: the weekly hour in every zone, clocks that are set, and a worker that goes on.
 
-`python bench/weekly_hours.py` asks for every zone of IANA's and sixteen years.
+The nightly form asks for every zone of IANA's and sixteen years.
 """
 
 import random
 import threading
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise
+from zoneinfo import available_timezones
 
 import pytest
 import time_machine
@@ -35,6 +36,13 @@ ZONES = (
 def test_each_week_has_one_due_instant_in_every_zone(zone: str) -> None:
     """Three years, at hours that clocks skip or pass twice, from Monday or Sunday."""
     assert list(missteps(zone, since=2024, until=2027)) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("zone", sorted(available_timezones() - {"localtime", "Factory"}))
+def test_sixteen_years_of_weeks_have_one_due_instant_each(zone: str) -> None:
+    """The same for every zone there is."""
+    assert list(missteps(zone, since=2022, until=2038)) == []
 
 
 def weeks_mailed(house: House) -> list[str]:

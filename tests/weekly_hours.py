@@ -21,11 +21,6 @@ def missteps(zone: str, *, since: int, until: int) -> Iterator[str]:
         yield from _walk(zone, hour, week_starts, since=since, until=until)
 
 
-def weeks_walked(*, since: int, until: int) -> int:
-    """About how many due instants one zone has in all its forms."""
-    return (until - since) * 52 * len(HOURS) * 2
-
-
 def _walk(
     zone: str, hour: WeeklyHour, week_starts: int, *, since: int, until: int
 ) -> Iterator[str]:

@@ -4,6 +4,7 @@
                    runs at Strava that are edited and deleted, answers to how it feels
     runners.py     what runners do at their pages: connect Strava, say how it feels
     launcher.py    forks a warmed interpreter into one worker process after another
+    watch.py       what the process is doing: tables written, addresses asked, steps of SMTP
     boundaries.py  counts commits, syncs, renames, steps of SMTP and HTTP inside the worker, and
                    kills it with SIGKILL at the one it is told
     sink.py        a mail server that remembers what it took
@@ -13,6 +14,6 @@
     mutants.py     wrong orders of work, to show that the checks can fail
 
 Nothing in `worker/` knows of any of this: the boundaries are found by wrapping the standard
-library and SQLAlchemy in the forked process, before the worker begins. `bench/crash.py` is the
-full form; the tests here are the small one.
+library and SQLAlchemy in the forked process, before the worker begins. `python -m tests.crash`
+is the full form; the tests here are the small one.
 """

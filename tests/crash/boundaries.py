@@ -4,8 +4,9 @@
     boundaries.install()                          # from here on every boundary is counted
 
 A boundary is the moment before or after something that lasts beyond the process: a commit, a
-file's sync or rename, a step of SMTP or HTTP. Wrapping library calls is what this file is for,
-and it happens only in a process made to be killed.
+file's sync or rename, a step of SMTP or HTTP. Its label says what it is about: the tables that are
+committed, the file, the address. Wrapping library calls happens only in a process made to be
+killed.
 """
 
 import functools
@@ -15,21 +16,17 @@ import os
 import signal
 import smtplib
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from threading import get_ident
-from types import FrameType
 from typing import Any
 
-import urllib3.connection
 from sqlalchemy.engine.default import DefaultDialect
+
+from tests.crash import watch
 
 _LEDGER = struct.Struct("<Q??")
 LEDGER_BYTES = 4096
-_HERE = Path(__file__).parent.parent.parent / "worker"
-_FOR_ALL = {"store/__init__.transaction", "sources/wire.send"}
-"""What every commit and every call goes through tells nothing of it."""
 
 
 class Ledger:
@@ -69,31 +66,31 @@ class Boundaries:
         self._count = 0
         self._in_doubt: set[int] = set()
         self._in_gap: set[int] = set()
-        self._body_is_out: set[int] = set()
         self._settles: set[int] = set()
         self.labels: list[str] = []
 
     def install(self) -> None:
-        """Wrap whatever makes a boundary."""
-        self._wrap(DefaultDialect, "do_commit", "commit", before=self._doubt, after=self._settle)
+        """Wrap whatever makes a boundary. `watch` has to be installed before."""
+        self._wrap(
+            DefaultDialect, "do_commit", watch.commit, before=self._doubt, after=self._settle
+        )
         for call in ("fsync", "replace", "rename", "link", "unlink"):
-            self._wrap(os, call, call)
-        self._wrap(smtplib.SMTP, "connect", "smtp connect")
-        self._wrap(smtplib.SMTP, "send", _smtp_step, before=self._note_body)
-        self._wrap(smtplib.SMTP, "getreply", "smtp answer")
-        # What requests speaks through asks in its own way and answers in that of the library.
-        for speaker in (http.client.HTTPConnection, urllib3.connection.HTTPConnection):
-            self._wrap(speaker, "request", "http request", before=self._note_request)
-        self._wrap(http.client.HTTPConnection, "getresponse", "http answer")
+            self._wrap(os, call, watch.file_call(call))
+        self._wrap(smtplib.SMTP, "connect", lambda *_, **__: "smtp connect")
+        self._wrap(smtplib.SMTP, "send", watch.smtp_step)
+        self._wrap(smtplib.SMTP, "getreply", lambda *_: "smtp answer")
+        for connection in watch.ASKS:
+            self._wrap(connection, "request", _request, before=self._note_request)
+        self._wrap(http.client.HTTPConnection, "getresponse", watch.answered)
         if self._statements:
-            for call in ("do_execute", "do_execute_no_params", "do_executemany"):
-                self._wrap(DefaultDialect, call, "statement")
+            for call in watch.EXECUTES:
+                self._wrap(DefaultDialect, call, lambda *_: "statement")
 
     def _wrap(
         self,
         owner: Any,
         name: str,
-        label: str | Callable[..., str],
+        label: Callable[..., str],
         *,
         before: Callable[..., None] | None = None,
         after: Callable[[], None] | None = None,
@@ -102,7 +99,7 @@ class Boundaries:
 
         @functools.wraps(wrapped)
         def call(*args: Any, **named: Any) -> Any:
-            said = label if isinstance(label, str) else label(*args)
+            said = label(*args)
             self._pass(f"before {said}")
             if before:
                 before(*args)
@@ -120,7 +117,7 @@ class Boundaries:
         self._count += 1
         self._write()
         if self._kill_at is None:
-            self.labels.append(f"{what} in {_place()}")
+            self.labels.append(what)
 
     def _write(self) -> None:
         self._ledger.write(self._count, in_doubt=bool(self._in_doubt), in_gap=bool(self._in_gap))
@@ -129,18 +126,12 @@ class Boundaries:
         _note(self._in_gap, url.endswith("/oauth/token"))
         self._write()
 
-    def _note_body(self, _: smtplib.SMTP, sent: bytes | str) -> None:
-        if _smtp_step(_, sent) == "smtp body":
-            _note(self._body_is_out, True)
-
     def _doubt(self, *_: object) -> None:
         """The commit after a body is the one before its dot."""
-        is_before_dot = get_ident() in self._body_is_out
-        if is_before_dot:
-            _note(self._body_is_out, False)
+        if watch.is_before_dot():
             _note(self._in_doubt, True)
             self._write()
-        _note(self._settles, not is_before_dot)
+        _note(self._settles, not watch.is_before_dot())
 
     def _settle(self) -> None:
         if get_ident() in self._settles:
@@ -154,24 +145,5 @@ def _note(threads: set[int], holds: bool) -> None:
     (threads.add if holds else threads.discard)(get_ident())
 
 
-def _smtp_step(_: smtplib.SMTP, sent: bytes | str) -> str:
-    text = sent if isinstance(sent, bytes) else sent.encode()
-    first = text.split(None, 1)[0].decode("ascii", "replace") if text.strip() else ""
-    return f"smtp {'dot' if _is_dot(sent) else 'body' if ':' in first else first.upper()}"
-
-
-def _is_dot(sent: bytes | str) -> bool:
-    return sent in {b".\r\n", ".\r\n"}
-
-
-def _place() -> str:
-    """The innermost function of the worker that is under way, and has a reason of its own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        file = Path(frame.f_code.co_filename)
-        if file.is_relative_to(_HERE):
-            place = f"{file.relative_to(_HERE).with_suffix('')}.{frame.f_code.co_name}"
-            if place not in _FOR_ALL:
-                return place
-        frame = frame.f_back
-    return "a library"
+def _request(_: object, method: str, url: str, *__: object) -> str:
+    return f"http request {watch.as_asked(method, url)}"

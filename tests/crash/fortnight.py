@@ -162,6 +162,7 @@ class Fortnight:
         """Where that wrong order of work breaks its promise first, and what else; None: nowhere."""
         wanted = MUTANTS[mutant]
         dry = self.dry(mutant=mutant)
+        assert not broken(dry.outcome, dry.outcome), "it's wrong even where nothing is killed"
         likely = sorted(
             one_of_each(dry.boundaries, at_least=0), key=lambda b: wanted.near not in b.label
         )

@@ -158,6 +158,7 @@ def _warm() -> None:
 
 def _live(life: Life, ledger: Any) -> None:
     """In the child: be the worker, and never come back."""
+    from tests.crash import watch
     from tests.crash.boundaries import Boundaries
     from tests.crash.mutants import MUTANTS
     from worker.cli.app import run
@@ -171,6 +172,7 @@ def _live(life: Life, ledger: Any) -> None:
         os.dup2(log, 1)
         os.dup2(log, 2)
         sys.stdin = open(os.devnull)  # noqa: SIM115, PTH123  for as long as the process lives
+        watch.install()
         if life.mutant:
             MUTANTS[life.mutant].install()
         boundaries = Boundaries(ledger, kill_at=life.kill_at, statements=life.statements)

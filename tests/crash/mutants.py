@@ -1,120 +1,117 @@
 """Wrong orders of work, each of which the harness must catch, or its checks show nothing.
 
-Each one replaces a piece of the pipeline in the forked process, before the worker begins.
+Each one changes what the worker's process asks of SQLAlchemy, of HTTP and of its web server: no
+function of the worker is named, only tables, addresses and steps of protocols.
 """
 
+import http.client
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
-from starlette.background import BackgroundTask
+from sqlalchemy.engine.default import DefaultDialect
 from starlette.responses import Response
 
-from worker.mail import SendError
-from worker.model import Athlete
-from worker.pipeline.works import Clock, Works
-from worker.sources.strava.grants import Grant
-from worker.sources.strava.refusals import DeadGrant
-from worker.store import Letter, Transaction
-from worker.web.desk import Desk, Visit
+from tests.crash import watch
+from tests.crash.watch import Write
 
-# By name: `worker.pipeline` gives functions of these names.
-deciding: Any = import_module("worker.pipeline.decide")
-delivering: Any = import_module("worker.pipeline.deliver")
-line: Any = import_module("worker.pipeline.strava.line")
-checkin: Any = import_module("worker.web.checkin")
+FRESH_TOKENS = "POST /oauth/token"
+GRANTS = "strava_grant"
 
 
 def marks_then_sends() -> None:
-    """`sent` is committed before the mail goes out."""
+    """`sent` is committed before the mail goes out whole."""
 
-    def send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
-        with works.store.transaction() as tx:
-            tx.outbox.sent(letter, now=clock())
-        try:
-            works.mailer.send(
-                letter.mime,
-                sender=letter.sender,
-                recipient=letter.recipient,
-                before_dot=lambda: None,
+    def mark(_: object, connection: Any) -> None:
+        if watch.is_before_dot():
+            cursor = connection.cursor()
+            cursor.execute(
+                "UPDATE outbox SET state = 'sent', sent_at = due_at WHERE state = 'at_dot'"
             )
-        except SendError as error:
-            return error
-        return None
+            cursor.close()
 
-    delivering._send = send
+    watch.around(DefaultDialect, "do_commit", before=mark)
 
 
 def sends_then_marks() -> None:
     """Nothing is committed before the dot: after a crash no mail is known to be in doubt."""
-
-    def send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
-        try:
-            works.mailer.send(
-                letter.mime,
-                sender=letter.sender,
-                recipient=letter.recipient,
-                before_dot=lambda: None,
-            )
-        except SendError as error:
-            delivering._settle(works, letter, error, clock)
-            return error
-        with works.store.transaction() as tx:
-            tx.outbox.sent(letter, now=clock())
-        return None
-
-    delivering._send = send
+    _not_committed(watch.is_before_dot)
 
 
 def keeps_runs_before_findings() -> None:
     """Runs are committed first and judged in a transaction of their own."""
-    judge = deciding.judge
 
-    def commit_then_judge(tx: Transaction, works: Works, athlete: Athlete, **named: object) -> None:
-        tx.connection.exec_driver_sql("COMMIT")
-        tx.connection.exec_driver_sql("BEGIN")
-        judge(tx, works, athlete, **named)
+    def part(_: object, cursor: Any, statement: str, *__: object) -> None:
+        if "finding" in statement and "run" in watch.written() - {"finding"}:
+            cursor.execute("COMMIT")
+            cursor.execute("BEGIN")
 
-    deciding.judge = commit_then_judge
+    for call in watch.EXECUTES:
+        watch.around(DefaultDialect, call, before=part)
 
 
 def uses_tokens_before_keeping_them() -> None:
     """Fresh tokens are kept only once Strava has answered a question with them."""
-    ask, unkept = line.Line._call, list[Grant]()
 
-    def refreshed(self: Any, grant: Grant) -> Grant:
-        try:
-            unkept.append(self._strava.client.refresh(grant, now=self._clock()))
-        except DeadGrant:
-            self._bury(self._clock())
-            raise
-        return unkept[-1]
+    def is_of_fresh_tokens() -> bool:
+        renewed = any(
+            write.table == GRANTS and write.statement.startswith("UPDATE")
+            for write in watch.transaction()
+        )
+        return renewed and watch.request() == FRESH_TOKENS
 
-    def call(self: Any, *asked: object) -> object:
-        answer = ask(self, *asked)
-        while unkept:
-            fresh = unkept.pop()
-            with self._works.store.transaction() as tx:
-                tx.strava.renew(
-                    self.athlete,
-                    version=self.kept.version,
-                    sealed=self._strava.seal(fresh),
-                    expires_at=fresh.expires_at,
-                )
-        return answer
+    late = _Late(is_of_fresh_tokens)
 
-    line.Line._refreshed, line.Line._call = refreshed, call
+    def commit_late(*_: object) -> None:
+        if watch.request() != FRESH_TOKENS:
+            late.commit()
+
+    watch.around(http.client.HTTPConnection, "getresponse", after=commit_late)
 
 
 def confirms_then_keeps() -> None:
     """An answer's page is sent before the answer is kept."""
-    keep = checkin.keep
+    late = _Late(lambda: "checkin" in watch.written())
+    respond = Response.__call__
 
-    def later(desk: Desk, visit: Visit) -> Response:
-        return Response("kept", background=BackgroundTask(keep, desk, visit))
+    async def respond_then_commit(self: Response, *about: Any) -> None:
+        await respond(self, *about)
+        late.commit()
 
-    checkin.keep = later
+    Response.__call__ = respond_then_commit  # type: ignore[method-assign]  # what a mutant does
+
+
+class _Late:
+    """Transactions, those of `which`, that are rolled back and committed later."""
+
+    def __init__(self, which: Callable[[], bool]) -> None:
+        self._writes: list[Write] = []
+        self._is_time = False
+        _not_committed(lambda: not self._is_time and which() and self._take())
+
+    def _take(self) -> bool:
+        self._writes.extend(watch.transaction())
+        return True
+
+    def commit(self) -> None:
+        """Now."""
+        self._is_time = True
+        while self._writes:
+            self._writes.pop(0).again()
+        self._is_time = False
+
+
+def _not_committed(which: Callable[[], bool]) -> None:
+    """Roll back instead, where a transaction that is about to be committed is one of `which`."""
+    commit = DefaultDialect.do_commit
+
+    def commit_or_not(self: Any, connection: Any) -> None:
+        if which():
+            self.do_rollback(connection)
+        else:
+            commit(self, connection)
+
+    DefaultDialect.do_commit = commit_or_not  # type: ignore[method-assign]  # as above
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +127,16 @@ MUTANTS: Mapping[str, Mutant] = {
     "marks then sends": Mutant(marks_then_sends, "no mail lost", "smtp dot"),
     "sends then marks": Mutant(sends_then_marks, "no mail twice without need", "smtp dot"),
     "keeps runs before findings": Mutant(
-        keeps_runs_before_findings, "no run missing, doubled or partial", "take_in._batch"
+        keeps_runs_before_findings,
+        "no run missing, doubled or partial",
+        "before commit of inbox_file recording run",
     ),
     "uses tokens before keeping them": Mutant(
-        uses_tokens_before_keeping_them, "no refresh token lost but on the wire", "client.page"
+        uses_tokens_before_keeping_them,
+        "no refresh token lost but on the wire",
+        f"after commit of {GRANTS}, after {FRESH_TOKENS}",
     ),
-    "confirms then keeps": Mutant(confirms_then_keeps, "no confirmed answer lost", "checkin.keep"),
+    "confirms then keeps": Mutant(
+        confirms_then_keeps, "no confirmed answer lost", "before commit of checkin"
+    ),
 }

@@ -1,6 +1,6 @@
 """The small form of the crash harness on the engine that several workers share.
 
-`python bench/crash.py --engine procrastinate` is the full form.
+`python -m tests.crash --engine procrastinate` is the full form.
 """
 
 import random

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.formats.build import definition, fit_file, fit_run
+from tests.waiting import wait_until
 from worker.sources import Unreadable
 from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.child import Reader
@@ -159,10 +160,7 @@ def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
     with Reader() as reader:
         one(reader.read(FIT))
         os.kill(pid_of(reader), signal.SIGKILL)
-        for _ in range(100):
-            if reader._child is None or not reader._child.is_ours():
-                break
-            time.sleep(0.01)
+        wait_until(lambda: reader._child is None or not reader._child.is_ours())
         assert isinstance(one(reader.read(FIT)).parsed, tuple)
 
 

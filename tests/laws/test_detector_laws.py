@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.detector_plain import crossings
+from simulators.plain_detector import crossings
 from tests.laws.histories import RULES, days_of, history, lives, run
 from worker.ceiling import ceiling
 from worker.detect import Told, judge, judge_days, replay, worth_mailing

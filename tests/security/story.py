@@ -10,16 +10,15 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from tests.command import ROOT
+from tests.command import ROOT, easeback
 from tests.garmin.service import SEARCH, Key
 from tests.garmin.service import Service as Watches
 from tests.house import run_file
@@ -27,6 +26,7 @@ from tests.smtp_server import SmtpServer
 from tests.strava.clock import Clock
 from tests.strava.server import running
 from tests.strava.service import Application, Service
+from tests.waiting import wait_until
 from worker.links import Signer
 from worker.model import Athlete
 from worker.store import Sealer, Store
@@ -100,12 +100,9 @@ class Place:
             "EASEBACK_GARMIN__BASE_URL": self.garmin,
         }
 
-    def call(self, *arguments: str, given: str | None = None, **more: str) -> str:
+    def call(self, *arguments: str, given: str = "", **more: str) -> str:
         """Everything a command says; `given` comes on its standard input."""
-        done = subprocess.run(  # noqa: S603  our own command
-            [sys.executable, "-m", "worker", *arguments], env=self.environment | more,
-            cwd=self.folder, capture_output=True, text=True, check=False, timeout=60, input=given,
-        )  # fmt: skip
+        done = easeback(*arguments, cwd=self.folder, env=self.environment | more, given=given)
         return done.stdout + done.stderr
 
 
@@ -246,7 +243,7 @@ def _worker(place: Place, store: Store, told: Told) -> None:
         ) as worker,
     ):  # fmt: skip
         try:
-            _until(lambda: _asks(f"{place.origin}/livez") == 200)
+            wait_until(lambda: _asks(f"{place.origin}/livez") == 200)
             for link in links:
                 _asks(link)
                 _asks(f"{link}x")
@@ -254,8 +251,8 @@ def _worker(place: Place, store: Store, told: Told) -> None:
             _asks(f"{place.origin}/status", f"Bearer {WEB_TOKEN}x")
             _asks(f"{place.origin}/strava/webhook?hub.verify_token={WEBHOOK_TOKEN}x")
             (place.folder / "data" / "inbox" / "a.fit").write_bytes(run_file(8))
-            _until(lambda: _imported(store))
-            _until(lambda: _told_by_garmin(store))
+            wait_until(lambda: _imported(store))
+            wait_until(lambda: _told_by_garmin(store))
             told.worker, told.reader_environment = _looked_at(worker.pid)
         finally:
             worker.terminate()
@@ -303,13 +300,6 @@ def _asks(address: str, authorization: str = "") -> int:
         return refused.code
     except OSError:
         return 0
-
-
-def _until(so: Callable[[], bool], *, within_s: float = 30) -> None:
-    begun = time.monotonic()
-    while not so():
-        assert time.monotonic() - begun < within_s
-        time.sleep(0.1)
 
 
 def _free_port() -> int:

@@ -116,7 +116,10 @@ def test_every_secret_of_the_settings_is_kept_from_being_printed() -> None:
 def test_no_secret_lies_in_the_repository() -> None:
     """No key, no certificate, no environment file; git's own list is what is looked at."""
     forbidden = (".pem", ".key", ".p12", ".env", ".db", "id_rsa", "id_ed25519")
-    folders = [ROOT / name for name in ("worker", "config", "docs", "scripts", "bench", "tests")]
+    folders = [
+        ROOT / name
+        for name in ("worker", "config", "docs", "scripts", "bench", "simulators", "tests")
+    ]
     for folder in folders:
         for path in folder.rglob("*"):
             assert not path.name.endswith(forbidden), path

@@ -1,11 +1,11 @@
 """Turns to write: first come, first served, and nobody stays before the door."""
 
 import threading
-import time
 from contextlib import closing
 
 import pytest
 
+from tests.waiting import wait_until
 from worker.store import Store
 from worker.store.turns import NoTurnError, Turns
 
@@ -49,7 +49,4 @@ def test_an_error_ends_the_turn() -> None:
 
 
 def _until_waiting(turns: Turns, number: int) -> None:
-    until = time.monotonic() + 5
-    while len(turns._waiting) < number:
-        assert time.monotonic() < until
-        time.sleep(0.001)
+    wait_until(lambda: len(turns._waiting) >= number, within_s=5)

@@ -18,9 +18,6 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.conftest import POSTGRES_HERE
 from tests.crash.databases import database_on

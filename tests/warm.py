@@ -1,0 +1,138 @@
+"""A warmed interpreter that forks into one `easeback` after another: none pays for imports again.
+
+    with Warm() as warm:
+        status = warm.run(["athlete", "list"], cwd=home, env={...}, stdout=out, stderr=err)
+
+Each command is a process of its own with its own folder, environment and files, and it ends as an
+interpreter ends. Only the start of the interpreter isn't its own.
+"""
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Self
+
+ROOT = Path(__file__).parent.parent
+
+
+class Warm:
+    """The warmed process, started with the first command. One thread at a time may use it."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def run(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: Path,
+        stdout: Path,
+        stderr: Path,
+        within_s: float,
+    ) -> int:
+        """The command's exit status, negative where a signal ended it.
+
+        Raises TimeoutExpired where it takes longer than `within_s`; it's killed then.
+        """
+        if self._process is None:
+            self._start()
+        files = list(map(str, (stdin, stdout, stderr)))
+        umask = os.umask(0)
+        os.umask(umask)
+        asked = json.dumps([list(arguments), str(cwd), dict(env), files, umask])
+        self._line.sendall(f"{asked}\n".encode())
+        pid = int(self._answers.readline())
+        if not select.select([self._line], [], [], within_s)[0]:
+            os.kill(pid, signal.SIGKILL)
+            self._answers.readline()
+            raise subprocess.TimeoutExpired(arguments, within_s)
+        return int(self._answers.readline())
+
+    def close(self) -> None:
+        if self._process is not None:
+            self._answers.close()
+            self._line.close()
+            self._process.wait(10)
+            self._process = None
+
+    def _start(self) -> None:
+        self._line, theirs = socket.socketpair()
+        self._answers = self._line.makefile("r")
+        self._process = subprocess.Popen(  # noqa: S603  this very file
+            [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+            cwd=ROOT,
+            env={k: v for k, v in os.environ.items() if not k.startswith("EASEBACK_")},
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+
+
+def _serve(line: socket.socket) -> None:
+    """Be the warmed process; in each child, come back as the command."""
+    _warm()
+    for asked in line.makefile("r"):
+        child = os.fork()
+        if not child:
+            line.close()
+            _become(*json.loads(asked))
+            return
+        line.sendall(f"{child}\n".encode())
+        _, ended = os.waitpid(child, 0)
+        line.sendall(f"{os.waitstatus_to_exitcode(ended)}\n".encode())
+    sys.exit()
+
+
+def _warm() -> None:
+    """Import the worker and what it imports late; open nothing, start no thread."""
+    import alembic.command
+    import sqlalchemy.dialects.sqlite.pysqlite
+
+    import worker
+
+    for module in walk_packages(worker.__path__, "worker."):
+        # Those two act when they're imported.
+        if ".migrations." not in module.name and not module.name.endswith("__main__"):
+            import_module(module.name)
+    del alembic, sqlalchemy
+
+
+def _become(
+    arguments: Sequence[str], cwd: str, env: Mapping[str, str], files: Sequence[str], umask: int
+) -> None:
+    os.umask(umask)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    kinds = (os.O_RDONLY, os.O_WRONLY | os.O_APPEND, os.O_WRONLY | os.O_APPEND)
+    for number, (file, how) in enumerate(zip(files, kinds, strict=True)):
+        opened = os.open(file, how)
+        os.dup2(opened, number)
+        os.close(opened)
+    sys.path[:] = [str(ROOT) if path in ("", cwd) else path for path in sys.path]
+    sys.argv = ["easeback", *arguments]
+
+
+if __name__ == "__main__":
+    _serve(socket.socket(fileno=int(sys.argv[1])))
+    # Only a child comes by here.
+    from worker.cli import main
+
+    main()
