@@ -25,8 +25,8 @@ from sqlalchemy import insert, select
 from worker.links import Signer
 from worker.model import Athlete
 from worker.store import Store, tables
-from worker.web import Desk, Face, build_app
-from worker.web.guard import Doorman
+from worker.web import WebContext, WebServer, build_app
+from worker.web.limits import ClientRateLimiter
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TODAY = NOW.date()
@@ -50,19 +50,21 @@ def main() -> None:
             f"{wanted.athletes} athletes with {wanted.runs} runs each, "
             f"filled in {time.perf_counter() - begun:.0f} s"
         )
-        desk = Desk(store, Signer(["made"], BASE_URL), lambda: NOW, BASE_URL)
-        face = Face(build_app(desk, doorman=Doorman(burst=1e9)), host="127.0.0.1", port=0)
-        face.start()
+        web = WebContext(store, Signer(["made"], BASE_URL), lambda: NOW, BASE_URL)
+        server = WebServer(
+            build_app(web, rate_limiter=ClientRateLimiter(burst=1e9)), host="127.0.0.1", port=0
+        )
+        server.start()
         ids = random.Random(7).sample(range(1, wanted.athletes + 1), wanted.visits)
         print(f"{'page':28} {'median':>9} {'slowest':>9} {'CPU':>9}")
-        for name, method, paths in _pages(desk, ids):
-            took = [_visit(face, method, path) for path in paths]
+        for name, method, paths in _pages(web, ids):
+            took = [_visit(server, method, path) for path in paths]
             wall_ms, cpu_ms = zip(*took[1:], strict=True)
             print(
                 f"{name:28} {statistics.median(wall_ms):6.1f} ms {max(wall_ms):6.1f} ms "
                 f"{statistics.median(cpu_ms):6.1f} ms"
             )
-        face.stop()
+        server.stop()
 
 
 def fill(store: Store, athletes: int, runs: int) -> None:
@@ -121,10 +123,10 @@ def _finding(athlete_id: int) -> dict[str, object]:
     }
 
 
-def _pages(desk: Desk, ids: list[int]) -> Iterator[tuple[str, str, list[str]]]:
+def _pages(web: WebContext, ids: list[int]) -> Iterator[tuple[str, str, list[str]]]:
     def paths(purpose: str, tail: str = "", **more: str) -> list[str]:
         return [
-            urlsplit(desk.signer.sign(purpose, {"athlete": one, **more}, now=NOW)).path + tail
+            urlsplit(web.signer.sign(purpose, {"athlete": one, **more}, now=NOW)).path + tail
             for one in ids
         ]
 
@@ -140,9 +142,9 @@ def _pages(desk: Desk, ids: list[int]) -> Iterator[tuple[str, str, list[str]]]:
     yield "GET /livez", "GET", ["/livez"] * len(ids)
 
 
-def _visit(face: Face, method: str, path: str) -> tuple[float, float]:
+def _visit(server: WebServer, method: str, path: str) -> tuple[float, float]:
     """Milliseconds by the clock, and of CPU on both ends: a busy machine changes the first only."""
-    at = urlsplit(face.address)
+    at = urlsplit(server.address)
     body = urlencode({"feels": "fine"}) if method == "POST" else None
     headers = {"Content-Type": "application/x-www-form-urlencoded"} if body else {}
     begun, cpu_before = time.perf_counter(), time.process_time()

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from tests.web.made import NOW, TODAY, Instance, instance, run_winter
 from worker.checkins import CheckIn
 from worker.model import Athlete, Race
-from worker.web import Face, build_app
+from worker.web import WebServer, build_app
 
 WIDTHS = (360, 768, 1280)
 LONG_NAME = "Wolfgang-Maximilian von Hohenlohe-Schillingsfürst zu Ratibor und Corvey the 3rd"
@@ -41,17 +41,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         made = instance(Path(folder))
         views = _views(made)
-        face = Face(build_app(made.desk), host="127.0.0.1", port=0)
-        face.start()
+        server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
+        server.start()
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"),
             args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
         )
         for name, (path, act) in views.items():
             if re.fullmatch(wanted.only or ".*", name):
-                _shoot(browser, wanted.folder / name, face.address + path, act)
+                _shoot(browser, wanted.folder / name, server.address + path, act)
         browser.close()
-        face.stop()
+        server.stop()
 
 
 def _views(made: Instance) -> dict[str, tuple[str, Act]]:
@@ -69,7 +69,7 @@ def _views(made: Instance) -> dict[str, tuple[str, Act]]:
     made.answer(long, CheckIn(TODAY, "hurts", ("hip_front", "groin"), 7, ("groin_hop",)))
     new = made.add("New")
     with made.store.transaction() as tx:
-        for name in made.desk.ticks:
+        for name in made.web.ticks:
             tx.progress.ticked(name, at=NOW, trouble=None)
         tx.progress.ticked("inbox", at=NOW, trouble="the folder /srv/inbox can't be read")
     checkin = made.link("checkin", mira, feels="sore")

@@ -10,8 +10,8 @@ import pytest
 
 from tests.command import easeback
 from tests.effort import calls_of
-from worker.cli.backtesting import live
-from worker.cli.picture import Mark, picture
+from worker.cli.backtest import replay_runs
+from worker.cli.terminal_chart import weeks_chart
 from worker.model import Run, Week
 from worker.recordings import facts, group
 from worker.rules import Rules
@@ -231,8 +231,8 @@ def test_live_counts_by_the_athletes_weeks() -> None:
         Run(n, datetime(day.year, day.month, day.day, 9, tzinfo=UTC), day, 5000.0)
         for n, day in enumerate(days)
     ]
-    assert live(runs, rules=Rules(), week_starts=0).weeks_running == 2
-    assert live(runs, rules=Rules(), week_starts=6).weeks_running == 1
+    assert replay_runs(runs, rules=Rules(), week_starts=0).weeks_running == 2
+    assert replay_runs(runs, rules=Rules(), week_starts=6).weeks_running == 1
 
 
 def weeks_of(*km: float, start: date = MONDAY) -> list[Week]:
@@ -244,7 +244,7 @@ def weeks_of(*km: float, start: date = MONDAY) -> list[Week]:
 
 def test_the_picture_rises_with_the_kilometres() -> None:
     """Nothing for no run, something for the least, the full height for the most."""
-    drawn = picture(weeks_of(0, 0.1, 24, 48), [], units="km", columns=80).plain.splitlines()
+    drawn = weeks_chart(weeks_of(0, 0.1, 24, 48), [], units="km", columns=80).plain.splitlines()
     top, bottom = drawn[0], drawn[5]
     assert top.startswith("   48 km │")
     assert top.split("│")[1] == "         ██ "
@@ -254,17 +254,17 @@ def test_the_picture_rises_with_the_kilometres() -> None:
 def test_a_mark_stands_below_its_week() -> None:
     """One mailed and one that wasn't; of two in a week the mailed one shows."""
     marks = [
-        Mark(MONDAY + timedelta(days=6), mailed=False),
-        Mark(MONDAY + timedelta(days=8), mailed=False),
-        Mark(MONDAY + timedelta(days=9), mailed=True),
+        (MONDAY + timedelta(days=6), False),
+        (MONDAY + timedelta(days=8), False),
+        (MONDAY + timedelta(days=9), True),
     ]
-    drawn = picture(weeks_of(5, 6, 7), marks, units="km", columns=80).plain.splitlines()
+    drawn = weeks_chart(weeks_of(5, 6, 7), marks, units="km", columns=80).plain.splitlines()
     assert drawn[7] == " " * 10 + "△  ▲     "
 
 
 def test_a_long_history_is_a_strip_a_year() -> None:
     """Each year begins at its own week."""
-    drawn = picture(weeks_of(*[20.0] * 150), [], units="mi", columns=80).plain.splitlines()
+    drawn = weeks_chart(weeks_of(*[20.0] * 150), [], units="mi", columns=80).plain.splitlines()
     assert [line.split()[0] for line in drawn if line.split("│")[0].strip().isdigit()] == [
         "2024",
         "2025",
@@ -275,7 +275,7 @@ def test_a_long_history_is_a_strip_a_year() -> None:
 @pytest.mark.parametrize("columns", [38, 60, 80, 120, 200])
 def test_no_line_is_wider_than_the_terminal(columns: int) -> None:
     """A narrow one gets half years; no week is lost."""
-    drawn = picture(weeks_of(*[20.0] * 150), [], units="km", columns=columns).plain.splitlines()
+    drawn = weeks_chart(weeks_of(*[20.0] * 150), [], units="km", columns=columns).plain.splitlines()
     assert max(map(len, drawn)) <= columns
     bars = [line.split("│")[1].split() for line in drawn if "20 km" in line]
     width = len(bars[0][0]) if len(bars[0]) > 1 else 1
@@ -301,4 +301,4 @@ def _replayed(content: bytes) -> None:
     book = read(content, zone=ZoneInfo("UTC"))
     assert isinstance(book, Logbook)
     runs = [facts(bundle).as_run(n) for n, bundle in enumerate(group(book.recordings), 1)]
-    assert live(runs, rules=Rules()).runs == len(runs)
+    assert replay_runs(runs, rules=Rules()).runs == len(runs)

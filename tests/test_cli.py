@@ -206,11 +206,11 @@ class Done:
 _MANY = """
 import contextlib, io, json, sys
 from worker.cli import _globals_first
-from worker.cli.app import run
+from worker.cli.app import run_command_line
 for arguments in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = run(_globals_first(arguments))
+        status = run_command_line(_globals_first(arguments))
     print(json.dumps([status, out.getvalue(), err.getvalue()]))
 """
 

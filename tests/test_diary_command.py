@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from worker.checkins import CheckIn
-from worker.cli.app import run
+from worker.cli.app import run_command_line
 from worker.model import Athlete
 from worker.store import Store
 
@@ -29,14 +29,14 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Athlete:
 
 def test_the_diary_shows_each_answer(anna: Athlete, capsys: pytest.CaptureFixture[str]) -> None:
     """Day, how it felt, how much, where, and the warning signs that were ticked."""
-    assert run(["athlete", "diary", anna.name]) == 0
+    assert run_command_line(["athlete", "diary", anna.name]) == 0
     shown = capsys.readouterr().out
     assert all(word in shown for word in ("Fri 2026-11-20", "hurts", "6", "buttock", "night_rest"))
 
 
 def test_a_script_gets_the_diary_as_json(anna: Athlete, capsys: pytest.CaptureFixture[str]) -> None:
     """The same facts, and nothing else on standard output."""
-    assert run(["athlete", "diary", anna.name, "--json"]) == 0
+    assert run_command_line(["athlete", "diary", anna.name, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == [
         {
             "day": "2026-11-20",
@@ -52,6 +52,6 @@ def test_an_empty_diary_says_how_answers_come(
     anna: Athlete, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nobody is left with an empty table."""
-    assert run(["athlete", "add", "--name", "Bo", "--email", "bo@example.org"]) == 0
-    assert run(["athlete", "diary", "Bo"]) == 0
+    assert run_command_line(["athlete", "add", "--name", "Bo", "--email", "bo@example.org"]) == 0
+    assert run_command_line(["athlete", "diary", "Bo"]) == 0
     assert "hasn't answered yet" in capsys.readouterr().out

@@ -18,7 +18,7 @@ import pytest
 
 from tests.command import ROOT, easeback
 from tests.formats.build import fit_run
-from worker.cli.app import run
+from worker.cli.app import run_command_line
 from worker.cli.progress import Lines
 from worker.demo.fit import written
 from worker.demo.runner import Outing
@@ -229,7 +229,7 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
         (archive / f"{number:05}.fit").write_bytes(fit_file(number))
     ended: list[int] = []
     command = threading.Thread(
-        target=lambda: ended.append(run(["import", str(archive)])), daemon=True
+        target=lambda: ended.append(run_command_line(["import", str(archive)])), daemon=True
     )
     command.start()
     command.join(60)

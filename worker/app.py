@@ -34,7 +34,7 @@ from worker.store import Sealer, Store
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
-    from worker.web import Desk, Face
+    from worker.web import WebContext, WebServer
 
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Tells waiting workers that webhook events of a source are due for these athletes."""
@@ -212,7 +212,7 @@ def build_web_server(
     ticks: Mapping[str, timedelta] | None = None,
     report: Callable[[str], None] = lambda _: None,
     notify: NotifyWorkers = lambda *_: None,
-) -> "Face":
+) -> "WebServer":
     """The web server on its configured host and port; `base_url` and `port` stand in for those.
 
     `ticks` are the worker's jobs and how often each comes round. `report` is told why a consent at
@@ -222,7 +222,7 @@ def build_web_server(
     from worker.pipeline.garmin.grants import connect as connect_garmin
     from worker.pipeline.garmin.grants import disconnect as disconnect_garmin
     from worker.pipeline.strava.grants import disconnect as disconnect_strava
-    from worker.web import Desk, Face, build_app
+    from worker.web import WebContext, WebServer, build_app
 
     def forget(athlete: Athlete) -> None:
         forget_athlete(works, athlete, mailbox=settings.mailbox_path, now=clock())
@@ -238,7 +238,7 @@ def build_web_server(
             connect_garmin(works, works.garmin, athlete, clock, key=key, expires=expires)
 
     origin = (base_url or settings.base_url).rstrip("/")
-    desk = Desk(
+    web = WebContext(
         store=works.store,
         signer=Signer(read_keys(settings), origin),
         clock=clock,
@@ -251,16 +251,16 @@ def build_web_server(
         disconnect=disconnect,
         give_key=give_key if works.garmin else None,
     )
-    more = _strava_routes(desk, works, works.strava, report, notify) if works.strava else ()
-    return Face(
-        build_app(desk, more=more),
+    more = _strava_routes(web, works, works.strava, report, notify) if works.strava else ()
+    return WebServer(
+        build_app(web, more=more),
         host=settings.web.host,
         port=settings.web.port if port is None else port,
     )
 
 
 def _strava_routes(
-    desk: "Desk",
+    web: "WebContext",
     works: Works,
     strava: StravaWorks,
     report: Callable[[str], None],
@@ -283,7 +283,7 @@ def _strava_routes(
 
     def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
         with reported():
-            redirect = f"{desk.base_url}{CALLBACK}"
+            redirect = f"{web.base_url}{CALLBACK}"
             begun = begin_consent(strava, athlete, redirect=redirect, now=now)
         return begun.address, begun.cookie
 
@@ -295,4 +295,4 @@ def _strava_routes(
     def note(events: Sequence[object], now: datetime) -> None:
         notify("strava", note_events(works, events, now))
 
-    return routes(desk, Gate(begin, finish, note, strava.verify_token))
+    return routes(web, Gate(begin, finish, note, strava.verify_token))

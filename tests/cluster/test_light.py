@@ -10,8 +10,8 @@ from tests.command import ROOT, easeback
 
 PROGRAM = """
 import sys
-from worker.cli.app import run
-run({arguments!r})
+from worker.cli.app import run_command_line
+run_command_line({arguments!r})
 heavy = {{"procrastinate", "psycopg", "psycopg_pool", "croniter", "asgiref"}}
 print("LOADED", sorted(heavy & {{name.partition(".")[0] for name in sys.modules}}))
 """

@@ -161,7 +161,7 @@ def _live(life: Life, ledger: Any) -> None:
     from tests.crash import watch
     from tests.crash.boundaries import Boundaries
     from tests.crash.mutants import MUTANTS
-    from worker.cli.app import run
+    from worker.cli.app import run_command_line
 
     status = 70
     try:
@@ -178,7 +178,7 @@ def _live(life: Life, ledger: Any) -> None:
         boundaries = Boundaries(ledger, kill_at=life.kill_at, statements=life.statements)
         boundaries.install()
         _run_errands(life)
-        status = run(list(life.command)) if life.command else _go_through(life)
+        status = run_command_line(list(life.command)) if life.command else _go_through(life)
         if life.labels:
             (home / "labels").write_text(json.dumps(boundaries.labels))
     finally:
@@ -191,14 +191,14 @@ def _run_errands(life: Life) -> None:
     """What runners do at the face before that scene's pass."""
     from tests.crash.runners import town
     from tests.crash.story import scenes
-    from worker.cli.shell import Shell
+    from worker.cli.context import CommandContext
 
     if life.scene is None:
         return
     scene = scenes()[life.scene].later(life.late_s)
     if not scene.errands:
         return
-    shell = Shell()
+    shell = CommandContext()
     here = town(shell.works(), shell.settings, Path.cwd(), scene.at)
     for errand in scene.errands:
         errand(here)
@@ -209,11 +209,11 @@ def _go_through(life: Life) -> int:
     """One pass at every scene, in one process."""
     from tests.crash.runners import town
     from tests.crash.story import scenes
-    from worker.cli.shell import Shell
+    from worker.cli.context import CommandContext
     from worker.jobs.clock import clock_from
     from worker.jobs.once import one_pass
 
-    shell, home = Shell(), Path.cwd()
+    shell, home = CommandContext(), Path.cwd()
     works = shell.works()
     story = scenes()
     with nullcontext() if life.crew else works.store.sole_worker():
@@ -237,10 +237,10 @@ def _go_through(life: Life) -> int:
 def _drain(works: Any, clock: Any) -> None:
     """What is due, as a member of a crew that is missed soon after it died."""
     from worker.app import build_mailer
-    from worker.cli.shell import Shell
+    from worker.cli.context import CommandContext
     from worker.jobs.cluster import ClusterTiming, ClusterWorker
 
-    settings = Shell().settings
+    settings = CommandContext().settings
     timing = ClusterTiming(stale_s=CREW_IS_MISSED_S, heartbeat_every_s=0.2, local_at_once=2)
     worker = ClusterWorker(works, clock, mailer=lambda: build_mailer(settings), timing=timing)
     worker.drain()

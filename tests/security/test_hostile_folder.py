@@ -13,7 +13,7 @@ import pytest
 from tests.command import ROOT
 from tests.house import run_file
 from worker import search_path
-from worker.cli.browser import show
+from worker.cli.browser import show_in_browser
 
 LIBRARIES = (
     "alembic", "apscheduler", "css_inline", "cryptography", "fastcrc", "fitparse", "itsdangerous",
@@ -251,7 +251,7 @@ def test_the_browser_gets_neither_the_folder_nor_the_settings(
     monkeypatch.setenv("BROWSER", f"{browser} %s")
     monkeypatch.setenv("EASEBACK_MAIL__PASSWORD", "hunter2")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    assert show("http://127.0.0.1:8765/")
+    assert show_in_browser("http://127.0.0.1:8765/")
     folder, address, *environment = told.read_text().splitlines()
     assert (folder, address) == ("/", "http://127.0.0.1:8765/")
     assert "DISPLAY=:0" in environment
@@ -270,5 +270,5 @@ def test_no_browser_is_taken_from_a_strangers_folder(
     monkeypatch.setenv("DISPLAY", ":0")
     monkeypatch.delenv("BROWSER", raising=False)
     monkeypatch.setenv("PATH", f".:{empty}:")
-    assert not show("http://127.0.0.1:8765/")
+    assert not show_in_browser("http://127.0.0.1:8765/")
     assert ran(canary) == []

@@ -12,8 +12,8 @@ from tests.web.made import Instance
 from worker.links import Signer
 from worker.model import Athlete
 from worker.store import Store
-from worker.web.desk import LINK_LIVES
-from worker.web.guests import EVERY, GuestBook
+from worker.web.access_log import LOGGED_EVERY, AccessLog
+from worker.web.context import LINK_LIVES
 
 AGEING = ("athlete", "checkin")
 KEY = "a key that is long enough for anybody"
@@ -133,11 +133,11 @@ def test_the_operators_token_is_logged_once_an_hour(
     assert TOKEN not in caplog.text
 
 
-def test_the_guest_book_holds_so_many_and_no_more(made: Instance) -> None:
+def test_the_access_log_holds_so_many_and_no_more(made: Instance) -> None:
     """Whoever comes from everywhere fills no memory."""
-    book, now = GuestBook(most=2), made.clock.now
-    assert all(book.is_news(name, now) for name in ("a", "b", "c"))
-    assert book.is_news("a", now)
-    assert not book.is_news("c", now)
-    assert not book.is_news("a", now + EVERY - timedelta(seconds=1))
-    assert book.is_news("a", now + EVERY)
+    book, now = AccessLog(most=2), made.clock.now
+    assert all(book.should_log(name, now) for name in ("a", "b", "c"))
+    assert book.should_log("a", now)
+    assert not book.should_log("c", now)
+    assert not book.should_log("a", now + LOGGED_EVERY - timedelta(seconds=1))
+    assert book.should_log("a", now + LOGGED_EVERY)

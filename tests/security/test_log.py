@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.command import ROOT, easeback
-from worker.cli.log import OneLine, OneObject
+from worker.cli.log import JsonFormatter, TextFormatter
 
 LINE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (INFO|ERROR) worker\.web ")
 FORGERIES = (
@@ -25,7 +25,7 @@ FORGERIES = (
 def formatted(message: str, **more: object) -> str:
     record = logging.LogRecord("worker.web", logging.INFO, "", 0, "%s", (message,), None)
     record.__dict__ |= more
-    return OneLine().format(record)
+    return TextFormatter().format(record)
 
 
 @pytest.mark.parametrize("words", FORGERIES)
@@ -61,7 +61,7 @@ def test_no_line_of_a_traceback_passes_for_an_event() -> None:
 def event(message: str, *fields: object, **more: object) -> Any:
     record = logging.LogRecord("worker.web", logging.INFO, "", 0, message, fields, None)
     record.__dict__ |= more
-    (line,) = OneObject().format(record).splitlines()
+    (line,) = JsonFormatter().format(record).splitlines()
     return json.loads(line)
 
 
@@ -84,7 +84,7 @@ def test_no_words_make_an_object_or_a_line_of_their_own(words: str) -> None:
     record = logging.LogRecord(
         "worker.web", logging.INFO, "", 0, "%(why)s", ({"why": words},), None
     )
-    line = OneObject().format(record)
+    line = JsonFormatter().format(record)
     assert len(line.splitlines()) == 1
     assert line.isprintable()
     assert event('%(why)s", "level": "DEBUG', {"why": words, "level": "DEBUG"})["level"] == "INFO"

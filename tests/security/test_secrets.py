@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from tests.security.story import SECRET_KEY, Told, live
-from worker.cli.app import _register, app
+from worker.cli.app import app
 
 
 @pytest.fixture(scope="module", params=["text", "json"])
@@ -76,7 +76,6 @@ def test_the_reader_of_strangers_files_is_given_no_setting(told: Told) -> None:
 
 def test_no_command_takes_a_secret_on_its_line() -> None:
     """It would stand in the shell's history and in every process list."""
-    _register()
     options = _options(typer.main.get_command(app))
     assert "--email" in options
     for option in options:

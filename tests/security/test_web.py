@@ -16,8 +16,8 @@ from tests.web.made import BASE_URL, Instance, instance
 from worker.links import Signer
 from worker.model import Athlete
 from worker.web import build_app
-from worker.web.desk import LINK_LIVES
-from worker.web.guard import Doorman
+from worker.web.context import LINK_LIVES
+from worker.web.limits import ClientRateLimiter
 from worker.web.strava import COOKIE_OVER_TLS, Gate, routes
 
 MUST_BE_THERE = {
@@ -46,9 +46,9 @@ def gate() -> Gate:
 
 def face(made: Instance, *, burst: float = 1e6, **more: object) -> Starlette:
     """The face as it is in a worker, Strava's pages included."""
-    desk = replace(made.desk, **more)  # type: ignore[arg-type]  # fields of Desk
-    doorman = Doorman(burst=burst, per_s=0.001)
-    return build_app(desk, more=routes(desk, gate()), doorman=doorman)
+    desk = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
+    rate_limiter = ClientRateLimiter(burst=burst, per_s=0.001)
+    return build_app(desk, more=routes(desk, gate()), rate_limiter=rate_limiter)
 
 
 def stranger(app: Starlette, address: str = "203.0.113.9") -> TestClient:
@@ -163,7 +163,7 @@ class TestWhoMayOpenWhat:
     ) -> None:
         """Every other route is refused without a link or a token, and shows nothing."""
         app = face(made, token="a token of the operator")
-        stills = {made.desk.pages.stylesheet_path}
+        stills = {made.web.pages.stylesheet_path}
         for method, path in every_route(app):
             if path in OPEN_TO_ALL | stills:
                 continue
@@ -216,7 +216,7 @@ class TestLimits:
     ) -> None:
         """But for health, stills and Strava's events, which guess nothing."""
         app = face(made, burst=1)
-        stills = {("GET", made.desk.pages.stylesheet_path)}
+        stills = {("GET", made.web.pages.stylesheet_path)}
         for number, (method, path) in enumerate(every_route(app)):
             client = stranger(app, f"203.0.113.{number}")
             client.request(method, filled(made, path, mira))

@@ -18,8 +18,8 @@ from worker.model import Athlete, Recording, SourceName
 from worker.rules import Rules
 from worker.sources import SourceError
 from worker.store import Found, SourceState, Store, Transaction
-from worker.web import Desk, build_app
-from worker.web.guard import Doorman
+from worker.web import WebContext, build_app
+from worker.web.limits import ClientRateLimiter
 from worker.web.pages import Pages
 
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
@@ -61,12 +61,14 @@ class Instance:
     store: Store
     clock: Clock
     signer: Signer
-    desk: Desk
+    web: WebContext
     calls: Calls
 
     def client(self, *, burst: float = 1e6, **more: object) -> TestClient:
         """A visitor on this machine. Errors are answers here, as they are outside."""
-        app = build_app(replace(self.desk, **more), doorman=Doorman(burst=burst, per_s=0.5))  # type: ignore[arg-type]  # fields of Desk
+        app = build_app(
+            replace(self.web, **more), rate_limiter=ClientRateLimiter(burst=burst, per_s=0.5)
+        )  # type: ignore[arg-type]  # fields of WebContext
         return TestClient(
             app,
             base_url=BASE_URL,
@@ -130,7 +132,7 @@ def instance(folder: Path, *, blank: Path | None = None) -> Instance:
             raise SourceError("no key was given; nothing was changed", permanent=True)
         calls.keys.append((athlete.name, key, expires))
 
-    desk = Desk(
+    web = WebContext(
         store,
         signer,
         clock,
@@ -142,7 +144,7 @@ def instance(folder: Path, *, blank: Path | None = None) -> Instance:
         disconnect=disconnect,
         give_key=give_key,
     )
-    return Instance(store, clock, signer, desk, calls)
+    return Instance(store, clock, signer, web, calls)
 
 
 def run_winter(

@@ -12,7 +12,7 @@ from tests.web import browsing
 from tests.web.made import TODAY, Instance, instance, run_winter
 from worker.checkins import CheckIn
 from worker.model import Athlete, Race
-from worker.web import Face, build_app
+from worker.web import WebServer, build_app
 
 PHONE: Any = {"width": 360, "height": 740}
 DESK: Any = {"width": 1280, "height": 900}
@@ -24,7 +24,7 @@ class Site:
     """A served instance and a browser to visit it with."""
 
     made: Instance
-    face: Face
+    server: WebServer
     browser: Browser
 
     def open(self, path: str, **more: Any) -> Page:
@@ -34,22 +34,22 @@ class Site:
         context.set_default_timeout(15_000)
         context.route("**/*", self._only_here)
         page = context.new_page()
-        page.goto(self.face.address + path)
+        page.goto(self.server.address + path)
         return page
 
     def _only_here(self, route: Route) -> None:
-        assert route.request.url.startswith(self.face.address), route.request.url
+        assert route.request.url.startswith(self.server.address), route.request.url
         route.continue_()
 
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Site]:
     made = instance(tmp_path_factory.mktemp("site"), blank=blank)
-    face = Face(build_app(made.desk), host="127.0.0.1", port=0)
+    server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     with browsing.chromium() as browser:
-        face.start()
-        yield Site(made, face, browser)
-        face.stop()
+        server.start()
+        yield Site(made, server, browser)
+        server.stop()
     made.store.close()
 
 
@@ -131,7 +131,7 @@ def test_opening_reloading_and_going_back_change_nothing(site: Site) -> None:
     athlete = new_athlete(site, "Looks only")
     page = site.open(site.made.link("checkin", athlete, feels="hurts"))
     page.reload()
-    page.goto(site.face.address + site.made.link("unsubscribe", athlete, kind="alert"))
+    page.goto(site.server.address + site.made.link("unsubscribe", athlete, kind="alert"))
     page.go_back()
     assert site.made.diary(athlete) == ()
     assert site.made.athlete(athlete) == athlete
@@ -199,7 +199,7 @@ def tab(site: Site) -> Page:
 
 
 def look_at(tab: Page, site: Site, path: str) -> None:
-    tab.goto(site.face.address + path)
+    tab.goto(site.server.address + path)
     tab.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
 
 

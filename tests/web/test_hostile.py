@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from tests.web.made import Instance, run_winter
 from worker.model import Athlete, Race
 from worker.store import SourceState
-from worker.web import forms
+from worker.web.forms import read_form
 
 HOSTILE = (
     "Mira\r\nSet-Cookie: x=1\r\n\r\n<h1>x</h1>",
@@ -95,7 +95,7 @@ def test_no_text_is_run_turned_round_or_endless(pages: dict[str, str]) -> None:
 
 def test_a_tables_cell_is_no_formula(made: Instance, client: TestClient) -> None:
     """What a spreadsheet would run is marked as text."""
-    from worker.web.takeout import _cell
+    from worker.web.export import _cell
 
     assert _cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
     assert _cell(-3.5) == -3.5
@@ -112,17 +112,17 @@ def test_a_tables_cell_is_no_formula(made: Instance, client: TestClient) -> None
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_any_bytes_are_a_form_of_some_kind(kind: str, body: bytes) -> None:
     """Nothing that comes over the wire breaks the reading of it."""
-    form = forms.read(kind, body)
+    form = read_form(kind, body)
     assert all(isinstance(value, str) for values in form.fields.values() for value in values)
 
 
 def test_forms_are_read_alike_in_both_encodings() -> None:
     """Several values of a name, and letters beyond ASCII."""
-    coded = forms.read("application/x-www-form-urlencoded; charset=utf-8", b"a=1&a=%C3%A9&b=")
+    coded = read_form("application/x-www-form-urlencoded; charset=utf-8", b"a=1&a=%C3%A9&b=")
     body = (
         "--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n"
         '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\né\r\n'
         '--x\r\nContent-Disposition: form-data; name="b"\r\n\r\n\r\n--x--\r\n'
     )
-    parts = forms.read("multipart/form-data; boundary=x", body.encode())
+    parts = read_form("multipart/form-data; boundary=x", body.encode())
     assert coded.fields == parts.fields == {"a": ("1", "é"), "b": ("",)}

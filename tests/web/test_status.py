@@ -70,7 +70,7 @@ class TestWhoMaySee:
 
     def test_another_machine_may_not(self, made: Instance) -> None:
         """Without a token there's nothing to enter."""
-        client = TestClient(build_app(made.desk), base_url=BASE_URL, client=("192.0.2.7", 1))
+        client = TestClient(build_app(made.web), base_url=BASE_URL, client=("192.0.2.7", 1))
         assert client.get("/status").status_code == 403
 
     def test_the_token_opens_it_by_bearer_and_by_password(self, made: Instance) -> None:

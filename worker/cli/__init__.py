@@ -15,11 +15,11 @@ _GLOBAL_FLAGS = frozenset({"--verbose", "--version"})
 
 def main(arguments: list[str] | None = None) -> None:
     """Run one command; ends the process with its exit status."""
-    from worker.cli.app import run
+    from worker.cli.app import run_command_line
 
     # What Easeback writes is for its owner alone, also where data_dir was made by somebody else.
     os.umask(0o077)
-    sys.exit(run(_globals_first(sys.argv[1:] if arguments is None else arguments)))
+    sys.exit(run_command_line(_globals_first(sys.argv[1:] if arguments is None else arguments)))
 
 
 def _globals_first(arguments: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +10,25 @@ import typer
 from typer.exceptions import TyperException
 
 from worker import __version__
-from worker.cli.log import set_up
-from worker.cli.shell import AttentionError, Shell, UsageError
+from worker.cli import (
+    backtest,
+    backup,
+    demo,
+    doctor,
+    explain,
+    imports,
+    move,
+    preview,
+    reports,
+    setup,
+    status,
+    strava,
+    work,
+)
+from worker.cli.athletes import athlete_commands, forget
+from worker.cli.context import AttentionError, CommandContext, UsageError
+from worker.cli.log import set_up_log
+from worker.cli.outbox import outbox_commands
 
 app = typer.Typer(
     name="easeback",
@@ -20,6 +38,35 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+_COMMANDS: Mapping[str, Callable[..., None]] = {
+    "demo": demo.play_demo,
+    "init": setup.init,
+    "run": work.run_command,
+    "once": work.once,
+    "import": imports.import_history,
+    "move-to": move.move_to,
+    "forget": forget,
+    "runs": reports.list_runs,
+    "alerts": reports.list_alerts,
+    "explain": explain.explain,
+    "ceiling": reports.show_ceiling,
+    "status": status.status,
+    "backtest": backtest.backtest,
+    "connect": strava.connect,
+    "disconnect": strava.disconnect,
+    "rotate-keys": strava.rotate_keys,
+    "preview": preview.preview,
+    "doctor": doctor.doctor,
+    "backup": backup.backup,
+    "restore": backup.restore_backup,
+}
+for _name, _command in _COMMANDS.items():
+    app.command(_name)(_command)
+app.add_typer(athlete_commands, name="athlete")
+app.add_typer(strava.webhook)
+app.add_typer(outbox_commands, name="outbox")
 
 
 def _say_version(wanted: bool) -> None:
@@ -42,16 +89,15 @@ def _globals(
         typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
-    shell = Shell(config=config, verbose=verbose)
-    context.obj = shell
-    context.call_on_close(shell.close)
+    command = CommandContext(config=config, verbose=verbose)
+    context.obj = command
+    context.call_on_close(command.close)
     # A command says its own trouble, in one line; the worker turns its log up.
-    set_up(logging.DEBUG if verbose else logging.CRITICAL)
+    set_up_log(logging.DEBUG if verbose else logging.CRITICAL)
 
 
-def run(arguments: list[str]) -> int:
+def run_command_line(arguments: list[str]) -> int:
     """Run one command and give its exit status; every expected error is one line."""
-    _register()
     try:
         status = app(arguments or ["--help"], prog_name="easeback", standalone_mode=False)
     except BrokenPipeError:
@@ -64,62 +110,31 @@ def run(arguments: list[str]) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _register() -> None:
-    """Hang every command on the app, once."""
-    if app.registered_commands:
-        return
-    from worker.cli import (
-        athletes,
-        backtesting,
-        care,
-        demo,
-        importing,
-        moving,
-        outbox,
-        reports,
-        setup,
-        status,
-        strava,
-        work,
-    )
-
-    rooms = (
-        demo, setup, work, importing, moving, athletes, reports, status, backtesting, strava,
-        outbox, care,
-    )  # fmt: skip
-    for room in rooms:
-        room.register(app)
-
-
 def _complain(error: BaseException) -> int:
-    """Say in one line what was wrong; the exit status that goes with it."""
+    """Says in one line what was wrong; returns the exit status that goes with it."""
     if isinstance(error, UsageError):
         words, status = str(error), 2
     elif isinstance(error, TyperException):
-        words, status = _usage_words(error), 2
+        words, status = error.format_message(), 2
+        if not words.startswith("Usage:"):
+            context = getattr(error, "ctx", None)
+            words = words.rstrip(".") + (
+                f" (see `{context.command_path} --help`)" if context else ""
+            )
     elif isinstance(error, AttentionError):
         words, status = str(error), 1
     elif isinstance(error, typer.Abort | KeyboardInterrupt):
         words, status = "stopped", 1
     else:
-        words, status = _words_of_the_rooms(error)
+        words, status = _words_and_status(error)
     # A group called without one of its commands answers with its help, which stands alone.
     prefix = "" if words.startswith("Usage:") else "easeback: "
     print(prefix + words, file=sys.stderr)  # noqa: T201  this is how a command speaks
     return status
 
 
-def _usage_words(error: TyperException) -> str:
-    """What typer has to say about the call, and where the help is."""
-    context = getattr(error, "ctx", None)
-    text = error.format_message()
-    if text.startswith("Usage:"):
-        return text
-    return text.rstrip(".") + (f" (see `{context.command_path} --help`)" if context else "")
-
-
-def _words_of_the_rooms(error: BaseException) -> tuple[str, int]:
-    """The rooms' own errors have words enough; anything else asks for `--verbose`."""
+def _words_and_status(error: BaseException) -> tuple[str, int]:
+    """Of an error that a lower room raised; one that nobody expected asks for `--verbose`."""
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources import SourceError

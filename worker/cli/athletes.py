@@ -1,32 +1,27 @@
-"""Commands about athletes: add, list, set, remove, forget; diary and relink hang here too."""
+"""The commands about athletes: add, list, set, remove, diary and relink; and forget."""
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.diary import diary
-from worker.cli.relink import relink
-from worker.cli.said import changed, local_timezone, race_of
-from worker.cli.shell import (
+from worker.cli.arguments import changed_athlete, local_timezone, race_of
+from worker.cli.context import (
     AttentionError,
+    CommandContext,
     JsonOption,
-    Shell,
     UsageError,
-    shell_of,
+    YesOption,
+    command_of,
     the_athlete,
 )
-from worker.model import (
-    PAIN_AREAS,
-    Athlete,
-    Race,
-)
+from worker.model import PAIN_AREAS, Athlete, Race
 
 if TYPE_CHECKING:
     from worker.store import Transaction
 
-NameOption = Annotated[str | None, typer.Option("--name", help="The athlete's name.")]
-EmailOption = Annotated[str | None, typer.Option("--email", help="Where the mail goes.")]
+NAME = typer.Option("--name", help="The athlete's name.")
+EMAIL = typer.Option("--email", help="Where the mail goes.")
 TimezoneOption = Annotated[
     str | None, typer.Option("--timezone", help="E.g. Europe/Berlin; default: this machine's.")
 ]
@@ -43,28 +38,18 @@ PainOption = Annotated[
 RaceOption = Annotated[str | None, typer.Option("--race", help='The race\'s name, or "none".')]
 RaceDateOption = Annotated[str | None, typer.Option("--race-date", help="E.g. 2027-05-09.")]
 RaceKmOption = Annotated[float | None, typer.Option("--race-km", help="E.g. 21.1.")]
-MailOption = Annotated[
-    str | None, typer.Option("--mail", help='Which mail is sent: "alert,weekly", or "none".')
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+
+athlete_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who runs.")
+
+BY_ITS_NAME = "by its name"
+"""How these commands are told which athlete is meant."""
 
 
-def register(app: typer.Typer) -> None:
-    athlete = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who runs.")
-    athlete.command("add")(add)
-    athlete.command("list")(show)
-    athlete.command("set")(change)
-    athlete.command("remove")(remove)
-    athlete.command("diary")(diary)
-    athlete.command("relink")(relink)
-    app.add_typer(athlete, name="athlete")
-    app.command("forget")(forget)
-
-
-def add(
+@athlete_commands.command("add")
+def add_athlete_command(
     context: typer.Context,
-    name: Annotated[str, typer.Option("--name", help="The athlete's name.")],
-    email: Annotated[str, typer.Option("--email", help="Where the mail goes.")],
+    name: Annotated[str, NAME],
+    email: Annotated[str, EMAIL],
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
@@ -77,7 +62,8 @@ def add(
 ) -> None:
     """Add an athlete."""
     add_athlete(
-        shell_of(context),
+        command_of(context),
+        race_of(None, race, race_date, race_km),
         name=name,
         email=email,
         timezone=timezone,
@@ -86,73 +72,61 @@ def add(
         week_starts=week_starts,
         weekly=weekly,
         pain=pain,
-        race=race_of(None, race, race_date, race_km),
     )
 
 
-def add_athlete(
-    shell: Shell,
-    *,
-    name: str,
-    email: str,
-    timezone: str | None = None,
-    units: str | None = None,
-    clock: str | None = None,
-    week_starts: str | None = None,
-    weekly: str | None = None,
-    pain: str | None = None,
-    race: Race | None = None,
-) -> None:
-    """Keep a new athlete by what was said, and say so; raises `UsageError`."""
+def add_athlete(command: CommandContext, race: Race | None = None, **given: str | None) -> None:
+    """Saves a new athlete and says so. `given` is what `changed_athlete` takes.
+
+    Raises `UsageError` for a value that makes no sense and for a name that is taken.
+    """
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=local_timezone())
-    wanted = changed(
-        fresh,
-        name=name,
-        email=email,
-        timezone=timezone,
-        units=units,
-        clock=clock,
-        week_starts=week_starts,
-        weekly=weekly,
-        pain=pain,
-        race=race,
-    )
-    with shell.store.transaction() as tx:
-        _refuse_taken(tx, wanted)
+    wanted = changed_athlete(fresh, race, given)
+    with command.store.transaction() as tx:
+        _check_name_is_free(tx, wanted)
         added = tx.athletes.add(wanted)
-    shell.say(f"added {added.name}: weekly mail {added.weekly} {added.timezone}, to {added.email}")
+    command.say(
+        f"added {added.name}: weekly mail {added.weekly} {added.timezone}, to {added.email}"
+    )
 
 
-def show(context: typer.Context, as_json: JsonOption = False) -> None:
+@athlete_commands.command("list")
+def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
     """List the athletes."""
-    shell = shell_of(context)
-    with shell.store.reading() as tx:
+    command = command_of(context)
+    with command.store.reading() as tx:
         everybody = tx.athletes.all()
     if as_json:
-        shell.print_json([_as_json(athlete) for athlete in everybody])
-        return
-    if not everybody:
-        shell.say("no athlete yet: add one with `easeback athlete add`")
-        return
-    from rich.table import Table
-
-    table = Table("name", "e-mail", "zone", "units", "weekly mail", "pain", "race", box=None)
-    for one in everybody:
-        race = f"{one.race.name}, {one.race.day}" if one.race else ""
-        table.add_row(
-            one.name, one.email, one.timezone, one.units, str(one.weekly), ", ".join(one.pain), race
+        command.print_json([_athlete_json(athlete) for athlete in everybody])
+    elif not everybody:
+        command.say("no athlete yet: add one with `easeback athlete add`")
+    else:
+        command.print_table(
+            ("name", "e-mail", "zone", "units", "weekly mail", "pain", "race"),
+            [
+                (
+                    one.name,
+                    one.email,
+                    one.timezone,
+                    one.units,
+                    str(one.weekly),
+                    ", ".join(one.pain),
+                    f"{one.race.name}, {one.race.day}" if one.race else "",
+                )
+                for one in everybody
+            ],
         )
-    shell.out.print(table)
 
 
-def change(
+@athlete_commands.command("set")
+def change_athlete(
     context: typer.Context,
     athlete: Annotated[
         str | None, typer.Argument(metavar="[ATHLETE]", help="Whose settings.")
     ] = None,
     whose: Annotated[str | None, typer.Option("--athlete", hidden=True)] = None,
-    name: NameOption = None,
-    email: EmailOption = None,
+    name: Annotated[str | None, NAME] = None,
+    email: Annotated[str | None, EMAIL] = None,
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
@@ -162,40 +136,45 @@ def change(
     race: RaceOption = None,
     race_date: RaceDateOption = None,
     race_km: RaceKmOption = None,
-    mail: MailOption = None,
+    mail: Annotated[
+        str | None, typer.Option("--mail", help='Which mail is sent: "alert,weekly", or "none".')
+    ] = None,
 ) -> None:
     """Change an athlete's settings; what isn't named stays."""
-    shell = shell_of(context)
-    with shell.store.transaction() as tx:
-        before = _meant(tx, athlete or whose, name)
-        wanted = changed(
-            before,
-            name=name,
-            email=email,
-            timezone=timezone,
-            units=units,
-            clock=clock,
-            week_starts=week_starts,
-            weekly=weekly,
-            pain=pain,
-            race=race_of(before.race, race, race_date, race_km),
-            mail=mail,
-        )
+    command = command_of(context)
+    given = {
+        "name": name,
+        "email": email,
+        "timezone": timezone,
+        "units": units,
+        "clock": clock,
+        "week_starts": week_starts,
+        "weekly": weekly,
+        "pain": pain,
+        "wants": mail,
+    }
+    with command.store.transaction() as tx:
+        chosen = athlete or whose
+        if chosen is None and name is not None and tx.athletes.named(name) is not None:
+            chosen = name  # `--name` alone names somebody who exists, as `add` would
+        before = the_athlete(tx, chosen, how=BY_ITS_NAME)
+        wanted = changed_athlete(before, race_of(before.race, race, race_date, race_km), given)
         if wanted == before:
             raise UsageError("nothing to change was named (see `easeback athlete set --help`)")
         if wanted.name.casefold() != before.name.casefold():
-            _refuse_taken(tx, wanted)
+            _check_name_is_free(tx, wanted)
         tx.athletes.change(wanted, now=datetime.now(UTC))
-    shell.say(f"changed {wanted.name}")
+    command.say(f"changed {wanted.name}")
 
 
-def remove(
+@athlete_commands.command("remove")
+def remove_athlete(
     context: typer.Context,
     athlete: Annotated[str, typer.Argument(metavar="ATHLETE", help="Who.")],
     yes: YesOption = False,
 ) -> None:
     """Remove an athlete and everything about them (the same as forget)."""
-    _forget(shell_of(context), athlete, yes=yes)
+    forget(context, athlete, yes=yes)
 
 
 def forget(
@@ -204,35 +183,93 @@ def forget(
     yes: YesOption = False,
 ) -> None:
     """Everything about one athlete gone: runs, findings, mail, grants."""
-    _forget(shell_of(context), athlete, yes=yes)
-
-
-def _forget(shell: Shell, name: str, *, yes: bool) -> None:
     from worker.pipeline.forgetting import forget_athlete
 
-    with shell.store.reading() as tx:
-        athlete = the_athlete(tx, name)
-        runs, _ = tx.runs.count(athlete)
-    if not yes and not typer.confirm(
-        f"Forget {athlete.name} with {runs} runs and every mail? This can't be undone."
-    ):
-        raise AttentionError("nothing was forgotten")
-    trouble = forget_athlete(
-        shell.works(), athlete, mailbox=shell.settings.mailbox_path, now=datetime.now(UTC)
+    command = command_of(context)
+    with command.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+        runs, _ = tx.runs.count(who)
+    command.confirm(
+        f"Forget {who.name} with {runs} runs and every mail? This can't be undone.",
+        yes=yes,
+        otherwise="nothing was forgotten",
     )
-    shell.say(f"forgot {athlete.name}; files in the inbox are the runner's own and stay")
+    trouble = forget_athlete(
+        command.works(), who, mailbox=command.settings.mailbox_path, now=datetime.now(UTC)
+    )
+    command.say(f"forgot {who.name}; files in the inbox are the runner's own and stay")
     if trouble:
         raise AttentionError(trouble)
 
 
-def _meant(tx: "Transaction", athlete: str | None, name: str | None) -> Athlete:
-    """Who is to be changed: `--name` alone names somebody who exists, as `add` would."""
-    if athlete is None and name is not None and tx.athletes.named(name) is not None:
-        return the_athlete(tx, name)
-    return the_athlete(tx, athlete, how="by its name")
+@athlete_commands.command("diary")
+def show_diary(
+    context: typer.Context,
+    athlete: Annotated[str | None, typer.Argument(metavar="[ATHLETE]", help="Whose diary.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """The pain diary: one answer a day, oldest first."""
+    command = command_of(context)
+    with command.store.reading() as tx:
+        who = the_athlete(tx, athlete, how=BY_ITS_NAME)
+        answers = tx.checkins.since(who, date.min)
+    if as_json:
+        command.print_json(
+            [
+                {
+                    "day": answer.day.isoformat(),
+                    "feels": answer.feels,
+                    "areas": list(answer.areas),
+                    "level": answer.level,
+                    "flags": list(answer.flags),
+                }
+                for answer in answers
+            ]
+        )
+    elif not answers:
+        command.say(f"{who.name} hasn't answered yet: each alert asks how it feels")
+    else:
+        command.print_table(
+            ("day", "feels", "of 10", "where", "warning signs"),
+            [
+                (
+                    f"{answer.day:%a} {answer.day}",
+                    answer.feels,
+                    "–" if answer.level is None else str(answer.level),
+                    ", ".join(answer.areas),
+                    ", ".join(answer.flags),
+                )
+                for answer in answers
+            ],
+        )
 
 
-def _refuse_taken(tx: "Transaction", wanted: Athlete) -> None:
+@athlete_commands.command("relink")
+def relink(
+    context: typer.Context,
+    athlete: Annotated[
+        str | None,
+        typer.Argument(metavar="[ATHLETE]", help="Whose; not needed while there's one athlete."),
+    ] = None,
+) -> None:
+    """Close every link that was mailed to an athlete, and print a fresh one to their page.
+
+    Links to stop a mail go on working.
+    """
+    from worker.keys import read_keys
+    from worker.links import Signer
+
+    command = command_of(context)
+    with command.store.transaction() as tx:
+        who = the_athlete(tx, athlete, how=BY_ITS_NAME)
+        begins_at = tx.athletes.close_links(who, now=datetime.now(UTC))
+    signer = Signer(read_keys(command.settings), command.settings.base_url)
+    command.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
+    address = signer.sign("athlete", {"athlete": who.id}, now=begins_at)
+    print(address)  # noqa: T201  alone on its line, for scripts and people
+
+
+def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:
     taken = tx.athletes.named(wanted.name)
     if taken is not None and taken.id != wanted.id:
         raise UsageError(
@@ -241,8 +278,7 @@ def _refuse_taken(tx: "Transaction", wanted: Athlete) -> None:
         )
 
 
-def _as_json(athlete: Athlete) -> dict[str, object]:
-    week_starts: Literal["monday", "sunday"] = "monday" if athlete.week_starts == 0 else "sunday"
+def _athlete_json(athlete: Athlete) -> dict[str, object]:
     race = athlete.race
     return {
         "name": athlete.name,
@@ -250,7 +286,7 @@ def _as_json(athlete: Athlete) -> dict[str, object]:
         "timezone": athlete.timezone,
         "units": athlete.units,
         "clock": athlete.clock,
-        "week_starts": week_starts,
+        "week_starts": "monday" if athlete.week_starts == 0 else "sunday",
         "weekly": str(athlete.weekly),
         "pain": list(athlete.pain),
         "race": {"name": race.name, "date": race.day.isoformat(), "km": race.distance_m / 1000}

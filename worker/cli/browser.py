@@ -10,7 +10,7 @@ _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
 _KEPT_BACK = ("EASEBACK_", "PYTHON")
 
 
-def show(address: str) -> bool:
+def show_in_browser(address: str) -> bool:
     """True where a browser came up. Over SSH or in a container none does."""
     if sys.platform != "darwin" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")

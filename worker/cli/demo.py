@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.browser import show
-from worker.cli.care import NoOpenOption
-from worker.cli.reports import far
-from worker.cli.shell import Shell, UsageError, shell_of
+from worker.cli.browser import show_in_browser
+from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of, format_distance
 
 if TYPE_CHECKING:
     from worker.demo import Moment, Scene, Season
@@ -21,11 +19,7 @@ if TYPE_CHECKING:
 _FOLDER = Path("demo")
 
 
-def register(app: typer.Typer) -> None:
-    app.command("demo")(demo)
-
-
-def demo(
+def play_demo(
     context: typer.Context,
     folder: Annotated[
         Path, typer.Option("--folder", metavar="DIR", help="Where it is played and left.")
@@ -36,24 +30,30 @@ def demo(
     from worker.demo import Scene, SceneError, play
     from worker.demo.page import put_out
 
-    shell = shell_of(context)
+    command = command_of(context)
     try:
         scene = Scene.set_up(folder)
     except SceneError as error:
         raise UsageError(str(error)) from error
-    with _watching(shell) as watch:
+    with _watching(command) as watch:
         season = play(scene, watch=watch)
     letters = put_out(scene, season)
-    _show(shell, scene, season, letters)
+    _show(command, scene, season, letters)
     if not no_open:
-        show(scene.page.as_uri())
+        show_in_browser(scene.page.as_uri())
 
 
 @contextmanager
-def _watching(shell: Shell) -> "Iterator[Callable[[Moment], None]]":
+def _watching(command: CommandContext) -> "Iterator[Callable[[Moment], None]]":
     """How far it is: a bar on a terminal, elsewhere a line for each alert."""
     if not sys.stderr.isatty():
-        yield lambda moment: _say_moment(shell, moment)
+
+        def say_alert(moment: "Moment") -> None:
+            if moment.ran_m is not None and moment.mails:
+                ran = format_distance(moment.ran_m, "km")
+                command.say(f"{moment.day:%a} {moment.day}: ran {ran}, alert mailed")
+
+        yield say_alert
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn
@@ -77,34 +77,28 @@ def _watching(shell: Shell) -> "Iterator[Callable[[Moment], None]]":
         yield watch
 
 
-def _say_moment(shell: Shell, moment: "Moment") -> None:
-    if moment.ran_m is not None and moment.mails:
-        shell.say(f"{moment.day:%a} {moment.day}: ran {far(moment.ran_m, 'km')}, alert mailed")
-
-
-def _show(shell: Shell, scene: "Scene", season: "Season", letters: "Sequence[Letter]") -> None:
-    from worker.cli.picture import Mark, picture
+def _show(
+    command: CommandContext, scene: "Scene", season: "Season", letters: "Sequence[Letter]"
+) -> None:
+    from worker.cli.terminal_chart import print_weeks
 
     who = season.athlete
-    marks = [Mark(one.finding.day, one.told_on is not None) for one in season.found]
-    columns, encoding = shell.out.width, shell.out.encoding
-    shell.say(f"{who.name}, made up: {season.runs} runs in {len(season.weeks)} weeks, km a week")
-    shell.say()
-    chart = picture(season.weeks, marks, units=who.units, columns=columns, encoding=encoding)
-    shell.out.print(chart, no_wrap=True, crop=False)
-    shell.say()
+    mailed = [(one.finding.day, one.told_on is not None) for one in season.found]
+    command.say(f"{who.name}, made up: {season.runs} runs in {len(season.weeks)} weeks, km a week")
+    command.say()
+    print_weeks(command.out, season.weeks, mailed, units=who.units)
+    command.say()
     for one in season.found:
         found = one.finding
         if one.told_on is not None:
-            shell.say(
-                f"{found.day:%a} {found.day}  {found.kind}: {far(found.observed_m, who.units)} "
-                f"after {far(found.baseline_m, who.units)}"
-            )
-    shell.say()
+            ran = format_distance(found.observed_m, who.units)
+            baseline = format_distance(found.baseline_m, who.units)
+            command.say(f"{found.day:%a} {found.day}  {found.kind}: {ran} after {baseline}")
+    command.say()
     alerts = [letter for letter in letters if letter.kind == "alert"]
-    shell.say(
+    command.say(
         f"{len(letters)} mails, {len(alerts)} of them alerts, as .eml and .html in {scene.folder}"
     )
-    shell.say(f"the page about it: {scene.page}")
+    command.say(f"the page about it: {scene.page}")
     settings = shlex.quote(str(scene.settings_file))
-    shell.say(f"look around: easeback --config {settings} explain 2026-02-14")
+    command.say(f"look around: easeback --config {settings} explain 2026-02-14")

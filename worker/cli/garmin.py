@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.shell import AttentionError, Shell, UsageError, the_athlete
+from worker.cli.context import AttentionError, CommandContext, UsageError, the_athlete
 
 if TYPE_CHECKING:
     from worker.model import Athlete
     from worker.pipeline import GarminWorks, Works
 
 
-def connect_garmin(shell: Shell, athlete: str | None, expires: str | None) -> None:
+def connect_garmin(shell: CommandContext, athlete: str | None, expires: str | None) -> None:
     """Ask for the key, try it, keep it sealed, and tell when it runs out."""
     works = shell.works()
     _garmin_of(works)
@@ -22,7 +22,9 @@ def connect_garmin(shell: Shell, athlete: str | None, expires: str | None) -> No
     give_key(shell, works, who, expires)
 
 
-def give_key(shell: Shell, works: "Works", who: "Athlete", expires: str | None = None) -> None:
+def give_key(
+    shell: CommandContext, works: "Works", who: "Athlete", expires: str | None = None
+) -> None:
     """The same for an athlete who is known."""
     from zoneinfo import ZoneInfo
 
@@ -50,7 +52,7 @@ def give_key(shell: Shell, works: "Works", who: "Athlete", expires: str | None =
     shell.say(f"{who.name} is connected to Garmin; the key runs out on {ends_on}")
 
 
-def disconnect_garmin(shell: Shell, athlete: str | None, *, yes: bool) -> None:
+def disconnect_garmin(shell: CommandContext, athlete: str | None, *, yes: bool) -> None:
     """Forget the key, and by default the runs that only Garmin told of."""
     from worker.pipeline.garmin import grants
     from worker.sources.garmin.grants import KEY_PAGE

@@ -17,8 +17,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-Form = Literal["text", "json"]
-
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
 # What ends a line somewhere, moves a terminal's cursor, or turns the reading direction.
 _ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -26,7 +24,7 @@ _PLACE = re.compile(r"%\((\w+)\)[-+ #0]*[\d.]*[a-z]")
 _CHATTY = ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyncio")
 
 
-class OneLine(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """Names of files and athletes, and words of servers, may hold anything."""
 
     converter = staticmethod(time.gmtime)
@@ -42,7 +40,7 @@ class OneLine(logging.Formatter):
         return "\n".join(f"    {_tamed(line)}" for line in lines)
 
 
-class OneObject(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """The same as a JSON object a line, for who reads logs by machine.
 
     `event` is the same for all events of one sort, whatever they name: the message with the names
@@ -51,7 +49,7 @@ class OneObject(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        told: dict[str, object] = {
+        event: dict[str, object] = {
             "at": at.replace("+00:00", "Z"),
             "level": record.levelname,
             "room": record.name,
@@ -59,11 +57,11 @@ class OneObject(logging.Formatter):
             "message": _tamed(record.getMessage()),
         }
         fields = record.args if isinstance(record.args, Mapping) else {}
-        told = {name: _plain(value) for name, value in fields.items()} | told
+        event = {name: _plain(value) for name, value in fields.items()} | event
         if record.exc_info:
             lines = self.formatException(record.exc_info).split("\n")
-            told["traceback"] = [_tamed(line) for line in lines]
-        return json.dumps(told, ensure_ascii=False)
+            event["traceback"] = [_tamed(line) for line in lines]
+        return json.dumps(event, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:
@@ -74,17 +72,17 @@ def _tamed(text: str) -> str:
     return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
-def set_up(level: int) -> None:
-    """Let the log begin, as text; libraries are heard from warnings up."""
+def set_up_log(level: int) -> None:
+    """Begins the log, as text; of libraries it has warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(OneLine())
+    handler.setFormatter(TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
     for chatty in _CHATTY:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
-def speak(form: Form) -> None:
-    """Go on in this form, where `set_up` began."""
+def set_log_format(form: Literal["text", "json"]) -> None:
+    """Changes the format of the log that `set_up_log` began."""
     for handler in logging.getLogger().handlers:
-        if isinstance(handler.formatter, OneLine | OneObject):
-            handler.setFormatter(OneObject() if form == "json" else OneLine())
+        if isinstance(handler.formatter, TextFormatter | JsonFormatter):
+            handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())

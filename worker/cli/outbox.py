@@ -1,44 +1,31 @@
 """The commands about mail that waits: outbox list, retry, hold, release, drop."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.shell import AttentionError, JsonOption, Shell, UsageError, shell_of, zulu
+from worker.cli.context import (
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    UsageError,
+    command_of,
+    zulu,
+)
 
 if TYPE_CHECKING:
     from worker.store import Letter, Transaction
 
-IdsArgument = Annotated[
-    list[int] | None, typer.Argument(metavar="ID...", help="Which mails, as `list` numbers them.")
-]
-EveryOption = Annotated[bool, typer.Option("--all", help="Every mail that this can be done to.")]
-
-Act = Callable[["Transaction", "Letter"], bool]
-
 BY_THE_OPERATOR = "held by the operator"
-_DONE = {"retry": "queued again", "hold": "held", "release": "queued", "drop": "dropped"}
-_BEFORE = {
-    "retry": ("queued", "retry", "dead"),
-    "hold": ("queued", "retry"),
-    "release": ("held",),
-    "drop": ("queued", "retry", "dead", "held"),
-}
+
+outbox_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mail that waits.")
 
 
-def register(app: typer.Typer) -> None:
-    outbox = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mail that waits.")
-    outbox.command("list")(show)
-    outbox.command("retry")(retry)
-    outbox.command("hold")(hold)
-    outbox.command("release")(release)
-    outbox.command("drop")(drop)
-    app.add_typer(outbox, name="outbox")
-
-
-def show(
+@outbox_commands.command("list")
+def list_outbox(
     context: typer.Context,
     everything: Annotated[
         bool, typer.Option("--all", help="Also what was sent, and what was dropped.")
@@ -46,112 +33,140 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """List the mails that were not sent, with the reason of each."""
-    shell = shell_of(context)
-    with shell.store.reading() as tx:
+    command = command_of(context)
+    with command.store.reading() as tx:
         letters = tx.outbox.all() if everything else tx.outbox.unsent()
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
     if as_json:
-        shell.print_json([_as_json(letter, names) for letter in letters])
-        return
-    if not letters:
-        shell.say("no mail waits")
-        return
-    from rich.table import Table
-
-    table = Table("id", "kind", "athlete", "state", "due", "tries", "why", box=None)
-    for letter in letters:
-        table.add_row(
-            str(letter.id),
-            letter.kind,
-            names.get(letter.athlete_id or 0, "–"),
-            letter.state + (", perhaps twice" if letter.perhaps_twice else ""),
-            f"{letter.sent_at or letter.due_at:%Y-%m-%d %H:%M}",
-            str(letter.attempts),
-            letter.last_error or "",
+        command.print_json([_letter_json(letter, names) for letter in letters])
+    elif not letters:
+        command.say("no mail waits")
+    else:
+        command.print_table(
+            ("id", "kind", "athlete", "state", "due", "tries", "why"),
+            [
+                (
+                    str(letter.id),
+                    letter.kind,
+                    names.get(letter.athlete_id or 0, "–"),
+                    letter.state + (", perhaps twice" if letter.perhaps_twice else ""),
+                    f"{letter.sent_at or letter.due_at:%Y-%m-%d %H:%M}",
+                    str(letter.attempts),
+                    letter.last_error or "",
+                )
+                for letter in letters
+            ],
         )
-    shell.out.print(table)
 
 
-def retry(
-    context: typer.Context,
-    ids: IdsArgument = None,
-    every: EveryOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Send again what was given up, and now what waits for its next try."""
-    now = datetime.now(UTC)
-    _act(shell_of(context), "retry", ids, every=every, as_json=as_json,
-         act=lambda tx, letter: tx.outbox.again(letter, now=now))  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class OutboxAction:
+    """What one of the other commands does to a mail.
+
+    `apply` returns False for a mail that it can't be done to. `done` is the word for a mail that
+    it was done to, `states` are those of the mails that `--all` means.
+    """
+
+    verb: str
+    help: str
+    done: str
+    states: tuple[str, ...]
+    apply: Callable[["Transaction", "Letter", datetime], bool]
 
 
-def hold(
-    context: typer.Context,
-    ids: IdsArgument = None,
-    every: EveryOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Put mail aside until it is released."""
-    _act(shell_of(context), "hold", ids, every=every, as_json=as_json,
-         act=lambda tx, letter: tx.outbox.hold(letter, why=BY_THE_OPERATOR))  # fmt: skip
-
-
-def release(
-    context: typer.Context,
-    ids: IdsArgument = None,
-    every: EveryOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Send held mail after all."""
-    now = datetime.now(UTC)
-    _act(shell_of(context), "release", ids, every=every, as_json=as_json,
-         act=lambda tx, letter: tx.outbox.release(letter, now=now))  # fmt: skip
-
-
-def drop(
-    context: typer.Context,
-    ids: IdsArgument = None,
-    every: EveryOption = False,
-    as_json: JsonOption = False,
-) -> None:
-    """Give mail up for good: it is never sent, nor queued again."""
-    _act(shell_of(context), "drop", ids, every=every, as_json=as_json, act=_drop)
-
-
-def _drop(tx: "Transaction", letter: "Letter") -> bool:
+def _drop(tx: "Transaction", letter: "Letter", _: datetime) -> bool:
     if not tx.outbox.drop(letter):
         return False
     tx.findings.dropped(letter.id)
     return True
 
 
-def _act(
-    shell: Shell, verb: str, ids: list[int] | None, *, every: bool, as_json: bool, act: Act
+OUTBOX_ACTIONS = (
+    OutboxAction(
+        verb="retry",
+        help="Send again what was given up, and now what waits for its next try.",
+        done="queued again",
+        states=("queued", "retry", "dead"),
+        apply=lambda tx, letter, now: tx.outbox.again(letter, now=now),
+    ),
+    OutboxAction(
+        verb="hold",
+        help="Put mail aside until it is released.",
+        done="held",
+        states=("queued", "retry"),
+        apply=lambda tx, letter, _: tx.outbox.hold(letter, why=BY_THE_OPERATOR),
+    ),
+    OutboxAction(
+        verb="release",
+        help="Send held mail after all.",
+        done="queued",
+        states=("held",),
+        apply=lambda tx, letter, now: tx.outbox.release(letter, now=now),
+    ),
+    OutboxAction(
+        verb="drop",
+        help="Give mail up for good: it is never sent, nor queued again.",
+        done="dropped",
+        states=("queued", "retry", "dead", "held"),
+        apply=_drop,
+    ),
+)
+
+
+def change_letters(
+    command: CommandContext,
+    action: OutboxAction,
+    ids: list[int] | None,
+    *,
+    every: bool,
+    as_json: bool,
 ) -> None:
-    """Do it to each mail that was named; what can't be done is said, and stops no other."""
+    """Does it to each mail that was named; what can't be done is said, and stops no other."""
     if bool(ids) == every:
-        raise UsageError(f"outbox {verb}: say which mails by their ids, or --all")
-    refused: list[str] = []
-    with shell.store.transaction() as tx:
-        done: list[int] = []
+        raise UsageError(f"outbox {action.verb}: say which mails by their ids, or --all")
+    now = datetime.now(UTC)
+    done: list[int] = []
+    failed: list[str] = []
+    with command.store.transaction() as tx:
         for letter_id in ids or [letter.id for letter in tx.outbox.unsent()]:
             letter = tx.outbox.by_id(letter_id)
             if letter is None:
-                refused.append(f"there is no mail {letter_id}")
-            elif act(tx, letter):
+                failed.append(f"there is no mail {letter_id}")
+            elif action.apply(tx, letter, now):
                 done.append(letter_id)
-            elif not every or letter.state in _BEFORE[verb]:
-                refused.append(_why_not(letter))
+            elif not every or letter.state in action.states:
+                failed.append(_why_not(letter))
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
         after = [letter for i in done if (letter := tx.outbox.by_id(i)) is not None]
     if as_json:
-        shell.print_json([_as_json(letter, names) for letter in after])
+        command.print_json([_letter_json(letter, names) for letter in after])
     else:
         for letter in after:
-            shell.say(f"{letter.id} {letter.kind}: {_DONE[verb]}")
-        if not after and not refused:
-            shell.say(f"no mail to {verb}")
-    if refused:
-        raise AttentionError("; ".join(refused))
+            command.say(f"{letter.id} {letter.kind}: {action.done}")
+        if not after and not failed:
+            command.say(f"no mail to {action.verb}")
+    if failed:
+        raise AttentionError("; ".join(failed))
+
+
+def _add_command(action: OutboxAction) -> None:
+    @outbox_commands.command(action.verb, help=action.help)
+    def change(
+        context: typer.Context,
+        ids: Annotated[
+            list[int] | None,
+            typer.Argument(metavar="ID...", help="Which mails, as `list` numbers them."),
+        ] = None,
+        every: Annotated[
+            bool, typer.Option("--all", help="Every mail that this can be done to.")
+        ] = False,
+        as_json: JsonOption = False,
+    ) -> None:
+        change_letters(command_of(context), action, ids, every=every, as_json=as_json)
+
+
+for _action in OUTBOX_ACTIONS:
+    _add_command(_action)
 
 
 def _why_not(letter: "Letter") -> str:
@@ -162,7 +177,7 @@ def _why_not(letter: "Letter") -> str:
     return f"mail {letter.id} is {letter.state}"
 
 
-def _as_json(letter: "Letter", names: dict[int, str]) -> dict[str, Any]:
+def _letter_json(letter: "Letter", names: dict[int, str]) -> dict[str, Any]:
     return {
         "id": letter.id,
         "kind": letter.kind,

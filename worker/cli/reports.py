@@ -1,42 +1,33 @@
-"""Commands that tell: runs, alerts, explain, ceiling."""
+"""The commands `runs`, `alerts` and `ceiling`."""
 
 import math
-from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from worker.cli.shell import (
+from worker.cli.context import (
     AsOfOption,
     AthleteOption,
     JsonOption,
-    UsageError,
     athletes_meant,
-    clock,
-    day_of,
-    shell_of,
+    clock_as_of,
+    command_of,
+    format_distance,
     the_athlete,
     zulu,
 )
 from worker.model import METRES_PER, Athlete, Units
 
 if TYPE_CHECKING:
-    from worker.store import Found, Kept, Transaction
+    from worker.store import Found, Kept
 
 
-def register(app: typer.Typer) -> None:
-    app.command("runs")(runs)
-    app.command("alerts")(alerts)
-    app.command("explain")(explain)
-    app.command("ceiling")(ceiling)
-
-
-def runs(
+def list_runs(
     context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
 ) -> None:
     """The runs that count, oldest first."""
-    shell = shell_of(context)
-    with shell.store.reading() as tx:
+    command = command_of(context)
+    with command.store.reading() as tx:
         kept = [
             (who, one)
             for who in athletes_meant(tx, athlete)
@@ -45,84 +36,62 @@ def runs(
         ]
     kept.sort(key=lambda pair: (pair[1].run.started_at, pair[1].run.id))
     if as_json:
-        shell.print_json([_run_json(who, one) for who, one in kept])
-        return
-    if not kept:
-        shell.say("no runs yet: drop FIT files into the inbox, or `easeback import` them")
-        return
-    from rich.table import Table
-
-    table = Table("id", "athlete", "day", "distance", "time", "sport", "from", box=None)
-    for who, one in kept:
-        run = one.run
-        table.add_row(
-            str(run.id),
-            who.name,
-            f"{run.day:%a} {run.day}",
-            far(run.distance_m, who.units),
-            _clock_time(run.moving_s or run.elapsed_s),
-            run.sport + (" race" if run.is_race else ""),
-            ", ".join(sorted({source for source, _ in one.sources})),
+        command.print_json([_run_json(who, one) for who, one in kept])
+    elif not kept:
+        command.say("no runs yet: drop FIT files into the inbox, or `easeback import` them")
+    else:
+        command.print_table(
+            ("id", "athlete", "day", "distance", "time", "sport", "from"),
+            [
+                (
+                    str(one.run.id),
+                    who.name,
+                    f"{one.run.day:%a} {one.run.day}",
+                    format_distance(one.run.distance_m, who.units),
+                    _clock_time(one.run.moving_s or one.run.elapsed_s),
+                    one.run.sport + (" race" if one.run.is_race else ""),
+                    ", ".join(sorted({source for source, _ in one.sources})),
+                )
+                for who, one in kept
+            ],
         )
-    shell.out.print(table)
 
 
-def alerts(
+def list_alerts(
     context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
 ) -> None:
     """What was found, and what was mailed of it."""
-    shell = shell_of(context)
-    with shell.store.reading() as tx:
+    command = command_of(context)
+    with command.store.reading() as tx:
         found = [
             (who, one) for who in athletes_meant(tx, athlete) for one in tx.findings.standing(who)
         ]
     found.sort(key=lambda pair: (pair[1].finding.day, pair[1].id))
     if as_json:
-        shell.print_json([_alert_json(who, one) for who, one in found])
-        return
-    if not found:
-        shell.say("nothing was found so far (that doesn't mean safe)")
-        return
-    from rich.table import Table
-
-    table = Table("id", "athlete", "day", "kind", "weight", "ran", "against", "×", "mail", box=None)
-    for who, one in found:
-        f = one.finding
-        table.add_row(
-            str(one.id),
-            who.name,
-            f"{f.day:%a} {f.day}",
-            f.kind,
-            str(f.severity),
-            far(f.observed_m, who.units),
-            far(f.baseline_m, who.units),
-            f"{f.ratio:.2f}",
-            _mail_words(one),
+        command.print_json([_alert_json(who, one) for who, one in found])
+    elif not found:
+        command.say("nothing was found so far (that doesn't mean safe)")
+    else:
+        command.print_table(
+            ("id", "athlete", "day", "kind", "weight", "ran", "against", "×", "mail"),
+            [
+                (
+                    str(one.id),
+                    who.name,
+                    f"{one.finding.day:%a} {one.finding.day}",
+                    one.finding.kind,
+                    str(one.finding.severity),
+                    format_distance(one.finding.observed_m, who.units),
+                    format_distance(one.finding.baseline_m, who.units),
+                    f"{one.finding.ratio:.2f}",
+                    _mail_words(one),
+                )
+                for who, one in found
+            ],
         )
-    shell.out.print(table)
 
 
-def explain(
-    context: typer.Context,
-    what: Annotated[
-        str | None,
-        typer.Argument(metavar="[DATE|RUN]", help="A day, or a run's id; default: the last run."),
-    ] = None,
-    athlete: AthleteOption = None,
-    as_of: AsOfOption = None,
-) -> None:
-    """Why it did or didn't warn: each signal, its numbers, its threshold, its source."""
-    from worker.cli.explaining import explain_day
-
-    shell = shell_of(context)
-    now = clock(as_of)()
-    with shell.store.reading() as tx:
-        who = the_athlete(tx, athlete)
-        day = _day_meant(tx, who, what, now)
-        explain_day(shell, tx, who, day)
-
-
-def ceiling(
+def show_ceiling(
     context: typer.Context,
     athlete: AthleteOption = None,
     as_of: AsOfOption = None,
@@ -133,17 +102,17 @@ def ceiling(
     from worker.load import History
     from worker.pipeline import today_of
 
-    shell = shell_of(context)
-    now = clock(as_of)()
-    with shell.store.reading() as tx:
+    command = command_of(context)
+    now = clock_as_of(as_of)()
+    with command.store.reading() as tx:
         who = the_athlete(tx, athlete)
-        history = History.of(tx.runs.counted(who), rules=shell.settings.rules)
+        history = History.of(tx.runs.counted(who), rules=command.settings.rules)
     today = today_of(who, now)
     found = rule.ceiling(
-        history, today, rules=shell.settings.rules, week_starts=who.week_starts, race=who.race
+        history, today, rules=command.settings.rules, week_starts=who.week_starts, race=who.race
     )
     if as_json:
-        shell.print_json(
+        command.print_json(
             {
                 "day": found.day.isoformat(),
                 "next_run_m": _to_mm(found.next_run_m),
@@ -154,18 +123,19 @@ def ceiling(
             }
         )
         return
-    done = far(found.week_done_m, who.units)
-    shell.say(f"next run: {_at_most(found.next_run_m, who.units)}")
-    shell.say(f"this week: {_at_most(found.week_m, who.units)}, {done} done so far")
-    days = shell.settings.rules.run_window_days
-    shell.say(f"longest of the last {days} days: {far(found.longest_window_m, who.units)}")
-    shell.say(f"why: {found.basis}")
+    done = format_distance(found.week_done_m, who.units)
+    command.say(f"next run: {_at_most(found.next_run_m, who.units)}")
+    command.say(f"this week: {_at_most(found.week_m, who.units)}, {done} done so far")
+    days = command.settings.rules.run_window_days
+    longest = format_distance(found.longest_window_m, who.units)
+    command.say(f"longest of the last {days} days: {longest}")
+    command.say(f"why: {found.basis}")
     if found.readiness is not None:
         ready = found.readiness
         state = f"{ready.weeks_short} weeks short" if ready.weeks_short else ready.state
-        shell.say(f"{ready.race.name} on {ready.race.day}: {state}")
+        command.say(f"{ready.race.name} on {ready.race.day}: {state}")
         for one in ready.plan:
-            shell.say(f"  {one.day:%a} {one.day}  {_at_most(one.distance_m, who.units)}")
+            command.say(f"  {one.day:%a} {one.day}  {_at_most(one.distance_m, who.units)}")
 
 
 def _to_mm(metres: float | None) -> float | None:
@@ -177,11 +147,6 @@ def _at_most(metres: float | None, units: Units) -> str:
     if metres is None:
         return "not known yet"
     return f"at most {math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"
-
-
-def far(metres: float | None, units: Units) -> str:
-    """A distance as the athlete counts it."""
-    return "–" if metres is None else f"{metres / METRES_PER[units]:.1f} {units}"
 
 
 def _run_json(who: Athlete, kept: "Kept") -> dict[str, Any]:
@@ -230,18 +195,3 @@ def _clock_time(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
-
-
-def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
-    from worker.pipeline import today_of
-
-    if what is not None and "-" in what:
-        return day_of(what)
-    kept = tx.runs.kept(who)
-    if what is None:
-        days = [one.run.day for one in kept if one.run.day <= today_of(who, now)]
-        return max(days, default=today_of(who, now))
-    for one in kept:
-        if str(one.run.id) == what:
-            return one.run.day
-    raise UsageError(f"{what!r} is neither a date such as 2026-03-07 nor the id of one of the runs")

@@ -7,11 +7,7 @@ from typing import Annotated
 
 import typer
 
-from worker.cli.shell import AttentionError, Shell, UsageError, shell_of
-
-
-def register(app: typer.Typer) -> None:
-    app.command("init")(init)
+from worker.cli.context import AttentionError, CommandContext, UsageError, command_of
 
 
 def init(
@@ -24,7 +20,7 @@ def init(
     ] = False,
 ) -> None:
     """Ask for what's needed, write the settings, check them."""
-    shell = shell_of(context)
+    shell = command_of(context)
     file = _target(shell)
     if file.exists() and not force and not _untouched(file):
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
@@ -34,13 +30,13 @@ def init(
     strava = _ask_strava() if "strava" in ways else None
     _write(file, _filled(data_dir, mail, strava))
     shell.say(f"wrote {file}, which only you can read")
-    written = Shell(config=file, verbose=shell.verbose)
+    written = CommandContext(config=file, verbose=shell.verbose)
     if not defaults and _ask_athlete(written) and "garmin" in ways:
         _ask_garmin(written)
     _check(shell, written)
 
 
-def _target(shell: Shell) -> Path:
+def _target(shell: CommandContext) -> Path:
     from worker.config import LOCAL_FILE, named_file
 
     return named_file(shell.config) or LOCAL_FILE
@@ -117,10 +113,10 @@ def _ask_strava() -> dict[str, object] | None:
     return {"client_id": client_id, "client_secret": secret}
 
 
-def _ask_athlete(written: Shell) -> bool:
+def _ask_athlete(written: CommandContext) -> bool:
     """Add the first athlete; False where there was none to add."""
+    from worker.cli.arguments import local_timezone
     from worker.cli.athletes import add_athlete
-    from worker.cli.said import local_timezone
 
     with written.store.reading() as tx:
         if tx.athletes.all():
@@ -140,7 +136,7 @@ def _ask_athlete(written: Shell) -> bool:
     return True
 
 
-def _ask_garmin(written: Shell) -> None:
+def _ask_garmin(written: CommandContext) -> None:
     """The new athlete's key; one that doesn't work is said, and can be given later."""
     from worker.cli.garmin import connect_garmin
     from worker.sources import SourceError
@@ -183,13 +179,8 @@ def _write(file: Path, text: str) -> None:
         raise AttentionError(f"{file} can't be written: {error.strerror}") from error
 
 
-def _check(shell: Shell, written: Shell) -> None:
-    from worker.cli.checkup import checks
+def _check(shell: CommandContext, written: CommandContext) -> None:
+    from worker.cli.doctor import checks, report
 
-    done = list(checks(written))
-    for check in done:
-        shell.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.says}")
     # That there's no athlete yet is what comes next, and nothing wrong.
-    bad = [check for check in done if not check.ok and check.what != "athletes"]
-    if bad:
-        raise AttentionError(f"{bad[0].what}: {bad[0].says}")
+    report(shell, list(checks(written)), ignored="athletes")

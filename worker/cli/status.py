@@ -6,20 +6,16 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker import __version__
-from worker.cli.shell import AttentionError, JsonOption, Shell, shell_of, zulu
+from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
 from worker.model import Athlete
 
 if TYPE_CHECKING:
     from worker.store import Transaction
 
 
-def register(app: typer.Typer) -> None:
-    app.command("status")(status)
-
-
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """How Easeback feels: database, athletes, sources, mail, inbox."""
-    shell = shell_of(context)
+    shell = command_of(context)
     with shell.store.reading() as tx:
         told = _status(shell, tx)
     if as_json:
@@ -30,7 +26,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
         raise AttentionError(told["attention"][0])
 
 
-def _status(shell: Shell, tx: "Transaction") -> dict[str, Any]:
+def _status(shell: CommandContext, tx: "Transaction") -> dict[str, Any]:
     from worker.health import MADE_UP_TICK, Audience, check_health
     from worker.jobs.registry import all_jobs, intervals
 
@@ -123,7 +119,7 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
     }
 
 
-def _unusable(shell: Shell) -> list[str]:
+def _unusable(shell: CommandContext) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
     from worker.app import build_composer, read_routines
     from worker.config import SettingsError
@@ -136,7 +132,7 @@ def _unusable(shell: Shell) -> list[str]:
     return [f"{one}; the shipped one is used instead" for one in broken]
 
 
-def _print_status(shell: Shell, told: dict[str, Any]) -> None:
+def _print_status(shell: CommandContext, told: dict[str, Any]) -> None:
     shell.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
     shell.say(f"database  {told['database']}")
     for athlete in told["athletes"]:

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.browser import show
+from worker.cli.browser import show_in_browser
+from worker.cli.context import (
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    UsageError,
+    command_of,
+    the_athlete,
+)
 from worker.cli.garmin import connect_garmin, disconnect_garmin
-from worker.cli.shell import AttentionError, JsonOption, Shell, UsageError, shell_of, the_athlete
 
 if TYPE_CHECKING:
     from worker.model import Athlete
@@ -36,16 +43,6 @@ webhook = typer.Typer(
 )
 
 
-def register(app: typer.Typer) -> None:
-    app.command("connect")(connect)
-    app.command("disconnect")(disconnect)
-    app.command("rotate-keys")(rotate_keys)
-    webhook.command("add")(add_webhook)
-    webhook.command("list")(list_webhooks)
-    webhook.command("remove")(remove_webhook)
-    app.add_typer(webhook)
-
-
 def connect(
     context: typer.Context,
     athlete: AthleteArgument = None,
@@ -68,7 +65,7 @@ def connect(
     from worker.pipeline.strava.grants import check_redirect
     from worker.web.strava import CALLBACK
 
-    shell = shell_of(context)
+    shell = command_of(context)
     if garmin:
         connect_garmin(shell, athlete, expires)
         return
@@ -84,7 +81,7 @@ def connect(
         check_redirect(works, strava, who, redirect=f"{origin}{CALLBACK}", now=now)
         signer = Signer(read_keys(shell.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
-        if no_open or not show(address):
+        if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         _wait(works, who, before, refused)
     shell.say(f"{who.name} is connected to Strava")
@@ -99,7 +96,7 @@ def disconnect(
     """Give the connection to Strava back and forget it, and by default the runs it told of."""
     from worker.pipeline.strava import grants
 
-    shell = shell_of(context)
+    shell = command_of(context)
     if garmin:
         disconnect_garmin(shell, athlete, yes=yes)
         return
@@ -122,7 +119,7 @@ def rotate_keys(context: typer.Context) -> None:
     from worker.pipeline.garmin.grants import reseal_keys
     from worker.pipeline.strava.grants import reseal_grants
 
-    shell = shell_of(context)
+    shell = command_of(context)
     with shell.store.sole_worker():
         made = add_key(shell.settings)
         works = shell.works()
@@ -132,11 +129,12 @@ def rotate_keys(context: typer.Context) -> None:
     shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
 
 
+@webhook.command("add")
 def add_webhook(context: typer.Context) -> None:
     """Subscribe: Strava checks at once that base_url can be reached."""
     from worker.web.strava import WEBHOOK
 
-    shell = shell_of(context)
+    shell = command_of(context)
     works = shell.works()
     strava = _strava_of(works)
     now = datetime.now(UTC)
@@ -148,9 +146,10 @@ def add_webhook(context: typer.Context) -> None:
     shell.say(f"subscribed (number {made}): Strava tells {callback}")
 
 
+@webhook.command("list")
 def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the subscription that Strava has, and whether it's this Easeback's."""
-    shell = shell_of(context)
+    shell = command_of(context)
     works = shell.works()
     found = _strava_of(works).client.subscriptions(now=datetime.now(UTC))
     with works.store.reading() as tx:
@@ -174,9 +173,10 @@ def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
         shell.say("no subscription: Easeback polls, which is enough")
 
 
+@webhook.command("remove")
 def remove_webhook(context: typer.Context) -> None:
     """Remove the application's subscription; from then on Easeback polls."""
-    shell = shell_of(context)
+    shell = command_of(context)
     works = shell.works()
     client, now = _strava_of(works).client, datetime.now(UTC)
     for one in client.subscriptions(now=now):
@@ -201,20 +201,20 @@ def _connected_at(works: "Works", who: "Athlete") -> datetime | None:
 
 
 @contextmanager
-def _shown(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
+def _shown(shell: CommandContext, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
     """The web face, by its address: the worker's where that runs, else one of our own.
 
     `told` hears why a consent came to nothing; the worker's face says that in the browser alone.
     """
     from worker.app import build_web_server
-    from worker.web import FaceError
+    from worker.web import WebServerError
 
     settings = shell.settings
     origin = settings.base_url.rstrip("/")
     face = build_web_server(settings, works, lambda: datetime.now(UTC), report=told)
     try:
         face.start()
-    except FaceError:
+    except WebServerError:
         if not _is_easeback(face.address):
             with _on_another_port(shell, works, told) as elsewhere:
                 yield elsewhere
@@ -228,7 +228,9 @@ def _shown(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterato
 
 
 @contextmanager
-def _on_another_port(shell: Shell, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
+def _on_another_port(
+    shell: CommandContext, works: "Works", told: Callable[[str], None]
+) -> Iterator[str]:
     """Another program has the port: any free one on this machine does, Strava allows that."""
     import socket
 

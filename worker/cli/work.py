@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.shell import (
+from worker.cli.context import (
     AsOfOption,
     AttentionError,
+    CommandContext,
     JsonOption,
-    Shell,
     UsageError,
-    clock,
-    shell_of,
+    clock_as_of,
+    command_of,
 )
 
 if TYPE_CHECKING:
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from worker.pipeline import Clock, Works
 
 log = logging.getLogger(__name__)
-
-
-def register(app: typer.Typer) -> None:
-    app.command("run")(run_command)
-    app.command("once")(once)
 
 
 WorkerOption = Annotated[
@@ -52,7 +47,7 @@ def run_command(
     web: WebOption = False,
 ) -> None:
     """The worker: watches the folder, decides, mails, until it is stopped."""
-    shell = shell_of(context)
+    shell = command_of(context)
     is_cluster = shell.settings.engine.kind == "procrastinate"
     if (worker or web) and not is_cluster:
         raise UsageError(
@@ -66,7 +61,7 @@ def run_command(
         logging.getLogger("worker").setLevel(logging.INFO)
     services = shell.works(patient=True)
     refuse_half_moved(services)
-    now = clock(as_of)
+    now = clock_as_of(as_of)
     made_up_from = now() if as_of else None
     if is_cluster:
         greet(shell, services)
@@ -86,7 +81,7 @@ def run_command(
 
 
 def _run_embedded(
-    shell: Shell, services: "Works", now: "Clock", made_up_from: datetime | None
+    shell: CommandContext, services: "Works", now: "Clock", made_up_from: datetime | None
 ) -> None:
     from worker.jobs.clock import FIRST_RELEASE
     from worker.jobs.embedded import EmbeddedWorker
@@ -106,7 +101,7 @@ def _run_embedded(
 
 
 def _run_cluster_worker(
-    shell: Shell, services: "Works", now: "Clock", made_up_from: datetime | None
+    shell: CommandContext, services: "Works", now: "Clock", made_up_from: datetime | None
 ) -> bool:
     """Until the process is told to end; True where every task had ended by then."""
     from worker.app import build_mailer
@@ -128,7 +123,7 @@ def _run_cluster_worker(
 
 
 @contextmanager
-def _cluster_web(shell: Shell, services: "Works", now: "Clock") -> Iterator[None]:
+def _cluster_web(shell: CommandContext, services: "Works", now: "Clock") -> Iterator[None]:
     """The web server, seen beside the workers; its webhooks notify a worker at once."""
     from worker.jobs.cluster import stay_seen
     from worker.jobs.cluster_queue import WorkerNotifier
@@ -149,7 +144,7 @@ def _cluster_web(shell: Shell, services: "Works", now: "Clock") -> Iterator[None
 
 @contextmanager
 def web_server(
-    shell: Shell,
+    shell: CommandContext,
     services: "Works",
     now: "Clock",
     jobs: "Sequence[Job]",
@@ -165,12 +160,12 @@ def web_server(
     from worker.jobs.registry import intervals
     from worker.jobs.ticks import record_tick
     from worker.store import Tick
-    from worker.web import FaceError
+    from worker.web import WebServerError
 
     server = build_web_server(shell.settings, services, now, ticks=intervals(jobs), notify=notify)
     try:
         server.start()
-    except FaceError as error:
+    except WebServerError as error:
         record_tick(services, WEB_TICK, Tick(now(), str(error)))
     try:
         yield
@@ -202,7 +197,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     from worker.jobs.registry import jobs_of
     from worker.jobs.ticks import begin_ticks
 
-    shell, now = shell_of(context), clock(as_of)
+    shell, now = command_of(context), clock_as_of(as_of)
     services = shell.works()
     refuse_half_moved(services)
     with services.store.sole_worker():
@@ -232,7 +227,7 @@ def refuse_half_moved(services: "Works") -> None:
         )
 
 
-def greet(shell: Shell, services: "Works") -> None:
+def greet(shell: CommandContext, services: "Works") -> None:
     from worker.store import place
 
     settings = shell.settings
@@ -253,7 +248,7 @@ def greet(shell: Shell, services: "Works") -> None:
     sys.stderr.flush()
 
 
-def _tell(shell: Shell, done: "Pass") -> None:
+def _tell(shell: CommandContext, done: "Pass") -> None:
     taken = done.taken_in
     shell.say(
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "

@@ -1,23 +1,23 @@
-"""The web face: the pages behind the links in mails, the operator's page, and health.
+"""The web pages: those behind the links in mails, the operator's page, and health.
 
-    app  = build_app(Desk(...))          # one Starlette app; `more=` takes further routes
-    face = Face(app, host=..., port=...)  # served by uvicorn in a thread of the worker
-    face.start(); face.stop()
+    app = build_app(WebContext(...))             # one Starlette app; `more=` takes further routes
+    server = WebServer(app, host=..., port=...)  # uvicorn in a thread of the worker
+    server.start(); server.stop()
 
-Pages are made on the server, work without JavaScript and ask no third party for anything. A GET
+Pages are made on the server, work without JavaScript and load nothing from third parties. A GET
 changes nothing; a POST writes a wish or an answer into the store and leaves the work to the
-worker. Who has a signed link is whom it was signed for: there are no accounts, and no cookies.
+worker. A signed link identifies the athlete it was signed for: there are no accounts and no
+cookies.
 
-Behind a proxy: the face speaks plain HTTP and takes an `X-Forwarded-For` from nobody but the
-addresses in `Desk.proxies` (loopback unless told otherwise), and from them only to tell clients
-apart for the rate limits. No page's content hangs on it. Being on this machine opens the
-operator's pages only while `base_url` is a loopback address itself: as soon as the face is
-published under a name, everybody may come by way of a proxy on this machine, and a token is
-needed.
+Behind a proxy: the server speaks plain HTTP and takes an `X-Forwarded-For` only from the addresses
+in `WebContext.proxies` (loopback by default), and only to tell clients apart for the rate limits.
+No page's content depends on it. A request from this machine opens the operator's pages only while
+`base_url` is a loopback address itself: once the pages are published under a name, anybody's
+request may come through a proxy on this machine, and a token is needed.
 """
 
 from worker.web.app import build_app
-from worker.web.desk import Desk
-from worker.web.face import Face, FaceError
+from worker.web.context import WebContext
+from worker.web.server import WebServer, WebServerError
 
-__all__ = ["Desk", "Face", "FaceError", "build_app"]
+__all__ = ["WebContext", "WebServer", "WebServerError", "build_app"]

@@ -1,4 +1,4 @@
-"""The app: which page stands at which address, and what a visit that leads nowhere is told."""
+"""The app: which page has which address, and the answer to a visit that leads nowhere."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -13,110 +13,90 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from worker.store import StoreError
-from worker.web import athlete, checkin, forms, health, status, unsubscribe
-from worker.web.desk import Act, Desk, RefusedError, Visit
-from worker.web.guard import Doorman, Guard
+from worker.web import athlete, checkin, health, status, unsubscribe
+from worker.web.context import LinkVisit, PageError, Visit, WebContext, error_page, open_link
+from worker.web.forms import Form, read_form
+from worker.web.limits import ClientRateLimiter, LimitsMiddleware
+
+Act = Callable[[WebContext, Visit], Response]
+LinkAct = Callable[[WebContext, LinkVisit], Response]
+"""Answers a visit. It may take its time: it runs in a thread of its own."""
 
 _THREADS = 8
 """Pages made at a time: below the store's number of connections."""
 
-_FOR_GOOD = "public, max-age=31536000, immutable"
-
 
 def build_app(
-    desk: Desk,
+    web: WebContext,
     *,
     more: Sequence[BaseRoute] = (),
-    doorman: Doorman | None = None,
+    rate_limiter: ClientRateLimiter | None = None,
 ) -> Starlette:
-    """The whole face. `more`: routes of other rooms, behind the same guard (see `page`)."""
+    """The whole site. `more`: routes of other modules, behind the same limits (see `page`)."""
 
-    def refuse(refused: RefusedError) -> Response:
-        return refusal(desk, refused)
+    async def show_error(_: Request, error: Exception) -> Response:
+        return error_page(web, error)
 
-    async def refused_page(_: Request, error: Exception) -> Response:
-        return refuse(_as_refused(error))
-
+    pages = web.pages
     return Starlette(
         routes=[
-            page("/athlete/{token}", desk, athlete.show),
-            page("/athlete/{token}/settings", desk, athlete.settings, posts=True),
-            page("/athlete/{token}/forget", desk, athlete.forget, posts=True),
-            page("/athlete/{token}/garmin", desk, athlete.garmin, posts=True),
-            page("/athlete/{token}/disconnect", desk, athlete.disconnect, posts=True),
-            page("/athlete/{token}/links", desk, athlete.close_links, posts=True),
-            page("/athlete/{token}/easeback.json", desk, athlete.as_json),
-            page("/athlete/{token}/easeback.zip", desk, athlete.as_zip),
-            page("/checkin/{token}", desk, checkin.show),
-            page("/checkin/{token}", desk, checkin.keep, posts=True),
-            page("/unsubscribe/{token}", desk, unsubscribe.show),
-            page("/unsubscribe/{token}", desk, unsubscribe.act, posts=True),
-            page("/", desk, status.home),
-            page("/status", desk, status.status_page),
-            page("/metrics", desk, status.metrics),
-            page("/readyz", desk, health.readyz),
+            link_page(web, "athlete", athlete.show_athlete),
+            link_page(web, "athlete", athlete.save_settings, "/settings", posts=True),
+            link_page(web, "athlete", athlete.forget_everything, "/forget", posts=True),
+            link_page(web, "athlete", athlete.save_garmin_key, "/garmin", posts=True),
+            link_page(web, "athlete", athlete.disconnect_source, "/disconnect", posts=True),
+            link_page(web, "athlete", athlete.close_links, "/links", posts=True),
+            link_page(web, "athlete", athlete.download_json, "/easeback.json"),
+            link_page(web, "athlete", athlete.download_zip, "/easeback.zip"),
+            link_page(web, "checkin", checkin.show_checkin),
+            link_page(web, "checkin", checkin.save_checkin, posts=True),
+            link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
+            link_page(web, "unsubscribe", unsubscribe.unsubscribe, posts=True),
+            page("/", web, status.home),
+            page("/status", web, status.status_page),
+            page("/metrics", web, status.metrics),
+            page("/readyz", web, health.readyz),
             Route("/livez", health.livez),
-            *_stills(desk),
+            _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
+            _static("/icon.svg", pages.icon, "image/svg+xml"),
             *more,
         ],
         middleware=[
-            Middleware(Guard, desk=desk, doorman=doorman or Doorman(), refuse=refuse),
+            Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter())
         ],
-        exception_handlers={
-            HTTPException: refused_page,
-            RefusedError: refused_page,
-            StoreError: refused_page,
-        },
+        exception_handlers=dict.fromkeys((HTTPException, PageError, StoreError), show_error),
         lifespan=_few_threads,
     )
 
 
-def page(path: str, desk: Desk, act: Act, *, posts: bool = False) -> Route:
-    """A route to an act: the form is read before it, and it runs in a thread of its own."""
+def page(path: str, web: WebContext, act: Act, *, posts: bool = False) -> Route:
+    """A route to an act; the form of a POST is read before it."""
 
     async def endpoint(request: Request) -> Response:
-        form = forms.Form()
+        form = Form()
         if posts:
-            form = forms.read(request.headers.get("content-type", ""), await request.body())
-        return await run_in_threadpool(act, desk, Visit(request, form, desk.clock()))
+            form = read_form(request.headers.get("content-type", ""), await request.body())
+        return await run_in_threadpool(act, web, Visit(request, form, web.clock()))
 
     return Route(path, endpoint, methods=["POST"] if posts else ["GET"])
 
 
-def refusal(desk: Desk, refused: RefusedError) -> Response:
-    """The plain page for a visit that leads nowhere."""
-    response: Response = desk.pages.show(
-        "refused.html", status=refused.status, code=refused.status, goodbye=refused.goodbye
+def link_page(
+    web: WebContext, purpose: str, act: LinkAct, path: str = "", *, posts: bool = False
+) -> Route:
+    """A route to an act that only signed links of this purpose reach, at `/purpose/<token>path`."""
+    return page(
+        f"/{purpose}/{{token}}{path}",
+        web,
+        lambda web, visit: act(web, open_link(web, visit, purpose)),
+        posts=posts,
     )
-    if refused.wait_s is not None:
-        response.headers["retry-after"] = str(refused.wait_s)
-    if refused.realm:
-        response.headers["www-authenticate"] = f'Basic realm="{refused.realm}", charset="UTF-8"'
-    return response
 
 
-def _as_refused(error: Exception) -> RefusedError:
-    if isinstance(error, RefusedError):
-        return error
-    if isinstance(error, HTTPException):
-        return RefusedError(error.status_code)
-    return RefusedError(503, wait_s=60)
-
-
-def _stills(desk: Desk) -> list[Route]:
-    """The style sheet and the icon, which hold nobody's secrets."""
-    pages = desk.pages
-
-    def still(content: Callable[[], bytes], media_type: str) -> Callable[[Request], Response]:
-        def give(_: Request) -> Response:
-            return Response(content(), 200, {"cache-control": _FOR_GOOD}, media_type)
-
-        return give
-
-    return [
-        Route(pages.stylesheet_path, still(lambda: pages.stylesheet, "text/css")),
-        Route("/icon.svg", still(lambda: pages.icon, "image/svg+xml")),
-    ]
+def _static(path: str, content: bytes, media_type: str) -> Route:
+    """The style sheet and the icon, which hold nobody's secrets and may be cached for good."""
+    headers = {"cache-control": "public, max-age=31536000, immutable"}
+    return Route(path, lambda _: Response(content, 200, headers, media_type))
 
 
 @asynccontextmanager

@@ -1,26 +1,26 @@
-"""Check-in: how it feels. GET shows a form with the mail's answer chosen; POST keeps it."""
+"""Check-in: how it feels. GET shows a form with the mail's answer chosen; POST saves it."""
 
 import logging
+from datetime import date
 
 from starlette.responses import Response
 
 from worker import checkins
-from worker.checkins import CheckIn, Feels
-from worker.model import PAIN_AREAS, Athlete
-from worker.web.desk import Desk, RefusedError, Visit, opened, today
+from worker.checkins import CheckIn
+from worker.model import PAIN_AREAS
+from worker.web.context import LinkVisit, PageError, WebContext, today
 from worker.web.forms import Form
 from worker.web.pages import chosen
 
 log = logging.getLogger(__name__)
 
 
-def show(desk: Desk, visit: Visit) -> Response:
-    athlete, payload = opened(desk, visit, "checkin")
-    feels = payload.get("feels")
-    return desk.pages.show(
+def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
+    feels = visit.payload.get("feels")
+    return web.pages.show(
         "checkin.html",
-        athlete=athlete,
-        day=today(athlete, visit.now),
+        athlete=visit.athlete,
+        day=today(visit.athlete, visit.now),
         feels=feels if feels in checkins.FEELS else "",
         areas=PAIN_AREAS,
         worst=checkins.WORST,
@@ -29,12 +29,12 @@ def show(desk: Desk, visit: Visit) -> Response:
     )
 
 
-def keep(desk: Desk, visit: Visit) -> Response:
-    """Keep the answer, and with it where it hurts: the next routine is chosen by that."""
-    athlete, _ = opened(desk, visit, "checkin")
-    answer = _answer(visit.form, athlete, visit)
-    areas = chosen(visit.form.all("area"), PAIN_AREAS)
-    with desk.store.transaction() as tx:
+def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves the answer, and with it where it hurts: the next routine is chosen by that."""
+    athlete, form = visit.athlete, visit.form
+    answer = _answer(form, today(athlete, visit.now))
+    areas = chosen(form.all("area"), PAIN_AREAS)
+    with web.store.transaction() as tx:
         tx.checkins.keep(athlete, answer, now=visit.now)
         if areas != athlete.pain:
             tx.athletes.hurt_in(athlete, areas)
@@ -44,7 +44,7 @@ def keep(desk: Desk, visit: Visit) -> Response:
         "web: check-in of athlete %(athlete)d: %(state)s",
         {"athlete": athlete.id, "state": advice.state},
     )
-    return desk.pages.show(
+    return web.pages.show(
         "checked_in.html",
         athlete=athlete,
         answer=answer,
@@ -54,22 +54,17 @@ def keep(desk: Desk, visit: Visit) -> Response:
     )
 
 
-def _answer(form: Form, athlete: Athlete, visit: Visit) -> CheckIn:
-    feels = _feels(form.one("feels"))
+def _answer(form: Form, day: date) -> CheckIn:
+    """The form's check-in; raises `PageError` where it makes no sense."""
+    feels = next((one for one in checkins.FEELS if one == form.one("feels")), None)
     level = form.one("level")
-    if level and not (level.isascii() and level.isdecimal() and int(level) <= checkins.WORST):
-        raise RefusedError(400)
+    is_level = level.isascii() and level.isdecimal() and int(level) <= checkins.WORST
+    if feels is None or (level and not is_level):
+        raise PageError(400)
     return CheckIn(
-        day=today(athlete, visit.now),
+        day=day,
         feels=feels,
         areas=() if feels == "fine" else chosen(form.all("area"), PAIN_AREAS),
         level=int(level) if level else None,
         flags=chosen(form.all("flag"), checkins.RED_FLAGS),
     )
-
-
-def _feels(said: str) -> Feels:
-    for feels in checkins.FEELS:
-        if said == feels:
-            return feels
-    raise RefusedError(400)

@@ -27,7 +27,7 @@ class Form:
         return self.fields.get(name, ())
 
 
-def read(content_type: str, body: bytes) -> Form:
+def read_form(content_type: str, body: bytes) -> Form:
     """The form in a request's body."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-www-form-urlencoded":

@@ -9,7 +9,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from worker.health import Audience, Trouble, check_health
 from worker.store import StoreError
-from worker.web.desk import Desk, Visit
+from worker.web.context import Visit, WebContext
 from worker.web.operator import is_operator
 
 
@@ -18,7 +18,7 @@ def livez(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def readyz(desk: Desk, visit: Visit) -> Response:
+def readyz(desk: WebContext, visit: Visit) -> Response:
     """200 where the work goes on, else 503."""
     try:
         desk.probe.write(desk.store, visit.now)

@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 from starlette.requests import Request
 
-from worker.web.desk import Desk, RefusedError
-from worker.web.guard import client_of
+from worker.web.context import PageError, WebContext
+from worker.web.limits import client_of
 
 log = logging.getLogger(__name__)
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
-def is_operator(desk: Desk, request: Request) -> bool:
+def is_operator(desk: WebContext, request: Request) -> bool:
     """True with the right token; or from loopback, while the face is published nowhere else.
 
     The token comes as `Authorization: Bearer`, or as the password of Basic, which a browser
@@ -38,19 +38,19 @@ def is_operator(desk: Desk, request: Request) -> bool:
     )
 
 
-def require_operator(desk: Desk, request: Request) -> None:
-    """Raises `RefusedError`: 401 where a token would open the page, else 403."""
+def require_operator(desk: WebContext, request: Request) -> None:
+    """Raises `PageError`: 401 where a token would open the page, else 403."""
     if is_operator(desk, request):
         return
     if desk.token:
-        raise RefusedError(401, realm="easeback")
-    raise RefusedError(403)
+        raise PageError(401, realm="easeback")
+    raise PageError(403)
 
 
-def _write_down(desk: Desk, request: Request) -> None:
+def _write_down(desk: WebContext, request: Request) -> None:
     """A token that opened something is an event; one an hour, for metrics are scraped all day."""
     client = client_of(request.scope, proxies=desk.proxies)
-    if desk.guests.is_news(client, desk.clock()):
+    if desk.access_log.should_log(client, desk.clock()):
         log.info("web: the operator's token opened a page to %(visitor)s", {"visitor": client})
 
 

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from worker import __version__
 from worker.health import WRITE_TICK, Audience, check_health
 from worker.store import Tick
-from worker.web.desk import Desk, Visit
+from worker.web.context import Visit, WebContext
 from worker.web.operator import is_operator, require_operator
 
 _FAILING_SHOWN = 50
@@ -23,14 +23,14 @@ _VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def home(desk: Desk, visit: Visit) -> Response:
+def home(desk: WebContext, visit: Visit) -> Response:
     """Nobody's page: the operator is led to theirs, everybody else to their mails."""
     if is_operator(desk, visit.request):
         return RedirectResponse("/status", 303)
     return desk.pages.show("home.html")
 
 
-def status_page(desk: Desk, visit: Visit) -> Response:
+def status_page(desk: WebContext, visit: Visit) -> Response:
     require_operator(desk, visit.request)
     with desk.store.reading() as tx:
         return desk.pages.show(
@@ -49,7 +49,7 @@ def status_page(desk: Desk, visit: Visit) -> Response:
         )
 
 
-def metrics(desk: Desk, visit: Visit) -> Response:
+def metrics(desk: WebContext, visit: Visit) -> Response:
     """Gauges in Prometheus' text format."""
     require_operator(desk, visit.request)
     with desk.store.reading() as tx:

@@ -21,8 +21,8 @@ from starlette.routing import BaseRoute, Route
 from worker.model import Athlete
 from worker.sources import SourceError
 from worker.store import StoreError
-from worker.web.app import page
-from worker.web.desk import Desk, Visit, opened
+from worker.web.app import link_page, page
+from worker.web.context import LinkVisit, Visit, WebContext
 
 log = logging.getLogger(__name__)
 
@@ -53,20 +53,19 @@ class Gate:
     verify_token: str
 
 
-def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
+def routes(desk: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
     """The routes, for `build_app(more=...)`."""
 
-    def go(desk: Desk, visit: Visit) -> Response:
-        athlete, _ = opened(desk, visit, "connect")
+    def go(desk: WebContext, visit: LinkVisit) -> Response:
         try:
-            address, cookie = gate.begin(athlete, visit.now)
+            address, cookie = gate.begin(visit.athlete, visit.now)
         except SourceError as error:
             return _came_to_nothing(desk, error)
         away = RedirectResponse(address, 303)
         _keep_cookie(desk, away, cookie)
         return away
 
-    def come_back(desk: Desk, visit: Visit) -> Response:
+    def come_back(desk: WebContext, visit: Visit) -> Response:
         return _come_back(desk, gate, visit)
 
     def check(request: Request) -> Response:
@@ -79,14 +78,14 @@ def routes(desk: Desk, gate: Gate) -> tuple[BaseRoute, ...]:
         return JSONResponse({}, background=BackgroundTask(letterbox.put, event))
 
     return (
-        page("/connect/{token}", desk, go),
+        link_page(desk, "connect", go),
         page(CALLBACK, desk, come_back),
         Route(WEBHOOK, check, methods=["GET"]),
         Route(WEBHOOK, note, methods=["POST"]),
     )
 
 
-def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
+def _come_back(desk: WebContext, gate: Gate, visit: Visit) -> Response:
     name, path = _cookie(desk)
     cookie = visit.request.cookies.get(name, "")
     try:
@@ -100,22 +99,22 @@ def _come_back(desk: Desk, gate: Gate, visit: Visit) -> Response:
     return answer
 
 
-def _came_to_nothing(desk: Desk, error: SourceError) -> Response:
+def _came_to_nothing(desk: WebContext, error: SourceError) -> Response:
     log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
     trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
     return desk.pages.show("connected.html", status=400, trouble=trouble)
 
 
-def _speaks_tls(desk: Desk) -> bool:
+def _speaks_tls(desk: WebContext) -> bool:
     return desk.base_url.startswith("https://")
 
 
-def _cookie(desk: Desk) -> tuple[str, str]:
+def _cookie(desk: WebContext) -> tuple[str, str]:
     """The cookie's name, and the path it's for: a `__Host-` cookie has to be for the whole host."""
     return (COOKIE_OVER_TLS, "/") if _speaks_tls(desk) else (COOKIE, CALLBACK)
 
 
-def _keep_cookie(desk: Desk, response: Response, cookie: str) -> None:
+def _keep_cookie(desk: WebContext, response: Response, cookie: str) -> None:
     """Only for the way back. `lax`: coming back from Strava is a visit from another site."""
     name, path = _cookie(desk)
     response.set_cookie(
@@ -172,7 +171,7 @@ class _Letterbox:
             self._is_emptied = False
 
 
-def _note(desk: Desk, gate: Gate, events: Sequence[object]) -> None:
+def _note(desk: WebContext, gate: Gate, events: Sequence[object]) -> None:
     try:
         gate.note(events, desk.clock())
     except StoreError as error:

@@ -10,47 +10,49 @@ from typing import get_args
 
 from starlette.responses import Response
 
-from worker.model import Athlete, MailKind
-from worker.web.desk import Desk, RefusedError, Visit, opened
+from worker.model import MailKind
+from worker.web.context import LinkVisit, PageError, WebContext
 
 log = logging.getLogger(__name__)
 
-
-def show(desk: Desk, visit: Visit) -> Response:
-    athlete, kind = _meant(desk, visit)
-    return _page(desk, visit, athlete, kind, wanted=kind in athlete.wants, done=False)
+_KINDS: tuple[MailKind, ...] = get_args(MailKind)
 
 
-def act(desk: Desk, visit: Visit) -> Response:
-    athlete, kind = _meant(desk, visit)
+def show_unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
+    kind = _kind(visit)
+    return _page(web, visit, kind, wanted=kind in visit.athlete.wants, done=False)
+
+
+def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
+    """Stops one kind of mail, or takes it up again."""
+    athlete, kind = visit.athlete, _kind(visit)
     again = visit.form.one("again") == "yes" and not visit.form.one("List-Unsubscribe")
     wants = athlete.wants | {kind} if again else athlete.wants - {kind}
     if wants != athlete.wants:
-        with desk.store.transaction() as tx:
+        with web.store.transaction() as tx:
             tx.athletes.want(athlete, wants)
         does = "takes up" if again else "stops"
         log.info(
             "web: athlete %(athlete)d %(does)s %(kind)s",
             {"athlete": athlete.id, "does": does, "kind": kind},
         )
-    return _page(desk, visit, athlete, kind, wanted=again, done=True)
+    return _page(web, visit, kind, wanted=again, done=True)
 
 
-def _meant(desk: Desk, visit: Visit) -> tuple[Athlete, MailKind]:
-    athlete, payload = opened(desk, visit, "unsubscribe")
-    for kind in get_args(MailKind):
-        if payload.get("kind") == kind:
-            return athlete, kind
-    raise RefusedError(403)
+def _kind(visit: LinkVisit) -> MailKind:
+    for kind in _KINDS:
+        if visit.payload.get("kind") == kind:
+            return kind
+    raise PageError(403)
 
 
 def _page(
-    desk: Desk, visit: Visit, athlete: Athlete, kind: MailKind, *, wanted: bool, done: bool
+    web: WebContext, visit: LinkVisit, kind: MailKind, *, wanted: bool, done: bool
 ) -> Response:
-    return desk.pages.show(
+    return web.pages.show(
         "unsubscribe.html",
         kind=kind,
-        address=_masked(athlete.email),
+        address=_masked(visit.athlete.email),
         wanted=wanted,
         done=done,
         here=visit.request.url.path,

@@ -1,4 +1,4 @@
-"""What the pages work with: the desk they stand at, a visit to it, and who may come in."""
+"""What pages work with: the application behind them, a visit, the signed link that led to it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -6,6 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,12 +14,10 @@ from worker.links import LinkError, Signer
 from worker.model import Athlete, SourceName
 from worker.rules import Rules
 from worker.store import Store
+from worker.web.access_log import AccessLog
 from worker.web.forms import Form
-from worker.web.guests import GuestBook
 from worker.web.pages import Pages
 from worker.web.probe import Probe
-
-Clock = Callable[[], datetime]
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "athlete": timedelta(days=60),
@@ -30,8 +29,8 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
 """How long a link of each purpose opens its page."""
 
 
-class RefusedError(Exception):
-    """The visit leads nowhere, for a reason that a plain page tells: its status is the answer's.
+class PageError(Exception):
+    """The visit leads nowhere: the answer is a plain page with this status (`error_page`).
 
     `goodbye` says that the link was sound and its athlete is no longer kept.
     """
@@ -47,8 +46,8 @@ class RefusedError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """The store and the operator's decisions, as far as pages need them.
+class WebContext:
+    """The application, as far as pages need it.
 
     `ticks` names the pieces of the worker's work and how often each comes round. `forget` takes
     an athlete out for good; `disconnect` gives up a source; `connects` are the sources that can
@@ -59,14 +58,14 @@ class Desk:
 
     store: Store
     signer: Signer
-    clock: Clock
+    clock: Callable[[], datetime]
     base_url: str
     rules: Rules = field(default_factory=Rules)
     pages: Pages = field(default_factory=Pages)
     token: str | None = field(default=None, repr=False)
     ticks: Mapping[str, timedelta] = field(default_factory=dict)
     probe: Probe = field(default_factory=Probe)
-    guests: GuestBook = field(default_factory=GuestBook)
+    access_log: AccessLog = field(default_factory=AccessLog)
     proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
     connects: tuple[SourceName, ...] = ()
     forget: Callable[[Athlete], None] | None = None
@@ -82,43 +81,56 @@ class Visit:
     form: Form
     now: datetime
 
-    @property
-    def posts(self) -> bool:
-        return self.request.method == "POST"
+
+@dataclass(frozen=True, slots=True)
+class LinkVisit(Visit):
+    """A visit by a signed link: whom it was signed for, and all that it says."""
+
+    athlete: Athlete
+    payload: Mapping[str, str | int]
 
     @property
-    def token(self) -> str:
-        token: str = self.request.path_params["token"]
-        return token
+    def athlete_path(self) -> str:
+        """Where the athlete's own page is, by the same link."""
+        return f"/athlete/{self.request.path_params['token']}"
 
 
-Act = Callable[[Desk, Visit], Response]
-"""A page: what to answer to a visit. It may take its time, for it runs in a thread of its own."""
-
-
-def opened(desk: Desk, visit: Visit, purpose: str) -> tuple[Athlete, Mapping[str, str | int]]:
-    """Whose page the visit's link opens, and what else the link says; raises `RefusedError`."""
+def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
+    """The visit, where its link opens pages of this purpose; raises `PageError` otherwise."""
+    token: str = visit.request.path_params["token"]
     lives = LINK_LIVES[purpose]
+    max_age_s = lives.total_seconds() if lives else None
     try:
-        payload = desk.signer.check(
-            purpose,
-            visit.token,
-            max_age_s=lives.total_seconds() if lives else None,
-            now=visit.now,
-        )
+        payload = web.signer.check(purpose, token, max_age_s=max_age_s, now=visit.now)
     except LinkError as error:
-        raise RefusedError(410 if error.expired else 403) from error
+        raise PageError(410 if error.expired else 403) from error
     athlete_id = payload.get("athlete")
-    with desk.store.reading() as tx:
+    with web.store.reading() as tx:
         athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
         begin_at = tx.athletes.links_from(athlete) if athlete else None
     if athlete is None:
-        raise RefusedError(410, goodbye=True)
+        raise PageError(410, goodbye=True)
     if lives is not None and begin_at is not None:
-        signed_at = desk.signer.signed_at(purpose, visit.token)
+        signed_at = web.signer.signed_at(purpose, token)
         if signed_at is None or signed_at < begin_at:
-            raise RefusedError(410)
-    return athlete, payload
+            raise PageError(410)
+    return LinkVisit(visit.request, visit.form, visit.now, athlete, payload)
+
+
+def error_page(web: WebContext, error: Exception) -> Response:
+    """The plain page for a visit that leads nowhere; a `StoreError` is one to try again."""
+    if isinstance(error, HTTPException):
+        error = PageError(error.status_code)
+    elif not isinstance(error, PageError):
+        error = PageError(503, wait_s=60)
+    response: Response = web.pages.show(
+        "refused.html", status=error.status, code=error.status, goodbye=error.goodbye
+    )
+    if error.wait_s is not None:
+        response.headers["retry-after"] = str(error.wait_s)
+    if error.realm:
+        response.headers["www-authenticate"] = f'Basic realm="{error.realm}", charset="UTF-8"'
+    return response
 
 
 def local(athlete: Athlete, at: datetime) -> datetime:

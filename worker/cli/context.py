@@ -1,10 +1,10 @@
-"""What every command shares: settings, works, the clock, the athlete that is meant, printing."""
+"""What commands share: settings, store, services, clock, options, the athlete meant, output."""
 
 import difflib
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.log import speak
+from worker.cli.log import set_log_format
+from worker.model import METRES_PER, Units
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,14 +44,15 @@ AsOfOption = Annotated[
     typer.Option("--as-of", metavar="INSTANT", help="Set every clock, e.g. 2026-03-07T08:00:00Z."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
-
+YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
+NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]
 
 _YEARS = range(1970, 2970)
 """Beyond these lies the end of the calendar, which sums of dates must not reach."""
 
 
 @dataclass
-class Shell:
+class CommandContext:
     """One call of the command line: its settings are read once, on first need.
 
     `close` gives back the databases that were opened on the way.
@@ -65,7 +67,7 @@ class Shell:
         from worker.config import load
 
         settings, file = load(self.config)
-        speak(settings.log.format)
+        set_log_format(settings.log.format)
         log.debug("settings: %(where)s", {"where": where_from(file)})
         return settings, file
 
@@ -95,10 +97,6 @@ class Shell:
         self._opened.append(works.store)
         return works
 
-    def keep(self, store: "Store") -> None:
-        """Let this one be given back too."""
-        self._opened.append(store)
-
     def close(self) -> None:
         for store in self._opened:
             store.close()
@@ -108,17 +106,41 @@ class Shell:
         """Standard output for people: colours and tables on a terminal, plain lines elsewhere."""
         from rich.console import Console
 
-        return Console(
-            highlight=False, soft_wrap=not sys.stdout.isatty(), width=_width(), emoji=False
-        )
+        is_terminal = sys.stdout.isatty()
+        # Tables that are piped somewhere must not be cut to a terminal that isn't there.
+        width = None if is_terminal else 160
+        return Console(highlight=False, soft_wrap=not is_terminal, width=width, emoji=False)
 
     def say(self, text: str = "") -> None:
-        """A line for people, as it stands."""
+        """Prints a line for people, as it stands."""
         self.out.print(text, markup=False)
 
+    def print_table(
+        self,
+        titles: Sequence[str],
+        rows: Iterable[Sequence[str]],
+        *,
+        right: Collection[int] = (),
+    ) -> None:
+        """Prints rows for people; the columns at the places in `right` are aligned to the right."""
+        from rich.table import Table
+
+        table = Table(box=None, show_header=any(titles))
+        for place, title in enumerate(titles):
+            table.add_column(title, justify="right" if place in right else "left")
+        for row in rows:
+            table.add_row(*row)
+        self.out.print(table)
+
     def print_json(self, value: Any) -> None:
+        """Prints what `--json` promises, and nothing else."""
         json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
         sys.stdout.write("\n")
+
+    def confirm(self, question: str, *, yes: bool, otherwise: str) -> None:
+        """Asks, unless `--yes` was given; raises `AttentionError(otherwise)` on a no."""
+        if not yes and not typer.confirm(question):
+            raise AttentionError(otherwise)
 
 
 def where_from(file: Path | None) -> str:
@@ -143,20 +165,20 @@ def _width() -> int | None:
     return None if sys.stdout.isatty() else 160
 
 
-def shell_of(context: typer.Context) -> Shell:
-    shell = context.obj
-    assert isinstance(shell, Shell)  # noqa: S101  the callback put it there
-    return shell
+def command_of(context: typer.Context) -> CommandContext:
+    command = context.obj
+    assert isinstance(command, CommandContext)  # noqa: S101  the callback put it there
+    return command
 
 
-def clock(as_of: str | None) -> "Clock":
+def clock_as_of(as_of: str | None) -> "Clock":
     """The present time, or one that goes on from `--as-of`."""
     from worker.jobs.clock import clock_from
 
-    return clock_from(instant(as_of) if as_of else None)
+    return clock_from(parse_instant(as_of) if as_of else None)
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """An instant as people write it; without a zone it is UTC, a bare date its first moment."""
     try:
         at = datetime.fromisoformat(text)
@@ -169,7 +191,7 @@ def instant(text: str) -> datetime:
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-def day_of(text: str) -> date:
+def parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
@@ -177,14 +199,24 @@ def day_of(text: str) -> date:
 
 
 def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athlete") -> "Athlete":
-    """The athlete named, or the only one there is; `how` tells how to name one."""
+    """The athlete named, or the only one there is; `how` tells how to name one.
+
+    Raises `UsageError` where nobody or more than one is meant.
+    """
     everybody = tx.athletes.all()
-    if name is None:
-        return _the_only(everybody, how)
-    found = tx.athletes.named(name)
-    if found is None:
-        raise UsageError(_nobody(name, everybody))
-    return found
+    names = [athlete.name for athlete in everybody]
+    if name is not None:
+        if found := tx.athletes.named(name):
+            return found
+        hint = "`easeback athlete list` shows who there is"
+        if nearest := difflib.get_close_matches(name, names, n=1):
+            hint = f"did you mean {nearest[0]!r}?"
+        raise UsageError(f"no athlete is called {name!r}; {hint}")
+    if not everybody:
+        raise UsageError("there is no athlete yet: add one with `easeback athlete add`")
+    if len(everybody) > 1:
+        raise UsageError(f"there are several athletes, say which {how}: {', '.join(names[:10])}")
+    return everybody[0]
 
 
 def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]":
@@ -192,24 +224,13 @@ def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]"
     return tx.athletes.all() if name is None else (the_athlete(tx, name),)
 
 
-def _the_only(everybody: "Sequence[Athlete]", how: str) -> "Athlete":
-    if not everybody:
-        raise UsageError("there is no athlete yet: add one with `easeback athlete add`")
-    if len(everybody) > 1:
-        names = ", ".join(athlete.name for athlete in everybody[:10])
-        raise UsageError(f"there are several athletes, say which {how}: {names}")
-    return everybody[0]
-
-
-def _nobody(name: str, everybody: "Sequence[Athlete]") -> str:
-    nearest = difflib.get_close_matches(name, [athlete.name for athlete in everybody], n=1)
-    if nearest:
-        return f"no athlete is called {name!r}; did you mean {nearest[0]!r}?"
-    return f"no athlete is called {name!r}; `easeback athlete list` shows who there is"
-
-
 def zulu(at: datetime | None) -> str | None:
     """An instant as the JSON has it: UTC, ending in Z."""
     if at is None:
         return None
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def format_distance(metres: float | None, units: Units) -> str:
+    """A distance as the athlete counts it."""
+    return "–" if metres is None else f"{metres / METRES_PER[units]:.1f} {units}"

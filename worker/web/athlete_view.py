@@ -1,4 +1,4 @@
-"""What an athlete's page shows, gathered from the store and the pure rooms."""
+"""What an athlete's page shows, read from the store and judged by the rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from worker.compose.chart import weeks_picture
 from worker.load import History
 from worker.model import Athlete, Ceiling, Signal, Week
 from worker.store import Found, SourceState, Transaction
-from worker.web.desk import Desk, today
+from worker.web.context import WebContext, today
 
 _WEEKS_SHOWN = 14
 _FINDINGS_SHOWN = 8
@@ -21,7 +21,7 @@ _DIARY_DAYS = timedelta(days=91)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class AlertDay:
     """A day that stood out: its leading finding, the others, and what it was judged by."""
 
     lead: Found
@@ -36,7 +36,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class AthleteView:
     """One athlete today. `calm_until` is set while the days after an alert come first."""
 
     day: date
@@ -47,37 +47,39 @@ class Portrait:
     ceiling: Ceiling
     too_little: bool
     calm_until: date | None
-    alerts: tuple[Shown, ...]
+    alerts: tuple[AlertDay, ...]
     diary: tuple[CheckIn, ...]
     advice: Advice
     sources: Mapping[str, SourceState]
 
 
-def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) -> Portrait:
+def athlete_view(
+    web: WebContext, tx: Transaction, athlete: Athlete, *, now: datetime
+) -> AthleteView:
     """All that the page shows."""
     day = today(athlete, now)
-    history = tx.runs.history(athlete, since=day, rules=desk.rules)
+    history = tx.runs.history(athlete, since=day, rules=web.rules)
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
     weeks = week.weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
     most = ceiling.ceiling(
-        history, day, rules=desk.rules, week_starts=athlete.week_starts, race=athlete.race
+        history, day, rules=web.rules, week_starts=athlete.week_starts, race=athlete.race
     )
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
     jump = ceiling.recovering_from((one.finding for one in found if one.told_on), day)
     calm_until = jump.day + ceiling.RECOVERY if jump else None
     is_free = calm_until is None and not advice.stops_runs
-    return Portrait(
+    return AthleteView(
         day=day,
         runs=number,
         last_run_on=today(athlete, last_at) if last_at else None,
         weeks=weeks,
-        chart=_chart(desk, athlete, weeks, most.week_m if is_free else None),
+        chart=_chart(web, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
-        too_little=detect.judge(history, day, rules=desk.rules).too_little is not None,
+        too_little=detect.judge(history, day, rules=web.rules).too_little is not None,
         calm_until=calm_until,
-        alerts=_shown(desk, athlete, history, found),
+        alerts=_shown(web, athlete, history, found),
         diary=diary[::-1],
         advice=advice,
         sources=tx.progress.sources(athlete),
@@ -85,15 +87,15 @@ def portrait(desk: Desk, tx: Transaction, athlete: Athlete, *, now: datetime) ->
 
 
 def _shown(
-    desk: Desk, athlete: Athlete, history: History, found: tuple[Found, ...]
-) -> tuple[Shown, ...]:
+    web: WebContext, athlete: Athlete, history: History, found: tuple[Found, ...]
+) -> tuple[AlertDay, ...]:
     """Newest first. Each day is judged again, for a finding keeps less than its verdict."""
     by_day: dict[date, list[Found]] = {}
     for one in found:
         by_day.setdefault(one.finding.day, []).append(one)
-    verdicts = detect.judge_days(history, list(by_day), rules=desk.rules, race=athlete.race)
+    verdicts = detect.judge_days(history, list(by_day), rules=web.rules, race=athlete.race)
     return tuple(
-        Shown(lead, tuple(others), verdict.signals)
+        AlertDay(lead, tuple(others), verdict.signals)
         for verdict in reversed(list(verdicts))
         for lead, *others in [sorted(by_day[verdict.day], key=_leading)]
     )
@@ -106,14 +108,14 @@ def _leading(found: Found) -> tuple[bool, int, int]:
 
 
 def _chart(
-    desk: Desk, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
+    web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
 ) -> Markup | None:
     """The weeks since the first run, this one last; None before there's anything to see."""
     first = next((n for n, one in enumerate(weeks) if one.runs), len(weeks))
     shown = weeks[first:]
     if len(shown) < 2:  # noqa: PLR2004  one bar says nothing
         return None
-    words = desk.pages.words(athlete.units)
+    words = web.pages.words(athlete.units)
     picture = weeks_picture(
         shown,
         mean=None,
@@ -122,4 +124,4 @@ def _chart(
         say=words.whole,
         say_day=words.short_date,
     )
-    return desk.pages.svg(picture, title=str(words.weeks_alt(shown)))
+    return web.pages.svg(picture, title=str(words.weeks_alt(shown)))

@@ -1,4 +1,4 @@
-"""The guard at the door: headers on answers, bounds on requests, links that open nothing."""
+"""Limits: headers on answers, bounds on requests, links that open nothing."""
 
 import asyncio
 import json
@@ -20,8 +20,8 @@ from worker.links import Signer
 from worker.model import Athlete
 from worker.store import tables
 from worker.web import build_app
-from worker.web.desk import Visit
-from worker.web.guard import LONGEST_BODY, Doorman, client_of
+from worker.web.context import Visit
+from worker.web.limits import LONGEST_BODY, ClientRateLimiter, client_of
 
 SECURITY = {
     "x-content-type-options": "nosniff",
@@ -45,7 +45,7 @@ def every_get(made: Instance, athlete: Athlete) -> list[str]:
         "/metrics",
         "/livez",
         "/icon.svg",
-        made.desk.pages.stylesheet_path,
+        made.web.pages.stylesheet_path,
         "/",
         "/nowhere",
     ]
@@ -82,7 +82,7 @@ class TestHeaders:
         self, made: Instance, runner: Athlete, client: TestClient
     ) -> None:
         """Only what is the same for everybody may be cached."""
-        stills = ("/icon.svg", made.desk.pages.stylesheet_path)
+        stills = ("/icon.svg", made.web.pages.stylesheet_path)
         for path in every_get(made, runner):
             kept = client.get(path).headers["cache-control"] != "no-store"
             assert kept is (path in stills), path
@@ -111,7 +111,7 @@ class TestHeaders:
         def other(_: Request) -> Response:
             return Response(headers={"content-security-policy": "default-src 'self'"})
 
-        app = build_app(made.desk, more=[Route("/other", other)])
+        app = build_app(made.web, more=[Route("/other", other)])
         answer = TestClient(app).get("/other")
         assert answer.headers["content-security-policy"] == "default-src 'self'"
         assert answer.headers["x-content-type-options"] == "nosniff"
@@ -213,7 +213,7 @@ class TestBounds:
             "query_string": b"", "client": ("127.0.0.1", 1), "http_version": "1.1",
             "headers": [(b"content-type", b"application/x-www-form-urlencoded")],
         }  # fmt: skip
-        asyncio.run(build_app(made.desk)(scope, receive, send))
+        asyncio.run(build_app(made.web)(scope, receive, send))
         assert said[0]["status"] == 400
         assert made.diary(mira) == ()
 
@@ -305,24 +305,24 @@ class TestClients:
         proxies = frozenset({"127.0.0.1"})
         assert client_of(self.scope(peer, told), proxies=proxies) == client
 
-    def test_the_doorman_forgets_the_longest_unseen(self) -> None:
+    def test_the_rate_limiter_forgets_the_longest_unseen(self) -> None:
         """However many clients come, his memory has a bound."""
-        clock, doorman = Clock(), Doorman(burst=1, per_s=0.001, most=2)
-        assert doorman.wait_s("first", clock.now) == 0
-        assert doorman.wait_s("first", clock.now) > 0
+        clock, rate_limiter = Clock(), ClientRateLimiter(burst=1, per_s=0.001, most=2)
+        assert rate_limiter.wait_s("first", clock.now) == 0
+        assert rate_limiter.wait_s("first", clock.now) > 0
         for other in ("second", "third"):
-            doorman.wait_s(other, clock.now)
-        assert doorman.wait_s("first", clock.now) == 0
+            rate_limiter.wait_s(other, clock.now)
+        assert rate_limiter.wait_s("first", clock.now) == 0
 
     def test_a_clock_that_goes_back_locks_nobody_out(self) -> None:
         """Time that runs backwards is no time that has passed."""
-        clock, doorman = Clock(), Doorman(burst=2, per_s=1)
-        doorman.wait_s("one", clock.now)
-        assert doorman.wait_s("one", clock.now - timedelta(days=1)) == 0
+        clock, rate_limiter = Clock(), ClientRateLimiter(burst=2, per_s=1)
+        rate_limiter.wait_s("one", clock.now)
+        assert rate_limiter.wait_s("one", clock.now - timedelta(days=1)) == 0
 
 
 def test_a_visit_knows_its_desk_and_nothing_of_cookies(made: Instance) -> None:
-    """The desk's secrets don't show where it is printed."""
-    desk = replace(made.desk, token="planted secret")
-    assert "planted secret" not in repr(desk)
+    """The secrets of the context don't show where it is printed."""
+    web = replace(made.web, token="planted secret")
+    assert "planted secret" not in repr(web)
     assert not hasattr(Visit, "cookies")

@@ -1,15 +1,13 @@
-"""The checks of `doctor`: each says what it looked at, and how to mend it where it's bad."""
+"""The command `doctor`: checks, each of which says how to mend what is bad."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from worker.cli.shell import Shell, where_from
-from worker.config import SettingsError
-from worker.mail import SendError
-from worker.sources import SourceError
-from worker.store import LockedError, StoreError, place
+import typer
+
+from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, where_from
 
 _GUESSED_BELOW = 22
 """So many characters of base64 hold 128 random bits."""
@@ -28,9 +26,34 @@ class BadError(Exception):
     """What was looked at isn't well; the message says how to mend it."""
 
 
-def checks(shell: Shell) -> Iterator[Check]:
+def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
+    """Check settings, folder, database, mail and clock; says how to mend each."""
+    command = command_of(context)
+    report(command, list(checks(command)), as_json=as_json)
+
+
+def report(
+    command: CommandContext, done: Sequence[Check], *, as_json: bool = False, ignored: str = ""
+) -> None:
+    """Prints the checks; raises `AttentionError` for the first bad one that isn't `ignored`."""
+    if as_json:
+        command.print_json([{"what": c.what, "ok": c.ok, "says": c.says} for c in done])
+    else:
+        for check in done:
+            command.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.says}")
+    bad = [check for check in done if not check.ok and check.what != ignored]
+    if bad:
+        raise AttentionError(f"{bad[0].what}: {bad[0].says}")
+
+
+def checks(command: CommandContext) -> Iterator[Check]:
     """Look at everything; one bad thing doesn't keep the others from being looked at."""
-    rows: tuple[tuple[str, Callable[[Shell], str]], ...] = (
+    from worker.config import SettingsError
+    from worker.mail import SendError
+    from worker.sources import SourceError
+    from worker.store import StoreError
+
+    rows: tuple[tuple[str, Callable[[CommandContext], str]], ...] = (
         ("settings file", _settings_file),
         ("settings", _settings),
         ("clock", _clock),
@@ -48,7 +71,7 @@ def checks(shell: Shell) -> Iterator[Check]:
     )
     for what, look in rows:
         try:
-            yield Check(what, ok=True, says=look(shell))
+            yield Check(what, ok=True, says=look(command))
         except OSError as error:
             yield Check(what, ok=False, says=_mend(error))
         except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
@@ -63,16 +86,16 @@ def _mend(error: OSError) -> str:
     return f"{where}{reason}: check that it's there, what it is, and who may use it"
 
 
-def _settings_file(shell: Shell) -> str:
+def _settings_file(command: CommandContext) -> str:
     from worker.config import find
 
-    return where_from(find(shell.config))
+    return where_from(find(command.config))
 
 
-def _settings(shell: Shell) -> str:
+def _settings(command: CommandContext) -> str:
     from worker.app import check_engine
 
-    settings = shell.settings
+    settings = command.settings
     check_engine(settings)
     chosen = {"secret_key": settings.secret_key, "[web] token": settings.web.token}
     for name, secret in chosen.items():
@@ -86,21 +109,21 @@ def _settings(shell: Shell) -> str:
     return "every value can be used"
 
 
-def _clock(shell: Shell) -> str:
+def _clock(command: CommandContext) -> str:
     from worker.jobs.clock import FIRST_RELEASE
 
-    del shell
+    del command
     now = datetime.now(UTC)
     if now < FIRST_RELEASE:
         raise BadError(f"this machine says it is {now:%Y-%m-%d %H:%M} UTC: set its clock")
     return f"{now:%Y-%m-%d %H:%M} UTC"
 
 
-def _data_folder(shell: Shell) -> str:
+def _data_folder(command: CommandContext) -> str:
     from worker.app import make_data_dir
 
-    make_data_dir(shell.settings)
-    folder = shell.settings.data_dir.absolute()
+    make_data_dir(command.settings)
+    folder = command.settings.data_dir.absolute()
     probe = folder / f".check-{os.getpid()}"
     try:
         probe.write_bytes(b"x")
@@ -115,50 +138,52 @@ def _data_folder(shell: Shell) -> str:
     return f"{folder}{', which others may read: chmod 700 it' if mode else ''}"
 
 
-def _database(shell: Shell) -> str:
-    shown = shell.store.engine.url.render_as_string(hide_password=True)
-    shell.store.check()
-    if shell.store.file is not None and (share := place.warning(shell.store.file)):
+def _database(command: CommandContext) -> str:
+    from worker.store import place
+
+    shown = command.store.engine.url.render_as_string(hide_password=True)
+    command.store.check()
+    if command.store.file is not None and (share := place.warning(command.store.file)):
         raise BadError(share)
-    return f"{shown}, schema {shell.store.schema()}"
+    return f"{shown}, schema {command.store.schema()}"
 
 
-def _inbox(shell: Shell) -> str:
-    folder = shell.settings.inbox_path
+def _inbox(command: CommandContext) -> str:
+    folder = command.settings.inbox_path
     folder.mkdir(parents=True, exist_ok=True)
     if not os.access(folder, os.R_OK | os.X_OK):
         raise BadError(f"{folder} can't be read: give Easeback the right to")
     return str(folder.absolute())
 
 
-def _routine(shell: Shell) -> str:
+def _routine(command: CommandContext) -> str:
     from worker.app import read_routines
 
-    found = read_routines(shell.file)
+    found = read_routines(command.file)
     steps = sum(len(one.steps) for one in found)
     return f"{len(found)} set(s) with {steps} steps"
 
 
-def _templates(shell: Shell) -> str:
+def _templates(command: CommandContext) -> str:
     from worker.app import build_composer
 
-    broken = build_composer(shell.settings, shell.file).check()
+    broken = build_composer(command.settings, command.file).check()
     if broken:
         raise BadError(f"{broken[0]}; the shipped one is used instead")
     return "compose"
 
 
-def _mail(shell: Shell) -> str:
+def _mail(command: CommandContext) -> str:
     from worker.app import build_mailer
 
-    return build_mailer(shell.settings).check()
+    return build_mailer(command.settings).check()
 
 
-def _links(shell: Shell) -> str:
+def _links(command: CommandContext) -> str:
     from ipaddress import ip_address
     from urllib.parse import urlsplit
 
-    address = shell.settings.base_url
+    address = command.settings.base_url
     host = urlsplit(address).hostname or ""
     try:
         here = ip_address(host).is_loopback
@@ -168,17 +193,17 @@ def _links(shell: Shell) -> str:
     return f"those in mail begin with {address}{only}"
 
 
-def _strava(shell: Shell) -> str:
+def _strava(command: CommandContext) -> str:
     from worker.app import build_strava
     from worker.web.strava import CALLBACK
 
-    strava = build_strava(shell.settings)
+    strava = build_strava(command.settings)
     if strava is None:
         return "off: no [strava] client_id is set"
     now = datetime.now(UTC)
     strava.client.subscriptions(now=now)
-    strava.client.check_redirect(f"{shell.settings.base_url.rstrip('/')}{CALLBACK}", now=now)
-    with shell.store.reading() as tx:
+    strava.client.check_redirect(f"{command.settings.base_url.rstrip('/')}{CALLBACK}", now=now)
+    with command.store.reading() as tx:
         connected = [one for one in tx.athletes.all() if tx.strava.grant(one)]
         ailing = [
             f"{one.name}: {state.last_error}"
@@ -190,15 +215,15 @@ def _strava(shell: Shell) -> str:
     return f"answers; {len(connected)} athlete(s) connected"
 
 
-def _garmin(shell: Shell) -> str:
+def _garmin(command: CommandContext) -> str:
     from worker.pipeline.garmin.sync import runs_out_soon
     from worker.sources.garmin.settings import GarminSection
 
-    if not shell.settings.source(GarminSection).enabled:
+    if not command.settings.source(GarminSection).enabled:
         return "off: [garmin] enabled is false"
     now = datetime.now(UTC)
     told: list[str] = []
-    with shell.store.reading() as tx:
+    with command.store.reading() as tx:
         connected = [(one, kept) for one in tx.athletes.all() if (kept := tx.garmin.grant(one))]
         for one, kept in connected:
             state = tx.progress.sources(one).get("garmin")
@@ -209,17 +234,19 @@ def _garmin(shell: Shell) -> str:
     return "; ".join([number, *told]) if connected else "nobody is connected"
 
 
-def _athletes(shell: Shell) -> str:
-    with shell.store.reading() as tx:
+def _athletes(command: CommandContext) -> str:
+    with command.store.reading() as tx:
         number = len(tx.athletes.all())
     if not number:
         raise BadError("there is none yet: add one with `easeback athlete add`")
     return str(number)
 
 
-def _worker(shell: Shell) -> str:
+def _worker(command: CommandContext) -> str:
+    from worker.store import LockedError
+
     try:
-        with shell.store.sole_worker():
+        with command.store.sole_worker():
             return "not running now (`easeback run` starts it)"
     except LockedError as error:
         return f"running: {error}"

@@ -1,11 +1,13 @@
-"""What is said of an athlete on the command line, checked: a wrong word is a `UsageError`."""
+"""Arguments that describe an athlete, parsed; one that makes no sense is a `UsageError`."""
 
 import re
 import zoneinfo
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, time
+from typing import Any
 
-from worker.cli.shell import UsageError, day_of
+from worker.cli.context import UsageError, parse_day
 from worker.model import (
     METRES_PER,
     PAIN_AREAS,
@@ -25,36 +27,6 @@ _WEEKLY = re.compile(
     r"\s+(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)"
 )
 _EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
-
-
-def changed(
-    athlete: Athlete,
-    *,
-    name: str | None,
-    email: str | None,
-    timezone: str | None,
-    units: str | None,
-    clock: str | None,
-    week_starts: str | None,
-    weekly: str | None,
-    pain: str | None,
-    race: Race | None,
-    mail: str | None = None,
-) -> Athlete:
-    """The athlete with everything that was said; raises `UsageError` for what makes no sense."""
-    return replace(
-        athlete,
-        name=athlete.name if name is None else _name(name),
-        email=athlete.email if email is None else _email(email),
-        timezone=athlete.timezone if timezone is None else _timezone(timezone),
-        units=athlete.units if units is None else _units(units),
-        clock=athlete.clock if clock is None else _clock(clock),
-        week_starts=athlete.week_starts if week_starts is None else _week_starts(week_starts),
-        weekly=athlete.weekly if weekly is None else _weekly(weekly),
-        pain=athlete.pain if pain is None else _pain(pain),
-        race=race,
-        wants=athlete.wants if mail is None else _wants(mail),
-    )
 
 
 def _name(text: str) -> str:
@@ -106,10 +78,10 @@ def _week_starts(text: str) -> int:
 
 
 def _weekly(text: str) -> WeeklyHour:
-    said = _WEEKLY.fullmatch(text.strip().lower())
-    if said is None:
+    parts = _WEEKLY.fullmatch(text.strip().lower())
+    if parts is None:
         raise UsageError(f'--weekly: {text!r} is not a weekday and an hour: "mon 07:00"')
-    return WeeklyHour(WEEKDAYS.index(said["day"]), time(int(said["hour"]), int(said["minute"])))
+    return WeeklyHour(WEEKDAYS.index(parts["day"]), time(int(parts["hour"]), int(parts["minute"])))
 
 
 def _pain(text: str) -> tuple[str, ...]:
@@ -130,6 +102,32 @@ def _wants(text: str) -> frozenset[MailKind]:
     return frozenset({choices[word] for word in named} | {"reconnect", "notice"})
 
 
+_PARSERS: Mapping[str, Callable[[str], object]] = {
+    "name": _name,
+    "email": _email,
+    "timezone": _timezone,
+    "units": _units,
+    "clock": _clock,
+    "week_starts": _week_starts,
+    "weekly": _weekly,
+    "pain": _pain,
+    "wants": _wants,
+}
+
+
+def changed_athlete(
+    athlete: Athlete, race: Race | None, given: Mapping[str, str | None]
+) -> Athlete:
+    """The athlete with this race and the fields given as text; None leaves a field as it was.
+
+    Raises `UsageError` for a text that makes no sense.
+    """
+    parsed: dict[str, Any] = {
+        field: _PARSERS[field](text) for field, text in given.items() if text is not None
+    }
+    return replace(athlete, race=race, **parsed)
+
+
 def race_of(before: Race | None, name: str | None, on: str | None, km: float | None) -> Race | None:
     """The race as it is to stand: parts that aren't named stay as they were."""
     if name is not None and name.strip().lower() == "none":
@@ -137,7 +135,7 @@ def race_of(before: Race | None, name: str | None, on: str | None, km: float | N
     if name is None and on is None and km is None:
         return before
     race_name = name if name is not None else before.name if before else None
-    day: date | None = day_of(on) if on is not None else before.day if before else None
+    day: date | None = parse_day(on) if on is not None else before.day if before else None
     distance_m = km * 1000 if km is not None else before.distance_m if before else None
     if race_name is None or day is None or distance_m is None:
         raise UsageError("a race needs all of --race NAME --race-date DATE --race-km N")

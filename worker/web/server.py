@@ -19,11 +19,11 @@ _STOPS_WITHIN_S = 1.0
 _MOST_CONNECTIONS = 200
 
 
-class FaceError(Exception):
+class WebServerError(Exception):
     """The face can't be shown; the message says why and which setting to change."""
 
 
-class Face:
+class WebServer:
     """One app on one port."""
 
     def __init__(self, app: ASGIApp, *, host: str, port: int) -> None:
@@ -39,7 +39,7 @@ class Face:
         return f"http://{host}:{self._port}"
 
     def start(self) -> None:
-        """Serve from now on; raises `FaceError`. Port 0 takes any that is free."""
+        """Serve from now on; raises `WebServerError`. Port 0 takes any that is free."""
         import uvicorn
 
         listening = self._listen()
@@ -53,7 +53,7 @@ class Face:
                 # Addresses hold tokens: no request is logged by its address.
                 access_log=False,
                 log_config=None,
-                # The guard decides whom to believe, not uvicorn.
+                # `limits.client_of` decides whom to believe, not uvicorn.
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=_MOST_CONNECTIONS,
@@ -83,14 +83,14 @@ class Face:
         try:
             return socket.create_server((self._host, self._port), family=family, backlog=256)
         except OSError as error:
-            raise FaceError(_in_words(error, self._host, self._port)) from error
+            raise WebServerError(_in_words(error, self._host, self._port)) from error
 
     def _wait_until_serving(self) -> None:
         assert self._server is not None and self._thread is not None  # noqa: S101, PT018  just made
         until = time.monotonic() + _STARTS_WITHIN_S
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > until:
-                raise FaceError(f"the web face didn't start on {self.address}")
+                raise WebServerError(f"the web face didn't start on {self.address}")
             time.sleep(0.01)
 
 

@@ -1,4 +1,4 @@
-"""One athlete's data, to take along: as JSON, or as a zip with tables beside it."""
+"""Exports one athlete's data: as JSON, or as a zip with tables beside it."""
 
 import csv
 import io
@@ -15,7 +15,7 @@ from worker.store import Transaction
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def everything(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
+def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
     """Settings, runs, findings, answers, sources.
 
     Not the grants, which are secrets, nor the mails, which the athlete has.
@@ -47,17 +47,17 @@ def everything(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
     }
 
 
-def as_json(taken: Mapping[str, Any]) -> bytes:
-    return json.dumps(taken, ensure_ascii=False, indent=1, default=_plain).encode()
+def export_json(exported: Mapping[str, Any]) -> bytes:
+    return json.dumps(exported, ensure_ascii=False, indent=1, default=_plain).encode()
 
 
-def as_zip(taken: Mapping[str, Any]) -> bytes:
+def export_zip(exported: Mapping[str, Any]) -> bytes:
     """The JSON, and a table of runs, of findings and of check-ins."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("easeback.json", as_json(taken))
+        archive.writestr("easeback.json", export_json(exported))
         for name in ("runs", "findings", "checkins"):
-            archive.writestr(f"{name}.csv", _table(taken[name]))
+            archive.writestr(f"{name}.csv", _table(exported[name]))
     return packed.getvalue()
 
 
@@ -88,4 +88,4 @@ def _plain(value: object) -> str:
         return value.isoformat()
     if isinstance(value, WeeklyHour):
         return str(value)
-    raise TypeError(f"{type(value).__name__} has no place in a takeout")
+    raise TypeError(f"{type(value).__name__} has no place in an export")

@@ -1,25 +1,22 @@
-"""The guard at the door: bounds on what comes in, headers on all that goes out.
+"""Limits on what comes in, and security headers on all that goes out, around every route.
 
-Stands around every route. Reads a body whole before anybody looks at it, up to a bound in bytes
-and seconds; lets a client that asks too often wait; turns a surprise into a plain page; and puts
-the security headers on every answer. A route may bring a header of its own, such as a wider
-policy for a page that leads to another site; the guard then leaves that one alone.
+A body is read whole before a route sees it, up to a bound in bytes and seconds; a client that asks
+too often has to wait; an unexpected exception becomes a plain page. A route's own header, such as a
+wider policy for a page that leads to another site, is left as it is.
 """
 
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.compose.render import clean
-from worker.web.desk import Desk, RefusedError
+from worker.web.context import PageError, WebContext, error_page
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +30,6 @@ _CSP = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 
-Refuse = Callable[[RefusedError], Response]
-
 
 @dataclass(slots=True)
 class _Bucket:
@@ -42,7 +37,7 @@ class _Bucket:
     at: datetime
 
 
-class Doorman:
+class ClientRateLimiter:
     """Counts visits by client: `burst` at once, then `per_s` each second. Holds `most` clients."""
 
     def __init__(self, *, burst: float = 120, per_s: float = 10, most: int = 10_000) -> None:
@@ -63,21 +58,20 @@ class Doorman:
         return 0 if admitted else max(1, round((1.0 - left) / self._per_s))
 
 
-class Guard:
+class LimitsMiddleware:
     """The middleware around the app."""
 
-    def __init__(self, app: ASGIApp, *, desk: Desk, doorman: Doorman, refuse: Refuse) -> None:
+    def __init__(self, app: ASGIApp, *, web: WebContext, rate_limiter: ClientRateLimiter) -> None:
         self._app = app
-        self._desk = desk
-        self._doorman = doorman
-        self._refuse = refuse
-        self._headers = _headers(desk.base_url)
+        self._web = web
+        self._rate_limiter = rate_limiter
+        self._headers = _headers(web.base_url)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        client = client_of(scope, proxies=self._desk.proxies)
+        client = client_of(scope, proxies=self._web.proxies)
         begun = False
 
         async def out(message: Message) -> None:
@@ -85,28 +79,28 @@ class Guard:
             if message["type"] == "http.response.start":
                 begun = True
                 self._count_wrong_link(scope, client, message["status"])
-                self._dress(message)
+                self._add_headers(message)
             await send(message)
 
         try:
             if not _is_uncounted(scope):
                 self._admit(scope, client)
             await self._app(scope, await _read_whole(scope, receive), out)
-        except RefusedError as refused:
-            await self._refuse(refused)(scope, receive, out)
+        except PageError as error:
+            await error_page(self._web, error)(scope, receive, out)
         except Exception:
             log.exception("web: unexpected, at %(page)s", {"page": _place(scope)})
             if not begun:
-                await self._refuse(RefusedError(500))(scope, receive, out)
+                await error_page(self._web, PageError(500))(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
-        wait_s = self._doorman.wait_s(client, self._desk.clock())
+        wait_s = self._rate_limiter.wait_s(client, self._web.clock())
         if wait_s:
             log.debug(
                 "web: too many visits of %(visitor)s, at %(page)s",
                 {"visitor": client, "page": _place(scope)},
             )
-            raise RefusedError(429, wait_s=wait_s)
+            raise PageError(429, wait_s=wait_s)
 
     def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
         """Guessing is dearer than asking, and is seen: a client has few guesses, so few lines."""
@@ -116,9 +110,9 @@ class Guard:
                 {"status": status, "visitor": client, "page": _place(scope)},
             )
         if status in (401, 403, 404) and not _is_uncounted(scope):
-            self._doorman.wait_s(client, self._desk.clock(), cost=_WRONG_LINK_COSTS)
+            self._rate_limiter.wait_s(client, self._web.clock(), cost=_WRONG_LINK_COSTS)
 
-    def _dress(self, message: Message) -> None:
+    def _add_headers(self, message: Message) -> None:
         headers = MutableHeaders(scope=message)
         for name, value in self._headers.items():
             headers.setdefault(name, value)
@@ -128,7 +122,7 @@ async def _read_whole(scope: Scope, receive: Receive) -> Receive:
     """The body, read within its bounds, to be received again by whoever wants it."""
     declared = Headers(scope=scope).get("content-length", "0")
     if not declared.isdecimal() or int(declared) > LONGEST_BODY:
-        raise RefusedError(413)
+        raise PageError(413)
     body, more = b"", True
     try:
         async with asyncio.timeout(BODY_WITHIN_S):
@@ -136,13 +130,13 @@ async def _read_whole(scope: Scope, receive: Receive) -> Receive:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     # Half a form is none: nothing of it may be acted on.
-                    raise RefusedError(400)
+                    raise PageError(400)
                 body += message.get("body", b"")
                 more = message.get("more_body", False)
                 if len(body) > LONGEST_BODY:
-                    raise RefusedError(413)
+                    raise PageError(413)
     except TimeoutError as error:
-        raise RefusedError(408) from error
+        raise PageError(408) from error
     unread = [body]
 
     async def again() -> Message:

@@ -1,4 +1,4 @@
-"""The picture of the weeks for a terminal: a column a week, and the moment of each warning.
+"""A chart of weeks for a terminal: a column a week, and a mark in each week with a warning.
 
     62 km │           ▅
           │   ▂ ▄ ▇ █ █
@@ -9,13 +9,14 @@
 
 A long history is drawn a year a strip, all to one scale, so that the seasons lie below one
 another; a narrow terminal gets half years. Where the output can't show block characters, plain
-ones stand in. Nothing is judged here.
+ones stand in.
 """
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
+from rich.console import Console
 from rich.text import Text
 
 from worker.model import METRES_PER, Units, Week
@@ -28,14 +29,6 @@ _AXIS = 9
 _WIDEST = 3
 _YEAR_COLUMNS, _HALF_YEAR_COLUMNS = 53, 27
 _WEEK_DAYS = 7
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A warning's day, and whether it was mailed."""
-
-    day: date
-    mailed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +47,33 @@ _BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", "│", "└", "─", "▲", "△"
 _PLAIN = _Glyphs(" .:#", "|", "+", "-", "^", "o")
 
 
-def picture(
+def print_weeks(
+    console: Console, weeks: Sequence[Week], warnings: Iterable[tuple[date, bool]], *, units: Units
+) -> None:
+    """Prints the chart as wide as the console; see `weeks_chart`."""
+    chart = weeks_chart(
+        weeks, warnings, units=units, columns=console.width, encoding=console.encoding
+    )
+    console.print(chart, no_wrap=True, crop=False)
+
+
+def weeks_chart(
     weeks: Sequence[Week],
-    marks: Iterable[Mark],
+    warnings: Iterable[tuple[date, bool]],
     *,
     units: Units,
     columns: int,
     encoding: str = "utf-8",
 ) -> Text:
-    """The weeks, oldest first and without gaps, on a terminal of so many columns."""
+    """The weeks, oldest first and without gaps, on a terminal of so many columns.
+
+    `warnings` are days, each with whether a mail told of it.
+    """
     glyphs = _BLOCKS if encoding.lower().startswith("utf") else _PLAIN
-    by_week = _by_week(weeks, marks)
+    by_week: dict[date, bool] = {}
+    for day, mailed in warnings if weeks else ():
+        starts_on = day - timedelta(days=(day - weeks[0].starts_on).days % _WEEK_DAYS)
+        by_week[starts_on] = by_week.get(starts_on, False) or mailed
     room = columns - _AXIS - 1
     most_m = max((week.distance_m for week in weeks), default=0.0) or 1.0
     drawn = Text()
@@ -76,18 +85,6 @@ def picture(
         drawn.append_text(pen.strip(strip, by_week, offset=offset, title=year))
     drawn.append_text(pen.legend())
     return drawn
-
-
-def _by_week(weeks: Sequence[Week], marks: Iterable[Mark]) -> dict[date, bool]:
-    """The first day of each week with a warning → whether one of its warnings was mailed."""
-    found: dict[date, bool] = {}
-    if not weeks:
-        return found
-    first = weeks[0].starts_on
-    for mark in marks:
-        starts_on = mark.day - timedelta(days=(mark.day - first).days % _WEEK_DAYS)
-        found[starts_on] = found.get(starts_on, False) or mark.mailed
-    return found
 
 
 def _strips(weeks: Sequence[Week], *, room: int) -> list[tuple[int, Sequence[Week]]]:

@@ -1,0 +1,264 @@
+"""The command `backtest`: replays a history, and lists every warning it would have sent.
+
+The history is the athlete's own in the database, or a table. From a table the rows that can't be
+read are left out and counted on standard error in one line; that is worth an exit status of 1
+only where nothing is left. A file that is no history at all is wrong usage. Nothing is written.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from worker.cli.context import (
+    AsOfOption,
+    AthleteOption,
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    UsageError,
+    command_of,
+    format_distance,
+    parse_instant,
+    the_athlete,
+)
+from worker.model import Athlete, Race, Run, Units, Week
+
+if TYPE_CHECKING:
+    from worker.detect import Replayed
+    from worker.rules import Rules
+
+WEEKS_A_YEAR = 52.18
+_LARGEST_FILE_BYTES = 256 * 2**20
+_EXPORTED = "activities.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestResult:
+    """A history as replayed: its weeks from the first run to the last, and every finding.
+
+    `days` counts from the first run to the last, both included. `mailed_per_year` is of running:
+    weeks without a run don't lower it.
+    """
+
+    first_day: date | None
+    last_day: date | None
+    days: int
+    weeks: tuple[Week, ...]
+    runs: int
+    weeks_running: int
+    replayed: "tuple[Replayed, ...]"
+    mailed: int
+    mailed_per_year: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """The runs to replay, and the day up to which they can be real.
+
+    `others` counts the rows of a table that tell of other activities; `left_out` says in words
+    which rows couldn't be read, "" where all could.
+    """
+
+    title: str
+    runs: Sequence[Run]
+    today: date
+    others: int = 0
+    left_out: str = ""
+
+
+def backtest(
+    context: typer.Context,
+    history: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[HISTORY.csv]",
+            help="With start_date_local and distance_m, or an account export's activities.csv; "
+            "default: the runs in the database.",
+        ),
+    ] = None,
+    athlete: AthleteOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a history day by day and list every warning it would have sent."""
+    from worker.load import implausible
+
+    command = command_of(context)
+    rules = command.settings.rules
+    now = parse_instant(as_of) if as_of else None
+    who: Athlete | None = None
+    if history is None or athlete is not None:  # for a table alone the database stays closed
+        with command.store.reading() as tx:
+            who = the_athlete(tx, athlete)
+            runs = tx.runs.counted(who) if history is None else ()
+    if history is not None:
+        given = _read_table(history, who, now)
+    elif who is not None:
+        from worker.pipeline import today_of
+
+        given = _Input(who.name, runs, today_of(who, now or datetime.now(UTC)))
+    judged = [(run, implausible(run, today=given.today, rules=rules)) for run in given.runs]
+    counted = [run for run, reason in judged if reason is None]
+    odd = [f"{run.day}: {reason}" for run, reason in judged if reason is not None]
+    result = replay_runs(
+        counted,
+        rules=rules,
+        week_starts=who.week_starts if who else 0,
+        race=who.race if who else None,
+    )
+    if as_json:
+        command.print_json(_result_json(result))
+    elif counted:
+        _say_result(command, given.title, result, odd, units=who.units if who else "km")
+    troubles = [given.left_out] if given.left_out else []
+    if not counted and odd:
+        troubles.insert(0, f"no run in it counts; the first is that of {odd[0]}")
+    elif not counted:
+        others = f", and {given.others} of other sports" if given.others else ""
+        troubles.insert(0, f"there is no run in it{others}")
+    if troubles:
+        raise AttentionError(f"{given.title}: {'; '.join(troubles)}")
+
+
+def replay_runs(
+    runs: Iterable[Run], *, rules: "Rules", week_starts: int = 0, race: Race | None = None
+) -> BacktestResult:
+    """Replays runs that count; weeks start on a Monday (0) or a Sunday (6)."""
+    from worker import detect, week
+    from worker.load import History, week_start
+
+    history = History.of(runs, rules=rules)
+    first, last = history.first_day, history.last_day
+    weeks: tuple[Week, ...] = ()
+    if first is not None and last is not None:
+        begins = [week_start(day, week_starts) for day in (first, last)]
+        count = (begins[1] - begins[0]).days // 7 + 1
+        weeks = week.weeks(history, until=last, count=count, week_starts=week_starts)
+    weeks_running = sum(one.runs > 0 for one in weeks)
+    replayed = detect.replay(history, rules=rules, race=race)
+    mailed = sum(one.mailed for one in replayed)
+    return BacktestResult(
+        first_day=first,
+        last_day=last,
+        days=(last - first).days + 1 if first and last else 0,
+        weeks=weeks,
+        runs=sum(one.runs for one in weeks),
+        weeks_running=weeks_running,
+        replayed=replayed,
+        mailed=mailed,
+        mailed_per_year=mailed / (weeks_running / WEEKS_A_YEAR) if weeks_running else 0.0,
+    )
+
+
+def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input:
+    """The runs of a file; with an athlete named they are taken to be in their time zone."""
+    from zoneinfo import ZoneInfo
+
+    from worker.cli.arguments import local_timezone
+    from worker.recordings import facts, group
+    from worker.sources import Unreadable
+    from worker.sources.history import read
+
+    zone = ZoneInfo(who.timezone if who else local_timezone())
+    table = read(_content(path), zone=zone)
+    if isinstance(table, Unreadable):
+        raise UsageError(f"{path}: {table.reason}")
+    left_out = ""
+    if table.bad:
+        first = table.bad[0]
+        left_out = (
+            f"{len(table.bad)} of {table.rows} rows can't be read and were left out; "
+            f"the first is line {first.line}: {first.reason}"
+        )
+    return _Input(
+        title=str(path),
+        runs=[facts(one).as_run(number) for number, one in enumerate(group(table.recordings), 1)],
+        # A history has local times of no known zone: now is this machine's day.
+        today=now.date() if now else datetime.now(zone).date(),
+        others=table.others,
+        left_out=left_out,
+    )
+
+
+def _content(path: Path) -> bytes:
+    """The file's bytes; of an unpacked account export the table in it."""
+    file = path / _EXPORTED if path.is_dir() else path
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST_FILE_BYTES + 1)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no file {file}") from error
+    except OSError as error:
+        raise UsageError(f"{file} can't be read: {error.strerror or error}") from error
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise UsageError(f"{file}: too large, at most {_LARGEST_FILE_BYTES // 2**20} MiB are read")
+    return content
+
+
+def _result_json(result: BacktestResult) -> dict[str, Any]:
+    first, last = result.first_day, result.last_day
+    return {
+        "runs": result.runs,
+        "first_day": first.isoformat() if first else None,
+        "last_day": last.isoformat() if last else None,
+        "days": result.days,
+        "weeks_running": result.weeks_running,
+        "alerts": [
+            {
+                "day": one.finding.day.isoformat(),
+                "kind": one.finding.kind,
+                "severity": one.finding.severity,
+                "observed": one.finding.observed_m,
+                "baseline": one.finding.baseline_m,
+                "ratio": one.finding.ratio,
+                "mailed": one.mailed,
+            }
+            for one in result.replayed
+        ],
+        "mailed_per_year": result.mailed_per_year,
+    }
+
+
+def _say_result(
+    command: CommandContext, title: str, result: BacktestResult, odd: list[str], *, units: Units
+) -> None:
+    from worker.cli.terminal_chart import print_weeks
+
+    mailed = [(one.finding.day, one.mailed) for one in result.replayed]
+    print_weeks(command.out, result.weeks, mailed, units=units)
+    command.say()
+    if result.replayed:
+        command.print_table(
+            ("day", "kind", "weight", "ran", "against", "ratio", ""),
+            [
+                (
+                    f"{found.day:%a} {found.day}",
+                    found.kind,
+                    str(found.severity),
+                    format_distance(found.observed_m, units),
+                    format_distance(found.baseline_m, units),
+                    f"{found.ratio:.2f}",
+                    "mailed" if one.mailed else "",
+                )
+                for one in result.replayed
+                for found in [one.finding]
+            ],
+        )
+        command.say()
+    period = f"from {result.first_day} to {result.last_day}"
+    command.say(f"{title}: {_count(result.runs, 'run')} {period}")
+    if odd:
+        command.say(f"not counted: {_count(len(odd), 'run')}; the first is that of {odd[0]}")
+    command.say(
+        f"{_count(result.mailed, 'mail')} in {_count(result.weeks_running, 'running week')}, "
+        f"{result.mailed_per_year:.1f} a year of running; "
+        f"{len(result.replayed) - result.mailed} more noticed and not mailed"
+    )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -1,0 +1,64 @@
+"""The commands `backup` and `restore`: copies of the database."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from worker.cli.context import UsageError, command_of
+
+
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
+    force: Annotated[
+        bool, typer.Option("--force", help="Write over a file that is there.")
+    ] = False,
+) -> None:
+    """Write a consistent copy of the database, also while the worker runs."""
+    command = command_of(context)
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        raise UsageError(f"{file}: not a place for a file")
+    if file.exists() and not force:
+        raise UsageError(f"{file} is there already: choose another name, or say --force")
+    command.store.copy_to(file)
+    command.say(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
+
+
+def restore_backup(
+    context: typer.Context,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="A copy that `backup` or the worker made.")
+    ] = None,
+    only_mark: Annotated[
+        bool,
+        typer.Option("--only-mark", help="The database was restored by other means (pg_restore)."),
+    ] = False,
+) -> None:
+    """Put a backup in the place of the database; nothing that was sent since goes again."""
+    from worker.pipeline.keeping import copy_name
+    from worker.pipeline.restoring import mark_restored
+    from worker.store import Store
+    from worker.store.restoring import restore
+
+    command = command_of(context)
+    now = datetime.now(UTC)
+    if (file is None) != only_mark:
+        raise UsageError("restore: name the FILE to restore, or say --only-mark")
+    if file is None:
+        with command.store.sole_worker(), command.store.transaction() as tx:
+            marked = mark_restored(tx, now=now)
+    else:
+        if not file.is_file():
+            raise UsageError(f"{file}: there is no such file")
+        aside = command.settings.backups_path / copy_name(now)
+        # Not opened as usual: what is to be replaced may be damaged.
+        store = Store.at(command.settings.url)
+        with store.sole_worker():
+            marked = restore(file, store, aside=aside, mark=lambda tx: mark_restored(tx, now=now))
+        command.say(f"restored {file}; what was there before is in {aside}")
+    command.say(
+        f"held {marked.held} mail(s) that may have been sent since (`easeback outbox list`); "
+        f"{marked.weeks} week(s) up to now count as told"
+    )

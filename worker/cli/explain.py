@@ -1,0 +1,132 @@
+"""The command `explain`: each signal of a day with its numbers, and what became of it."""
+
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.context import (
+    AsOfOption,
+    AthleteOption,
+    CommandContext,
+    UsageError,
+    clock_as_of,
+    command_of,
+    format_distance,
+    parse_day,
+    the_athlete,
+)
+from worker.model import Athlete, Signal
+
+if TYPE_CHECKING:
+    from worker.rules import Rules
+    from worker.store import Transaction
+
+
+def explain(
+    context: typer.Context,
+    what: Annotated[
+        str | None,
+        typer.Argument(metavar="[DATE|RUN]", help="A day, or a run's id; default: the last run."),
+    ] = None,
+    athlete: AthleteOption = None,
+    as_of: AsOfOption = None,
+) -> None:
+    """Why it did or didn't warn: each signal, its numbers, its threshold, its source."""
+    from worker import detect
+    from worker.load import History
+
+    command = command_of(context)
+    rules = command.settings.rules
+    now = clock_as_of(as_of)()
+    with command.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+        day = _day_meant(tx, who, what, now)
+        history = History.of(tx.runs.counted(who), rules=rules)
+        verdict = detect.judge(history, day, rules=rules, race=who.race)
+        sessions = history.between(day, day)
+        ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
+        command.say(f"{who.name}, {day:%A} {day}: {ran}")
+        if verdict.too_little:
+            command.say(f"no ratio over so little: {verdict.too_little}")
+        for signal in verdict.signals:
+            _say_signal(command, who, signal, rules)
+        if (season := verdict.season) is not None:
+            days = rules.season_volume_days
+            span = "four weeks" if days == 28 else f"{days} days"  # noqa: PLR2004  as people say it
+            easiest = format_distance(season.easiest_m, who.units)
+            usual = format_distance(season.usual_m, who.units)
+            command.say(
+                f"re-training: the {span} to {season.easiest_on} held {easiest}, usual is {usual}"
+            )
+        _say_recorded(command, tx, who, day)
+
+
+def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
+    from worker.pipeline import today_of
+
+    if what is not None and "-" in what:
+        return parse_day(what)
+    kept = tx.runs.kept(who)
+    if what is None:
+        days = [one.run.day for one in kept if one.run.day <= today_of(who, now)]
+        return max(days, default=today_of(who, now))
+    for one in kept:
+        if str(one.run.id) == what:
+            return one.run.day
+    raise UsageError(f"{what!r} is neither a date such as 2026-03-07 nor the id of one of the runs")
+
+
+def _measured(signal: Signal, rules: "Rules") -> tuple[str, str]:
+    """What a signal sets against what."""
+    if signal.kind == "ramp":
+        return (
+            f"the last {rules.ramp_days} days",
+            f"the largest {rules.ramp_days} days of the {rules.ramp_window_days} before",
+        )
+    if signal.kind == "return":
+        return "the day's longest session", "what the break leaves of the longest before it"
+    return "the day's longest session", f"the longest of the {rules.run_window_days} days before"
+
+
+def _say_signal(command: CommandContext, athlete: Athlete, signal: Signal, rules: "Rules") -> None:
+    units = athlete.units
+    observed, baseline = _measured(signal, rules)
+    command.say("")
+    outcome = f"fired, severity {signal.severity}" if signal.fired else "did not fire"
+    command.say(f"{signal.kind}: {outcome}")
+    command.say(f"  {observed}: {format_distance(signal.observed_m, units)}")
+    if signal.baseline_m:
+        against = f" (on {signal.against})" if signal.against else ""
+        measured = format_distance(signal.baseline_m, units)
+        ratio = signal.observed_m / signal.baseline_m
+        command.say(f"  {baseline}: {measured}{against}, so × {ratio:.2f}")
+    if signal.limit_m is not None:
+        command.say(f"  threshold: {format_distance(signal.limit_m, units)}")
+    if signal.held_by:
+        command.say(f"  held by: {signal.held_by}")
+    command.say(f"  source: {signal.source}")
+
+
+def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, day: date) -> None:
+    """What the database has of that day: findings and their mail, runs that don't count."""
+    command.say("")
+    for found in tx.findings.standing(athlete, since=day):
+        if found.finding.day == day:
+            mail = (
+                f"mailed at {found.mailed_at:%Y-%m-%d %H:%M} UTC"
+                if found.mailed_at
+                else "its mail is queued"
+                if found.told_on
+                else f"not mailed: {found.silence}"
+            )
+            command.say(f"finding {found.id} ({found.finding.kind}): {mail}")
+    for found in tx.findings.withdrawn(athlete):
+        if found.finding.day == day:
+            command.say(f"finding {found.id} ({found.finding.kind}): withdrawn, its cause has gone")
+    for kept in tx.runs.quarantined(athlete):
+        if kept.run.day == day:
+            command.say(
+                f"run {kept.run.id}, {format_distance(kept.run.distance_m, athlete.units)}, "
+                f"doesn't count: {kept.quarantine}"
+            )

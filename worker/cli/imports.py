@@ -1,0 +1,140 @@
+"""The command `import`: files, folders and whole exports; how far it is, and what came of it."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.context import (
+    AthleteOption,
+    AttentionError,
+    JsonOption,
+    UsageError,
+    command_of,
+    the_athlete,
+)
+from worker.cli.progress import progress
+
+if TYPE_CHECKING:
+    from worker.pipeline.importing import Imported
+
+log = logging.getLogger(__name__)
+
+FAILURES = "import-failures.txt"
+_SHOWN_FAILURES = 10
+_SHOWN_REASONS = 12
+
+
+def import_history(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH...", help="Files, folders, zips, whole exports.")
+    ],
+    athlete: AthleteOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring in a history: nothing is mailed about it, and twice is once."""
+    from worker.pipeline.importing import import_pieces, recall_for
+    from worker.sources.archive import pieces
+    from worker.sources.formats.child import Reader
+    from worker.sources.survey import survey
+
+    command = command_of(context)
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing is not None:
+        raise UsageError(f"there is nothing at {missing}")
+    works = command.works()
+    with works.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+    counts: Counter[str] = Counter()
+    skipped: list[Imported] = []
+    failed: list[Imported] = []
+    try:
+        found = survey(paths)
+        total = None if found.open_ended else found.pieces or None
+        with (
+            Reader() as reader,
+            closing(
+                pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
+            ) as read,
+            progress("importing", "files", total, quiet=as_json) as advance,
+        ):
+            for one in import_pieces(works, who, read, clock=lambda: datetime.now(UTC)):
+                counts[one.verdict] += 1
+                if one.verdict not in ("imported", "duplicate"):
+                    (skipped if one.verdict == "skipped" else failed).append(one)
+                advance(1)
+    except KeyboardInterrupt as stop:
+        raise AttentionError(
+            f"stopped after {counts.total():,} files: the same command goes on from there"
+        ) from stop
+    listed_in = _list_failures(command.settings.data_dir / FAILURES, failed)
+    if as_json:
+        command.print_json(
+            {
+                "imported": counts["imported"],
+                "duplicate": counts["duplicate"],
+                "skipped": [_import_json(one) for one in skipped],
+                "failed": [_import_json(one) for one in failed],
+                "failures_file": str(listed_in) if listed_in else None,
+            }
+        )
+    else:
+        not_runs = sum(one.count for one in skipped)
+        rows = [
+            ("imported", f"{counts['imported']:,}", ""),
+            ("known already", f"{counts['duplicate']:,}", ""),
+            ("not runs", f"{not_runs:,}", _by_reason(skipped)),
+            ("failed", f"{len(failed):,}", _by_reason(failed)),
+        ]
+        if found.passed_over:
+            rows.append(("passed over", f"{found.passed_over:,}", "other files, such as pictures"))
+        command.print_table(("", "", ""), rows, right={1})
+        for one in failed[:_SHOWN_FAILURES]:
+            command.say(f"failed {one.name}: {one.reason}")
+        if listed_in:
+            command.say(f"all that failed: {listed_in}")
+    if failed:
+        where = f": {listed_in}" if listed_in else ""
+        more = f" (and {len(failed) - 1:,} more{where})" if len(failed) > 1 else ""
+        raise AttentionError(f"{failed[0].name}: {failed[0].reason}{more}")
+
+
+def _import_json(one: "Imported") -> dict[str, object]:
+    entry: dict[str, object] = {"file": one.name, "reason": one.reason}
+    return entry if one.count == 1 else {**entry, "count": one.count}
+
+
+def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
+    """Writes each failure on a line, and returns the file; removes that of an earlier import.
+
+    A list that can't be written is only logged: what was imported stays imported.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        if not failed:
+            path.unlink(missing_ok=True)
+            return None
+        part.write_text("".join(f"{one.name}: {one.reason}\n" for one in failed), "utf-8")
+        part.replace(path)
+    except OSError as error:
+        log.warning("the list of failures can't be written: %(why)s", {"why": str(error)})
+        return None
+    return path
+
+
+def _by_reason(ones: "Iterable[Imported]") -> str:
+    """How many for which kind of reason, the commonest first."""
+    counted: Counter[str] = Counter()
+    for one in ones:
+        kind, _, _ = one.reason.partition(": ")
+        counted[kind] += one.count
+    kinds = counted.most_common()
+    shown = [f"{number:,} {kind}" for kind, number in kinds[:_SHOWN_REASONS]]
+    more = sum(number for _, number in kinds[_SHOWN_REASONS:])
+    return "\n".join([*shown, *([f"{more:,} for other reasons"] if more else [])])

@@ -1,0 +1,51 @@
+"""The command `preview`: a mail as it would be, not sent."""
+
+from typing import Annotated
+
+import typer
+
+from worker.cli.browser import show_in_browser
+from worker.cli.context import (
+    AsOfOption,
+    AthleteOption,
+    AttentionError,
+    NoOpenOption,
+    UsageError,
+    clock_as_of,
+    command_of,
+    the_athlete,
+)
+
+
+def preview(
+    context: typer.Context,
+    kind: Annotated[str, typer.Argument(metavar="alert|weekly", help="Which mail.")],
+    athlete: AthleteOption = None,
+    as_of: AsOfOption = None,
+    no_open: NoOpenOption = False,
+) -> None:
+    """Compose a mail as it would be, without sending it."""
+    from worker.compose.render import standalone
+    from worker.pipeline.previewing import alert_preview, weekly_preview
+
+    composers = {"alert": alert_preview, "weekly": weekly_preview}
+    if kind not in composers:
+        raise UsageError(f"preview shows an alert or a weekly mail, not {kind!r}")
+    command = command_of(context)
+    works = command.works()
+    now = clock_as_of(as_of)()
+    with works.store.reading() as tx:
+        email = composers[kind](tx, works, the_athlete(tx, athlete), now=now)
+    if email is None:
+        raise AttentionError(
+            "there is no finding to preview an alert about (see `easeback explain`)"
+        )
+    page = command.settings.data_dir.absolute() / "preview" / f"{email.kind}.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text(standalone(email), "utf-8")
+    command.say(f"Subject: {email.subject}")
+    command.say()
+    command.say(email.text)
+    command.say(f"as it looks: {page}")
+    if not no_open:
+        show_in_browser(page.as_uri())
