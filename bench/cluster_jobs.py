@@ -8,10 +8,10 @@ from functools import partial
 from bench.cluster_rounds import event_about
 from bench.cluster_stage import Stage, works_on
 from tests.cluster.reading import reads
-from worker.jobs.registry import HOUSEKEEPING, INBOX, SOURCE_TASKS, WEEKLY, event_task
+from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
 from worker.pipeline import Works
 from worker.pipeline.deliver import mails_due, make_ready, send
-from worker.pipeline.strava.wishes import note_events
+from worker.pipeline.events import note_events
 from worker.pipeline.take_in import look_at_inbox
 
 
@@ -24,7 +24,7 @@ def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
             "housekeeping": lambda: HOUSEKEEPING.due(works, now, 500),
             "inbox": lambda: look_at_inbox(works, now),
             "mails": lambda: _look_for_mails(works, now),
-            **{task.name: partial(task.due, works, now, 500) for task in SOURCE_TASKS["strava"]},
+            **{task.name: partial(task.due, works, now, 500) for task in source_tasks("strava")},
         }
         found = {}
         for name, look in looks.items():
@@ -58,7 +58,7 @@ def tell_jobs(stage: Stage) -> None:
         jobs: dict[str, Callable[[], object]] = {
             "weekly": lambda: WEEKLY.run(works, athlete, (), _now),
             "mail": lambda: send(works, _now, at_most=1),
-            "event kept": lambda: note_events(works, [event], _now()),
+            "event kept": lambda: note_events(works, "strava", [event], _now()),
             "strava-events": lambda: event_task("strava").run(works, athlete, (), _now),
             "housekeeping": lambda: HOUSEKEEPING.run(works, athlete, (), _now),
             "inbox": lambda: INBOX.run(works, athlete, (), _now),

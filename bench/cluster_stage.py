@@ -55,13 +55,13 @@ SELECT athlete_id, id, 'import', digest, started_at, day, distance_m, moving_s, 
 FROM run, LATERAL (SELECT md5('a' || id) || md5('b' || id) AS digest) t
 WHERE athlete_id >= :first;
 
-INSERT INTO strava_grant (athlete_id, strava_id, sealed, expires_at, scopes, version, connected_at,
-    due_at, read_until, failures)
-SELECT id, id, :sealed, now() + interval '9 days', '["activity:read_all"]', 1, now(),
+INSERT INTO source_credential (athlete_id, source, account_id, encrypted, expires_at, scopes,
+    version, connected_at, due_at, read_until, failures)
+SELECT id, 'strava', id, :sealed, now() + interval '9 days', '["activity:read_all"]', 1, now(),
     now() + interval '9 days', now(), 0
 FROM athlete WHERE id >= :first;
 
-INSERT INTO strava_subscription VALUES (7, 'https://easeback.example', now(), 0)
+INSERT INTO source_subscription VALUES ('strava', 7, 'https://easeback.example', now(), 0)
 ON CONFLICT DO NOTHING;
 
 SELECT setval('run_id_seq', (SELECT max(id) FROM run));

@@ -146,7 +146,9 @@ def staged(plan: Plan, athletes: int) -> Iterator[Stage]:
         now = service.clock.now
         kept = tuple(_seed(store, service, number, now) for number in range(athletes))
         with store.transaction() as tx:
-            tx.strava.subscribed(SUBSCRIPTION, "https://easeback.example/strava/webhook", now=now)
+            tx.source("strava").subscribed(
+                SUBSCRIPTION, "https://easeback.example/strava/webhook", now=now
+            )
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         activities = tuple(
             tuple(
@@ -194,16 +196,16 @@ def _grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now
     consent = service.tokens.exchange(service.tokens.consent(account, scopes, now), now)
     assert consent is not None
     sealed = Sealer((KEY,)).seal(json.dumps([consent.access.token, consent.refresh_token]))
-    tx.strava.connect(
-        athlete, strava_id=account.id, sealed=sealed, expires_at=consent.access.expires_at,
+    tx.source("strava").connect(
+        athlete, account_id=str(account.id), encrypted=sealed, expires_at=consent.access.expires_at,
         scopes=scopes, now=now,
     )  # fmt: skip
     # Read to this day, and asked again as everybody is: each quarter of an hour.
-    tx.strava.keep_standing(
+    tx.source("strava").save_standing(
         athlete,
         {"read_until": now, "read_back_to": now - timedelta(days=500), "looked_back_at": now},
+        due_at=now + timedelta(seconds=900 * (number + 1) / 200),
     )
-    tx.strava.postpone(athlete, until=now + timedelta(seconds=900 * (number + 1) / 200))
 
 
 def _free_port() -> int:

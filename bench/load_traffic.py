@@ -81,7 +81,7 @@ def _settle(stage: Stage, seen: Seen) -> None:
     while time.time() < until:
         with stage.store.reading() as tx:
             files = sum(tx.inbox.counts().get(one, 0) for one in ("imported", "failed"))
-            wishes = sum(tx.strava.wished(athlete) for athlete in stage.athletes)
+            wishes = sum(tx.source("strava").events_waiting(athlete) for athlete in stage.athletes)
             if files >= len(seen.dropped) and not wishes and not tx.outbox.counts():
                 return
         time.sleep(1)

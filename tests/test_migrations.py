@@ -4,7 +4,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 from alembic import command
@@ -25,8 +26,11 @@ from sqlalchemy import (
     text,
 )
 
+from tests import older
 from tests.command import ROOT
-from worker.store import HEAD, Store, StoreError, migrations
+from tests.older import DAY, THEN
+from worker.sources.rate_limit import Limit, Spacing, Windows
+from worker.store import HEAD, SeenActivity, Store, StoreError, migrations
 from worker.store.tables import metadata
 
 
@@ -207,3 +211,132 @@ _AN_OLDER_ONE = (
             '2026-11-02 00:00:00', '2027-01-01 00:00:00')
     """,
 )
+
+
+class TestServicesOfAnOlderVersion:
+    """Everything that stood in the tables of each service stands in those of all."""
+
+    @pytest.fixture
+    def upgraded(self, database_url: str, engine: Engine) -> Iterator[Store]:
+        older.make_0007(engine)
+        with closing(Store.open(database_url)) as store:
+            yield store
+
+    @pytest.mark.parametrize("source", ["strava", "garmin"])
+    def test_credentials_stand_as_they_did(self, upgraded: Store, source: str) -> None:
+        """Alive, leased and dead ones: what they hold, when they are due, how far is read."""
+        with upgraded.transaction() as tx:
+            rows = tx.source(source)
+            for one in tx.athletes.all():
+                before, stored = older.grant(one.id), rows.credential(one)
+                assert stored is not None
+                assert stored.encrypted == before["sealed"]
+                assert (stored.version, stored.connected_at, stored.due_at) == (
+                    before["version"], before["connected_at"], before["due_at"],
+                )  # fmt: skip
+                assert stored.revoked_at == before["dead_since"]
+                assert rows.standing(one) == older.standing(one.id)
+                if source == "strava":
+                    assert stored.account_id == str(2**40 + one.id)
+                    assert stored.expires_at == THEN + timedelta(hours=one.id)
+                    assert stored.scopes == {"read", "activity:read_all"}
+                    assert stored.ends_at is None
+                else:
+                    assert stored.account_id == ""
+                    assert stored.ends_at == THEN + one.id * 30 * DAY
+                    assert (stored.expires_at, stored.scopes) == (None, frozenset())
+            ann, ben, _ = tx.athletes.all()
+            later = THEN + timedelta(minutes=1)
+            assert not rows.lease(ben, now=THEN, until=later)
+            assert rows.lease(ann, now=THEN, until=later)
+
+    def test_who_is_due_is_due_still(self, upgraded: Store) -> None:
+        """Nobody is asked again, nobody is passed over, and the dead are left in peace."""
+        with upgraded.reading() as tx:
+            for source in ("strava", "garmin"):
+                assert tx.source(source).due(THEN) == ()
+                assert tx.source(source).due(THEN + DAY) == (1, 2)
+            assert tx.source("strava").athletes_of([str(2**40 + 2)]) == {str(2**40 + 2): [2]}
+            assert tx.source("strava").with_history_due(THEN - 450 * DAY) == ()
+
+    def test_activities_and_files_stand_as_they_did(self, upgraded: Store) -> None:
+        """What was edited, what can't be read and why, which files are due, read or given up."""
+        with upgraded.reading() as tx:
+            for one in tx.athletes.all():
+                ids = [str(10 * one.id + m) for m in (1, 2, 3)]
+                told = tx.source("strava").seen(one, ids)
+                assert {i: _as_before(told[i]) for i in ids} == {
+                    i: older.seen(one.id, i) for i in ids
+                }
+                assert {told[i].file for i in ids} == {"none"}
+            ann = tx.athletes.all()[0]
+            files = tx.source("garmin").seen(ann, list(older.FILES))
+            assert {i: _as_before(one) for i, one in files.items()} == {
+                i: older.seen(1, i) for i in older.FILES
+            }
+            for name, file in older.FILES.items():
+                assert {key: getattr(files[name], key) for key in file} == file
+            assert tx.source("garmin").files_due(ann, THEN, most=9) == ()
+            (due,) = tx.source("garmin").files_due(ann, THEN + DAY, most=9)
+            assert due.external_id == "11"
+
+    def test_events_limits_and_the_subscription_stand_as_they_did(self, upgraded: Store) -> None:
+        """Nothing that a webhook told is lost, and no call is made too many."""
+        with upgraded.reading() as tx:
+            rows = tx.source("strava")
+            told = {(one.id, i) for one in tx.athletes.all()
+                    for i in rows.events_due(one, THEN + DAY)}  # fmt: skip
+            assert told == set(older.EVENTS)
+            assert rows.with_events_due(THEN) == ()
+            subscription = rows.subscription()
+            assert subscription is not None
+            assert (subscription.id, subscription.callback_url, subscription.dropped) == (
+                2**33, "https://easeback.example/w", 5,
+            )  # fmt: skip
+            strava = Windows.stored(rows.limit(), THEN)
+            assert strava == Windows(THEN, Limit(100, 1000, 7, 70), None, THEN + DAY)
+            assert Spacing.stored(tx.source("garmin").limit()) == Spacing(THEN, None, 3)
+        with upgraded.transaction() as tx:
+            assert not tx.source("strava").use_state("ab" * 32, now=THEN, forget_before=THEN)
+
+    def test_killed_at_any_statement_it_is_done_whole_by_the_next_start(
+        self, database_url: str, engine: Engine
+    ) -> None:
+        """The old tables stand as they did until the new ones hold everything."""
+        older.make_0007(engine)
+        before = tables(engine)
+        statements = count = 0
+
+        def kill(_: Connection, __: object, ___: str, *____: object) -> None:
+            nonlocal count
+            count += 1
+            if count > statements:
+                raise Killed
+
+        dying = _as_the_store_does(create_engine(database_url))
+        event.listen(dying, "before_cursor_execute", kill)
+        for statements in range(1, 200, 3):  # noqa: B007  `kill` reads it
+            count = 0
+            try:
+                migrations.upgrade(dying)
+            except Killed:
+                continue
+            finally:
+                dying.dispose()
+            break
+        else:
+            pytest.fail("the upgrade never ended")
+        assert statements > 20
+        assert tables(engine) == {*metadata.tables, "alembic_version"} != before
+        with closing(Store.open(database_url)) as store, store.reading() as tx:
+            assert [tx.source("strava").credential(one) is not None
+                    for one in tx.athletes.all()] == [True] * 3  # fmt: skip
+
+
+def _as_before(one: SeenActivity) -> dict[str, Any]:
+    """An activity in the words of the older version; when it was seen isn't among ours."""
+    return {
+        "athlete_id": one.external_id and int(one.external_id) // 10,
+        "external_id": one.external_id, "started_at": one.started_at, "payload": one.payload,
+        "reason": one.reason, "edited": one.edited, "seen_at": THEN,
+    }  # fmt: skip

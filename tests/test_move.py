@@ -30,12 +30,13 @@ def source(tmp_path: Path) -> Path:
             tx.runs.save(one, steady(), now=NOW, today=TODAY)
             tx.progress.source(one, "inbox", SourceState("ok", NOW))
             tx.progress.tell_week(one, date(2026, 11, 16), state="queued")
-            tx.strava.connect(
-                one, strava_id=one.id, sealed=b"\x00\xff", expires_at=NOW, scopes=frozenset({"r"}),
+            tx.source("strava").connect(
+                one, account_id=str(one.id), encrypted=b"\x00\xff", expires_at=NOW,
+                scopes=frozenset({"r"}),
                 now=NOW,
             )  # fmt: skip
             for number in range(3):
-                tx.strava.wish(one.id, f"{number}-Ä", now=NOW)
+                tx.source("strava").note_event(one.id, f"{number}-Ä", now=NOW)
             tx.outbox.enqueue(
                 one, kind="weekly", key=f"k{one.id}", message_id=f"m{one.id}", sender="s",
                 recipient="r", mime=b"\x00mail\r\n", now=NOW,

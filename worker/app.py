@@ -22,13 +22,11 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
 from worker.model import Athlete, Routine, SourceName
-from worker.pipeline import Clock, GarminWorks, StravaWorks, Works
+from worker.pipeline import Clock, Works
+from worker.pipeline.works import ConnectedSource
 from worker.sources.formats.child import Reader
-from worker.sources.garmin.grants import GarminSettings
-from worker.sources.garmin.settings import GarminSection
 from worker.sources.inbox import Inbox
-from worker.sources.strava.grants import StravaSettings
-from worker.sources.strava.settings import StravaSection
+from worker.sources.registry import SOURCES
 from worker.store import Sealer, Store
 
 if TYPE_CHECKING:
@@ -72,8 +70,7 @@ def build_works(settings: Settings, file: Path | None, *, patient: bool = True) 
         backup=settings.backup,
         backups_path=settings.backups_path,
         ping_url=settings.ping_url,
-        strava=build_strava(settings),
-        garmin=build_garmin(settings, reader),
+        sources=connected_sources(settings, reader),
         keeps_runs_of=frozenset(
             name for name, section in settings.sources.items() if section.keep_runs_on_disconnect
         ),
@@ -144,62 +141,28 @@ def shipped_file(name: str) -> Path:
     return installed if installed.is_file() else Path(__file__).parents[1] / "config" / name
 
 
-def build_strava(settings: Settings) -> StravaWorks | None:
-    """What asks Strava; None where no application is set."""
-    section = settings.source(StravaSection)
-    if section.client_id is None or section.client_secret is None:
-        return None
-    # Brings the HTTP libraries along.
-    from worker.sources.strava.client import Strava
-
-    days = section.retention_days
-    try:
-        asked = StravaSettings(
-            client_id=section.client_id,
-            client_secret=section.client_secret.get_secret_value(),
-            base_url=section.base_url,
-            api_base_url=section.api_base_url,
-            every=section.every,
-            history=section.history,
-            retention=timedelta(days=days) if days is not None else None,
-            ca_file=ca_file(),
-        )
-    except ValueError as error:
-        raise SettingsError(f"[strava] {error}") from error
+def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName, ConnectedSource]:
+    """The services that are on, by name. Raises `SettingsError`."""
     keys = read_keys(settings)
-    token = section.webhook_token.get_secret_value() if section.webhook_token else ""
-    # Only Strava and we know this word, made from the oldest key: it stays when keys are added.
+    # Only the service and we know this word. Of the oldest key: it stays when keys are added.
     made = hmac.new(keys[-1].encode(), b"easeback.webhook", "sha256").hexdigest()[:32]
-    return StravaWorks(
-        client=Strava(asked),
-        sealer=Sealer(keys),
-        signer=Signer(keys, settings.base_url),
-        verify_token=token or made,
-    )
-
-
-def build_garmin(settings: Settings, reader: Reader) -> GarminWorks | None:
-    """What asks Garmin, for whoever gave a key; None where it's off."""
-    section = settings.source(GarminSection)
-    if not section.enabled:
-        return None
-    # Brings the HTTP library along.
-    from worker.sources.garmin.client import Garmin
-
-    try:
-        asked = GarminSettings(
-            base_url=section.base_url,
-            every=section.every,
-            history=section.history,
-            ca_file=ca_file(),
-        )
-    except ValueError as error:
-        raise SettingsError(f"[garmin] base_url: {error}") from error
-    return GarminWorks(
-        client=Garmin(asked),
-        sealer=Sealer(read_keys(settings)),
-        read=lambda content, name: reader.read(content, name=name),
-    )
+    found: dict[SourceName, ConnectedSource] = {}
+    for kind in SOURCES:
+        section = settings.sources[kind.name]
+        token = getattr(section, "webhook_token", None)
+        try:
+            client = kind.set_up(section, ca_file=ca_file())
+        except ValueError as error:
+            raise SettingsError(f"[{kind.name}] {error}") from error
+        if client is not None:
+            found[kind.name] = ConnectedSource(
+                client=client,
+                sealer=Sealer(keys),
+                signer=Signer(keys, settings.base_url),
+                read_file=lambda content, name: reader.read(content, name=name),
+                verify_token=token.get_secret_value() if token else made,
+            )
+    return found
 
 
 def build_web_server(
@@ -218,24 +181,18 @@ def build_web_server(
     `ticks` are the worker's jobs and how often each comes round. `report` is told why a consent at
     Strava came to nothing, in words; `notify` which job a webhook has made due.
     """
+    from worker.pipeline import credentials
     from worker.pipeline.forgetting import forget_athlete
-    from worker.pipeline.garmin.grants import connect as connect_garmin
-    from worker.pipeline.garmin.grants import disconnect as disconnect_garmin
-    from worker.pipeline.strava.grants import disconnect as disconnect_strava
     from worker.web import WebContext, WebServer, build_app
 
     def forget(athlete: Athlete) -> None:
         forget_athlete(works, athlete, mailbox=settings.mailbox_path, now=clock())
 
     def disconnect(athlete: Athlete, source: SourceName) -> None:
-        if source == "strava":
-            disconnect_strava(works, athlete, now=clock())
-        if source == "garmin":
-            disconnect_garmin(works, athlete, now=clock())
+        credentials.disconnect(works, source, athlete, now=clock())
 
     def give_key(athlete: Athlete, key: str, expires: str) -> None:
-        if works.garmin is not None:
-            connect_garmin(works, works.garmin, athlete, clock, key=key, expires=expires)
+        credentials.connect_with_key(works, "garmin", athlete, clock, key=key, expires=expires)
 
     origin = (base_url or settings.base_url).rstrip("/")
     web = WebContext(
@@ -246,12 +203,12 @@ def build_web_server(
         rules=works.rules,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         ticks=ticks or {},
-        connects=("strava",) if works.strava else (),
+        connects=("strava",) if "strava" in works.sources else (),
         forget=forget,
         disconnect=disconnect,
-        give_key=give_key if works.garmin else None,
+        give_key=give_key if "garmin" in works.sources else None,
     )
-    more = _strava_routes(web, works, works.strava, report, notify) if works.strava else ()
+    more = _strava_routes(web, works, report, notify) if "strava" in works.sources else ()
     return WebServer(
         build_app(web, more=more),
         host=settings.web.host,
@@ -262,37 +219,35 @@ def build_web_server(
 def _strava_routes(
     web: "WebContext",
     works: Works,
-    strava: StravaWorks,
     report: Callable[[str], None],
     notify: NotifyWorkers,
 ) -> "Sequence[BaseRoute]":
-    from worker.pipeline.strava.grants import begin_consent, finish_consent
-    from worker.pipeline.strava.wishes import note_events
-    from worker.sources.strava.refusals import StaleConsent, StravaError
+    from worker.pipeline.credentials import begin_consent, finish_consent
+    from worker.pipeline.events import note_events
+    from worker.sources.base import STALE_CONSENT, SourceError
     from worker.web.strava import CALLBACK, Gate, routes
 
     @contextmanager
     def reported() -> Iterator[None]:
         try:
             yield
-        except StaleConsent:  # it was nobody's
-            raise
-        except StravaError as error:
-            report(str(error))
+        except SourceError as error:
+            if error.code != STALE_CONSENT:  # that one was nobody's
+                report(str(error))
             raise
 
     def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
         with reported():
             redirect = f"{web.base_url}{CALLBACK}"
-            begun = begin_consent(strava, athlete, redirect=redirect, now=now)
+            begun = begin_consent(works, "strava", athlete, redirect=redirect, now=now)
         return begun.address, begun.cookie
 
     def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
         with reported():
-            done = finish_consent(works, strava, query, cookie=cookie, now=now)
-        return done.athlete, done.missing
+            done = finish_consent(works, "strava", query, cookie=cookie, now=now)
+        return done.athlete, done.note
 
     def note(events: Sequence[object], now: datetime) -> None:
-        notify("strava", note_events(works, events, now))
+        notify("strava", note_events(works, "strava", events, now))
 
-    return routes(web, Gate(begin, finish, note, strava.verify_token))
+    return routes(web, Gate(begin, finish, note, works.sources["strava"].verify_token))

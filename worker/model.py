@@ -10,7 +10,9 @@ from datetime import date, datetime, time
 from typing import Literal
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
-SourceName = Literal["inbox", "import", "strava", "garmin"]
+SourceName = str
+"""`inbox`, `import`, or a service by the name of its section in the settings."""
+
 Units = Literal["km", "mi"]
 Dial = Literal["24", "12"]
 Kind = Literal["run", "return", "ramp"]

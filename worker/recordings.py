@@ -21,6 +21,8 @@ _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
 _BELIEVED: dict[SourceName, int] = {"inbox": 0, "garmin": 1, "import": 2, "strava": 3}
+_ANY_OTHER_SERVICE = 1
+"""One that isn't named gives the device's own files, as Garmin does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +115,7 @@ def _rank(recording: Recording) -> tuple[bool, bool, int, datetime, str]:
     return (
         not recording.edited,
         not recording.device,
-        _BELIEVED[recording.source],
+        _BELIEVED.get(recording.source, _ANY_OTHER_SERVICE),
         recording.started_at,
         recording.external_id,
     )

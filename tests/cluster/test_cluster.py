@@ -16,7 +16,7 @@ from worker.compose import Composer
 from worker.jobs.cluster import ClusterWorker
 from worker.jobs.cluster_queue import WorkerNotifier, cron, queued_task
 from worker.jobs.cluster_schema import install
-from worker.jobs.registry import INBOX, SOURCE_TASKS, WEEKLY, Urgency
+from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
 from worker.pipeline.deliver import make_ready, send
 from worker.pipeline.works import WorkerIdentity
 from worker.store import LockedError, Store, StoreError
@@ -65,7 +65,7 @@ def test_a_cluster_of_three_tells_each_week_once(house: House, worker_in: Worker
 
 def test_what_is_urgent_goes_first(house: House) -> None:
     """A webhook event before what is new, that before a weekly mail, the past at last."""
-    events, poll, history = SOURCE_TASKS["strava"]
+    events, poll, history = source_tasks("strava")
     tasks = (events, poll, INBOX, WEEKLY, history)
     urgency = [queued_task(task, 1).priority for task in tasks]
     assert urgency == sorted(urgency, reverse=True)

@@ -35,9 +35,10 @@ def people(house: House, first: int, last: int) -> None:
         )  # fmt: skip
         tx.connection.execute(
             text(
-                "INSERT INTO strava_grant (athlete_id, strava_id, sealed, expires_at, scopes, "
-                "version, connected_at, due_at, read_back_to, failures) "
-                "SELECT id, id, '', :later, '[]', 1, :now, :later, :long_ago, 0 FROM athlete "
+                "INSERT INTO source_credential (athlete_id, source, account_id, encrypted, "
+                "expires_at, scopes, version, connected_at, due_at, read_back_to, failures) "
+                "SELECT id, 'strava', id, '', :later, '[]', 1, :now, :later, :long_ago, 0 "
+                "FROM athlete "
                 "ON CONFLICT DO NOTHING"
             ),
             {"later": house.now + WEEK, "now": house.now, "long_ago": house.now - 90 * WEEK},

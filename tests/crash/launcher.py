@@ -145,12 +145,12 @@ def _warm() -> None:
     import worker.jobs.embedded
     import worker.jobs.once
     import worker.pipeline
+    import worker.sources.http
     import worker.sources.strava.client
-    import worker.sources.strava.wire
     import worker.store.migrations
     import worker.web.app
 
-    worker.sources.strava.wire.stravalib_protocol()
+    worker.sources.strava.client.stravalib_protocol()
 
     del alembic, css_inline, fitparse, psycopg, sqlalchemy, tests, worker
     del ThreadPoolExecutor, BackgroundScheduler

@@ -16,7 +16,7 @@ from tests.crash import watch
 from tests.crash.watch import Write
 
 FRESH_TOKENS = "POST /oauth/token"
-GRANTS = "strava_grant"
+GRANTS = "source_credential"
 
 
 def marks_then_sends() -> None:

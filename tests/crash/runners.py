@@ -66,7 +66,6 @@ Errand = Callable[[Town], None]
 
 def town(works: Works, settings: Settings, home: Path, now: datetime) -> Town:
     """The face of these works, as `easeback run` shows it."""
-    assert works.strava
     origin = settings.base_url
     served = build_web_server(settings, works, lambda: now)
     return Town(served.app, Signer(read_keys(settings), origin), works.store, home, now)
@@ -123,11 +122,11 @@ def _link_to_connect(town: Town, name: str) -> str | None:
     """The operator's link for who never connected; else the one in the mail, where one came."""
     athlete = _named(town, name)
     with town.store.reading() as tx:
-        kept = tx.strava.grant(athlete)
+        kept = tx.source("strava").credential(athlete)
         letters = [one for one in tx.outbox.all() if one.kind == "reconnect"]
     if kept is None:
         return town.signer.sign("connect", {"athlete": athlete.id}, now=town.now)
-    if kept.dead_since is None:
+    if kept.revoked_at is None:
         return None
     for letter in letters:
         if letter.state == "sent" and letter.created_at > kept.connected_at:

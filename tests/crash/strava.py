@@ -83,14 +83,14 @@ class Strava(Service):
 
     def is_astray(self, tx: Transaction, athlete: Athlete, *, key: str) -> bool:
         """True where the athlete's grant, alive as far as we know, isn't what Strava would take."""
-        kept = tx.strava.grant(athlete)
-        if kept is None or kept.dead_since is not None:
+        kept = tx.source("strava").credential(athlete)
+        if kept is None or kept.revoked_at is not None:
             return False
         try:
-            told = Sealer((key,)).open(kept.sealed)
+            told = Sealer((key,)).open(kept.encrypted)
         except SealError:
             return True
-        living = self.tokens.consents.get(kept.strava_id)
+        living = self.tokens.consents.get(int(kept.account_id))
         return living is None or living.refresh_token not in told
 
 

@@ -46,7 +46,7 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
     assert [answer.athlete for answer in dry.outcome.confirmed] == ["Ann", "Ann", "Ann"]
     assert [letter.state for letter in dry.outcome.letters].count("dead") == 1
     assert {
-        "before commit of strava_grant, after POST /oauth/token",
+        "before commit of source_credential, after POST /oauth/token",
         "before commit of outbox, after smtp body",
         "before commit of outbox, after answer to smtp dot",
         "after commit of checkin",
@@ -111,7 +111,7 @@ def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
         last = {boundary.label: boundary for boundary in dry.boundaries}
         for commit in (
             "outbox, after smtp body",
-            "strava_grant, after POST /oauth/token",
+            "source_credential, after POST /oauth/token",
             "athlete checkin",
         ):
             boundary = last[f"before commit of {commit}"]

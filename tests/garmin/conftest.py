@@ -9,7 +9,7 @@ from tests.garmin.house import House, house
 from tests.garmin.service import Service
 from tests.strava.server import Server, running
 from worker.sources.garmin.client import Garmin
-from worker.sources.garmin.grants import GarminSettings
+from worker.sources.garmin.settings import GarminSection
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def server(service: Service) -> Iterator[Server]:
 @pytest.fixture
 def garmin(server: Server) -> Iterator[Garmin]:
     """The client, impatient."""
-    client = Garmin(GarminSettings(base_url=server.base_url, silence_s=1.0, answer_s=1.0))
+    client = Garmin(GarminSection(base_url=server.base_url), silence_s=1.0, answer_s=1.0)
     yield client
     client.close()
 

@@ -14,14 +14,9 @@ from worker.app import build_works
 from worker.config import Settings
 from worker.jobs.once import Pass, one_pass
 from worker.model import Athlete
-from worker.pipeline import (
-    GarminWorks,
-    Works,
-    deliver,
-    take_in_garmin,
-    take_in_inbox,
-)
-from worker.pipeline.garmin.grants import Connected, connect
+from worker.pipeline import Works, deliver, sync_all_due, take_in_inbox
+from worker.pipeline.credentials import Connected, connect_with_key
+from worker.pipeline.works import ConnectedSource
 from worker.sources.garmin.settings import GarminSection
 from worker.store import SourceState
 
@@ -33,7 +28,7 @@ class House:
     """Works with a mailbox for mail; `pass_by` lets time go on."""
 
     works: Works
-    garmin: GarminWorks
+    garmin: ConnectedSource
     service: Service
     server: Server
     folder: Path
@@ -54,14 +49,18 @@ class House:
         return self.give(athlete, key, days=days)
 
     def give(self, athlete: Athlete, key: str, *, days: int = 365) -> Connected:
-        return connect(
-            self.works, self.garmin, athlete, self.clock, key=key, expires=f"{days} days"
+        return connect_with_key(
+            self.works, "garmin", athlete, self.clock, key=key, expires=f"{days} days"
         )
 
     def connected(self, name: str = "Mira", *, days: int = 365) -> tuple[Athlete, Account]:
         athlete, account = self.add(name)
         self.connect(athlete, account, days=days)
         return athlete, account
+
+    def changed(self, garmin: ConnectedSource) -> Works:
+        """The works with another Garmin."""
+        return replace(self.works, sources={"garmin": garmin})
 
     def turn(self) -> Pass:
         return one_pass(self.works, self.clock)
@@ -76,7 +75,7 @@ class House:
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            take_in_garmin(self.works, self.clock)
+            sync_all_due(self.works, "garmin", self.clock)
             deliver(self.works, self.clock)
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
@@ -115,14 +114,13 @@ def house(server: Server, folder: Path, **garmin: Any) -> Iterator[House]:
     """A house in a folder; further settings of `[garmin]` by name. Waiting moves the clock on."""
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
     works = build_works(settings, None, patient=False)
-    assert works.garmin is not None
     service: Any = server.service
     calm = replace(
-        works.garmin,
-        luck=lambda: 0.0,
+        works.sources["garmin"],
+        jitter=lambda: 0.0,
         wait=lambda seconds: service.clock.step(timedelta(seconds=seconds)),
     )
-    works = replace(works, garmin=calm)
+    works = replace(works, sources={"garmin": calm})
     try:
         yield House(works, calm, service, server, folder)
     finally:

@@ -12,11 +12,11 @@ from tests.formats.build import Leg, fit_activity
 from tests.garmin.house import DAY, HOUR, House, house
 from tests.garmin.service import DOWNLOAD, EXCHANGE, SEARCH
 from tests.strava.server import Server
-from worker.pipeline import take_in_garmin
-from worker.pipeline.garmin.grants import reseal_keys
-from worker.pipeline.garmin.sync import poll
+from worker.pipeline import sync_all_due
+from worker.pipeline.credentials import encrypt_all_anew
+from worker.pipeline.sync import poll
+from worker.sources import SourceError
 from worker.sources.formats.unpack import Member
-from worker.sources.garmin import refusals
 from worker.store import Sealer
 
 MINUTE = timedelta(minutes=1)
@@ -29,7 +29,8 @@ class TestConnecting:
         for weeks in range(70):
             home.service.add(account, home.clock() - weeks * 5 * DAY - HOUR, 8_000)
         done = home.connect(athlete, account, days=90)
-        assert done.key_expires_at.date() == (home.clock() + 90 * DAY).date()
+        assert done.ends_at is not None
+        assert done.ends_at.date() == (home.clock() + 90 * DAY).date()
         home.turn()
         assert len(home.runs(athlete)) == 70
         assert home.mails("alert") == []
@@ -47,7 +48,7 @@ class TestConnecting:
     ) -> None:
         """The one that was there stays, and works; the words don't repeat what was pasted."""
         athlete, account = home.connected()
-        with pytest.raises(refusals.GarminError, match=words) as told:
+        with pytest.raises(SourceError, match=words) as told:
             home.give(athlete, pasted)
         assert not pasted or pasted not in str(told.value)
         home.service.add(account, home.clock() - HOUR)
@@ -69,15 +70,16 @@ class TestConnecting:
         home.service.add(account, home.clock() - HOUR)
         old = (home.folder / "keys").read_text().split()
         rotating = replace(home.garmin, sealer=Sealer(["new", *old]))
-        assert reseal_keys(home.works, rotating) == 1
-        assert poll(home.works, replace(home.garmin, sealer=Sealer(["new"])), athlete, home.clock)
+        assert encrypt_all_anew(home.changed(rotating)) == 1
+        alone = home.changed(replace(home.garmin, sealer=Sealer(["new"])))
+        poll(alone, "garmin", athlete, (), home.clock)
         assert len(home.runs(athlete)) == 1
 
     def test_a_lost_sealing_key_is_said(self, home: House) -> None:
         """Nothing breaks; the state says what to do."""
         athlete, _ = home.connected()
-        lost = replace(home.works, garmin=replace(home.garmin, sealer=Sealer(["another"])))
-        take_in_garmin(lost, home.clock)
+        lost = home.changed(replace(home.garmin, sealer=Sealer(["another"])))
+        sync_all_due(lost, "garmin", home.clock)
         assert home.state(athlete).state == "failing"
         assert "put the key back" in (home.state(athlete).last_error or "")
 
@@ -89,7 +91,7 @@ class TestCalls:
         """All 300 are counted after eight pages; the files come after, a second apart at least."""
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 300, every=30 * HOUR)
-        take_in_garmin(home.works, home.clock, at_most=7)
+        sync_all_due(home.works, "garmin", home.clock, at_most=7)
         assert len(home.runs(athlete)) == 300
         assert home.service.calls(SEARCH) <= 8
         assert home.service.calls(DOWNLOAD) == 0
@@ -116,23 +118,23 @@ class TestCalls:
         """Newest files first; the next turn goes on where the last one ended."""
         athlete, account = home.connected()
         made = home.service.weeks_of_runs(account, home.clock() - HOUR, 40)
-        take_in_garmin(home.works, home.clock, at_most=20)
+        sync_all_due(home.works, "garmin", home.clock, at_most=20)
         read = {i for i, r in home.recorded(athlete).items() if r.device}
         assert read
         assert read == {str(a.id) for a in made[: len(read)]}
         assert home.service.calls(DOWNLOAD) < 20
         for _ in range(3):
-            take_in_garmin(home.works, home.clock, at_most=20)
+            sync_all_due(home.works, "garmin", home.clock, at_most=20)
         assert home.service.calls(DOWNLOAD) == 40
 
     def test_a_new_run_comes_in_while_files_wait(self, home: House) -> None:
         """What's new goes first: one page and its own file."""
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 300, every=30 * HOUR)
-        take_in_garmin(home.works, home.clock, at_most=7)
+        sync_all_due(home.works, "garmin", home.clock, at_most=7)
         new = home.service.add(account, home.service.clock.step(HOUR) - 50 * MINUTE)
         before = home.service.calls()
-        take_in_garmin(home.works, home.clock, at_most=0)
+        sync_all_due(home.works, "garmin", home.clock, at_most=0)
         assert home.recorded(athlete)[str(new.id)].device
         assert home.service.calls() == before + 2
 
@@ -180,7 +182,7 @@ class TestCalls:
         """Nothing is fetched twice but the file that was under way, and nothing is mailed."""
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 30)
-        read = home.garmin.read
+        read = home.garmin.read_file
         count = 0
 
         def dying(content: bytes, name: str) -> Iterable[Member]:
@@ -191,7 +193,7 @@ class TestCalls:
             return read(content, name)
 
         with pytest.raises(KeyboardInterrupt):
-            take_in_garmin(replace(home.works, garmin=replace(home.garmin, read=dying)), home.clock)
+            sync_all_due(home.changed(replace(home.garmin, read_file=dying)), "garmin", home.clock)
         assert len(home.runs(athlete)) == 30
         home.turn()
         assert home.service.calls(DOWNLOAD) == 31
@@ -236,15 +238,15 @@ class TestFollowing:
         athlete, account = home.connected()
         made = home.service.weeks_of_runs(account, home.clock() - HOUR, 12)
         home.server.fault("status", f"{DOWNLOAD}{made[0].id}", times=9, status=403)
-        read = home.garmin.read
+        read = home.garmin.read_file
 
         def breaking(content: bytes, name: str) -> Iterable[Member]:
             if str(made[1].id) in name:
                 raise RuntimeError("out of ink")
             return read(content, name)
 
-        broken = replace(home.works, garmin=replace(home.garmin, read=breaking))
-        take_in_garmin(broken, home.clock)
+        broken = home.changed(replace(home.garmin, read_file=breaking))
+        sync_all_due(broken, "garmin", home.clock)
         told = home.recorded(athlete)
         assert len(told) == 12
         assert {i for i, r in told.items() if not r.device} == {str(a.id) for a in made[:2]}
@@ -321,7 +323,7 @@ class TestFollowing:
         home.turn()
         assert home.runs(athlete).keys() == {str(made[n].id) for n in (0, 3, 4)}
         with home.works.store.reading() as tx:
-            told = {one.external_id: one.reason for one in tx.garmin.unreadable(athlete)}
+            told = {one.external_id: one.reason for one in tx.source("garmin").unreadable(athlete)}
         assert told.keys() == {str(made[1].id)}
 
     def test_a_source_that_suddenly_shows_nothing_is_believed_a_day_later(

@@ -147,8 +147,8 @@ def _house(place: Place, service: Service) -> Store:
     with store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", now - timedelta(days=90)))
         tokens = json.dumps([consent.access.token, consent.refresh_token])
-        tx.strava.connect(
-            mira, strava_id=account.id, sealed=Sealer((SECRET_KEY,)).seal(tokens),
+        tx.source("strava").connect(
+            mira, account_id=str(account.id), encrypted=Sealer((SECRET_KEY,)).seal(tokens),
             expires_at=now, scopes=consent.scopes, now=now,
         )  # fmt: skip
     _post(store, "one")

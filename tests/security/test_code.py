@@ -22,7 +22,7 @@ UNSAFE_NAMES = {"CERT_NONE", "_create_unverified_context", "from_string", "disab
 ONLY_IN = {
     "subprocess": {"cli/browser.py", "sources/formats/child.py"},
     # Spreads athletes over time; nothing is to be kept from anybody by it.
-    "random": {"pipeline/pace.py"},
+    "random": {"pipeline/works.py"},
     "smtplib": {"mail/smtp.py"},
     "cryptography": {"store/seal.py"},
 }

@@ -16,13 +16,14 @@ from pydantic import SecretStr, ValidationError
 from worker.config import MailSection, Settings
 from worker.jobs.ping import fetch_address
 from worker.mail import SendError, SmtpMailer
+from worker.sources.base import Credential, SourceError, Unavailable
 from worker.sources.strava.client import Strava
-from worker.sources.strava.grants import Grant, StravaSettings
-from worker.sources.strava.refusals import StravaError, Unreachable
 from worker.sources.strava.settings import StravaSection
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
-GRANT = Grant(1, "an access token", "a refresh token", datetime(2026, 11, 20, 23, tzinfo=UTC))
+GRANT = Credential(
+    "1", ("an access token", "a refresh token"), datetime(2026, 11, 20, 23, tzinfo=UTC)
+)
 WRONG = (
     "http://www.strava.com",
     "http://169.254.169.254",
@@ -79,22 +80,22 @@ def a_server(
         server.server_close()
 
 
-def client(base_url: str, **more: object) -> Strava:
-    made: dict[str, object] = {"client_id": "1", "client_secret": "s", "base_url": base_url}
-    return Strava(StravaSettings(**{**made, "silence_s": 2.0, "answer_s": 2.0, **more}))  # type: ignore[arg-type]  # what a test names
-
-
-def configured(address: str) -> Strava:
-    """As the worker does it: the settings look first, the client looks again."""
-    section = StravaSection(client_id="1", client_secret=SecretStr("s"), base_url=address)
-    return client(section.base_url)
+def client(base_url: str, *, ca_file: str | None = None) -> Strava:
+    section = StravaSection(client_id="1", client_secret=SecretStr("s"), base_url=base_url)
+    return Strava(section, ca_file=ca_file, silence_s=2.0, answer_s=2.0)
 
 
 @pytest.mark.parametrize("address", WRONG)
 def test_strava_is_asked_at_no_address_that_would_give_tokens_away(address: str) -> None:
-    """Plain HTTP goes to this machine alone, whatever the address pretends."""
+    """Plain HTTP goes to this machine alone, whatever the address pretends.
+
+    The settings look first, and the client again.
+    """
     with pytest.raises(ValueError, match="http"):
-        configured(address)
+        client(address)
+    section = StravaSection(client_id="1", client_secret=SecretStr("s"))
+    with pytest.raises(ValueError, match="http"):
+        Strava(section.model_copy(update={"base_url": address}))
 
 
 @pytest.mark.parametrize(
@@ -112,8 +113,8 @@ def test_strava_under_a_certificate_nobody_knows_is_not_spoken_to() -> None:
     certificate = trustme.CA().issue_cert("localhost")
     with a_server(tls=certificate) as (port, asked):
         strava = client(f"https://localhost:{port}")
-        with pytest.raises(Unreachable, match="certificate isn't trusted"):
-            strava.page(GRANT, now=NOW)
+        with pytest.raises(Unavailable, match="certificate isn't trusted"):
+            strava.list_activities(GRANT, now=NOW)
         strava.close()
     assert asked == []
 
@@ -124,8 +125,8 @@ def test_strava_under_another_names_certificate_is_not_spoken_to(tmp_path: Path)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with a_server(tls=authority.issue_cert("other.example")) as (port, asked):
         strava = client(f"https://localhost:{port}", ca_file=str(tmp_path / "ca.pem"))
-        with pytest.raises(Unreachable, match="certificate isn't trusted"):
-            strava.page(GRANT, now=NOW)
+        with pytest.raises(Unavailable, match="certificate isn't trusted"):
+            strava.list_activities(GRANT, now=NOW)
         strava.close()
     assert asked == []
 
@@ -137,8 +138,8 @@ def test_a_redirect_carries_no_token_away() -> None:
         a_server(to=f"http://127.0.0.1:{elsewhere}/") as (port, asked),
     ):
         strava = client(f"http://127.0.0.1:{port}")
-        with pytest.raises(StravaError):
-            strava.page(GRANT, now=NOW)
+        with pytest.raises(SourceError):
+            strava.list_activities(GRANT, now=NOW)
         strava.close()
     assert len(asked) == 1
     assert asked_there == []

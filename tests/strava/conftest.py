@@ -8,8 +8,9 @@ from tests.strava.accounts import Account
 from tests.strava.browser import answer_consent
 from tests.strava.server import Server, running
 from tests.strava.service import Service
+from worker.sources.base import Credential
 from worker.sources.strava.client import Strava
-from worker.sources.strava.grants import Grant, StravaSettings
+from worker.sources.strava.settings import StravaSection
 
 REDIRECT = "http://127.0.0.1:8765/strava/callback"
 
@@ -27,7 +28,7 @@ def server(service: Service) -> Iterator[Server]:
 
 @pytest.fixture
 def strava(server: Server) -> Iterator[Strava]:
-    client = Strava(settings_for(server))
+    client = impatient(server)
     yield client
     client.close()
 
@@ -38,23 +39,21 @@ def runner(service: Service) -> Account:
 
 
 @pytest.fixture
-def grant(strava: Strava, service: Service, runner: Account) -> Grant:
+def grant(strava: Strava, service: Service, runner: Account) -> Credential:
     return connect(strava, service)
 
 
-def settings_for(server: Server, **more: object) -> StravaSettings:
-    """Settings of the right application at the made Strava; impatient."""
+def impatient(server: Server, **more: object) -> Strava:
+    """A client of the right application at the made Strava; `more` are other settings."""
     made: dict[str, object] = {
         "client_id": server.service.application.client_id,
         "client_secret": server.service.application.client_secret,
         "base_url": server.base_url,
-        "silence_s": 1.0,
-        "answer_s": 1.0,
     }
-    return StravaSettings(**{**made, **more})  # type: ignore[arg-type]  # what a test names
+    return Strava(StravaSection.model_validate({**made, **more}), silence_s=1.0, answer_s=1.0)
 
 
-def connect(strava: Strava, service: Service, *, untick: tuple[str, ...] = ()) -> Grant:
+def connect(strava: Strava, service: Service, *, untick: tuple[str, ...] = ()) -> Credential:
     """Consent as whoever is logged in, and exchange the code."""
     back = answer_consent(strava.authorize_url(state="s", redirect=REDIRECT), untick=untick)
-    return strava.exchange(back["code"], scope=back["scope"], now=service.clock.now)
+    return strava.exchange(back, now=service.clock.now)

@@ -1,6 +1,6 @@
 """Easeback whole, beside the made Strava, on one clock: for stories."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -18,8 +18,11 @@ from worker.app import build_works
 from worker.config import Settings
 from worker.jobs.once import Pass, one_pass
 from worker.model import Athlete
-from worker.pipeline import StravaWorks, Works, deliver, take_in_strava
-from worker.pipeline.strava.grants import Begun, Connected, begin_consent, finish_consent
+from worker.pipeline import Works, deliver, sync_all_due
+from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
+from worker.pipeline.events import note_events
+from worker.pipeline.sync import poll
+from worker.pipeline.works import ConnectedSource
 from worker.sources.strava.settings import StravaSection
 from worker.store import SourceState
 
@@ -31,7 +34,7 @@ class House:
     """Works with a mailbox for mail; `pass_by` lets time go on."""
 
     works: Works
-    strava: StravaWorks
+    strava: ConnectedSource
     service: Service
     server: Server
     mailbox: Path
@@ -50,10 +53,10 @@ class House:
         self.service.logged_in = account
         begun = self.begin(athlete)
         back = answer_consent(begun.address, **consent)
-        return finish_consent(self.works, self.strava, back, cookie=begun.cookie, now=self.clock())
+        return finish_consent(self.works, "strava", back, cookie=begun.cookie, now=self.clock())
 
-    def begin(self, athlete: Athlete) -> Begun:
-        return begin_consent(self.strava, athlete, redirect=REDIRECT, now=self.clock())
+    def begin(self, athlete: Athlete) -> Consent:
+        return begin_consent(self.works, "strava", athlete, redirect=REDIRECT, now=self.clock())
 
     def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
         athlete, account = self.add(name)
@@ -68,8 +71,23 @@ class House:
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            take_in_strava(self.works, self.clock)
+            sync_all_due(self.works, "strava", self.clock)
             deliver(self.works, self.clock)
+
+    def changed(self, strava: ConnectedSource) -> Works:
+        """The works with another Strava."""
+        return replace(self.works, sources={**self.works.sources, "strava": strava})
+
+    def poll(
+        self,
+        athlete: Athlete,
+        clock: Callable[[], datetime],
+        with_: ConnectedSource | None = None,
+    ) -> bool:
+        """One athlete's poll; True where it brought an answer."""
+        before = self.service.calls(ACTIVITIES)
+        poll(self.changed(with_ or self.strava), "strava", athlete, (), clock)
+        return self.service.calls(ACTIVITIES) > before
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
         """Metres of each run that counts, by its id at Strava."""
@@ -102,9 +120,8 @@ def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
     )
     settings = Settings(data_dir=folder, strava=section)
     works = build_works(settings, None, patient=False)
-    assert works.strava is not None
-    calm = replace(works.strava, luck=lambda: 0.0)
-    works = replace(works, strava=calm)
+    calm = replace(works.sources["strava"], jitter=lambda: 0.0)
+    works = replace(works, sources={**works.sources, "strava": calm})
     try:
         yield House(works, calm, server.service, server, settings.mailbox_path)
     finally:
@@ -115,7 +132,14 @@ def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
 def subscribe(home: House) -> None:
     home.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
     with home.works.store.transaction() as tx:
-        tx.strava.subscribed(7, "https://easeback.example/strava/webhook", now=home.clock())
+        tx.source("strava").subscribed(
+            7, "https://easeback.example/strava/webhook", now=home.clock()
+        )
+
+
+def note_event(home: House, told: object, now: datetime) -> bool:
+    """Save an event; False where it names nobody."""
+    return bool(note_events(home.works, "strava", [told], now))
 
 
 def event(

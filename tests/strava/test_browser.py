@@ -93,4 +93,4 @@ def test_a_cancelled_consent_is_said_in_the_browser(site: Site) -> None:
     page.get_by_role("button", name="Cancel").click()
     assert page.get_by_text("nothing was changed").is_visible()
     with site.home.works.store.reading() as tx:
-        assert tx.strava.grant(athlete) is None
+        assert tx.source("strava").credential(athlete) is None

@@ -1,28 +1,27 @@
-"""Strava keeps the contract of polled sources."""
+"""Strava keeps the contract of services."""
 
 from datetime import datetime
 from typing import Any
 
 import pytest
 
-from tests.polled_contract import PolledContract, Stand
+from tests.source_contract import SourceContract, Stand
 from tests.strava.accounts import Account
 from tests.strava.house import ACTIVITIES
 from tests.strava.server import Server
 from tests.strava.service import Service
-from worker.sources.plan import LARGEST_PAGE
+from worker.sources.base import Credential
 from worker.sources.strava.client import Strava
-from worker.sources.strava.grants import Grant
 
 SPOILT: dict[str, dict[str, Any]] = {
     "run": {}, "ride": {"sport_type": "Ride"}, "rotten": {"spoilt": {"distance": None}},
 }  # fmt: skip
 
 
-class TestStrava(PolledContract):
+class TestStrava(SourceContract):
     @pytest.fixture
     def stand(
-        self, strava: Strava, service: Service, server: Server, runner: Account, grant: Grant
+        self, strava: Strava, service: Service, server: Server, runner: Account, grant: Credential
     ) -> Stand:
         def record(at: datetime, distance_m: float, kind: str) -> str:
             return str(service.diary.add(runner, at, distance_m, **SPOILT[kind]).id)
@@ -30,6 +29,4 @@ class TestStrava(PolledContract):
         def fault(kind: Any, status: int) -> None:
             server.fault(kind, ACTIVITIES, status=status)
 
-        return Stand(
-            strava, grant, service.clock, LARGEST_PAGE, record, fault, service.tokens.live.clear
-        )
+        return Stand(strava, grant, service.clock, record, fault, service.tokens.live.clear)

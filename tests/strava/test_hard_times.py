@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.strava.house import ACTIVITIES, House, event, house, subscribe
+from tests.strava.house import ACTIVITIES, House, event, house, note_event, subscribe
 from tests.strava.server import Server
 from worker.compose import AlertFacts, Composer
 from worker.jobs.once import one_pass
 from worker.model import Email
-from worker.pipeline import take_in_strava
-from worker.pipeline.strava.sync import poll
-from worker.pipeline.strava.wishes import note_event
-from worker.sources.strava.budget import Limit as KnownLimit
+from worker.pipeline import sync_all_due
+from worker.sources.rate_limit import Limit as KnownLimit
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -101,7 +99,7 @@ class TestTrouble:
         broken = replace(home.works, composer=BrokenComposer())
         before = home.service.calls()
         for _ in range(5):
-            take_in_strava(broken, home.clock)
+            sync_all_due(broken, "strava", home.clock)
         assert len(home.runs(timo)) == 1
         assert "out of ink" in (home.state(mira).last_error or "")
         assert home.service.calls() <= before + 4
@@ -112,7 +110,7 @@ class TestTrouble:
         """Strava's new tokens would have ended already."""
         athlete, _ = home.connected()
         ahead = home.service.clock.now + 12 * HOUR
-        poll(home.works, home.strava, athlete, lambda: ahead)
+        home.poll(athlete, lambda: ahead)
         assert "clock is wrong" in (home.state(athlete).last_error or "")
 
 
@@ -143,7 +141,7 @@ class TestBackfill:
         past.turn()
         new = past.service.diary.add(account, past.service.clock.step(5 * MINUTE) - MINUTE)
         subscribe(past)
-        note_event(past.works, event(past, account.id, new.id), past.clock())
+        note_event(past, event(past, account.id, new.id), past.clock())
         past.turn()
         assert str(new.id) in past.runs(athlete)
         assert past.state(athlete).backlog > 0
@@ -155,7 +153,7 @@ class TestBackfill:
         athlete, account = past.add()
         past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 500, every=20 * HOUR)
         past.connect(athlete, account)
-        poll(past.works, past.strava, athlete, past.clock)
+        past.poll(athlete, past.clock)
         past.server.fault("status", ACTIVITIES)
         before = past.service.calls(ACTIVITIES)
         past.pass_by(10 * MINUTE, step=MINUTE)
@@ -168,7 +166,7 @@ class TestBackfill:
         home.connected()
         home.turn()
         with home.works.store.reading() as tx:
-            known = tx.strava.budget()
+            known = tx.source("strava").limit()
         assert known is not None
         assert KnownLimit(**known["read"]).quarter_used == home.service.calls()
 

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.strava.house import House, event, house, subscribe
+from tests.strava.house import House, event, house, note_event, subscribe
 from tests.strava.server import Server
-from worker.pipeline.strava.grants import (
-    disconnect,
-)
-from worker.pipeline.strava.wishes import note_event
+from worker.pipeline.credentials import disconnect
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -30,11 +27,11 @@ class TestWebhooks:
         made = home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
         home.turn()
         subscribe(home)
-        note_event(home.works, event(home, account.id, made[0].id, "delete"), home.clock())
+        note_event(home, event(home, account.id, made[0].id, "delete"), home.clock())
         home.turn()
         assert len(home.runs(athlete)) == 3
         del home.service.diary.activities[made[0].id]
-        note_event(home.works, event(home, account.id, made[0].id, "delete"), home.clock())
+        note_event(home, event(home, account.id, made[0].id, "delete"), home.clock())
         home.turn()
         assert len(home.runs(athlete)) == 2
 
@@ -45,11 +42,11 @@ class TestWebhooks:
         home.turn()
         subscribe(home)
         withdrawn = event(home, account.id, account.id, "update", kind="athlete")
-        note_event(home.works, withdrawn, home.clock())
+        note_event(home, withdrawn, home.clock())
         home.turn()
         assert len(home.runs(athlete)) == 3
         home.service.tokens.revoke(account)
-        note_event(home.works, withdrawn, home.clock())
+        note_event(home, withdrawn, home.clock())
         home.turn()
         assert home.runs(athlete) == {}
         assert home.state(athlete).state == "off"
@@ -75,10 +72,10 @@ class TestWebhooks:
         """Unknown subscription, unknown owner, or no event at all."""
         home.connected()
         subscribe(home)
-        assert not note_event(home.works, strange, home.clock())
+        assert not note_event(home, strange, home.clock())
         with home.works.store.reading() as tx:
-            ours = tx.strava.subscription()
-            assert tx.strava.wishes(home.clock()) == ()
+            ours = tx.source("strava").subscription()
+            assert tx.source("strava").with_events_due(home.clock()) == ()
         assert ours is not None
         assert ours.dropped == 1
 
@@ -91,7 +88,7 @@ class TestLeaving:
             run.name = "Quiet forest loop"
         home.turn()
         assert b"Quiet forest loop" in _bytes_of(home)
-        assert disconnect(home.works, athlete, now=home.clock()) is None
+        assert disconnect(home.works, "strava", athlete, now=home.clock()) is None
         assert home.service.tokens.consents == {}
         assert home.runs(athlete) == {}
         assert b"Quiet forest loop" not in _bytes_of(home)
@@ -103,18 +100,18 @@ class TestLeaving:
         """What couldn't be given back is said, with where to end it."""
         athlete, _ = home.connected()
         home.server.fault("reset", "/oauth", times=2)
-        said = disconnect(home.works, athlete, now=home.clock())
+        said = disconnect(home.works, "strava", athlete, now=home.clock())
         assert said is not None
         assert "My Apps" in said
         with home.works.store.reading() as tx:
-            assert tx.strava.grant(athlete) is None
+            assert tx.source("strava").credential(athlete) is None
 
     def test_disconnecting_while_strava_is_off_forgets_here_and_says_so(self, home: House) -> None:
         """Whoever took the application out of the settings can still forget what it brought."""
         athlete, account = home.connected()
         home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
         home.turn()
-        said = disconnect(replace(home.works, strava=None), athlete, now=home.clock())
+        said = disconnect(replace(home.works, sources={}), "strava", athlete, now=home.clock())
         assert said is not None
         assert "Strava is off" in said
         assert "My Apps" in said
@@ -127,7 +124,7 @@ class TestLeaving:
             athlete, account = home.connected()
             home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
             home.turn()
-            disconnect(home.works, athlete, now=home.clock())
+            disconnect(home.works, "strava", athlete, now=home.clock())
             assert len(home.runs(athlete)) == 3
 
     def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from tests.strava import bodies
 from tests.strava.accounts import Account, Activity, Diary
-from worker.sources.plan import (
+from worker.sources.base import ListedActivity
+from worker.sources.polling import (
     DOUBT,
     QUIET_PAGE,
     Shown,
@@ -16,10 +17,10 @@ from worker.sources.plan import (
     after_history,
     after_newest,
     newest,
-    next_pull_at,
+    next_poll_at,
     vanished,
 )
-from worker.sources.strava.rows import StravaRow, read_row
+from worker.sources.strava.parse import read_activity
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -30,11 +31,11 @@ EVERY = timedelta(minutes=15)
 
 def page(
     diary: Diary, number: int = 1, size: int = 200, before: datetime | None = None
-) -> list[StravaRow]:
+) -> list[ListedActivity]:
     cut = before.timestamp() if before else None
     listed = diary.listed(RUNNER, private_too=True, after=None, before=cut)
     slots = listed[(number - 1) * size : number * size]
-    return [read_row(bodies.row(a)) for a in slots if not a.ghost]
+    return [read_activity(bodies.row(a)) for a in slots if not a.ghost]
 
 
 def read_newest(diary: Diary, standing: Standing, now: datetime = NOW) -> tuple[Shown, Window]:
@@ -223,22 +224,23 @@ class TestHistory:
 
 
 class TestTheNextPull:
-    @given(luck=st.floats(0, 1))
-    def test_comes_within_its_time_and_never_later(self, luck: float) -> None:
+    @given(jitter=st.floats(0, 1))
+    def test_comes_within_its_time_and_never_later(self, jitter: float) -> None:
         """Spread over the last fifth of the pause."""
-        at = next_pull_at(NOW, every=EVERY, luck=luck)
+        at = next_poll_at(NOW, every=EVERY, jitter=jitter)
         assert EVERY * 0.79 <= at - NOW <= EVERY
 
     def test_failures_double_the_pause_up_to_four_hours(self) -> None:
         """15, 30, 60 minutes and so on."""
-        pauses = [next_pull_at(NOW, every=EVERY, luck=0, failures=n) - NOW for n in (0, 1, 2, 90)]
+        pauses = [next_poll_at(NOW, every=EVERY, jitter=0, failures=n) - NOW for n in (0, 1, 2, 90)]
         assert pauses == [EVERY, 2 * EVERY, 4 * EVERY, timedelta(hours=4)]
 
     def test_waits_for_the_rate_limit(self) -> None:
         """Never before the limit opens, and not everybody in the same second."""
         opens_at = NOW + timedelta(hours=3)
         early, late = (
-            next_pull_at(NOW, every=EVERY, luck=luck, not_before=opens_at) for luck in (0.0, 1.0)
+            next_poll_at(NOW, every=EVERY, jitter=jitter, not_before=opens_at)
+            for jitter in (0.0, 1.0)
         )
         assert early == opens_at
         assert late > early

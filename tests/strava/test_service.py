@@ -6,17 +6,17 @@ from tests.strava.accounts import Account
 from tests.strava.conftest import connect
 from tests.strava.limits import Limits
 from tests.strava.service import Service
+from worker.sources.base import Credential
 from worker.sources.strava.client import Strava
-from worker.sources.strava.grants import Grant
 
 
-def ids(strava: Strava, grant: Grant, service: Service, *, number: int = 1) -> list[str]:
-    page = strava.page(grant, now=service.clock.now, number=number)
-    return [row.external_id for row in page.rows]
+def ids(strava: Strava, grant: Credential, service: Service, *, number: int = 1) -> list[str]:
+    page = strava.list_activities(grant, now=service.clock.now, page=number)
+    return [row.external_id for row in page.activities]
 
 
 def test_a_page_can_be_short_before_the_last(
-    strava: Strava, service: Service, runner: Account, grant: Grant
+    strava: Strava, service: Service, runner: Account, grant: Credential
 ) -> None:
     """A ghost takes a place and isn't shown: 199 of 200, and then more."""
     made = service.diary.weeks_of_runs(runner, service.clock.now, 250, every=timedelta(hours=30))
@@ -27,30 +27,32 @@ def test_a_page_can_be_short_before_the_last(
 
 
 def test_private_runs_need_the_wider_scope(
-    strava: Strava, service: Service, runner: Account, grant: Grant
+    strava: Strava, service: Service, runner: Account, grant: Credential
 ) -> None:
     """With `activity:read` alone, what only the runner sees is missing, in the list and alone."""
     secret = service.diary.add(runner, service.clock.now, visibility="only_me")
     assert ids(strava, grant, service) == [str(secret.id)]
-    service.tokens.live[grant.access_token].scopes = frozenset({"read", "activity:read"})
+    service.tokens.live[grant.secrets[0]].scopes = frozenset({"read", "activity:read"})
     assert ids(strava, grant, service) == []
-    assert strava.one(grant, str(secret.id), now=service.clock.now).row is None
+    assert strava.get_activity(grant, str(secret.id), now=service.clock.now) is None
 
 
-def test_nobody_sees_anothers_activities(strava: Strava, service: Service, grant: Grant) -> None:
+def test_nobody_sees_anothers_activities(
+    strava: Strava, service: Service, grant: Credential
+) -> None:
     """A grant opens one account."""
     other = service.account("Timo")
     theirs = service.diary.add(other, service.clock.now)
     assert ids(strava, grant, service) == []
-    assert strava.one(grant, str(theirs.id), now=service.clock.now).row is None
+    assert strava.get_activity(grant, str(theirs.id), now=service.clock.now) is None
 
 
 def test_consenting_anew_ends_the_tokens_before(
-    strava: Strava, service: Service, grant: Grant
+    strava: Strava, service: Service, grant: Credential
 ) -> None:
     """One consent at a time."""
     connect(strava, service)
-    assert grant.access_token not in service.tokens.live
+    assert grant.secrets[0] not in service.tokens.live
 
 
 def test_windows_turn_at_the_quarters_and_at_midnight_and_refused_calls_count() -> None:

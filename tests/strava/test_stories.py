@@ -1,5 +1,6 @@
 """What happens to a runner from connecting on: the first sync, what's followed, the tokens."""
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,15 +12,10 @@ from typing import Any
 import pytest
 
 from tests.strava.browser import answer_consent
-from tests.strava.house import ACTIVITIES, House, event, house, subscribe
+from tests.strava.house import ACTIVITIES, House, event, house, note_event, subscribe
 from tests.strava.server import Server
-from worker.pipeline.strava.grants import (
-    finish_consent,
-    reseal_grants,
-)
-from worker.pipeline.strava.sync import poll
-from worker.pipeline.strava.wishes import note_event
-from worker.sources.strava import refusals
+from worker.pipeline.credentials import encrypt_all_anew, finish_consent
+from worker.sources import SourceError
 from worker.store import Sealer
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -49,7 +45,7 @@ class TestConnecting:
     def test_a_cancelled_consent_changes_nothing(self, home: House) -> None:
         """The grant that was there stays, and works."""
         athlete, account = home.connected()
-        with pytest.raises(refusals.NoConsent, match="cancelled"):
+        with pytest.raises(SourceError, match="cancelled"):
             home.connect(athlete, account, button="cancel")
         home.service.diary.add(account, home.clock() - HOUR)
         home.turn()
@@ -58,10 +54,10 @@ class TestConnecting:
     def test_an_unticked_box_is_said_and_changes_nothing(self, home: House) -> None:
         """Without activities there's no grant; the one before stays."""
         athlete, account = home.add()
-        with pytest.raises(refusals.MissingScope):
+        with pytest.raises(SourceError):
             home.connect(athlete, account, untick=("activity:read_all",))
         with home.works.store.reading() as tx:
-            assert tx.strava.grant(athlete) is None
+            assert tx.source("strava").credential(athlete) is None
 
     def test_a_state_works_once_and_only_in_the_browser_it_was_made_for(self, home: House) -> None:
         """Somebody else's consent can't be slipped in, nor a used one be used again."""
@@ -69,12 +65,12 @@ class TestConnecting:
         begun = home.begin(athlete)
         back = answer_consent(begun.address)
         finish: Any = lambda cookie: finish_consent(  # noqa: E731  (said three times)
-            home.works, home.strava, back, cookie=cookie, now=home.clock()
+            home.works, "strava", back, cookie=cookie, now=home.clock()
         )
-        with pytest.raises(refusals.NoConsent, match="another browser"):
+        with pytest.raises(SourceError, match="another browser"):
             finish("forged")
         assert finish(begun.cookie).athlete == athlete
-        with pytest.raises(refusals.NoConsent, match="used before"):
+        with pytest.raises(SourceError, match="used before"):
             finish(begun.cookie)
 
     def test_another_account_replaces_the_first_and_its_runs(self, home: House) -> None:
@@ -104,7 +100,7 @@ class TestCalls:
         ghosts = {str(made[100].id), str(made[300].id)}
         assert home.runs(athlete).keys() == {str(a.id) for a in made} - rotten - ghosts
         with home.works.store.reading() as tx:
-            told = {one.external_id: one.reason for one in tx.strava.unreadable(athlete)}
+            told = {one.external_id: one.reason for one in tx.source("strava").unreadable(athlete)}
         assert told.keys() == rotten
         assert home.service.calls(ACTIVITIES) <= 5
         assert home.state(athlete).backlog == 0
@@ -128,7 +124,7 @@ class TestCalls:
         subscribe(home)
         made = home.service.diary.add(account, home.clock() - 30 * MINUTE, 9_000)
         before = home.service.calls()
-        assert note_event(home.works, event(home, account.id, made.id), home.clock())
+        assert note_event(home, event(home, account.id, made.id), home.clock())
         home.turn()
         assert home.service.calls() == before + 1
         assert home.runs(athlete)[str(made.id)] == 9_000.0
@@ -210,7 +206,7 @@ class TestTokens:
         done: list[bool] = []
 
         def pull() -> None:
-            done.append(poll(home.works, home.strava, athlete, home.clock))
+            done.append(home.poll(athlete, home.clock))
 
         pulls = [threading.Thread(target=pull) for _ in range(8)]
         for one in pulls:
@@ -235,10 +231,10 @@ class TestTokens:
         home.server.fault("reset", ACTIVITIES)
         home.turn()
         with home.works.store.reading() as tx:
-            kept = tx.strava.grant(athlete)
+            kept = tx.source("strava").credential(athlete)
         assert kept is not None
         alive = home.service.tokens.consents[account.id].refresh_token
-        assert home.strava.unseal(kept).refresh_token == alive
+        assert json.loads(home.strava.sealer.open(kept.encrypted))[1] == alive
 
     def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, home: House) -> None:
         """The access token died early: nobody notices."""
@@ -287,9 +283,9 @@ class TestTokens:
         athlete, account = home.connected()
         home.service.diary.add(account, home.clock() - HOUR)
         rotating = replace(home.strava, sealer=Sealer(["new", *_keys(home)]))
-        assert reseal_grants(home.works, rotating) == 1
+        assert encrypt_all_anew(home.changed(rotating)) == 1
         alone = replace(home.strava, sealer=Sealer(["new"]))
-        assert poll(home.works, alone, athlete, home.clock)
+        assert home.poll(athlete, home.clock, with_=alone)
         assert len(home.runs(athlete)) == 1
 
     def test_nothing_secret_stands_in_the_database(self, home: House) -> None:

@@ -60,7 +60,7 @@ class TestTheWay:
         assert "Strava is connected" in done.text
         assert COOKIE not in browser.cookies
         with home.works.store.reading() as tx:
-            assert tx.strava.grant(athlete) is not None
+            assert tx.source("strava").credential(athlete) is not None
 
     def test_opening_the_link_changes_nothing(self, home: House, browser: TestClient) -> None:
         """A mail scanner follows links: nothing is kept for it."""
@@ -79,7 +79,7 @@ class TestTheWay:
             tx.athletes.close_links(athlete, now=home.clock())
         assert come_back(browser, back).status_code == 400
         with home.works.store.reading() as tx:
-            assert tx.strava.grant(athlete) is None
+            assert tx.source("strava").credential(athlete) is None
 
     def test_another_browser_cannot_finish_it(self, home: House, browser: TestClient) -> None:
         """The state alone is worth nothing without the cookie."""
@@ -91,7 +91,7 @@ class TestTheWay:
         assert refused.status_code == 400
         assert "another browser" in refused.text
         with home.works.store.reading() as tx:
-            assert tx.strava.grant(athlete) is None
+            assert tx.source("strava").credential(athlete) is None
 
     def test_a_redirect_that_strava_refuses_is_said_here(self, home: House) -> None:
         """In our words, before the browser gets to read Strava's."""

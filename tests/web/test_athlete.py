@@ -219,7 +219,9 @@ def test_a_garmin_key_is_given_on_the_page(
     assert (answer.status_code, answer.headers["location"]) == (303, f"{link}?saved=yes")
     assert made.calls.keys == [("Mira", "made key", "90")]
     with made.store.transaction() as tx:
-        tx.garmin.connect(mira, sealed=b"sealed", key_expires_at=NOW + timedelta(days=90), now=NOW)
+        tx.source("garmin").connect(
+            mira, account_id="", encrypted=b"sealed", ends_at=NOW + timedelta(days=90), now=NOW
+        )
     page = client.get(link).text
     assert "the key runs out on Friday 22 May 2026" in page
     assert "Disconnect Garmin" in page
@@ -243,8 +245,8 @@ def test_a_dead_garmin_key_is_said_on_the_page(
 ) -> None:
     """With the form open for the next one."""
     with made.store.transaction() as tx:
-        tx.garmin.connect(mira, sealed=b"sealed", key_expires_at=NOW, now=NOW)
-        tx.garmin.died(mira, version=1, now=NOW)
+        tx.source("garmin").connect(mira, account_id="", encrypted=b"sealed", ends_at=NOW, now=NOW)
+        tx.source("garmin").revoked(mira, version=1, now=NOW)
     page = client.get(made.link("athlete", mira)).text
     assert "the key no longer works" in page
     assert '<details id="garmin" open>' in page

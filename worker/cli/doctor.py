@@ -4,10 +4,17 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import typer
 
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, where_from
+from worker.model import Athlete, SourceName
+from worker.sources.base import OAuth2
+
+if TYPE_CHECKING:
+    from worker.pipeline.works import ConnectedSource
+    from worker.store import StoredCredential
 
 _GUESSED_BELOW = 22
 """So many characters of base64 hold 128 random bits."""
@@ -194,44 +201,62 @@ def _links(command: CommandContext) -> str:
 
 
 def _strava(command: CommandContext) -> str:
-    from worker.app import build_strava
     from worker.web.strava import CALLBACK
 
-    strava = build_strava(command.settings)
+    strava = _source(command, "strava")
     if strava is None:
         return "off: no [strava] client_id is set"
     now = datetime.now(UTC)
-    strava.client.subscriptions(now=now)
-    strava.client.check_redirect(f"{command.settings.base_url.rstrip('/')}{CALLBACK}", now=now)
-    with command.store.reading() as tx:
-        connected = [one for one in tx.athletes.all() if tx.strava.grant(one)]
-        ailing = [
-            f"{one.name}: {state.last_error}"
-            for one in connected
-            if (state := tx.progress.sources(one).get("strava")) and state.state == "failing"
-        ]
+    client = strava.client
+    if client.webhook is not None and isinstance(client.auth, OAuth2):
+        client.webhook.subscriptions(now=now)
+        redirect = f"{command.settings.base_url.rstrip('/')}{CALLBACK}"
+        client.auth.check_redirect(redirect, now=now)
+    connected = _connected(command, "strava")
+    ailing = [f"{one.name}: {error}" for one, _, error in connected if error]
     if ailing:
         raise BadError("; ".join(ailing))
     return f"answers; {len(connected)} athlete(s) connected"
 
 
 def _garmin(command: CommandContext) -> str:
-    from worker.pipeline.garmin.sync import runs_out_soon
-    from worker.sources.garmin.settings import GarminSection
+    from worker.pipeline.credentials import ends_soon
 
-    if not command.settings.source(GarminSection).enabled:
+    garmin = _source(command, "garmin")
+    if garmin is None:
         return "off: [garmin] enabled is false"
     now = datetime.now(UTC)
     told: list[str] = []
-    with command.store.reading() as tx:
-        connected = [(one, kept) for one in tx.athletes.all() if (kept := tx.garmin.grant(one))]
-        for one, kept in connected:
-            state = tx.progress.sources(one).get("garmin")
-            if state is not None and state.state == "failing":
-                raise BadError(f"{one.name}: {state.last_error}")
-            told += [f"{one.name}: {soon}"] if (soon := runs_out_soon(kept, one, now)) else []
+    connected = _connected(command, "garmin")
+    for one, stored, error in connected:
+        if error:
+            raise BadError(f"{one.name}: {error}")
+        soon = ends_soon(garmin, stored, one, now)
+        told += [f"{one.name}: {soon}"] if soon else []
     number = f"{len(connected)} athlete(s) connected"
     return "; ".join([number, *told]) if connected else "nobody is connected"
+
+
+def _source(command: CommandContext, name: SourceName) -> "ConnectedSource | None":
+    from worker.app import connected_sources
+    from worker.sources.formats.child import Reader
+
+    return connected_sources(command.settings, Reader()).get(name)
+
+
+def _connected(
+    command: CommandContext, source: SourceName
+) -> "list[tuple[Athlete, StoredCredential, str | None]]":
+    """Who is connected, by what, and what is wrong with it, if anything."""
+    found = []
+    with command.store.reading() as tx:
+        for one in tx.athletes.all():
+            stored = tx.source(source).credential(one)
+            state = tx.progress.sources(one).get(source)
+            failing = state is not None and state.state == "failing"
+            if stored is not None:
+                found.append((one, stored, state.last_error if state and failing else None))
+    return found
 
 
 def _athletes(command: CommandContext) -> str:

@@ -10,13 +10,13 @@ from worker.cli.context import AttentionError, CommandContext, UsageError, the_a
 
 if TYPE_CHECKING:
     from worker.model import Athlete
-    from worker.pipeline import GarminWorks, Works
+    from worker.pipeline import Works
 
 
 def connect_garmin(shell: CommandContext, athlete: str | None, expires: str | None) -> None:
     """Ask for the key, try it, keep it sealed, and tell when it runs out."""
     works = shell.works()
-    _garmin_of(works)
+    _check_on(works)
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
     give_key(shell, works, who, expires)
@@ -28,10 +28,10 @@ def give_key(
     """The same for an athlete who is known."""
     from zoneinfo import ZoneInfo
 
-    from worker.pipeline.garmin import grants
-    from worker.sources.garmin.grants import KEY_LIVES_DAYS, KEY_PAGE
+    from worker.pipeline import credentials
+    from worker.sources.garmin.client import KEY_PAGE, Garmin
 
-    garmin = _garmin_of(works)
+    _check_on(works)
     by_hand = sys.stdin.isatty()
     if by_hand:
         typer.echo(f"Make a key at {KEY_PAGE} (Settings, Personal API).", err=True)
@@ -39,23 +39,23 @@ def give_key(
         key = str(typer.prompt("The key (it isn't shown)", hide_input=True, err=True))
     else:
         key = sys.stdin.readline()
-    if expires is None:
-        offered = ", ".join(map(str, KEY_LIVES_DAYS))
+    if expires is None and by_hand:
+        offered = ", ".join(map(str, Garmin.key_lives_days))
         question = f"Its expiration, as you chose it there: {offered} days, or the last day's date"
-        expires = (
-            str(typer.prompt(question, default=str(KEY_LIVES_DAYS[0]), err=True))
-            if by_hand
-            else grants.SHORTEST_LIFE
-        )
-    done = grants.connect(works, garmin, who, lambda: datetime.now(UTC), key=key, expires=expires)
-    ends_on = done.key_expires_at.astimezone(ZoneInfo(who.timezone)).date()
+        shortest = str(Garmin.key_lives_days[0])
+        expires = str(typer.prompt(question, default=shortest, err=True))
+    done = credentials.connect_with_key(
+        works, "garmin", who, lambda: datetime.now(UTC), key=key, expires=expires
+    )
+    assert done.ends_at is not None  # noqa: S101  narrows the type: Garmin's keys end
+    ends_on = done.ends_at.astimezone(ZoneInfo(who.timezone)).date()
     shell.say(f"{who.name} is connected to Garmin; the key runs out on {ends_on}")
 
 
 def disconnect_garmin(shell: CommandContext, athlete: str | None, *, yes: bool) -> None:
     """Forget the key, and by default the runs that only Garmin told of."""
-    from worker.pipeline.garmin import grants
-    from worker.sources.garmin.grants import KEY_PAGE
+    from worker.pipeline import credentials
+    from worker.sources.garmin.client import KEY_PAGE
 
     works = shell.works()
     with works.store.reading() as tx:
@@ -64,11 +64,12 @@ def disconnect_garmin(shell: CommandContext, athlete: str | None, *, yes: bool) 
     runs = "its runs are kept" if kept else "runs that only Garmin told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Garmin? ({runs})"):
         raise AttentionError("nothing was disconnected")
-    grants.disconnect(works, who, now=datetime.now(UTC))
+    credentials.disconnect(works, "garmin", who, now=datetime.now(UTC))
     shell.say(f"{who.name} is disconnected from Garmin; the key itself is deleted at {KEY_PAGE}")
 
 
-def _garmin_of(works: "Works") -> "GarminWorks":
-    if works.garmin is None:
-        raise UsageError("Garmin is off: take the line `enabled = false` out of [garmin]")
-    return works.garmin
+def _check_on(works: "Works") -> None:
+    if "garmin" not in works.sources:
+        from worker.pipeline.session import off
+
+        raise UsageError(off("garmin"))

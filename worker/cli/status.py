@@ -75,6 +75,7 @@ def _status(shell: CommandContext, tx: "Transaction") -> dict[str, Any]:
 
 
 def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
+    from worker.sources.registry import SOURCES
     from worker.store import SourceState
 
     number, last_at = tx.runs.count(who)
@@ -103,9 +104,9 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
             for kept in tx.runs.quarantined(who)
         ],
         "unreadable": [
-            {"source": shelf.source, "external_id": one.external_id, "reason": one.reason}
-            for shelf in (tx.strava, tx.garmin)
-            for one in shelf.unreadable(who)
+            {"source": kind.name, "external_id": one.external_id, "reason": one.reason}
+            for kind in SOURCES
+            for one in tx.source(kind.name).unreadable(who)
         ],
         "withdrawn": [
             {

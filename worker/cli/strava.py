@@ -21,7 +21,9 @@ from worker.cli.garmin import connect_garmin, disconnect_garmin
 
 if TYPE_CHECKING:
     from worker.model import Athlete
-    from worker.pipeline import StravaWorks, Works
+    from worker.pipeline import Works
+    from worker.pipeline.works import ConnectedSource
+    from worker.sources.base import Webhook
 
 WAITS_S = 15 * 60
 _LOOKS_EVERY_S = 0.3
@@ -62,7 +64,7 @@ def connect(
     """Connect an athlete: to Strava, by a consent in the browser, or to Garmin, by a key."""
     from worker.keys import read_keys
     from worker.links import Signer
-    from worker.pipeline.strava.grants import check_redirect
+    from worker.pipeline.credentials import check_redirect
     from worker.web.strava import CALLBACK
 
     shell = command_of(context)
@@ -72,13 +74,14 @@ def connect(
     if expires is not None:
         raise UsageError("--expires goes with --garmin: a consent at Strava has no end")
     works = shell.works()
-    strava, now = _strava_of(works), datetime.now(UTC)
+    _strava_of(works)
+    now = datetime.now(UTC)
     with works.store.reading() as tx:
         who = the_athlete(tx, athlete)
     before = _connected_at(works, who)
     refused: list[str] = []
     with _shown(shell, works, refused.append) as origin:
-        check_redirect(works, strava, who, redirect=f"{origin}{CALLBACK}", now=now)
+        check_redirect(works, "strava", who, redirect=f"{origin}{CALLBACK}", now=now)
         signer = Signer(read_keys(shell.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
         if no_open or not show_in_browser(address):
@@ -94,7 +97,7 @@ def disconnect(
     garmin: GarminOption = False,
 ) -> None:
     """Give the connection to Strava back and forget it, and by default the runs it told of."""
-    from worker.pipeline.strava import grants
+    from worker.pipeline import credentials
 
     shell = command_of(context)
     if garmin:
@@ -107,7 +110,7 @@ def disconnect(
     runs = "its runs are kept" if kept else "runs that only Strava told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Strava? ({runs})"):
         raise AttentionError("nothing was disconnected")
-    trouble = grants.disconnect(works, who, now=datetime.now(UTC))
+    trouble = credentials.disconnect(works, "strava", who, now=datetime.now(UTC))
     if trouble:
         raise AttentionError(trouble)
     shell.say(f"{who.name} is disconnected from Strava")
@@ -116,15 +119,12 @@ def disconnect(
 def rotate_keys(context: typer.Context) -> None:
     """Seal every stored grant with a new key. Stop the worker first."""
     from worker.keys import add_key
-    from worker.pipeline.garmin.grants import reseal_keys
-    from worker.pipeline.strava.grants import reseal_grants
+    from worker.pipeline.credentials import encrypt_all_anew
 
     shell = command_of(context)
     with shell.store.sole_worker():
         made = add_key(shell.settings)
-        works = shell.works()
-        sealed = reseal_grants(works, works.strava) if works.strava else 0
-        sealed += reseal_keys(works, works.garmin) if works.garmin else 0
+        sealed = encrypt_all_anew(shell.works())
     first = "a new key stands first" if made else "the first key of secret_key is used"
     shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
 
@@ -136,13 +136,13 @@ def add_webhook(context: typer.Context) -> None:
 
     shell = command_of(context)
     works = shell.works()
-    strava = _strava_of(works)
+    strava, hooks = _webhook_of(works)
     now = datetime.now(UTC)
     with _shown(shell, works, lambda _: None):
         callback = f"{shell.settings.base_url.rstrip('/')}{WEBHOOK}"
-        made = strava.client.subscribe(callback, verify_token=strava.verify_token, now=now)
+        made = hooks.subscribe(callback, verify_token=strava.verify_token, now=now)
     with works.store.transaction() as tx:
-        tx.strava.subscribed(made, callback, now=now)
+        tx.source("strava").subscribed(made, callback, now=now)
     shell.say(f"subscribed (number {made}): Strava tells {callback}")
 
 
@@ -151,9 +151,9 @@ def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the subscription that Strava has, and whether it's this Easeback's."""
     shell = command_of(context)
     works = shell.works()
-    found = _strava_of(works).client.subscriptions(now=datetime.now(UTC))
+    found = _webhook_of(works)[1].subscriptions(now=datetime.now(UTC))
     with works.store.reading() as tx:
-        ours = tx.strava.subscription()
+        ours = tx.source("strava").subscription()
     rows = [
         {
             "id": one.id,
@@ -178,25 +178,31 @@ def remove_webhook(context: typer.Context) -> None:
     """Remove the application's subscription; from then on Easeback polls."""
     shell = command_of(context)
     works = shell.works()
-    client, now = _strava_of(works).client, datetime.now(UTC)
-    for one in client.subscriptions(now=now):
-        client.unsubscribe(one.id, now=now)
+    (_, hooks), now = _webhook_of(works), datetime.now(UTC)
+    for one in hooks.subscriptions(now=now):
+        hooks.unsubscribe(one.id, now=now)
     with works.store.transaction() as tx:
-        tx.strava.unsubscribed()
+        tx.source("strava").unsubscribed()
     shell.say("no subscription any more: Easeback polls")
 
 
-def _strava_of(works: "Works") -> "StravaWorks":
-    if works.strava is None:
-        from worker.pipeline.strava.grants import STRAVA_IS_OFF
+def _strava_of(works: "Works") -> "ConnectedSource":
+    if "strava" not in works.sources:
+        from worker.pipeline.session import off
 
-        raise UsageError(f"{STRAVA_IS_OFF}; or connect to Garmin, with --garmin")
-    return works.strava
+        raise UsageError(f"{off('strava')}; or connect to Garmin, with --garmin")
+    return works.sources["strava"]
+
+
+def _webhook_of(works: "Works") -> "tuple[ConnectedSource, Webhook]":
+    strava = _strava_of(works)
+    assert strava.client.webhook is not None  # noqa: S101  narrows the type: Strava has one
+    return strava, strava.client.webhook
 
 
 def _connected_at(works: "Works", who: "Athlete") -> datetime | None:
     with works.store.reading() as tx:
-        kept = tx.strava.grant(who)
+        kept = tx.source("strava").credential(who)
     return kept.connected_at if kept else None
 
 

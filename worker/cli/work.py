@@ -261,11 +261,11 @@ def _tell(shell: CommandContext, done: "Pass") -> None:
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
-    from worker.jobs.registry import SOURCE_TASKS
     from worker.pipeline import Synced
+    from worker.sources.registry import SOURCES
 
     taken = done.taken_in
-    synced = {name: done.synced.get(name, Synced()) for name in SOURCE_TASKS}
+    synced = {kind.name: done.synced.get(kind.name, Synced()) for kind in SOURCES}
     return {
         "inbox": {
             "imported": taken.imported,

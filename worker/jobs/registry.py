@@ -22,17 +22,14 @@ from enum import IntEnum
 
 from worker.jobs.ping import ping
 from worker.model import Athlete, SourceName
-from worker.pipeline import Clock, Works
+from worker.pipeline import Clock, Works, sync
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
-from worker.pipeline.garmin import turn as garmin
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
 from worker.pipeline.keeping import keep_copy
-from worker.pipeline.polling import Synced
-from worker.pipeline.strava import turn as strava
-from worker.pipeline.strava.wishes import fulfil_theirs
 from worker.pipeline.take_in import folders_with_news, take_in_inbox, take_in_theirs
 from worker.pipeline.weekly import tell_week, tell_weeks, weekly_due
-from worker.sources.strava.refusals import RateLimited
+from worker.sources.base import RateLimited, Source
+from worker.sources.registry import SOURCES
 
 Where = Sequence[str]
 """Where to look for what is due: folders of the inbox; empty for every other task."""
@@ -127,7 +124,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
             lambda services, clock, _: take_in_inbox(services, clock()),
             tasks=(INBOX,),
         ),
-        *(_source_job(source) for source in _SYNCS),
+        *map(_source_job, SOURCES),
         Job(
             "weekly",
             timedelta(seconds=30),
@@ -203,103 +200,55 @@ def _due(athletes: Iterable[Athlete]) -> DueAthletes:
 # The sources
 
 
-def _source_job(source: SourceName) -> Job:
+def _source_job(kind: type[Source]) -> Job:
     """The job of one source: webhook events first, then what is new, then the history."""
+    name = kind.name
     return Job(
-        source,
+        name,
         SOURCE_EVERY,
-        _SYNCS[source],
-        is_on=lambda services: getattr(services, source) is not None,
-        tasks=SOURCE_TASKS[source],
+        lambda services, clock, in_full: sync.sync_all_due(
+            services, name, clock, None if in_full else kind.calls_at_once
+        ),
+        is_on=lambda services: name in services.sources,
+        tasks=source_tasks(name),
+    )
+
+
+def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
+    """What is done for one athlete at one source, the most urgent first."""
+
+    def task(
+        name: str,
+        urgency: Urgency,
+        due: Callable[[Works, SourceName, datetime, int], DueAthletes],
+        run: Callable[[Works, SourceName, Athlete, Where, Clock], object],
+    ) -> AthleteTask:
+        return AthleteTask(
+            f"{source}-{name}",
+            urgency,
+            due=lambda services, now, most: due(services, source, now, most),
+            run=lambda services, athlete, where, clock: run(
+                services, source, athlete, where, clock
+            ),
+            remote=True,
+        )
+
+    return (
+        task("events", Urgency.ALERT, sync.events_due, _handle_events),
+        task("poll", Urgency.NEWS, sync.polls_due, sync.poll),
+        task("history", Urgency.HISTORY, sync.history_due, sync.read_history),
     )
 
 
 def event_task(source: SourceName) -> AthleteTask:
-    """What a webhook of this source makes due; every source that has webhooks has it first."""
-    return SOURCE_TASKS[source][0]
+    """What a webhook of this source makes due."""
+    return source_tasks(source)[0]
 
 
-def _sync_strava(services: Works, clock: Clock, in_full: bool) -> Synced:
-    del in_full  # Strava's own rate limit ends it soon enough
-    return strava.take_in_strava(services, clock)
-
-
-def _sync_garmin(services: Works, clock: Clock, in_full: bool) -> Synced:
-    at_most = None if in_full else garmin.CALLS_A_TURN
-    return garmin.take_in_garmin(services, clock, at_most=at_most)
-
-
-def _strava_events_due(services: Works, now: datetime, most: int) -> DueAthletes:
-    with services.store.reading() as tx:
-        return dict.fromkeys(tx.strava.with_wishes_due(now, most=most), ())
-
-
-def _handle_strava_events(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
-    if services.strava is not None:
-        try:
-            fulfil_theirs(services, services.strava, athlete, clock)
-        except RateLimited:
-            return  # the events stay due, and are found by a later check
-
-
-def _strava_polls_due(services: Works, now: datetime, most: int) -> DueAthletes:
-    with services.store.reading() as tx:
-        return dict.fromkeys(tx.strava.due(now, most=most), ())
-
-
-def _poll_strava(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
-    if services.strava is not None:
-        strava.poll_one(services, services.strava, athlete, clock)
-
-
-def _strava_history_due(services: Works, now: datetime, most: int) -> DueAthletes:
-    if services.strava is None:
-        return {}
-    return dict.fromkeys(strava.history_due(services, services.strava, now, most=most), ())
-
-
-def _read_strava_history(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
-    if services.strava is not None:
-        strava.read_one_back(services, services.strava, athlete, clock)
-
-
-def _garmin_polls_due(services: Works, now: datetime, most: int) -> DueAthletes:
-    with services.store.reading() as tx:
-        return dict.fromkeys(tx.garmin.due(now, most=most), ())
-
-
-def _poll_garmin(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
-    if services.garmin is not None:
-        garmin.poll_one(services, services.garmin, athlete, clock)
-
-
-def _garmin_history_due(services: Works, now: datetime, most: int) -> DueAthletes:
-    if services.garmin is None:
-        return {}
-    with services.store.reading() as tx:
-        return dict.fromkeys(garmin.with_more(tx, services.garmin, now, most=most), ())
-
-
-def _read_garmin_history(services: Works, athlete: Athlete, _: Where, clock: Clock) -> None:
-    if services.garmin is not None:
-        garmin.read_one_on(services, services.garmin, athlete, clock)
-
-
-SOURCE_TASKS: Mapping[SourceName, tuple[AthleteTask, ...]] = {
-    "strava": (
-        AthleteTask("strava-events", Urgency.ALERT, _strava_events_due, _handle_strava_events,
-                    remote=True),
-        AthleteTask("strava-poll", Urgency.NEWS, _strava_polls_due, _poll_strava, remote=True),
-        AthleteTask("strava-history", Urgency.HISTORY, _strava_history_due, _read_strava_history,
-                    remote=True),
-    ),
-    "garmin": (
-        AthleteTask("garmin-poll", Urgency.NEWS, _garmin_polls_due, _poll_garmin, remote=True),
-        AthleteTask("garmin-history", Urgency.HISTORY, _garmin_history_due, _read_garmin_history,
-                    remote=True),
-    ),
-}  # fmt: skip
-_SYNCS: Mapping[SourceName, Callable[[Works, Clock, bool], Synced]] = {
-    "strava": _sync_strava,
-    "garmin": _sync_garmin,
-}
+def _handle_events(
+    services: Works, source: SourceName, athlete: Athlete, where: Where, clock: Clock
+) -> None:
+    try:
+        sync.handle_events(services, source, athlete, where, clock)
+    except RateLimited:
+        return  # the events stay due, and are found by a later check

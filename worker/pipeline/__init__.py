@@ -2,8 +2,7 @@
 
     inbox ──┐
     import ─┼─ take in ──→ recordings ─→ decide ─┬─→ runs, findings ─┐
-    strava ─┤  (no transaction open)             └─→ queued mail ────┴─ one commit
-    garmin ─┘
+    sync ───┘  (no transaction open)             └─→ queued mail ────┴─ one commit
                                        weekly ─────→ queued mail
                                                          │
                                                       deliver ──→ mail server
@@ -15,13 +14,9 @@ from above.
 """
 
 from worker.pipeline.deliver import Delivered, deliver
-from worker.pipeline.garmin.turn import take_in_garmin
-from worker.pipeline.garmin.works import GarminWorks
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.keeping import keep_copy
-from worker.pipeline.polling import Synced
-from worker.pipeline.strava.turn import take_in_strava
-from worker.pipeline.strava.works import StravaWorks
+from worker.pipeline.sync import Synced, sync_all_due
 from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
 from worker.pipeline.works import Clock, Works, today_of
@@ -30,17 +25,14 @@ from worker.store import Tick
 __all__ = [
     "Clock",
     "Delivered",
-    "GarminWorks",
-    "StravaWorks",
     "Synced",
     "TakenIn",
     "Tick",
     "Works",
     "deliver",
     "keep_copy",
-    "take_in_garmin",
+    "sync_all_due",
     "take_in_inbox",
-    "take_in_strava",
     "tell_weeks",
     "tidy",
     "today_of",

@@ -5,20 +5,20 @@ from pathlib import Path
 
 from worker.mail import file_digest
 from worker.model import Athlete
+from worker.pipeline.credentials import give_everything_back
 from worker.pipeline.keeping import renew_copies
-from worker.pipeline.strava.grants import disconnect
 from worker.pipeline.works import Works
 
 
 def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: datetime) -> str | None:
     """Take the athlete out of the store, and their mails out of the mailbox folder.
 
-    A grant is given back first; what couldn't be done about that is returned in words. The files
-    in the inbox are the runner's own and stay; they are taken in again only when somebody adds an
-    athlete for them. The scheduled copies of the database know the athlete too: one is made anew,
-    and the others go.
+    Credentials are given back at their services first; what couldn't be done about that is
+    returned in words. The files in the inbox are the runner's own and stay; they are taken in again
+    only when somebody adds an athlete for them. The scheduled copies of the database know the
+    athlete too: one is made anew, and the others go.
     """
-    trouble = disconnect(works, athlete, now=now)
+    trouble = give_everything_back(works, athlete, now=now)
     with works.store.reading() as tx:
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 
 from worker.model import Athlete
+from worker.pipeline.activities import drop_expired, with_expired
 from worker.pipeline.decide import judge, judge_overdue
-from worker.pipeline.strava.sync import drop_expired, with_expired
 from worker.pipeline.works import Works, by_ids, each, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE
 

@@ -5,9 +5,9 @@ from datetime import date, datetime, timedelta
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
+from worker.pipeline.credentials import WARN_BEFORE
 from worker.pipeline.decide import CHART_WEEKS, recent_checkins
 from worker.pipeline.works import Works, each, enqueue, today_of, until_nobody_is_due
-from worker.sources.garmin.grants import WARN_BEFORE
 from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
@@ -112,8 +112,8 @@ def weekly_facts(
 
 def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
     """The last day of a key that is about to run out; one that has, was told by a mail."""
-    kept = tx.garmin.grant(athlete)
-    if kept is None or kept.dead_since is not None:
+    stored = tx.source("garmin").credential(athlete)
+    if stored is None or stored.revoked_at is not None or stored.ends_at is None:
         return None
-    left = kept.key_expires_at - now
-    return today_of(athlete, kept.key_expires_at) if timedelta(0) < left <= WARN_BEFORE else None
+    left = stored.ends_at - now
+    return today_of(athlete, stored.ends_at) if timedelta(0) < left <= WARN_BEFORE else None

@@ -1,7 +1,9 @@
 """What the pipeline works with: one of each thing it needs, put together by `config`."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import random
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -9,13 +11,14 @@ from zoneinfo import ZoneInfo
 
 from worker.compose import Composer
 from worker.config import BackupSection
+from worker.links import Signer
 from worker.mail import Mailer, to_mime
 from worker.model import Athlete, Email, Routine, SourceName
-from worker.pipeline.garmin.works import GarminWorks
-from worker.pipeline.strava.works import StravaWorks
 from worker.rules import Rules
+from worker.sources.base import Source
+from worker.sources.formats.unpack import Member
 from worker.sources.inbox import Inbox
-from worker.store import Store, StoreError, Transaction
+from worker.store import Sealer, Store, StoreError, Transaction
 
 Clock = Callable[[], datetime]
 
@@ -32,14 +35,42 @@ class WorkerIdentity:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectedSource:
+    """A service that is on, and what the work with it needs.
+
+    `client` asks it. `sealer` encrypts credentials, `signer` signs the cookies of consents.
+    `read_file` gives everything in a file by its bytes and name. `verify_token` is what the service
+    must repeat when it checks our webhook. `wait` lets so many seconds pass, never with a
+    transaction open. `jitter`, between 0 and 1, spreads the athletes over time: nobody's secret
+    depends on it.
+    """
+
+    client: Source
+    sealer: Sealer
+    signer: Signer
+    read_file: Callable[[bytes, str], Iterable[Member]]
+    verify_token: str = ""
+    wait: Callable[[float], None] = time.sleep
+    jitter: Callable[[], float] = random.random
+
+    @property
+    def name(self) -> SourceName:
+        return self.client.name
+
+    @property
+    def title(self) -> str:
+        return self.client.title
+
+
+@dataclass(frozen=True, slots=True)
 class Works:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well. Copies
-    of the database go to `backups_path`; None makes none.
-    `strava` and `garmin` are None where they're off. `keeps_runs_of` names the sources of which
-    what they told stays in place when an athlete disconnects. `identity` is this process's name
-    among several workers, None where it is the only one.
+    of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
+    by name. `keeps_runs_of` names those of which what they told stays in place when an athlete
+    disconnects, whether they are on or not. `identity` is this process's name among several
+    workers, None where it is the only one.
     """
 
     store: Store
@@ -54,8 +85,7 @@ class Works:
     backup: BackupSection = field(default_factory=BackupSection)
     backups_path: Path | None = None
     ping_url: str | None = None
-    strava: StravaWorks | None = None
-    garmin: GarminWorks | None = None
+    sources: Mapping[SourceName, ConnectedSource] = field(default_factory=dict)
     keeps_runs_of: frozenset[SourceName] = frozenset()
     identity: WorkerIdentity | None = None
 

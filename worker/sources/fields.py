@@ -2,6 +2,7 @@
 
 import math
 import re
+from datetime import UTC, datetime
 
 _LONGEST_ID = 32
 _LONGEST_TITLE = 80
@@ -33,3 +34,15 @@ def title(value: object) -> str:
     """A title fit to be shown: one line, no controls or marks that turn the writing, short."""
     text = _UNSHOWABLE.sub(" ", value) if isinstance(value, str) else ""
     return " ".join(text.split())[:_LONGEST_TITLE]
+
+
+def instant(value: object) -> datetime | None:
+    """An instant as text, in UTC where it names no zone, or as milliseconds since 1970."""
+    try:
+        if isinstance(value, str):
+            found = datetime.fromisoformat(value)
+            return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        milliseconds = number(value)
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if milliseconds else None
+    except (ValueError, OverflowError, OSError):
+        return None

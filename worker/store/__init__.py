@@ -22,21 +22,21 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from worker.model import SourceName
 from worker.rules import Rules
+from worker.store.activities import FileState, SeenActivity
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
 from worker.store.crew import Crew, Mate
 from worker.store.findings import Findings, Found
-from worker.store.garmin import FileState, GarminShelf, KeptKey, SeenFile
 from worker.store.imports import Imports, Remembered
 from worker.store.inbox import Entry, Inbox, Verdict
 from worker.store.lock import LockedError, crew_member, sole_worker
 from worker.store.outbox import Letter, Outbox
-from worker.store.polled import Polled, Seen
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Kept, Runs
 from worker.store.seal import Sealer, SealError
-from worker.store.strava import KeptGrant, StravaShelf
+from worker.store.sources import SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
 from worker.store.turns import NoTurnError, Turns
 
@@ -48,22 +48,20 @@ __all__ = [
     "FileState",
     "Found",
     "Kept",
-    "KeptGrant",
-    "KeptKey",
     "Letter",
     "LockedError",
     "Mate",
     "NameTakenError",
-    "Polled",
     "Remembered",
     "SealError",
     "Sealer",
-    "Seen",
-    "SeenFile",
+    "SeenActivity",
+    "SourceRows",
     "SourceState",
     "Store",
     "StoreAddressError",
     "StoreError",
+    "StoredCredential",
     "Tick",
     "Transaction",
     "Verdict",
@@ -72,7 +70,7 @@ __all__ = [
 BUSY_TIMEOUT_S = 30
 _BUSY_LOOK_S = 0.01
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0007"
+HEAD = "0008"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -124,16 +122,12 @@ class Transaction:
         return Progress(self.connection)
 
     @property
-    def garmin(self) -> GarminShelf:
-        return GarminShelf(self.connection)
-
-    @property
     def crew(self) -> Crew:
         return Crew(self.connection)
 
-    @property
-    def strava(self) -> StravaShelf:
-        return StravaShelf(self.connection)
+    def source(self, name: SourceName) -> SourceRows:
+        """What is stored of one service."""
+        return SourceRows(self.connection, name)
 
 
 @dataclass(frozen=True, slots=True)

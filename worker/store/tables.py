@@ -27,8 +27,6 @@ from sqlalchemy import (
     text,
 )
 
-from worker.model import SourceName
-
 
 class Utc(TypeDecorator[datetime]):
     """An instant. SQLite forgets time zones, so this refuses naive values and gives back UTC."""
@@ -71,7 +69,6 @@ def only(where: str) -> dict[str, Any]:
 WAITING = only("state IN ('queued', 'retry')")
 FULL_WORDS = "state IN ('sent', 'dead') AND length(mime) > 0"
 FULL = only(FULL_WORDS)
-LIVING = only("dead_since IS NULL")
 
 athlete = Table(
     "athlete",
@@ -318,84 +315,87 @@ tick = Table(
 )
 
 
-def _polled_grant(source: SourceName, *own: Column[Any]) -> Table:
-    """An athlete's grant at a source that is polled, and where reading stands."""
-    return Table(
-        f"{source}_grant",
-        metadata,
-        Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-        # Key or tokens, encrypted; what opens them lies outside the database.
-        Column("sealed", LargeBinary, nullable=False),
-        *own,
-        # Grows with each refresh, so that two that cross can't overwrite each other.
-        Column("version", Integer, nullable=False),
-        Column("connected_at", Utc, nullable=False),
-        Column("dead_since", Utc),
-        Column("due_at", Utc, nullable=False, index=True),
-        # Whoever works on this athlete's grant holds it until then.
-        Column("leased_until", Utc),
-        Column("read_until", Utc),
-        Column("read_back_to", Utc, index=True),
-        Column("looked_back_at", Utc),
-        Column("doubted_at", Utc),
-        Column("failures", Integer, nullable=False),
-        Index(f"ix_{source}_grant_living", "due_at", **LIVING),
-    )
-
-
-def _polled_activity(source: SourceName, *own: Column[Any]) -> Table:
-    """What was seen at a source that is polled."""
-    return Table(
-        f"{source}_activity",
-        metadata,
-        Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-        Column("external_id", String(128), primary_key=True),
-        Column("started_at", Utc, index=True),
-        # The fields that the product uses, as the source wrote them.
-        Column("payload", Text, nullable=False),
-        # Why it can't be read, or null.
-        Column("reason", Text),
-        # The athlete changed its distance after it was first seen.
-        Column("edited", Boolean, nullable=False),
-        Column("seen_at", Utc, nullable=False),
-        *own,
-    )
-
-
-strava_grant = _polled_grant(
-    "strava",
-    # The athlete's own number at Strava, by which webhooks call them.
-    Column("strava_id", BigInteger, nullable=False, index=True),
-    Column("expires_at", Utc, nullable=False),
-    Column("scopes", JSON, nullable=False),
-)
-
-strava_activity = _polled_activity("strava")
-
-strava_wish = Table(
-    "strava_wish",
+source_credential = Table(
+    "source_credential",
     metadata,
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    # The athlete's id at the service, by which webhooks call them; empty where it isn't known.
+    Column("account_id", String(64), nullable=False),
+    # Tokens or a key, encrypted; what decrypts them lies outside the database.
+    Column("encrypted", LargeBinary, nullable=False),
+    # When the access token ends, and when the credential itself does, where that is known.
+    Column("expires_at", Utc),
+    Column("ends_at", Utc),
+    Column("scopes", JSON, nullable=False),
+    # Grows with each refresh, so that two that cross can't overwrite each other.
+    Column("version", Integer, nullable=False),
+    Column("connected_at", Utc, nullable=False),
+    Column("revoked_at", Utc),
+    Column("due_at", Utc, nullable=False),
+    # Whoever works with this credential holds it until then.
+    Column("leased_until", Utc),
+    # How far the list is read.
+    Column("read_until", Utc),
+    Column("read_back_to", Utc),
+    Column("looked_back_at", Utc),
+    Column("doubted_at", Utc),
+    Column("failures", Integer, nullable=False),
+    Index(None, "source", "account_id"),
+    Index(None, "source", "read_back_to"),
+    Index("ix_source_credential_due", "source", "due_at", **only("revoked_at IS NULL")),
+)
+
+source_activity = Table(
+    "source_activity",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String(16), primary_key=True),
+    Column("external_id", String(128), primary_key=True),
+    Column("started_at", Utc),
+    # The fields that the product uses, as the service wrote them.
+    Column("payload", Text, nullable=False),
+    # Why it can't be read, or null.
+    Column("reason", Text),
+    # The athlete changed its distance after it was first seen.
+    Column("edited", Boolean, nullable=False),
+    Column("seen_at", Utc, nullable=False),
+    # The original file: due | read | none
+    Column("file", String(8), nullable=False),
+    Column("file_due_at", Utc),
+    Column("file_tries", Integer, nullable=False),
+    # Why nothing is mailed about what its file changes, or null.
+    Column("silence", Text),
+    Index(None, "source", "started_at"),
+    Index("ix_source_activity_file", "source", "file_due_at", **only("file = 'due'")),
+)
+
+source_event = Table(
+    "source_event",
+    metadata,
+    # What webhooks told to look at.
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    Column("source", String(16), primary_key=True),
     # The activity to look at; empty: whether the athlete still allows anything.
     Column("external_id", String(128), primary_key=True),
-    Column("due_at", Utc, nullable=False, index=True),
+    Column("due_at", Utc, nullable=False),
     Column("tries", Integer, nullable=False),
+    Index(None, "source", "due_at"),
 )
 
-strava_budget = Table(
-    "strava_budget",
+source_limit = Table(
+    "source_limit",
     metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("at", Utc, nullable=False),
-    Column("read", JSON),
-    Column("overall", JSON),
-    Column("closed_until", Utc),
+    Column("source", String(16), primary_key=True),
+    # What is known of how many calls a service still allows; its kind of limit says what.
+    Column("state", JSON, nullable=False),
 )
 
-strava_subscription = Table(
-    "strava_subscription",
+source_subscription = Table(
+    "source_subscription",
     metadata,
-    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("source", String(16), primary_key=True),
+    Column("id", BigInteger, nullable=False),
     Column("callback_url", Text, nullable=False),
     Column("made_at", Utc, nullable=False),
     # Events that named nobody we know, and were dropped.
@@ -408,30 +408,4 @@ used_state = Table(
     # The state of a consent that came to its end, as a hash: none works twice.
     Column("state_hash", String(64), primary_key=True),
     Column("used_at", Utc, nullable=False, index=True),
-)
-
-garmin_grant = _polled_grant(
-    "garmin",
-    # Until when the key lives, by what the athlete said.
-    Column("key_expires_at", Utc, nullable=False),
-)
-
-garmin_activity = _polled_activity(
-    "garmin",
-    # The original file: due | read | none
-    Column("file", String(8), nullable=False),
-    Column("file_due_at", Utc, index=True),
-    Column("file_tries", Integer, nullable=False),
-    # Why nothing is mailed about what its file changes, or null.
-    Column("silence", Text),
-)
-
-garmin_pace = Table(
-    "garmin_pace",
-    metadata,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    # The next moment for a call that nobody has taken.
-    Column("free_at", Utc),
-    Column("closed_until", Utc),
-    Column("refused", Integer, nullable=False),
 )

@@ -25,3 +25,9 @@ def upsert(
         else statement.on_conflict_do_nothing(index_elements=list(keys))
     )
     connection.execute(statement, [dict(row) for row in rows])
+
+
+def insert_missing(connection: Connection, table: Table, row: Mapping[str, Any]) -> None:
+    """Insert a row unless one with its primary key stands already."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    connection.execute(dialect.insert(table).values(**row).on_conflict_do_nothing())

@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 
 from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, Dial, MailKind, WeeklyHour
 from worker.sources import SourceError
-from worker.sources.garmin.grants import KEY_LIVES_DAYS
+from worker.sources.garmin.client import Garmin
 from worker.web.athlete_view import athlete_view
 from worker.web.context import LinkVisit, PageError, WebContext, local, today
 from worker.web.export import export, export_json, export_zip
@@ -115,7 +115,7 @@ def _page(
     athlete, named = visit.athlete, {"athlete": visit.athlete.id}
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
-        key = tx.garmin.grant(athlete)
+        key = tx.source("garmin").credential(athlete)
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -132,9 +132,9 @@ def _page(
         can_disconnect=web.disconnect is not None,
         can_forget=web.forget is not None,
         takes_key=web.give_key is not None,
-        key_lives=KEY_LIVES_DAYS,
-        key_ends_on=today(athlete, key.key_expires_at) if key else None,
-        key_is_dead=key is not None and key.dead_since is not None,
+        key_lives=Garmin.key_lives_days,
+        key_ends_on=today(athlete, key.ends_at) if key and key.ends_at else None,
+        key_is_dead=key is not None and key.revoked_at is not None,
         key_trouble=key_trouble,
         saved=saved,
         unsure=unsure,

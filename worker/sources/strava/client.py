@@ -1,95 +1,156 @@
-"""The questions Easeback asks Strava, each one call: consent, tokens, activities, webhooks."""
+"""Strava as a source: what Easeback asks it, each one call, through stravalib.
 
+stravalib sets no time-out, knows one host, takes the application's credentials from the
+environment, sleeps when its limiter says so and warns through the root logger. So it gets a
+session that bounds every answer in time and size and leads to the configured address, a limiter
+that only listens, and credentials with each call. It's imported late: that takes half a second
+and rewrites the process's warning filters.
+"""
+
+import logging
+import os
+import threading
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from functools import cached_property
-from typing import Any
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache, cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
-import requests
-
-from worker.sources.strava import budget, wire
-from worker.sources.strava.budget import Budget
-from worker.sources.strava.grants import (
-    SCOPES,
-    STRAVA,
-    Grant,
-    StravaSettings,
-    sees_activities,
-)
-from worker.sources.strava.refusals import (
+from worker.model import SourceName
+from worker.sources.base import (
+    REDIRECT_MISMATCH,
+    WRONG_CLIENT,
     AccessRefused,
-    DeadGrant,
-    MissingScope,
-    NotThere,
-    RedirectMismatch,
-    StravaError,
+    ApiKey,
+    Credential,
+    CredentialRevoked,
+    ListedActivity,
+    NotFound,
+    OAuth2,
+    Observe,
+    Page,
+    RateLimited,
+    SourceError,
+    Subscription,
     Unavailable,
-    WrongClient,
-    refusal,
+    Webhook,
+    ignore,
 )
-from worker.sources.strava.rows import LARGEST_PAGE, Page, Single, read_row
+from worker.sources.rate_limit import Windows
+from worker.sources.strava import errors
+from worker.sources.strava.parse import read_activity
+from worker.sources.strava.settings import StravaSection
 
+if TYPE_CHECKING:
+    import requests
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A webhook subscription as Strava keeps it."""
+STRAVA = "https://www.strava.com"
+READ_SOME = "activity:read"
+READ_ALL = "activity:read_all"
+SCOPES = ("read", READ_ALL)
+"""Asked for: `read` always belongs to it, `activity:read_all` shows runs only the runner sees."""
 
-    id: int
-    callback_url: str
+REFRESH_BEFORE = timedelta(minutes=10)
+_CLOCK_TOLERANCE = timedelta(minutes=10)
+_SHORTEST_LIFE, _LONGEST_LIFE = timedelta(hours=1), timedelta(hours=6)
+"""What Strava leaves an access token that it gives out."""
 
-
-@dataclass(slots=True)
-class _Heard:
-    """The headers of the last answer."""
-
-    headers: Mapping[str, str] | None = None
-
-    def listen(self, headers: Mapping[str, str]) -> None:
-        self.headers = headers
-
-    def told(self, now: datetime) -> Budget | None:
-        return budget.told_by(self.headers, now) if self.headers is not None else None
+_importing = threading.Lock()
 
 
 class Strava:
-    """Strava, for one application. Safe to share between threads; keeps connections open.
+    """Strava, for one application. Keeps connections open."""
 
-    Every method raises `StravaError`: its class says what happened, its text what to do. An error
-    that came with rate-limit headers has them as `told`.
-    """
+    name: ClassVar[SourceName] = "strava"
+    title: ClassVar[str] = "Strava"
+    settings_model: ClassVar[type[Any]] = StravaSection
+    off: ClassVar[str] = (
+        "Strava is off: set [strava] client_id and client_secret, as shown at "
+        "https://www.strava.com/settings/api"
+    )
+    ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
+    largest_page: ClassVar[int] = 200
+    has_files: ClassVar[bool] = False
+    calls_at_once: ClassVar[int | None] = None
 
-    def __init__(self, settings: StravaSettings) -> None:
-        self.settings = settings
+    def __init__(
+        self,
+        settings: StravaSection,
+        *,
+        ca_file: str | None = None,
+        silence_s: float = 30.0,
+        answer_s: float = 60.0,
+    ) -> None:
+        """`silence_s` is the longest wait for the next piece of an answer, `answer_s` for all.
+
+        Raises ValueError with the reason where an address or the client id can't be right.
+        """
+        from worker.sources.http import HttpOptions, check_address
+
+        self.client_id = settings.client_id or ""
+        secret = settings.client_secret
+        self._client_secret = secret.get_secret_value() if secret is not None else ""
+        if not (self.client_id.isascii() and self.client_id.isdecimal()):
+            raise ValueError(
+                "the client id of a Strava application is a number, as shown at "
+                f"https://www.strava.com/settings/api; this is {self.client_id!r}"
+            )
+        if not self._client_secret:
+            raise ValueError("there is a client id for Strava and no client secret")
+        for address in (settings.base_url, *filter(None, [settings.api_base_url])):
+            check_address(address, title="Strava", given_away="tokens")
+        self._base_url = settings.base_url.rstrip("/")
+        self._api_url = (settings.api_base_url or f"{self._base_url}/api/v3").rstrip("/")
+        self._http = HttpOptions("Strava", ca_file, silence_s, answer_s, there=self._there)
+        self.every = settings.every
+        days = settings.retention_days
+        self.retention = timedelta(days=days) if days is not None else None
+        self.reach = min(filter(None, (settings.history, self.retention)))
+        self.auth: OAuth2 | ApiKey = self
+        self.webhook: Webhook | None = self
+
+    @classmethod
+    def set_up(cls, settings: StravaSection, *, ca_file: str | None = None) -> "Strava | None":
+        """None where no application is set."""
+        if settings.client_id is None or settings.client_secret is None:
+            return None
+        return cls(settings, ca_file=ca_file)
 
     @cached_property
-    def _session(self) -> requests.Session:
-        return wire.session(self.settings)
+    def _session(self) -> "requests.Session":
+        from worker.sources.http import http_session
+
+        return http_session(self._http)
 
     def close(self) -> None:
-        """Close the connections; using it again opens new ones."""
         session = self.__dict__.pop("_session", None)
         if session is not None:
             session.close()
 
-    # Consent and tokens
+    def rate_limit(self, state: Mapping[str, Any] | None, now: datetime) -> Windows:
+        return Windows.stored(state, now)
+
+    def rate_limited(self, resets_at: datetime) -> RateLimited:
+        return errors.rate_limited(resets_at)
+
+    # Consent and tokens: the secrets are an access token and a refresh token
 
     def authorize_url(self, *, state: str, redirect: str) -> str:
-        """Where the runner's browser goes to consent.
+        """The page is shown to those who consented before as well.
 
-        The page is shown to those who consented before as well: a link that somebody else opens
-        for them must not connect anything in passing.
+        A link that somebody else opens for them must not connect anything in passing.
         """
         query = urlencode(self._consent(state=state, redirect=redirect))
-        return f"{self.settings.base_url.rstrip('/')}/oauth/authorize?{query}"
+        return f"{self._base_url}/oauth/authorize?{query}"
 
     def check_redirect(self, redirect: str, *, now: datetime) -> None:
         """Ask for the consent page as a browser would that nobody is logged in with.
 
-        Raises `RedirectMismatch` or `WrongClient` where Strava shows an error in its place. Any
-        other answer, a log-in first of all, is taken for a good one.
+        Any answer but Strava's error page, a log-in first of all, is taken for a good one.
         """
         with self._asking(None, now):
             answer = self._session.get(
@@ -97,67 +158,81 @@ class Strava:
                 params=self._consent(state="", redirect=redirect),
                 allow_redirects=False,
             )
-            try:
-                answer.raise_for_status()
-            except requests.HTTPError as error:
-                meant = _refused(error, now, None)
-                if isinstance(meant, RedirectMismatch):
-                    raise RedirectMismatch(urlsplit(redirect).hostname or "") from None
-                if isinstance(meant, WrongClient):
-                    raise meant from None
+        if answer.ok:
+            return
+        meant = _refused(answer, now, bearer=False)
+        if meant.code == REDIRECT_MISMATCH:
+            raise errors.redirect_mismatch(urlsplit(redirect).hostname or "")
+        if meant.code == WRONG_CLIENT:
+            raise meant
 
-    def _consent(self, *, state: str, redirect: str) -> dict[str, str]:
-        return {
-            "client_id": self.settings.client_id,
-            "redirect_uri": redirect,
-            "response_type": "code",
-            "approval_prompt": "force",
-            "scope": ",".join(SCOPES),
-            "state": state,
-        }
+    def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
+        """Where no activity may be seen the credential isn't given back.
 
-    def exchange(self, code: str, *, scope: str, now: datetime) -> Grant:
-        """The grant for a consent's code. `scope` is what came back beside the code.
-
-        Raises `MissingScope` where no activity may be seen. Such a grant isn't given back: that
-        would end a better one that the runner gave before.
+        That would end a better one that the athlete gave before.
         """
-        with self._asking(None, now) as (api, _):
+        refused = query.get("error", "")
+        if refused == "access_denied":
+            raise errors.no_consent("you cancelled on Strava's page; nothing was changed")
+        if "redirect" in refused:
+            raise errors.redirect_mismatch()
+        if refused or not query.get("code"):
+            raise errors.no_consent("Strava sent no consent back; nothing was changed")
+        with self._asking(None, now) as api:
             access, athlete = api.exchange_code_for_token(
-                client_id=int(self.settings.client_id),
-                client_secret=self.settings.client_secret,
-                code=code,
+                client_id=int(self.client_id),
+                client_secret=self._client_secret,
+                code=query["code"],
                 return_athlete=True,
             )
-            scopes = frozenset(scope.replace(" ", ",").split(",")) - {""}
-            grant = _grant(access, strava_id=int((athlete or {}).get("id", 0)), scopes=scopes)
-        if not sees_activities(grant.scopes):
-            raise MissingScope
-        return grant if grant.strava_id else replace(grant, strava_id=self._whose(grant, now))
+            scopes = frozenset(query.get("scope", "").replace(" ", ",").split(",")) - {""}
+            credential = _credential(access, str((athlete or {}).get("id", "")), scopes)
+        if scopes.isdisjoint({READ_SOME, READ_ALL}):
+            raise errors.no_consent(errors.MISSING_SCOPE)
+        if credential.account_id:
+            return credential
+        with self._asking(credential, now) as api:
+            return replace(credential, account_id=str(int(api.get("/athlete")["id"])))
 
-    def refresh(self, grant: Grant, *, now: datetime) -> Grant:
-        """A grant with fresh tokens. Keep it before using it: the old refresh token is dead."""
-        with self._asking(None, now) as (api, _):
-            try:
+    def missing(self, credential: Credential) -> str | None:
+        if READ_ALL in credential.scopes:
+            return None
+        return (
+            "activities that only you can see will be missing, as that box was unticked on "
+            "Strava's page; connect again and leave it ticked if you have such runs"
+        )
+
+    def is_stale(self, credential: Credential, now: datetime) -> bool:
+        return credential.expires_at is None or credential.expires_at - now <= REFRESH_BEFORE
+
+    def refresh(self, credential: Credential, *, now: datetime) -> Credential:
+        """The refresh token changes each time, and the old one is dead."""
+        try:
+            with self._asking(None, now) as api:
                 access = api.refresh_access_token(
-                    client_id=int(self.settings.client_id),
-                    client_secret=self.settings.client_secret,
-                    refresh_token=grant.refresh_token,
+                    client_id=int(self.client_id),
+                    client_secret=self._client_secret,
+                    refresh_token=credential.secrets[1],
                 )
-            except requests.HTTPError as error:
-                # Whatever a 401 names, here it's about the one token that was sent.
-                if isinstance(_refused(error, now, None), AccessRefused):
-                    raise DeadGrant from None
-                raise
-            return _grant(access, strava_id=grant.strava_id, scopes=grant.scopes)
+                return _credential(access, credential.account_id, credential.scopes)
+        except AccessRefused:
+            # Whatever a 401 names, here it's about the one token that was sent.
+            raise CredentialRevoked(errors.REVOKED) from None
 
-    def revoke(self, grant: Grant, *, now: datetime) -> None:
-        """Give the grant back: by `oauth/revoke`, or where that isn't known by `deauthorize`."""
-        with self._asking(grant, now) as (api, _):
+    def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
+        if fresh.expires_at is None:
+            return None
+        left = fresh.expires_at - now
+        soundly = _SHORTEST_LIFE - _CLOCK_TOLERANCE < left < _LONGEST_LIFE + _CLOCK_TOLERANCE
+        return None if soundly else errors.CLOCK_IS_WRONG
+
+    def revoke(self, credential: Credential, *, now: datetime) -> None:
+        """By `oauth/revoke`, or where that isn't known by `deauthorize`."""
+        with self._asking(credential, now) as api:
             answer = self._session.post(
                 f"{STRAVA}/oauth/revoke",
-                data={"token": grant.refresh_token, "token_type_hint": "refresh_token"},
-                auth=(self.settings.client_id, self.settings.client_secret),
+                data={"token": credential.secrets[1], "token_type_hint": "refresh_token"},
+                auth=(self.client_id, self._client_secret),
             )
             if answer.status_code in {404, 405, 410}:
                 api.post(f"{STRAVA}/oauth/deauthorize")
@@ -166,49 +241,52 @@ class Strava:
 
     # Activities
 
-    def page(
+    def list_activities(
         self,
-        grant: Grant,
+        credential: Credential,
         *,
         now: datetime,
-        number: int = 1,
-        size: int = LARGEST_PAGE,
+        observe: Observe = ignore,
+        page: int = 1,
+        size: int = largest_page,
         before: datetime | None = None,
     ) -> Page:
-        """A page of the activities that began before `before`, newest first.
+        """`after` is never sent: it would turn the order round.
 
-        `after` is never sent: it would turn the order round, and newest first is what lets a page
-        prove how far back it has shown everything.
+        Newest first is what lets a page prove how far back it has shown everything.
         """
-        asked: dict[str, int] = {"page": number, "per_page": size}
+        asked: dict[str, int] = {"page": page, "per_page": size}
         if before is not None:
             asked["before"] = int(before.timestamp())
-        with self._asking(grant, now) as (api, heard):
+        with self._asking(credential, now, observe) as api:
             listed = api.get("/athlete/activities", **asked)
         if not isinstance(listed, list):
             raise Unavailable("Strava's list of activities isn't a list")
-        return Page(tuple(map(read_row, listed)), heard.told(now))
+        return Page(tuple(map(read_activity, listed)))
 
-    def one(self, grant: Grant, activity_id: str, *, now: datetime) -> Single:
-        """One activity by its id."""
-        with self._asking(grant, now) as (api, heard):
-            try:
-                found = api.get("/activities/{id}", id=int(activity_id))
-            except requests.HTTPError as error:
-                if not isinstance(_refused(error, now, grant), NotThere):
-                    raise
-                return Single(None, heard.told(now))
-        return Single(read_row(found), heard.told(now))
+    def get_activity(
+        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
+    ) -> ListedActivity | None:
+        try:
+            with self._asking(credential, now, observe) as api:
+                return read_activity(api.get("/activities/{id}", id=int(external_id)))
+        except NotFound:
+            return None
+
+    def download(self, *_: object, **__: object) -> bytes:
+        raise NotFound("Strava gives no files")
+
+    def parse(self, raw: object) -> ListedActivity:
+        return read_activity(raw)
 
     # Webhooks
 
     def subscribe(self, callback_url: str, *, verify_token: str, now: datetime) -> int:
-        """Ask Strava to post events to an address, which it checks at once; the id."""
-        with self._asking(None, now) as (api, _):
+        with self._asking(None, now) as api:
             made = api.post(
                 "/push_subscriptions",
                 data={
-                    **self._credentials,
+                    **self._application,
                     "callback_url": callback_url,
                     "verify_token": verify_token,
                 },
@@ -216,73 +294,107 @@ class Strava:
             return int(made["id"])
 
     def subscriptions(self, *, now: datetime) -> tuple[Subscription, ...]:
-        """The application's subscriptions; there's one at most."""
-        with self._asking(None, now) as (api, _):
-            listed = api.get("/push_subscriptions", **self._credentials)
+        """There's one at most."""
+        with self._asking(None, now) as api:
+            listed = api.get("/push_subscriptions", **self._application)
             return tuple(Subscription(int(s["id"]), str(s["callback_url"])) for s in listed)
 
     def unsubscribe(self, subscription_id: int, *, now: datetime) -> None:
-        """No more events. A subscription that's gone already is fine."""
-        with self._asking(None, now) as (api, _):
-            try:
-                api.delete("/push_subscriptions/{id}", id=subscription_id, data=self._credentials)
-            except requests.HTTPError as error:
-                if not isinstance(_refused(error, now, None), NotThere):
-                    raise
+        try:
+            with self._asking(None, now) as api:
+                api.delete("/push_subscriptions/{id}", id=subscription_id, data=self._application)
+        except NotFound:
+            return
+
+    def read_event(self, event: object, *, subscription_id: int) -> tuple[str, str] | None:
+        if not isinstance(event, Mapping) or event.get("subscription_id") != subscription_id:
+            return None
+        owner, number = event.get("owner_id"), event.get("object_id")
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63:
+            return None
+        if not isinstance(owner, int) or abs(owner) >= 2**63:
+            return None
+        wanted = {"activity": str(number), "athlete": ""}.get(str(event.get("object_type")))
+        return None if wanted is None else (str(owner), wanted)
 
     @property
-    def _credentials(self) -> dict[str, str]:
+    def _application(self) -> dict[str, str]:
+        return {"client_id": self.client_id, "client_secret": self._client_secret}
+
+    def _consent(self, *, state: str, redirect: str) -> dict[str, str]:
         return {
-            "client_id": self.settings.client_id,
-            "client_secret": self.settings.client_secret,
+            "client_id": self.client_id,
+            "redirect_uri": redirect,
+            "response_type": "code",
+            "approval_prompt": "force",
+            "scope": ",".join(SCOPES),
+            "state": state,
         }
 
-    def _whose(self, grant: Grant, now: datetime) -> int:
-        with self._asking(grant, now) as (api, _):
-            return int(api.get("/athlete")["id"])
+    def _there(self, address: str) -> str:
+        """The configured address for the one that stravalib hard-codes."""
+        rest = address.removeprefix(STRAVA)
+        if rest.startswith("/api/v3/"):
+            return self._api_url + rest.removeprefix("/api/v3")
+        return self._base_url + rest
 
     @contextmanager
-    def _asking(self, grant: Grant | None, now: datetime) -> Iterator[tuple[Any, _Heard]]:
-        """A stravalib client for one question; errors leave as `StravaError`."""
-        heard = _Heard()
-        access_token = grant.access_token if grant is not None else None
+    def _asking(
+        self, credential: Credential | None, now: datetime, observe: Observe = ignore
+    ) -> Iterator[Any]:
+        """A stravalib client for one question; whatever goes wrong leaves as `SourceError`."""
+        import requests
+
+        from worker.sources.http import network_errors
+
+        def limiter(headers: Mapping[str, str], _method: str) -> None:
+            observe(headers)
+
+        api = stravalib_protocol().ApiV3(
+            access_token=credential.secrets[0] if credential else None,
+            requests_session=self._session,
+            rate_limiter=limiter,
+        )
+        # Else credentials in the environment would switch its own refreshing on, which loses them.
+        api.client_id = api.client_secret = None
         try:
-            with wire.plainly():
-                yield wire.api(self._session, access_token, heard.listen), heard
+            with network_errors("Strava"):
+                yield api
         except requests.HTTPError as error:
-            raise _refused(error, now, grant, heard.told(now)) from None
+            raise _refused(error.response, now, bearer=credential is not None) from None
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise Unavailable("Strava answered in a form that nobody documented") from None
 
 
-def _refused(
-    error: requests.HTTPError, now: datetime, grant: Grant | None, told: Budget | None = None
-) -> StravaError:
+@cache
+def stravalib_protocol() -> ModuleType:
+    """Import it, quietly."""
+    with _importing, warnings.catch_warnings():
+        # Without this each client warns through the root logger that the environment holds no
+        # credentials: https://stravalib.readthedocs.io/en/latest/reference/api/stravalib.client.Client.html
+        os.environ.setdefault("SILENCE_TOKEN_WARNINGS", "true")
+        from stravalib import protocol
+
+    # Two webhook calls carry the client secret in the address, and urllib3 logs addresses.
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
+    return protocol
+
+
+def _refused(response: Any, now: datetime, *, bearer: bool) -> SourceError:
     """What a refusal means. Only the response tells: stravalib's classes lump most of it."""
-    response = error.response
     if response is None:
         return Unavailable("Strava refused without an answer")
-    resets_at = (told or Budget(now)).resets_at(now)
-    meant = refusal(
-        response.status_code, _json(response), resets_at=resets_at, bearer=grant is not None
-    )
-    meant.told = told
-    return meant
-
-
-def _json(response: requests.Response) -> object:
     try:
-        return response.json()
+        body = response.json()
     except ValueError:
-        return None
+        body = None
+    resets_at = Windows(now).observe(response.headers, now).resets_at(now)
+    return errors.refusal(response.status_code, body, resets_at=resets_at, bearer=bearer)
 
 
-def _grant(access: Mapping[str, Any], *, strava_id: int, scopes: frozenset[str]) -> Grant:
+def _credential(access: Mapping[str, Any], account_id: str, scopes: frozenset[str]) -> Credential:
     tokens = access["access_token"], access["refresh_token"]
     if not all(isinstance(token, str) and token for token in tokens):
         raise Unavailable("Strava gave no tokens")
-    return Grant(
-        strava_id=strava_id,
-        access_token=tokens[0],
-        refresh_token=tokens[1],
-        expires_at=datetime.fromtimestamp(int(access["expires_at"]), UTC),
-        scopes=scopes,
-    )
+    expires_at = datetime.fromtimestamp(int(access["expires_at"]), UTC)
+    return Credential(account_id, tokens, expires_at, scopes=scopes)

@@ -8,77 +8,43 @@ list mislabels the local start as UTC, so the start is `start_date` and the day 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.model import Recording, Sport
 from worker.recordings import plain_file_name
-from worker.sources import NotARun, Unreadable
-from worker.sources.fields import number, numeric_id, title
-from worker.sources.strava.budget import Budget
+from worker.sources.base import ListedActivity, NotARun, Unreadable
+from worker.sources.fields import instant, number, numeric_id, title
 
 HIDDEN_START = time(0, 0, 1)
 """Where a runner hides the start time, Strava gives one second after local midnight."""
 
-LARGEST_PAGE = 200
-
 RACE = 1
 """`workout_type` of a run: 1 race, 2 long run, 3 workout."""
 
-KEPT = (
+SAVED_FIELDS = (
     "id", "name", "sport_type", "type", "start_date", "timezone", "utc_offset", "distance",
     "moving_time", "elapsed_time", "workout_type", "trainer", "manual", "device_name",
     "external_id",
 )  # fmt: skip
-"""All that is ever kept of an activity."""
+"""All that is ever saved of an activity."""
 
 _RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "virtual"}
 
 
-@dataclass(frozen=True, slots=True)
-class StravaRow:
-    """One activity of the list.
-
-    `external_id` is its id as text, or empty where it has none; `started_at` None where that can't
-    be read. `payload` is JSON of the fields the product uses.
-    """
-
-    external_id: str
-    started_at: datetime | None
-    reading: Recording | NotARun | Unreadable
-    payload: str = "{}"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of the list as it came, and what its headers said of the limits."""
-
-    rows: tuple[StravaRow, ...]
-    told: Budget | None
-
-
-@dataclass(frozen=True, slots=True)
-class Single:
-    """One activity asked for by its id: None where Strava has none, or doesn't show it."""
-
-    row: StravaRow | None
-    told: Budget | None
-
-
-def read_row(raw: object) -> StravaRow:
+def read_activity(raw: object) -> ListedActivity:
     """One activity as the service tells it → a recording, or why there is none."""
     if not isinstance(raw, dict):
-        return StravaRow("", None, Unreadable("this isn't an activity"))
+        return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("id"))
-    started_at = _instant(raw.get("start_date"))
-    kept = {name: raw[name] for name in KEPT if name in raw}
-    payload = json.dumps(kept, ensure_ascii=True, sort_keys=True, default=str)
-    return StravaRow(external_id, started_at, _reading(raw, external_id, started_at), payload)
+    started_at = instant(raw.get("start_date"))
+    saved = {name: raw[name] for name in SAVED_FIELDS if name in raw}
+    payload = json.dumps(saved, ensure_ascii=True, sort_keys=True, default=str)
+    return ListedActivity(external_id, started_at, _parsed(raw, external_id, started_at), payload)
 
 
-def _reading(
+def _parsed(
     raw: Mapping[str, Any], external_id: str, started_at: datetime | None
 ) -> Recording | NotARun | Unreadable:
     sport_type = raw.get("sport_type") or raw.get("type")
@@ -127,16 +93,6 @@ def _file_name(value: object) -> str:
     if not isinstance(value, str) or "." not in value or not value.isprintable():
         return ""
     return plain_file_name(value)
-
-
-def _instant(value: object) -> datetime | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        instant = datetime.fromisoformat(value)
-        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return None
 
 
 def _zone(raw: Mapping[str, Any]) -> tzinfo:

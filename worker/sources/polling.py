@@ -14,7 +14,8 @@ every proof.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+
+from worker.sources.base import ListedActivity
 
 OVERLAP = timedelta(days=7)
 LOOK_BACK = timedelta(days=42)
@@ -25,21 +26,10 @@ DOUBT = timedelta(days=1)
 
 LONGEST_PAUSE = timedelta(hours=4)
 QUIET_PAGE = 30
-LARGEST_PAGE = 200
 
 _FEW = 3
 _EVER = datetime.fromtimestamp(0, UTC)
 """Before anybody's first activity, and a date that every database knows."""
-
-
-class Row(Protocol):
-    """One activity of a list: its id, empty where it has none, and when it began, if known."""
-
-    @property
-    def external_id(self) -> str: ...
-
-    @property
-    def started_at(self) -> datetime | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +85,7 @@ class Shown:
     in_order: bool = True
     stuck: bool = False
 
-    def with_page(self, rows: Sequence[Row]) -> "Shown":
+    def with_page(self, rows: Sequence[ListedActivity]) -> "Shown":
         """With one page more."""
         ids = self.ids | {row.external_id for row in rows if row.external_id}
         shown = replace(self, ids=ids, pages=self.pages + 1)
@@ -120,7 +110,7 @@ class Shown:
 
 
 def newest(
-    standing: Standing, *, now: datetime, reach: timedelta, largest_page: int = LARGEST_PAGE
+    standing: Standing, *, now: datetime, reach: timedelta, largest_page: int = 200
 ) -> Window:
     """What the next poll reads, in pages no larger than the source gives."""
     read_until = standing.read_until
@@ -159,7 +149,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
     )
 
 
-def after_history(standing: Standing, rows: Sequence[Row]) -> Standing:
+def after_history(standing: Standing, rows: Sequence[ListedActivity]) -> Standing:
     """The standing after a page of what began before `read_back_to`.
 
     Such a page shows the last day once more; one that shows nothing older is the end of the list.
@@ -196,21 +186,21 @@ def vanished(
     return gone, replace(standing, doubted_at=None)
 
 
-def next_pull_at(
+def next_poll_at(
     now: datetime,
     *,
     every: timedelta,
-    luck: float,
+    jitter: float,
     failures: int = 0,
     not_before: datetime | None = None,
 ) -> datetime:
-    """When to ask for this athlete again. `luck`, between 0 and 1, spreads the athletes.
+    """When to ask for this athlete again. `jitter`, between 0 and 1, spreads the athletes.
 
     Up to a fifth sooner than `every`, never later: whoever looks each `every` always finds it due.
     Twice as long after each failure in a row, four hours at most; not before a rate limit opens.
     """
     pause = min(every * (1 << min(failures, 16)), max(LONGEST_PAUSE, every))
-    at = now + pause * (1 - luck / 5)
+    at = now + pause * (1 - jitter / 5)
     if not_before is None:
         return at
-    return max(at, not_before + timedelta(seconds=60) * luck)
+    return max(at, not_before + timedelta(seconds=60) * jitter)

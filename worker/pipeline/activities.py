@@ -1,0 +1,307 @@
+"""What a service's activities change here: runs, findings, and the original files behind them.
+
+Activities are saved and judged in the caller's transaction. Files are fetched one by one, newest
+first, each believed in place of what is listed; one that can't be had now is tried again, later
+and later, and none stops the others.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from worker.model import Athlete, Recording
+from worker.pipeline.decide import decide, judge
+from worker.pipeline.session import Session
+from worker.pipeline.take_in import runs_in
+from worker.pipeline.works import Clock, Works, today_of
+from worker.sources.base import (
+    CredentialRevoked,
+    Forbidden,
+    ListedActivity,
+    NotARun,
+    NotFound,
+    Reading,
+    SourceError,
+    Unavailable,
+    Unreadable,
+)
+from worker.sources.originals import EDITED_SHARE, with_file, without_file
+from worker.store import FileState, SeenActivity, StoreError, Transaction
+
+log = logging.getLogger(__name__)
+
+FIRST_SYNC = "it came with the first look at {}: nothing is mailed about the past"
+HISTORY = "it came with the history at {}: nothing is mailed about the past"
+EXPIRED = "a run is no longer kept: nothing is mailed about that"
+
+FILES_BEFORE_JUDGING = 10
+"""Files of new runs that are waited for; of the others what is listed is judged first."""
+
+FILE_TRIES = 8
+FILE_RETRY_AFTER = timedelta(minutes=15)
+_LONGEST_FILE_PAUSE = timedelta(days=1)
+
+
+def save_activities(
+    tx: Transaction,
+    works: Works,
+    session: Session,
+    listed: Sequence[ListedActivity],
+    *,
+    now: datetime,
+    files: Mapping[str, "OriginalFile"] | None = None,
+    gone: Collection[str] = (),
+    silence: str | None = None,
+) -> None:
+    """Save activities with the files read for them, drop what is gone, and judge what it touches.
+
+    Those that begin before what is wanted, or may be kept, are passed over.
+    """
+    client, athlete, source = session.connected.client, session.athlete, session.connected.name
+    by_id = {one.external_id: one for one in _wanted(listed, since=now - client.reach)}
+    rows = tx.source(source)
+    known = rows.seen(athlete, by_id)
+    ended = {*gone, *(i for i, one in by_id.items() if isinstance(one.parsed, NotARun))}
+    names = sorted(ended)
+    if ended and client.has_files:
+        # A file of several sports is a recording a leg.
+        told = (r.external_id for r in tx.runs.recorded(athlete, source))
+        names = [name for name in told if name.partition(":")[0] in ended]
+    change = tx.runs.drop(athlete, source, names, today=today_of(athlete, now))
+    rows.forget_seen(athlete, ended)
+
+    recordings: list[Recording] = []
+    seen: list[SeenActivity] = []
+    for external_id, one in by_id.items():
+        if external_id in ended:
+            continue
+        before = known.get(external_id)
+        remembered = _remembered(one, before, now=now, silence=silence, files=client.has_files)
+        if files and external_id in files:
+            recordings += runs_in(files[external_id].reading or ())
+            seen.append(_with_file_state(remembered, files[external_id]))
+            continue
+        if not isinstance(one.parsed, Recording):
+            seen.append(remembered)
+            continue
+        edited = _is_edited(before, one.parsed)
+        if not client.has_files or before is None or before.reason is not None:
+            recordings.append(replace(one.parsed, edited=edited))
+        elif edited:
+            # What the athlete changed is believed; the file's digest still says which run it is.
+            digest = tx.runs.contents(athlete, source, [external_id]).get(external_id)
+            recordings.append(replace(one.parsed, edited=True, sha256=digest))
+        seen.append(replace(remembered, edited=remembered.edited or edited))
+    rows.save_seen(athlete, seen, now=now)
+    decide(tx, works, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
+    if ended and change.first_day is not None:
+        log.info(
+            "%(source)s: athlete %(athlete)s: %(count)d activities gone",
+            {"source": source, "athlete": athlete.id, "count": len(ended)},
+        )
+
+
+def _wanted(listed: Sequence[ListedActivity], *, since: datetime) -> list[ListedActivity]:
+    """Those with an id that don't begin before what is wanted."""
+    return [
+        one
+        for one in listed
+        if one.external_id and (one.started_at is None or one.started_at >= since)
+    ]
+
+
+def _remembered(
+    one: ListedActivity,
+    before: SeenActivity | None,
+    *,
+    now: datetime,
+    silence: str | None,
+    files: bool,
+) -> SeenActivity:
+    """The activity as it's remembered, with how far its file was before."""
+    unreadable = one.parsed.reason if isinstance(one.parsed, Unreadable) else None
+    if before is None:
+        seen = SeenActivity(one.external_id, one.started_at, one.payload, reason=unreadable)
+        return replace(seen, file="due", file_due_at=now, silence=silence) if files else seen
+    # What only its file could tell is known from there.
+    reason = before.reason if unreadable and files else unreadable
+    return replace(before, started_at=one.started_at, payload=one.payload, reason=reason)
+
+
+def _is_edited(before: SeenActivity | None, now: Recording) -> bool:
+    """True where the athlete changed the distance since it was first seen.
+
+    Services round anew now and then; a change beyond 1 % is the athlete's.
+    """
+    if before is None or before.edited:
+        return before is not None
+    before_m = json.loads(before.payload).get("distance")
+    if before.reason is not None or not isinstance(before_m, int | float):
+        return False
+    return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
+
+
+def with_expired(tx: Transaction, works: Works, now: datetime, *, most: int) -> tuple[int, ...]:
+    """Of whom a service told longer ago than it may be kept, by id."""
+    return tuple(
+        athlete_id
+        for connected in works.sources.values()
+        if connected.client.retention is not None
+        for athlete_id in tx.source(connected.name).with_expired(
+            now - connected.client.retention, most=most
+        )
+    )
+
+
+def drop_expired(tx: Transaction, works: Works, athlete: Athlete, now: datetime) -> None:
+    """Forget what services told of one athlete longer ago than it may be kept."""
+    for connected in works.sources.values():
+        retention = connected.client.retention
+        rows = tx.source(connected.name)
+        expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
+        if not expired:
+            continue
+        change = tx.runs.drop(athlete, connected.name, expired, today=today_of(athlete, now))
+        rows.forget_seen(athlete, expired)
+        if change.first_day is not None:
+            judge(tx, works, athlete, since=change.first_day, now=now, silence=EXPIRED)
+        tx.findings.forget_withdrawn(athlete)
+
+
+# Original files
+
+
+@dataclass(frozen=True, slots=True)
+class OriginalFile:
+    """What came of one original file."""
+
+    state: FileState
+    reading: Reading | None
+
+
+def files_of_new(
+    works: Works, session: Session, listed: Sequence[ListedActivity], *, since: datetime
+) -> Mapping[str, OriginalFile]:
+    """The files of new runs, newest first, before they're judged, as many as are waited for."""
+    if not session.connected.client.has_files:
+        return {}
+    wanted = _wanted(listed, since=since)
+    with works.store.reading() as tx:
+        known = tx.source(session.connected.name).seen(
+            session.athlete, {one.external_id for one in wanted}
+        )
+    new = [
+        one
+        for one in wanted
+        if (
+            one.wants_file
+            if (before := known.get(one.external_id)) is None
+            else before.reason is not None and isinstance(one.parsed, Recording)
+        )
+    ]
+    found: dict[str, OriginalFile] = {}
+    for one in new[:FILES_BEFORE_JUDGING]:
+        try:
+            found[one.external_id] = _read_file(session, one)
+        except CredentialRevoked:
+            raise
+        except Unavailable as error:
+            if error.for_everybody:
+                break
+            # Perhaps this one alone can't be had: it's judged as listed, and tried again.
+        except SourceError:
+            break
+    return found
+
+
+def _read_file(session: Session, one: ListedActivity, *, edited: bool = False) -> OriginalFile:
+    """One file, read; raises `SourceError` where it can't be had now."""
+    client = session.connected.client
+    try:
+        packed = session.ask("history", partial(client.download, external_id=one.external_id))
+    except NotFound as error:
+        return OriginalFile("none", without_file(one, str(error), title=client.title))
+    members = list(session.connected.read_file(packed, f"{one.external_id}.zip"))
+    reading = with_file(
+        one, members, session.athlete, source=client.name, title=client.title, edited=edited
+    )
+    was_read = any(isinstance(member.parsed, tuple) for member in members)
+    return OriginalFile("read" if was_read else "none", reading)
+
+
+def read_files(works: Works, session: Session, clock: Clock, *, at_most: int) -> int:
+    """Fetch files that are due, the newest first; how many were asked for.
+
+    One that can't be had now is tried again, later and later. Raises `SourceError` where nothing
+    can be had.
+    """
+    client, athlete, source = session.connected.client, session.athlete, session.connected.name
+    with works.store.reading() as tx:
+        due = tx.source(source).files_due(athlete, clock(), most=at_most)
+    stumbled = False
+    for one in due:
+        found: OriginalFile | None = None
+        try:
+            listed = replace(_listed(client.parse, one), external_id=one.external_id)
+            found = _read_file(session, listed, edited=one.edited)
+            stumbled = False
+        except Forbidden:
+            pass
+        except Unavailable:
+            if stumbled:  # twice in a row: it isn't the file
+                _save_file(works, session, one, None, now=clock())
+                raise
+            stumbled = True
+        except (SourceError, StoreError):
+            raise
+        except Exception:
+            # Whatever nobody foresaw about one file must not stand before the others.
+            told = {"source": source, "athlete": athlete.id}
+            log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
+        _save_file(works, session, one, found, now=clock())
+    return len(due)
+
+
+def _listed(parse: Callable[[object], ListedActivity], one: SeenActivity) -> ListedActivity:
+    """The activity as its payload was saved."""
+    try:
+        return parse(json.loads(one.payload))
+    except ValueError:
+        unreadable = Unreadable("what was kept of it can't be read")
+        return ListedActivity(one.external_id, None, unreadable, one.payload)
+
+
+def _save_file(
+    works: Works, session: Session, one: SeenActivity, found: OriginalFile | None, *, now: datetime
+) -> None:
+    """What a file told is believed; None tries again later and later, and gives up in the end."""
+    athlete, source = session.athlete, session.connected.name
+    with works.store.transaction() as tx:
+        if not session.still_stands(tx):
+            return
+        if found is not None:
+            tx.source(source).save_seen(athlete, [_with_file_state(one, found)], now=now)
+            recordings = runs_in(found.reading or ())
+            decide(tx, works, athlete, recordings, now=now, silence=one.silence)
+            return
+        tries = one.file_tries + 1
+        pause = min(FILE_RETRY_AFTER * (1 << one.file_tries), _LONGEST_FILE_PAUSE)
+        again = replace(one, file_tries=tries, file_due_at=now + pause)
+        if tries >= FILE_TRIES:
+            again = replace(again, file="none", file_due_at=None)
+        tx.source(source).save_seen(athlete, [again], now=now)
+
+
+def _with_file_state(one: SeenActivity, found: OriginalFile) -> SeenActivity:
+    """As it's remembered once its file is read, or never will be."""
+    reading = found.reading
+    return replace(
+        one,
+        file=found.state,
+        file_due_at=None,
+        reason=reading.reason if isinstance(reading, Unreadable) else None,
+        edited=one.edited or any(r.edited for r in runs_in(reading or ())),
+    )

@@ -1,0 +1,338 @@
+"""Credentials: connecting an athlete to a service, and disconnecting.
+
+    begin_consent, finish_consent    OAuth: a consent that belongs to one browser
+    connect_with_key                 a key that is tried before it's stored
+    disconnect, forget_source        give it back at the service, forget it here
+    encrypt_all_anew                 after the keys were rotated
+
+Asking with a credential is for `session`.
+"""
+
+import hashlib
+import hmac
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.links import LinkError
+from worker.model import Athlete, SourceName
+from worker.pipeline.decide import judge
+from worker.pipeline.session import connected_source, decrypt, encrypt, limited_call
+from worker.pipeline.works import Clock, ConnectedSource, Works, today_of
+from worker.sources.base import (
+    REDIRECT_MISMATCH,
+    STALE_CONSENT,
+    STALE_CONSENT_SAYS,
+    WRONG_CLIENT,
+    ApiKey,
+    Credential,
+    CredentialRevoked,
+    OAuth2,
+    SourceError,
+)
+from worker.sources.registry import SOURCES
+from worker.store import SourceState, StoredCredential, Transaction
+
+log = logging.getLogger(__name__)
+
+CONSENT = "consent"
+CONSENT_WAITS = timedelta(minutes=15)
+WARN_BEFORE = timedelta(days=14)
+"""So long before a credential ends the athlete is told."""
+
+_STATE_BYTES = 32
+_LONGEST_KEY_LIFE = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A consent under way: where the browser goes, and the cookie that binds it to this one."""
+
+    address: str
+    cookie: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Done. `note` says in words what the athlete won't get; `ends_at` when the key ends."""
+
+    athlete: Athlete
+    note: str | None = None
+    ends_at: datetime | None = None
+
+
+# Connecting
+
+
+def check_redirect(
+    works: Works, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
+) -> None:
+    """Raise `SourceError` where a service wouldn't send this athlete's browser back; store why.
+
+    What it can't be asked now, the athlete's browser will find out.
+    """
+    connected, auth = _consenting(works, source)
+    try:
+        _check_redirect(connected, auth, redirect, now)
+    except SourceError as error:
+        log.warning(
+            "%(source)s: athlete %(athlete)s can't consent: %(why)s",
+            {"source": source, "athlete": athlete.id, "why": str(error)},
+        )
+        with works.store.transaction() as tx:
+            stored = tx.source(source).credential(athlete)
+            if stored is None or stored.revoked_at is not None:
+                before = tx.progress.sources(athlete).get(source) or SourceState("off")
+                state = replace(before, state="failing", last_error=str(error))
+                tx.progress.source(athlete, source, state)
+        raise
+
+
+def begin_consent(
+    works: Works, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
+) -> Consent:
+    """Begin a consent for this athlete. Nothing is stored: the cookie holds what belongs to it.
+
+    Raises `SourceError` where the service's page would show nothing but an error.
+    """
+    connected, auth = _consenting(works, source)
+    _check_redirect(connected, auth, redirect, now)
+    state = secrets.token_urlsafe(_STATE_BYTES)
+    named: dict[str, str | int] = {"athlete": athlete.id, "state": _hash(state)}
+    cookie = connected.signer.sign(CONSENT, named, now=now).rpartition("/")[2]
+    return Consent(auth.authorize_url(state=state, redirect=redirect), cookie)
+
+
+def finish_consent(
+    works: Works, source: SourceName, query: Mapping[str, str], *, cookie: str, now: datetime
+) -> Connected:
+    """What the browser carried back becomes a credential, in place of any other.
+
+    Raises `SourceError`; then nothing has changed.
+    """
+    connected, auth = _consenting(works, source)
+    stale = SourceError(STALE_CONSENT_SAYS, permanent=True, code=STALE_CONSENT)
+    try:
+        named = connected.signer.check(
+            CONSENT, cookie, max_age_s=CONSENT_WAITS.total_seconds(), now=now
+        )
+    except LinkError as error:
+        raise stale from error
+    state_hash = _hash(query.get("state", ""))
+    athlete_id = named["athlete"]
+    with works.store.transaction() as tx:
+        athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
+        mine = hmac.compare_digest(state_hash, str(named["state"])) and athlete is not None
+        if athlete is not None and (begin_at := tx.athletes.links_from(athlete)) is not None:
+            # It began with a link that has been closed since.
+            signed_at = connected.signer.signed_at(CONSENT, cookie)
+            mine = mine and signed_at is not None and signed_at >= begin_at
+        old = now - CONSENT_WAITS
+        if not mine or not tx.source(source).use_state(state_hash, now=now, forget_before=old):
+            athlete = None
+    if athlete is None:
+        raise stale
+    credential = auth.exchange(query, now=now)
+    _store(works, connected, athlete, credential, now=now)
+    return Connected(athlete, note=auth.missing(credential))
+
+
+def connect_with_key(
+    works: Works,
+    source: SourceName,
+    athlete: Athlete,
+    clock: Clock,
+    *,
+    key: str,
+    expires: str | None = None,
+) -> Connected:
+    """Try a key as it was pasted, and store it in place of any other.
+
+    `expires` says when it ends, as the athlete writes it (`key_end`); None is the shortest life
+    that the service gives. Raises `SourceError`; then nothing has changed.
+    """
+    connected = connected_source(works, source)
+    client, auth = connected.client, connected.client.auth
+    if not isinstance(auth, ApiKey):
+        raise SourceError(f"{connected.title} takes no key", permanent=True)
+    try:
+        ends_at = None
+        if auth.key_lives_days:
+            expires = expires or f"{auth.key_lives_days[0]} days"
+            ends_at = key_end(auth, connected.title, expires, now=clock(), athlete=athlete)
+        pasted = auth.with_key(key, ends_at=ends_at)
+    except ValueError as error:
+        raise SourceError(str(error), permanent=True) from None
+    try:
+        tried = limited_call(
+            works, connected, "token", clock, lambda at, _: client.refresh(pasted, now=at)
+        )
+    except CredentialRevoked:
+        raise auth.wrong_key() from None
+    _store(works, connected, athlete, tried, now=clock())
+    return Connected(athlete, ends_at=ends_at)
+
+
+def key_end(auth: ApiKey, title: str, expires: str, *, now: datetime, athlete: Athlete) -> datetime:
+    """When a key ends: days from today, as the service offers them, or a date; raises ValueError.
+
+    The key lives to the end of that day on the athlete's calendar.
+    """
+    zone = ZoneInfo(athlete.timezone)
+    today = now.astimezone(zone).date()
+    said = expires.strip().lower()
+    days = said.removesuffix("days").removesuffix("d").strip()
+    try:
+        until = today + timedelta(days=int(days)) if days.isdecimal() else date.fromisoformat(said)
+    except (ValueError, OverflowError) as error:
+        offered = ", ".join(map(str, auth.key_lives_days))
+        raise ValueError(
+            f"{expires.strip()!r} isn't when a key ends: say the days that you chose at {title} "
+            f"({offered}), or the date, such as {today + timedelta(days=90)}"
+        ) from error
+    if until < today:
+        raise ValueError(
+            f"a key that ended on {until} opens nothing: make a new one at {auth.key_page}"
+        )
+    if until > today + _LONGEST_KEY_LIFE:
+        raise ValueError(f"no key lives until {until}: {title} gives a year at most")
+    return datetime.combine(until, time(23, 59, 59), zone).astimezone(UTC)
+
+
+def ends_soon(
+    connected: ConnectedSource, stored: StoredCredential, athlete: Athlete, now: datetime
+) -> str | None:
+    """What to say of a key in its last 14 days."""
+    auth = connected.client.auth
+    if stored.ends_at is None or stored.ends_at - now > WARN_BEFORE or not isinstance(auth, ApiKey):
+        return None
+    ends_on = today_of(athlete, stored.ends_at)
+    return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"
+
+
+def _consenting(works: Works, source: SourceName) -> tuple[ConnectedSource, OAuth2]:
+    connected = connected_source(works, source)
+    auth = connected.client.auth
+    if not isinstance(auth, OAuth2):
+        raise SourceError(f"{connected.title} is connected by a key", permanent=True)
+    return connected, auth
+
+
+def _check_redirect(connected: ConnectedSource, auth: OAuth2, redirect: str, now: datetime) -> None:
+    try:
+        auth.check_redirect(redirect, now=now)
+    except SourceError as error:
+        if error.code in {REDIRECT_MISMATCH, WRONG_CLIENT}:
+            raise
+        log.debug(
+            "%(source)s: the consent page can't be asked for: %(why)s",
+            {"source": connected.name, "why": str(error)},
+        )
+
+
+def _store(
+    works: Works,
+    connected: ConnectedSource,
+    athlete: Athlete,
+    credential: Credential,
+    *,
+    now: datetime,
+) -> None:
+    with works.store.transaction() as tx:
+        rows = tx.source(connected.name)
+        before = rows.credential(athlete)
+        if before is not None and before.account_id != credential.account_id:
+            # Another account: what the first one told belongs to whoever it belongs to.
+            forget_source(tx, works, connected.name, athlete, now=now)
+        rows.connect(
+            athlete,
+            account_id=credential.account_id,
+            encrypted=encrypt(connected, credential),
+            expires_at=credential.expires_at,
+            ends_at=credential.ends_at,
+            scopes=credential.scopes,
+            now=now,
+        )
+        stored = rows.credential(athlete)
+        words = ends_soon(connected, stored, athlete, now) if stored else None
+        state = SourceState("waiting" if words else "ok", None, words)
+        tx.progress.source(athlete, connected.name, state)
+
+
+# Disconnecting
+
+
+def disconnect(works: Works, source: SourceName, athlete: Athlete, *, now: datetime) -> str | None:
+    """Give the credential back and forget it; what couldn't be done at the service, in words.
+
+    What is stored here goes in any case, also where the service is off by now: the athlete can end
+    the rest in its own settings.
+    """
+    trouble = _give_back(works, source, athlete, now)
+    with works.store.transaction() as tx:
+        forget_source(tx, works, source, athlete, now=now)
+    works.store.compact()
+    return trouble
+
+
+def give_everything_back(works: Works, athlete: Athlete, *, now: datetime) -> str | None:
+    """End the athlete's credentials at every service; what couldn't be done, in words.
+
+    Nothing is forgotten here: that is for whoever removes the athlete.
+    """
+    troubles = [_give_back(works, kind.name, athlete, now) for kind in SOURCES]
+    return "; ".join(filter(None, troubles)) or None
+
+
+def forget_source(
+    tx: Transaction, works: Works, source: SourceName, athlete: Athlete, *, now: datetime
+) -> None:
+    """The credential goes, and unless they're to be kept all runs that only this service told."""
+    if source not in works.keeps_runs_of:
+        title = next(kind.title for kind in SOURCES if kind.name == source)
+        told = [r.external_id for r in tx.runs.recorded(athlete, source)]
+        since = tx.runs.drop(athlete, source, told, today=today_of(athlete, now)).first_day
+        if since is not None:
+            silence = f"{title} was disconnected: nothing is mailed about that"
+            judge(tx, works, athlete, since=since, now=now, silence=silence)
+            tx.findings.forget_withdrawn(athlete)
+            tx.outbox.empty(athlete)
+    tx.source(source).forget(athlete)
+    tx.progress.source(athlete, source, SourceState("off"))
+
+
+def encrypt_all_anew(works: Works) -> int:
+    """Bring every credential to the newest key; how many there are. Raises `SealError`."""
+    number = 0
+    with works.store.transaction() as tx:
+        for connected in works.sources.values():
+            rows = tx.source(connected.name)
+            for athlete_id, encrypted in rows.encrypted().items():
+                rows.encrypt_anew(athlete_id, connected.sealer.reseal(encrypted))
+                number += 1
+    return number
+
+
+def _give_back(works: Works, source: SourceName, athlete: Athlete, now: datetime) -> str | None:
+    with works.store.reading() as tx:
+        stored = tx.source(source).credential(athlete)
+    kind = next(kind for kind in SOURCES if kind.name == source)
+    if stored is None or stored.revoked_at is not None or kind.ends_at_service is None:
+        return None
+    try:
+        connected = connected_source(works, source)
+        connected.client.revoke(decrypt(connected, stored), now=now)
+    except CredentialRevoked:
+        return None
+    except SourceError as error:
+        return (
+            f"forgotten here, but not given back at {kind.title} ({error}); {kind.ends_at_service}"
+        )
+    return None
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,386 @@
+"""The engine for every service: what is due at it, and what its answers change.
+
+    sync_all_due      everything that is due at one service, in this order:
+    handle_events       webhooks told of a change: look, and follow what is so
+    poll                read the newest activities, and the last 42 days once a day
+    read_history        a page of the past, and then original files, newest first
+
+Each of the three is done for one athlete at a time, through a `session`; its activities
+are saved and judged in one transaction. Nothing here sleeps but for a call's turn: what can't be
+done now is a row with a later due date. What to ask next, `sources.polling` decides.
+"""
+
+import logging
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+
+from worker.model import Athlete, SourceName
+from worker.pipeline.activities import (
+    FIRST_SYNC,
+    HISTORY,
+    files_of_new,
+    read_files,
+    save_activities,
+)
+from worker.pipeline.credentials import ends_soon
+from worker.pipeline.events import handle_events
+from worker.pipeline.session import Session, connected_source, known_limit, open_session
+from worker.pipeline.works import Clock, ConnectedSource, Works, by_ids
+from worker.sources import polling
+from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError
+from worker.sources.polling import Shown, Standing
+from worker.store import DUE_AT_ONCE, SourceState, Transaction
+
+__all__ = [
+    "Due",
+    "Synced",
+    "events_due",
+    "handle_events",
+    "history_due",
+    "poll",
+    "polls_due",
+    "read_history",
+    "sync_all_due",
+]
+
+log = logging.getLogger(__name__)
+
+GIVES_UP_QUIETLY = 5
+"""So many failures in a row may pass before it's called failing."""
+
+POLLS_A_TURN = 60
+"""So many athletes are asked for in a turn that may not go on as long as it likes."""
+
+PAUSE_FOR_EVERYBODY = timedelta(minutes=1)
+_FILES_AT_ONCE = 5
+
+Due = Mapping[int, Sequence[str]]
+"""For whom something is due, by id, those first that waited longest; and where to look for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Synced:
+    """What asking a service came to; `troubles` in words, one for each athlete that had some."""
+
+    polled: int = 0
+    troubles: tuple[str, ...] = ()
+
+
+def sync_all_due(
+    works: Works, source: SourceName, clock: Clock, at_most: int | None = None
+) -> Synced:
+    """Ask a service for everybody who is due: events, then what is new, then the past.
+
+    Where `at_most` is given the turn ends after about so many calls for the past; the rest waits
+    for the next one.
+    """
+    connected = works.sources.get(source)
+    if connected is None:
+        return Synced()
+    troubles = _handle_all_events(works, source, clock)
+    polled = _poll_all(works, connected, clock, None if at_most is None else POLLS_A_TURN)
+    _read_all_history(works, connected, clock, math.inf if at_most is None else at_most)
+    return Synced(polled.polled, (*troubles, *polled.troubles))
+
+
+def _handle_all_events(works: Works, source: SourceName, clock: Clock) -> list[str]:
+    """Each athlete of whom webhooks told once, until the rate limit is used up."""
+    troubles: list[str] = []
+    asked: set[int] = set()
+    while left := _others(works, events_due(works, source, clock()), asked):
+        for athlete in left:
+            asked.add(athlete.id)
+            try:
+                troubles += handle_events(works, source, athlete, (), clock)
+            except RateLimited:
+                return troubles
+    return troubles
+
+
+def _poll_all(
+    works: Works, connected: ConnectedSource, clock: Clock, at_most: int | None
+) -> Synced:
+    """Poll everybody who is due, or so many of them.
+
+    An error that would come again for whoever is left is theirs too.
+    """
+    polled, troubles, asked = 0, list[str | None](), set[int]()
+    while left := _others(works, polls_due(works, connected.name, clock()), asked):
+        left = left[: None if at_most is None else at_most - len(asked)]
+        if not left:
+            break
+        asked |= {athlete.id for athlete in left}
+        for number, athlete in enumerate(left):
+            try:
+                polled += _poll(works, connected, athlete, clock)
+            except SourceError as error:
+                shared = error.for_everybody
+                _log(connected.name, "everybody" if shared else athlete.id, error)
+                touched = left[number:] if shared else [athlete]
+                troubles += [_back_off(works, connected, one, error, clock()) for one in touched]
+                if shared:
+                    break
+    return Synced(polled, tuple(filter(None, troubles)))
+
+
+def _read_all_history(
+    works: Works, connected: ConnectedSource, clock: Clock, calls_left: float
+) -> None:
+    """The past of each in turn, a little at a time, until all is read or the calls are used up."""
+    put_aside: set[int] = set()
+    while calls_left > 0:
+        most = DUE_AT_ONCE + len(put_aside)
+        due = history_due(works, connected.name, clock(), most)
+        behind = _others(works, due, put_aside)
+        if not behind:
+            return
+        for athlete in behind:
+            calls = 0
+            try:
+                if calls_left > 0:
+                    most_files = min(calls_left, _FILES_AT_ONCE)
+                    calls = _read_on(works, connected, athlete, clock, most_files)
+            except RateLimited:
+                return
+            except SourceError as error:
+                _log(connected.name, athlete.id, error)
+                _back_off(works, connected, athlete, error, clock())
+                if error.for_everybody:
+                    return
+            if not calls:
+                put_aside.add(athlete.id)
+            calls_left -= calls
+
+
+# For one athlete at a time: who is due, and what is done
+
+
+def events_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+    """Of whom webhooks told."""
+    with works.store.reading() as tx:
+        return dict.fromkeys(tx.source(source).with_events_due(now, most=most), ())
+
+
+def polls_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+    """Whose newest activities are to be read."""
+    with works.store.reading() as tx:
+        return dict.fromkeys(tx.source(source).due(now, most=most), ())
+
+
+def history_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+    """Whose past, or files, are to be read; nobody's while the rate limit leaves no room."""
+    connected = works.sources.get(source)
+    if connected is None:
+        return {}
+    with works.store.reading() as tx:
+        limit = known_limit(tx, connected, now)
+        if limit.opens_at("history", now) - now > limit.patience:
+            return {}
+        rows = tx.source(source)
+        history = rows.with_history_due(now - connected.client.reach, most=most)
+        files = rows.with_files_due(now, most=most) if connected.client.has_files else ()
+        return dict.fromkeys(tuple(dict.fromkeys((*history, *files)))[:most], ())
+
+
+def poll(
+    works: Works, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+) -> None:
+    """Read one athlete's newest activities; trouble becomes a later due date and a reason."""
+    connected = connected_source(works, source)
+    try:
+        _poll(works, connected, athlete, clock)
+    except SourceError as error:
+        _trouble(works, connected, athlete, error, clock())
+
+
+def read_history(
+    works: Works, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+) -> None:
+    """A page of one athlete's past, or some of their files; trouble as in `poll`."""
+    connected = connected_source(works, source)
+    try:
+        _read_on(works, connected, athlete, clock, _FILES_AT_ONCE)
+    except RateLimited:
+        return
+    except SourceError as error:
+        _trouble(works, connected, athlete, error, clock())
+
+
+# What is new, and what is gone
+
+
+def _poll(works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clock) -> bool:
+    """Read the newest of one athlete's activities, and follow what changed or went.
+
+    False where another worker is at it. Raises `SourceError`.
+    """
+    client, source = connected.client, connected.name
+    with open_session(works, connected, athlete, clock) as session:
+        if session is None:
+            return False
+        now = clock()
+        with works.store.reading() as tx:
+            standing = Standing(**tx.source(source).standing(athlete))
+            known = tx.source(source).starts(athlete)
+            first = not tx.runs.any(athlete)
+        window = polling.newest(
+            standing, now=now, reach=client.reach, largest_page=client.largest_page
+        )
+
+        # Pages until the window is read; cut short where the calls end after the first.
+        shown, listed, confirmations = Shown(), list[ListedActivity](), list[Callable[..., None]]()
+        while not shown.done_with(window):
+            number = shown.pages + 1
+            question = partial(client.list_activities, page=number, size=window.page_size)
+            try:
+                page = session.ask("new" if number == 1 else "history", question)
+            except RateLimited:
+                if number == 1:
+                    raise
+                break
+            shown = shown.with_page(page.activities)
+            listed += page.activities
+            confirmations += [page.confirm] if page.confirm else []
+
+        gone, standing = polling.vanished(shown, known, standing, now=now)
+        standing = polling.after_newest(standing, shown, window, now=now)
+        files = {} if first else files_of_new(works, session, listed, since=now - client.reach)
+        with works.store.transaction() as tx:
+            stands = session.still_stands(tx)
+            if stands:
+                silence = FIRST_SYNC.format(client.title) if first else None
+                save_activities(
+                    tx, works, session, listed, files=files, gone=gone, now=clock(),
+                    silence=silence,
+                )  # fmt: skip
+                _settle(tx, session, standing, now=clock())
+        for confirm in confirmations if stands else ():
+            session.ask("new", confirm)
+    return True
+
+
+def _settle(tx: Transaction, session: Session, standing: Standing, *, now: datetime) -> None:
+    """The poll is done: when the next is due, and the state that `status` shows."""
+    connected, athlete = session.connected, session.athlete
+    client = connected.client
+    words = session.clock_trouble or ends_soon(connected, session.stored, athlete, now)
+    if words is None and standing.doubted_at:
+        words = f"{client.title} suddenly shows much less; believed if it's so tomorrow as well"
+    due_at = polling.next_poll_at(now, every=client.every, jitter=connected.jitter())
+    tx.source(client.name).save_standing(athlete, asdict(standing), due_at=due_at)
+    backlog = _backlog(tx, connected, athlete, standing, now)
+    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
+    tx.progress.source(athlete, client.name, state)
+
+
+def _backlog(
+    tx: Transaction, connected: ConnectedSource, athlete: Athlete, standing: Standing, now: datetime
+) -> int:
+    """What is still to come: days of the past, and after them files."""
+    left = standing.unread_days(now, connected.client.reach)
+    if left or not connected.client.has_files:
+        return left
+    return tx.source(connected.name).files_left(athlete)
+
+
+# History
+
+
+def _read_on(
+    works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clock, at_most: float
+) -> int:
+    """A page of one athlete's past, or, where that's read, some files; how many calls it was.
+
+    0 where another worker is at it. Raises `SourceError`.
+    """
+    client, source = connected.client, connected.name
+    with open_session(works, connected, athlete, clock) as session:
+        if session is None:
+            return 0
+        now = clock()
+        with works.store.reading() as tx:
+            standing = Standing(**tx.source(source).standing(athlete))
+        if standing.history_is_due(now, client.reach):
+            question = partial(
+                client.list_activities, size=client.largest_page, before=standing.read_back_to
+            )
+            page = session.ask("history", question)
+            standing = polling.after_history(standing, page.activities)
+            calls = 1
+        else:
+            page = None
+            calls = read_files(works, session, clock, at_most=int(at_most))
+        with works.store.transaction() as tx:
+            stands = session.still_stands(tx)
+            if stands:
+                if page is not None:
+                    silence = HISTORY.format(client.title)
+                    save_activities(tx, works, session, page.activities, now=now, silence=silence)
+                    tx.source(source).save_standing(athlete, asdict(standing))
+                backlog = _backlog(tx, connected, athlete, standing, now)
+                tx.progress.backlog(athlete, source, backlog)
+        if stands and page is not None and page.confirm:
+            session.ask("history", page.confirm)
+    return calls
+
+
+# Trouble
+
+
+def _trouble(
+    works: Works, connected: ConnectedSource, athlete: Athlete, error: SourceError, now: datetime
+) -> None:
+    """What would be everybody's trouble is asked about once in a while, not once for each."""
+    _log(connected.name, athlete.id, error)
+    _back_off(works, connected, athlete, error, now)
+    if error.for_everybody and not isinstance(error, RateLimited):
+        with works.store.transaction() as tx:
+            limit = known_limit(tx, connected, now, lock=True).paused(now + PAUSE_FOR_EVERYBODY)
+            tx.source(connected.name).save_limit(limit.state())
+
+
+def _back_off(
+    works: Works, connected: ConnectedSource, athlete: Athlete, error: SourceError, now: datetime
+) -> str | None:
+    """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
+    if isinstance(error, CredentialRevoked):
+        return f"{athlete.name}: {error}"
+    resets_at = error.resets_at if isinstance(error, RateLimited) else None
+    with works.store.transaction() as tx:
+        rows = tx.source(connected.name)
+        stored = rows.standing(athlete)
+        if not stored:
+            return None
+        standing = Standing(**stored)
+        if resets_at is None:
+            standing = replace(standing, failures=standing.failures + 1)
+        due_at = polling.next_poll_at(
+            now,
+            every=connected.client.every,
+            jitter=connected.jitter(),
+            failures=standing.failures,
+            not_before=resets_at,
+        )
+        rows.save_standing(athlete, asdict(standing), due_at=due_at)
+        before = tx.progress.sources(athlete).get(connected.name) or SourceState("ok")
+        gives_up = error.permanent or standing.failures >= GIVES_UP_QUIETLY
+        failing = resets_at is None and gives_up
+        state = replace(before, state="failing" if failing else "waiting", last_error=str(error))
+        tx.progress.source(athlete, connected.name, state)
+    return f"{athlete.name}: {error}" if resets_at is None else None
+
+
+def _others(works: Works, due: Due, but: Collection[int]) -> Sequence[Athlete]:
+    """Those who are due, in this order, without some."""
+    with works.store.reading() as tx:
+        return by_ids(tx, [athlete_id for athlete_id in due if athlete_id not in but])
+
+
+def _log(source: SourceName, whose: int | str, error: SourceError) -> None:
+    log.warning(
+        "%(source)s: %(athlete)s: %(why)s",
+        {"source": source, "athlete": whose, "why": str(error)},
+    )

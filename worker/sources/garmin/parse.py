@@ -1,0 +1,87 @@
+"""Garmin's JSON and files → recordings, one activity at a time. Pure.
+
+Any field may be missing or null, and instants come as text or as milliseconds. Only the fields that
+the product needs are looked at. What kind of activity it is, Garmin's own word decides, which the
+athlete can change; of a multisport activity only the file knows the legs.
+"""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import Any
+
+from worker.model import Recording
+from worker.sources.base import ListedActivity, NotARun, Unreadable
+from worker.sources.fields import instant, number, numeric_id, title
+from worker.sources.formats.sport import named_run
+
+SAVED_FIELDS = (
+    "activityId", "activityName", "activityType", "eventType", "startTimeGMT", "startTimeLocal",
+    "beginTimestamp", "distance", "duration", "elapsedDuration",
+)  # fmt: skip
+"""All that is ever saved of an activity."""
+
+_MULTISPORT = frozenset({"multi_sport", "multisport"})
+
+
+def read_activity(raw: object) -> ListedActivity:
+    """One activity as the service tells it → a recording, or why there is none."""
+    if not isinstance(raw, dict):
+        return ListedActivity("", None, Unreadable("this isn't an activity"))
+    external_id = numeric_id(raw.get("activityId"))
+    started_at = instant(raw.get("startTimeGMT")) or instant(raw.get("beginTimestamp"))
+    saved = {name: raw[name] for name in SAVED_FIELDS if name in raw}
+    payload = json.dumps(saved, ensure_ascii=True, sort_keys=True, default=str)
+    parsed = _parsed(raw, external_id, started_at)
+    return ListedActivity(
+        external_id,
+        started_at,
+        parsed,
+        payload,
+        wants_file=bool(external_id) and not isinstance(parsed, NotARun),
+        has_legs=_key(raw.get("activityType")) in _MULTISPORT,
+        title=title(raw.get("activityName")),
+    )
+
+
+def _parsed(
+    raw: Mapping[str, Any], external_id: str, started_at: datetime | None
+) -> Recording | NotARun | Unreadable:
+    kind = _key(raw.get("activityType"))
+    if not kind:
+        return Unreadable("Garmin doesn't say what kind of activity this is")
+    if kind in _MULTISPORT:
+        return Unreadable("a multisport activity, whose file isn't read yet")
+    sport = named_run(kind)
+    if sport is None:
+        return NotARun(f"Garmin calls it {title(kind)}")
+    if not external_id or started_at is None:
+        return Unreadable(f"a run without {'a readable start' if external_id else 'an id'}")
+    distance_m = number(raw.get("distance"))
+    if not distance_m:
+        return Unreadable("a run without a distance at Garmin")
+    moving_s = number(raw.get("duration")) or None
+    return Recording(
+        source="garmin",
+        external_id=external_id,
+        started_at=started_at,
+        day=_day(raw, started_at),
+        distance_m=distance_m,
+        moving_s=moving_s,
+        elapsed_s=number(raw.get("elapsedDuration")) or moving_s,
+        sport=sport,
+        is_race=_key(raw.get("eventType")) == "race",
+        title=title(raw.get("activityName")),
+    )
+
+
+def _key(told: object) -> str:
+    """The key of a type: `{"typeKey": "running", ...}`."""
+    key = told.get("typeKey") if isinstance(told, dict) else None
+    return key.lower() if isinstance(key, str) else ""
+
+
+def _day(raw: Mapping[str, Any], started_at: datetime) -> date:
+    """The date on the runner's clock, which is the only thing the local time is good for."""
+    local = instant(raw.get("startTimeLocal"))
+    return (local or started_at).date()

@@ -1,0 +1,60 @@
+"""An original file against what the service lists: whose figures are believed. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from worker.model import Athlete, Recording, SourceName
+from worker.sources.base import ListedActivity, NotARun, Reading, Unreadable
+from worker.sources.formats.unpack import Member
+from worker.sources.inbox import recordings
+
+EDITED_SHARE = 0.01
+"""Where the list differs from the file by more, the athlete changed it at the service."""
+
+
+def with_file(
+    listed: ListedActivity,
+    members: Sequence[Member],
+    athlete: Athlete,
+    *,
+    source: SourceName,
+    title: str,
+    edited: bool = False,
+) -> Reading:
+    """What the original file tells, and where it tells nothing the list, with the reason.
+
+    The listed distance is believed where it's known as `edited`, or isn't the file's: the athlete
+    changed it. Of several sports in one file each running leg is a recording of its own. `title`
+    is the service's, for sentences.
+    """
+    read = [recordings(member, athlete=athlete, source=source) for member in members]
+    runs = next((runs for runs in read if isinstance(runs, tuple) and runs), ())
+    if not runs:
+        told = [m.parsed for m in members if not isinstance(m.parsed, tuple)]
+        if told and isinstance(told[0], NotARun) and listed.has_legs:
+            return told[0]
+        reason = told[0].reason if told else f"{title}'s archive holds no file"
+        return without_file(listed, reason, title=title)
+    summary = listed.parsed
+    if len(runs) == 1 and isinstance(summary, Recording):
+        file_m = runs[0].distance_m
+        if edited or abs(summary.distance_m - file_m) > EDITED_SHARE * file_m:
+            return (replace(summary, edited=True, sha256=runs[0].sha256),)
+    return tuple(
+        replace(
+            run,
+            external_id=f"{listed.external_id}:{run.leg}" if run.leg else listed.external_id,
+            title=listed.title or run.title,
+            is_race=run.is_race or (isinstance(summary, Recording) and summary.is_race),
+        )
+        for run in runs
+    )
+
+
+def without_file(listed: ListedActivity, reason: str, *, title: str) -> Reading:
+    """What is listed alone, saying why; for what only a file could tell, the reason."""
+    summary = listed.parsed
+    if isinstance(summary, Recording):
+        return (replace(summary, note=f"by {title}'s summary: {reason}"),)
+    known = "a multisport activity" if listed.has_legs else summary.reason
+    return Unreadable(f"{known}: {reason}")

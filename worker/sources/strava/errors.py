@@ -1,0 +1,155 @@
+"""What Strava's errors mean, in plain words, each with what would mend it. Pure.
+
+Strava says most things with a status and a list of `resource`, `field`, `code`; the same word can
+stand under several statuses, so both are looked at. No sentence here ever holds a token, a secret
+or an address with a query.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from worker.sources.base import (
+    REDIRECT_MISMATCH,
+    WRONG_CLIENT,
+    AccessRefused,
+    CredentialRevoked,
+    Forbidden,
+    NotFound,
+    RateLimited,
+    SourceError,
+    Unavailable,
+)
+
+API_PAGE = "https://www.strava.com/settings/api"
+NO_SUBSCRIPTION = (
+    "Strava has switched this API application off: since June 2026 the account that owns "
+    "it needs a Strava subscription. Subscribe with that account and reactivate the "
+    f"application at {API_PAGE}, or do without: FIT files work as well"
+)
+CLOCK_IS_WRONG = (
+    "this machine's clock is wrong: by it, Strava's new tokens would have ended already or "
+    "live too long; set the clock (a time server keeps it right)"
+)
+CODE_REFUSED = (
+    "Strava didn't accept the consent, as it was used before or has waited too long; connect again"
+)
+REVOKED = (
+    "Strava no longer accepts the connection (it was withdrawn, or its token was lost); "
+    "connect again"
+)
+MISSING_SCOPE = (
+    "Strava doesn't let Easeback see the activities, as the box for them was unticked; "
+    "connect again and leave it ticked"
+)
+
+
+def rate_limited(resets_at: datetime) -> RateLimited:
+    """The calls of this window are used up."""
+    return RateLimited(
+        f"Strava's rate limit is used up; it opens again at {resets_at:%H:%M} UTC and nothing "
+        "is lost until then",
+        resets_at=resets_at,
+    )
+
+
+def wrong_client(which: str = "client id or client secret") -> SourceError:
+    """Client id or secret aren't those of an application."""
+    return SourceError(
+        f"Strava doesn't know this {which}: compare [strava] client_id and client_secret with "
+        f"{API_PAGE}",
+        permanent=True,
+        for_everybody=True,
+        code=WRONG_CLIENT,
+    )
+
+
+def redirect_mismatch(host: str = "") -> SourceError:
+    """The address to come back to isn't in the application's callback domain."""
+    there = f"to {host}" if host else "to the host of base_url"
+    return SourceError(
+        "Strava refuses to send the browser back to Easeback: set the Authorization Callback "
+        f"Domain at {API_PAGE} {there}",
+        permanent=True,
+        code=REDIRECT_MISMATCH,
+    )
+
+
+def no_consent(why: str) -> SourceError:
+    """The browser came back without a consent that could be used."""
+    return SourceError(why, permanent=True)
+
+
+def refusal(status: int, body: object, *, resets_at: datetime, bearer: bool) -> SourceError:
+    """The error that a status and a body mean.
+
+    `resets_at` is when the rate limit opens again. `bearer` says that the question was asked with
+    an athlete's access token and not with the application's secret: the service uses the same
+    words for either being wrong.
+    """
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return rate_limited(resets_at)
+    for error in _errors(body):
+        for pattern, meaning in _MEANINGS:
+            if pattern.items() <= error.items():
+                meant = meaning(error)
+                about_token = bearer and meant.code == WRONG_CLIENT
+                return AccessRefused("Strava refused the access token") if about_token else meant
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AccessRefused("Strava refused the access token")
+    if status == HTTPStatus.NOT_FOUND:
+        return _not_found()
+    if status == HTTPStatus.FORBIDDEN:
+        return Forbidden("Strava forbids it and doesn't say why (403)")
+    return Unavailable(f"Strava has trouble of its own ({status}); asking again later")
+
+
+def _not_found() -> NotFound:
+    return NotFound("Strava has no such activity, or doesn't show it")
+
+
+def _about_webhook(error: Mapping[str, str]) -> str:
+    said = f"{error['field']} {error['code']}"
+    if "exist" in said:
+        return "there is a webhook subscription already; remove it first"
+    if "verif" in said or "callback" in said:
+        return (
+            "Strava couldn't reach Easeback at base_url to check it; it must be reachable from "
+            "the internet over https"
+        )
+    return f"Strava refused the webhook subscription: {said.strip()}"
+
+
+def _errors(body: object) -> list[dict[str, str]]:
+    """The list of errors in lower case; empty where the body is of another make."""
+    if not isinstance(body, dict):
+        return []
+    told: Any = body.get("errors")
+    listed = told if isinstance(told, list) else [told]
+    return [
+        {key: str(one.get(key) or "").lower() for key in ("resource", "field", "code")}
+        for one in listed
+        if isinstance(one, dict)
+    ]
+
+
+_MEANINGS: tuple[tuple[Mapping[str, str], Callable[[Mapping[str, str]], SourceError]], ...] = (
+    (
+        {"resource": "application", "field": "status", "code": "inactive"},
+        lambda _: SourceError(NO_SUBSCRIPTION, permanent=True, for_everybody=True),
+    ),
+    ({"resource": "application", "field": "client_id"}, lambda _: wrong_client("client id")),
+    (
+        {"resource": "application", "field": "client_secret"},
+        lambda _: wrong_client("client secret"),
+    ),
+    ({"resource": "application", "field": "redirect_uri"}, lambda _: redirect_mismatch()),
+    ({"resource": "application", "field": "", "code": "invalid"}, lambda _: wrong_client()),
+    ({"resource": "requesttoken"}, lambda _: no_consent(CODE_REFUSED)),
+    ({"resource": "authorizationcode"}, lambda _: no_consent(CODE_REFUSED)),
+    ({"resource": "refreshtoken"}, lambda _: CredentialRevoked(REVOKED)),
+    ({"resource": "accesstoken", "code": "missing"}, lambda _: no_consent(MISSING_SCOPE)),
+    ({"resource": "pushsubscription", "field": "id"}, lambda _: _not_found()),
+    ({"resource": "pushsubscription"}, lambda error: no_consent(_about_webhook(error))),
+)
