@@ -12,7 +12,7 @@ from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source
 from worker.pipeline import Works
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.events import note_events
-from worker.pipeline.take_in import look_at_inbox
+from worker.pipeline.ingest import scan_inbox
 
 
 def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
@@ -22,7 +22,7 @@ def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
         looks: dict[str, Callable[[], object]] = {
             "weekly": lambda: WEEKLY.due(works, now, 500),
             "housekeeping": lambda: HOUSEKEEPING.due(works, now, 500),
-            "inbox": lambda: look_at_inbox(works, now),
+            "inbox": lambda: scan_inbox(works, now),
             "mails": lambda: _look_for_mails(works, now),
             **{task.name: partial(task.due, works, now, 500) for task in source_tasks("strava")},
         }

@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402  # the checkout goes first
 from rich.table import Table  # noqa: E402  # the same
 
-from worker.sources.formats.fit import parse, summarise  # noqa: E402  # the same
+from worker.sources.formats.fit import parse_fit, summarise  # noqa: E402  # the same
 from worker.sources.formats.fit_walk import is_fit, parts  # noqa: E402  # the same
 
 Sessions = Iterator[dict[str, Any]]
@@ -47,7 +47,7 @@ def easeback(content: bytes) -> Sessions:
 
 def easeback_whole(content: bytes) -> Sessions:
     """The whole reader: sessions, checksum, offset, records where needed, the verdict."""
-    runs = parse(content)
+    runs = parse_fit(content)
     for run in runs if isinstance(runs, tuple) else ():
         yield {"sport": "running", "total_distance": run.distance_m,
                "total_timer_time": run.moving_s}  # fmt: skip
@@ -226,7 +226,7 @@ def real_files(limit: int | None) -> dict[Path, bytes]:
 def is_run(content: bytes) -> bool:
     """A running file: one that says so itself, or that the reader here gives a run of."""
     says_so = any(session.get("sport") == "running" for session in easeback(content))
-    return says_so or isinstance(parse(content), tuple)
+    return says_so or isinstance(parse_fit(content), tuple)
 
 
 def made_files(count: int) -> dict[Path, bytes]:

@@ -20,8 +20,8 @@ from worker.model import Routine
 from worker.pipeline import Works
 from worker.routine import parse_routines
 from worker.rules import Rules
+from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.inbox import Inbox
 from worker.store import Store
 
 POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"

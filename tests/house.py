@@ -25,7 +25,7 @@ from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
 from worker.model import Athlete, Finding, Recording, WeeklyHour
 from worker.pipeline import TakenIn, Works
-from worker.pipeline.decide import decide
+from worker.pipeline.ingest import ingest
 from worker.store import Change, Letter
 
 __all__ = [
@@ -133,7 +133,7 @@ class House:
     ) -> Change:
         """Decide on recordings as a source would bring them."""
         with self.works.store.transaction() as tx:
-            return decide(tx, self.works, athlete, recordings, now=self.now, silence=silence)
+            return ingest(tx, self.works, athlete, recordings, now=self.now, silence=silence)
 
     def arrive(self, athlete: Athlete, *recordings: Recording) -> Change:
         """Decide on recordings that may be mailed about."""

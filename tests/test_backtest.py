@@ -13,9 +13,9 @@ from tests.effort import calls_of
 from worker.cli.backtest import replay_runs
 from worker.cli.terminal_chart import weeks_chart
 from worker.model import Run, Week
-from worker.recordings import facts, group
+from worker.recordings import believed_run, group
 from worker.rules import Rules
-from worker.sources.history import Logbook, read
+from worker.sources.archive.tables import Logbook, read_table
 
 MONDAY = date(2024, 1, 1)
 KEYS = ["runs", "first_day", "last_day", "days", "weeks_running", "alerts", "mailed_per_year"]
@@ -298,7 +298,7 @@ def test_twice_the_years_are_twice_the_work() -> None:
 
 
 def _replayed(content: bytes) -> None:
-    book = read(content, zone=ZoneInfo("UTC"))
+    book = read_table(content, zone=ZoneInfo("UTC"))
     assert isinstance(book, Logbook)
-    runs = [facts(bundle).as_run(n) for n, bundle in enumerate(group(book.recordings), 1)]
+    runs = [believed_run(bundle, run_id=n) for n, bundle in enumerate(group(book.recordings), 1)]
     assert replay_runs(runs, rules=Rules()).runs == len(runs)

@@ -230,7 +230,7 @@ def test_the_makers_own_reader_finds_the_files_sound() -> None:
 def test_our_reader_gets_every_run_with_the_runners_own_clock() -> None:
     """Distance, start and the summer and winter offset of each run come back."""
     for outing in (*runner.last_year(), *runner.season()):
-        parsed = reader.parse(fit.written(outing))
+        parsed = reader.parse_fit(fit.written(outing))
         assert isinstance(parsed, tuple)
         assert [(run.started_at, run.distance_m, run.offset) for run in parsed] == [
             (outing.started_at, outing.distance_m, outing.offset)

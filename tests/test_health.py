@@ -13,9 +13,9 @@ from tests.house import NOW
 from tests.web.made import Clock, instance
 from worker.health import Audience, check_health
 from worker.jobs.registry import all_jobs, intervals
-from worker.model import Athlete
+from worker.model import Athlete, Snapshot
 from worker.pipeline.deliver import MAIL_TICK
-from worker.store import Entry, SourceState, Store, Transaction
+from worker.store import SourceState, Store, Transaction
 
 EVERY = intervals(all_jobs(timedelta(seconds=5)))
 MINUTE = timedelta(minutes=1)
@@ -76,14 +76,12 @@ def source_fails(tx: Transaction, now: datetime) -> None:
 
 
 def file_failed(tx: Transaction, now: datetime) -> None:
-    torn = Entry(path="torn.fit", athlete_id=athlete(tx).id, size=1, mtime_ns=1, looks=2,
-                 verdict="failed", reason="cut short")  # fmt: skip
-    tx.inbox.keep([torn], now=now)
+    torn = Snapshot("torn.fit", size=1, mtime_ns=1, scans=2, verdict="failed", reason="cut short")
+    tx.inbox.save([torn._replace(athlete_id=athlete(tx).id)], now=now)
 
 
 def file_waits(tx: Transaction, now: datetime) -> None:
-    whose = Entry(path="x.fit", athlete_id=None, size=1, mtime_ns=1, looks=2, verdict="waiting",
-                  reason="whose is it?")  # fmt: skip
+    whose = Snapshot("x.fit", size=1, mtime_ns=1, scans=2, reason="whose is it?")
     tx.inbox.wait([whose], now=now)
 
 

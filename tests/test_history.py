@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.sources import Unreadable
-from worker.sources.history import Entry, Logbook, read
-from worker.sources.written_dates import day_comes_first, written_at
+from worker.sources.archive.tables import Logbook, TableRow, read_table
+from worker.sources.archive.written_dates import day_comes_first, written_at
 
 QUARTER_PAST_FOUR = datetime(2014, 10, 5, 16, 15, 21)  # noqa: DTZ001  as written, without a zone
 
@@ -28,15 +28,15 @@ GERMAN = (
 
 
 def logbook(text: str, zone: str = "UTC") -> Logbook:
-    read_ = read(text.encode(), zone=ZoneInfo(zone))
+    read_ = read_table(text.encode(), zone=ZoneInfo(zone))
     assert isinstance(read_, Logbook)
     return read_
 
 
-def only(text: str, zone: str = "UTC") -> Entry:
+def only(text: str, zone: str = "UTC") -> TableRow:
     book = logbook(text, zone)
-    assert (len(book.entries), book.bad) == (1, ())
-    return book.entries[0]
+    assert (len(book.runs), book.bad) == (1, ())
+    return book.runs[0]
 
 
 def exported(**cells: str) -> str:
@@ -81,10 +81,10 @@ def test_reads_what_a_spreadsheet_makes_of_it(delimiter: str) -> None:
     """Semicolons or tabs between, commas for decimals, a byte order mark before."""
     text = "start_date_local,distance_m\n2024-01-02,X\n".replace(",", delimiter)
     content = ("\ufeff" + text.replace("X", "5000,5")).encode()
-    book = read(content)
+    book = read_table(content)
     assert isinstance(book, Logbook)
-    assert book.entries[0].recording.distance_m == 5000.5
-    assert read(("\ufeff" + text.replace("X", "5000,5")).encode("utf-16-le")) == book
+    assert book.runs[0].recording.distance_m == 5000.5
+    assert read_table(("\ufeff" + text.replace("X", "5000,5")).encode("utf-16-le")) == book
 
 
 def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
@@ -93,7 +93,7 @@ def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
         "start_date_local,distance_m\n2024-01-01,5000\nyesterday,5000\n2024-01-02,far\n"
         "\n2024-01-03\n2024-01-04,-3\n2024-01-05,nan\n0001-01-01,5\n2024-01-06,6000\n"
     )
-    assert [entry.line for entry in book.entries] == [2, 10]
+    assert [entry.line for entry in book.runs] == [2, 10]
     assert [(bad.line, bad.reason) for bad in book.bad] == [
         (3, "start_date_local 'yesterday' is not a date"),
         (4, "distance_m 'far' is not a distance"),
@@ -108,7 +108,7 @@ def test_a_bad_row_is_told_by_line_and_reason_and_the_rest_is_read() -> None:
 def test_a_cell_without_end_costs_its_row_only() -> None:
     """What the table's reader refuses is one bad row, and the rows before it stay."""
     book = logbook(f"start_date_local,distance_m\n2024-01-01,5000\n2024-01-02,{'9' * 140_000}\n")
-    assert len(book.entries) == 1
+    assert len(book.runs) == 1
     assert [bad.line for bad in book.bad] == [3]
 
 
@@ -124,12 +124,12 @@ def test_a_cell_without_end_costs_its_row_only() -> None:
 )
 def test_a_file_that_is_no_history_says_why(content: bytes, reason: str) -> None:
     """The reason is the whole answer."""
-    assert read(content) == Unreadable(reason)
+    assert read_table(content) == Unreadable(reason)
 
 
 def test_a_table_of_something_else_says_what_was_expected() -> None:
     """Both kinds of history are named."""
-    answer = read(b"a,b\n1,2\n")
+    answer = read_table(b"a,b\n1,2\n")
     assert isinstance(answer, Unreadable)
     assert "start_date_local" in answer.reason
     assert "activities.csv" in answer.reason
@@ -158,7 +158,7 @@ def test_only_runs_of_an_export_count() -> None:
     kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski", "")
     rows = "\n".join(exported(id=str(n), type=kind) for n, kind in enumerate(kinds))
     book = logbook(f"{ENGLISH}\n{rows}\n")
-    assert [entry.recording.sport for entry in book.entries] == ["run", "trail", "virtual"]
+    assert [entry.recording.sport for entry in book.runs] == ["run", "trail", "virtual"]
     assert (book.others, book.bad) == (4, ())
 
 
@@ -184,7 +184,7 @@ def test_an_old_export_has_one_distance_in_either_unit(
         f"{n},2017-05-0{n} 10:00:00,x,Run,,3000,{cell}\n" for n, cell in enumerate(cells, 1)
     )
     book = logbook(f"id,date,name,type,description,elapsed_time,distance\n{rows}")
-    assert book.entries[0].recording.distance_m == pytest.approx(metres)
+    assert book.runs[0].recording.distance_m == pytest.approx(metres)
 
 
 def test_a_race_is_told_by_the_export() -> None:
@@ -204,7 +204,7 @@ def test_a_bad_row_of_an_export_is_a_value() -> None:
     """A run without a date or a distance; bad rides don't matter."""
     rows = [exported(at="soon"), exported(shown="", metres=""), exported(type="Ride", at="soon")]
     book = logbook("\n".join([ENGLISH, *rows]) + "\n")
-    assert (len(book.entries), book.others) == (0, 1)
+    assert (len(book.runs), book.others) == (0, 1)
     assert [bad.reason for bad in book.bad] == [
         "'soon' is not a date",
         "(nothing) is not a distance",
@@ -251,7 +251,7 @@ def test_what_is_no_date_is_none(text: str) -> None:
 @given(st.binary(max_size=300))
 def test_no_bytes_break_the_reader(content: bytes) -> None:
     """Whatever the file holds, the answer is a logbook or a reason."""
-    assert isinstance(read(content), Logbook | Unreadable)
+    assert isinstance(read_table(content), Logbook | Unreadable)
 
 
 CELLS = st.one_of(
@@ -267,9 +267,9 @@ CELLS = st.one_of(
 def test_no_rows_break_the_reader(header: str, rows: list[list[str]]) -> None:
     """Every row is a run, another sport or a bad row; every run can be reckoned with."""
     text = "\n".join([header, *(",".join(row) for row in rows)])
-    answer = read(text.encode("utf-8", "replace"))
+    answer = read_table(text.encode("utf-8", "replace"))
     if isinstance(answer, Logbook):
-        for entry in answer.entries:
+        for entry in answer.runs:
             assert 0 <= entry.recording.distance_m < 1e9
             assert 1900 <= entry.recording.started_at.year <= 2999
 
@@ -285,6 +285,6 @@ def test_real_histories_and_exports_are_read_whole() -> None:
     ]
     assert files
     for path in files:
-        book = read(path.read_bytes())
+        book = read_table(path.read_bytes())
         assert isinstance(book, Logbook), path
         assert book.bad == (), path

@@ -18,11 +18,11 @@ from tests.formats.build import fit_run
 from tests.house import TODAY, House, recording, run_file, steady
 from tests.nobody import nobody
 from worker.model import Athlete, Run
-from worker.pipeline.decide import IMPORTED
-from worker.pipeline.importing import PIECES_AT_ONCE, Imported, import_pieces, recall_for
-from worker.sources.archive import pieces
+from worker.pipeline.importing import ENTRIES_AT_ONCE, Imported, import_entries, recall_for
+from worker.pipeline.ingest import IMPORTED
+from worker.sources.archive.entries import read_entries
+from worker.sources.archive.manifest import Table, manifest_of
 from worker.sources.formats.child import Reader
-from worker.sources.survey import Sheet, survey
 
 DAY = timedelta(days=1)
 HEADER = (
@@ -47,10 +47,10 @@ class Importing:
 
     def start(self, anna: Athlete, *paths: Path) -> Iterator[Imported]:
         works = self.house.works
-        read = pieces(
-            survey(paths), athlete=anna, reader=self.reader, recall=recall_for(works, anna)
+        read = read_entries(
+            manifest_of(paths), athlete=anna, reader=self.reader, recall=recall_for(works, anna)
         )
-        return import_pieces(works, anna, read, clock=self.house.clock)
+        return import_entries(works, anna, read, clock=self.house.clock)
 
     def by(self, anna: Athlete, *paths: Path) -> Counter[str]:
         return Counter(one.verdict for one in self.start(anna, *paths))
@@ -173,7 +173,7 @@ def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
     (folder / "link.fit").symlink_to(folder / "A.FIT")
     assert importing.by(anna, folder) == {"imported": 2, "skipped": 1, "failed": 1}
     assert importing.house.distances_km(anna) == [8.0, 7.0]
-    assert survey([folder]).passed_over == 1
+    assert manifest_of([folder]).passed_over == 1
 
 
 @pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
@@ -198,13 +198,13 @@ def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
 @pytest.mark.parametrize(
     ("sheet", "piece"),
     [
-        (Sheet(Path("activities.csv")), "activities/7.fit"),
-        (Sheet(Path("/home/export/activities.csv")), "/home/export/activities/7.fit"),
-        (Sheet(Path("a.zip"), "activities.csv"), "a.zip/activities/7.fit"),
-        (Sheet(Path("a.zip"), "export_1/activities.csv"), "a.zip/export_1/activities/7.fit"),
+        (Table(Path("activities.csv")), "activities/7.fit"),
+        (Table(Path("/home/export/activities.csv")), "/home/export/activities/7.fit"),
+        (Table(Path("a.zip"), "activities.csv"), "a.zip/activities/7.fit"),
+        (Table(Path("a.zip"), "export_1/activities.csv"), "a.zip/export_1/activities/7.fit"),
     ],
 )
-def test_a_tables_own_names_start_where_it_lies(sheet: Sheet, piece: str) -> None:
+def test_a_tables_own_names_start_where_it_lies(sheet: Table, piece: str) -> None:
     """In the current folder, in another, in an archive, in a folder of an archive."""
     assert sheet.names("activities/7.fit") == piece
 
@@ -280,7 +280,7 @@ def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Pat
     path = tmp_path / "account.zip"
     path.write_bytes(content)
     assert importing.by(anna, path) == {"imported": 2, "failed": 1}
-    assert survey([path]).open_ended
+    assert manifest_of([path]).open_ended
 
 
 def summaries(*activities: dict[str, object]) -> bytes:
@@ -373,13 +373,13 @@ def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
     path = tmp_path / "e" / name
     if name in files:
         path.write_bytes(files[name])
-    found = survey([tmp_path / "e"])
+    found = manifest_of([tmp_path / "e"])
     path.unlink()
     os.mkfifo(path)
-    read = pieces(
+    read = read_entries(
         found, athlete=anna, reader=importing.reader, recall=recall_for(importing.house.works, anna)
     )
-    verdicts = {one.name: one for one in import_pieces(
+    verdicts = {one.name: one for one in import_entries(
         importing.house.works, anna, read, clock=importing.house.clock)}  # fmt: skip
     assert verdicts[str(path)].verdict == "failed"
     assert "not a regular file" in verdicts[str(path)].reason
@@ -404,7 +404,7 @@ def test_a_folder_that_only_lists_its_names_is_said(importing: Importing, public
         (public / folder / "a.fit").write_bytes(run_file(8))
     (public / "closed").chmod(0o444)
     with nobody():
-        found = survey([public])
+        found = manifest_of([public])
     assert [file.path.parent.name for file in found.files] == ["closed", "open"]
     (public / "closed").chmod(0o755)
     assert importing.by(anna, public) == Counter(imported=1, duplicate=1)
@@ -434,15 +434,15 @@ def test_an_import_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     """The first batch is kept; started again, the rest comes, and all is as if in one go."""
     house, anna, ben = importing.house, importing.house.athlete(), importing.house.athlete("Ben")
-    path = folder_of(tmp_path / "files", spiky(PIECES_AT_ONCE + 40))
+    path = folder_of(tmp_path / "files", spiky(ENTRIES_AT_ONCE + 40))
     if as_zip:
         path = packed(tmp_path / "files.zip", path)
     stopped = importing.start(anna, path)
     assert len(list(islice(stopped, 5))) == 5
     close(stopped)
-    assert len(runs(house, anna)) == PIECES_AT_ONCE
+    assert len(runs(house, anna)) == ENTRIES_AT_ONCE
     assert house.findings(anna) == ()
-    assert importing.by(anna, path) == {"duplicate": PIECES_AT_ONCE, "imported": 40}
+    assert importing.by(anna, path) == {"duplicate": ENTRIES_AT_ONCE, "imported": 40}
     importing.by(ben, path)
     assert runs(house, anna) == runs(house, ben)
     assert findings(house, anna) == findings(house, ben) != set()
@@ -459,7 +459,9 @@ def test_what_a_stopped_import_left_unjudged_is_judged_by_the_next_pass(
     """In silence, though its last run was today; the weekly mail and `alerts` know of it."""
     house, anna = importing.house, importing.house.athlete()
     house.runs(anna, steady())
-    more = {f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, PIECES_AT_ONCE + 9)}
+    more = {
+        f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, ENTRIES_AT_ONCE + 9)
+    }
     path = folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
     stopped = importing.start(anna, path)
     next(stopped)
@@ -477,7 +479,9 @@ def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
     """The watch's own run of today is small; the long one was imported, and stays unmailed."""
     house, anna = importing.house, importing.house.athlete()
     house.runs(anna, steady())
-    more = {f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, PIECES_AT_ONCE + 9)}
+    more = {
+        f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, ENTRIES_AT_ONCE + 9)
+    }
     stopped = importing.start(
         anna, folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
     )

@@ -24,7 +24,7 @@ from worker.demo.fit import written
 from worker.demo.runner import Outing
 from worker.pipeline import importing
 
-MANY = 2 * importing.PIECES_AT_ONCE + 50
+MANY = 2 * importing.ENTRIES_AT_ONCE + 50
 """Three batches, the last of them not full."""
 NEWEST = datetime(2026, 10, 1, 6, tzinfo=UTC)
 
@@ -192,7 +192,7 @@ def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
     """Part of it is kept; the same command goes on and ends with the same runs and findings."""
     stopped = process(home, "-c", STOPPED, int(how), "import", archive, stderr=subprocess.PIPE)
     _, told = stopped.communicate(timeout=120)
-    assert kept(home) == importing.PIECES_AT_ONCE
+    assert kept(home) == importing.ENTRIES_AT_ONCE
     if how == signal.SIGINT:
         (line,) = told.decode().splitlines()
         assert line.startswith("easeback: stopped after ")
@@ -225,7 +225,7 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     monkeypatch.setattr(importing, "_keep", interrupted)
     archive = home / "watch"
     archive.mkdir()
-    for number in range(2 * importing.PIECES_AT_ONCE + 1):
+    for number in range(2 * importing.ENTRIES_AT_ONCE + 1):
         (archive / f"{number:05}.fit").write_bytes(fit_file(number))
     ended: list[int] = []
     command = threading.Thread(
@@ -234,8 +234,8 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     command.start()
     command.join(60)
     assert ended == [1]
-    assert f"stopped after {importing.PIECES_AT_ONCE} files" in capsys.readouterr().err
-    assert kept(home) == importing.PIECES_AT_ONCE
+    assert f"stopped after {importing.ENTRIES_AT_ONCE} files" in capsys.readouterr().err
+    assert kept(home) == importing.ENTRIES_AT_ONCE
 
 
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:

@@ -17,21 +17,19 @@ from tests.formats.build import fit_run
 from tests.house import NOW, TODAY, House, run_file
 from tests.nobody import nobody
 from worker.config import InboxSection
-from worker.model import Athlete
+from worker.model import Snapshot
 from worker.pipeline import TakenIn
+from worker.pipeline.ingest import scan_inbox
 from worker.sources import SourceError
-from worker.sources.inbox import LOOKS_AT_A_TORN_FILE, NO_FILE, Glance, Inbox, Scan
-from worker.store import Entry
+from worker.sources.folder import NO_FILE, TORN_FILE_SCANS, Inbox
 
 DAY = timedelta(days=1)
 
 
-def entry(house: House, path: str) -> Entry:
-    """What is kept of a file."""
+def entry(house: House, path: str) -> Snapshot:
+    """What the database has of a file."""
     with house.works.store.reading() as tx:
-        found = tx.inbox.at(path)
-    assert found is not None
-    return found
+        return tx.inbox.at_paths([path])[path]
 
 
 def restarted(house: House, *, patient: bool = True) -> House:
@@ -79,7 +77,7 @@ def test_a_torn_file_gets_more_looks_and_then_its_verdict(house: House) -> None:
     """A slow copy stands still for a while and looks just like a torn file."""
     house.athlete()
     house.drop("torn.fit", run_file(8.0)[:40])
-    for _ in range(LOOKS_AT_A_TORN_FILE - 1):
+    for _ in range(TORN_FILE_SCANS - 1):
         house.look()
         assert entry(house, "torn.fit").verdict == "waiting"
     house.look()
@@ -180,13 +178,12 @@ def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(house: Hou
     house.athlete()
     path = house.drop("run.fit")
     house.look()
-    with house.works.store.reading() as tx:
-        glance = house.works.inbox.glance(tx.athletes.all())
+    stable = [file for file, _ in scan_inbox(house.works, house.now)]
     path.unlink()
-    assert house.works.inbox.open_all(glance.ready) == []
+    assert list(house.works.inbox.read(stable)) == []
     house.look()
     with house.works.store.reading() as tx:
-        assert tx.inbox.at("run.fit") is None
+        assert tx.inbox.with_verdict() == ()
 
 
 def test_a_file_that_changes_under_the_reader_is_read_again(house: House) -> None:
@@ -194,10 +191,9 @@ def test_a_file_that_changes_under_the_reader_is_read_again(house: House) -> Non
     anna = house.athlete()
     house.drop("run.fit")
     house.look()
-    with house.works.store.reading() as tx:
-        glance = house.works.inbox.glance(tx.athletes.all())
+    stable = [file for file, _ in scan_inbox(house.works, house.now)]
     house.drop("run.fit", km=12.0)
-    assert house.works.inbox.open_all(glance.ready) == []
+    assert list(house.works.inbox.read(stable)) == []
     house.look(2)
     assert house.distances_km(anna) == [12.0]
 
@@ -393,7 +389,7 @@ def test_a_folder_that_goes_away_is_said_and_comes_back(house: House) -> None:
 class NobodysInbox(Inbox):
     """Looks at the folder as somebody whom a mode can keep out."""
 
-    def scan(self, folders: Collection[str] | None = None) -> Scan:
+    def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         with nobody():
             return super().scan(folders)
 
@@ -470,7 +466,7 @@ def test_what_a_folder_was_swapped_for_stops_no_other(
         "nothing": lambda: None,
     }
     make[swap]()
-    assert house.works.inbox.scan({"Anna"}).looks == ()
+    assert house.works.inbox.scan({"Anna"}) == ()
     house.look(3)
     assert (house.distances_km(anna), house.distances_km(zoe)) == ([], [7.0])
 
@@ -480,10 +476,9 @@ class Swapping(Inbox):
 
     def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
         super().__init__(inbox.folder, inbox.settings, read_many=inbox._read_many)
-        self.keep((inbox._seen or {}).values())
         self._swap: Callable[[], object] | None = swap
 
-    def scan(self, folders: Collection[str] | None = None) -> Scan:
+    def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         found = super().scan(folders)
         if self._swap:
             self._swap()
@@ -508,7 +503,7 @@ def test_the_runners_files_are_never_changed(house: House) -> None:
     house.drop("torn.fit", run_file(9.0)[:40])
     house.drop("nobody/run.fit")
     before = footprint(house.inbox)
-    house.look(LOOKS_AT_A_TORN_FILE)
+    house.look(TORN_FILE_SCANS)
     assert footprint(house.inbox) == before
 
 
@@ -524,18 +519,28 @@ def footprint(folder: Path) -> dict[str, tuple[str, int, int]]:
     }
 
 
-def test_known_files_are_listed_and_never_opened(tmp_path: Path) -> None:
-    """A whole club's archive: a look asks once for each file, and does a handful of things."""
+def test_known_files_are_listed_and_never_opened(house: House) -> None:
+    """A whole club's archive, with one file that waits: a scan asks once for each file, and reads
+    nothing of the others from the database.
+    """
+    anna = house.athlete()
     for number in range(1_000):
-        (tmp_path / f"{number}.fit").touch()
-    inbox = Inbox(tmp_path, InboxSection(), patient=False, read_many=lambda _: iter(()))
-    athlete = Athlete(1, "Anna", "anna@example.org", added_at=House.now)
-    first = inbox.glance([athlete])
-    inbox.keep(replace(look, done=True) for look in first.unsettled)
-    seen: list[Glance] = []
-    calls = calls_of(lambda: seen.append(inbox.glance([athlete])))
-    assert (seen[0].ready, seen[0].unsettled, seen[0].gone) == ((), (), ())
-    assert calls["open"] == 1  # the folder itself
-    assert calls["scandir"] == 1
-    assert calls["stat"] + calls["lstat"] <= 1_000 + 5
-    assert calls.total() < 30 * 1_000
+        (house.inbox / f"{number}.fit").touch()
+    house.drop("Nobody/run.fit")
+    house.look()
+    verdicts = [
+        file._replace(verdict="skipped", athlete_id=anna.id)
+        for file in house.works.inbox.scan()
+        if not file.path.startswith("Nobody/")
+    ]
+    with house.works.store.transaction() as tx:
+        tx.inbox.save(verdicts, now=house.now)
+    house.look(2)
+    assert list(house.waiting()) == ["Nobody/run.fit"]
+    scans = calls_of(house.works.inbox.scan)
+    looks = calls_of(house.look)
+    assert scans["open"] == 2  # the folders themselves
+    assert scans["scandir"] == 2
+    assert scans["stat"] + scans["lstat"] <= 1_000 + 5
+    assert scans.total() < 30 * 1_000
+    assert looks.total() < scans.total() + 4 * 1_000

@@ -16,8 +16,7 @@ from worker import pipeline
 from worker.compose import Composer
 from worker.jobs.ticks import record_tick
 from worker.model import Athlete, Recording, Run, SourceName
-from worker.pipeline.decide import TOLD_TOGETHER, UNSUBSCRIBED, decide
-from worker.pipeline.take_in import FIRST_SYNC
+from worker.pipeline.ingest import FIRST_SYNC, TOLD_TOGETHER, UNSUBSCRIBED, ingest
 
 DAY = timedelta(days=1)
 SPIKE = recording(km=12.0)
@@ -234,7 +233,7 @@ def test_a_deleted_run_withdraws_what_it_caused(house: House) -> None:
     house.arrive(anna, SPIKE)
     with house.works.store.transaction() as tx:
         change = tx.runs.drop(anna, "inbox", [SPIKE.external_id], today=TODAY)
-        decide(tx, house.works, anna, [], now=NOW, also_since=change.first_day)
+        ingest(tx, house.works, anna, [], now=NOW, also_since=change.first_day)
         assert [found.finding.severity for found in tx.findings.withdrawn(anna)] == [2]
     assert house.findings(anna) == ()
     assert house.unsent() == ()

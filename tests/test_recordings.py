@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.house import TODAY, recording
 from worker.model import Recording
-from worker.recordings import facts, group, plain_file_name, same_run
+from worker.recordings import believed_run, group, plain_file_name, same_run
 
 WATCH = recording(km=10.0)
 STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
@@ -61,7 +61,7 @@ def test_a_corrected_distance_still_belongs_to_its_run() -> None:
     """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
     corrected = replace(STRAVA, distance_m=12_000.0, edited=True)
     assert same_run(WATCH, corrected)
-    assert facts([WATCH, corrected]).distance_m == 12_000
+    assert believed_run([WATCH, corrected]).distance_m == 12_000
     assert not same_run(WATCH, replace(corrected, edited=False))
 
 
@@ -103,14 +103,14 @@ def test_the_order_of_sources_never_matters() -> None:
 
 def test_a_file_of_the_watch_is_believed_before_strava_and_an_edit_before_both() -> None:
     """Strava corrects distances by its own lights; what the athlete wrote themselves leads."""
-    assert facts([STRAVA, WATCH]).distance_m == 10_000
-    assert facts([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
+    assert believed_run([STRAVA, WATCH]).distance_m == 10_000
+    assert believed_run([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
 
 
 def test_gaps_are_filled_from_the_other_recordings() -> None:
     """A file without times takes Strava's; that one source calls it a race is enough."""
     bare = replace(WATCH, moving_s=None, elapsed_s=None)
-    found = facts([bare, replace(STRAVA, is_race=True)])
+    found = believed_run([bare, replace(STRAVA, is_race=True)])
     assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
 
 

@@ -139,7 +139,7 @@ def put_back(house: House, copy: Path) -> int:
         mark=lambda tx: mark_restored(tx, now=house.now),
     )
     house.works = replace(house.works, store=Store.open(url))
-    house.works.inbox.recall(())
+    house.works.inbox.settled = None
     return marked.held
 
 

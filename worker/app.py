@@ -24,8 +24,8 @@ from worker.mail import MailboxMailer, Mailer, SmtpMailer
 from worker.model import Athlete, Routine, SourceName
 from worker.pipeline import Clock, Works
 from worker.pipeline.works import ConnectedSource
+from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.inbox import Inbox
 from worker.sources.registry import SOURCES
 from worker.store import Sealer, Store
 

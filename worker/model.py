@@ -7,7 +7,7 @@ a *day* is the athlete's local date. Nothing here reads, writes, computes or kno
 import unicodedata
 from dataclasses import dataclass
 from datetime import date, datetime, time
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
 SourceName = str
@@ -102,6 +102,42 @@ class Recording:
     leg: int = 0
     note: str | None = None
     file_name: str = ""
+
+
+FileVerdict = Literal["waiting", "imported", "duplicate", "skipped", "failed"]
+
+
+class Snapshot(NamedTuple):
+    """A file of the inbox as one scan found it, and what came of it.
+
+    `path` is relative to the inbox. `scans` counts the scans in a row that found the same size and
+    time. `reason` says why the file waits or gave no run. `sha256` is the digest of its content,
+    None for an archive and for what wasn't read. A tuple, as there are thousands in each scan.
+    """
+
+    path: str
+    size: int
+    mtime_ns: int
+    scans: int = 1
+    verdict: FileVerdict = "waiting"
+    reason: str = ""
+    athlete_id: int | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KnownEntry:
+    """What came of one entry of an import: the `number`-th member of the file whose `mark` this is.
+
+    `sha256` is of the content that its run came from, None where it isn't a run.
+    """
+
+    mark: str
+    number: int
+    name: str
+    verdict: FileVerdict
+    reason: str = ""
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,9 @@ here: callers pass one athlete's at a time.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
-from worker.model import Recording, Run, SourceName, Sport
+from worker.model import Recording, Run, SourceName
 
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05
@@ -23,31 +22,6 @@ _LONGEST_FILE_NAME = 200
 _BELIEVED: dict[SourceName, int] = {"inbox": 0, "garmin": 1, "import": 2, "strava": 3}
 _ANY_OTHER_SERVICE = 1
 """One that isn't named gives the device's own files, as Garmin does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is believed of one run."""
-
-    started_at: datetime
-    day: date
-    distance_m: float
-    moving_s: float | None
-    elapsed_s: float | None
-    sport: Sport
-    is_race: bool
-
-    def as_run(self, run_id: int) -> Run:
-        return Run(
-            id=run_id,
-            started_at=self.started_at,
-            day=self.day,
-            distance_m=self.distance_m,
-            moving_s=self.moving_s,
-            elapsed_s=self.elapsed_s,
-            sport=self.sport,
-            is_race=self.is_race,
-        )
 
 
 def same_run(one: Recording, other: Recording) -> bool:
@@ -88,15 +62,16 @@ def group(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:
     return tuple(tuple(sorted(bundle, key=_rank)) for bundle in done + recent)
 
 
-def facts(bundle: Sequence[Recording]) -> Facts:
-    """What is believed of a run: the best recording's figures, the others filling its gaps.
+def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
+    """Returns the run of a bundle: the best recording's figures, the others filling its gaps.
 
     An edit by the athlete is believed first, then a device's file (inbox, Garmin, import), then
     Strava's own figures. That any source calls it a race is enough.
     """
     best, *others = sorted(bundle, key=_rank)
     timed = next((r for r in (best, *others) if not r.hidden_start), best)
-    return Facts(
+    return Run(
+        id=run_id,
         started_at=timed.started_at,
         day=timed.day,
         distance_m=best.distance_m,

@@ -14,8 +14,8 @@ from worker.jobs.cluster_schema import install
 from worker.model import Routine
 from worker.pipeline import Works
 from worker.rules import Rules
+from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.inbox import Inbox
 from worker.store import Store
 
 QUICK = ClusterTiming(

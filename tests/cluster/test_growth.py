@@ -11,7 +11,7 @@ from tests.house import House, recording, steady
 from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, all_jobs
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy_outbox
-from worker.pipeline.take_in import look_at_inbox
+from worker.pipeline.ingest import scan_inbox
 
 FEW, MANY = 20, 200
 WEEK = timedelta(days=7)
@@ -68,7 +68,7 @@ def queries(house: House) -> Queries:
     tasks = [task for job in all_jobs(WEEK) for task in job.tasks if task is not INBOX]
     return {
         **{task.name: due(task) for task in tasks},
-        "inbox": lambda: look_at_inbox(works, now),
+        "inbox": lambda: scan_inbox(works, now),
         "mails": lambda: (make_ready(works, now), mails_due(works, now, most=3200)),
         "outbox": lambda: tidy_outbox(works, now),
     }

@@ -16,7 +16,8 @@ from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
 from tests.crash.strava import Lost, Strava
 from tests.smtp_server import Taken
-from worker.store import Entry, Letter, Store
+from worker.model import Snapshot
+from worker.store import Letter, Store
 
 _A_RUN = ("imported", "duplicate")
 
@@ -107,7 +108,7 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
             if (answers := tx.checkins.all(who))
         )
         files = tuple(
-            (entry.path, *_verdict(entry), entry.sha256) for entry in tx.inbox.all().values()
+            (entry.path, *_verdict(entry), entry.sha256) for entry in tx.inbox.with_verdict()
         )
     return Outcome(
         taken={name: tuple(contents) for name, contents in by_id.items()},
@@ -124,7 +125,7 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
     )
 
 
-def _verdict(entry: Entry) -> tuple[str, str]:
+def _verdict(entry: Snapshot) -> tuple[str, str]:
     """What came of a file. Whether Dee's run was known from Strava before isn't promised: a worker
     that died over her tokens leaves its lease behind, and then the file comes first. That there is
     one run in the end, with both its sources, the runs tell.

@@ -20,7 +20,7 @@ from tests.formats.build import (
 )
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity
-from worker.sources.formats.fit import MAX_MESSAGES, parse
+from worker.sources.formats.fit import MAX_MESSAGES, parse_fit
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 ENUM, UINT8, UINT16, UINT32, TEXT = 0x00, 0x02, 0x84, 0x86, 0x07
@@ -28,7 +28,7 @@ ENUM, UINT8, UINT16, UINT32, TEXT = 0x00, 0x02, 0x84, 0x86, 0x07
 
 def only(content: bytes) -> Activity:
     """The single run that a file gives."""
-    parsed = parse(content)
+    parsed = parse_fit(content)
     assert isinstance(parsed, tuple), parsed
     assert len(parsed) == 1, parsed
     return parsed[0]
@@ -36,7 +36,7 @@ def only(content: bytes) -> Activity:
 
 def reason(content: bytes) -> str:
     """Why a file gives no run."""
-    parsed = parse(content)
+    parsed = parse_fit(content)
     assert isinstance(parsed, NotARun | Unreadable), parsed
     return parsed.reason
 
@@ -85,7 +85,7 @@ def test_refines_a_run_by_its_sub_sport(sub_sport: Any, expected: str) -> None:
 )  # fmt: skip
 def test_says_what_another_sport_is(sport: Any, expected: str) -> None:
     """Other sports are sound files that aren't runs, and the reason names them."""
-    parsed = parse(fit_run(START, sport=sport))
+    parsed = parse_fit(fit_run(START, sport=sport))
     assert parsed == NotARun(expected)
 
 
@@ -97,14 +97,14 @@ def test_says_what_another_sport_is(sport: Any, expected: str) -> None:
 )  # fmt: skip
 def test_says_what_a_file_that_records_nothing_is(file_type: str, expected: str) -> None:
     """Plans, courses, settings and monitoring aren't runs, whatever they hold."""
-    assert parse(fit_activity([Leg(START)], file_type=file_type)) == NotARun(expected)
+    assert parse_fit(fit_activity([Leg(START)], file_type=file_type)) == NotARun(expected)
 
 
 def test_takes_the_running_legs_of_a_multisport_file() -> None:
     """Each running leg is a run of its own, counted from 0; nothing is summed."""
     later = START + timedelta(hours=1)
     last = START + timedelta(hours=2)
-    parsed = parse(
+    parsed = parse_fit(
         fit_activity(
             [Leg(START, 5000), Leg(later, 20_000, sport="cycling"), Leg(last, 2500, 800)],
             offset_h=2,
@@ -158,7 +158,7 @@ def test_finds_a_missing_start_in_the_records() -> None:
 
 def test_a_run_without_distance_is_unreadable() -> None:
     """A run of no metres is told apart from files that aren't runs."""
-    assert parse(fit_run(START, distance_m=None, moving_s=3, records=1)) == Unreadable(
+    assert parse_fit(fit_run(START, distance_m=None, moving_s=3, records=1)) == Unreadable(
         "a run without distance: the file tells none in 3 s"
     )
 
@@ -184,7 +184,7 @@ def test_recovers_a_file_without_summary_from_its_records() -> None:
 def test_a_ride_without_summary_is_too_fast_for_a_run() -> None:
     """Where no sport is named, ten metres a second aren't a run."""
     ride = fit_activity([Leg(START, 27_000, 2700)], session=False, records=540)
-    assert parse(ride) == NotARun("no sport named, and too fast for a run")
+    assert parse_fit(ride) == NotARun("no sport named, and too fast for a run")
 
 
 def test_recovers_a_file_cut_off_before_its_summary() -> None:
@@ -222,7 +222,7 @@ def test_a_header_checksum_of_zero_is_sound() -> None:
 def test_reads_every_file_of_a_chain() -> None:
     """Files chained in one give all their runs."""
     second = START + timedelta(days=1)
-    parsed = parse(fit_run(START, distance_m=5000) + fit_run(second, distance_m=6000))
+    parsed = parse_fit(fit_run(START, distance_m=5000) + fit_run(second, distance_m=6000))
     assert isinstance(parsed, tuple)
     assert [(run.leg, run.distance_m) for run in parsed] == [(0, 5000), (1, 6000)]
 
@@ -328,7 +328,7 @@ def test_reads_no_more_sessions_than_a_file_can_mean() -> None:
     for metres in range(1, 20_001):
         values = struct.pack("<IBII", fit_seconds(START), 1, metres * 100, 1_500_000)
         body += b"\x00" + values
-    parsed = parse(fit_file(body))
+    parsed = parse_fit(fit_file(body))
     assert isinstance(parsed, tuple)
     assert len(parsed) == MAX_MESSAGES
 
@@ -341,7 +341,7 @@ def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     torn = bytes(content[: data.draw(st.integers(0, len(content)))])
-    parsed = parse(torn)
+    parsed = parse_fit(torn)
     assert isinstance(parsed, tuple | NotARun | Unreadable)
     if isinstance(parsed, tuple):
         assert all(run.distance_m > 0 and run.started_at.tzinfo for run in parsed)

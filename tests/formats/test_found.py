@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from tests.effort import calls_of
 from tests.formats.build import definition, fit_file, fit_run, fit_seconds
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import fit, read
+from worker.sources.formats import fit, read_content
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 UINT32, ENUM = 0x86, 0x00
@@ -20,7 +20,7 @@ def test_a_field_of_no_bytes_is_none() -> None:
     body = definition(20, fields)
     for second in range(600):
         body += b"\x00" + struct.pack("<II", fit_seconds(START) + second, second * 300)
-    parsed = fit.parse(fit_file(body))
+    parsed = fit.parse_fit(fit_file(body))
     assert isinstance(parsed, tuple)
     assert parsed[0].distance_m == 599 * 3
 
@@ -28,7 +28,7 @@ def test_a_field_of_no_bytes_is_none() -> None:
 def test_a_field_of_many_bytes_is_no_number() -> None:
     """A distance of 200 bytes isn't one."""
     body = definition(20, ((253, 4, UINT32), (5, 200, 0x0D))) + b"\x00" + bytes(204)
-    assert isinstance(fit.parse(fit_file(body)), NotARun)
+    assert isinstance(fit.parse_fit(fit_file(body)), NotARun)
 
 
 def test_a_zip_entry_without_a_name_is_passed_over() -> None:
@@ -37,21 +37,21 @@ def test_a_zip_entry_without_a_name_is_passed_over() -> None:
     with zipfile.ZipFile(packed, "w") as archive:
         archive.writestr(zipfile.ZipInfo(""), b"nothing")
         archive.writestr("a.fit", fit_run(START))
-    assert [name for name, parsed in read(packed.getvalue()) if isinstance(parsed, tuple)] == [
-        "a.fit"
-    ]
+    assert [
+        name for name, parsed in read_content(packed.getvalue()) if isinstance(parsed, tuple)
+    ] == ["a.fit"]
 
 
 def test_a_chain_of_thousands_of_empty_files_has_an_end() -> None:
     """42 kB of bare headers lead a decoder that calls itself for each into its own depths."""
     header = b"\x0e\x10\x54\x08\x02\x00\x00\x00.FIT\x00\x00" + b"\x40\x00" + b"\x00\x00"
-    assert isinstance(fit.parse(header * 2333), NotARun | Unreadable)
+    assert isinstance(fit.parse_fit(header * 2333), NotARun | Unreadable)
 
 
 def work_of(body: bytes) -> int:
     """The calls that reading such a file takes; it holds no run."""
     content, read_as = fit_file(body), []
-    calls = calls_of(lambda: read_as.append(fit.parse(content)))
+    calls = calls_of(lambda: read_as.append(fit.parse_fit(content)))
     assert isinstance(read_as[0], NotARun | Unreadable)
     return calls.total()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests.formats.build import Fix, gpx, straight
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity
-from worker.sources.formats.gpx import parse
+from worker.sources.formats.gpx import parse_gpx
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 GUESSED = "the file names no sport: taken for a run by its pace"
@@ -18,7 +18,7 @@ GUESSED = "the file names no sport: taken for a run by its pace"
 
 def only(content: bytes) -> Activity:
     """The single run that a file gives."""
-    parsed = parse(content)
+    parsed = parse_gpx(content)
     assert isinstance(parsed, tuple), parsed
     assert len(parsed) == 1, parsed
     return parsed[0]
@@ -63,7 +63,7 @@ def test_knows_a_run_by_its_type(kind: str, expected: str) -> None:
 )  # fmt: skip
 def test_says_what_another_type_is(kind: str, expected: str) -> None:
     """A track of another type isn't a run, whatever its pace."""
-    assert parse(gpx([run_of(6000, 1800)], kind=kind)) == NotARun(expected)
+    assert parse_gpx(gpx([run_of(6000, 1800)], kind=kind)) == NotARun(expected)
 
 
 def test_names_from_strangers_come_short_and_plain() -> None:
@@ -72,7 +72,7 @@ def test_names_from_strangers_come_short_and_plain() -> None:
     run = only(gpx([run_of(6000, 1800)], name=name))
     assert run.title.startswith("Long run xxx")
     assert len(run.title) == 80
-    parsed = parse(gpx([run_of(6000, 1800)], kind=name.replace("run", "rum")))
+    parsed = parse_gpx(gpx([run_of(6000, 1800)], kind=name.replace("run", "rum")))
     assert isinstance(parsed, NotARun)
     assert parsed.reason.isprintable()
     assert len(parsed.reason) < 130
@@ -92,7 +92,7 @@ def test_takes_an_untyped_track_for_a_run_by_its_pace(kind: str | None) -> None:
 )  # fmt: skip
 def test_an_untyped_walk_ride_or_drive_is_no_run(metres: float, expected: str) -> None:
     """Four, twenty-two and a hundred and eighty kilometres an hour."""
-    assert parse(gpx([run_of(metres, 1800)], kind=None)) == NotARun(expected)
+    assert parse_gpx(gpx([run_of(metres, 1800)], kind=None)) == NotARun(expected)
 
 
 def test_an_untyped_ride_at_a_runner_s_mean_shows_in_its_fastest_minute() -> None:
@@ -102,7 +102,7 @@ def test_an_untyped_ride_at_a_runner_s_mean_shows_in_its_fastest_minute() -> Non
         Fix(each.at, each.lat + 3000 / 111_195, each.lon)
         for each in run_of(1000, 120, at=START + timedelta(seconds=1200))
     ]
-    assert parse(gpx([slow + hill[1:]], kind=None)) == NotARun(
+    assert parse_gpx(gpx([slow + hill[1:]], kind=None)) == NotARun(
         "no sport named, and too fast for a run"
     )
 
@@ -135,7 +135,7 @@ def test_a_track_that_goes_on_within_the_hour_is_the_same_run() -> None:
 def test_tracks_hours_apart_are_runs_of_their_own() -> None:
     """A file of a whole week gives each day's run."""
     days = [START + timedelta(days=number) for number in range(3)]
-    parsed = parse(joined(*(gpx([run_of(5000, 1500, at=day)]) for day in days)))
+    parsed = parse_gpx(joined(*(gpx([run_of(5000, 1500, at=day)]) for day in days)))
     assert isinstance(parsed, tuple)
     assert [(run.leg, run.started_at) for run in parsed] == list(enumerate(days))
 
@@ -151,19 +151,19 @@ def test_takes_the_offset_that_times_are_written_with() -> None:
 def test_a_route_without_times_is_no_recorded_run() -> None:
     """A planned route has places and no times."""
     route = [Fix(None, each.lat, each.lon) for each in run_of(6000, 1800)]
-    assert parse(gpx([route])) == NotARun("a route without times, not a recorded run")
+    assert parse_gpx(gpx([route])) == NotARun("a route without times, not a recorded run")
 
 
 def test_a_file_without_a_track_says_so() -> None:
     """Way points alone are no activity."""
     waypoint = b'<gpx><wpt lat="48" lon="11"><time>2026-03-01T07:00:00Z</time></wpt></gpx>'
-    assert parse(waypoint) == NotARun("a GPX file without a track, not a recorded run")
+    assert parse_gpx(waypoint) == NotARun("a GPX file without a track, not a recorded run")
 
 
 def test_a_typed_run_in_one_place_is_unreadable() -> None:
     """A run that never moved has no distance."""
     still = [Fix(START + timedelta(seconds=second), 48.0, 11.0) for second in range(10)]
-    assert parse(gpx([still])) == Unreadable("a run without distance: 10 points in one place")
+    assert parse_gpx(gpx([still])) == Unreadable("a run without distance: 10 points in one place")
 
 
 def test_recovers_what_is_there_of_a_torn_file() -> None:
@@ -198,9 +198,9 @@ def test_refuses_entities() -> None:
         b'<?xml version="1.0"?><!DOCTYPE gpx [<!ENTITY a "aaaaaaaaaa">'
         b'<!ENTITY b "&a;&a;&a;&a;&a;">]><gpx><trk><name>&b;</name></trk></gpx>'
     )
-    assert parse(bomb) == Unreadable("not read: it declares entities, which no activity needs")
+    assert parse_gpx(bomb) == Unreadable("not read: it declares entities, which no activity needs")
     thief = b'<!DOCTYPE gpx [<!ENTITY x SYSTEM "file:///etc/passwd">]><gpx>&x;</gpx>'
-    assert parse(thief) == Unreadable("not read: it declares entities, which no activity needs")
+    assert parse_gpx(thief) == Unreadable("not read: it declares entities, which no activity needs")
 
 
 @pytest.mark.parametrize("place", ['lat="x" lon="11"', 'lat="nan" lon="inf"', "", 'lat="48"'])
@@ -219,5 +219,5 @@ def test_never_raises_whatever_the_bytes(data: Any) -> None:
     content = bytearray(gpx([straight(START, distance_m=900, seconds=300, every_s=30)]))
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    parsed = parse(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    parsed = parse_gpx(bytes(content[: data.draw(st.integers(0, len(content)))]))
     assert isinstance(parsed, tuple | NotARun | Unreadable)

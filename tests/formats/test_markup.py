@@ -17,7 +17,9 @@ from worker.sources.formats.markup import (
 Parse = Callable[[bytes], Parsed]
 
 
-@pytest.fixture(params=[(gpx.parse, "gpx"), (tcx.parse, "TrainingCenterDatabase")], ids=["g", "t"])
+@pytest.fixture(
+    params=[(gpx.parse_gpx, "gpx"), (tcx.parse_tcx, "TrainingCenterDatabase")], ids=["g", "t"]
+)
 def read(request: pytest.FixtureRequest) -> Callable[[str], Parsed]:
     """A reader of XML; takes what is inside the root, which it closes."""
     parse, root = request.param
@@ -54,7 +56,7 @@ def test_refuses_what_would_fill_memory(
 )
 def test_refuses_declarations(declaration: str) -> None:
     """They would multiply on every element."""
-    parsed = gpx.parse(f"<!DOCTYPE gpx [{declaration}]><gpx/>".encode())
+    parsed = gpx.parse_gpx(f"<!DOCTYPE gpx [{declaration}]><gpx/>".encode())
     assert isinstance(parsed, Unreadable)
     assert "which no activity needs" in parsed.reason
 
@@ -65,7 +67,7 @@ def test_long_text_and_long_files_are_no_harm(letter: str, encoding: str) -> Non
     """Text comes in pieces whatever its length, and of a name only the start is kept."""
     long = letter * 2 * LONGEST_TAG_BYTES
     content = f"<gpx><metadata><desc>{long}</desc></metadata><trk><name>{long}</name></trk></gpx>"
-    assert gpx.parse(content.encode(encoding)) == NotARun(
+    assert gpx.parse_gpx(content.encode(encoding)) == NotARun(
         "a GPX file without a track, not a recorded run"
     )
 

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, fit, read
-from worker.sources.formats.fit_records import points
+from worker.sources.formats import Activity, fit, read_content
+from worker.sources.formats.fit import points
 from worker.sources.formats.fit_walk import parts
 from worker.sources.formats.track import Odometer
 
@@ -57,7 +57,7 @@ def is_running(content: bytes) -> bool:
 def test_every_file_gives_runs_or_a_reason() -> None:
     """No file raises, none is silent."""
     for path, content in files():
-        for _, parsed in read(content, name=path.name):
+        for _, parsed in read_content(content, name=path.name):
             assert isinstance(parsed, NotARun | Unreadable) or all(
                 isinstance(run, Activity) for run in parsed
             )
@@ -80,7 +80,7 @@ def test_every_running_session_that_plain_fitparse_reads_is_a_run_with_its_figur
             and session.get("total_distance")
             and isinstance(session.get("start_time"), datetime)
         }
-        parsed = fit.parse(content)
+        parsed = fit.parse_fit(content)
         runs = parsed if isinstance(parsed, tuple) else ()
         told = {(run.started_at, run.distance_m, run.moving_s, run.elapsed_s) for run in runs}
         assert expected <= told, path.name

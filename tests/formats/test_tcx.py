@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from tests.formats.build import Fix, straight, tcx
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity
-from worker.sources.formats.tcx import parse
+from worker.sources.formats.tcx import parse_tcx
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 
 
 def only(content: bytes) -> Activity:
     """The single run that a file gives."""
-    parsed = parse(content)
+    parsed = parse_tcx(content)
     assert isinstance(parsed, tuple), parsed
     assert len(parsed) == 1, parsed
     return parsed[0]
@@ -62,7 +62,7 @@ def test_measures_the_way_where_nothing_tells_a_distance() -> None:
 )
 def test_says_what_another_sport_is(sport: str, expected: str) -> None:
     """TCX knows running, biking and the rest."""
-    assert parse(tcx([lap(3000, 900)], sport=sport)) == NotARun(expected)
+    assert parse_tcx(tcx([lap(3000, 900)], sport=sport)) == NotARun(expected)
 
 
 def test_takes_the_running_activities_of_several() -> None:
@@ -104,7 +104,7 @@ def test_recovers_what_is_there_of_a_torn_file() -> None:
 
 def test_a_course_is_no_recorded_run() -> None:
     """A file of courses has no activity in it."""
-    assert parse(b"<TrainingCenterDatabase><Courses/></TrainingCenterDatabase>") == NotARun(
+    assert parse_tcx(b"<TrainingCenterDatabase><Courses/></TrainingCenterDatabase>") == NotARun(
         "a TCX file without an activity, not a recorded run"
     )
 
@@ -112,7 +112,7 @@ def test_a_course_is_no_recorded_run() -> None:
 def test_a_run_without_distance_is_unreadable() -> None:
     """Neither laps nor points tell any."""
     still = [Fix(START, 48.0, 11.0)]
-    assert parse(tcx([still], totals=False)) == Unreadable(
+    assert parse_tcx(tcx([still], totals=False)) == Unreadable(
         "a run without distance: neither laps nor points tell any"
     )
 
@@ -124,5 +124,5 @@ def test_never_raises_whatever_the_bytes(data: Any) -> None:
     content = bytearray(tcx([straight(START, distance_m=900, seconds=300, every_s=60)]))
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
-    parsed = parse(bytes(content[: data.draw(st.integers(0, len(content)))]))
+    parsed = parse_tcx(bytes(content[: data.draw(st.integers(0, len(content)))]))
     assert isinstance(parsed, tuple | NotARun | Unreadable)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tests.formats.build import fit_run, gpx, straight, tcx
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Parsed, read
+from worker.sources.formats import Parsed, read_content
 from worker.sources.formats.unpack import MAX_DEPTH, members
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
@@ -37,7 +37,7 @@ def zipped(files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) ->
 def runs(content: bytes) -> dict[str, float]:
     """The distance of each member's single run."""
     found = {}
-    for name, parsed in read(content, name="it"):
+    for name, parsed in read_content(content, name="it"):
         assert isinstance(parsed, tuple), (name, parsed)
         found[name] = round(parsed[0].distance_m, -2)
     return found
@@ -45,7 +45,7 @@ def runs(content: bytes) -> dict[str, float]:
 
 def reasons(content: bytes) -> list[Parsed]:
     """What each member gives."""
-    return [parsed for _, parsed in read(content)]
+    return [parsed for _, parsed in read_content(content)]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_goes_on_where_it_stopped() -> None:
 @pytest.mark.parametrize("name", ["/etc/passwd.fit", "../../up.fit", "C:\\x.fit", "a\x00b.fit"])
 def test_names_are_only_told(name: str) -> None:
     """A name that would lead elsewhere is a name like any other: nothing is written."""
-    ((told, parsed),) = read(zipped({name: FIT}))
+    ((told, parsed),) = read_content(zipped({name: FIT}))
     assert isinstance(parsed, tuple)
     assert told
 
@@ -145,7 +145,7 @@ def test_bounds_all_members_together() -> None:
 def test_recovers_what_is_there_of_a_torn_gzip() -> None:
     """A run torn off in the middle of its compression still gives its beginning."""
     run = fit_run(START, distance_m=9000, moving_s=2700, records=540)
-    ((_, parsed),) = read(gzip.compress(run)[:-2000])
+    ((_, parsed),) = read_content(gzip.compress(run)[:-2000])
     assert isinstance(parsed, tuple)
     assert parsed[0].note is not None
     assert "the file is cut off" in parsed[0].note
@@ -164,7 +164,7 @@ def test_a_torn_archive_within_an_archive_is_said() -> None:
     """What a broken part of an account's export held isn't lost in silence."""
     part = zipped({"a.fit": FIT})
     content = zipped({"part.zip": part[:-30], "b.fit": FIT})
-    found = dict(read(content))
+    found = dict(read_content(content))
     assert found["part.zip"] == Unreadable("a zip that can't be opened: File is not a zip file")
     assert isinstance(found["b.fit"], tuple)
 

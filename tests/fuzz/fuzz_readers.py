@@ -23,7 +23,7 @@ import atheris
 
 with atheris.instrument_imports(include=["worker.sources", "fitparse", "zipfile"]):
     from worker.sources import NotARun, Unreadable, history
-    from worker.sources.formats import Activity, Parsed, fit, gpx, read, tcx
+    from worker.sources.formats import Activity, Parsed, fit, gpx, read_content, tcx
 
 from tests.formats.build import (
     Leg,
@@ -64,7 +64,7 @@ def check_run(run: Activity, leg: int) -> None:
 
 
 def fuzz_zip(content: bytes) -> None:
-    for _, parsed in read(content):
+    for _, parsed in read_content(content):
         check(parsed)
 
 
@@ -82,9 +82,9 @@ def fuzz_csv(content: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "fit": lambda content: check(fit.parse(content)),
-    "gpx": lambda content: check(gpx.parse(content)),
-    "tcx": lambda content: check(tcx.parse(content)),
+    "fit": lambda content: check(fit.parse_fit(content)),
+    "gpx": lambda content: check(gpx.parse_gpx(content)),
+    "tcx": lambda content: check(tcx.parse_tcx(content)),
     "zip": fuzz_zip,
     "csv": fuzz_csv,
 }

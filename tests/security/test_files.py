@@ -12,9 +12,9 @@ import pytest
 from tests.command import easeback
 from tests.house import NOW, TODAY, House, run_file
 from worker.model import Athlete
+from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.sources.formats.unpack import MIB
-from worker.sources.inbox import Inbox
 from worker.store import Store
 
 CLIMBING = ("../../evil", "..", "/etc/evil", "a/../../evil", "C:\\evil", "evil\\..\\x", "~", ".")

@@ -1,28 +1,28 @@
-"""The imports' shelf: what is known of pieces, and what is yet to judge, on both databases."""
+"""The imports' shelf: what is known of entries, and what is yet to judge, on both databases."""
 
 from datetime import timedelta
 
 from tests.house import ADDED, NOW, TODAY, recording
-from worker.model import Athlete
-from worker.store import Remembered, Store, Transaction
+from worker.model import Athlete, KnownEntry
+from worker.store import Store, Transaction
 
 
 def athlete(tx: Transaction, name: str = "Anna") -> Athlete:
     return tx.athletes.add(Athlete(0, name, "a@example.org", ADDED))
 
 
-def test_pieces_are_remembered_by_file_in_their_order(store: Store) -> None:
+def test_entries_are_remembered_by_file_in_their_order(store: Store) -> None:
     """Of the files asked after, each athlete's own; kept twice is kept once."""
-    pieces = [Remembered("a", n, f"a/{n}", "imported", sha256="ab") for n in (2, 0, 1)]
+    entries = [KnownEntry("a", n, f"a/{n}", "imported", sha256="ab") for n in (2, 0, 1)]
     with store.transaction() as tx:
         anna, ben = athlete(tx), athlete(tx, "Ben")
-        tx.imports.remember(anna, pieces)
-        tx.imports.remember(anna, [*pieces, Remembered("b", 0, "b", "failed", "torn")])
-        tx.imports.remember(ben, [Remembered("a", 0, "a/0", "skipped", "a ride")])
-        found = tx.imports.remembered(anna, ["a", "c"])
+        tx.imports.save_entries(anna, entries)
+        tx.imports.save_entries(anna, [*entries, KnownEntry("b", 0, "b", "failed", "torn")])
+        tx.imports.save_entries(ben, [KnownEntry("a", 0, "a/0", "skipped", "a ride")])
+        found = tx.imports.entries_of(anna, ["a", "c"])
         assert list(found) == ["a"]
         assert [one.number for one in found["a"]] == [0, 1, 2]
-        assert tx.imports.remembered(anna, []) == {}
+        assert tx.imports.entries_of(anna, []) == {}
 
 
 def test_the_first_day_that_waits_to_be_judged_stays_the_first(store: Store) -> None:
@@ -40,10 +40,10 @@ def test_an_athlete_who_is_forgotten_leaves_nothing_of_their_imports(store: Stor
     """Names of files may tell of places and people."""
     with store.transaction() as tx:
         anna = athlete(tx)
-        tx.imports.remember(anna, [Remembered("a", 0, "a", "imported")])
+        tx.imports.save_entries(anna, [KnownEntry("a", 0, "a", "imported")])
         tx.imports.leave_unjudged(anna, since=TODAY)
         tx.athletes.remove(anna)
-        assert tx.imports.remembered(anna, ["a"]) == {}
+        assert tx.imports.entries_of(anna, ["a"]) == {}
         assert tx.imports.unjudged(anna) is None
 
 

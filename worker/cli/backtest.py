@@ -159,12 +159,12 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
     from zoneinfo import ZoneInfo
 
     from worker.cli.arguments import local_timezone
-    from worker.recordings import facts, group
+    from worker.recordings import believed_run, group
     from worker.sources import Unreadable
-    from worker.sources.history import read
+    from worker.sources.archive.tables import read_table
 
     zone = ZoneInfo(who.timezone if who else local_timezone())
-    table = read(_content(path), zone=zone)
+    table = read_table(_content(path), zone=zone)
     if isinstance(table, Unreadable):
         raise UsageError(f"{path}: {table.reason}")
     left_out = ""
@@ -176,7 +176,10 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
         )
     return _Input(
         title=str(path),
-        runs=[facts(one).as_run(number) for number, one in enumerate(group(table.recordings), 1)],
+        runs=[
+            believed_run(one, run_id=number)
+            for number, one in enumerate(group(table.recordings), 1)
+        ],
         # A history has local times of no known zone: now is this machine's day.
         today=now.date() if now else datetime.now(zone).date(),
         others=table.others,

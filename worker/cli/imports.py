@@ -39,10 +39,10 @@ def import_history(
     as_json: JsonOption = False,
 ) -> None:
     """Bring in a history: nothing is mailed about it, and twice is once."""
-    from worker.pipeline.importing import import_pieces, recall_for
-    from worker.sources.archive import pieces
+    from worker.pipeline.importing import import_entries, recall_for
+    from worker.sources.archive.entries import read_entries
+    from worker.sources.archive.manifest import manifest_of
     from worker.sources.formats.child import Reader
-    from worker.sources.survey import survey
 
     command = command_of(context)
     missing = next((path for path in paths if not path.exists()), None)
@@ -55,16 +55,16 @@ def import_history(
     skipped: list[Imported] = []
     failed: list[Imported] = []
     try:
-        found = survey(paths)
-        total = None if found.open_ended else found.pieces or None
+        found = manifest_of(paths)
+        total = None if found.open_ended else found.entries or None
         with (
             Reader() as reader,
             closing(
-                pieces(found, athlete=who, reader=reader, recall=recall_for(works, who))
+                read_entries(found, athlete=who, reader=reader, recall=recall_for(works, who))
             ) as read,
             progress("importing", "files", total, quiet=as_json) as advance,
         ):
-            for one in import_pieces(works, who, read, clock=lambda: datetime.now(UTC)):
+            for one in import_entries(works, who, read, clock=lambda: datetime.now(UTC)):
                 counts[one.verdict] += 1
                 if one.verdict not in ("imported", "duplicate"):
                     (skipped if one.verdict == "skipped" else failed).append(one)

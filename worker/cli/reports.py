@@ -19,7 +19,7 @@ from worker.cli.context import (
 from worker.model import METRES_PER, Athlete, Units
 
 if TYPE_CHECKING:
-    from worker.store import Found, Kept
+    from worker.store import Found, StoredRun
 
 
 def list_runs(
@@ -149,7 +149,7 @@ def _at_most(metres: float | None, units: Units) -> str:
     return f"at most {math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"
 
 
-def _run_json(who: Athlete, kept: "Kept") -> dict[str, Any]:
+def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:
     run = kept.run
     return {
         "id": run.id,

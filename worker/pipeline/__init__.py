@@ -1,13 +1,13 @@
-"""The whole work in order: take in, decide, deliver.
+"""The whole work in order: take in, ingest, deliver.
 
     inbox ──┐
-    import ─┼─ take in ──→ recordings ─→ decide ─┬─→ runs, findings ─┐
+    import ─┼─ take in ──→ recordings ─→ ingest ─┬─→ runs, findings ─┐
     sync ───┘  (no transaction open)             └─→ queued mail ────┴─ one commit
                                        weekly ─────→ queued mail
                                                          │
                                                       deliver ──→ mail server
 
-*Take in* uses network and disk. *Decide* is one transaction: runs, findings and the mail about
+*Take in* uses network and disk. *Ingest* is one transaction: runs, findings and the mail about
 them stand together or not at all. *Deliver* claims a mail, sends it, settles it. Each piece can
 die at any point and be called again: keys make twice once. No piece reads the clock: `now` comes
 from above.
@@ -15,9 +15,9 @@ from above.
 
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import tidy
+from worker.pipeline.ingest import TakenIn, take_in_inbox
 from worker.pipeline.keeping import keep_copy
 from worker.pipeline.sync import Synced, sync_all_due
-from worker.pipeline.take_in import TakenIn, take_in_inbox
 from worker.pipeline.weekly import tell_weeks
 from worker.pipeline.works import Clock, Works, today_of
 from worker.store import Tick

@@ -13,9 +13,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from worker.model import Athlete, Recording
-from worker.pipeline.decide import decide, judge
+from worker.pipeline.ingest import ingest, judge, runs_in
 from worker.pipeline.session import Session
-from worker.pipeline.take_in import runs_in
 from worker.pipeline.works import Clock, Works, today_of
 from worker.sources.base import (
     CredentialRevoked,
@@ -96,7 +95,7 @@ def save_activities(
             recordings.append(replace(one.parsed, edited=True, sha256=digest))
         seen.append(replace(remembered, edited=remembered.edited or edited))
     rows.save_seen(athlete, seen, now=now)
-    decide(tx, works, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
+    ingest(tx, works, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
     if ended and change.first_day is not None:
         log.info(
             "%(source)s: athlete %(athlete)s: %(count)d activities gone",
@@ -285,7 +284,7 @@ def _save_file(
         if found is not None:
             tx.source(source).save_seen(athlete, [_with_file_state(one, found)], now=now)
             recordings = runs_in(found.reading or ())
-            decide(tx, works, athlete, recordings, now=now, silence=one.silence)
+            ingest(tx, works, athlete, recordings, now=now, silence=one.silence)
             return
         tries = one.file_tries + 1
         pause = min(FILE_RETRY_AFTER * (1 << one.file_tries), _LONGEST_FILE_PAUSE)

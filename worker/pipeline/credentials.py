@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from worker.links import LinkError
 from worker.model import Athlete, SourceName
-from worker.pipeline.decide import judge
+from worker.pipeline.ingest import judge
 from worker.pipeline.session import connected_source, decrypt, encrypt, limited_call
 from worker.pipeline.works import Clock, ConnectedSource, Works, today_of
 from worker.sources.base import (

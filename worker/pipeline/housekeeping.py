@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from worker.model import Athlete
 from worker.pipeline.activities import drop_expired, with_expired
-from worker.pipeline.decide import judge, judge_overdue
+from worker.pipeline.ingest import judge, judge_overdue
 from worker.pipeline.works import Works, by_ids, each, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE
 

@@ -1,136 +1,111 @@
 """Import: files, folders and archives that the athlete names, silently, as often as they like.
 
-    pieces ─→ runs, what came of each piece, from when on to judge (a commit a batch) ─→ verdicts
-              after the last batch: every day since the first that changed is judged
+    entries ─→ runs, what came of each entry, from when on to judge (a commit a batch) ─→ verdicts
+               after the last batch: every day since the first that changed is judged
 
 Nothing is mailed about what is imported. A file that can't be read is a verdict with its reason;
-the next one follows. It can be stopped at any point: what was kept is known the next time, and
-what was kept and not judged is judged by whoever decides next.
+the next one follows. It can be stopped at any point: what was saved is known the next time, and
+what was saved and not judged is judged by the next `ingest`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
-from worker.model import Athlete, Recording
-from worker.pipeline.decide import judge_overdue
-from worker.pipeline.take_in import reason_of, runs_in, verdict_of
+from worker.model import Athlete, FileVerdict, KnownEntry
+from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
 from worker.pipeline.works import Clock, Works, today_of
-from worker.sources.archive import Known, Piece, Recall
-from worker.store import Change, Remembered, SourceState, Transaction, Verdict
+from worker.sources.archive.entries import Entry, Recall
+from worker.store import SourceState
 
-PIECES_AT_ONCE = 100
-"""Pieces kept in one transaction: about as many as the reader gets through in the meantime."""
+ENTRIES_AT_ONCE = 100
+"""Entries saved in one transaction: about as many as the reader gets through in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What became of one file, or one member of an archive; `reason` where it isn't a new run.
 
-    `count` is of the activities that it tells of, which may be many of a table's.
+    `count` is the number of activities in it, which may be many for a table.
     """
 
     name: str
-    verdict: Verdict
+    verdict: FileVerdict
     reason: str = ""
     count: int = 1
 
 
 def recall_for(works: Works, athlete: Athlete) -> Recall:
-    """Asks the store what is known of an athlete's files."""
+    """Returns a function that asks the store what is known of an athlete's files."""
 
-    def recall(marks: Sequence[str]) -> Mapping[str, Sequence[Known]]:
+    def recall(marks: Sequence[str]) -> Mapping[str, Sequence[KnownEntry]]:
         with works.store.reading() as tx:
-            remembered = tx.imports.remembered(athlete, marks)
-        return {mark: _without_gap(pieces) for mark, pieces in remembered.items()}
+            known = tx.imports.entries_of(athlete, marks)
+        # From the first on; what comes after a gap is read anew.
+        return {
+            mark: [one for _, one in takewhile(lambda p: p[0] == p[1].number, enumerate(entries))]
+            for mark, entries in known.items()
+        }
 
     return recall
 
 
-def import_pieces(
-    works: Works, athlete: Athlete, pieces: Iterable[Piece], *, clock: Clock
+def import_entries(
+    works: Works, athlete: Athlete, entries: Iterable[Entry], *, clock: Clock
 ) -> Iterator[Imported]:
-    """Keep every piece, a batch at a time, and judge at the end.
+    """Save every entry, a batch at a time, and judge at the end.
 
-    A verdict comes once its piece is kept; a piece that only adds to another's run has none.
+    A verdict comes once its entry is saved; an entry that only adds to another's run has none.
     """
-    waiting = iter(pieces)
-    while batch := list(islice(waiting, PIECES_AT_ONCE)):
-        yield from _batch(works, athlete, batch, clock)
+    waiting = iter(entries)
+    while batch := list(islice(waiting, ENTRIES_AT_ONCE)):
+        saved = iter(_save_batch(works, athlete, batch, clock))
+        for entry in batch:
+            known = entry.reading
+            if not isinstance(known, KnownEntry):
+                one = next(saved)
+            elif known.sha256 is not None:  # its run is known by now
+                one = Imported(known.name, "duplicate", known.reason)
+            else:
+                one = Imported(known.name, known.verdict, known.reason)
+            if not entry.beside:
+                yield one
     with works.store.transaction() as tx:
         judge_overdue(tx, works, athlete, now=clock())
 
 
-def _batch(
-    works: Works, athlete: Athlete, batch: Sequence[Piece], clock: Clock
-) -> Iterator[Imported]:
-    fresh = [piece for piece in batch if not isinstance(piece.reading, Known)]
-    kept = iter(_keep(works, athlete, fresh, clock) if fresh else ())
-    for piece in batch:
-        known = piece.reading
-        one = _again(known) if isinstance(known, Known) else next(kept)
-        if not piece.beside:
-            yield one
-
-
-def _keep(
-    works: Works, athlete: Athlete, batch: Sequence[Piece], clock: Clock
+def _save_batch(
+    works: Works, athlete: Athlete, batch: Sequence[Entry], clock: Clock
 ) -> Sequence[Imported]:
+    """Save what is new of a batch in one transaction; what came of it, in its order."""
+    fresh = [(e, e.reading) for e in batch if not isinstance(e.reading, KnownEntry)]
+    if not fresh:
+        return ()
     now = clock()
     with works.store.transaction() as tx:
-        arrived = _with_their_files(tx, athlete, [r for piece in batch for r in _runs_in(piece)])
+        arrived = [recording for _, reading in fresh for recording in runs_in(reading)]
+        # Rows of a table that comes alone still belong to the files that were read beside it once.
+        alone = [recording.external_id for recording in arrived if recording.sha256 is None]
+        if alone:
+            contents = tx.runs.contents(athlete, "import", alone)
+            arrived = [replace(r, sha256=r.sha256 or contents.get(r.external_id)) for r in arrived]
         change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
         if change.first_day is not None:
             tx.imports.leave_unjudged(athlete, since=change.first_day)
-        verdicts = _verdicts(batch, change)
-        tx.imports.remember(
+        claimed: set[int] = set()
+        verdicts = [
+            Imported(
+                entry.name, verdict_of(reading, change, claimed), reason_of(reading), entry.count
+            )
+            for entry, reading in fresh
+        ]
+        tx.imports.save_entries(
             athlete,
             [
-                Remembered(p.mark, p.number, one.name, one.verdict, one.reason, p.sha256)
-                for p, one in zip(batch, verdicts, strict=True)
-                if p.mark
+                KnownEntry(e.mark, e.number, one.name, one.verdict, one.reason, e.sha256)
+                for (e, _), one in zip(fresh, verdicts, strict=True)
+                if e.mark
             ],
         )
         tx.progress.source(athlete, "import", SourceState("ok", last_success_at=now))
     return verdicts
-
-
-def _with_their_files(
-    tx: Transaction, athlete: Athlete, arrived: Sequence[Recording]
-) -> Sequence[Recording]:
-    """Rows of a table that comes alone still belong to the files that were read beside it once."""
-    alone = [recording.external_id for recording in arrived if recording.sha256 is None]
-    if not alone:
-        return arrived
-    contents = tx.runs.contents(athlete, "import", alone)
-    return [replace(one, sha256=one.sha256 or contents.get(one.external_id)) for one in arrived]
-
-
-def _verdicts(batch: Sequence[Piece], change: Change) -> Sequence[Imported]:
-    told: set[int] = set()
-    return [
-        Imported(
-            name=piece.name,
-            verdict=verdict_of(piece.reading, change, told),
-            reason=reason_of(piece.reading),
-            count=piece.count,
-        )
-        for piece in batch
-        if not isinstance(piece.reading, Known)
-    ]
-
-
-def _runs_in(piece: Piece) -> tuple[Recording, ...]:
-    return () if isinstance(piece.reading, Known) else runs_in(piece.reading)
-
-
-def _again(known: Known) -> Imported:
-    """The verdict of a piece that was read before: its run is known by now."""
-    verdict: Verdict = "duplicate" if known.sha256 is not None else known.verdict
-    return Imported(known.name, verdict, known.reason)
-
-
-def _without_gap(pieces: Sequence[Remembered]) -> Sequence[Known]:
-    """From the first on; what comes after a gap is read anew."""
-    whole = takewhile(lambda pair: pair[0] == pair[1].number, enumerate(pieces))
-    return [Known(p.name, p.verdict, p.reason, p.sha256) for _, p in whole]

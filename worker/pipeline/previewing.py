@@ -4,7 +4,7 @@ from datetime import datetime
 
 from worker import detect, week
 from worker.model import Athlete, Email
-from worker.pipeline.decide import alert_facts
+from worker.pipeline.alerts import alert_facts
 from worker.pipeline.weekly import weekly_facts
 from worker.pipeline.works import Works, today_of
 from worker.store import Transaction

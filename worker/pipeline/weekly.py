@@ -5,8 +5,8 @@ from datetime import date, datetime, timedelta
 from worker import ceiling, detect, routine, week
 from worker.compose import Noticed, WeeklyFacts
 from worker.model import Athlete
+from worker.pipeline.alerts import CHART_WEEKS, recent_checkins
 from worker.pipeline.credentials import WARN_BEFORE
-from worker.pipeline.decide import CHART_WEEKS, recent_checkins
 from worker.pipeline.works import Works, each, enqueue, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE, Transaction
 

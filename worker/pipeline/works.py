@@ -16,8 +16,8 @@ from worker.mail import Mailer, to_mime
 from worker.model import Athlete, Email, Routine, SourceName
 from worker.rules import Rules
 from worker.sources.base import Source
+from worker.sources.folder import Inbox
 from worker.sources.formats.unpack import Member
-from worker.sources.inbox import Inbox
 from worker.store import Sealer, Store, StoreError, Transaction
 
 Clock = Callable[[], datetime]

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from worker.model import Athlete, Recording, SourceName
 from worker.sources.base import ListedActivity, NotARun, Reading, Unreadable
+from worker.sources.folder import recordings
 from worker.sources.formats.unpack import Member
-from worker.sources.inbox import recordings
 
 EDITED_SHARE = 0.01
 """Where the list differs from the file by more, the athlete changed it at the service."""

@@ -29,12 +29,12 @@ from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
 from worker.store.crew import Crew, Mate
 from worker.store.findings import Findings, Found
-from worker.store.imports import Imports, Remembered
-from worker.store.inbox import Entry, Inbox, Verdict
+from worker.store.imports import Imports
+from worker.store.inbox import InboxFiles
 from worker.store.lock import LockedError, crew_member, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
-from worker.store.runs import Change, Kept, Runs
+from worker.store.runs import Change, Runs, StoredRun
 from worker.store.seal import Sealer, SealError
 from worker.store.sources import SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
@@ -44,15 +44,12 @@ __all__ = [
     "DUE_AT_ONCE",
     "RESTORED",
     "Change",
-    "Entry",
     "FileState",
     "Found",
-    "Kept",
     "Letter",
     "LockedError",
     "Mate",
     "NameTakenError",
-    "Remembered",
     "SealError",
     "Sealer",
     "SeenActivity",
@@ -62,9 +59,9 @@ __all__ = [
     "StoreAddressError",
     "StoreError",
     "StoredCredential",
+    "StoredRun",
     "Tick",
     "Transaction",
-    "Verdict",
 ]
 
 BUSY_TIMEOUT_S = 30
@@ -110,8 +107,8 @@ class Transaction:
         return Outbox(self.connection)
 
     @property
-    def inbox(self) -> Inbox:
-        return Inbox(self.connection)
+    def inbox(self) -> InboxFiles:
+        return InboxFiles(self.connection)
 
     @property
     def imports(self) -> Imports:

@@ -1,4 +1,4 @@
-"""The imports' shelf: what came of each piece of an archive, and from which day on to judge."""
+"""The imports' repository: what came of each entry of an archive, and what is yet to be judged."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -6,28 +6,9 @@ from datetime import date
 
 from sqlalchemy import Connection, delete, select
 
-from worker.model import Athlete
-from worker.store import tables
-from worker.store.inbox import Verdict
+from worker.model import Athlete, KnownEntry
+from worker.store.tables import DUE_AT_ONCE, import_piece, unjudged
 from worker.store.upsert import upsert
-
-import_piece = tables.import_piece
-unjudged = tables.unjudged
-
-
-@dataclass(frozen=True, slots=True)
-class Remembered:
-    """What came of one piece: the `number`-th member of the file whose `mark` this is.
-
-    `sha256` is of the content that its run came from, None where it isn't a run.
-    """
-
-    mark: str
-    number: int
-    name: str
-    verdict: Verdict
-    reason: str = ""
-    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,29 +17,29 @@ class Imports:
 
     connection: Connection
 
-    def remember(self, athlete: Athlete, pieces: Iterable[Remembered]) -> None:
-        """Keep what came of pieces, in the transaction that keeps their runs."""
-        rows = [{"athlete_id": athlete.id, **asdict(piece)} for piece in pieces]
+    def save_entries(self, athlete: Athlete, entries: Iterable[KnownEntry]) -> None:
+        """Save what came of entries, in the transaction that saves their runs."""
+        rows = [{"athlete_id": athlete.id, **asdict(entry)} for entry in entries]
         upsert(self.connection, import_piece, rows, keys=("athlete_id", "mark", "number"))
 
-    def remembered(
+    def entries_of(
         self, athlete: Athlete, marks: Collection[str]
-    ) -> Mapping[str, tuple[Remembered, ...]]:
-        """What came of the members of these files, in their order; without those never seen."""
+    ) -> Mapping[str, tuple[KnownEntry, ...]]:
+        """Returns what came of the members of these files by mark, in their order."""
         query = (
             select(import_piece)
             .where(import_piece.c.athlete_id == athlete.id, import_piece.c.mark.in_(marks))
             .order_by(import_piece.c.mark, import_piece.c.number)
         )
-        found: dict[str, list[Remembered]] = {}
+        found: dict[str, list[KnownEntry]] = {}
         for row in self.connection.execute(query):
             found.setdefault(row.mark, []).append(
-                Remembered(row.mark, row.number, row.name, row.verdict, row.reason, row.sha256)
+                KnownEntry(row.mark, row.number, row.name, row.verdict, row.reason, row.sha256)
             )
-        return {mark: tuple(pieces) for mark, pieces in found.items()}
+        return {mark: tuple(entries) for mark, entries in found.items()}
 
     def leave_unjudged(self, athlete: Athlete, *, since: date) -> None:
-        """Keep that runs from `since` on wait to be judged, beside what waits already."""
+        """Save that runs from `since` on wait to be judged, beside what waits already."""
         before = self.unjudged(athlete)
         row = {"athlete_id": athlete.id, "since": min(since, before or since)}
         upsert(self.connection, unjudged, [row], keys=("athlete_id",))
@@ -68,7 +49,7 @@ class Imports:
         query = select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id)
         return self.connection.execute(query).scalar_one_or_none()
 
-    def with_unjudged(self, *, most: int = tables.DUE_AT_ONCE) -> tuple[int, ...]:
+    def with_unjudged(self, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes for whom something waits to be judged."""
         query = select(unjudged.c.athlete_id).order_by(unjudged.c.athlete_id).limit(most)
         return tuple(self.connection.execute(query).scalars())

@@ -1,10 +1,10 @@
-"""The runs' shelf: recordings as the sources told them, and the runs they come to.
+"""The runs' repository: recordings as the sources have them, and the runs they come to.
 
 A run is derived: whenever recordings come, change or go, the runs around them are made anew from
-what `recordings.py` says, and keep their ids where they can.
+what `recordings.py` says, and retain their ids where they can.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from itertools import starmap
@@ -16,11 +16,8 @@ from worker import load, recordings
 from worker.load import History
 from worker.model import Athlete, Recording, Run, SourceName
 from worker.rules import Rules
-from worker.store import tables
+from worker.store.tables import DUE_AT_ONCE, recording, run
 from worker.store.upsert import upsert
-
-run = tables.run
-recording = tables.recording
 
 JUDGED_DAYS = 1000
 """How far back a judgement looks from the last run before: a season, the year before it, and
@@ -28,6 +25,7 @@ last year's ramp."""
 
 _RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
 _RUN_COLUMNS = tuple(run.c[field.name] for field in fields(Run))
+_RUN_FIELDS = tuple(field.name for field in fields(Run) if field.name != "id")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +45,7 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredRun:
     """A run as kept: with the recordings behind it and why it doesn't count, if it doesn't."""
 
     run: Run
@@ -56,28 +54,12 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
-    """A stored recording with its ids."""
+class _Stored:
+    """A recording with its own id and that of its run."""
 
     id: int
     run_id: int | None
     recording: Recording
-
-
-@dataclass(frozen=True, slots=True)
-class _Bundle:
-    """The recordings of one run, and what is believed of it."""
-
-    rows: Sequence[_Row]
-    believed: recordings.Facts
-
-
-@dataclass(frozen=True, slots=True)
-class _Derived:
-    """The ids of the runs that are new, and the earliest day on which any run changed."""
-
-    new_ids: Sequence[int] = ()
-    first_day: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,57 +72,56 @@ class Runs:
     def save(
         self, athlete: Athlete, arrived: Iterable[Recording], *, now: datetime, today: date
     ) -> Change:
-        """Keep recordings (twice is once) and derive the runs they touch."""
-        by_key = {(r.source, r.external_id): r for r in arrived}
-        before = self._rows(athlete, by_key.keys())
+        """Save recordings (twice is once) and derive the runs they touch."""
+        by_key: dict[tuple[str, str], Recording] = {(r.source, r.external_id): r for r in arrived}
+        before = self._stored(athlete, by_key.keys())
+        changed = {
+            key: r for key, r in by_key.items() if key not in before or before[key].recording != r
+        }
         upsert(
             self.connection,
             recording,
             [
-                {**_columns_of(r), "athlete_id": athlete.id, "saved_at": now}
-                for r in by_key.values()
-                if not _unchanged(before.get((r.source, r.external_id)), r)
+                # No field holds another dataclass: `asdict` would take half of an import's time.
+                {name: getattr(r, name) for name in _RECORDING_FIELDS}
+                | {"athlete_id": athlete.id, "saved_at": now}
+                for r in changed.values()
             ],
             keys=("athlete_id", "source", "external_id"),
         )
-        touched = [
-            r
-            for key, r in by_key.items()
-            if not _unchanged(before.get(key), r) or before[key].run_id is None
-        ]
-        old = [before[r.source, r.external_id] for r in touched
-               if (r.source, r.external_id) in before]  # fmt: skip
-        derived = self._derive(
+        touched = changed.keys() | {key for key, row in before.items() if row.run_id is None}
+        old = [before[key] for key in touched if key in before]
+        first_day, new_ids = self._derive(
             athlete,
-            days={r.day for r in touched} | {row.recording.day for row in old},
+            days={by_key[key].day for key in touched} | {row.recording.day for row in old},
             left_runs={row.run_id for row in old if row.run_id is not None},
-            keys={(r.source, r.external_id) for r in touched},
+            keys=touched,
             today=today,
         )
-        now_kept = self._rows(athlete, by_key.keys())
+        saved = self._stored(athlete, by_key.keys())
         return Change(
-            first_day=derived.first_day,
-            new_run_ids=frozenset(derived.new_ids),
-            run_of={key: row.run_id for key, row in now_kept.items() if row.run_id is not None},
+            first_day=first_day,
+            new_run_ids=frozenset(new_ids),
+            run_of={key: row.run_id for key, row in saved.items() if row.run_id is not None},
         )
 
     def drop(
         self, athlete: Athlete, source: SourceName, external_ids: Sequence[str], *, today: date
     ) -> Change:
         """Forget recordings that their source no longer has, and the runs only they told of."""
-        gone = self._rows(athlete, {(source, external_id) for external_id in external_ids})
+        gone = self._stored(athlete, {(source, external_id) for external_id in external_ids})
         if not gone:
             return Change(None, frozenset(), {})
         ids = [row.id for row in gone.values()]
         self.connection.execute(delete(recording).where(recording.c.id.in_(ids)))
-        derived = self._derive(
+        first_day, _ = self._derive(
             athlete,
             days={row.recording.day for row in gone.values()},
             left_runs={row.run_id for row in gone.values() if row.run_id is not None},
             keys=set(),
             today=today,
         )
-        return Change(derived.first_day, frozenset(), {})
+        return Change(first_day, frozenset(), {})
 
     def drop_content(
         self, athlete: Athlete, source: SourceName, sha256: str, *, today: date
@@ -170,7 +151,7 @@ class Runs:
         # By position: names take three times as long, and years of runs are read at each judgement.
         return tuple(starmap(Run, rows))
 
-    def quarantined(self, athlete: Athlete) -> tuple[Kept, ...]:
+    def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         return tuple(k for k in self.kept(athlete) if k.quarantine is not None)
 
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
@@ -188,7 +169,7 @@ class Runs:
         last: date | None = self.connection.execute(query).scalar_one()
         return last
 
-    def kept(self, athlete: Athlete) -> tuple[Kept, ...]:
+    def kept(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """Every run with its sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
         told = (
@@ -202,7 +183,7 @@ class Runs:
             select(run).where(run.c.athlete_id == athlete.id).order_by(run.c.started_at, run.c.id)
         )
         return tuple(
-            Kept(_run(row), tuple(sources.get(row.id, ())), row.quarantine) for row in rows
+            StoredRun(_run(row), tuple(sources.get(row.id, ())), row.quarantine) for row in rows
         )
 
     def release(self, athlete: Athlete, *, today: date) -> date | None:
@@ -222,7 +203,7 @@ class Runs:
         first: date = min(row.day for row in freed)
         return first
 
-    def with_release_due(self, until: date, *, most: int = tables.DUE_AT_ONCE) -> tuple[int, ...]:
+    def with_release_due(self, until: date, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes with a run that was dated in the future, and is so no longer."""
         query = (
             select(run.c.athlete_id)
@@ -261,13 +242,14 @@ class Runs:
         )
         return tuple(_recording(row) for row in self.connection.execute(query))
 
-    def _rows(
+    def _stored(
         self, athlete: Athlete, keys: Iterable[tuple[str, str]]
-    ) -> dict[tuple[str, str], _Row]:
+    ) -> dict[tuple[str, str], _Stored]:
+        """Returns what is stored under these sources and external ids."""
         by_source: dict[str, list[str]] = {}
         for source, external_id in keys:
             by_source.setdefault(source, []).append(external_id)
-        found: dict[tuple[str, str], _Row] = {}
+        found: dict[tuple[str, str], _Stored] = {}
         for source, external_ids in by_source.items():
             query = select(recording).where(
                 recording.c.athlete_id == athlete.id,
@@ -275,7 +257,7 @@ class Runs:
                 recording.c.external_id.in_(external_ids),
             )
             for row in self.connection.execute(query):
-                found[source, row.external_id] = _Row(row.id, row.run_id, _recording(row))
+                found[source, row.external_id] = _Stored(row.id, row.run_id, _recording(row))
         return found
 
     def _derive(
@@ -284,105 +266,78 @@ class Runs:
         *,
         days: set[date],
         left_runs: set[int],
-        keys: set[tuple[str, str]],
+        keys: Collection[tuple[str, str]],
         today: date,
-    ) -> _Derived:
-        """Make the runs around `days` anew: those that lost a recording or have one of `keys`."""
+    ) -> tuple[date | None, Sequence[int]]:
+        """Make the runs around `days` anew: those that lost a recording or have one of `keys`.
+
+        Returns the earliest day on which any run changed, and the ids of the new runs.
+        """
         if not days:
-            return _Derived()
-        near = self._near(athlete, days)
-        ids = {(row.recording.source, row.recording.external_id): row for row in near}
-        claimed: dict[int, _Bundle] = {}
-        fresh: list[_Bundle] = []
-        for bundle in recordings.group(row.recording for row in near):
-            rows = [ids[r.source, r.external_id] for r in bundle]
+            return None, ()
+        reach = range(-recordings.NEIGHBOUR_DAYS, recordings.NEIGHBOUR_DAYS + 1)
+        around = {day + timedelta(days=step) for day in days for step in reach}
+        query = select(recording).where(
+            recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
+        )
+        near = {
+            (row.source, row.external_id): _Stored(row.id, row.run_id, _recording(row))
+            for row in self.connection.execute(query)
+        }
+        kept: dict[int, tuple[Run, Sequence[_Stored]]] = {}
+        new: list[tuple[Run, Sequence[_Stored]]] = []
+        for bundle in recordings.group(row.recording for row in near.values()):
+            rows = [near[r.source, r.external_id] for r in bundle]
             known = {row.run_id for row in rows if row.run_id is not None}
             touched = any((r.source, r.external_id) in keys for r in bundle)
             if not touched and not left_runs.intersection(known):
                 continue
             # A recording's day needn't be that of the run it joins or leaves: clocks differ.
             days |= {r.day for r in bundle}
-            free = min(known - claimed.keys(), default=None)
+            free = min(known - kept.keys(), default=None)
             if free is None:
-                fresh.append(_Bundle(rows, recordings.facts(bundle)))
+                new.append((recordings.believed_run(bundle), rows))
             else:
-                claimed[free] = _Bundle(rows, recordings.facts(bundle))
-        self._rewrite(claimed, today=today)
-        new_ids = self._insert(athlete, fresh, today=today)
-        self._sweep({row.run_id for row in near if row.run_id is not None} | left_runs)
-        return _Derived(new_ids, min(days))
-
-    def _near(self, athlete: Athlete, days: set[date]) -> list[_Row]:
-        reach = range(-recordings.NEIGHBOUR_DAYS, recordings.NEIGHBOUR_DAYS + 1)
-        around = {day + timedelta(days=step) for day in days for step in reach}
-        query = select(recording).where(
-            recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
-        )
-        return [_Row(row.id, row.run_id, _recording(row)) for row in self.connection.execute(query)]
-
-    def _rewrite(self, bundles: Mapping[int, _Bundle], *, today: date) -> None:
-        """Give known runs their new facts and recordings."""
-        if not bundles:
-            return
-        changed = [
-            {"known_id": run_id, **self._columns(bundle.believed, today=today)}
-            for run_id, bundle in bundles.items()
-        ]
-        by_id = update(run).where(run.c.id == bindparam("known_id"))
-        self.connection.execute(by_id, changed)
-        self._link(bundles)
-
-    def _insert(
-        self, athlete: Athlete, bundles: Sequence[_Bundle], *, today: date
-    ) -> Sequence[int]:
-        """Make new runs; their ids, in the order of the bundles."""
-        if not bundles:
-            return ()
-        new_ids: Sequence[int] = (
-            self.connection.execute(
+                kept[free] = (recordings.believed_run(bundle, run_id=free), rows)
+        if kept:
+            by_id = update(run).where(run.c.id == bindparam("known_id"))
+            changed = [
+                {"known_id": run_id, **self._columns(believed, today=today)}
+                for run_id, (believed, _) in kept.items()
+            ]
+            self.connection.execute(by_id, changed)
+        new_ids: Sequence[int] = ()
+        if new:
+            inserted = self.connection.execute(
                 insert(run).returning(run.c.id, sort_by_parameter_order=True),
                 [
-                    {"athlete_id": athlete.id, **self._columns(bundle.believed, today=today)}
-                    for bundle in bundles
+                    {"athlete_id": athlete.id, **self._columns(believed, today=today)}
+                    for believed, _ in new
                 ],
             )
-            .scalars()
-            .all()
-        )
-        self._link(dict(zip(new_ids, bundles, strict=True)))
-        return new_ids
-
-    def _link(self, bundles: Mapping[int, _Bundle]) -> None:
-        """Let recordings know their run, where it is another than before."""
+            new_ids = inserted.scalars().all()
+        bundles = [(run_id, rows) for run_id, (_, rows) in kept.items()]
+        bundles += [(run_id, rows) for run_id, (_, rows) in zip(new_ids, new, strict=True)]
         moved = [
             {"moved_id": row.id, "run_id": run_id}
-            for run_id, bundle in bundles.items()
-            for row in bundle.rows
+            for run_id, rows in bundles
+            for row in rows
             if row.run_id != run_id
         ]
         if moved:
             by_id = update(recording).where(recording.c.id == bindparam("moved_id"))
             self.connection.execute(by_id, moved)
+        # A run that has no recording any more goes.
+        before = sorted({r.run_id for r in near.values() if r.run_id is not None} | left_runs)
+        linked = select(recording.c.run_id).where(recording.c.run_id.in_(before))
+        self.connection.execute(delete(run).where(run.c.id.in_(before), run.c.id.not_in(linked)))
+        return min(days), new_ids
 
-    def _columns(self, believed: recordings.Facts, *, today: date) -> Mapping[str, Any]:
-        reason = load.implausible(believed.as_run(0), today=today, rules=self.rules)
+    def _columns(self, believed: Run, *, today: date) -> Mapping[str, Any]:
+        reason = load.implausible(believed, today=today, rules=self.rules)
         later = believed.day if reason == load.IN_THE_FUTURE else None
-        return {**_columns_of(believed), "quarantine": reason, "looked_at_on": later}
-
-    def _sweep(self, run_ids: set[int]) -> None:
-        """Delete those of the runs that no recording tells of any more."""
-        ids = sorted(run_ids)
-        told = select(recording.c.run_id).where(recording.c.run_id.in_(ids))
-        self.connection.execute(delete(run).where(run.c.id.in_(ids), run.c.id.not_in(told)))
-
-
-def _unchanged(row: _Row | None, arrived: Recording) -> bool:
-    return row is not None and row.recording == arrived
-
-
-def _columns_of(noun: Recording | recordings.Facts) -> dict[str, Any]:
-    """The fields by name; none is a noun itself, which saves `asdict` half of an import's time."""
-    return {name: getattr(noun, name) for name in noun.__slots__}
+        columns = {name: getattr(believed, name) for name in _RUN_FIELDS}
+        return {**columns, "quarantine": reason, "looked_at_on": later}
 
 
 def _recording(row: Row[Any]) -> Recording:

@@ -53,7 +53,7 @@ def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
     return next((each for each in reasons if isinstance(each, Unreadable)), reasons[0])
 
 
-def read(content: bytes, *, name: str = "") -> Iterator[tuple[str, Parsed]]:
+def read_content(content: bytes, *, name: str = "") -> Iterator[tuple[str, Parsed]]:
     """Everything in a file, packed or not, by its content: each member's name and what it gives.
 
     A file that is no archive is its own only member, called `name`.

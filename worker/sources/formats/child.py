@@ -6,8 +6,8 @@
 The child starts with the first file, serves one after another, and leaves by itself when nothing
 came for a while. What kills it (time, memory, a crash) is tried once more by a new child that has
 nothing else to read, as the file before may have been the one to blame. Only then it becomes that
-file's reason; the rest of an archive goes on. How the two talk is in `child_wire.py`, what the
-child does in `child_serve.py`.
+file's reason; the rest of an archive goes on. What the child does, and how the two talk, is in
+`child_serve.py`.
 """
 
 import json
@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Self
 
 from worker import search_path
-from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, Request, decode
+from worker.sources.formats.child_serve import END, OUT_OF_MEMORY, Request, decode_member
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
 SECONDS = 20.0
@@ -166,15 +166,14 @@ class _Queue:
 
     def fill(self) -> Request | None:
         """Take in as many as may be on their way at once; the one to be answered next."""
-        while not self._waiting or (self._ahead_bytes() < AHEAD_BYTES and not self._alone):
+        while not self._waiting or (
+            not self._alone and sum(request.size for request in self._waiting) < AHEAD_BYTES
+        ):
             request = next(self._coming, None)
             if request is None:
                 break
             self._waiting.append(request)
         return self._waiting[0] if self._waiting else None
-
-    def _ahead_bytes(self) -> int:
-        return sum(request.size for request in self._waiting)
 
     def take_unsent(self) -> list[Request]:
         """Those that the child doesn't know of yet, as far as it may."""
@@ -282,7 +281,7 @@ class _Child:
             self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         self._answered = True
-        return None if line == END else decode(line)
+        return None if line == END else decode_member(line)
 
     def _receive(self, seconds: float) -> bytes | None:
         """Some bytes, none at the end of all, None where none came in time."""

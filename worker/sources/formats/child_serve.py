@@ -1,5 +1,8 @@
 """The child's side: reads one file after another within its limits, until nothing more comes.
 
+A request is a line of JSON, with the file's bytes behind it where there's no path; the answer is a
+line for each member read, and one for the end.
+
 It opens nothing but the regular files it's told of, and writes nothing but its answers. Once it
 has run out of memory it ends: what is left after that is too little for anybody's file.
 """
@@ -14,12 +17,92 @@ import select
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any, BinaryIO
 
-from worker.sources.formats.child_wire import END, OUT_OF_MEMORY, encode
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.unpack import Member, members, refused
 from worker.sources.opening import open_file
+
+END = b"{}"  # all members of a request are told
+OUT_OF_MEMORY = 77  # the status of a child that ran out of it
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A file to read: a path, or the bytes themselves. `skip` members were read before.
+
+    `told` is what the child hears of it: the bytes, or the path from the root on, for the child
+    stands in another folder than we do.
+    """
+
+    source: Path | bytes
+    name: str
+    skip: int = 0
+    told: str | bytes = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        source = self.source
+        told = source if isinstance(source, bytes) else os.fspath(source.absolute())
+        object.__setattr__(self, "told", told)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it is on its way."""
+        return len(self.told) + len(self.name) + 64
+
+    def encode(self) -> bytes:
+        """The line, and after it the bytes where there's no path."""
+        told: dict[str, Any] = {"name": self.name, "skip": self.skip}
+        if isinstance(self.told, bytes):
+            return json.dumps(told | {"bytes": len(self.told)}).encode() + b"\n" + self.told
+        return json.dumps(told | {"path": self.told}).encode() + b"\n"
+
+
+def encode_member(member: Member) -> bytes:
+    """A member as a line."""
+    told: dict[str, Any] = {"name": member.name, "sha256": member.sha256}
+    match member.parsed:
+        case NotARun(reason):
+            told["not_a_run"] = reason
+        case Unreadable(reason):
+            told["unreadable"] = reason
+        case runs:
+            told["runs"] = [
+                asdict(run)
+                | {
+                    "started_at": run.started_at.isoformat(),
+                    "offset": None if run.offset is None else run.offset.total_seconds(),
+                }
+                for run in runs
+            ]
+    return json.dumps(told).encode()
+
+
+def decode_member(line: bytes) -> Member:
+    """The member that a line tells."""
+    told = json.loads(line)
+    parsed: Parsed
+    if "not_a_run" in told:
+        parsed = NotARun(told["not_a_run"])
+    elif "unreadable" in told:
+        parsed = Unreadable(told["unreadable"])
+    else:
+        parsed = tuple(
+            Activity(
+                **run
+                | {
+                    "started_at": datetime.fromisoformat(run["started_at"]),
+                    "offset": None if run["offset"] is None else timedelta(seconds=run["offset"]),
+                }
+            )
+            for run in told["runs"]
+        )
+    return Member(told["name"], told["sha256"], parsed)
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
@@ -45,7 +128,7 @@ def _answer(told: dict[str, Any], file: BinaryIO | None, answers: BinaryIO, alar
     signal.setitimer(signal.ITIMER_REAL, alarm_s)
     for member in _read(told, file):
         signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
-        answers.write(encode(member) + b"\n")
+        answers.write(encode_member(member) + b"\n")
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, alarm_s)
     signal.setitimer(signal.ITIMER_REAL, 0)

@@ -18,12 +18,22 @@ from worker.model import Sport
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
 from worker.sources.formats.clock import credible_offset
-from worker.sources.formats.fit_records import EPOCH_S, FIRST_ABSOLUTE, RECORD, lap_sport, points
 from worker.sources.formats.fit_walk import Message, Part, is_fit, parts, segment
 from worker.sources.formats.sport import GUESSED, not_a_run, why_not_by_pace
-from worker.sources.formats.track import Odometer
+from worker.sources.formats.track import Odometer, Point
 
 FILE_ID, SPORT, SESSION, ACTIVITY = 0, 12, 18, 34
+RECORD = 20
+LAP = 19
+# The protocol counts seconds from 1989-12-31; below this they count from the watch's power-up.
+EPOCH_S = 631_065_600
+FIRST_ABSOLUTE = 0x10000000
+
+_LATITUDE, _LONGITUDE, _DISTANCE, _SPEED_DISTANCE = 0, 1, 5, 8
+_LAP_SPORT = 25
+_DEGREES = 180 / 2**31
+_TWELVE_BITS = 0xFFF
+_SPEED_DISTANCE_BYTES = 3
 WANTED = frozenset({FILE_ID, SPORT, SESSION, ACTIVITY})
 MAX_MESSAGES = 256
 MAX_PAYLOAD_BYTES = 128 * 1024  # a session takes about 300
@@ -58,7 +68,7 @@ NOTHING = NotARun("a FIT file without an activity in it")
 Fields = dict[str, Any]
 
 
-def parse(content: bytes) -> Parsed:
+def parse_fit(content: bytes) -> Parsed:
     """The running sessions of a FIT file, or why there are none."""
     if not content:
         return Unreadable("an empty file")
@@ -293,3 +303,44 @@ def _positive(value: Any) -> float | None:
     """A figure that says something: a number above nought."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and isfinite(value) and value > 0 else None
+
+
+# The records, where the summary lacks something: slower by far than the summary
+
+
+def points(part: Part) -> Iterator[Point]:
+    """The part's records in order."""
+    compressed = _CompressedDistance()
+    for message in part.messages(frozenset({RECORD}), clocked=True):
+        clock = message.clock
+        lat = message.integer(_LATITUDE, signed=True)
+        lon = message.integer(_LONGITUDE, signed=True)
+        centimetres = message.integer(_DISTANCE)
+        yield Point(
+            at_s=None if clock is None or clock < FIRST_ABSOLUTE else float(clock + EPOCH_S),
+            lat=None if lat is None else lat * _DEGREES,
+            lon=None if lon is None else lon * _DEGREES,
+            told_m=compressed.metres(message) if centimetres is None else centimetres / 100,
+        )
+
+
+def lap_sport(part: Part) -> int | None:
+    """The sport's number as the first lap that tells it has it."""
+    laps = (lap.integer(_LAP_SPORT) for lap in part.messages(frozenset({LAP})))
+    return next((sport for sport in laps if sport is not None), None)
+
+
+class _CompressedDistance:
+    """Old foot pods: twelve bits of sixteenths of a metre that start anew every 256 m."""
+
+    def __init__(self) -> None:
+        self._sixteenths = 0
+
+    def metres(self, message: Message) -> float | None:
+        place = message.definition.find(_SPEED_DISTANCE)
+        raw = message.payload[place] if place else b""
+        if len(raw) != _SPEED_DISTANCE_BYTES or raw == b"\xff\xff\xff":
+            return None
+        told = int.from_bytes(raw, "little") >> 12
+        self._sixteenths += (told - self._sixteenths) & _TWELVE_BITS
+        return self._sixteenths / 16

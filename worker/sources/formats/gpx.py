@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
-from worker.sources.formats.clock import instant
-from worker.sources.formats.markup import Refused, Walk, number, plain
+from worker.sources.formats.clock import parse_instant
+from worker.sources.formats.markup import Refused, Walk, parse_number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
@@ -18,7 +18,7 @@ SAME_RUN_S = 3600.0
 MAX_TRACKS = 256
 
 
-def parse(content: bytes) -> Parsed:
+def parse_gpx(content: bytes) -> Parsed:
     """The running tracks of a GPX file, or why there are none."""
     reader = _Reader()
     try:
@@ -86,11 +86,11 @@ class _Reader:
     def _point(self, attributes: dict[str, str]) -> None:
         self._point_depth = self.walk.depth
         self._at_s = None
-        self._place = number(attributes.get("lat")), number(attributes.get("lon"))
+        self._place = parse_number(attributes.get("lat")), parse_number(attributes.get("lon"))
 
     def _time(self, text: str) -> None:
         if self._point_depth and self.walk.depth == self._point_depth + 1:
-            told = instant(text)
+            told = parse_instant(text)
             self._at_s = told[0].timestamp() if told else None
             self._offset = told[1] if told else None
 

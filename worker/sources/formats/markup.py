@@ -13,14 +13,14 @@ Start = Callable[[dict[str, str]], None]
 End = Callable[[str], None]
 
 LONGEST_TEXT = 1000
-LONGEST_NAME = 80
+LONGEST_ELEMENT_NAME = 80
 LONGEST_TAG_BYTES = 256 * 1024
-CHUNK_BYTES = 64 * 1024
+FEED_BYTES = 64 * 1024
 MAX_NAMES = 1000  # of elements and attributes; an activity's file has some fifty
 DEEPEST = 100
 
 
-def number(text: str | None) -> float | None:
+def parse_number(text: str | None) -> float | None:
     """A number as a file writes it; None for none, and for what no arithmetic can use."""
     try:
         value = float(text) if text else None
@@ -31,7 +31,7 @@ def number(text: str | None) -> float | None:
 
 def plain(text: str) -> str:
     """A name as a stranger wrote it, without controls or marks that turn the line, and not long."""
-    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_NAME]
+    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_ELEMENT_NAME]
 
 
 class Refused(Exception):  # noqa: N818  # it reads as what happened
@@ -81,8 +81,8 @@ class Walk:
         # Some exports begin with blanks, which XML forbids before its declaration.
         blanks = len(content[:LONGEST_TEXT]) - len(content[:LONGEST_TEXT].lstrip())
         rest = memoryview(content)[blanks:]
-        for start in range(0, len(rest), CHUNK_BYTES):
-            chunk = rest[start : start + CHUNK_BYTES]
+        for start in range(0, len(rest), FEED_BYTES):
+            chunk = rest[start : start + FEED_BYTES]
             self._parser.Parse(chunk, False)
             # It stands at the start of what it waits for the end of.
             if start + len(chunk) - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:

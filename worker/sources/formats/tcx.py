@@ -9,15 +9,15 @@ from datetime import datetime, timedelta
 
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
-from worker.sources.formats.clock import instant
-from worker.sources.formats.markup import Refused, Walk, number, plain
+from worker.sources.formats.clock import parse_instant
+from worker.sources.formats.markup import Refused, Walk, parse_number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
 MAX_ACTIVITIES = 256
 
 
-def parse(content: bytes) -> Parsed:
+def parse_tcx(content: bytes) -> Parsed:
     """The running activities of a TCX file, or why there are none."""
     reader = _Reader()
     try:
@@ -45,7 +45,7 @@ class _Recorded:
 
     def starts(self, text: str) -> None:
         """The first instant told is the start."""
-        if self.started_at is None and (told := instant(text)):
+        if self.started_at is None and (told := parse_instant(text)):
             self.started_at, self.offset = told
 
 
@@ -96,27 +96,27 @@ class _Reader:
 
     def _seconds(self, text: str) -> None:
         if self._current and self.walk.depth == self._lap_depth + 1:
-            self._current.laps_s += max(number(text) or 0.0, 0.0)
+            self._current.laps_s += max(parse_number(text) or 0.0, 0.0)
 
     def _metres(self, text: str) -> None:
         if self._in_point:
-            self._told_m = number(text)
+            self._told_m = parse_number(text)
         elif self._current and self.walk.depth == self._lap_depth + 1:
-            self._current.laps_m += max(number(text) or 0.0, 0.0)
+            self._current.laps_m += max(parse_number(text) or 0.0, 0.0)
 
     def _trackpoint(self, _attributes: dict[str, str]) -> None:
         self._in_point = True
         self._at_s = self._lat = self._lon = self._told_m = None
 
     def _time(self, text: str) -> None:
-        if self._in_point and (told := instant(text)):
+        if self._in_point and (told := parse_instant(text)):
             self._at_s = told[0].timestamp()
 
     def _latitude(self, text: str) -> None:
-        self._lat = number(text)
+        self._lat = parse_number(text)
 
     def _longitude(self, text: str) -> None:
-        self._lon = number(text)
+        self._lon = parse_number(text)
 
     def _trackpoint_ends(self, _text: str) -> None:
         self._in_point = False

@@ -30,11 +30,11 @@ MAX_DEPTH = 3
 IN_MEMORY_BYTES = 16 * MIB
 HEAD_BYTES = 4096
 CHUNK_BYTES = 64 * 1024
-LONGEST_NAME = 200
+LONGEST_MEMBER_NAME = 200
 LONGEST_REASON = 120
 _Z_MEM_ERROR = -4  # zlib's own number; its module has no exception for it
 
-Kind = Literal["fit", "gpx", "tcx", "gzip", "zip"]
+FileFormat = Literal["fit", "gpx", "tcx", "gzip", "zip"]
 
 _ROOT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]", re.IGNORECASE)
 # Names whose content must be accounted for even where it's none of the above.
@@ -50,7 +50,7 @@ class Member:
     parsed: Parsed
 
 
-def kind_of(head: bytes) -> Kind | None:
+def kind_of(head: bytes) -> FileFormat | None:
     """What the first bytes of a file say it is."""
     if head[8:12] == b".FIT":
         return "fit"
@@ -130,7 +130,7 @@ class _Unpacking:
                 yield lambda: refused(name, f"only its first {MAX_MEMBERS:,} files were read")
             return
         full_name = f"{name}/{entry.filename}" if name else entry.filename
-        full_name = full_name[-LONGEST_NAME:]
+        full_name = full_name[-LONGEST_MEMBER_NAME:]
         kind = None
         try:
             with archive.open(entry) as packed:
@@ -180,7 +180,7 @@ class _Unpacking:
                 content = self._gunzip(content)
         except (TooLarge, zlib.error) as error:
             return refused(name, f"can't be unpacked: {_in_words(error)}")
-        return Member(name, hashlib.sha256(content).hexdigest(), parse(content))
+        return Member(name, hashlib.sha256(content).hexdigest(), parse_content(content))
 
     def _gunzip(self, content: bytes) -> bytes:
         """Unpacked as far as it goes: of a torn file the readers make what they can."""
@@ -211,15 +211,15 @@ class TooLarge(Exception):  # noqa: N818  # it reads as what it says
         return f"it's larger than {MAX_BYTES // MIB} MB unpacked"
 
 
-def parse(content: bytes) -> Parsed:
+def parse_content(content: bytes) -> Parsed:
     """What an unpacked file gives, by the reader for its content."""
     match kind_of(content[:HEAD_BYTES]):
         case "fit":
-            return fit.parse(content)
+            return fit.parse_fit(content)
         case "gpx":
-            return gpx.parse(content)
+            return gpx.parse_gpx(content)
         case "tcx":
-            return tcx.parse(content)
+            return tcx.parse_tcx(content)
         case "gzip" | "zip":
             return Unreadable("packed twice over")
     return Unreadable("not a FIT, GPX or TCX file" if content else "an empty file")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from worker.sources import Unreadable
-from worker.sources.formats.unpack import HEAD_BYTES, Kind, kind_of
+from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, kind_of
 from worker.sources.opening import open_file
 
 TABLE = "activities.csv"
@@ -38,7 +38,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class Table:
     """A table of activities, or a file of their summaries: itself, or as `member` of an archive."""
 
     path: Path
@@ -46,7 +46,7 @@ class Sheet:
 
     @property
     def name(self) -> str:
-        return plain(f"{self.path}/{self.member}" if self.member else str(self.path))
+        return printable(f"{self.path}/{self.member}" if self.member else str(self.path))
 
     @property
     def has_summaries(self) -> bool:
@@ -54,9 +54,9 @@ class Sheet:
         return self.name.casefold().endswith(SUMMARIES)
 
     def names(self, file: str) -> str:
-        """The name of a piece that the table calls `file`: its own names start where it lies."""
+        """The name of an entry that the table calls `file`: its own names start where it lies."""
         folder, slash, _ = self.name.rpartition("/")
-        return plain(f"{folder}{slash}{file}")
+        return printable(f"{folder}{slash}{file}")
 
     def content(self) -> bytes | Unreadable:
         """The whole table, or why there is none."""
@@ -78,21 +78,21 @@ class Sheet:
 
 
 @dataclass(slots=True)
-class Survey:
-    """What was found. `pieces` is how many pieces the files hold, as far as that can be told
+class Manifest:
+    """What was found. `entries` is how many entries the files hold, as far as that can be told
     before they are read; `open_ended` that there are more, in archives within archives.
     """
 
     files: list[File] = field(default_factory=list)
-    sheets: list[Sheet] = field(default_factory=list)
-    pieces: int = 0
+    tables: list[Table] = field(default_factory=list)
+    entries: int = 0
     open_ended: bool = False
     passed_over: int = 0
 
 
-def survey(paths: Iterable[Path]) -> Survey:
+def manifest_of(paths: Iterable[Path]) -> Manifest:
     """Look at each path, and at all that lies below those that are folders."""
-    found = Survey()
+    found = Manifest()
     for path in paths:
         if path.is_dir():
             for file in _walk(path, found):
@@ -102,7 +102,7 @@ def survey(paths: Iterable[Path]) -> Survey:
     return found
 
 
-def plain(name: str) -> str:
+def printable(name: str) -> str:
     """A name as it may be shown and kept: what isn't text or turns the line is escaped."""
     if name.isprintable():
         return name
@@ -117,12 +117,12 @@ def _meant(path: Path) -> Path:
         return path
 
 
-def _walk(folder: Path, found: Survey) -> Iterator[Path]:
+def _walk(folder: Path, found: Manifest) -> Iterator[Path]:
     """The regular files below a folder, in the order of their names."""
 
     def cannot_list(error: OSError) -> None:
         found.files.append(File(Path(error.filename)))  # its reader will say why
-        found.pieces += 1
+        found.entries += 1
 
     for here, folders, names in os.walk(folder, onerror=cannot_list):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -142,10 +142,10 @@ def _is_file(path: Path) -> bool:
         return True
 
 
-def _sort(path: Path, found: Survey, *, named: bool) -> None:
+def _sort(path: Path, found: Manifest, *, named: bool) -> None:
     """Put a file where it belongs; one that was `named` itself is never passed over."""
     if _is_table(path.name) or (named and path.suffix.casefold() == ".csv"):
-        found.sheets.append(Sheet(path))
+        found.tables.append(Table(path))
         return
     status = _status(path)
     kind = _kind(path) if stat.S_ISREG(status.st_mode) else None
@@ -154,7 +154,7 @@ def _sort(path: Path, found: Survey, *, named: bool) -> None:
         _list(path, found)
     elif named or kind or _ACTIVITY_NAME.search(path.name):
         found.files.append(File(path, status.st_size, status.st_mtime_ns))
-        found.pieces += 1
+        found.entries += 1
     else:
         found.passed_over += 1
 
@@ -163,7 +163,7 @@ def _is_table(name: str) -> bool:
     return name.casefold() == TABLE or name.casefold().endswith(SUMMARIES)
 
 
-def _kind(path: Path) -> Kind | None:
+def _kind(path: Path) -> FileFormat | None:
     """What a file is by its head; of a gzip, whatever it is called, what is in there."""
     try:
         with open_file(path) as file:
@@ -176,7 +176,7 @@ def _kind(path: Path) -> Kind | None:
     return kind
 
 
-def _list(path: Path, found: Survey) -> None:
+def _list(path: Path, found: Manifest) -> None:
     """Count what an archive holds, and find its tables; its reader says what is wrong with it."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
@@ -185,8 +185,8 @@ def _list(path: Path, found: Survey) -> None:
         return
     for name in names:
         if _is_table(PurePosixPath(name).name):
-            found.sheets.append(Sheet(path, name))
-        found.pieces += bool(_ACTIVITY_NAME.search(name))
+            found.tables.append(Table(path, name))
+        found.entries += bool(_ACTIVITY_NAME.search(name))
         found.open_ended |= bool(_ARCHIVE_NAME.search(name))
 
 

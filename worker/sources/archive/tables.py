@@ -20,8 +20,8 @@ from statistics import median
 
 from worker.model import Recording
 from worker.sources import NotARun, Unreadable
+from worker.sources.archive.written_dates import day_comes_first, written_at
 from worker.sources.formats.sport import named_run
-from worker.sources.written_dates import day_comes_first, written_at
 
 _OWN_DATE, _OWN_DISTANCE, _OWN_MOVING = "start_date_local", "distance_m", "moving_s"
 _OWN_EXPECTED = f"a header with {_OWN_DATE} and {_OWN_DISTANCE}, or an export's activities.csv"
@@ -51,7 +51,7 @@ _FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _LONGEST_TITLE = 80
 _SHOWN = 40
 
-Row = Sequence[str]
+_Row = Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TableRow:
     """One run of the table. `file` names its own recording in the same export, "" if it has none.
 
     The recording's source is `import`; its `external_id` the activity's id in the export, else
@@ -79,22 +79,22 @@ class Entry:
 class Logbook:
     """All that a table holds: its runs, how many rows are other activities, and the bad rows."""
 
-    entries: tuple[Entry, ...]
+    runs: tuple[TableRow, ...]
     others: int = 0
     bad: tuple[BadRow, ...] = ()
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
         """The runs alone."""
-        return tuple(entry.recording for entry in self.entries)
+        return tuple(entry.recording for entry in self.runs)
 
     @property
     def rows(self) -> int:
         """How many rows there are in all."""
-        return len(self.entries) + self.others + len(self.bad)
+        return len(self.runs) + self.others + len(self.bad)
 
 
-def read(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
+def read_table(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
     """The runs of a table; `zone` is the athlete's: an export's UTC dates become days there, and a
     table's clock on the wall hung there.
     """
@@ -132,7 +132,7 @@ def _text(content: bytes) -> str | Unreadable:
         return content.decode("cp1252", errors="replace")
 
 
-def _rows(text: str) -> Iterator[tuple[int, Row] | BadRow]:
+def _rows(text: str) -> Iterator[tuple[int, _Row] | BadRow]:
     """The rows with their lines, blank ones left out."""
     start = text[: text.find("\n")]
     delimiter = max(",;\t", key=start.count)
@@ -150,11 +150,11 @@ def _rows(text: str) -> Iterator[tuple[int, Row] | BadRow]:
             yield line, row
 
 
-Reader = Callable[[int, Row], Entry | NotARun | Unreadable]
+_ReadRow = Callable[[int, _Row], TableRow | NotARun | Unreadable]
 
 
-def _logbook(rows: Iterator[tuple[int, Row] | BadRow], read_row: Reader) -> Logbook:
-    entries: list[Entry] = []
+def _logbook(rows: Iterator[tuple[int, _Row] | BadRow], read_row: _ReadRow) -> Logbook:
+    runs: list[TableRow] = []
     bad: list[BadRow] = []
     others = 0
     for row in rows:
@@ -162,20 +162,20 @@ def _logbook(rows: Iterator[tuple[int, Row] | BadRow], read_row: Reader) -> Logb
             bad.append(row)
             continue
         answer = read_row(*row)
-        if isinstance(answer, Entry):
-            entries.append(answer)
+        if isinstance(answer, TableRow):
+            runs.append(answer)
         elif isinstance(answer, Unreadable):
             bad.append(BadRow(row[0], answer.reason))
         else:
             others += 1
-    return Logbook(tuple(entries), others, tuple(bad))
+    return Logbook(tuple(runs), others, tuple(bad))
 
 
-def _own_reader(names: Sequence[str], *, zone: tzinfo) -> Reader:
+def _own_reader(names: Sequence[str], *, zone: tzinfo) -> _ReadRow:
     date, distance = names.index(_OWN_DATE), names.index(_OWN_DISTANCE)
     moving = names.index(_OWN_MOVING) if _OWN_MOVING in names else None
 
-    def read_row(line: int, row: Row) -> Entry | Unreadable:
+    def read_row(line: int, row: _Row) -> TableRow | Unreadable:
         local = _iso(_cell(row, date))
         if local is None:
             return Unreadable(f"{_OWN_DATE} {_quoted(_cell(row, date))} is not a date")
@@ -183,7 +183,7 @@ def _own_reader(names: Sequence[str], *, zone: tzinfo) -> Reader:
         if distance_m is None:
             return Unreadable(f"{_OWN_DISTANCE} {_quoted(_cell(row, distance))} is not a distance")
         moving_s = _number(_cell(row, moving)) or None
-        return Entry(
+        return TableRow(
             line,
             Recording(
                 source="import",
@@ -217,7 +217,7 @@ class _Columns:
     race: int | None
 
 
-def _export_columns(names: Sequence[str], rows: Sequence[tuple[int, Row]]) -> _Columns | None:
+def _export_columns(names: Sequence[str], rows: Sequence[tuple[int, _Row]]) -> _Columns | None:
     """The columns by their English names, else by their places; None where it is no export."""
     places: dict[str, int | None] = {key: _index(names, known) for key, known in _NAMES.items()}
     if None in (places["date"], places["type"], places["distance"]):
@@ -246,7 +246,7 @@ def _export_columns(names: Sequence[str], rows: Sequence[tuple[int, Row]]) -> _C
     )
 
 
-def _looks_exported(row: Row) -> bool:
+def _looks_exported(row: _Row) -> bool:
     return _cell(row, _PLACES["id"]).isdecimal() and bool(written_at(_cell(row, _PLACES["date"])))
 
 
@@ -260,7 +260,7 @@ def _twin(names: Sequence[str], place: int) -> int | None:
     return last if last != place else None
 
 
-def _file_column(rows: Sequence[tuple[int, Row]]) -> int | None:
+def _file_column(rows: Sequence[tuple[int, _Row]]) -> int | None:
     """The column that names the recordings, whatever it is called."""
     found = (
         place for _, row in rows for place, cell in enumerate(row) if cell.startswith("activities/")
@@ -269,13 +269,13 @@ def _file_column(rows: Sequence[tuple[int, Row]]) -> int | None:
 
 
 def _export_reader(
-    columns: _Columns, body: Sequence[tuple[int, Row] | BadRow], *, zone: tzinfo
-) -> Reader:
+    columns: _Columns, body: Sequence[tuple[int, _Row] | BadRow], *, zone: tzinfo
+) -> _ReadRow:
     rows = [row[1] for row in body if not isinstance(row, BadRow)]
     day_first = day_comes_first(_cell(row, columns.date) for row in rows)
     unit_m = _unit_m(columns, rows)
 
-    def read_row(line: int, row: Row) -> Entry | NotARun | Unreadable:
+    def read_row(line: int, row: _Row) -> TableRow | NotARun | Unreadable:
         word = _cell(row, columns.type)
         sport = "run" if word.casefold() in _ALSO_RUNS else named_run(word)
         if sport is None:
@@ -291,7 +291,7 @@ def _export_reader(
             return Unreadable(f"{_quoted(_cell(row, columns.distance))} is not a distance")
         started_at = written.replace(tzinfo=UTC)
         file = _cell(row, columns.file)
-        return Entry(
+        return TableRow(
             line,
             Recording(
                 source="import",
@@ -312,7 +312,7 @@ def _export_reader(
     return read_row
 
 
-def _unit_m(columns: _Columns, rows: Sequence[Row]) -> float:
+def _unit_m(columns: _Columns, rows: Sequence[_Row]) -> float:
     """How many metres a number of the first distances means: old exports have them in metres."""
     if columns.metres is not None:
         return 1000.0
@@ -324,7 +324,7 @@ def _unit_m(columns: _Columns, rows: Sequence[Row]) -> float:
     return 1.0 if runs and median(runs) >= _SHORTEST_MEDIAN_M else 1000.0
 
 
-def _cell(row: Row, place: int | None) -> str:
+def _cell(row: _Row, place: int | None) -> str:
     return row[place].strip() if place is not None and place < len(row) else ""
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 from worker.model import Recording
 from worker.sources import NotARun, Unreadable
+from worker.sources.archive.tables import BadRow, Logbook, TableRow
 from worker.sources.formats.sport import named_run
-from worker.sources.history import BadRow, Entry, Logbook
 
 CM_PER_M = 100.0
 MS_PER_S = 1000.0
@@ -26,23 +26,23 @@ _LONGEST_ID = 128
 _LONGEST_TITLE = 80
 
 
-def read(content: bytes) -> Logbook | Unreadable:
+def read_summaries(content: bytes) -> Logbook | Unreadable:
     """The runs of a file of summaries; what can't be read of it costs only itself."""
     text = content.decode("utf-8", errors="replace")
     if not _LIST.search(text):
         return Unreadable("not a file of activities' summaries")
-    entries: list[Entry] = []
+    runs: list[TableRow] = []
     bad: list[BadRow] = []
     others = 0
     for number, summary in enumerate(_summaries(text), 1):
         run = _run(summary)
         if isinstance(run, Recording):
-            entries.append(Entry(number, run))
+            runs.append(TableRow(number, run))
         elif isinstance(run, Unreadable):
             bad.append(BadRow(number, run.reason))
         else:
             others += 1
-    return Logbook(tuple(entries), others, tuple(bad))
+    return Logbook(tuple(runs), others, tuple(bad))
 
 
 def _summaries(text: str) -> Iterator[Any]:

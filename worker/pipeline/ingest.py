@@ -1,0 +1,410 @@
+"""Ingest: recordings become runs, runs findings, and at most one of those a queued mail.
+
+    inbox:  scan ─→ stable files ─→ read ─→ recordings ─┐
+    other sources: recordings ──────────────────────────┴─→ `ingest`: one transaction
+
+Files are read while no transaction is open. `ingest` happens inside the caller's transaction, so
+that a finding and the mail about it are saved together or not at all.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+from worker import detect
+from worker.load import History
+from worker.model import Athlete, FileVerdict, Recording, Snapshot
+from worker.pipeline.alerts import compose_alert
+from worker.pipeline.works import Works, each, enqueue, today_of
+from worker.sources import NotARun, Reading, Unreadable
+from worker.sources.folder import UNLISTED, recordings, top_folder
+from worker.store import Change, Found, SourceState, Transaction
+
+log = logging.getLogger(__name__)
+
+FILES_AT_ONCE = 200
+"""Files ingested in one transaction: enough to be quick, few enough to let others write."""
+
+FIRST_SYNC = "it came with the first files: nothing is mailed about the past"
+IMPORTED = "it was imported: nothing is mailed about the past"
+RESTORED_SINCE = "a backup was restored since: it may have been mailed before"
+TOLD_TOGETHER = "it was told in the mail about another finding"
+UNSUBSCRIBED = "alerts are unsubscribed"
+
+_MOST_TELLING: tuple[FileVerdict, ...] = (
+    "imported", "duplicate", "failed", "skipped", "waiting"
+)  # fmt: skip
+_REASONS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """What one scan of the inbox came to; `failed` holds each file with its reason."""
+
+    imported: int = 0
+    duplicate: int = 0
+    skipped: int = 0
+    failed: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, files: Iterable[Snapshot]) -> "TakenIn":
+        """Counts the verdicts on files."""
+        verdicts = [(file.verdict, file.path, file.reason) for file in files]
+        count = [verdict for verdict, _, _ in verdicts].count
+        return cls(
+            imported=count("imported"),
+            duplicate=count("duplicate"),
+            skipped=count("skipped"),
+            failed=tuple(
+                (path, reason) for verdict, path, reason in verdicts if verdict == "failed"
+            ),
+        )
+
+
+# The inbox
+
+
+def take_in_inbox(works: Works, now: datetime) -> TakenIn:
+    """Scan the watched folder once, and ingest every file that is stable.
+
+    Raises `SourceError` where the folder can't be read.
+    """
+    stable = scan_inbox(works, now)
+    if not stable:
+        return TakenIn()
+    done: list[Snapshot] = []
+    each(
+        {athlete.id: athlete for _, athlete in stable}.values(),
+        lambda athlete: _ingest_files(
+            works, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
+        ),
+    )
+    return TakenIn.of(done)
+
+
+def take_in_theirs(
+    works: Works, athlete: Athlete, folders: Collection[str], now: datetime
+) -> TakenIn:
+    """Ingest one athlete's files that are stable in these folders of the inbox.
+
+    To be called once a scan found some there. Twice is once: a file has one verdict.
+    """
+    stable, _, _ = _compare(works, folders)
+    done: list[Snapshot] = []
+    _ingest_files(works, athlete, [file for file, who in stable if who.id == athlete.id], done, now)
+    return TakenIn.of(done)
+
+
+def folders_with_news(works: Works, now: datetime) -> Mapping[int, Sequence[str]]:
+    """Scan the whole inbox: returns for whom files are stable, and in which folders."""
+    found: dict[int, set[str]] = {}
+    for file, athlete in scan_inbox(works, now):
+        found.setdefault(athlete.id, set()).add(top_folder(file.path))
+    return {athlete_id: sorted(folders) for athlete_id, folders in found.items()}
+
+
+def scan_inbox(works: Works, now: datetime) -> list[tuple[Snapshot, Athlete]]:
+    """Scan once: saves what waits, and returns the stable files, each with its athlete."""
+    stable, waiting, gone = _compare(works, folders=None)
+    if waiting or gone:
+        with works.store.transaction() as tx:
+            tx.inbox.wait(waiting, now=now)
+            tx.inbox.drop(gone)
+        for file in waiting:
+            if file.size == UNLISTED and file.scans == 1:
+                # Said once; `status` goes on to. Names of folders tell of people.
+                log.warning("inbox: a folder or file %(why)s; `easeback status` names it",
+                            {"why": file.reason})  # fmt: skip
+                log.debug("inbox: %(file)s %(why)s", {"file": file.path, "why": file.reason})
+    return stable
+
+
+def _compare(
+    works: Works, folders: Collection[str] | None
+) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
+    """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
+
+    A scan that equals the last settled one is compared only in what waits. What waits and is as
+    the database has it already isn't returned.
+    """
+    scanned = works.inbox.scan(folders)
+    with works.store.reading() as tx:
+        known = {file.path: file for file in tx.inbox.with_verdict("waiting")}
+        here = {file.path for file in scanned} if known else set()
+        gone = [path for path in known if path not in here] if folders is None else []
+        # Verdicts only leave the database with an athlete.
+        departed = tx.athletes.departed()
+        fingerprint = hash((departed, *(file for file in scanned if file.path not in known)))
+        if fingerprint == works.inbox.settled:
+            news = [file for file in scanned if file.path in known] if known else []
+        else:
+            known |= tx.inbox.at_paths([file.path for file in scanned if file.path not in known])
+            news = [
+                file
+                for file in scanned
+                if (before := known.get(file.path)) is None
+                or before.verdict == "waiting"
+                or not _same(before, file)
+            ]
+            if folders is None and all(
+                file.path in known and known[file.path].verdict == "waiting" for file in news
+            ):
+                works.inbox.settled = fingerprint
+        athletes: Sequence[Athlete] = ()
+        if news:
+            # Whether there is one athlete or several shows in the first two.
+            in_folders = tx.athletes.of_folders(frozenset(top_folder(file.path) for file in news))
+            athletes = tuple({a.id: a for a in (*in_folders, *tx.athletes.first(2))}.values())
+    stable: list[tuple[Snapshot, Athlete]] = []
+    waiting: list[Snapshot] = []
+    for file in news:
+        before = known.get(file.path)
+        if before is None or not _same(before, file):
+            waiting.append(file)
+            continue
+        again = file._replace(scans=before.scans + 1)
+        judged = works.inbox.judge(again, athletes)
+        if isinstance(judged, Athlete):
+            stable.append((again, judged))
+        elif (judged.scans, judged.reason) != (before.scans, before.reason):
+            waiting.append(judged)
+    return stable, waiting, gone
+
+
+def _same(one: Snapshot, other: Snapshot) -> bool:
+    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
+
+
+def _ingest_files(
+    works: Works,
+    athlete: Athlete,
+    files: Sequence[Snapshot],
+    done: list[Snapshot],
+    now: datetime,
+) -> None:
+    """Read one athlete's stable files and ingest them, a batch a transaction; `done` grows."""
+    if not files:
+        return
+    with works.store.reading() as tx:
+        # The first files may take several batches, and a crash may come between two of them: what
+        # is saved by then must not make the rest mailable.
+        state = tx.progress.sources(athlete).get("inbox")
+        is_first = not tx.runs.any(athlete) or (state is not None and state.state == "waiting")
+    silence = FIRST_SYNC if is_first else None
+    for first in range(0, len(files), FILES_AT_ONCE):
+        batch = files[first : first + FILES_AT_ONCE]
+        left = len(files) - first - len(batch)
+        read = [
+            (file, members, [recordings(one, athlete=athlete, source="inbox") for one in members])
+            for file, members in works.inbox.read(batch)
+        ]
+        with works.store.transaction() as tx:
+            # Where a file was written over, what it held before is forgotten.
+            before = tx.inbox.at_paths([file.path for file, _, _ in read])
+            replaced_on: list[date] = []
+            for file, members, _ in read:
+                old = before[file.path].sha256 if file.path in before else None
+                if (
+                    old is not None
+                    and [one.sha256 for one in members] != [old]
+                    and all(one.path == file.path for one in tx.inbox.with_content(old))
+                ):
+                    dropped = tx.runs.drop_content(
+                        athlete, "inbox", old, today=today_of(athlete, now)
+                    )
+                    if dropped.first_day is not None:
+                        replaced_on.append(dropped.first_day)
+            change = ingest(
+                tx,
+                works,
+                athlete,
+                [run for _, _, readings in read for one in readings for run in runs_in(one)],
+                now=now,
+                silence=silence,
+                also_since=min(replaced_on, default=None),
+            )
+            verdicts: list[Snapshot] = []
+            archives: list[str] = []
+            claimed: set[int] = set()
+            for file, members, readings in read:
+                each_verdict = [verdict_of(reading, change, claimed) for reading in readings]
+                verdict = min(each_verdict, key=_MOST_TELLING.index)
+                reasons = [reason for one in readings if (reason := reason_of(one))]
+                if verdict == "duplicate":
+                    reasons.insert(0, "the run is known already")
+                more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+                whole = file._replace(
+                    verdict=verdict,
+                    reason="; ".join(reasons[:_REASONS]) + more,
+                    athlete_id=athlete.id,
+                    sha256=members[0].sha256 if len(members) == 1 else None,
+                )
+                verdicts.append(whole)
+                own_name = Path(file.path).name
+                inside = [one.name.removeprefix(own_name).lstrip("/") for one in members]
+                if not any(inside):
+                    continue
+                archives.append(file.path)
+                verdicts += [
+                    whole._replace(
+                        path=f"{file.path}/{name}", verdict=its_own, reason=reason_of(reading)
+                    )
+                    for name, reading, its_own in zip(inside, readings, each_verdict, strict=True)
+                    if its_own in ("failed", "skipped") and its_own != verdict
+                ]
+            tx.inbox.drop_members(archives)
+            tx.inbox.save(verdicts, now=now)
+            state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
+            tx.progress.source(athlete, "inbox", state_now)
+        done += verdicts
+        for file in verdicts:
+            # Names of files tell of people, and the log outlives an athlete who is forgotten.
+            log.info(
+                "inbox: %(verdict)s, a file of athlete %(athlete)s",
+                {"verdict": file.verdict, "athlete": athlete.id},
+            )
+            log.debug(
+                "inbox: %(verdict)s %(file)s: %(why)s",
+                {"verdict": file.verdict, "file": file.path, "why": file.reason or "a run"},
+            )
+
+
+# What a reading comes to
+
+
+def runs_in(reading: Reading) -> tuple[Recording, ...]:
+    """Returns the recordings of a reading that has some."""
+    return reading if isinstance(reading, tuple) else ()
+
+
+def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdict:
+    """Returns what came of a file. A run that another file of the same batch brought isn't new.
+
+    `claimed` collects the ids of the new runs that earlier files of the batch brought.
+    """
+    if isinstance(reading, NotARun):
+        return "skipped"
+    if isinstance(reading, Unreadable):
+        return "failed"
+    new = {change.run_of[r.source, r.external_id] for r in reading if change.is_new(r)} - claimed
+    claimed |= new
+    return "imported" if new else "duplicate"
+
+
+def reason_of(reading: Reading) -> str:
+    """Returns why a reading gives no run, or what had to be recovered; "" where there's nothing."""
+    if isinstance(reading, NotARun | Unreadable):
+        return reading.reason
+    return "; ".join(recording.note for recording in reading if recording.note)
+
+
+# Recordings → runs → findings → queued mail
+
+
+def ingest(
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    arrived: Iterable[Recording],
+    *,
+    now: datetime,
+    silence: str | None = None,
+    also_since: date | None = None,
+) -> Change:
+    """Save recordings, derive their runs, and judge every day that changed.
+
+    `silence` says why nothing of it may be mailed (a first sync, an import), else None.
+    `also_since` is the first day of another change that belongs to this one.
+    """
+    tx.athletes.hold(athlete)
+    judge_overdue(tx, works, athlete, now=now)
+    change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
+    changed = [day for day in (change.first_day, also_since) if day is not None]
+    if changed:
+        judge(tx, works, athlete, since=min(changed), now=now, silence=silence)
+    return change
+
+
+def judge_overdue(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
+    """Judge in silence what imports have saved since they last judged, if anything."""
+    since = tx.imports.unjudged(athlete)
+    if since is not None:
+        judge(tx, works, athlete, since=since, now=now, silence=IMPORTED)
+        tx.imports.judged(athlete)
+
+
+def judge(
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    *,
+    since: date,
+    now: datetime,
+    silence: str | None = None,
+) -> None:
+    """Judge every day from `since` on; withdraw what no longer holds, queue the mail that is due.
+
+    At most one finding is mailed; why each other isn't is saved with it.
+    """
+    today = today_of(athlete, now)
+    history = tx.runs.history(athlete, since=since, rules=works.rules)
+    days = [day for day in history.days() if day >= since]
+    verdicts = {
+        verdict.day: verdict
+        for verdict in detect.judge_days(history, days, rules=works.rules, race=athlete.race)
+    }
+    found = [finding for verdict in verdicts.values() for finding in verdict.findings]
+    risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
+    restored_at = tx.progress.restored_at()
+    if restored_at is not None:
+        # What a restored backup doesn't know of may have been mailed before.
+        restored_on = today_of(athlete, restored_at)
+        tx.findings.silence((o for o in risen if o.finding.day <= restored_on), RESTORED_SINCE)
+        risen = tuple(one for one in risen if one.finding.day > restored_on)
+    if not risen:
+        return
+    choice = silence or _choose(tx, works, athlete, risen, history, today=today)
+    if isinstance(choice, str):
+        tx.findings.silence(risen, choice)
+        return
+    email = compose_alert(
+        tx, works, athlete, choice, verdicts[choice.finding.day], history, now=now
+    )
+    # The others of its day stand in the same mail.
+    mailed = detect.Told(today, choice.finding.severity)
+    for one in risen:
+        if one.id != choice.id:
+            why = detect.worth_mailing([one.finding], told=[mailed], today=today, rules=works.rules)
+            together = one.finding.day == choice.finding.day or not isinstance(why, str)
+            tx.findings.silence([one], TOLD_TOGETHER if together else str(why))
+    key = f"alert:{choice.id}:{choice.finding.severity}"
+    outbox_id = enqueue(tx, works, email, athlete=athlete, key=key, now=now)
+    if outbox_id is not None:
+        tx.findings.tell(choice, outbox_id=outbox_id, on=today)
+
+
+def _choose(
+    tx: Transaction,
+    works: Works,
+    athlete: Athlete,
+    risen: Sequence[Found],
+    history: History,
+    *,
+    today: date,
+) -> Found | str:
+    """Returns the finding to mail, or why none is."""
+    if "alert" not in athlete.wants:
+        return UNSUBSCRIBED
+    since = today - timedelta(days=works.rules.mail_forget_days)
+    told = [
+        detect.Told(one.told_on, one.told_severity)
+        for one in tx.findings.told(athlete, since=since)
+        if one.told_on is not None and one.told_severity is not None
+    ]
+    by_finding = {one.finding: one for one in risen}
+    choice = detect.worth_mailing(
+        list(by_finding), told=told, today=today, rules=works.rules, history=history
+    )
+    return choice if isinstance(choice, str) else by_finding[choice]

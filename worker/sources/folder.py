@@ -1,0 +1,283 @@
+"""The watched folder: lists its files, says whose each one is, and reads those that are stable.
+
+A plain scan, since change notices are silent on network shares and bind mounts and fire on the
+first byte elsewhere. A file is stable once two scans in a row found the same size and time; one
+whose own header promises more bytes than are there is given longer, since a slow copy looks the
+same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
+changed or deleted. A folder that can't be listed is reported as a snapshot; the others go on.
+What the files were like at the last scan is in the database.
+"""
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from worker.config import InboxSection
+from worker.model import Athlete, Recording, Snapshot, SourceName, folder_name
+from worker.recordings import plain_file_name
+from worker.sources import NotARun, Reading, SourceError, Unreadable
+from worker.sources.formats import Activity
+from worker.sources.formats.unpack import Member, refused
+from worker.sources.opening import open_file, open_folder
+
+STABLE_SCANS = 2
+TORN_FILE_SCANS = 6
+LARGEST_FILE_BYTES = 256 * 2**20
+DEEPEST_FOLDER = 8
+LONGEST_FILE_NAME = 200
+NO_FILE = "a link or a device: put the file itself here"
+
+# In place of a size.
+NOT_REGULAR = -1
+UNLISTED = -2
+
+_UNSHOWABLE = "\ufffd"
+_PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
+_PASSED_OVER_PREFIXES = (".", "~syncthing~")
+_PASSED_OVER_FOLDERS = frozenset({"@eaDir", "#recycle", "lost+found"})
+
+ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
+"""Reads files: the members of each, one or (of an archive) many, in the order of the files."""
+
+
+class Inbox:
+    """One watched folder.
+
+    `settled` is a fingerprint of the last scan of which the database had every verdict: the same
+    scan again needs no comparison. It is None until then.
+    """
+
+    def __init__(
+        self, folder: Path, settings: InboxSection, *, read_many: ReadMany, patient: bool = True
+    ) -> None:
+        """`patient` grants a torn file its extra scans; `read_many` reads files."""
+        self.folder = folder
+        self.settings = settings
+        self._patient = patient
+        self.settled: int | None = None
+        self._read_many = read_many
+
+    def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
+        """Returns the files in the top `folders` or in all of them; "" stands for the inbox itself.
+
+        Raises `SourceError` where the inbox can't be listed.
+        """
+        root = self.folder
+        found: list[Snapshot] = []
+        try:
+            descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                if folders is None or "" in folders:
+                    found += _scan_folder(descriptor, "", DEEPEST_FOLDER)
+                for name in sorted(set(folders or ()) - {""}):
+                    if Path(name).name == name:
+                        found += _scan_inside(descriptor, name, f"{name}/", DEEPEST_FOLDER - 1)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise SourceError(
+                f"the inbox {root} can't be read ({error.strerror or error}): "
+                "check that it is there (mounted?), and that Easeback may read it"
+            ) from error
+        return tuple(found)
+
+    def judge(self, file: Snapshot, athletes: Sequence[Athlete]) -> Athlete | Snapshot:
+        """Returns the athlete of a file that can be read now, else its snapshot with the reason.
+
+        `file` was found unchanged `file.scans` times in a row. `athletes` are those of its folder,
+        and where there are several of them at least two.
+        """
+        if file.size == UNLISTED:
+            return file._replace(scans=STABLE_SCANS)
+        whose = _whose(file.path, athletes) if file.size != NOT_REGULAR else NO_FILE
+        if isinstance(whose, str):
+            return file._replace(scans=STABLE_SCANS, reason=whose)
+        wanted = STABLE_SCANS
+        if (
+            self._patient
+            and file.scans < TORN_FILE_SCANS
+            and _torn(self.folder / file.path, file.size)
+        ):
+            wanted = TORN_FILE_SCANS
+        return whose if file.scans >= wanted else file
+
+    def read(self, files: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, list[Member]]]:
+        """Reads stable files: the members of each, one or (of an archive) many.
+
+        What is wrong with a file is its only member. One that changed under the reader is left
+        out: the next scan finds it changed.
+        """
+        paths = [self.folder / file.path for file in files]
+        members: dict[Path, list[Member]] = {path: [] for path in paths}
+        for path, member in self._read_many(
+            path for path, file in zip(paths, files, strict=True) if file.size <= LARGEST_FILE_BYTES
+        ):
+            members[path].append(member)
+        for path, file in zip(paths, files, strict=True):
+            try:
+                status = path.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            is_same = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
+            if not is_same or not stat.S_ISREG(status.st_mode):
+                continue
+            if file.size > LARGEST_FILE_BYTES:
+                most_mb = LARGEST_FILE_BYTES // 2**20
+                yield file, [refused(path.name, f"too large: at most {most_mb} MB are read")]
+            else:
+                yield file, members[path] or [refused(path.name, "nothing could be read")]
+
+
+def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Reading:
+    """A file's activities as this athlete's recordings: on their calendar, under stable names."""
+    parsed, sha256 = member.parsed, member.sha256
+    if isinstance(parsed, NotARun | Unreadable):
+        return parsed
+    if sha256 is None:
+        return Unreadable("its content has no digest")
+    zone = ZoneInfo(athlete.timezone)
+    name = plain_file_name(member.name)
+    return tuple(
+        replace(_recording(a, zone=zone, source=source, sha256=sha256), file_name=name)
+        for a in parsed
+    )
+
+
+def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256: str) -> Recording:
+    local = (
+        activity.started_at + activity.offset
+        if activity.offset is not None
+        else activity.started_at.astimezone(zone)
+    )
+    return Recording(
+        source=source,
+        external_id=f"{sha256}:{activity.leg}" if activity.leg else sha256,
+        started_at=activity.started_at,
+        day=local.date(),
+        distance_m=activity.distance_m,
+        moving_s=activity.moving_s,
+        elapsed_s=activity.elapsed_s,
+        sport=activity.sport,
+        is_race=activity.is_race,
+        device=activity.device,
+        title=activity.title,
+        sha256=sha256,
+        leg=activity.leg,
+        note=activity.note,
+    )
+
+
+def top_folder(path: str) -> str:
+    """Returns the folder of the inbox that a file lies in; "" for the inbox itself."""
+    folder, slash, _ = path.partition("/")
+    return folder if slash else ""
+
+
+def _scan_inside(parent: int, name: str, prefix: str, depth: int) -> Iterator[Snapshot]:
+    """The files of a folder in the one that `parent` is of; itself where it can't be listed.
+
+    It may be gone or another thing since the listing: the next scan finds what it is.
+    """
+    try:
+        descriptor = open_folder(name, inside=parent)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        yield _unlisted(prefix.rstrip("/"), error)
+        return
+    try:
+        yield from _scan_folder(descriptor, prefix, depth)
+    except OSError as error:
+        yield _unlisted(prefix.rstrip("/"), error)
+    finally:
+        os.close(descriptor)
+
+
+def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Snapshot]:
+    """The files of an open folder. Raises `OSError` where it can't be listed to its end."""
+    unlisted: list[Snapshot] = []
+    with os.scandir(descriptor) as entries:
+        for entry in entries:
+            if _passed_over(entry.name):
+                continue
+            shown = prefix + _shown(entry.name)
+            try:
+                if entry.is_file(follow_symlinks=False):
+                    status = entry.stat(follow_symlinks=False)
+                    yield Snapshot(shown, status.st_size, status.st_mtime_ns)
+                elif not entry.is_dir(follow_symlinks=False):
+                    yield Snapshot(shown, NOT_REGULAR, 0)
+                elif depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
+                    yield from _scan_inside(descriptor, entry.name, f"{shown}/", depth - 1)
+            except FileNotFoundError:  # renamed or deleted since the listing
+                continue
+            except OSError as error:
+                unlisted.append(_unlisted(shown, error))
+    # Where one can't be examined, mostly none can: the first stands for all.
+    yield from sorted(unlisted)[:1]
+
+
+def _unlisted(path: str, error: OSError) -> Snapshot:
+    """The snapshot of a folder or file that can't be examined, with the system's reason."""
+    why = error.strerror or str(error)
+    # The error's number stands in place of a time: another error is a change.
+    return Snapshot(
+        path, UNLISTED, error.errno or 0,
+        reason=f"can't be looked into ({why}): check that Easeback may read it and all in it",
+    )  # fmt: skip
+
+
+def _passed_over(name: str) -> bool:
+    """True for what sync programs and downloads leave while they work, and for hidden names."""
+    return (
+        name.startswith(_PASSED_OVER_PREFIXES)
+        or name.endswith(_PASSED_OVER_SUFFIXES)
+        or ".sync-conflict-" in name
+    )
+
+
+def _shown(name: str) -> str:
+    """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
+    if len(name) <= LONGEST_FILE_NAME and all(map(_can_be_shown, name)):
+        return name
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
+    return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"
+
+
+def _can_be_shown(character: str) -> bool:
+    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
+    return character.isprintable() or unicodedata.category(character) == "Zs"
+
+
+def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
+    """The athlete a file belongs to by its folder, or why that can't be said."""
+    if _UNSHOWABLE in path:
+        return "its name is too long, holds control characters or isn't text: rename it"
+    if not athletes:
+        return "there is no athlete yet: add one with `easeback athlete add`"
+    folder, slash, _ = path.partition("/")
+    if not slash:
+        if len(athletes) == 1:
+            return athletes[0]
+        return "there are several athletes: move it into the sub-folder of the one it belongs to"
+    named = [a for a in athletes if folder_name(a.name) == folder_name(folder)]
+    if named:
+        return named[0]
+    return f"no athlete is called {folder}: rename the folder, or `easeback athlete add`"
+
+
+def _torn(path: Path, size: int) -> bool:
+    """True where a FIT header promises more bytes than are there, or the file is empty."""
+    try:
+        with open_file(path) as file:
+            head = file.read(14)
+    except OSError:
+        return False
+    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the header's least length
+        return not head
+    return size < head[0] + int.from_bytes(head[4:8], "little") + 2
