@@ -20,7 +20,7 @@ from bench.cluster_world import Counters, sink_process, strava_process
 from worker.app import build_works
 from worker.config import Settings
 from worker.pipeline import Works
-from worker.pipeline.works import WorkerIdentity
+from worker.pipeline.services import WorkerIdentity
 from worker.store import Sealer, Store
 
 ROOT = Path(__file__).parent.parent

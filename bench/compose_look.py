@@ -20,10 +20,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests import made_facts as made
 from tests.made_mails import MAILS
-from worker.compose import Composer
-from worker.compose.render import standalone
+from worker.domain.models import Email
 from worker.links import Signer
-from worker.model import Email
+from worker.notify import Composer
+from worker.notify.render import standalone
 
 WIDTHS = (360, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

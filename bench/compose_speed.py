@@ -15,11 +15,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests import made_facts as made
-from worker.compose import Composer
-from worker.compose.chart import chart_png
-from worker.compose.render import SHIPPED, TemplateLoader, given
-from worker.compose.weekly import week_chart
 from worker.links import Signer
+from worker.notify import Composer
+from worker.notify.chart import chart_png
+from worker.notify.render import SHIPPED, TemplateLoader, given
+from worker.notify.weekly import week_chart
 
 
 def measured(work: Callable[[], object], count: int) -> list[float]:

@@ -27,10 +27,10 @@ from bench.histories import (
     steady,
 )
 from simulators.plain_detector import crossings
-from worker.detect import Replayed, judge, replay
-from worker.load import History
-from worker.model import Run
-from worker.rules import Rules
+from worker.domain.detector import Replayed, judge, replay
+from worker.domain.history import History
+from worker.domain.models import Run
+from worker.domain.rules import Rules
 
 RULES = Rules()
 WEEK = timedelta(weeks=1)

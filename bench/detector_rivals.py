@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import fmean, pstdev
 
-from worker.model import Run
+from worker.domain.models import Run
 
 _QUIET_DAYS = 14
 _HISTORY_DAYS = 42

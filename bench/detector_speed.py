@@ -10,10 +10,10 @@ from datetime import timedelta
 from functools import partial
 
 from bench.histories import START, run_on, steady
-from worker.detect import judge, replay
-from worker.load import History
-from worker.model import Run
-from worker.rules import Rules
+from worker.domain.detector import judge, replay
+from worker.domain.history import History
+from worker.domain.models import Run
+from worker.domain.rules import Rules
 
 RULES = Rules()
 

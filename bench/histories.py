@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from worker.load import implausible
-from worker.model import Kind, Recording, Run
-from worker.recordings import facts, group
+from worker.domain.history import implausible
+from worker.domain.matching import facts, group
+from worker.domain.models import Kind, Recording, Run
 
 START = date(2020, 1, 6)
 """A Monday."""

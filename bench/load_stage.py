@@ -21,8 +21,8 @@ from tests.strava.clock import Clock
 from tests.strava.limits import Limit, Limits
 from tests.strava.server import running
 from tests.strava.service import Answer, Question, Service
-from worker import week
-from worker.model import Athlete, WeeklyHour
+from worker.domain import weeks
+from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Sealer, Store, Transaction
 
 ROOT = Path(__file__).parent.parent
@@ -177,9 +177,7 @@ def _seed(store: Store, service: Service, number: int, now: datetime) -> Athlete
             Athlete(0, name, f"a{number}@example.org", now - timedelta(days=300), "UTC",
                     weekly=WeeklyHour(WEEKLY_AT.weekday(), WEEKLY_AT.time()))
         )  # fmt: skip
-        due = week.next_due(
-            now, timezone="UTC", weekly=athlete.weekly, week_starts=athlete.week_starts
-        )
+        due = weeks.next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=due.due_at)
         runs = [
             recording((now - timedelta(days=back)).date(), 7.5 + number % 3 * 0.2)

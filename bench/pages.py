@@ -22,8 +22,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import insert, select
 
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.store import Store, tables
 from worker.web import WebContext, WebServer, build_app
 from worker.web.limits import ClientRateLimiter

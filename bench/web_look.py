@@ -21,8 +21,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from tests.web.made import NOW, TODAY, Instance, instance, run_winter
-from worker.checkins import CheckIn
-from worker.model import Athlete, Race
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, Race
 from worker.web import WebServer, build_app
 
 WIDTHS = (360, 768, 1280)

@@ -13,8 +13,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from typing import Self
 
-from worker.load import sessions
-from worker.model import Kind, Run
+from worker.domain.history import sessions
+from worker.domain.models import Kind, Run
 
 _HAIR_M = 0.001
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
 from tests.formats.build import fit_run
-from worker.model import Recording, SourceName
+from worker.domain.models import Recording, SourceName
 
 TODAY = date(2026, 11, 20)
 """A Friday."""

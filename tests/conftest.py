@@ -13,13 +13,13 @@ from tests.house import House, ScriptedMailer
 from tests.mail_lint import OURS, faults_of
 from tests.starts import started_by
 from worker.app import shipped_file
-from worker.compose import Composer
 from worker.config import InboxSection
+from worker.domain.models import Routine
+from worker.domain.routine import parse_routines
+from worker.domain.rules import Rules
 from worker.links import Signer
-from worker.model import Routine
+from worker.notify import Composer
 from worker.pipeline import Works
-from worker.routine import parse_routines
-from worker.rules import Rules
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store

@@ -20,10 +20,11 @@ from pathlib import Path
 
 from simulators.recordings import TODAY, recording, run_file, steady
 from tests.mail_lint import lint
-from worker import pipeline, week
+from worker import pipeline
+from worker.domain import weeks
+from worker.domain.models import Athlete, Finding, Recording, WeeklyHour
 from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
-from worker.model import Athlete, Finding, Recording, WeeklyHour
 from worker.pipeline import TakenIn, Works
 from worker.pipeline.ingest import ingest
 from worker.store import Change, Letter
@@ -115,12 +116,7 @@ class House:
         with self.works.store.transaction() as tx:
             added = tx.athletes.add(wanted)
             # Nothing is due from before the test's time.
-            upcoming = week.next_due(
-                max(self.now, added.added_at),
-                timezone=added.timezone,
-                weekly=added.weekly,
-                week_starts=added.week_starts,
-            )
+            upcoming = weeks.next_weekly_due(added, max(self.now, added.added_at))
             tx.athletes.weekly_done(added, next_at=upcoming.due_at)
         return added
 

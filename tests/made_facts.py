@@ -11,10 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from worker.ceiling import recovery_days
-from worker.checkins import CheckIn
-from worker.compose import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
-from worker.model import (
+from worker.domain.checkins import CheckIn
+from worker.domain.models import (
     Athlete,
     Ceiling,
     Finding,
@@ -27,8 +25,10 @@ from worker.model import (
     Verdict,
     Week,
 )
-from worker.routine import Prescription, parse_routines, prescribe
-from worker.rules import Rules
+from worker.domain.planner import recovery_days
+from worker.domain.routine import Prescription, parse_routines, prescribe
+from worker.domain.rules import Rules
+from worker.notify import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 
 DAY = date(2026, 2, 21)
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)

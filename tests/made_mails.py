@@ -4,8 +4,8 @@ from collections.abc import Callable
 from datetime import date
 
 from tests import made_facts as made
-from worker.compose import Composer
-from worker.model import Email
+from worker.domain.models import Email
+from worker.notify import Composer
 
 LONG_NAME = "Wolfgang-Maximilian von Hohenlohe-Schillingsfürst zu Ratibor und Corvey the Third"
 

@@ -13,8 +13,8 @@ from email.message import EmailMessage
 from email.policy import default as default_policy
 from html.parser import HTMLParser
 
+from worker.domain.models import Email
 from worker.links import LinkError, Signer
-from worker.model import Email
 
 MOST_BYTES = 100_000
 OURS = b"\nX-Easeback-Kind: "

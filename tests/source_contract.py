@@ -10,7 +10,7 @@ import pytest
 
 from tests.strava.clock import Clock
 from worker.config import Settings
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import (
     AccessRefused,

@@ -14,7 +14,7 @@ from pydantic import BaseModel, SecretStr
 
 from tests.command import ROOT
 from worker.config import Settings
-from worker.rules import Rules
+from worker.domain.rules import Rules
 
 LONGEST_FILE_LINES = 450
 

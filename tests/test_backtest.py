@@ -12,9 +12,9 @@ from tests.command import easeback
 from tests.effort import calls_of
 from worker.cli.backtest import replay_runs
 from worker.cli.terminal_chart import weeks_chart
-from worker.model import Run, Week
-from worker.recordings import believed_run, group
-from worker.rules import Rules
+from worker.domain.matching import believed_run, group
+from worker.domain.models import Run, Week
+from worker.domain.rules import Rules
 from worker.sources.archive.tables import Logbook, read_table
 
 MONDAY = date(2024, 1, 1)
@@ -220,7 +220,7 @@ def test_a_table_costs_no_database(tmp_path: Path) -> None:
     path = kept(tmp_path, table(JUMP))
     done = easeback("backtest", path, "--json", cwd=tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"})
     loaded = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
-    assert "worker.detect" in loaded
+    assert "worker.domain.detector" in loaded
     assert loaded.isdisjoint({"sqlalchemy", "jinja2", "apscheduler", "requests", "worker.store"})
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.ceiling import ceiling, recovering_from, recovery, recovery_days
-from worker.detect import judge
-from worker.model import Ceiling, Finding, Race, Run
+from worker.domain.detector import judge
+from worker.domain.models import Ceiling, Finding, Race, Run
+from worker.domain.planner import ceiling, recovering_from, recovery, recovery_days
 
 BASE = every(3, 10_000, last=60)
 WEEK = timedelta(days=7)

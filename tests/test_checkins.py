@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.checkins import (
+from worker.domain.checkins import (
     BE_SEEN,
     EMERGENCIES,
     FEELS,

@@ -7,12 +7,13 @@ from hypothesis import strategies as st
 
 from tests import made_facts as made
 from tests.mail_lint import lint
-from worker import ceiling, detect, week
-from worker.compose import AlertFacts, Composer, Noticed, WeeklyFacts
+from worker.domain import detector, planner
+from worker.domain.history import History, week_start
+from worker.domain.models import Athlete, Run, Units
+from worker.domain.rules import Rules
+from worker.domain.weeks import past_weeks
 from worker.links import Signer
-from worker.load import History, week_start
-from worker.model import Athlete, Run, Units
-from worker.rules import Rules
+from worker.notify import AlertFacts, Composer, Noticed, WeeklyFacts
 
 RULES = Rules()
 SIGNER = Signer(["a key"], "https://easeback.example.org")
@@ -66,7 +67,7 @@ def test_every_finding_and_every_week_of_any_history_makes_a_sound_mail(
 
 def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
     """The facts of each finding of that day."""
-    verdict = detect.judge(past, day, rules=RULES, race=athlete.race)
+    verdict = detector.judge(past, day, rules=RULES, race=athlete.race)
     return [
         AlertFacts(
             athlete=athlete,
@@ -74,7 +75,7 @@ def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
             verdict=verdict,
             runs=tuple(run for session in past.sessions for run in session.runs),
             prescription=made.prescription(athlete.pain),
-            recovery=ceiling.recovery(past, day, rules=RULES),
+            recovery=planner.recovery(past, day, rules=RULES),
             rules=RULES,
             now=datetime.combine(day, time(20), UTC),
         )
@@ -85,15 +86,15 @@ def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
 def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
     """The facts of that day's week."""
     ends_on = week_start(day, 0) + timedelta(days=6)
-    weeks = week.weeks(past, until=ends_on, count=14, week_starts=0)
-    verdict = detect.judge(past, day, rules=RULES)
+    weeks = past_weeks(past, until=ends_on, count=14, week_starts=0)
+    verdict = detector.judge(past, day, rules=RULES)
     return WeeklyFacts(
         athlete=athlete,
         week=weeks[-1],
         weeks=weeks,
         findings=tuple(Noticed(finding, mailed=True) for finding in verdict.findings),
         prescription=made.prescription(athlete.pain, severity=1),
-        ceiling=ceiling.ceiling(past, ends_on, rules=RULES, week_starts=0, race=athlete.race),
+        ceiling=planner.ceiling(past, ends_on, rules=RULES, week_starts=0, race=athlete.race),
         rules=RULES,
         now=datetime.combine(ends_on + timedelta(days=1), time(7), UTC),
         too_little=verdict.too_little,

@@ -9,11 +9,11 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from tests import made_facts as made
-from worker.compose import chart
-from worker.compose.alert import alert_chart, ramps_chart
-from worker.compose.chart import Picture, chart_png
-from worker.compose.render import SHIPPED, TemplateLoader, given
-from worker.compose.weekly import week_chart
+from worker.notify import chart
+from worker.notify.alert import alert_chart, ramps_chart
+from worker.notify.chart import Picture, chart_png
+from worker.notify.render import SHIPPED, TemplateLoader, given
+from worker.notify.weekly import week_chart
 
 FONT = SHIPPED / "chart" / "inter.otf"
 LOADER = TemplateLoader()

@@ -10,12 +10,12 @@ import pytest
 from tests import made_facts as made
 from tests.made_mails import MAILS
 from tests.mail_lint import lint, visible
-from worker.checkins import CheckIn
-from worker.compose import Composer, Noticed
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Dial, Email, Finding, Step, WeeklyHour
+from worker.domain.routine import Prescription
 from worker.links import Signer
 from worker.mail import to_mime
-from worker.model import Dial, Email, Finding, Step, WeeklyHour
-from worker.routine import Prescription
+from worker.notify import Composer, Noticed
 
 SIGNER = Signer(["a key for tests"], "https://easeback.example.org")
 HOSTILE = (

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests import made_facts as made
 from tests.mail_lint import lint
-from worker.compose import Composer
-from worker.compose.render import (
+from worker.notify import Composer
+from worker.notify.render import (
     SHIPPED,
     TemplateLoader,
     clean,
@@ -20,7 +20,7 @@ from worker.compose.render import (
     tenths,
     tenths_down,
 )
-from worker.compose.render import given as speaking
+from worker.notify.render import given as speaking
 
 
 def put(folder: Path, name: str, text: str) -> Path:

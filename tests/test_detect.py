@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.detect import judge
-from worker.model import Finding, Kind, Run, Signal
+from worker.domain.detector import judge
+from worker.domain.models import Finding, Kind, Run, Signal
 
 # Ten kilometres every third day for two months: old enough for every rule.
 BASE = every(3, 10_000, last=60)

@@ -5,8 +5,8 @@ from datetime import date, timedelta
 import pytest
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.detect import Told, judge, replay, worth_mailing
-from worker.model import Finding, Kind
+from worker.domain.detector import Told, judge, replay, worth_mailing
+from worker.domain.models import Finding, Kind
 
 TODAY = day(70)
 

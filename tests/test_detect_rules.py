@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from worker.rules import Rules, check
+from worker.domain.rules import Rules, check
 
 
 def test_the_defaults_are_the_published_ones() -> None:

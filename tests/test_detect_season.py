@@ -7,8 +7,8 @@ from typing import Literal
 import pytest
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.detect import judge
-from worker.model import Race, Run
+from worker.domain.detector import judge
+from worker.domain.models import Race, Run
 
 YEAR = 364
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from worker.checkins import CheckIn
 from worker.cli.app import run_command_line
-from worker.model import Athlete
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete
 from worker.store import Store
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)

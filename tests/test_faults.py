@@ -26,10 +26,10 @@ from worker.jobs.ping import ping
 from worker.jobs.registry import jobs_of
 from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer
-from worker.pipeline.forgetting import forget_athlete
+from worker.pipeline.forget import forget_athlete
 from worker.sources import SourceError
 from worker.store import Tick
-from worker.store.place import share_under
+from worker.store.file_system import share_under
 
 MINUTE = timedelta(minutes=1)
 EVERY = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.house import NOW, House, steady
-from worker.pipeline.forgetting import forget_athlete
-from worker.pipeline.keeping import copies, keep_copy
+from worker.pipeline.backup import copies, keep_copy
+from worker.pipeline.forget import forget_athlete
 from worker.store import Store
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.sources.rate_limit import Spacing
 from worker.store import SeenActivity, Store, Transaction
 

@@ -11,9 +11,9 @@ import pytest
 from tests.command import easeback
 from tests.house import NOW
 from tests.web.made import Clock, instance
+from worker.domain.models import Athlete, Snapshot
 from worker.health import Audience, check_health
 from worker.jobs.registry import all_jobs, intervals
-from worker.model import Athlete, Snapshot
 from worker.pipeline.deliver import MAIL_TICK
 from worker.store import SourceState, Store, Transaction
 

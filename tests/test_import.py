@@ -17,8 +17,8 @@ import pytest
 from tests.formats.build import fit_run
 from tests.house import TODAY, House, recording, run_file, steady
 from tests.nobody import nobody
-from worker.model import Athlete, Run
-from worker.pipeline.importing import ENTRIES_AT_ONCE, Imported, import_entries, recall_for
+from worker.domain.models import Athlete, Run
+from worker.pipeline.imports import ENTRIES_AT_ONCE, Imported, import_entries, recall_for
 from worker.pipeline.ingest import IMPORTED
 from worker.sources.archive.entries import read_entries
 from worker.sources.archive.manifest import Table, manifest_of

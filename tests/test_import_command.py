@@ -22,9 +22,9 @@ from worker.cli.app import run_command_line
 from worker.cli.progress import Lines
 from worker.demo.fit import written
 from worker.demo.runner import Outing
-from worker.pipeline import importing
+from worker.pipeline import imports
 
-MANY = 2 * importing.ENTRIES_AT_ONCE + 50
+MANY = 2 * imports.ENTRIES_AT_ONCE + 50
 """Three batches, the last of them not full."""
 NEWEST = datetime(2026, 10, 1, 6, tzinfo=UTC)
 
@@ -124,7 +124,7 @@ def test_says_now_and_then_how_far_it_is(capsys: pytest.CaptureFixture[str]) -> 
 STOPPED = """
 import os, signal, sys
 from sqlalchemy import Connection, Engine, event
-from worker.cli.app import run
+from worker.cli.app import run_command_line
 
 batches = 0
 # Whoever started the tests in the background has it ignored.
@@ -142,7 +142,7 @@ def stop(connection: Connection) -> None:
     if batches == 2:
         os.kill(os.getpid(), int(sys.argv[1]))
 
-sys.exit(run(sys.argv[2:]))
+sys.exit(run_command_line(sys.argv[2:]))
 """
 """The command line, stopped by a signal as its second batch is about to be committed."""
 
@@ -192,7 +192,7 @@ def test_stopped_at_any_point_and_started_again_it_is_as_if_never_stopped(
     """Part of it is kept; the same command goes on and ends with the same runs and findings."""
     stopped = process(home, "-c", STOPPED, int(how), "import", archive, stderr=subprocess.PIPE)
     _, told = stopped.communicate(timeout=120)
-    assert kept(home) == importing.ENTRIES_AT_ONCE
+    assert kept(home) == imports.ENTRIES_AT_ONCE
     if how == signal.SIGINT:
         (line,) = told.decode().splitlines()
         assert line.startswith("easeback: stopped after ")
@@ -215,17 +215,17 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     """What was read ahead is let go of, and nothing waits for it."""
     monkeypatch.chdir(home)
     kept_batches = count(1)
-    keep = importing._keep
+    keep = imports._save_batch
 
     def interrupted(*about: Any) -> Any:
         if next(kept_batches) == 2:
             raise KeyboardInterrupt
         return keep(*about)
 
-    monkeypatch.setattr(importing, "_keep", interrupted)
+    monkeypatch.setattr(imports, "_save_batch", interrupted)
     archive = home / "watch"
     archive.mkdir()
-    for number in range(2 * importing.ENTRIES_AT_ONCE + 1):
+    for number in range(2 * imports.ENTRIES_AT_ONCE + 1):
         (archive / f"{number:05}.fit").write_bytes(fit_file(number))
     ended: list[int] = []
     command = threading.Thread(
@@ -234,8 +234,8 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     command.start()
     command.join(60)
     assert ended == [1]
-    assert f"stopped after {importing.ENTRIES_AT_ONCE} files" in capsys.readouterr().err
-    assert kept(home) == importing.ENTRIES_AT_ONCE
+    assert f"stopped after {imports.ENTRIES_AT_ONCE} files" in capsys.readouterr().err
+    assert kept(home) == imports.ENTRIES_AT_ONCE
 
 
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:

@@ -17,7 +17,7 @@ from tests.formats.build import fit_run
 from tests.house import NOW, TODAY, House, run_file
 from tests.nobody import nobody
 from worker.config import InboxSection
-from worker.model import Snapshot
+from worker.domain.models import Snapshot
 from worker.pipeline import TakenIn
 from worker.pipeline.ingest import scan_inbox
 from worker.sources import SourceError

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.load import WORLD_RECORDS, implausible, record_s, return_baseline, sessions
-from worker.model import Run
+from worker.domain.history import WORLD_RECORDS, implausible, record_s, return_baseline, sessions
+from worker.domain.models import Run
 
 TODAY = date(2025, 1, 1)
 

@@ -8,9 +8,9 @@ from playwright.sync_api import Browser, Page
 
 from tests.made_mails import MAILS
 from tests.web import browsing
-from worker.compose import Composer
-from worker.compose.render import standalone
 from worker.links import Signer
+from worker.notify import Composer
+from worker.notify.render import standalone
 
 PHONE: Any = {"width": 360, "height": 740}
 

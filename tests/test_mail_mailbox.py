@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from worker.domain.models import Email, MailKind
 from worker.mail import MailboxMailer, SendError, to_mime
-from worker.model import Email, MailKind
 
 HTML = '<!DOCTYPE html><html lang="en"><body><h1>Ease off.</h1></body></html>'
 SENT_AT = datetime(2026, 3, 14, 7, 2, 5, tzinfo=UTC)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.domain.models import Email, MailKind
 from worker.mail import to_mime
-from worker.model import Email, MailKind
 
 SENT_AT = datetime(2026, 3, 14, 7, 2, 5, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20

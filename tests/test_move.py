@@ -12,9 +12,9 @@ from sqlalchemy import select, text
 
 from tests.command import easeback
 from tests.house import ADDED, NOW, TODAY, recording, steady
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import SourceState, Store, StoreError
-from worker.store.moving import MOVE_TICK, Move, half_moved
+from worker.store.move import MOVE_TICK, Move, half_moved
 from worker.store.tables import crew, metadata
 
 NAMES = ("Ann", "Ärzte Zürich", "ann-2", "Ben")

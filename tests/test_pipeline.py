@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.house import NOW, TODAY, House, recording, refused, run_file, steady
 from worker import pipeline
-from worker.compose import Composer
+from worker.domain.models import Athlete, Recording, Run, SourceName
 from worker.jobs.ticks import record_tick
-from worker.model import Athlete, Recording, Run, SourceName
+from worker.notify import Composer
 from worker.pipeline.ingest import FIRST_SYNC, TOLD_TOGETHER, UNSUBSCRIBED, ingest
 
 DAY = timedelta(days=1)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.house import TODAY, recording
-from worker.model import Recording
-from worker.recordings import believed_run, group, plain_file_name, same_run
+from worker.domain.matching import believed_run, group, plain_file_name, same_run
+from worker.domain.models import Recording
 
 WATCH = recording(km=10.0)
 STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")

@@ -11,10 +11,10 @@ from tests.command import easeback
 from tests.house import TODAY, House, steady
 from worker import pipeline
 from worker.config import BackupSection
-from worker.pipeline.keeping import copies
-from worker.pipeline.restoring import HELD, mark_restored
+from worker.pipeline.backup import copies
+from worker.pipeline.restore import HELD, mark_restored
 from worker.store import Store, StoreError
-from worker.store.restoring import restore
+from worker.store.restore import restore
 
 DAY = timedelta(days=1)
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.model import Routine, Step
-from worker.routine import RoutineError, parse_routines, prescribe
+from worker.domain.models import Routine, Step
+from worker.domain.routine import RoutineError, parse_routines, prescribe
 
 SHIPPED_TEXT = (Path(__file__).parent.parent / "config" / "routine.toml").read_text("utf-8")
 SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.toml")

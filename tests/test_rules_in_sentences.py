@@ -11,9 +11,9 @@ from tests import made_facts as made
 from tests.command import easeback
 from tests.house import TODAY, House, recording, run_file, steady
 from tests.web.made import instance, run_winter
-from worker.compose import Composer, Noticed
-from worker.model import Email
-from worker.rules import Rules
+from worker.domain.models import Email
+from worker.domain.rules import Rules
+from worker.notify import Composer, Noticed
 
 OTHER = Rules(
     run_over=1.05,

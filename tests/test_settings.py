@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from worker.config import SettingsError, load, platform_file
-from worker.rules import Rules
+from worker.domain.rules import Rules
 
 Write = Callable[[str], Path]
 

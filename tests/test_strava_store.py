@@ -7,7 +7,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.sources.polling import Standing
 from worker.sources.rate_limit import Limit, Windows
 from worker.store import Sealer, SealError, SeenActivity, Store, Transaction

@@ -20,10 +20,11 @@ from tests.formats.build import fit_run
 from tests.strava.clock import Clock
 from worker.app import build_works
 from worker.config import Settings
-from worker.model import Athlete, Recording
+from worker.domain.models import Athlete, Recording
 from worker.pipeline import Works, sync_all_due
 from worker.pipeline.credentials import connect_with_key
-from worker.pipeline.works import ConnectedSource
+from worker.pipeline.services import ConnectedSource
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
     Credential,
@@ -50,6 +51,7 @@ class Intervals:
     """As small as a service can be; `activities` is what stands there, newest first."""
 
     name: ClassVar[str] = "intervals"
+    section: ClassVar[type[SourceSection]] = SourceSection
     title: ClassVar[str] = "Intervals"
     settings_model: ClassVar[type[Any]] = object
     off: ClassVar[str] = "Intervals is off"

@@ -15,10 +15,10 @@ import time_machine
 from tests.house import House, ScriptedMailer
 from tests.weekly_hours import missteps
 from worker import pipeline
+from worker.domain.models import WeeklyHour
 from worker.jobs.clock import FIRST_RELEASE, clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
-from worker.model import WeeklyHour
 from worker.pipeline import Works
 
 DAY = timedelta(days=1)

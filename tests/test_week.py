@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.laws.histories import day, history, lives, run
-from worker.load import week_start
-from worker.model import Run, Week, WeeklyHour
-from worker.week import WeeklyDue, due, next_due, weeks
+from tests.weekly_hours import living_in
+from worker.domain.history import week_start
+from worker.domain.models import Run, Week, WeeklyHour
+from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due, past_weeks
 
 WEEK = timedelta(days=7)
 ZONES = sorted(available_timezones())
@@ -32,7 +33,7 @@ def test_weeks_are_summed_oldest_first_with_the_empty_ones() -> None:
         run(15, 8000),
     ]
 
-    assert weeks(history(runs), until=day(20), count=4, week_starts=0) == (
+    assert past_weeks(history(runs), until=day(20), count=4, week_starts=0) == (
         Week(day(-7), 0, 0, 0, 0),
         Week(day(0), 18_000, 3, 11_000, 18_000 * 0.36),
         Week(day(7), 0, 0, 0, 0),
@@ -44,7 +45,7 @@ def test_the_week_that_holds_the_day_is_the_last_and_ends_with_it() -> None:
     """What is run later isn't known yet."""
     runs = [run(0, 5000), run(2, 6000), run(3, 7000)]
 
-    (last,) = weeks(history(runs), until=day(2), count=1, week_starts=0)
+    (last,) = past_weeks(history(runs), until=day(2), count=1, week_starts=0)
 
     assert (last.starts_on, last.distance_m, last.runs) == (day(0), 11_000, 2)
 
@@ -53,7 +54,7 @@ def test_the_week_that_holds_the_day_is_the_last_and_ends_with_it() -> None:
 def test_weeks_hold_every_run_of_their_days(runs: list[Run], count: int, week_starts: int) -> None:
     """Seven days each, in a row, none missing, none counted twice."""
     until = runs[-1].day
-    found = weeks(history(runs), until=until, count=count, week_starts=week_starts)
+    found = past_weeks(history(runs), until=until, count=count, week_starts=week_starts)
 
     assert len(found) == count
     assert [one.starts_on for one in found] == [
@@ -76,9 +77,9 @@ BERLIN_NIGHT = WeeklyHour(6, time(2, 30))
 def test_monday_morning_tells_of_the_week_that_ended_on_sunday() -> None:
     """At seven in Berlin, six by Greenwich."""
     for now in ("2026-11-16T06:00:00", "2026-11-19T12:00:00", "2026-11-23T05:59:59"):
-        assert due(
-            at(now), timezone="Europe/Berlin", weekly=WeeklyHour(), week_starts=0
-        ) == WeeklyDue(date(2026, 11, 9), at("2026-11-16T06:00:00"))
+        assert last_weekly_due(living_in("Europe/Berlin", WeeklyHour(), 0), at(now)) == WeeklyDue(
+            date(2026, 11, 9), at("2026-11-16T06:00:00")
+        )
 
 
 def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
@@ -86,8 +87,8 @@ def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
     evening = WeeklyHour(6, time(20))
     now = at("2026-11-15T20:00:00")
 
-    by_monday = due(now, timezone="UTC", weekly=evening, week_starts=0)
-    by_sunday = due(now, timezone="UTC", weekly=evening, week_starts=6)
+    by_monday = last_weekly_due(living_in("UTC", evening, 0), now)
+    by_sunday = last_weekly_due(living_in("UTC", evening, 6), now)
 
     assert (by_monday.week_starts_on, by_sunday.week_starts_on) == (
         date(2026, 11, 9),
@@ -97,27 +98,22 @@ def test_the_week_told_has_ended_by_the_day_it_is_told() -> None:
 
 def test_a_morning_of_the_weeks_last_day_tells_of_the_week_before() -> None:
     """The long run of a Sunday isn't run yet at seven; no week may lose it."""
-    found = due(
-        at("2026-11-15T07:00:00"), timezone="UTC", weekly=WeeklyHour(6, time(7)), week_starts=0
-    )
+    athlete = living_in("UTC", WeeklyHour(6, time(7)))
+    found = last_weekly_due(athlete, at("2026-11-15T07:00:00"))
     assert found.week_starts_on == date(2026, 11, 2)
 
 
 def test_an_hour_that_the_clock_skips_is_due_after_the_gap() -> None:
     """Berlin has no 02:30 on 29 March 2026: it is due at 03:30 there."""
-    found = next_due(
-        at("2026-03-28T12:00:00"), timezone="Europe/Berlin", weekly=BERLIN_NIGHT, week_starts=0
-    )
+    found = next_weekly_due(living_in("Europe/Berlin", BERLIN_NIGHT, 0), at("2026-03-28T12:00:00"))
 
     assert found.due_at == at("2026-03-29T01:30:00")
 
 
 def test_an_hour_that_comes_twice_is_due_once() -> None:
     """Berlin has 02:30 twice on 25 October 2026: the first of them counts."""
-    first = next_due(
-        at("2026-10-24T12:00:00"), timezone="Europe/Berlin", weekly=BERLIN_NIGHT, week_starts=0
-    )
-    again = next_due(first.due_at, timezone="Europe/Berlin", weekly=BERLIN_NIGHT, week_starts=0)
+    first = next_weekly_due(living_in("Europe/Berlin", BERLIN_NIGHT, 0), at("2026-10-24T12:00:00"))
+    again = next_weekly_due(living_in("Europe/Berlin", BERLIN_NIGHT, 0), first.due_at)
 
     assert first.due_at == at("2026-10-25T00:30:00")
     assert again.due_at == at("2026-11-01T01:30:00")
@@ -127,9 +123,7 @@ def test_a_day_that_a_country_skips_still_has_its_mail() -> None:
     """Samoa had no Friday 30 December 2011; the mail came on Saturday."""
     friday = WeeklyHour(4, time(7))
 
-    found = next_due(
-        at("2011-12-24T00:00:00"), timezone="Pacific/Apia", weekly=friday, week_starts=0
-    )
+    found = next_weekly_due(living_in("Pacific/Apia", friday, 0), at("2011-12-24T00:00:00"))
 
     assert found == WeeklyDue(date(2011, 12, 19), at("2011-12-30T17:00:00"))
     assert found.due_at.astimezone(ZoneInfo("Pacific/Apia")).date() == date(2011, 12, 31)
@@ -140,9 +134,9 @@ def test_every_zone_has_one_mail_a_week(begin: str) -> None:
     """A year of weeks in each zone of the world: each week once, none skipped, none early."""
     for zone in ZONES:
         now = at(begin)
-        last = due(now, timezone=zone, weekly=BERLIN_NIGHT, week_starts=0)
+        last = last_weekly_due(living_in(zone, BERLIN_NIGHT, 0), now)
         for _ in range(53):
-            following = next_due(last.due_at, timezone=zone, weekly=BERLIN_NIGHT, week_starts=0)
+            following = next_weekly_due(living_in(zone, BERLIN_NIGHT, 0), last.due_at)
             assert following.week_starts_on == last.week_starts_on + WEEK, zone
             assert timedelta(days=5) < following.due_at - last.due_at < timedelta(days=9), zone
             last = following
@@ -161,10 +155,10 @@ def test_now_lies_between_the_last_due_and_the_next(
     """And the two are a week apart, whenever one asks."""
     instant = datetime.fromtimestamp(seconds, UTC)
     weekly = WeeklyHour(weekday, clock)
-    last = due(instant, timezone=zone, weekly=weekly, week_starts=week_starts)
-    following = next_due(instant, timezone=zone, weekly=weekly, week_starts=week_starts)
+    last = last_weekly_due(living_in(zone, weekly, week_starts), instant)
+    following = next_weekly_due(living_in(zone, weekly, week_starts), instant)
 
     assert last.due_at <= instant < following.due_at
     assert following.week_starts_on == last.week_starts_on + WEEK
     assert week_start(last.week_starts_on, week_starts) == last.week_starts_on
-    assert due(following.due_at, timezone=zone, weekly=weekly, week_starts=week_starts) == following
+    assert last_weekly_due(living_in(zone, weekly, week_starts), following.due_at) == following

@@ -8,8 +8,8 @@ import pytest
 
 from tests.house import House, recording
 from worker import pipeline
-from worker.compose import Composer, WeeklyFacts
-from worker.model import Athlete, Email, WeeklyHour
+from worker.domain.models import Athlete, Email, WeeklyHour
+from worker.notify import Composer, WeeklyFacts
 
 MONDAY = date(2026, 11, 16)
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)

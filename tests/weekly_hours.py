@@ -5,14 +5,22 @@ from datetime import UTC, datetime, time, timedelta
 from itertools import product
 from zoneinfo import ZoneInfo
 
-from worker import week
-from worker.model import WeeklyHour
+from worker.domain import weeks
+from worker.domain.models import Athlete, WeeklyHour
 
 HOURS = (WeeklyHour(0, time(7)), WeeklyHour(6, time(2, 30)), WeeklyHour(4, time(0, 0)))
 """The default, one that clocks skip and pass twice, and midnight, which some zones skip."""
 _WEEK = timedelta(days=7)
 _LONGEST = timedelta(days=8)
 _SECOND = timedelta(seconds=1)
+
+
+def living_in(zone: str, hour: WeeklyHour, week_starts: int = 0) -> Athlete:
+    """An athlete of this zone, with this weekly hour."""
+    return Athlete(
+        1, "Anna", "anna@example.org", datetime(2000, 1, 1, tzinfo=UTC), zone,
+        week_starts=week_starts, weekly=hour,
+    )  # fmt: skip
 
 
 def missteps(zone: str, *, since: int, until: int) -> Iterator[str]:
@@ -26,15 +34,15 @@ def _walk(
 ) -> Iterator[str]:
     """From one due instant to the next, as `next_weekly_at` does; each asked for what is due."""
     now, end = datetime(since, 1, 1, tzinfo=UTC), datetime(until, 1, 1, tzinfo=UTC)
-    last: week.WeeklyDue | None = None
+    last: weeks.WeeklyDue | None = None
     while now < end:
-        upcoming = week.next_due(now, timezone=zone, weekly=hour, week_starts=week_starts)
+        upcoming = weeks.next_weekly_due(living_in(zone, hour, week_starts), now)
         where = f"{zone} {hour} from {week_starts}: {upcoming}"
         if not now < upcoming.due_at < now + _LONGEST:
             yield f"{where}: too far from {now}"
-        due = week.due(upcoming.due_at, timezone=zone, weekly=hour, week_starts=week_starts)
-        before = week.due(
-            upcoming.due_at - _SECOND, timezone=zone, weekly=hour, week_starts=week_starts
+        due = weeks.last_weekly_due(living_in(zone, hour, week_starts), upcoming.due_at)
+        before = weeks.last_weekly_due(
+            living_in(zone, hour, week_starts), upcoming.due_at - _SECOND
         )
         if due != upcoming:
             yield f"{where}: at its instant {due} is due"
@@ -46,7 +54,7 @@ def _walk(
         last, now = upcoming, upcoming.due_at
 
 
-def _off_the_hour(due: week.WeeklyDue, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
+def _off_the_hour(due: weeks.WeeklyDue, zone: str, hour: WeeklyHour, where: str) -> Iterator[str]:
     """At the athlete's hour, but where the clock skips it: then as much later as it jumped."""
     local = due.due_at.astimezone(ZoneInfo(zone))
     if local.time() == hour.at and local.weekday() == hour.weekday:

@@ -15,15 +15,15 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from worker import routine
-from worker.compose import Composer
 from worker.config import Settings, SettingsError, ca_file, folder
+from worker.domain import routine
+from worker.domain.models import Athlete, Routine, SourceName
 from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
-from worker.model import Athlete, Routine, SourceName
+from worker.notify import Composer
 from worker.pipeline import Clock, Works
-from worker.pipeline.works import ConnectedSource
+from worker.pipeline.services import ConnectedSource
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.sources.registry import SOURCES
@@ -182,7 +182,7 @@ def build_web_server(
     Strava came to nothing, in words; `notify` which job a webhook has made due.
     """
     from worker.pipeline import credentials
-    from worker.pipeline.forgetting import forget_athlete
+    from worker.pipeline.forget import forget_athlete
     from worker.web import WebContext, WebServer, build_app
 
     def forget(athlete: Athlete) -> None:

@@ -12,30 +12,29 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
-from datetime import timedelta
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
 from worker import trust
-from worker.model import SourceName
-from worker.rules import Rules
-from worker.rules import check as check_rules
+from worker.domain.models import SourceName
+from worker.domain.rules import Rules
+from worker.domain.rules import check as check_rules
 from worker.setting_types import (
     FROM_FILE,
-    Address,
-    Duration,
-    Login,
+    BackupSection,
+    InboxSection,
+    MailSection,
     OperatorToken,
     Port,
     Secret,
     Section,
     SourceSection,
 )
-from worker.sources.settings import SECTIONS
+from worker.sources.registry import SOURCES
 
 PREFIX = "EASEBACK_"
 CONFIG_VARIABLE = "EASEBACK_CONFIG"
@@ -47,63 +46,14 @@ _NOT_SETTINGS = re.compile(
     r"EASEBACK_(CONFIG|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
 )
 
-Security = Literal["starttls", "tls", "none"]
-MAIL_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
-DEFAULT_SENDER = "Easeback <easeback@localhost>"
+
+SECTIONS: Mapping[SourceName, type[SourceSection]] = {one.name: one.section for one in SOURCES}
 
 S = TypeVar("S", bound=Section)
 
 
 class SettingsError(Exception):
     """The settings can't be used; the message names the key, its place and what would do."""
-
-
-class InboxSection(Section):
-    """The watched folder (None: `inbox` in data_dir), and the time between two looks."""
-
-    path: Path | None = None
-    every: Duration = timedelta(seconds=5)
-
-
-class MailSection(Section):
-    """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
-
-    `port` None is the usual one for `security`. `sender` None is the login where that is an
-    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` is told
-    of failures.
-    """
-
-    host: str | None = None
-    port: Port | None = None
-    security: Security = "starttls"
-    username: Login = None
-    password: Secret = None
-    sender: Address | None = None
-    reply_to: Address | None = None
-    language: Literal["en", "de"] = "en"
-    operator: Address | None = None
-
-    @property
-    def from_header(self) -> str:
-        """The sender as it stands in From."""
-        if self.sender:
-            return self.sender
-        if self.username and "@" in self.username:
-            return f"Easeback <{self.username}>"
-        return DEFAULT_SENDER
-
-    @property
-    def port_number(self) -> int:
-        """The port, by `security` where none is set."""
-        return self.port or MAIL_PORTS[self.security]
-
-
-class BackupSection(Section):
-    """How often the database is copied, how many copies are kept, and for how long at most."""
-
-    every: Duration = timedelta(days=1)
-    keep: Annotated[int, Field(ge=0)] = 7
-    keep_for: Duration = timedelta(days=30)
 
 
 class WebSection(Section):

@@ -5,9 +5,11 @@ sections together.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parseaddr
-from typing import Annotated, Final
+from pathlib import Path
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -79,3 +81,56 @@ class SourceSection(Section):
     every: Duration
     history: Duration = timedelta(days=400)
     keep_runs_on_disconnect: bool = False
+
+
+Security = Literal["starttls", "tls", "none"]
+MAIL_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
+DEFAULT_SENDER = "Easeback <easeback@localhost>"
+
+
+class InboxSection(Section):
+    """The watched folder (None: `inbox` in data_dir), and the time between two looks."""
+
+    path: Path | None = None
+    every: Duration = timedelta(seconds=5)
+
+
+class MailSection(Section):
+    """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
+
+    `port` None is the usual one for `security`. `sender` None is the login where that is an
+    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` is told
+    of failures.
+    """
+
+    host: str | None = None
+    port: Port | None = None
+    security: Security = "starttls"
+    username: Login = None
+    password: Secret = None
+    sender: Address | None = None
+    reply_to: Address | None = None
+    language: Literal["en", "de"] = "en"
+    operator: Address | None = None
+
+    @property
+    def from_header(self) -> str:
+        """The sender as it stands in From."""
+        if self.sender:
+            return self.sender
+        if self.username and "@" in self.username:
+            return f"Easeback <{self.username}>"
+        return DEFAULT_SENDER
+
+    @property
+    def port_number(self) -> int:
+        """The port, by `security` where none is set."""
+        return self.port or MAIL_PORTS[self.security]
+
+
+class BackupSection(Section):
+    """How often the database is copied, how many copies are kept, and for how long at most."""
+
+    every: Duration = timedelta(days=1)
+    keep: Annotated[int, Field(ge=0)] = 7
+    keep_for: Duration = timedelta(days=30)

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from tests.house import House, ScriptedMailer
-from worker.compose import Composer
 from worker.config import InboxSection
+from worker.domain.models import Routine
+from worker.domain.rules import Rules
 from worker.jobs.cluster import ClusterTiming, ClusterWorker
 from worker.jobs.cluster_schema import install
-from worker.model import Routine
+from worker.notify import Composer
 from worker.pipeline import Works
-from worker.rules import Rules
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store

@@ -12,13 +12,13 @@ from sqlalchemy import text
 
 from tests.cluster.conftest import QUICK
 from tests.house import TODAY, House, recording, run_file, steady
-from worker.compose import Composer
 from worker.jobs.cluster import ClusterWorker
 from worker.jobs.cluster_queue import WorkerNotifier, cron, queued_task
 from worker.jobs.cluster_schema import install
 from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
+from worker.notify import Composer
 from worker.pipeline.deliver import make_ready, send
-from worker.pipeline.works import WorkerIdentity
+from worker.pipeline.services import WorkerIdentity
 from worker.store import LockedError, Store, StoreError
 
 Workers = Callable[[], ClusterWorker]

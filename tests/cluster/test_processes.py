@@ -14,7 +14,7 @@ from tests.command import easeback
 from tests.crash.servers import Server, free_port, own_server, programs
 from tests.house import recording, run_file
 from tests.smtp_server import SmtpServer
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Store
 
 GOES_ON_WITHIN_S = 60

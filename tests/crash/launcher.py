@@ -139,11 +139,11 @@ def _warm() -> None:
     import tests.crash.story
     import worker.app
     import worker.cli.app
-    import worker.compose.chart
     import worker.jobs.cluster
     import worker.jobs.cluster_queue
     import worker.jobs.embedded
     import worker.jobs.once
+    import worker.notify.chart
     import worker.pipeline
     import worker.sources.http
     import worker.sources.strava.client

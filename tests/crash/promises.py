@@ -16,7 +16,7 @@ from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
 from tests.crash.strava import Lost, Strava
 from tests.smtp_server import Taken
-from worker.model import Snapshot
+from worker.domain.models import Snapshot
 from worker.store import Letter, Store
 
 _A_RUN = ("imported", "duplicate")

@@ -23,9 +23,9 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from tests.strava.browser import answer_consent
 from worker.app import build_web_server
 from worker.config import Settings
+from worker.domain.models import Athlete
 from worker.keys import read_keys
 from worker.links import Signer
-from worker.model import Athlete
 from worker.pipeline import Works
 from worker.store import Store
 from worker.web.strava import CALLBACK

@@ -15,7 +15,7 @@ from pathlib import Path
 from tests.crash.runners import Answer, Errand, connects, says
 from tests.crash.sink import GREYLISTED, NO_SUCH
 from tests.formats.build import fit_run
-from worker.model import Athlete, WeeklyHour
+from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Store
 
 FIRST_DAY = date(2026, 3, 2)

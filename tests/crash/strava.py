@@ -15,7 +15,7 @@ from tests.strava.accounts import Account, Activity, Diary
 from tests.strava.limits import Limits
 from tests.strava.service import Answer, Question, Service
 from tests.strava.tokens import Tokens
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Sealer, SealError, Transaction
 
 _FIRST_ID = 15_000_000_001

@@ -12,11 +12,11 @@ from tests.garmin.service import Account, Service
 from tests.strava.server import Server
 from worker.app import build_works
 from worker.config import Settings
+from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.model import Athlete
 from worker.pipeline import Works, deliver, sync_all_due, take_in_inbox
 from worker.pipeline.credentials import Connected, connect_with_key
-from worker.pipeline.works import ConnectedSource
+from worker.pipeline.services import ConnectedSource
 from worker.sources.garmin.settings import GarminSection
 from worker.store import SourceState
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.garmin.service import EXCHANGE, SEARCH, Account, Service
 from tests.strava.server import FaultKind, Server
-from worker.model import Athlete, Recording
+from worker.domain.models import Athlete, Recording
 from worker.pipeline.credentials import key_end
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import (

@@ -18,7 +18,7 @@ from tests.command import ROOT
 from tests.garmin.service import Service
 from tests.strava.clock import Clock
 from tests.strava.server import running
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Store
 
 HIDDEN = "(it isn't shown): "

@@ -7,7 +7,7 @@ import pytest
 
 from tests.garmin.house import DAY, HOUR, House
 from tests.garmin.service import DOWNLOAD, EXCHANGE, SEARCH
-from worker.model import SourceName
+from worker.domain.models import SourceName
 from worker.pipeline.credentials import disconnect
 
 MINUTE = timedelta(minutes=1)

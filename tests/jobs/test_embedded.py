@@ -16,10 +16,10 @@ from tests.house import ADDED, NOW, TODAY, run_file, steady
 from tests.process import Process, running_in
 from tests.smtp_server import SmtpServer
 from tests.waiting import wait_until
+from worker.domain.models import Athlete
 from worker.jobs.clock import clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
-from worker.model import Athlete
 from worker.pipeline import Works
 from worker.store import Store
 

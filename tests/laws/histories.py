@@ -5,9 +5,9 @@ from datetime import UTC, date, datetime, time, timedelta
 
 from hypothesis import strategies as st
 
-from worker.load import History
-from worker.model import Run
-from worker.rules import Rules
+from worker.domain.history import History
+from worker.domain.models import Run
+from worker.domain.rules import Rules
 
 RULES = Rules()
 MONDAY = date(2024, 1, 1)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from simulators.plain_detector import crossings
 from tests.laws.histories import RULES, days_of, history, lives, run
-from worker.ceiling import ceiling
-from worker.detect import Told, judge, judge_days, replay, worth_mailing
-from worker.load import History, sessions
-from worker.model import Finding, Run, Verdict
+from worker.domain.detector import Told, judge, judge_days, replay, worth_mailing
+from worker.domain.history import History, sessions
+from worker.domain.models import Finding, Run, Verdict
+from worker.domain.planner import ceiling
 
 
 def _verdicts(runs: list[Run]) -> list[Verdict]:

@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.laws.histories import RULES, day, every, history, run
-from worker.ceiling import ceiling
-from worker.detect import judge, replay
-from worker.model import Race, Run
-from worker.week import weeks
+from worker.domain.detector import judge, replay
+from worker.domain.models import Race, Run
+from worker.domain.planner import ceiling
+from worker.domain.weeks import past_weeks
 
 
 def at_home(when: datetime, metres: float, number: int) -> Run:
@@ -47,7 +47,7 @@ def test_odd_histories_are_judged_without_a_finding(runs: list[Run]) -> None:
 
     assert replay(known, rules=RULES) == ()
     assert judge(known, last, rules=RULES).findings == ()
-    assert len(weeks(known, until=last, count=12, week_starts=6)) == 12
+    assert len(past_weeks(known, until=last, count=12, week_starts=6)) == 12
     race = Race("Half", date(2040, 5, 1), 21_097.5)
     assert ceiling(known, last, rules=RULES, week_starts=0, race=race).day == last
 

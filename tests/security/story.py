@@ -27,8 +27,8 @@ from tests.strava.clock import Clock
 from tests.strava.server import running
 from tests.strava.service import Application, Service
 from tests.waiting import wait_until
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.store import Sealer, Store
 
 MAIL_PASSWORD = "planted-mail-password"

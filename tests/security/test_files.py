@@ -11,7 +11,7 @@ import pytest
 
 from tests.command import easeback
 from tests.house import NOW, TODAY, House, run_file
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.sources.formats.unpack import MIB

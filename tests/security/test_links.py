@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 
 from tests.command import easeback
 from tests.web.made import Instance
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.store import Store
 from worker.web.access_log import LOGGED_EVERY, AccessLog
 from worker.web.context import LINK_LIVES

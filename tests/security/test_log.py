@@ -134,7 +134,7 @@ def test_the_setting_says_which_form(tmp_path: Path) -> None:
     done = easeback("--verbose", "once", cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stderr
     told = [json.loads(line) for line in done.stderr.splitlines()]
-    assert any(one["room"] == "worker.pipeline.keeping" and one["mb"] >= 0 for one in told)
+    assert any(one["room"] == "worker.pipeline.backup" and one["mb"] >= 0 for one in told)
     wrong = easeback("status", cwd=tmp_path, env={"EASEBACK_LOG__FORMAT": "xml"})
     assert wrong.returncode == 2
     assert wrong.stderr.startswith(

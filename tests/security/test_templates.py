@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests import made_facts as made
-from worker.compose import Composer
-from worker.compose.render import SHIPPED
+from worker.notify import Composer
+from worker.notify.render import SHIPPED
 
 ESCAPES = (
     "{{ ''.__class__.__mro__[1].__subclasses__() }}",

@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from tests.web.made import BASE_URL, Instance, instance
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.web import build_app
 from worker.web.context import LINK_LIVES
 from worker.web.limits import ClientRateLimiter

@@ -2,8 +2,8 @@
 
 from datetime import UTC, date, datetime, timedelta
 
-from worker.checkins import CheckIn
-from worker.model import Athlete
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete
 from worker.store import Store
 
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)

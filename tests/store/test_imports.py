@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.house import ADDED, NOW, TODAY, recording
-from worker.model import Athlete, KnownEntry
+from worker.domain.models import Athlete, KnownEntry
 from worker.store import Store, Transaction
 
 

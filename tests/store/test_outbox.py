@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tests.house import ADDED, NOW
-from worker.model import Athlete, MailKind
+from worker.domain.models import Athlete, MailKind
 from worker.store import Letter, Store, Transaction
 
 MINUTE = timedelta(minutes=1)

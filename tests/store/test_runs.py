@@ -7,8 +7,8 @@ from itertools import permutations
 import pytest
 
 from tests.house import ADDED, NOW, TODAY, recording
-from worker.model import Athlete, Recording
-from worker.rules import Rules
+from worker.domain.models import Athlete, Recording
+from worker.domain.rules import Rules
 from worker.store import Change, Store, Transaction
 
 WATCH = recording(km=10.0)

@@ -13,7 +13,7 @@ from threading import Barrier
 import pytest
 
 from tests.house import ADDED, NOW
-from worker.model import Athlete, Race, WeeklyHour
+from worker.domain.models import Athlete, Race, WeeklyHour
 from worker.store import LockedError, NameTakenError, Store, StoreError
 
 ANNA = Athlete(0, "Anna", "anna@example.org", ADDED)

@@ -7,7 +7,7 @@ import pytest
 
 from tests.waiting import wait_until
 from worker.store import Store
-from worker.store.turns import NoTurnError, Turns
+from worker.store.write_queue import NoTurnError, Turns
 
 
 def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:

@@ -16,13 +16,13 @@ from tests.strava.server import Server
 from tests.strava.service import Service, Subscription
 from worker.app import build_works
 from worker.config import Settings
+from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.model import Athlete
 from worker.pipeline import Works, deliver, sync_all_due
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
 from worker.pipeline.events import note_events
+from worker.pipeline.services import ConnectedSource
 from worker.pipeline.sync import poll
-from worker.pipeline.works import ConnectedSource
 from worker.sources.strava.settings import StravaSection
 from worker.store import SourceState
 

@@ -15,9 +15,9 @@ from tests.strava.server import Server
 from tests.web import browsing
 from worker.app import build_web_server
 from worker.config import Settings
+from worker.domain.models import Athlete
 from worker.keys import read_keys
 from worker.links import Signer
-from worker.model import Athlete
 
 DAY = timedelta(days=1)
 

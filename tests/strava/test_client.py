@@ -12,7 +12,7 @@ from tests.strava.browser import answer_consent
 from tests.strava.conftest import REDIRECT, connect, impatient
 from tests.strava.server import FaultKind, Server
 from tests.strava.service import Service
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources.base import (
     WRONG_CLIENT,
     AccessRefused,

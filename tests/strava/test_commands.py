@@ -22,7 +22,7 @@ from tests.strava.browser import answer_consent
 from tests.strava.clock import Clock
 from tests.strava.server import Server, running
 from tests.strava.service import Service
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Store
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests.strava.house import ACTIVITIES, House, event, house, note_event, subscribe
 from tests.strava.server import Server
-from worker.compose import AlertFacts, Composer
+from worker.domain.models import Email
 from worker.jobs.once import one_pass
-from worker.model import Email
+from worker.notify import AlertFacts, Composer
 from worker.pipeline import sync_all_due
 from worker.sources.rate_limit import Limit as KnownLimit
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
 from worker.sources.strava.parse import SAVED_FIELDS, read_activity

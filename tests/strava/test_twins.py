@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.model import Athlete, Recording, SourceName
+from worker.domain.models import Athlete, Recording, SourceName
 from worker.store import Store
 
 CASES = 320

@@ -13,8 +13,8 @@ from tests.strava.house import House, event, house, subscribe
 from tests.strava.server import Server
 from worker.app import build_web_server
 from worker.config import Settings
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.web.strava import COOKIE, WEBHOOK
 
 ORIGIN = "http://127.0.0.1:8765"

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from tests.strava.clock import Clock
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Store
 
 

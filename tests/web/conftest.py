@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.made import Instance, instance, run_winter
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import Store
 
 

@@ -10,12 +10,12 @@ from urllib.parse import urlsplit
 
 from starlette.testclient import TestClient
 
-from worker import detect
-from worker.checkins import CheckIn
+from worker.domain import detector
+from worker.domain.checkins import CheckIn
+from worker.domain.history import History
+from worker.domain.models import Athlete, Recording, SourceName
+from worker.domain.rules import Rules
 from worker.links import Signer
-from worker.load import History
-from worker.model import Athlete, Recording, SourceName
-from worker.rules import Rules
 from worker.sources import SourceError
 from worker.store import Found, SourceState, Store, Transaction
 from worker.web import WebContext, build_app
@@ -155,7 +155,7 @@ def run_winter(
     with instance.store.transaction() as tx:
         tx.runs.save(athlete, map(_recording, kilometres), now=NOW, today=TODAY)
         history = History.of(tx.runs.counted(athlete), rules=rules)
-        verdicts = detect.judge_days(history, history.days(), rules=rules)
+        verdicts = detector.judge_days(history, history.days(), rules=rules)
         found = [finding for verdict in verdicts for finding in verdict.findings]
         risen = tx.findings.reconcile(athlete, since=date.min, found=found, now=NOW)
         tx.findings.silence(risen, "the run was 5 days ago (mail_within_days = 3)")

@@ -11,8 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.made import NOW, TODAY, Instance
-from worker.checkins import CheckIn
-from worker.model import Athlete, WeeklyHour
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, WeeklyHour
 from worker.store import SourceState
 
 SETTINGS = {

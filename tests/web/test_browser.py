@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, Page, Route
 
 from tests.web import browsing
 from tests.web.made import TODAY, Instance, instance, run_winter
-from worker.checkins import CheckIn
-from worker.model import Athlete, Race
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, Race
 from worker.web import WebServer, build_app
 
 PHONE: Any = {"width": 360, "height": 740}

@@ -6,8 +6,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.made import TODAY, Instance
-from worker.checkins import BE_SEEN, EMERGENCIES, CheckIn
-from worker.model import Athlete
+from worker.domain.checkins import BE_SEEN, EMERGENCIES, CheckIn
+from worker.domain.models import Athlete
 
 
 @pytest.mark.parametrize("feels", ["fine", "sore", "hurts"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
 from tests.web.made import Instance, run_winter
-from worker.model import Athlete, Race
+from worker.domain.models import Athlete, Race
 from worker.store import SourceState
 from worker.web.forms import read_form
 

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from starlette.types import Message
 
 from tests.web.made import BASE_URL, Clock, Instance
+from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.model import Athlete
 from worker.store import tables
 from worker.web import build_app
 from worker.web.context import Visit

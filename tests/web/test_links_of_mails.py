@@ -9,8 +9,8 @@ from starlette.testclient import TestClient
 
 from tests import made_facts
 from tests.web.made import BASE_URL, Instance
-from worker.compose import Composer
-from worker.model import Athlete, Email
+from worker.domain.models import Athlete, Email
+from worker.notify import Composer
 
 ADDRESS = re.compile(rf"{re.escape(BASE_URL)}/[\w/.\-=]+")
 

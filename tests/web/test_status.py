@@ -7,7 +7,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.made import BASE_URL, NOW, TICKS, Instance
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import SourceState
 from worker.web import build_app
 

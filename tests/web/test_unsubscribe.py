@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.web.made import Instance
-from worker.model import Athlete, MailKind
+from worker.domain.models import Athlete, MailKind
 
 ONE_CLICK = "List-Unsubscribe=One-Click"
 FORM = "application/x-www-form-urlencoded"

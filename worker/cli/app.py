@@ -17,13 +17,13 @@ from worker.cli import (
     doctor,
     explain,
     imports,
+    init,
     move,
     preview,
     reports,
-    setup,
+    run,
     status,
     strava,
-    work,
 )
 from worker.cli.athletes import athlete_commands, forget
 from worker.cli.context import AttentionError, CommandContext, UsageError
@@ -42,9 +42,9 @@ app = typer.Typer(
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {
     "demo": demo.play_demo,
-    "init": setup.init,
-    "run": work.run_command,
-    "once": work.once,
+    "init": init.init,
+    "run": run.run_command,
+    "once": run.once,
     "import": imports.import_history,
     "move-to": move.move_to,
     "forget": forget,

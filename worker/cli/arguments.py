@@ -8,7 +8,7 @@ from datetime import date, time
 from typing import Any
 
 from worker.cli.context import UsageError, parse_day
-from worker.model import (
+from worker.domain.models import (
     METRES_PER,
     PAIN_AREAS,
     WEEKDAYS,

@@ -15,7 +15,7 @@ from worker.cli.context import (
     command_of,
     the_athlete,
 )
-from worker.model import PAIN_AREAS, Athlete, Race
+from worker.domain.models import PAIN_AREAS, Athlete, Race
 
 if TYPE_CHECKING:
     from worker.store import Transaction
@@ -183,7 +183,7 @@ def forget(
     yes: YesOption = False,
 ) -> None:
     """Everything about one athlete gone: runs, findings, mail, grants."""
-    from worker.pipeline.forgetting import forget_athlete
+    from worker.pipeline.forget import forget_athlete
 
     command = command_of(context)
     with command.store.reading() as tx:

@@ -25,11 +25,11 @@ from worker.cli.context import (
     parse_instant,
     the_athlete,
 )
-from worker.model import Athlete, Race, Run, Units, Week
+from worker.domain.models import Athlete, Race, Run, Units, Week
 
 if TYPE_CHECKING:
-    from worker.detect import Replayed
-    from worker.rules import Rules
+    from worker.domain.detector import Replayed
+    from worker.domain.rules import Rules
 
 WEEKS_A_YEAR = 52.18
 _LARGEST_FILE_BYTES = 256 * 2**20
@@ -85,7 +85,7 @@ def backtest(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a history day by day and list every warning it would have sent."""
-    from worker.load import implausible
+    from worker.domain.history import implausible
 
     command = command_of(context)
     rules = command.settings.rules
@@ -128,8 +128,9 @@ def replay_runs(
     runs: Iterable[Run], *, rules: "Rules", week_starts: int = 0, race: Race | None = None
 ) -> BacktestResult:
     """Replays runs that count; weeks start on a Monday (0) or a Sunday (6)."""
-    from worker import detect, week
-    from worker.load import History, week_start
+    from worker.domain import detector
+    from worker.domain.history import History, week_start
+    from worker.domain.weeks import past_weeks
 
     history = History.of(runs, rules=rules)
     first, last = history.first_day, history.last_day
@@ -137,9 +138,9 @@ def replay_runs(
     if first is not None and last is not None:
         begins = [week_start(day, week_starts) for day in (first, last)]
         count = (begins[1] - begins[0]).days // 7 + 1
-        weeks = week.weeks(history, until=last, count=count, week_starts=week_starts)
+        weeks = past_weeks(history, until=last, count=count, week_starts=week_starts)
     weeks_running = sum(one.runs > 0 for one in weeks)
-    replayed = detect.replay(history, rules=rules, race=race)
+    replayed = detector.replay(history, rules=rules, race=race)
     mailed = sum(one.mailed for one in replayed)
     return BacktestResult(
         first_day=first,
@@ -159,7 +160,7 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
     from zoneinfo import ZoneInfo
 
     from worker.cli.arguments import local_timezone
-    from worker.recordings import believed_run, group
+    from worker.domain.matching import believed_run, group
     from worker.sources import Unreadable
     from worker.sources.archive.tables import read_table
 

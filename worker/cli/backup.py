@@ -37,10 +37,10 @@ def restore_backup(
     ] = False,
 ) -> None:
     """Put a backup in the place of the database; nothing that was sent since goes again."""
-    from worker.pipeline.keeping import copy_name
-    from worker.pipeline.restoring import mark_restored
+    from worker.pipeline.backup import copy_name
+    from worker.pipeline.restore import mark_restored
     from worker.store import Store
-    from worker.store.restoring import restore
+    from worker.store.restore import restore
 
     command = command_of(context)
     now = datetime.now(UTC)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli.log import set_log_format
-from worker.model import METRES_PER, Units
+from worker.domain.models import METRES_PER, Units
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from worker.config import Settings
-    from worker.model import Athlete
+    from worker.domain.models import Athlete
     from worker.pipeline import Clock, Works
     from worker.store import Store, Transaction
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import typer
 
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, where_from
-from worker.model import Athlete, SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.sources.base import OAuth2
 
 if TYPE_CHECKING:
-    from worker.pipeline.works import ConnectedSource
+    from worker.pipeline.services import ConnectedSource
     from worker.store import StoredCredential
 
 _GUESSED_BELOW = 22
@@ -146,11 +146,11 @@ def _data_folder(command: CommandContext) -> str:
 
 
 def _database(command: CommandContext) -> str:
-    from worker.store import place
+    from worker.store import file_system
 
     shown = command.store.engine.url.render_as_string(hide_password=True)
     command.store.check()
-    if command.store.file is not None and (share := place.warning(command.store.file)):
+    if command.store.file is not None and (share := file_system.warning(command.store.file)):
         raise BadError(share)
     return f"{shown}, schema {command.store.schema()}"
 

@@ -16,10 +16,10 @@ from worker.cli.context import (
     parse_day,
     the_athlete,
 )
-from worker.model import Athlete, Signal
+from worker.domain.models import Athlete, Signal
 
 if TYPE_CHECKING:
-    from worker.rules import Rules
+    from worker.domain.rules import Rules
     from worker.store import Transaction
 
 
@@ -33,8 +33,8 @@ def explain(
     as_of: AsOfOption = None,
 ) -> None:
     """Why it did or didn't warn: each signal, its numbers, its threshold, its source."""
-    from worker import detect
-    from worker.load import History
+    from worker.domain import detector
+    from worker.domain.history import History
 
     command = command_of(context)
     rules = command.settings.rules
@@ -43,7 +43,7 @@ def explain(
         who = the_athlete(tx, athlete)
         day = _day_meant(tx, who, what, now)
         history = History.of(tx.runs.counted(who), rules=rules)
-        verdict = detect.judge(history, day, rules=rules, race=who.race)
+        verdict = detector.judge(history, day, rules=rules, race=who.race)
         sessions = history.between(day, day)
         ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
         command.say(f"{who.name}, {day:%A} {day}: {ran}")

@@ -9,7 +9,7 @@ import typer
 from worker.cli.context import AttentionError, CommandContext, UsageError, the_athlete
 
 if TYPE_CHECKING:
-    from worker.model import Athlete
+    from worker.domain.models import Athlete
     from worker.pipeline import Works
 
 

@@ -21,7 +21,7 @@ from worker.cli.context import (
 from worker.cli.progress import progress
 
 if TYPE_CHECKING:
-    from worker.pipeline.importing import Imported
+    from worker.pipeline.imports import Imported
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def import_history(
     as_json: JsonOption = False,
 ) -> None:
     """Bring in a history: nothing is mailed about it, and twice is once."""
-    from worker.pipeline.importing import import_entries, recall_for
+    from worker.pipeline.imports import import_entries, recall_for
     from worker.sources.archive.entries import read_entries
     from worker.sources.archive.manifest import manifest_of
     from worker.sources.formats.child import Reader

@@ -16,7 +16,7 @@ def move_to(
 ) -> None:
     """Copy the SQLite database to an empty PostgreSQL database, and compare every row."""
     from worker.store import Store
-    from worker.store.moving import Move
+    from worker.store.move import Move
 
     command = command_of(context)
     with closing(Store.open(url)) as target, closing(Store.at(command.settings.url)) as source:

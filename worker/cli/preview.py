@@ -25,8 +25,8 @@ def preview(
     no_open: NoOpenOption = False,
 ) -> None:
     """Compose a mail as it would be, without sending it."""
-    from worker.compose.render import standalone
-    from worker.pipeline.previewing import alert_preview, weekly_preview
+    from worker.notify.render import standalone
+    from worker.pipeline.preview import alert_preview, weekly_preview
 
     composers = {"alert": alert_preview, "weekly": weekly_preview}
     if kind not in composers:

@@ -16,7 +16,7 @@ from worker.cli.context import (
     the_athlete,
     zulu,
 )
-from worker.model import METRES_PER, Athlete, Units
+from worker.domain.models import METRES_PER, Athlete, Units
 
 if TYPE_CHECKING:
     from worker.store import Found, StoredRun
@@ -98,8 +98,8 @@ def show_ceiling(
     as_json: JsonOption = False,
 ) -> None:
     """The longest next run and the week that stay inside the rules today."""
-    from worker import ceiling as rule
-    from worker.load import History
+    from worker.domain import planner as rule
+    from worker.domain.history import History
     from worker.pipeline import today_of
 
     command = command_of(context)

@@ -7,7 +7,7 @@ import typer
 
 from worker import __version__
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
-from worker.model import Athlete
+from worker.domain.models import Athlete
 
 if TYPE_CHECKING:
     from worker.store import Transaction

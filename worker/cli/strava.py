@@ -20,9 +20,9 @@ from worker.cli.context import (
 from worker.cli.garmin import connect_garmin, disconnect_garmin
 
 if TYPE_CHECKING:
-    from worker.model import Athlete
+    from worker.domain.models import Athlete
     from worker.pipeline import Works
-    from worker.pipeline.works import ConnectedSource
+    from worker.pipeline.services import ConnectedSource
     from worker.sources.base import Webhook
 
 WAITS_S = 15 * 60

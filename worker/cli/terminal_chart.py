@@ -19,7 +19,7 @@ from datetime import date, timedelta
 from rich.console import Console
 from rich.text import Text
 
-from worker.model import METRES_PER, Units, Week
+from worker.domain.models import METRES_PER, Units, Week
 
 ONE_STRIP_WEEKS = 60
 """A history of up to this many weeks is one strip."""

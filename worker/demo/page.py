@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import cast
 from zoneinfo import ZoneInfo
 
-from worker.compose.render import standalone
 from worker.demo import runner
 from worker.demo.scene import Scene
 from worker.demo.stage import Season
-from worker.model import Email, MailKind, Week
+from worker.domain.models import Email, MailKind, Week
+from worker.notify.render import standalone
 from worker.store import Found
 
 _TEMPLATE = "page.html"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from worker.model import Athlete, Race
+from worker.domain.models import Athlete, Race
 
 ZONE = ZoneInfo("Europe/Berlin")
 RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)

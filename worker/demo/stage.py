@@ -16,15 +16,15 @@ from datetime import date, datetime, timedelta
 from heapq import merge
 from pathlib import Path
 
-from worker import week
 from worker.app import build_works
 from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.runner import Outing
 from worker.demo.scene import Scene
+from worker.domain.history import History, week_start
+from worker.domain.models import Athlete, Week
+from worker.domain.weeks import next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
-from worker.load import History, week_start
-from worker.model import Athlete, Week
 from worker.pipeline import Works, today_of
 from worker.store import Found
 
@@ -131,11 +131,7 @@ def _events(athlete: Athlete) -> Iterator[_Event]:
 
 def _weekly_hours(athlete: Athlete) -> Iterator[_Event]:
     at = runner.BEGINS
-    while (
-        at := week.next_due(
-            at, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-        ).due_at
-    ) < runner.ENDS:
+    while (at := next_weekly_due(athlete, at).due_at) < runner.ENDS:
         yield _Event(at)
 
 
@@ -158,5 +154,5 @@ def _season(works: Works, athlete: Athlete, mailbox: Path) -> Season:
     first = week_start(runner.SEASON_BEGINS, athlete.week_starts)
     count = (week_start(last, athlete.week_starts) - first).days // 7 + 1
     history = History.of(runs, rules=works.rules)
-    weeks = week.weeks(history, until=last, count=count, week_starts=athlete.week_starts)
+    weeks = past_weeks(history, until=last, count=count, week_starts=athlete.week_starts)
     return Season(athlete, len(runs), weeks, tuple(found), mailbox)

@@ -44,7 +44,7 @@ from worker.jobs.cluster_tasks import WorkerContext, app_of
 from worker.jobs.registry import Job, jobs_of
 from worker.mail import Mailer
 from worker.pipeline import Clock, Works
-from worker.pipeline.works import WorkerIdentity
+from worker.pipeline.services import WorkerIdentity
 from worker.store import Store, StoreError
 
 log = logging.getLogger(__name__)

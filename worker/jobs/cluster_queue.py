@@ -12,8 +12,8 @@ from procrastinate.manager import JobManager
 from psycopg import Error
 from psycopg.conninfo import make_conninfo
 
+from worker.domain.models import SourceName
 from worker.jobs.registry import AthleteTask, Job, Where, event_task
-from worker.model import SourceName
 from worker.store import Store
 
 log = logging.getLogger(__name__)

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
+from worker.domain.models import Athlete, SourceName
 from worker.jobs.ping import ping
-from worker.model import Athlete, SourceName
 from worker.pipeline import Clock, Works, sync
+from worker.pipeline.backup import keep_copy
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
-from worker.pipeline.keeping import keep_copy
 from worker.pipeline.weekly import tell_week, tell_weeks, weekly_due
 from worker.sources.base import RateLimited, Source
 from worker.sources.registry import SOURCES

@@ -5,9 +5,9 @@ outbox does. `port.py` holds what the two ways share, `mime.py` makes the bytes,
 `mailbox.py` deliver them.
 """
 
+from worker.mail.base import Mailer, SendError
 from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import to_mime
-from worker.mail.port import Mailer, SendError
 from worker.mail.smtp import SmtpMailer, Timeouts
 
 __all__ = [

@@ -10,7 +10,7 @@ from email import message_from_bytes, policy
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
-from worker.mail.port import SendError
+from worker.mail.base import SendError
 
 
 class MailboxMailer:

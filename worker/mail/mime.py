@@ -9,7 +9,7 @@ from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import parseaddr
 
-from worker.model import Email
+from worker.domain.models import Email
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Narrower than RFC 5322, and just what the standard library's parser reads without falling over.

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from worker.config import MailSection
+from worker.mail.base import SendError
 from worker.mail.mime import one_line, postal
-from worker.mail.port import SendError
+from worker.setting_types import MailSection
 
 Reply = tuple[int, bytes]
 

@@ -13,13 +13,13 @@ die at any point and be called again: keys make twice once. No piece reads the c
 from above.
 """
 
+from worker.pipeline.backup import keep_copy
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.ingest import TakenIn, take_in_inbox
-from worker.pipeline.keeping import keep_copy
+from worker.pipeline.services import Clock, Works, today_of
 from worker.pipeline.sync import Synced, sync_all_due
 from worker.pipeline.weekly import tell_weeks
-from worker.pipeline.works import Clock, Works, today_of
 from worker.store import Tick
 
 __all__ = [

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.model import Athlete, Recording
+from worker.domain.models import Athlete, Recording
 from worker.pipeline.ingest import ingest, judge, runs_in
+from worker.pipeline.services import Clock, Works, today_of
 from worker.pipeline.session import Session
-from worker.pipeline.works import Clock, Works, today_of
 from worker.sources.base import (
     CredentialRevoked,
     Forbidden,

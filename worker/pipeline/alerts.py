@@ -3,13 +3,13 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from worker import ceiling, routine
-from worker.checkins import FORTNIGHT, CheckIn
-from worker.compose import AlertFacts
-from worker.compose.alert import BLOCKS_SHOWN
-from worker.load import History
-from worker.model import Athlete, Email, Finding, Verdict
-from worker.pipeline.works import Works, today_of
+from worker.domain import planner, routine
+from worker.domain.checkins import FORTNIGHT, CheckIn
+from worker.domain.history import History
+from worker.domain.models import Athlete, Email, Finding, Verdict
+from worker.notify import AlertFacts
+from worker.notify.alert import BLOCKS_SHOWN
+from worker.pipeline.services import Works, today_of
 from worker.store import Found, Transaction
 
 CHART_WEEKS = 14
@@ -58,7 +58,7 @@ def alert_facts(
         prescription=routine.prescribe(
             works.routines, pain=athlete.pain, severity=finding.severity
         ),
-        recovery=ceiling.recovery(history, finding.day, rules=rules),
+        recovery=planner.recovery(history, finding.day, rules=rules),
         rules=rules,
         now=now,
         diary=recent_checkins(tx, athlete, now=now),

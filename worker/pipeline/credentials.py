@@ -17,11 +17,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from worker.domain.models import Athlete, SourceName
 from worker.links import LinkError
-from worker.model import Athlete, SourceName
 from worker.pipeline.ingest import judge
+from worker.pipeline.services import Clock, ConnectedSource, Works, today_of
 from worker.pipeline.session import connected_source, decrypt, encrypt, limited_call
-from worker.pipeline.works import Clock, ConnectedSource, Works, today_of
 from worker.sources.base import (
     REDIRECT_MISMATCH,
     STALE_CONSENT,

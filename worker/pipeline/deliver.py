@@ -9,9 +9,9 @@ import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.compose import NoticeFacts
 from worker.mail import SendError
-from worker.pipeline.works import Clock, Works, enqueue
+from worker.notify import NoticeFacts
+from worker.pipeline.services import Clock, Works, enqueue
 from worker.store import Letter, StoreError, Transaction
 
 log = logging.getLogger(__name__)

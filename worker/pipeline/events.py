@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from worker.model import Athlete, SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.pipeline.activities import FIRST_SYNC, files_of_new, save_activities
 from worker.pipeline.credentials import forget_source
+from worker.pipeline.services import Clock, ConnectedSource, Works
 from worker.pipeline.session import connected_source, open_session
-from worker.pipeline.works import Clock, ConnectedSource, Works
 from worker.sources.base import CredentialRevoked, RateLimited, SourceError
 
 log = logging.getLogger(__name__)

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.pipeline.activities import drop_expired, with_expired
 from worker.pipeline.ingest import judge, judge_overdue
-from worker.pipeline.works import Works, by_ids, each, today_of, until_nobody_is_due
+from worker.pipeline.services import Works, by_ids, each, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE
 
 MAIL_KEPT_FOR = timedelta(days=30)

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from worker import detect
-from worker.load import History
-from worker.model import Athlete, FileVerdict, Recording, Snapshot
+from worker.domain import detector
+from worker.domain.history import History
+from worker.domain.models import Athlete, FileVerdict, Recording, Snapshot
 from worker.pipeline.alerts import compose_alert
-from worker.pipeline.works import Works, each, enqueue, today_of
+from worker.pipeline.services import Works, each, enqueue, today_of
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
 from worker.store import Change, Found, SourceState, Transaction
@@ -353,7 +353,7 @@ def judge(
     days = [day for day in history.days() if day >= since]
     verdicts = {
         verdict.day: verdict
-        for verdict in detect.judge_days(history, days, rules=works.rules, race=athlete.race)
+        for verdict in detector.judge_days(history, days, rules=works.rules, race=athlete.race)
     }
     found = [finding for verdict in verdicts.values() for finding in verdict.findings]
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
@@ -373,10 +373,12 @@ def judge(
         tx, works, athlete, choice, verdicts[choice.finding.day], history, now=now
     )
     # The others of its day stand in the same mail.
-    mailed = detect.Told(today, choice.finding.severity)
+    mailed = detector.Told(today, choice.finding.severity)
     for one in risen:
         if one.id != choice.id:
-            why = detect.worth_mailing([one.finding], told=[mailed], today=today, rules=works.rules)
+            why = detector.worth_mailing(
+                [one.finding], told=[mailed], today=today, rules=works.rules
+            )
             together = one.finding.day == choice.finding.day or not isinstance(why, str)
             tx.findings.silence([one], TOLD_TOGETHER if together else str(why))
     key = f"alert:{choice.id}:{choice.finding.severity}"
@@ -399,12 +401,12 @@ def _choose(
         return UNSUBSCRIBED
     since = today - timedelta(days=works.rules.mail_forget_days)
     told = [
-        detect.Told(one.told_on, one.told_severity)
+        detector.Told(one.told_on, one.told_severity)
         for one in tx.findings.told(athlete, since=since)
         if one.told_on is not None and one.told_severity is not None
     ]
     by_finding = {one.finding: one for one in risen}
-    choice = detect.worth_mailing(
+    choice = detector.worth_mailing(
         list(by_finding), told=told, today=today, rules=works.rules, history=history
     )
     return choice if isinstance(choice, str) else by_finding[choice]

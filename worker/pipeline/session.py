@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from worker.compose import ReconnectFacts
-from worker.model import Athlete, SourceName
-from worker.pipeline.works import Clock, ConnectedSource, Works, enqueue
+from worker.domain.models import Athlete, SourceName
+from worker.notify import ReconnectFacts
+from worker.pipeline.services import Clock, ConnectedSource, Works, enqueue
 from worker.sources.base import (
     AccessRefused,
     ApiKey,

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.model import Athlete, SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.pipeline.activities import (
     FIRST_SYNC,
     HISTORY,
@@ -27,8 +27,8 @@ from worker.pipeline.activities import (
 )
 from worker.pipeline.credentials import ends_soon
 from worker.pipeline.events import handle_events
+from worker.pipeline.services import Clock, ConnectedSource, Works, by_ids
 from worker.pipeline.session import Session, connected_source, known_limit, open_session
-from worker.pipeline.works import Clock, ConnectedSource, Works, by_ids
 from worker.sources import polling
 from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError
 from worker.sources.polling import Shown, Standing

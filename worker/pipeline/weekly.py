@@ -2,12 +2,13 @@
 
 from datetime import date, datetime, timedelta
 
-from worker import ceiling, detect, routine, week
-from worker.compose import Noticed, WeeklyFacts
-from worker.model import Athlete
+from worker.domain import detector, planner, routine
+from worker.domain.models import Athlete
+from worker.domain.weeks import last_weekly_due, next_weekly_due, past_weeks
+from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.alerts import CHART_WEEKS, recent_checkins
 from worker.pipeline.credentials import WARN_BEFORE
-from worker.pipeline.works import Works, each, enqueue, today_of, until_nobody_is_due
+from worker.pipeline.services import Works, each, enqueue, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
@@ -34,9 +35,7 @@ def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
     """
     with works.store.transaction() as tx:
         tx.athletes.hold(athlete)
-        due = week.due(
-            now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-        )
+        due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
         tx.progress.untell_after(athlete, starts_on)
         if starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at):
@@ -47,9 +46,7 @@ def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
                 missed += _WEEK
             if not tx.progress.week_told(athlete, starts_on):
                 _queue(tx, works, athlete, starts_on, now=now)
-        upcoming = week.next_due(
-            now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-        )
+        upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
 
 
@@ -73,7 +70,7 @@ def weekly_facts(
     rules = works.rules
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
-    weeks = week.weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
+    weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     found = [one for one in tx.findings.standing(athlete, since=starts_on)
              if one.finding.day <= ends_on]  # fmt: skip
     return WeeklyFacts(
@@ -89,7 +86,7 @@ def weekly_facts(
             pain=athlete.pain,
             severity=max((one.finding.severity for one in found), default=1),
         ),
-        ceiling=ceiling.ceiling(
+        ceiling=planner.ceiling(
             history,
             today_of(athlete, now),
             rules=rules,
@@ -98,7 +95,7 @@ def weekly_facts(
         ),
         rules=rules,
         now=now,
-        too_little=detect.judge(history, ends_on, rules=rules, race=athlete.race).too_little,
+        too_little=detector.judge(history, ends_on, rules=rules, race=athlete.race).too_little,
         never_ran=history.first_day is None,
         # What couldn't be synced was told once and isn't told again.
         troubles=tuple(

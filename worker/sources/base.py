@@ -23,7 +23,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
-from worker.model import Recording, SourceName
+from worker.domain.models import Recording, SourceName
+from worker.setting_types import SourceSection
 
 
 class SourceError(Exception):
@@ -288,6 +289,7 @@ class Source(Protocol):
     """
 
     name: ClassVar[SourceName]
+    section: ClassVar[type[SourceSection]]
     title: ClassVar[str]
     """As people call it."""
     settings_model: ClassVar[type[Any]]

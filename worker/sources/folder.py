@@ -17,13 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from worker.config import InboxSection
-from worker.model import Athlete, Recording, Snapshot, SourceName, folder_name
-from worker.recordings import plain_file_name
+from worker.domain.matching import plain_file_name
+from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
+from worker.setting_types import InboxSection
 from worker.sources import NotARun, Reading, SourceError, Unreadable
 from worker.sources.formats import Activity
 from worker.sources.formats.unpack import Member, refused
-from worker.sources.opening import open_file, open_folder
+from worker.sources.safe_open import open_file, open_folder
 
 STABLE_SCANS = 2
 TORN_FILE_SCANS = 6

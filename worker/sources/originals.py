@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from worker.model import Athlete, Recording, SourceName
+from worker.domain.models import Athlete, Recording, SourceName
 from worker.sources.base import ListedActivity, NotARun, Reading, Unreadable
 from worker.sources.folder import recordings
 from worker.sources.formats.unpack import Member

@@ -22,12 +22,12 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from worker.model import SourceName
-from worker.rules import Rules
+from worker.domain.models import SourceName
+from worker.domain.rules import Rules
 from worker.store.activities import FileState, SeenActivity
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
-from worker.store.crew import Crew, Mate
+from worker.store.encryption import Sealer, SealError
 from worker.store.findings import Findings, Found
 from worker.store.imports import Imports
 from worker.store.inbox import InboxFiles
@@ -35,10 +35,10 @@ from worker.store.lock import LockedError, crew_member, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Runs, StoredRun
-from worker.store.seal import Sealer, SealError
 from worker.store.sources import SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
-from worker.store.turns import NoTurnError, Turns
+from worker.store.workers import Crew, Mate
+from worker.store.write_queue import NoTurnError, Turns
 
 __all__ = [
     "DUE_AT_ONCE",

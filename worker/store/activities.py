@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection, Row, delete, func, literal_column, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.model import Athlete, SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.store import tables
 from worker.store.tables import DUE_AT_ONCE
 from worker.store.upsert import upsert

@@ -1,6 +1,6 @@
 """The athletes' shelf: who runs, and when their weekly mail is due."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,8 +9,8 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from worker import week
-from worker.model import Athlete, MailKind, Race, WeeklyHour, folder_name
+from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_name
+from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due
 from worker.store.progress import Progress
 from worker.store.tables import DUE_AT_ONCE, departure
 from worker.store.tables import athlete as table
@@ -49,7 +49,7 @@ class Athletes:
         it that nobody was at work or that the athlete moved to where the hour has passed.
         """
         columns = dict(_columns(athlete, after=now))
-        due = _due(week.due, now, athlete)
+        due = last_weekly_due(athlete, now)
         last = Progress(self.connection).last_week_told(athlete)
         untold = last is None or due.week_starts_on - last > _HALF_A_WEEK
         if untold and due.due_at > athlete.added_at:
@@ -180,19 +180,13 @@ def _columns(athlete: Athlete, *, after: datetime) -> Mapping[str, Any]:
     }
 
 
-def _first_due(athlete: Athlete, *, after: datetime) -> week.WeeklyDue:
+def _first_due(athlete: Athlete, *, after: datetime) -> WeeklyDue:
     """The next weekly mail; a week that ended before the athlete was added has none."""
-    upcoming = _due(week.next_due, after, athlete)
+    upcoming = next_weekly_due(athlete, after)
     added_on = athlete.added_at.astimezone(ZoneInfo(athlete.timezone)).date()
     if upcoming.week_starts_on + _WEEK <= added_on:
-        return _due(week.next_due, upcoming.due_at, athlete)
+        return next_weekly_due(athlete, upcoming.due_at)
     return upcoming
-
-
-def _due(which: Callable[..., week.WeeklyDue], now: datetime, athlete: Athlete) -> week.WeeklyDue:
-    return which(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
 
 
 def _athlete(row: Row[Any]) -> Athlete:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
-from worker.checkins import CheckIn
-from worker.model import Athlete
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete
 from worker.store import tables
 from worker.store.upsert import upsert
 

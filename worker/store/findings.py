@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
 
-from worker.model import Athlete, Finding, Kind
+from worker.domain.models import Athlete, Finding, Kind
 from worker.store import tables
 
 finding = tables.finding

@@ -6,7 +6,7 @@ from datetime import date
 
 from sqlalchemy import Connection, delete, select
 
-from worker.model import Athlete, KnownEntry
+from worker.domain.models import Athlete, KnownEntry
 from worker.store.tables import DUE_AT_ONCE, import_piece, unjudged
 from worker.store.upsert import upsert
 

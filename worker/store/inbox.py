@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, func, or_, select
 
-from worker.model import Athlete, FileVerdict, Snapshot
+from worker.domain.models import Athlete, FileVerdict, Snapshot
 from worker.store.tables import inbox_file
 from worker.store.upsert import upsert
 

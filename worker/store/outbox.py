@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, text, update
 
-from worker.model import Athlete, MailKind
+from worker.domain.models import Athlete, MailKind
 from worker.store import tables
 from worker.store.tables import FULL_WORDS
 

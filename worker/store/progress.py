@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, delete, func, select, update
 
-from worker.model import Athlete, SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.store import tables
 from worker.store.upsert import upsert
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
 
-from worker import load, recordings
-from worker.load import History
-from worker.model import Athlete, Recording, Run, SourceName
-from worker.rules import Rules
+from worker.domain import history, matching
+from worker.domain.history import History
+from worker.domain.models import Athlete, Recording, Run, SourceName
+from worker.domain.rules import Rules
 from worker.store.tables import DUE_AT_ONCE, recording, run
 from worker.store.upsert import upsert
 
@@ -194,7 +194,7 @@ class Runs:
         freed = [
             row
             for row in self.connection.execute(query)
-            if load.implausible(_run(row), today=today, rules=self.rules) is None
+            if history.implausible(_run(row), today=today, rules=self.rules) is None
         ]
         if not freed:
             return None
@@ -275,7 +275,7 @@ class Runs:
         """
         if not days:
             return None, ()
-        reach = range(-recordings.NEIGHBOUR_DAYS, recordings.NEIGHBOUR_DAYS + 1)
+        reach = range(-matching.NEIGHBOUR_DAYS, matching.NEIGHBOUR_DAYS + 1)
         around = {day + timedelta(days=step) for day in days for step in reach}
         query = select(recording).where(
             recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
@@ -286,7 +286,7 @@ class Runs:
         }
         kept: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
-        for bundle in recordings.group(row.recording for row in near.values()):
+        for bundle in matching.group(row.recording for row in near.values()):
             rows = [near[r.source, r.external_id] for r in bundle]
             known = {row.run_id for row in rows if row.run_id is not None}
             touched = any((r.source, r.external_id) in keys for r in bundle)
@@ -296,9 +296,9 @@ class Runs:
             days |= {r.day for r in bundle}
             free = min(known - kept.keys(), default=None)
             if free is None:
-                new.append((recordings.believed_run(bundle), rows))
+                new.append((matching.believed_run(bundle), rows))
             else:
-                kept[free] = (recordings.believed_run(bundle, run_id=free), rows)
+                kept[free] = (matching.believed_run(bundle, run_id=free), rows)
         if kept:
             by_id = update(run).where(run.c.id == bindparam("known_id"))
             changed = [
@@ -334,8 +334,8 @@ class Runs:
         return min(days), new_ids
 
     def _columns(self, believed: Run, *, today: date) -> Mapping[str, Any]:
-        reason = load.implausible(believed, today=today, rules=self.rules)
-        later = believed.day if reason == load.IN_THE_FUTURE else None
+        reason = history.implausible(believed, today=today, rules=self.rules)
+        later = believed.day if reason == history.IN_THE_FUTURE else None
         columns = {name: getattr(believed, name) for name in _RUN_FIELDS}
         return {**columns, "quarantine": reason, "looked_at_on": later}
 

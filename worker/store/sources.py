@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.store import tables
 from worker.store.activities import ActivityRows
 from worker.store.tables import DUE_AT_ONCE

@@ -7,7 +7,15 @@ from functools import partial
 
 from starlette.responses import RedirectResponse, Response
 
-from worker.model import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete, Dial, MailKind, WeeklyHour
+from worker.domain.models import (
+    METRES_PER,
+    PAIN_AREAS,
+    WEEKDAYS,
+    Athlete,
+    Dial,
+    MailKind,
+    WeeklyHour,
+)
 from worker.sources import SourceError
 from worker.sources.garmin.client import Garmin
 from worker.web.athlete_view import athlete_view

@@ -6,11 +6,12 @@ from datetime import date, datetime, timedelta
 
 from markupsafe import Markup
 
-from worker import ceiling, checkins, detect, week
-from worker.checkins import Advice, CheckIn
-from worker.compose.chart import weeks_picture
-from worker.load import History
-from worker.model import Athlete, Ceiling, Signal, Week
+from worker.domain import checkins, detector, planner
+from worker.domain.checkins import Advice, CheckIn
+from worker.domain.history import History
+from worker.domain.models import Athlete, Ceiling, Signal, Week
+from worker.domain.weeks import past_weeks
+from worker.notify.chart import weeks_picture
 from worker.store import Found, SourceState, Transaction
 from worker.web.context import WebContext, today
 
@@ -61,14 +62,14 @@ def athlete_view(
     history = tx.runs.history(athlete, since=day, rules=web.rules)
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
-    weeks = week.weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
-    most = ceiling.ceiling(
+    weeks = past_weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
+    most = planner.ceiling(
         history, day, rules=web.rules, week_starts=athlete.week_starts, race=athlete.race
     )
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
-    jump = ceiling.recovering_from((one.finding for one in found if one.told_on), day)
-    calm_until = jump.day + ceiling.RECOVERY if jump else None
+    jump = planner.recovering_from((one.finding for one in found if one.told_on), day)
+    calm_until = jump.day + planner.RECOVERY if jump else None
     is_free = calm_until is None and not advice.stops_runs
     return AthleteView(
         day=day,
@@ -77,7 +78,7 @@ def athlete_view(
         weeks=weeks,
         chart=_chart(web, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
-        too_little=detect.judge(history, day, rules=web.rules).too_little is not None,
+        too_little=detector.judge(history, day, rules=web.rules).too_little is not None,
         calm_until=calm_until,
         alerts=_shown(web, athlete, history, found),
         diary=diary[::-1],
@@ -93,7 +94,7 @@ def _shown(
     by_day: dict[date, list[Found]] = {}
     for one in found:
         by_day.setdefault(one.finding.day, []).append(one)
-    verdicts = detect.judge_days(history, list(by_day), rules=web.rules, race=athlete.race)
+    verdicts = detector.judge_days(history, list(by_day), rules=web.rules, race=athlete.race)
     return tuple(
         AlertDay(lead, tuple(others), verdict.signals)
         for verdict in reversed(list(verdicts))

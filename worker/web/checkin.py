@@ -5,9 +5,9 @@ from datetime import date
 
 from starlette.responses import Response
 
-from worker import checkins
-from worker.checkins import CheckIn
-from worker.model import PAIN_AREAS
+from worker.domain import checkins
+from worker.domain.checkins import CheckIn
+from worker.domain.models import PAIN_AREAS
 from worker.web.context import LinkVisit, PageError, WebContext, today
 from worker.web.forms import Form
 from worker.web.pages import chosen

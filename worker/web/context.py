@@ -10,9 +10,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from worker.domain.models import Athlete, SourceName
+from worker.domain.rules import Rules
 from worker.links import LinkError, Signer
-from worker.model import Athlete, SourceName
-from worker.rules import Rules
 from worker.store import Store
 from worker.web.access_log import AccessLog
 from worker.web.forms import Form

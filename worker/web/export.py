@@ -9,7 +9,7 @@ from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from typing import Any
 
-from worker.model import Athlete, WeeklyHour
+from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Transaction
 
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")

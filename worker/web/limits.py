@@ -15,7 +15,7 @@ from ipaddress import ip_address, ip_network
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from worker.compose.render import clean
+from worker.notify.render import clean
 from worker.web.context import PageError, WebContext, error_page
 
 log = logging.getLogger(__name__)

@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worker.compose.chart import Picture
-from worker.compose.render import SHIPPED, TemplateLoader, clean, given, plainly
-from worker.model import Dial, Units
-from worker.rules import Rules
+from worker.domain.models import Dial, Units
+from worker.domain.rules import Rules
+from worker.notify.chart import Picture
+from worker.notify.render import SHIPPED, TemplateLoader, clean, given, plainly
 
 _LANGUAGE = "en"
 Word = TypeVar("Word", bound=str)

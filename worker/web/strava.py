@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.model import Athlete
+from worker.domain.models import Athlete
 from worker.sources import SourceError
 from worker.store import StoreError
 from worker.web.app import link_page, page

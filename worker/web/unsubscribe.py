@@ -10,7 +10,7 @@ from typing import get_args
 
 from starlette.responses import Response
 
-from worker.model import MailKind
+from worker.domain.models import MailKind
 from worker.web.context import LinkVisit, PageError, WebContext
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from worker import __version__
-from worker.model import Athlete, KnownEntry
+from worker.domain.models import Athlete, KnownEntry
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.archive.garmin_summaries import read_summaries
 from worker.sources.archive.manifest import TABLE, File, Manifest, Table, printable

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.archive.tables import BadRow, Logbook, TableRow
 from worker.sources.formats.sport import named_run

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from worker.sources import Unreadable
 from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, kind_of
-from worker.sources.opening import open_file
+from worker.sources.safe_open import open_file
 
 TABLE = "activities.csv"
 SUMMARIES = "_summarizedactivities.json"  # how such names end in a Garmin account's export

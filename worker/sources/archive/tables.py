@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
 from statistics import median
 
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.archive.written_dates import day_comes_first, written_at
 from worker.sources.formats.sport import named_run

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from worker.model import Sport
+from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
 
 

@@ -26,7 +26,7 @@ from typing import Any, BinaryIO
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.unpack import Member, members, refused
-from worker.sources.opening import open_file
+from worker.sources.safe_open import open_file
 
 END = b"{}"  # all members of a request are told
 OUT_OF_MEMORY = 77  # the status of a child that ran out of it

@@ -14,7 +14,7 @@ from itertools import islice
 from math import isfinite
 from typing import Any
 
-from worker.model import Sport
+from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, one_answer
 from worker.sources.formats.clock import credible_offset

@@ -6,7 +6,7 @@ Where a file names no sport, its pace decides, as a runner looking at it would.
 import re
 from collections.abc import Sequence
 
-from worker.model import Sport
+from worker.domain.models import Sport
 from worker.sources.formats.track import Odometer
 
 # An untyped track's mean speed that a runner would call a run: 9:15 to 3:20 min/km.

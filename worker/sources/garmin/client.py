@@ -16,7 +16,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from worker import __version__
-from worker.model import SourceName
+from worker.domain.models import SourceName
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -65,6 +66,7 @@ class Garmin:
     """
 
     name: ClassVar[SourceName] = "garmin"
+    section: ClassVar[type[SourceSection]] = GarminSection
     title: ClassVar[str] = "Garmin"
     settings_model: ClassVar[type[Any]] = GarminSection
     off: ClassVar[str] = "Garmin is off: take the line `enabled = false` out of [garmin]"

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
-from worker.model import Recording
+from worker.domain.models import Recording
 from worker.sources.base import ListedActivity, NotARun, Unreadable
 from worker.sources.fields import instant, number, numeric_id, title
 from worker.sources.formats.sport import named_run

@@ -20,7 +20,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
-from worker.model import SourceName
+from worker.domain.models import SourceName
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     REDIRECT_MISMATCH,
     WRONG_CLIENT,
@@ -66,6 +67,7 @@ class Strava:
     """Strava, for one application. Keeps connections open."""
 
     name: ClassVar[SourceName] = "strava"
+    section: ClassVar[type[SourceSection]] = StravaSection
     title: ClassVar[str] = "Strava"
     settings_model: ClassVar[type[Any]] = StravaSection
     off: ClassVar[str] = (

@@ -12,8 +12,8 @@ from datetime import UTC, datetime, time, timedelta, timezone, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from worker.model import Recording, Sport
-from worker.recordings import plain_file_name
+from worker.domain.matching import plain_file_name
+from worker.domain.models import Recording, Sport
 from worker.sources.base import ListedActivity, NotARun, Unreadable
 from worker.sources.fields import instant, number, numeric_id, title
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.compose.render import Renderer, clean
-from worker.model import Athlete, Email
+from worker.domain.models import Athlete, Email
+from worker.notify.render import Renderer, clean
 
 
 @dataclass(frozen=True, slots=True)

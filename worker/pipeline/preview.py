@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from worker import detect, week
-from worker.model import Athlete, Email
+from worker.domain import detector, weeks
+from worker.domain.models import Athlete, Email
 from worker.pipeline.alerts import alert_facts
+from worker.pipeline.services import Works, today_of
 from worker.pipeline.weekly import weekly_facts
-from worker.pipeline.works import Works, today_of
 from worker.store import Transaction
 
 
@@ -17,8 +17,8 @@ def alert_preview(
     today = today_of(athlete, now)
     history = tx.runs.history(athlete, since=today, rules=works.rules)
     for day in reversed([day for day in history.days() if day <= today]):
-        verdict = detect.judge(history, day, rules=works.rules, race=athlete.race)
-        choice = detect.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
+        verdict = detector.judge(history, day, rules=works.rules, race=athlete.race)
+        choice = detector.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
         if not isinstance(choice, str):
             facts = alert_facts(tx, works, athlete, choice, verdict, history, now=now)
             return works.composer.alert(facts)
@@ -27,7 +27,5 @@ def alert_preview(
 
 def weekly_preview(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> Email:
     """The weekly mail that was due last."""
-    due = week.due(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
+    due = weeks.last_weekly_due(athlete, now)
     return works.composer.weekly(weekly_facts(tx, works, athlete, due.week_starts_on, now=now))

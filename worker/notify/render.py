@@ -23,13 +23,13 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from worker.compose.chart import Picture, chart_png
+from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Units
+from worker.domain.routine import Prescription
+from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
 from worker.links import Signer
-from worker.model import METRES_PER, Athlete, Dial, Email, MailKind, Units
-from worker.routine import Prescription
-from worker.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
+from worker.notify.chart import Picture, chart_png
 
-SHIPPED = Path(__file__).parent.parent / "templates"
+SHIPPED = Path(__file__).parent / "templates"
 GAP = "\u00a0"
 """Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
 

@@ -3,11 +3,11 @@
 from datetime import datetime
 from pathlib import Path
 
+from worker.domain.models import Athlete
 from worker.mail import file_digest
-from worker.model import Athlete
+from worker.pipeline.backup import renew_copies
 from worker.pipeline.credentials import give_everything_back
-from worker.pipeline.keeping import renew_copies
-from worker.pipeline.works import Works
+from worker.pipeline.services import Works
 
 
 def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: datetime) -> str | None:

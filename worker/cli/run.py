@@ -219,7 +219,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
 def refuse_half_moved(services: "Works") -> None:
     """Nobody may work on a database that holds only a part of what there is."""
-    from worker.store.moving import half_moved
+    from worker.store.move import half_moved
 
     if half_moved(services.store):
         raise AttentionError(
@@ -228,7 +228,7 @@ def refuse_half_moved(services: "Works") -> None:
 
 
 def greet(shell: CommandContext, services: "Works") -> None:
-    from worker.store import place
+    from worker.store import file_system
 
     settings = shell.settings
     with services.store.reading() as tx:
@@ -241,7 +241,7 @@ def greet(shell: CommandContext, services: "Works") -> None:
             "mail": str(settings.mail.host or settings.mailbox_path),
         },
     )
-    if services.store.file is not None and (share := place.warning(services.store.file)):
+    if services.store.file is not None and (share := file_system.warning(services.store.file)):
         log.warning("%(why)s", {"why": share})
     if not athletes:
         log.warning("there is no athlete yet: add one with `easeback athlete add`")

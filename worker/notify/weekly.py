@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from worker.ceiling import RECOVERY, recovering_from
-from worker.checkins import CheckIn, advise
-from worker.compose.chart import Level, Picture, weeks_picture
-from worker.compose.render import Renderer, clean, local_day, plainly, routine_context
-from worker.model import Athlete, Ceiling, Email, Finding, Week
-from worker.routine import Prescription
-from worker.rules import Rules
+from worker.domain.checkins import CheckIn, advise
+from worker.domain.models import Athlete, Ceiling, Email, Finding, Week
+from worker.domain.planner import RECOVERY, recovering_from
+from worker.domain.routine import Prescription
+from worker.domain.rules import Rules
+from worker.notify.chart import Level, Picture, weeks_picture
+from worker.notify.render import Renderer, clean, local_day, plainly, routine_context
 
 _SHOWN = 12
 _MEAN_OF = 4

@@ -54,7 +54,7 @@ def _ask(question: str, default: str, defaults: bool) -> str:
 
 
 def _ask_mail() -> dict[str, object] | None:
-    from worker.config import MAIL_PORTS
+    from worker.setting_types import MAIL_PORTS
 
     host = typer.prompt(
         "Mail server (empty: mail is written as files)", default="", show_default=False, err=True

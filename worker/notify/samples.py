@@ -3,13 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
-from worker.ceiling import recovery_days
-from worker.checkins import CheckIn
-from worker.compose.alert import AlertFacts
-from worker.compose.operator import NoticeFacts
-from worker.compose.reconnect import ReconnectFacts
-from worker.compose.weekly import Noticed, WeeklyFacts
-from worker.model import (
+from worker.domain.checkins import CheckIn
+from worker.domain.models import (
     Athlete,
     Ceiling,
     Finding,
@@ -23,8 +18,13 @@ from worker.model import (
     Verdict,
     Week,
 )  # fmt: skip
-from worker.routine import Prescription
-from worker.rules import Rules
+from worker.domain.planner import recovery_days
+from worker.domain.routine import Prescription
+from worker.domain.rules import Rules
+from worker.notify.alert import AlertFacts
+from worker.notify.operator import NoticeFacts
+from worker.notify.reconnect import ReconnectFacts
+from worker.notify.weekly import Noticed, WeeklyFacts
 
 _DAY = date(2026, 2, 21)
 _RULES = Rules()

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.compose.render import Renderer, clean
-from worker.model import Email
+from worker.domain.models import Email
+from worker.notify.render import Renderer, clean
 
 _LONGEST_LINE = 500
 

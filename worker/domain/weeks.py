@@ -12,8 +12,8 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from worker.load import History, week_start
-from worker.model import Week, WeeklyHour
+from worker.domain.history import History, week_start
+from worker.domain.models import Athlete, Week
 
 _EVENING: Final = time(18)
 """A mail due from this hour on, on the last day of a week, tells of the week that ends with it."""
@@ -30,7 +30,7 @@ class WeeklyDue:
     due_at: datetime
 
 
-def weeks(history: History, *, until: date, count: int, week_starts: int) -> tuple[Week, ...]:
+def past_weeks(history: History, *, until: date, count: int, week_starts: int) -> tuple[Week, ...]:
     """The last `count` weeks, the last being the one that holds `until`, oldest first.
 
     Weeks without a run are there with zeros. Runs after `until` are not counted.
@@ -51,23 +51,22 @@ def weeks(history: History, *, until: date, count: int, week_starts: int) -> tup
     return tuple(found)
 
 
-def due(now: datetime, *, timezone: str, weekly: WeeklyHour, week_starts: int) -> WeeklyDue:
+def last_weekly_due(athlete: Athlete, now: datetime) -> WeeklyDue:
     """The latest weekly mail due at or before `now` (aware)."""
-    found = _dues(now, timezone=timezone, weekly=weekly, week_starts=week_starts)
-    return max((one for one in found if one.due_at <= now), key=lambda one: one.due_at)
+    return max(
+        (one for one in _dues(athlete, now) if one.due_at <= now), key=lambda one: one.due_at
+    )
 
 
-def next_due(now: datetime, *, timezone: str, weekly: WeeklyHour, week_starts: int) -> WeeklyDue:
+def next_weekly_due(athlete: Athlete, now: datetime) -> WeeklyDue:
     """The first weekly mail due after `now` (aware)."""
-    found = _dues(now, timezone=timezone, weekly=weekly, week_starts=week_starts)
-    return min((one for one in found if one.due_at > now), key=lambda one: one.due_at)
+    return min((one for one in _dues(athlete, now) if one.due_at > now), key=lambda one: one.due_at)
 
 
-def _dues(
-    now: datetime, *, timezone: str, weekly: WeeklyHour, week_starts: int
-) -> Iterator[WeeklyDue]:
+def _dues(athlete: Athlete, now: datetime) -> Iterator[WeeklyDue]:
     """The mails due around `now`: two weeks to either side hold the last and the next of them."""
-    zone = ZoneInfo(timezone)
+    weekly = athlete.weekly
+    zone = ZoneInfo(athlete.timezone)
     today = now.astimezone(zone).date()
     nearest = week_start(today, weekly.weekday)
     for number in range(-2, 3):
@@ -76,4 +75,4 @@ def _dues(
         # in an hour that comes twice it is the first.
         due_at = datetime.combine(day, weekly.at, tzinfo=zone).astimezone(UTC)
         ended = day + _DAY if weekly.at >= _EVENING else day
-        yield WeeklyDue(week_start(ended, week_starts) - _WEEK, due_at)
+        yield WeeklyDue(week_start(ended, athlete.week_starts) - _WEEK, due_at)

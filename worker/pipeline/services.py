@@ -9,12 +9,12 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from worker.compose import Composer
-from worker.config import BackupSection
+from worker.domain.models import Athlete, Email, Routine, SourceName
+from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.mail import Mailer, to_mime
-from worker.model import Athlete, Email, Routine, SourceName
-from worker.rules import Rules
+from worker.notify import Composer
+from worker.setting_types import BackupSection
 from worker.sources.base import Source
 from worker.sources.folder import Inbox
 from worker.sources.formats.unpack import Member

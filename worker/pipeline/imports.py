@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
-from worker.model import Athlete, FileVerdict, KnownEntry
+from worker.domain.models import Athlete, FileVerdict, KnownEntry
 from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
-from worker.pipeline.works import Clock, Works, today_of
+from worker.pipeline.services import Clock, Works, today_of
 from worker.sources.archive.entries import Entry, Recall
 from worker.store import SourceState
 

@@ -8,7 +8,7 @@ here: callers pass one athlete's at a time.
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
-from worker.model import Recording, Run, SourceName
+from worker.domain.models import Recording, Run, SourceName
 
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05

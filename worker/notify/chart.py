@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
-from worker.model import Run, Week
+from worker.domain.models import Run, Week
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont

@@ -16,8 +16,8 @@ from itertools import accumulate, pairwise
 from operator import attrgetter, sub
 from typing import Final, Self
 
-from worker.model import Run, Session
-from worker.rules import Rules
+from worker.domain.models import Run, Session
+from worker.domain.rules import Rules
 
 MM: Final = 1000
 """Millimetres in a metre."""

@@ -8,10 +8,10 @@ The files in the inbox are simply taken in again.
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker import week
-from worker.load import week_start
-from worker.model import Athlete
-from worker.pipeline.works import today_of
+from worker.domain import weeks
+from worker.domain.history import week_start
+from worker.domain.models import Athlete
+from worker.pipeline.services import today_of
 from worker.store import RESTORED, Transaction
 
 HELD = "a backup was restored: this may have been sent since it was made"
@@ -35,12 +35,8 @@ def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
 
 
 def _count_as_told(tx: Transaction, athlete: Athlete, *, now: datetime) -> int:
-    due = week.due(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
-    upcoming = week.next_due(
-        now, timezone=athlete.timezone, weekly=athlete.weekly, week_starts=athlete.week_starts
-    )
+    due = weeks.last_weekly_due(athlete, now)
+    upcoming = weeks.next_weekly_due(athlete, now)
     tx.progress.untell_after(athlete, due.week_starts_on)
     tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
     added_on = today_of(athlete, athlete.added_at)

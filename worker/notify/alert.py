@@ -10,12 +10,22 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from worker.checkins import CheckIn, advise
-from worker.compose.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
-from worker.compose.render import Renderer, local_day, routine_context
-from worker.model import Athlete, Email, Finding, Recovery, Run, Season, Signal, Verdict, Week
-from worker.routine import Prescription
-from worker.rules import Rules
+from worker.domain.checkins import CheckIn, advise
+from worker.domain.models import (
+    Athlete,
+    Email,
+    Finding,
+    Recovery,
+    Run,
+    Season,
+    Signal,
+    Verdict,
+    Week,
+)
+from worker.domain.routine import Prescription
+from worker.domain.rules import Rules
+from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
+from worker.notify.render import Renderer, local_day, routine_context
 
 BLOCKS_SHOWN = 7
 """How many times the days of the ramp rule the chart of a ramp shows."""

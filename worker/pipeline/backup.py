@@ -8,8 +8,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from worker.config import BackupSection
-from worker.pipeline.works import Works
+from worker.pipeline.services import Works
+from worker.setting_types import BackupSection
 from worker.store import StoreError
 
 log = logging.getLogger(__name__)

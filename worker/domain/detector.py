@@ -18,7 +18,7 @@ from math import ceil
 from operator import attrgetter
 from typing import Final, Literal
 
-from worker.load import (
+from worker.domain.history import (
     HAIR_M,
     MM,
     Baseline,
@@ -28,8 +28,8 @@ from worker.load import (
     return_baseline,
     run_baseline,
 )
-from worker.model import Finding, Kind, Race, Season, Session, Signal, Verdict
-from worker.rules import COACH, FRANDSEN, NIELSEN, Rules
+from worker.domain.models import Finding, Kind, Race, Season, Session, Signal, Verdict
+from worker.domain.rules import COACH, FRANDSEN, NIELSEN, Rules
 
 _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
 """Of equal severity the single run leads: it alone has a clear positive result in runners."""

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard, get_args
 
-from worker.model import PAIN_AREAS, Routine, Step, When
+from worker.domain.models import PAIN_AREAS, Routine, Step, When
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
 _STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video")

@@ -6,11 +6,11 @@ A kind of mail is a module with its facts and one function that composes it. Not
 whether a mail is sent, and nothing here reads a clock: `now` comes with the facts.
 """
 
-from worker.compose.alert import AlertFacts, compose_alert
-from worker.compose.operator import NoticeFacts, compose_notice
-from worker.compose.reconnect import ReconnectFacts, compose_reconnect
-from worker.compose.render import Renderer
-from worker.compose.weekly import Noticed, WeeklyFacts, compose_weekly
+from worker.notify.alert import AlertFacts, compose_alert
+from worker.notify.operator import NoticeFacts, compose_notice
+from worker.notify.reconnect import ReconnectFacts, compose_reconnect
+from worker.notify.render import Renderer
+from worker.notify.weekly import Noticed, WeeklyFacts, compose_weekly
 
 __all__ = ["AlertFacts", "Composer", "NoticeFacts", "Noticed", "ReconnectFacts", "WeeklyFacts"]
 
@@ -30,7 +30,7 @@ class Composer(Renderer):
 
     def check(self) -> tuple[str, ...]:
         """Try every template of the operator on made-up mails; the broken ones, as `broken`."""
-        from worker.compose import samples
+        from worker.notify import samples
 
         def compose_samples() -> None:
             for alert in samples.sample_alerts():

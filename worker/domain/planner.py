@@ -10,7 +10,7 @@ from datetime import date, timedelta
 from statistics import fmean, median
 from typing import Final, Literal
 
-from worker.load import (
+from worker.domain.history import (
     History,
     days_before,
     ramp_baseline,
@@ -18,7 +18,7 @@ from worker.load import (
     run_baseline,
     week_start,
 )
-from worker.model import (
+from worker.domain.models import (
     Ceiling,
     Finding,
     LongRun,
@@ -28,7 +28,7 @@ from worker.model import (
     RecoveryAction,
     RecoveryDay,
 )
-from worker.rules import Rules
+from worker.domain.rules import Rules
 
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)

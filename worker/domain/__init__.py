@@ -1,0 +1,1 @@
+"""Pure rules and arithmetic over runs: no clock, no disk, no network."""
