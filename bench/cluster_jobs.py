@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bench.cluster_rounds import event_about
-from bench.cluster_stage import Stage, works_on
+from bench.cluster_stage import Stage, services_on
 from tests.cluster.reading import reads
 from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.events import note_events
 from worker.pipeline.ingest import scan_inbox
@@ -18,25 +18,25 @@ from worker.pipeline.ingest import scan_inbox
 def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
     """For each look: its statements, and the rows that they read."""
     now = datetime.now(UTC)
-    with works_on(stage) as works:
+    with services_on(stage) as services:
         looks: dict[str, Callable[[], object]] = {
-            "weekly": lambda: WEEKLY.due(works, now, 500),
-            "housekeeping": lambda: HOUSEKEEPING.due(works, now, 500),
-            "inbox": lambda: scan_inbox(works, now),
-            "mails": lambda: _look_for_mails(works, now),
-            **{task.name: partial(task.due, works, now, 500) for task in source_tasks("strava")},
+            "weekly": lambda: WEEKLY.due(services, now, 500),
+            "housekeeping": lambda: HOUSEKEEPING.due(services, now, 500),
+            "inbox": lambda: scan_inbox(services, now),
+            "mails": lambda: _look_for_mails(services, now),
+            **{task.name: partial(task.due, services, now, 500) for task in source_tasks("strava")},
         }
         found = {}
         for name, look in looks.items():
-            with reads(works.store) as told:
+            with reads(services.store) as told:
                 look()
             found[name] = (told.statements, told.rows)
     return found
 
 
-def _look_for_mails(works: Works, now: datetime) -> int:
-    make_ready(works, now)
-    return mails_due(works, now, most=3200)
+def _look_for_mails(services: Services, now: datetime) -> int:
+    make_ready(services, now)
+    return mails_due(services, now, most=3200)
 
 
 def tell_reads(
@@ -51,20 +51,20 @@ def tell_reads(
 def tell_jobs(stage: Stage) -> None:
     """What one job of each kind asks of the database, beside the engine's own three statements."""
     stage.say("\none job of each kind: statements, commits, rows read, ms")
-    with works_on(stage) as works:
-        with works.store.reading() as tx:
+    with services_on(stage) as services:
+        with services.store.reading() as tx:
             (athlete,) = tx.athletes.first(1)
         event = event_about(athlete.id, round_number=9)
         jobs: dict[str, Callable[[], object]] = {
-            "weekly": lambda: WEEKLY.run(works, athlete, (), _now),
-            "mail": lambda: send(works, _now, at_most=1),
-            "event kept": lambda: note_events(works, "strava", [event], _now()),
-            "strava-events": lambda: event_task("strava").run(works, athlete, (), _now),
-            "housekeeping": lambda: HOUSEKEEPING.run(works, athlete, (), _now),
-            "inbox": lambda: INBOX.run(works, athlete, (), _now),
+            "weekly": lambda: WEEKLY.run(services, athlete, (), _now),
+            "mail": lambda: send(services, _now, at_most=1),
+            "event kept": lambda: note_events(services, "strava", [event], _now()),
+            "strava-events": lambda: event_task("strava").run(services, athlete, (), _now),
+            "housekeeping": lambda: HOUSEKEEPING.run(services, athlete, (), _now),
+            "inbox": lambda: INBOX.run(services, athlete, (), _now),
         }
         for name, job in jobs.items():
-            with reads(works.store) as told:
+            with reads(services.store) as told:
                 job()
             began = time.perf_counter()
             job()

@@ -17,11 +17,11 @@ from typing import Any
 from sqlalchemy import create_engine, make_url, text
 
 from bench.cluster_world import Counters, sink_process, strava_process
-from worker.app import build_works
+from worker.app import build_services
 from worker.config import Settings
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.pipeline.services import WorkerIdentity
-from worker.store import Sealer, Store
+from worker.store import Encrypter, Store
 
 ROOT = Path(__file__).parent.parent
 DATABASE = "easeback_bench"
@@ -140,7 +140,7 @@ def load(stage: Stage, athletes: int) -> None:
     """Athletes up to that number, each with two years of runs; made by the database itself."""
     began = time.monotonic()
     first = (stage.one("SELECT count(*) FROM athlete") or 0) + 1
-    sealed = Sealer((KEY,)).seal(json.dumps(["access", "refresh"]))
+    sealed = Encrypter((KEY,)).encrypt_text(json.dumps(["access", "refresh"]))
     named = {"first": first, "last": athletes, "runs": RUNS_EACH, "sealed": sealed}
     for statement in filter(str.strip, WORLD.split(";")):
         stage.do(statement, **{k: v for k, v in named.items() if f":{k}" in statement})
@@ -151,7 +151,7 @@ def load(stage: Stage, athletes: int) -> None:
 
 
 @contextmanager
-def works_on(stage: Stage) -> Iterator[Works]:
+def services_on(stage: Stage) -> Iterator[Services]:
     """The works in this process, to look at single questions."""
     settings = Settings.model_validate({
         "data_dir": stage.folder, "database_url": stage.url, "secret_key": KEY,
@@ -161,9 +161,9 @@ def works_on(stage: Stage) -> Iterator[Works]:
         "mail": {"host": "127.0.0.1", "port": int(stage.environment["EASEBACK_MAIL__PORT"]),
                  "security": "none"},
     })  # fmt: skip
-    works = build_works(settings, None)
-    with closing(works.store):
-        yield replace(works, identity=WorkerIdentity("bench", timedelta(seconds=30)))
+    services = build_services(settings, None)
+    with closing(services.store):
+        yield replace(services, identity=WorkerIdentity("bench", timedelta(seconds=30)))
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from tests.strava.server import running
 from tests.strava.service import Answer, Question, Service
 from worker.domain import weeks
 from worker.domain.models import Athlete, WeeklyHour
-from worker.store import Sealer, Store, Transaction
+from worker.store import Encrypter, Store, Transaction
 
 ROOT = Path(__file__).parent.parent
 WEEKLY_AT = datetime(2026, 11, 23, 7, tzinfo=UTC)
@@ -193,7 +193,9 @@ def _grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now
     scopes = frozenset({"read", "activity:read_all"})
     consent = service.tokens.exchange(service.tokens.consent(account, scopes, now), now)
     assert consent is not None
-    sealed = Sealer((KEY,)).seal(json.dumps([consent.access.token, consent.refresh_token]))
+    sealed = Encrypter((KEY,)).encrypt_text(
+        json.dumps([consent.access.token, consent.refresh_token])
+    )
     tx.source("strava").connect(
         athlete, account_id=str(account.id), encrypted=sealed, expires_at=consent.access.expires_at,
         scopes=scopes, now=now,

@@ -19,7 +19,7 @@ from worker.domain.routine import parse_routines
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.notify import Composer
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store
@@ -156,17 +156,17 @@ def public() -> Iterator[Path]:
 
 
 @pytest.fixture
-def works(
+def services(
     store: Store,
     tmp_path: Path,
     composer: Composer,
     routines: tuple[Routine, ...],
     reader: Reader,
-) -> Works:
+) -> Services:
     """The whole works over each kind of database; only the mail server is made up."""
     inbox = tmp_path / "inbox"
     inbox.mkdir()
-    return Works(
+    return Services(
         store=store,
         inbox=Inbox(inbox, InboxSection(), read_many=reader.read_many),
         mailer=ScriptedMailer(),
@@ -178,7 +178,7 @@ def works(
 
 
 @pytest.fixture
-def house(works: Works) -> House:
+def house(services: Services) -> House:
     """The works with the time set."""
-    assert isinstance(works.mailer, ScriptedMailer)
-    return House(works, works.mailer)
+    assert isinstance(services.mailer, ScriptedMailer)
+    return House(services, services.mailer)

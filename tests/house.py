@@ -25,7 +25,7 @@ from worker.domain import weeks
 from worker.domain.models import Athlete, Finding, Recording, WeeklyHour
 from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
-from worker.pipeline import TakenIn, Works
+from worker.pipeline import Services, TakenIn
 from worker.pipeline.ingest import ingest
 from worker.store import Change, Letter
 
@@ -86,7 +86,7 @@ class ScriptedMailer:
 class House:
     """The works of one test, and the time there."""
 
-    works: Works
+    services: Services
     mailer: ScriptedMailer
     now: datetime = NOW
 
@@ -95,7 +95,7 @@ class House:
 
     @property
     def inbox(self) -> Path:
-        return self.works.inbox.folder
+        return self.services.inbox.folder
 
     def at(self, day: date, hour: int = 18, minute: int = 0) -> "House":
         """Set the clock, in UTC."""
@@ -113,7 +113,7 @@ class House:
             "weekly": WeeklyHour(),
         }
         wanted = Athlete(**{**told, **changes})  # type: ignore[arg-type]  # what a test names
-        with self.works.store.transaction() as tx:
+        with self.services.store.transaction() as tx:
             added = tx.athletes.add(wanted)
             # Nothing is due from before the test's time.
             upcoming = weeks.next_weekly_due(added, max(self.now, added.added_at))
@@ -128,8 +128,8 @@ class House:
         silence: str | None = "made for the test",
     ) -> Change:
         """Decide on recordings as a source would bring them."""
-        with self.works.store.transaction() as tx:
-            return ingest(tx, self.works, athlete, recordings, now=self.now, silence=silence)
+        with self.services.store.transaction() as tx:
+            return ingest(tx, self.services, athlete, recordings, now=self.now, silence=silence)
 
     def arrive(self, athlete: Athlete, *recordings: Recording) -> Change:
         """Decide on recordings that may be mailed about."""
@@ -147,37 +147,37 @@ class House:
         """Look at the folder; gives what the last look came to."""
         seen = TakenIn()
         for _ in range(times):
-            seen = pipeline.take_in_inbox(self.works, self.now)
+            seen = pipeline.take_in_inbox(self.services, self.now)
         return seen
 
     def pass_on(self) -> Pass:
         """One whole pass of everything that is due."""
-        return one_pass(self.works, self.clock)
+        return one_pass(self.services, self.clock)
 
     def deliver(self) -> pipeline.Delivered:
-        return pipeline.deliver(self.works, self.clock)
+        return pipeline.deliver(self.services, self.clock)
 
     def findings(self, athlete: Athlete) -> tuple[Finding, ...]:
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return tuple(found.finding for found in tx.findings.standing(athlete))
 
     def silences(self, athlete: Athlete) -> list[str | None]:
         """For each finding that stands why it was not mailed, or None."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return [found.silence for found in tx.findings.standing(athlete)]
 
     def unsent(self) -> tuple[Letter, ...]:
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return tx.outbox.unsent()
 
     def waiting(self) -> dict[str, str]:
         """The files that wait, each with its reason."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return {one.path: one.reason for one in tx.inbox.with_verdict("waiting")}
 
     def distances_km(self, athlete: Athlete) -> list[float]:
         """The runs that count, oldest first."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return [round(run.distance_m / 1000, 2) for run in tx.runs.counted(athlete)]
 
 

@@ -117,7 +117,7 @@ def test_a_network_file_system_under_the_database_is_seen(file: str, kind: str |
 def with_smtp(house: House, server: SmtpServer) -> None:
     settings = MailSection(host="127.0.0.1", port=server.port, security="none", username="ann",
                            password="opensesame", sender="easeback@example.org")  # fmt: skip
-    house.works = replace(house.works, mailer=SmtpMailer(settings))
+    house.services = replace(house.services, mailer=SmtpMailer(settings))
 
 
 def queued(house: House, *names: str) -> None:
@@ -126,7 +126,7 @@ def queued(house: House, *names: str) -> None:
     for name in names:
         house.athlete(name)
     house.now = NOW
-    pipeline.tell_weeks(house.works, house.now)
+    pipeline.queue_due_weeklies(house.services, house.now)
 
 
 def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(house: House) -> None:
@@ -147,7 +147,7 @@ def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(house: House) -> N
 
 def test_a_mail_given_up_is_told_to_the_operator_once_a_day(house: House) -> None:
     """Whose, why, and what to do; two on one day are one notice, and none is about a notice."""
-    house.works = replace(house.works, operator="operator@example.org")
+    house.services = replace(house.services, operator="operator@example.org")
     queued(house, "Anna", "Ben")
     no = SendError("550 no such user", permanent=True)
     house.mailer.answers = [no, no]
@@ -176,15 +176,15 @@ def test_a_mail_server_that_hangs_delays_nothing_else(house: House) -> None:
     with SmtpServer() as server:
         server.fail("ehlo", "hang", times=None)
         with_smtp(house, server)
-        house.works.inbox.settings = InboxSection(every=MINUTE / 300)
-        worker = EmbeddedWorker(house.works, house.clock)
-        thread = threading.Thread(target=worker.run, args=(jobs_of(house.works),), daemon=True)
+        house.services.inbox.settings = InboxSection(every=MINUTE / 300)
+        worker = EmbeddedWorker(house.services, house.clock)
+        thread = threading.Thread(target=worker.run, args=(jobs_of(house.services),), daemon=True)
         thread.start()
         try:
             house.drop("new.fit", km=5)
             for _ in range(100):
                 threading.Event().wait(0.1)
-                with house.works.store.reading() as tx:
+                with house.services.store.reading() as tx:
                     if tx.runs.any(tx.athletes.all()[0]):
                         break
             else:
@@ -226,7 +226,7 @@ def switchboard() -> Iterator[tuple[str, list[str]]]:
 
 def ticked(house: House, **troubles: str) -> None:
     for name in EVERY:
-        record_tick(house.works, name, Tick(house.now, troubles.get(name)))
+        record_tick(house.services, name, Tick(house.now, troubles.get(name)))
 
 
 def folder_gone(house: House) -> None:
@@ -251,7 +251,7 @@ def no_tick(house: House) -> None:
 def one_piece_hangs(house: House) -> None:
     ticked(house)
     house.now += 10 * MINUTE
-    record_tick(house.works, "inbox", Tick(house.now, None))
+    record_tick(house.services, "inbox", Tick(house.now, None))
 
 
 def clock_went_back(house: House) -> None:
@@ -272,14 +272,14 @@ BREAKS = {
 def test_the_dead_mans_switch_hears_of_a_halt(house: House, breaks: Callable[..., None]) -> None:
     """While all is well it is told; with anything of this it isn't, and `status` says what."""
     with switchboard() as (url, fetched):
-        house.works = replace(house.works, ping_url=url)
+        house.services = replace(house.services, ping_url=url)
         ticked(house)
-        assert ping(house.works, house.now, every=EVERY)
+        assert ping(house.services, house.now, every=EVERY)
         assert fetched == ["/secret-path"]
         breaks(house)
-        assert not ping(house.works, house.now, every=EVERY)
+        assert not ping(house.services, house.now, every=EVERY)
         assert fetched == ["/secret-path"]
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         for audience in Audience:
             troubles = check_health(tx, house.now, every=EVERY, audience=audience)
             assert BREAKS[breaks] in troubles[0].text
@@ -289,10 +289,10 @@ def test_a_switch_that_does_not_answer_harms_nothing(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It's logged, without its address, which is a secret."""
-    house.works = replace(house.works, ping_url="http://127.0.0.1:1/secret-path")
+    house.services = replace(house.services, ping_url="http://127.0.0.1:1/secret-path")
     ticked(house)
     with caplog.at_level(logging.DEBUG):
-        assert not ping(house.works, house.now, every=EVERY)
+        assert not ping(house.services, house.now, every=EVERY)
     assert "ping: not told" in caplog.text
     assert "secret-path" not in caplog.text
 
@@ -357,11 +357,11 @@ def test_nothing_of_who_was_forgotten_is_left(
     house: House, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Name, address, file and title: not in the database, its log, the mailbox or our own log."""
-    if house.works.store.file is None:
+    if house.services.store.file is None:
         pytest.skip("what PostgreSQL keeps on its disks can't be read from here")
     mailbox = tmp_path / "mailbox"
-    house.works = replace(
-        house.works, mailer=MailboxMailer(mailbox), operator="operator@example.org"
+    house.services = replace(
+        house.services, mailer=MailboxMailer(mailbox), operator="operator@example.org"
     )
     with caplog.at_level(logging.INFO):
         quentin = house.athlete("Quentin", email="quentin@planted.org")
@@ -377,7 +377,7 @@ def test_nothing_of_who_was_forgotten_is_left(
         (mailbox / f".{next(mailbox.glob('*alert*.eml')).name}.part").write_bytes(
             b"To: quentin@planted.org\r\n\r\nhalf"
         )
-        forget_athlete(house.works, quentin, mailbox=mailbox, now=house.now)
+        forget_athlete(house.services, quentin, mailbox=mailbox, now=house.now)
     kept = b"".join(
         path.read_bytes()
         for path in [*mailbox.iterdir(), *tmp_path.glob("easeback.db*")]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.house import NOW, House, steady
-from worker.pipeline.backup import copies, keep_copy
+from worker.pipeline.backup import back_up, copies
 from worker.pipeline.forget import forget_athlete
 from worker.store import Store
 
@@ -16,13 +16,13 @@ from worker.store import Store
 def test_the_copies_of_the_database_forget_too(house: House, tmp_path: Path) -> None:
     """Those made before are replaced by one made now, which knows the others still."""
     backups = tmp_path / "backups"
-    works = replace(house.works, backups_path=backups)
+    services = replace(house.services, backups_path=backups)
     anna = house.athlete("Anna")
     house.athlete("Bo")
     house.runs(anna, steady())
-    assert keep_copy(works, NOW - timedelta(days=2)) is not None
+    assert back_up(services, NOW - timedelta(days=2)) is not None
 
-    forget_athlete(works, anna, mailbox=tmp_path / "mailbox", now=NOW)
+    forget_athlete(services, anna, mailbox=tmp_path / "mailbox", now=NOW)
 
     (copy,) = copies(backups).values()
     assert not [

@@ -46,11 +46,11 @@ class Importing:
     reader: Reader
 
     def start(self, anna: Athlete, *paths: Path) -> Iterator[Imported]:
-        works = self.house.works
+        services = self.house.services
         read = read_entries(
-            manifest_of(paths), athlete=anna, reader=self.reader, recall=recall_for(works, anna)
+            manifest_of(paths), athlete=anna, reader=self.reader, recall=recall_for(services, anna)
         )
-        return import_entries(works, anna, read, clock=self.house.clock)
+        return import_entries(services, anna, read, clock=self.house.clock)
 
     def by(self, anna: Athlete, *paths: Path) -> Counter[str]:
         return Counter(one.verdict for one in self.start(anna, *paths))
@@ -128,7 +128,7 @@ def week_of(folder: Path) -> Path:
 
 def runs(house: House, anna: Athlete) -> set[tuple[Run, tuple[str, ...]]]:
     """The runs and their sources, whatever their ids."""
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         return {
             (replace(kept.run, id=0), tuple(f"{s} {e}" for s, e in kept.sources))
             for kept in tx.runs.kept(anna)
@@ -187,7 +187,7 @@ def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
         path = packed(tmp_path / "export.zip", path)
     assert importing.by(anna, path) == {"imported": 3, "failed": 1}
     assert house.distances_km(anna) == [8.0, 6.0, 7.0]
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         kept = tx.runs.kept(anna)
         assert [one.run.is_race for one in kept] == [True, False, False]
         assert [len(one.sources) for one in kept] == [2, 1, 1]
@@ -309,7 +309,7 @@ def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
     ride = SUMMARY | {"activityType": "cycling"}
     path.write_bytes(summaries(SUMMARY, ride, SUMMARY | {"distance": None}))
     assert importing.by(anna, path) == {"imported": 1, "skipped": 1, "failed": 1}
-    with importing.house.works.store.reading() as tx:
+    with importing.house.services.store.reading() as tx:
         ((kept),) = tx.runs.kept(anna)
     assert (kept.run.distance_m, kept.run.moving_s) == (8123.45, 2880.0005)
     assert (kept.run.day, kept.run.sport) == (date(2026, 10, 19), "trail")
@@ -377,10 +377,13 @@ def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
     path.unlink()
     os.mkfifo(path)
     read = read_entries(
-        found, athlete=anna, reader=importing.reader, recall=recall_for(importing.house.works, anna)
+        found,
+        athlete=anna,
+        reader=importing.reader,
+        recall=recall_for(importing.house.services, anna),
     )
     verdicts = {one.name: one for one in import_entries(
-        importing.house.works, anna, read, clock=importing.house.clock)}  # fmt: skip
+        importing.house.services, anna, read, clock=importing.house.clock)}  # fmt: skip
     assert verdicts[str(path)].verdict == "failed"
     assert "not a regular file" in verdicts[str(path)].reason
     assert 5.0 in importing.house.distances_km(anna)

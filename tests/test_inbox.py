@@ -28,15 +28,15 @@ DAY = timedelta(days=1)
 
 def entry(house: House, path: str) -> Snapshot:
     """What the database has of a file."""
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         return tx.inbox.at_paths([path])[path]
 
 
 def restarted(house: House, *, patient: bool = True) -> House:
     """The same house after the worker was started anew: it remembers only what the store does."""
-    old = house.works.inbox
+    old = house.services.inbox
     inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old._read_many)
-    return House(replace(house.works, inbox=inbox), house.mailer, house.now)
+    return House(replace(house.services, inbox=inbox), house.mailer, house.now)
 
 
 # When it is read
@@ -178,11 +178,11 @@ def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(house: Hou
     house.athlete()
     path = house.drop("run.fit")
     house.look()
-    stable = [file for file, _ in scan_inbox(house.works, house.now)]
+    stable = [file for file, _ in scan_inbox(house.services, house.now)]
     path.unlink()
-    assert list(house.works.inbox.read(stable)) == []
+    assert list(house.services.inbox.read(stable)) == []
     house.look()
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         assert tx.inbox.with_verdict() == ()
 
 
@@ -191,9 +191,9 @@ def test_a_file_that_changes_under_the_reader_is_read_again(house: House) -> Non
     anna = house.athlete()
     house.drop("run.fit")
     house.look()
-    stable = [file for file, _ in scan_inbox(house.works, house.now)]
+    stable = [file for file, _ in scan_inbox(house.services, house.now)]
     house.drop("run.fit", km=12.0)
-    assert list(house.works.inbox.read(stable)) == []
+    assert list(house.services.inbox.read(stable)) == []
     house.look(2)
     assert house.distances_km(anna) == [12.0]
 
@@ -281,7 +281,7 @@ def test_an_athlete_who_was_forgotten_and_comes_back_has_their_files_read_again(
     house.look()
     gone = house.athlete("Anna")
     house.look(2)
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.athletes.remove(gone)
     house.look()
     back = house.athlete("Anna")
@@ -396,8 +396,8 @@ class NobodysInbox(Inbox):
 
 def kept_out(house: House, folder: Path) -> House:
     """The same house, with an inbox there that is looked at by nobody."""
-    inbox = NobodysInbox(folder, InboxSection(), read_many=house.works.inbox._read_many)
-    return House(replace(house.works, inbox=inbox), house.mailer, house.now)
+    inbox = NobodysInbox(folder, InboxSection(), read_many=house.services.inbox._read_many)
+    return House(replace(house.services, inbox=inbox), house.mailer, house.now)
 
 
 @pytest.mark.parametrize(
@@ -439,8 +439,8 @@ def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(house: House) -
     house.drop("Anna/a.fit")
     house.drop("Zoe/a.fit", km=7)
     house.look()
-    swapped = Swapping(house.works.inbox, lambda: to_a_pipe(house.inbox / "Anna/a.fit"))
-    house = House(replace(house.works, inbox=swapped), house.mailer, house.now)
+    swapped = Swapping(house.services.inbox, lambda: to_a_pipe(house.inbox / "Anna/a.fit"))
+    house = House(replace(house.services, inbox=swapped), house.mailer, house.now)
     house.look()
     assert (house.distances_km(anna), house.distances_km(zoe)) == ([], [7.0])
     house.look(2)
@@ -466,7 +466,7 @@ def test_what_a_folder_was_swapped_for_stops_no_other(
         "nothing": lambda: None,
     }
     make[swap]()
-    assert house.works.inbox.scan({"Anna"}) == ()
+    assert house.services.inbox.scan({"Anna"}) == ()
     house.look(3)
     assert (house.distances_km(anna), house.distances_km(zoe)) == ([], [7.0])
 
@@ -530,14 +530,14 @@ def test_known_files_are_listed_and_never_opened(house: House) -> None:
     house.look()
     verdicts = [
         file._replace(verdict="skipped", athlete_id=anna.id)
-        for file in house.works.inbox.scan()
+        for file in house.services.inbox.scan()
         if not file.path.startswith("Nobody/")
     ]
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.inbox.save(verdicts, now=house.now)
     house.look(2)
     assert list(house.waiting()) == ["Nobody/run.fit"]
-    scans = calls_of(house.works.inbox.scan)
+    scans = calls_of(house.services.inbox.scan)
     looks = calls_of(house.look)
     assert scans["open"] == 2  # the folders themselves
     assert scans["scandir"] == 2

@@ -132,7 +132,7 @@ def test_what_is_too_old_to_mail_says_so_beside_a_mail(house: House) -> None:
     house.runs(anna, steady(km=5.0))
     house.arrive(anna, recording(TODAY - DAY, 7.0), recording(TODAY - 6 * DAY, 14.0, at=time(17)))
     by_day = {one.day: one for one in house.findings(anna)}
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         silences = {one.finding.day: one.silence for one in tx.findings.standing(anna)}
     assert set(by_day) >= {TODAY - 6 * DAY}
     assert silences[TODAY - 6 * DAY] == "the run was 6 days ago (mail_within_days = 3)"
@@ -231,9 +231,9 @@ def test_a_deleted_run_withdraws_what_it_caused(house: House) -> None:
     """Deleted at the source and judged again from that day."""
     anna = runner(house)
     house.arrive(anna, SPIKE)
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         change = tx.runs.drop(anna, "inbox", [SPIKE.external_id], today=TODAY)
-        ingest(tx, house.works, anna, [], now=NOW, also_since=change.first_day)
+        ingest(tx, house.services, anna, [], now=NOW, also_since=change.first_day)
         assert [found.finding.severity for found in tx.findings.withdrawn(anna)] == [2]
     assert house.findings(anna) == ()
     assert house.unsent() == ()
@@ -248,7 +248,7 @@ def test_a_run_of_tomorrow_waits_until_it_is_tomorrow(house: House) -> None:
     house.arrive(anna, recording(TODAY + 2 * DAY, 12.0))
     house.pass_on()
     assert house.findings(anna) == ()
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         assert "future" in str(tx.runs.quarantined(anna)[0].quarantine)
     house.at(TODAY + 2 * DAY)
     house.pass_on()
@@ -262,7 +262,7 @@ def test_an_impossible_run_is_listed_and_never_judged(house: House) -> None:
     house.arrive(anna, recording(km=60.0, minutes=120))
     house.pass_on()
     assert house.findings(anna) == ()
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         assert "world record" in str(tx.runs.quarantined(anna)[0].quarantine)
 
 
@@ -279,7 +279,7 @@ class BrokenComposer(Composer):
 def test_a_finding_and_its_mail_are_kept_together_or_not_at_all(house: House) -> None:
     """Where composing fails nothing is kept, and the next try has it all."""
     anna = runner(house)
-    broken = House(replace(house.works, composer=BrokenComposer()), house.mailer)
+    broken = House(replace(house.services, composer=BrokenComposer()), house.mailer)
     with pytest.raises(RuntimeError, match="out of paper"):
         broken.arrive(anna, SPIKE)
     assert house.distances_km(anna)[-1] == 8.0
@@ -292,7 +292,7 @@ def test_a_finding_and_its_mail_are_kept_together_or_not_at_all(house: House) ->
 def test_a_file_whose_mail_cannot_be_composed_is_taken_in_later(house: House) -> None:
     """The folder's file has no verdict before its run is kept."""
     anna = runner(house)
-    broken = House(replace(house.works, composer=BrokenComposer()), house.mailer)
+    broken = House(replace(house.services, composer=BrokenComposer()), house.mailer)
     house.drop("spike.fit", run_file(12.0))
     house.look()
     with pytest.raises(RuntimeError, match="out of paper"):
@@ -399,7 +399,7 @@ def test_a_mail_whose_sender_died_goes_out_again(
         house.deliver()
     house.deliver()
     assert [mail["Message-ID"] for mail in house.mailer.taken] == [before.message_id]
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         flag = tx.connection.exec_driver_sql("SELECT perhaps_twice FROM outbox").scalar_one()
     assert bool(flag) is perhaps_twice
 
@@ -416,7 +416,7 @@ class State:
 
 
 def state(house: House, athlete: Athlete) -> State:
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         return State(
             frozenset(
                 (
@@ -479,7 +479,7 @@ def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Reco
 
 def test_ticks_are_kept_with_their_trouble(house: House) -> None:
     """`status` tells from them whether the work goes on."""
-    record_tick(house.works, "inbox", pipeline.Tick(NOW, "folder gone"))
-    record_tick(house.works, "inbox", pipeline.Tick(NOW + DAY, None))
-    with house.works.store.reading() as tx:
+    record_tick(house.services, "inbox", pipeline.Tick(NOW, "folder gone"))
+    record_tick(house.services, "inbox", pipeline.Tick(NOW + DAY, None))
+    with house.services.store.reading() as tx:
         assert dict(tx.progress.ticks()) == {"inbox": pipeline.Tick(NOW + DAY, None)}

@@ -29,50 +29,50 @@ def database_url(sqlite_url: str) -> str:
 def kept(house: House, tmp_path: Path) -> Iterator[House]:
     """The house with a folder for copies: three of them, none older than ten days."""
     backup = BackupSection(every=DAY, keep=3, keep_for=10 * DAY)
-    house.works = replace(house.works, backup=backup, backups_path=tmp_path / "backups")
+    house.services = replace(house.services, backup=backup, backups_path=tmp_path / "backups")
     yield house
-    house.works.store.close()  # a restore has put another in the place of the first
+    house.services.store.close()  # a restore has put another in the place of the first
 
 
 def days_of(house: House) -> list[int]:
     """How many days after the first each copy was made."""
-    assert house.works.backups_path
-    return [(at.date() - TODAY).days for at in copies(house.works.backups_path)]
+    assert house.services.backups_path
+    return [(at.date() - TODAY).days for at in copies(house.services.backups_path)]
 
 
 def test_a_copy_a_day_is_kept_and_only_so_many(kept: House) -> None:
     """Asked for every hour; the oldest go."""
     for hour in range(0, 5 * 24, 6):
-        pipeline.keep_copy(kept.works, kept.now + timedelta(hours=hour))
+        pipeline.back_up(kept.services, kept.now + timedelta(hours=hour))
     assert days_of(kept) == [2, 3, 4]
 
 
 def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: House) -> None:
     """After a month of rest there's one copy, of today."""
-    pipeline.keep_copy(kept.works, kept.now)
-    pipeline.keep_copy(kept.works, kept.now + 30 * DAY)
+    pipeline.back_up(kept.services, kept.now)
+    pipeline.back_up(kept.services, kept.now + 30 * DAY)
     assert days_of(kept) == [30]
 
 
 def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: House) -> None:
     """It isn't the newest for years, and goes with the next."""
-    pipeline.keep_copy(kept.works, kept.now + 900 * DAY)
-    pipeline.keep_copy(kept.works, kept.now)
+    pipeline.back_up(kept.services, kept.now + 900 * DAY)
+    pipeline.back_up(kept.services, kept.now)
     assert days_of(kept) == [0]
 
 
 def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: House) -> None:
     """What was copied before stays for the restore."""
-    pipeline.keep_copy(kept.works, kept.now)
-    file = kept.works.store.file
+    pipeline.back_up(kept.services, kept.now)
+    file = kept.services.store.file
     assert file
-    kept.works.store.compact()
-    kept.works.store.close()
+    kept.services.store.compact()
+    kept.services.store.close()
     with file.open("r+b") as opened:
         opened.seek(3 * 4096)
         opened.write(b"\xff" * 20 * 4096)
     with pytest.raises(StoreError, match=r"damaged.*restore"):
-        pipeline.keep_copy(kept.works, kept.now + DAY)
+        pipeline.back_up(kept.services, kept.now + DAY)
     assert days_of(kept) == [0]
 
 
@@ -87,7 +87,7 @@ def spiked(house: House) -> None:
 def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: House) -> None:
     """It went out after the copy was made: restored, it stays until somebody says so."""
     spiked(kept)
-    copy = pipeline.keep_copy(kept.works, kept.now)
+    copy = pipeline.back_up(kept.services, kept.now)
     assert copy
     kept.deliver()
     assert "alert" in kept.mailer.kinds()
@@ -100,7 +100,7 @@ def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: House) -> N
     assert len(kept.mailer.taken) == sent
     (letter,) = kept.unsent()
     assert (letter.state, letter.last_error) == ("held", HELD)
-    with kept.works.store.transaction() as tx:
+    with kept.services.store.transaction() as tx:
         assert tx.outbox.release(letter, now=kept.now)
     assert kept.deliver().sent == 1
 
@@ -109,7 +109,7 @@ def test_what_was_told_after_the_copy_is_not_told_again(kept: House) -> None:
     """The files are taken in again; their alert and the week's mail aren't sent again."""
     anna = kept.athlete()
     kept.runs(anna, steady())
-    copy = pipeline.keep_copy(kept.works, kept.now)
+    copy = pipeline.back_up(kept.services, kept.now)
     assert copy
     kept.drop("big.fit", km=16)
     kept.look(2)
@@ -130,16 +130,16 @@ def test_what_was_told_after_the_copy_is_not_told_again(kept: House) -> None:
 
 def put_back(house: House, copy: Path) -> int:
     """Restore, as the command does; gives how many mails are held."""
-    url = str(house.works.store.engine.url)
-    house.works.store.close()
+    url = str(house.services.store.engine.url)
+    house.services.store.close()
     marked = restore(
         copy,
         Store.at(url),
         aside=copy.with_name("before.db"),
         mark=lambda tx: mark_restored(tx, now=house.now),
     )
-    house.works = replace(house.works, store=Store.open(url))
-    house.works.inbox.settled = None
+    house.services = replace(house.services, store=Store.open(url))
+    house.services.inbox.settled = None
     return marked.held
 
 
@@ -192,5 +192,5 @@ def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
 def test_a_copy_is_due_by_the_clock_of_the_worker(kept: House) -> None:
     """`datetime`s of any zone are the same instant."""
     local = kept.now.astimezone(UTC)
-    assert pipeline.keep_copy(kept.works, local)
-    assert pipeline.keep_copy(kept.works, datetime.fromtimestamp(local.timestamp(), UTC)) is None
+    assert pipeline.back_up(kept.services, local)
+    assert pipeline.back_up(kept.services, datetime.fromtimestamp(local.timestamp(), UTC)) is None

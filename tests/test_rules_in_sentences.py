@@ -155,7 +155,7 @@ def test_how_near_the_mean_a_week_is_much_like_it_is_a_rule() -> None:
 
 def test_the_pipeline_hands_its_rules_to_the_mail(house: House) -> None:
     """A run 7 % longer is warned of by a rule of 5 %, and the mail speaks of 5 % and 21 days."""
-    house.works = replace(house.works, rules=replace(OTHER, run_excess_m=0.0))
+    house.services = replace(house.services, rules=replace(OTHER, run_excess_m=0.0))
     anna = house.athlete()
     house.runs(anna, steady(until=TODAY, weeks=10))
     house.arrive(anna, recording(km=8.6))

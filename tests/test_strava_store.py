@@ -10,7 +10,7 @@ from alembic.migration import MigrationContext
 from worker.domain.models import Athlete
 from worker.sources.polling import Standing
 from worker.sources.rate_limit import Limit, Windows
-from worker.store import Sealer, SealError, SeenActivity, Store, Transaction
+from worker.store import DecryptError, Encrypter, SeenActivity, Store, Transaction
 from worker.store.sources import STANDING
 from worker.store.tables import metadata
 
@@ -182,18 +182,18 @@ def test_a_state_is_used_once(store: Store) -> None:
 class TestSealing:
     def test_opens_what_any_of_the_keys_sealed(self) -> None:
         """After a rotation the old key still opens, and resealing makes it dispensable."""
-        sealed = Sealer(["old"]).seal("token")
-        rotated = Sealer(["new", "old"])
+        sealed = Encrypter(["old"]).encrypt_text("token")
+        rotated = Encrypter(["new", "old"])
         assert rotated.open(sealed) == "token"
-        assert Sealer(["new"]).open(rotated.reseal(sealed)) == "token"
+        assert Encrypter(["new"]).open(rotated.encrypt_anew(sealed)) == "token"
 
     def test_what_no_key_opens_is_said_in_words(self) -> None:
         """A lost key means connecting again."""
-        with pytest.raises(SealError, match="connect again"):
-            Sealer(["other"]).open(Sealer(["old"]).seal("token"))
+        with pytest.raises(DecryptError, match="connect again"):
+            Encrypter(["other"]).open(Encrypter(["old"]).encrypt_text("token"))
 
     def test_nothing_of_the_secret_shows(self) -> None:
         """Sealed is unreadable, and never the same twice."""
-        sealer = Sealer(["key"])
-        assert b"token" not in sealer.seal("token")
-        assert sealer.seal("token") != sealer.seal("token")
+        encrypter = Encrypter(["key"])
+        assert b"token" not in encrypter.encrypt_text("token")
+        assert encrypter.encrypt_text("token") != encrypter.encrypt_text("token")

@@ -18,10 +18,10 @@ import pytest
 
 from tests.formats.build import fit_run
 from tests.strava.clock import Clock
-from worker.app import build_works
+from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete, Recording
-from worker.pipeline import Works, sync_all_due
+from worker.pipeline import Services, sync_all_due
 from worker.pipeline.credentials import connect_with_key
 from worker.pipeline.services import ConnectedSource
 from worker.setting_types import SourceSection
@@ -158,8 +158,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def works(service: Intervals, clock: Clock, tmp_path: Path) -> Iterator[Works]:
-    built = build_works(Settings(data_dir=tmp_path), None, patient=False)
+def services(service: Intervals, clock: Clock, tmp_path: Path) -> Iterator[Services]:
+    built = build_services(Settings(data_dir=tmp_path), None, patient=False)
     client: Source = service
 
     def wait(seconds: float) -> None:
@@ -171,10 +171,10 @@ def works(service: Intervals, clock: Clock, tmp_path: Path) -> Iterator[Works]:
         yield replace(built, sources=sources)
 
 
-def connected(works: Works) -> Athlete:
-    with works.store.transaction() as tx:
+def connected(services: Services) -> Athlete:
+    with services.store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW - DAY))
-    connect_with_key(works, "intervals", mira, lambda: NOW, key=" good\n")
+    connect_with_key(services, "intervals", mira, lambda: NOW, key=" good\n")
     return mira
 
 
@@ -187,45 +187,45 @@ def add(service: Intervals, days: int, metres: float) -> str:
     return name
 
 
-def recordings(works: Works, athlete: Athlete) -> dict[str, Recording]:
-    with works.store.reading() as tx:
+def recordings(services: Services, athlete: Athlete) -> dict[str, Recording]:
+    with services.store.reading() as tx:
         return {one.external_id: one for one in tx.runs.recorded(athlete, "intervals")}
 
 
 def test_a_key_leads_to_runs_with_their_files(
-    works: Works, service: Intervals, clock: Clock
+    services: Services, service: Intervals, clock: Clock
 ) -> None:
     """Stubs are left out; each run is believed by its own file."""
     names = [add(service, days, 8_000.0 + days) for days in range(1, 61)]
     service.activities.insert(0, {"id": 9, "start": NOW.isoformat(), "source": "STRAVA"})
-    mira = connected(works)
-    sync_all_due(works, "intervals", lambda: clock.now)
-    told = recordings(works, mira)
+    mira = connected(services)
+    sync_all_due(services, "intervals", lambda: clock.now)
+    told = recordings(services, mira)
     assert told.keys() == set(names)
     assert [one.note for one in told.values() if not one.device] == []
     assert all(one.sha256 for one in told.values())
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         assert tx.progress.sources(mira)["intervals"].state == "ok"
         assert tx.progress.sources(mira)["intervals"].backlog == 0
 
 
-def test_a_refused_key_is_asked_for_once(works: Works, service: Intervals) -> None:
+def test_a_refused_key_is_asked_for_once(services: Services, service: Intervals) -> None:
     """One mail, a state, and no call more."""
-    mira = connected(works)
+    mira = connected(services)
     service.key = "another"
     for hours in range(1, 6):
         clock = partial(datetime.fromisoformat, (NOW + hours * HOUR).isoformat())
-        sync_all_due(works, "intervals", clock)
-    with works.store.reading() as tx:
+        sync_all_due(services, "intervals", clock)
+    with services.store.reading() as tx:
         assert tx.progress.sources(mira)["intervals"].state == "failing"
         assert [one.kind for one in tx.outbox.all()].count("reconnect") == 1
 
 
-def test_a_wrong_key_changes_nothing(works: Works, service: Intervals) -> None:
+def test_a_wrong_key_changes_nothing(services: Services, service: Intervals) -> None:
     """It's said in the service's words."""
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
     with pytest.raises(SourceError, match="opens nothing"):
-        connect_with_key(works, "intervals", mira, lambda: NOW, key="bad")
-    with works.store.reading() as tx:
+        connect_with_key(services, "intervals", mira, lambda: NOW, key="bad")
+    with services.store.reading() as tx:
         assert tx.source("intervals").credential(mira) is None

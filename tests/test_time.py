@@ -19,7 +19,7 @@ from worker.domain.models import WeeklyHour
 from worker.jobs.clock import FIRST_RELEASE, clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
-from worker.pipeline import Works
+from worker.pipeline import Services
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -47,7 +47,7 @@ def test_sixteen_years_of_weeks_have_one_due_instant_each(zone: str) -> None:
 
 def weeks_mailed(house: House) -> list[str]:
     """Which weeks' mails stand in the outbox, in order."""
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         return [letter.key for letter in tx.outbox.all() if letter.kind == "weekly"]
 
 
@@ -59,11 +59,11 @@ def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(house: House, s
     house.athlete(timezone=dice.choice(ZONES), weekly=WeeklyHour(0, time(7)))
     true = house.now
     while true < MONDAY + 35 * DAY:
-        pipeline.tell_weeks(house.works, true + HOUR * dice.uniform(-3, 3))
+        pipeline.queue_due_weeklies(house.services, true + HOUR * dice.uniform(-3, 3))
         true += 3 * DAY if dice.random() < 0.05 else HOUR * dice.uniform(0.1, 9)
     mailed = weeks_mailed(house)
     assert len(mailed) == len(set(mailed))
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         rows = tx.connection.exec_driver_sql("SELECT week_starts_on FROM weekly").scalars().all()
     days = sorted(datetime.fromisoformat(str(row)) for row in rows)
     assert {after - before for before, after in pairwise(days)} <= {7 * DAY}
@@ -75,8 +75,8 @@ def test_a_clock_that_was_a_year_ahead_costs_no_later_week(house: House) -> None
     house.now = MONDAY - HOUR
     house.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     house.now = MONDAY
-    pipeline.tell_weeks(house.works, MONDAY)
-    pipeline.tell_weeks(house.works, MONDAY + 370 * DAY)
+    pipeline.queue_due_weeklies(house.services, MONDAY)
+    pipeline.queue_due_weeklies(house.services, MONDAY + 370 * DAY)
     for week in range(4):
         house.now = MONDAY + week * 7 * DAY
         house.pass_on()
@@ -89,17 +89,17 @@ def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(house:
     house.now = MONDAY - HOUR
     house.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     house.now = MONDAY
-    pipeline.tell_weeks(house.works, house.now)
-    with house.works.store.transaction() as tx:
+    pipeline.queue_due_weeklies(house.services, house.now)
+    with house.services.store.transaction() as tx:
         tx.outbox.postpone(until=MONDAY + 365 * DAY)
     house.pass_on()
     assert house.mailer.kinds() == ["weekly"]
 
 
-def test_a_worker_goes_on_when_the_clock_is_set_back(works: Works) -> None:
+def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None:
     """The scheduler counts by the machine's clock, and would sleep for three hours."""
     ticked = threading.Event()
-    worker = EmbeddedWorker(works, clock_from(None))
+    worker = EmbeddedWorker(services, clock_from(None))
     job = Job("check", timedelta(seconds=0.2), lambda *_: ticked.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
@@ -114,11 +114,11 @@ def test_a_worker_goes_on_when_the_clock_is_set_back(works: Works) -> None:
         thread.join(10)
 
 
-def test_before_its_release_the_worker_waits_for_the_clock(works: Works) -> None:
+def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -> None:
     """A machine that wakes in 1970 does nothing, and says so."""
     done = threading.Event()
     worker = EmbeddedWorker(
-        works, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
+        services, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
     )
     job = Job("check", HOUR, lambda *_: done.set())
     thread = threading.Thread(target=worker.run, args=([job],))
@@ -127,6 +127,6 @@ def test_before_its_release_the_worker_waits_for_the_clock(works: Works) -> None
     worker.stop()
     thread.join(10)
     assert not done.is_set()
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         assert "clock says 1970-01-01" in str(tx.progress.ticks()["check"].trouble)
-    assert isinstance(works.mailer, ScriptedMailer)
+    assert isinstance(services.mailer, ScriptedMailer)

@@ -21,7 +21,7 @@ def at(day: date, hour: int = 0, minute: int = 0) -> datetime:
 
 def told(house: House) -> list[tuple[date, str]]:
     """Every week that was dealt with, and how."""
-    with house.works.store.reading() as tx:
+    with house.services.store.reading() as tx:
         rows = tx.connection.exec_driver_sql(
             "SELECT week_starts_on, state FROM weekly ORDER BY week_starts_on"
         )
@@ -33,7 +33,7 @@ def tick(house: House, since: datetime, until: datetime, every: timedelta) -> It
     house.now = since
     while house.now <= until:
         before = len(house.unsent())
-        pipeline.tell_weeks(house.works, house.now)
+        pipeline.queue_due_weeklies(house.services, house.now)
         if len(house.unsent()) > before:
             yield house.now
         house.now += every
@@ -52,7 +52,7 @@ def test_it_is_due_once_a_week_at_the_athletes_hour(house: House) -> None:
 
 def test_the_first_one_announced_is_the_first_one_sent(house: House) -> None:
     """Added on Monday at three: last week ended before, so the mail of seven isn't announced."""
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         anna = tx.athletes.add(
             Athlete(0, "Anna", "anna@example.org", at(MONDAY, 3), timezone="Europe/Berlin")
         )
@@ -136,7 +136,7 @@ def test_the_night_the_clock_changes_has_one_hour_due(
 def moved(house: House, athlete: Athlete, **changes: object) -> Athlete:
     """The athlete with other settings, kept now."""
     after = replace(athlete, **changes)  # type: ignore[arg-type]  # what a test names
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.athletes.change(after, now=house.now)
     return after
 
@@ -237,7 +237,7 @@ def test_a_surprise_over_one_athlete_stops_no_other(house: House) -> None:
     for name in ("Anna", "Ben"):
         house.athlete(name)
     house.now = at(MONDAY, 7)
-    unlucky = House(replace(house.works, composer=Unlucky()), house.mailer, house.now)
+    unlucky = House(replace(house.services, composer=Unlucky()), house.mailer, house.now)
     with pytest.raises(RuntimeError, match="out of paper"):
         unlucky.pass_on()
     assert [mail["To"] for mail in house.mailer.taken] == ["ben@example.org"]

@@ -22,12 +22,12 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
 from worker.notify import Composer
-from worker.pipeline import Clock, Works
+from worker.pipeline import Clock, Services
 from worker.pipeline.services import ConnectedSource
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.sources.registry import SOURCES
-from worker.store import Sealer, Store
+from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -38,7 +38,7 @@ NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Tells waiting workers that webhook events of a source are due for these athletes."""
 
 
-def build_works(settings: Settings, file: Path | None, *, patient: bool = True) -> Works:
+def build_services(settings: Settings, file: Path | None, *, patient: bool = True) -> Services:
     """What the pipeline works with by these settings; `file` is where they came from.
 
     `patient`: whether a torn file in the inbox is given extra looks. The data folder and the inbox
@@ -55,7 +55,7 @@ def build_works(settings: Settings, file: Path | None, *, patient: bool = True) 
             f"[inbox] path {settings.inbox_path} can't be made: {error.strerror}"
         ) from error
     reader = Reader()
-    return Works(
+    return Services(
         store=Store.open(settings.url, rules=settings.rules),
         inbox=Inbox(
             settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
@@ -157,7 +157,7 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
         if client is not None:
             found[kind.name] = ConnectedSource(
                 client=client,
-                sealer=Sealer(keys),
+                encrypter=Encrypter(keys),
                 signer=Signer(keys, settings.base_url),
                 read_file=lambda content, name: reader.read(content, name=name),
                 verify_token=token.get_secret_value() if token else made,
@@ -167,7 +167,7 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
 
 def build_web_server(
     settings: Settings,
-    works: Works,
+    services: Services,
     clock: Clock,
     *,
     base_url: str = "",
@@ -186,29 +186,29 @@ def build_web_server(
     from worker.web import WebContext, WebServer, build_app
 
     def forget(athlete: Athlete) -> None:
-        forget_athlete(works, athlete, mailbox=settings.mailbox_path, now=clock())
+        forget_athlete(services, athlete, mailbox=settings.mailbox_path, now=clock())
 
     def disconnect(athlete: Athlete, source: SourceName) -> None:
-        credentials.disconnect(works, source, athlete, now=clock())
+        credentials.disconnect(services, source, athlete, now=clock())
 
     def give_key(athlete: Athlete, key: str, expires: str) -> None:
-        credentials.connect_with_key(works, "garmin", athlete, clock, key=key, expires=expires)
+        credentials.connect_with_key(services, "garmin", athlete, clock, key=key, expires=expires)
 
     origin = (base_url or settings.base_url).rstrip("/")
     web = WebContext(
-        store=works.store,
+        store=services.store,
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,
-        rules=works.rules,
+        rules=services.rules,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         ticks=ticks or {},
-        connects=("strava",) if "strava" in works.sources else (),
+        connects=("strava",) if "strava" in services.sources else (),
         forget=forget,
         disconnect=disconnect,
-        give_key=give_key if "garmin" in works.sources else None,
+        give_key=give_key if "garmin" in services.sources else None,
     )
-    more = _strava_routes(web, works, report, notify) if "strava" in works.sources else ()
+    more = _strava_routes(web, services, report, notify) if "strava" in services.sources else ()
     return WebServer(
         build_app(web, more=more),
         host=settings.web.host,
@@ -218,7 +218,7 @@ def build_web_server(
 
 def _strava_routes(
     web: "WebContext",
-    works: Works,
+    services: Services,
     report: Callable[[str], None],
     notify: NotifyWorkers,
 ) -> "Sequence[BaseRoute]":
@@ -239,15 +239,15 @@ def _strava_routes(
     def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
         with reported():
             redirect = f"{web.base_url}{CALLBACK}"
-            begun = begin_consent(works, "strava", athlete, redirect=redirect, now=now)
+            begun = begin_consent(services, "strava", athlete, redirect=redirect, now=now)
         return begun.address, begun.cookie
 
     def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
         with reported():
-            done = finish_consent(works, "strava", query, cookie=cookie, now=now)
+            done = finish_consent(services, "strava", query, cookie=cookie, now=now)
         return done.athlete, done.note
 
     def note(events: Sequence[object], now: datetime) -> None:
-        notify("strava", note_events(works, "strava", events, now))
+        notify("strava", note_events(services, "strava", events, now))
 
-    return routes(web, Gate(begin, finish, note, works.sources["strava"].verify_token))
+    return routes(web, Gate(begin, finish, note, services.sources["strava"].verify_token))

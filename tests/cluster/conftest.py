@@ -13,7 +13,7 @@ from worker.domain.rules import Rules
 from worker.jobs.cluster import ClusterTiming, ClusterWorker
 from worker.jobs.cluster_schema import install
 from worker.notify import Composer
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store
@@ -43,7 +43,7 @@ def house(
     """The whole works on PostgreSQL, with the time set."""
     (tmp_path / "inbox").mkdir()
     mailer = ScriptedMailer()
-    works = Works(
+    services = Services(
         store=cluster_store,
         inbox=Inbox(tmp_path / "inbox", InboxSection(), read_many=reader.read_many),
         mailer=mailer,
@@ -52,7 +52,7 @@ def house(
         rules=Rules(),
         sender="Easeback <easeback@example.org>",
     )
-    return House(works, mailer)
+    return House(services, mailer)
 
 
 @pytest.fixture
@@ -60,9 +60,9 @@ def worker_in(house: House, reader: Reader) -> Callable[[], ClusterWorker]:
     """Another worker of the cluster, with a memory of the inbox of its own."""
 
     def make() -> ClusterWorker:
-        old = house.works.inbox
+        old = house.services.inbox
         inbox = Inbox(old.folder, old.settings, read_many=reader.read_many)
-        works = replace(house.works, inbox=inbox)
-        return ClusterWorker(works, house.clock, mailer=lambda: house.mailer, timing=QUICK)
+        services = replace(house.services, inbox=inbox)
+        return ClusterWorker(services, house.clock, mailer=lambda: house.mailer, timing=QUICK)
 
     return make

@@ -44,7 +44,7 @@ def test_a_dropped_file_becomes_a_mail_whoever_checks(house: House, worker_in: W
     first.drain()
     assert house.mailer.kinds() == ["alert"]
     assert house.distances_km(anna)[-1] == 12.0
-    assert jobs(house.works.store) == []
+    assert jobs(house.services.store) == []
 
 
 def test_a_cluster_of_three_tells_each_week_once(house: House, worker_in: Workers) -> None:
@@ -75,11 +75,11 @@ def test_what_is_urgent_goes_first(house: House) -> None:
 def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(house: House) -> None:
     """However often a webhook tells of them: one job waits, under the athlete's own lock."""
     anna = house.athlete()
-    notify = WorkerNotifier(house.works.store)
+    notify = WorkerNotifier(house.services.store)
     for _ in range(3):
         notify("strava", {anna.id})
     notify.close()
-    (job,) = jobs(house.works.store)
+    (job,) = jobs(house.services.store)
     assert job["lock"] == f"athlete:{anna.id}"
     assert job["queueing_lock"] == f"strava-events:{anna.id}"
 
@@ -91,20 +91,20 @@ def test_a_storm_of_webhooks_leaves_the_queue_short(
     monkeypatch.setattr("worker.jobs.cluster_queue.MOST_QUEUED", 2)
     monkeypatch.setattr("worker.jobs.cluster_queue._COUNTS_EVERY_S", 0.0)
     athletes = [house.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
-    notify = WorkerNotifier(house.works.store)
+    notify = WorkerNotifier(house.services.store)
     for athlete in athletes:
         notify("strava", {athlete.id})
     notify.close()
-    assert len(jobs(house.works.store)) == 2
+    assert len(jobs(house.services.store)) == 2
 
 
 def test_a_notification_that_fails_is_only_logged(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The events stand in the store, and the next check finds them."""
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.connection.execute(text("DROP TABLE procrastinate_jobs CASCADE"))
-    notify = WorkerNotifier(house.works.store)
+    notify = WorkerNotifier(house.services.store)
     notify("strava", {1})
     notify.close()
     assert "no worker was notified" in caplog.text
@@ -123,15 +123,15 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
     """procrastinate keeps the job for a second try; the weekly mail of the others goes out."""
     house.runs(house.athlete("Anna"), steady())
     house.now += WEEK
-    composer = house.works.composer
-    house.works = replace(house.works, composer=BrokenComposer())
+    composer = house.services.composer
+    house.services = replace(house.services, composer=BrokenComposer())
     worker_in().drain()
-    (job,) = jobs(house.works.store)
+    (job,) = jobs(house.services.store)
     assert (job["task_name"], job["attempts"], job["status"]) == ("weekly", 1, "todo")
     assert job["scheduled_at"] is not None
-    house.works = replace(house.works, composer=composer)
+    house.services = replace(house.services, composer=composer)
     house.runs(house.athlete("Ben", added_at=house.now - 4 * WEEK), steady(until=TODAY + WEEK))
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.connection.execute(text("UPDATE athlete SET next_weekly_at = added_at"))
     worker_in().drain()
     assert [str(mail["To"]) for mail in house.mailer.taken] == ["ben@example.org"]
@@ -142,10 +142,10 @@ def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
 
 def as_worker(house: House, name: str) -> House:
     """The house as one of several workers sees it."""
-    works = replace(house.works, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
-    with works.store.transaction() as tx:
+    services = replace(house.services, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
+    with services.store.transaction() as tx:
         tx.crew.beat(name, role="worker", place="here")
-    return House(works, house.mailer, house.now)
+    return House(services, house.mailer, house.now)
 
 
 class Killed(BaseException):
@@ -160,15 +160,15 @@ def dies_over_a_mail(house: House, *, at_dot: bool) -> None:
     dying = as_worker(house, "dying")
     house.mailer.answers = [("dot", Killed()) if at_dot else Killed()]
     with pytest.raises(Killed):
-        send(dying.works, dying.clock)
+        send(dying.services, dying.clock)
 
 
 def test_what_a_living_worker_sends_is_nobody_elses(house: House) -> None:
     """Another one that makes the mail ready puts nothing back and claims nothing."""
     dies_over_a_mail(house, at_dot=False)
     other = as_worker(house, "other")
-    make_ready(other.works, other.now)
-    assert send(other.works, other.clock).sent == 0
+    make_ready(other.services, other.now)
+    assert send(other.services, other.clock).sent == 0
 
 
 @pytest.mark.parametrize("at_dot", [False, True])
@@ -176,12 +176,12 @@ def test_what_a_dead_worker_sent_goes_out_once_more(house: House, at_dot: bool) 
     """Flagged only where the final dot may have gone out before."""
     dies_over_a_mail(house, at_dot=at_dot)
     other = as_worker(house, "other")
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.connection.execute(text("UPDATE crew SET seen_at = seen_at - interval '1 minute' "
                                    "WHERE name = 'dying'"))  # fmt: skip
-    make_ready(other.works, other.now)
-    assert send(other.works, other.clock).sent == 1
-    with house.works.store.reading() as tx:
+    make_ready(other.services, other.now)
+    assert send(other.services, other.clock).sent == 1
+    with house.services.store.reading() as tx:
         assert [one.perhaps_twice for one in tx.outbox.all()] == [at_dot]
 
 
@@ -190,7 +190,7 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(house: House) -> None
     anna = house.athlete()
     house.runs(anna, steady())
     house.arrive(anna, recording(km=12.0))
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         letter = tx.outbox.claim(house.now, by="slow")
         assert letter is not None
         tx.outbox.put_back(but_of=["other"])
@@ -203,7 +203,7 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(house: House) -> None
 
 def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
     """Each is told in one line who is at work."""
-    with cluster_store.crew_member(), cluster_store.crew_member() as still_holds:
+    with cluster_store.cluster_member(), cluster_store.cluster_member() as still_holds:
         still_holds()
         with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
             cluster_store.sole_worker().__enter__()
@@ -211,7 +211,7 @@ def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_st
         cluster_store.sole_worker(),
         pytest.raises(LockedError, match=r"works alone .* is at work.*procrastinate"),
     ):
-        cluster_store.crew_member().__enter__()
+        cluster_store.cluster_member().__enter__()
 
 
 def test_procrastinates_tables_are_made_once_and_in_our_schema(

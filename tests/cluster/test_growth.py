@@ -21,7 +21,7 @@ Queries = Mapping[str, Callable[[], object]]
 
 def people(house: House, first: int, last: int) -> None:
     """Athletes with a run each, a grant, a mail that went, and nothing that is due."""
-    with house.works.store.transaction() as tx:
+    with house.services.store.transaction() as tx:
         tx.connection.execute(
             text(
                 "INSERT INTO athlete (name, folder, email, added_at, timezone, units, week_starts, "
@@ -52,7 +52,7 @@ def people(house: House, first: int, last: int) -> None:
             ),
             {"now": house.now, "later": house.now + WEEK},
         )
-    with house.works.store.engine.connect().execution_options(
+    with house.services.store.engine.connect().execution_options(
         isolation_level="AUTOCOMMIT"
     ) as connection:
         connection.execute(text("ANALYZE"))
@@ -60,17 +60,17 @@ def people(house: House, first: int, last: int) -> None:
 
 def queries(house: House) -> Queries:
     """Every question that is asked again and again, by name."""
-    works, now = house.works, house.now
+    services, now = house.services, house.now
 
     def due(task: AthleteTask) -> Callable[[], object]:
-        return lambda: task.due(works, now, 500)
+        return lambda: task.due(services, now, 500)
 
     tasks = [task for job in all_jobs(WEEK) for task in job.tasks if task is not INBOX]
     return {
         **{task.name: due(task) for task in tasks},
-        "inbox": lambda: scan_inbox(works, now),
-        "mails": lambda: (make_ready(works, now), mails_due(works, now, most=3200)),
-        "outbox": lambda: tidy_outbox(works, now),
+        "inbox": lambda: scan_inbox(services, now),
+        "mails": lambda: (make_ready(services, now), mails_due(services, now, most=3200)),
+        "outbox": lambda: tidy_outbox(services, now),
     }
 
 
@@ -78,7 +78,7 @@ def rows_read(house: House) -> dict[str, int]:
     """How many rows each query reads."""
     told = {}
     for name, query in queries(house).items():
-        with reads(house.works.store) as found:
+        with reads(house.services.store) as found:
             query()
         told[name] = found.rows
     return told
@@ -88,7 +88,7 @@ def rows_read(house: House) -> dict[str, int]:
 def thrifty(house: House) -> House:
     """PostgreSQL reads small tables whole by right; here it shows what its indexes can do."""
 
-    @event.listens_for(house.works.store.engine, "begin")
+    @event.listens_for(house.services.store.engine, "begin")
     def prefer_indexes(connection: Connection) -> None:
         connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
 
@@ -112,16 +112,16 @@ def test_no_task_reads_more_rows_for_ten_times_the_athletes(thrifty: House) -> N
         people(thrifty, first, last)
         anna = thrifty.athlete("anna" * (number + 1))
         thrifty.runs(anna, steady())
-        with reads(thrifty.works.store) as weekly:
-            WEEKLY.run(thrifty.works, anna, (), lambda: thrifty.now + WEEK)
-        with reads(thrifty.works.store) as arrives:
+        with reads(thrifty.services.store) as weekly:
+            WEEKLY.run(thrifty.services, anna, (), lambda: thrifty.now + WEEK)
+        with reads(thrifty.services.store) as arrives:
             thrifty.arrive(anna, recording(km=12.0))
-        with reads(thrifty.works.store) as sends:
-            send(thrifty.works, lambda: thrifty.now + WEEK, at_most=1)
+        with reads(thrifty.services.store) as sends:
+            send(thrifty.services, lambda: thrifty.now + WEEK, at_most=1)
         thrifty.drop(f"{anna.name}/run.fit", km=8.5)
         thrifty.look()
-        with reads(thrifty.works.store) as takes_in:
-            INBOX.run(thrifty.works, anna, (anna.name,), thrifty.clock)
+        with reads(thrifty.services.store) as takes_in:
+            INBOX.run(thrifty.services, anna, (anna.name,), thrifty.clock)
         counted.append([one.rows for one in (weekly, arrives, sends, takes_in)])
     few, many = counted
     assert all(b <= a + 2 for a, b in zip(few, many, strict=True)), counted

@@ -23,7 +23,7 @@ class Database:
         """Leave nothing in it, so that a story can begin again."""
         self._make(self.name)
 
-    def keep_copy(self, number: int) -> None:
+    def back_up(self, number: int) -> None:
         self._make(f"{self.name}_{number}", of=self.name)
 
     def go_back_to(self, number: int) -> None:

@@ -233,7 +233,7 @@ class Fortnight:
     def _keep_copy(self, scene: int) -> None:
         shutil.copytree(self._home, self._folder / f"scene-{scene}", copy_function=_copy)
         if self._database is not None:
-            self._database.keep_copy(scene)
+            self._database.back_up(scene)
 
     def _go_back_to(self, scene: int, dry: Dry) -> None:
         """The house as it was before that scene, and the world around it."""

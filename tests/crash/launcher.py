@@ -199,7 +199,7 @@ def _run_errands(life: Life) -> None:
     if not scene.errands:
         return
     shell = CommandContext()
-    here = town(shell.works(), shell.settings, Path.cwd(), scene.at)
+    here = town(shell.services(), shell.settings, Path.cwd(), scene.at)
     for errand in scene.errands:
         errand(here)
     shell.close()
@@ -214,27 +214,27 @@ def _go_through(life: Life) -> int:
     from worker.jobs.once import one_pass
 
     shell, home = CommandContext(), Path.cwd()
-    works = shell.works()
+    services = shell.services()
     story = scenes()
-    with nullcontext() if life.crew else works.store.sole_worker():
+    with nullcontext() if life.crew else services.store.sole_worker():
         for number in life.scenes:
             late_s = life.late_s if number == life.scenes[0] else 0.0
             scene = story[number].later(late_s)
             scene.begin(home)
             if scene.errands:
-                here = town(works, shell.settings, home, scene.at)
+                here = town(services, shell.settings, home, scene.at)
                 for errand in scene.errands:
                     errand(here)
             clock = clock_from(scene.at)
             if life.crew:
-                _drain(works, clock)
+                _drain(services, clock)
             else:
-                one_pass(works, clock)
+                one_pass(services, clock)
     shell.close()
     return 0
 
 
-def _drain(works: Any, clock: Any) -> None:
+def _drain(services: Any, clock: Any) -> None:
     """What is due, as a member of a crew that is missed soon after it died."""
     from worker.app import build_mailer
     from worker.cli.context import CommandContext
@@ -242,7 +242,7 @@ def _drain(works: Any, clock: Any) -> None:
 
     settings = CommandContext().settings
     timing = ClusterTiming(stale_s=CREW_IS_MISSED_S, heartbeat_every_s=0.2, local_at_once=2)
-    worker = ClusterWorker(works, clock, mailer=lambda: build_mailer(settings), timing=timing)
+    worker = ClusterWorker(services, clock, mailer=lambda: build_mailer(settings), timing=timing)
     worker.drain()
 
 

@@ -26,7 +26,7 @@ from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.keys import read_keys
 from worker.links import Signer
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.store import Store
 from worker.web.strava import CALLBACK
 
@@ -64,11 +64,11 @@ class Town:
 Errand = Callable[[Town], None]
 
 
-def town(works: Works, settings: Settings, home: Path, now: datetime) -> Town:
+def town(services: Services, settings: Settings, home: Path, now: datetime) -> Town:
     """The face of these works, as `easeback run` shows it."""
     origin = settings.base_url
-    served = build_web_server(settings, works, lambda: now)
-    return Town(served.app, Signer(read_keys(settings), origin), works.store, home, now)
+    served = build_web_server(settings, services, lambda: now)
+    return Town(served.app, Signer(read_keys(settings), origin), services.store, home, now)
 
 
 def says(answer: Answer) -> Errand:

@@ -16,7 +16,7 @@ from tests.strava.limits import Limits
 from tests.strava.service import Answer, Question, Service
 from tests.strava.tokens import Tokens
 from worker.domain.models import Athlete
-from worker.store import Sealer, SealError, Transaction
+from worker.store import DecryptError, Encrypter, Transaction
 
 _FIRST_ID = 15_000_000_001
 
@@ -87,8 +87,8 @@ class Strava(Service):
         if kept is None or kept.revoked_at is not None:
             return False
         try:
-            told = Sealer((key,)).open(kept.encrypted)
-        except SealError:
+            told = Encrypter((key,)).open(kept.encrypted)
+        except DecryptError:
             return True
         living = self.tokens.consents.get(int(kept.account_id))
         return living is None or living.refresh_token not in told

@@ -10,11 +10,11 @@ from typing import Any
 
 from tests.garmin.service import Account, Service
 from tests.strava.server import Server
-from worker.app import build_works
+from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.pipeline import Works, deliver, sync_all_due, take_in_inbox
+from worker.pipeline import Services, deliver, sync_all_due, take_in_inbox
 from worker.pipeline.credentials import Connected, connect_with_key
 from worker.pipeline.services import ConnectedSource
 from worker.sources.garmin.settings import GarminSection
@@ -27,7 +27,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 class House:
     """Works with a mailbox for mail; `pass_by` lets time go on."""
 
-    works: Works
+    services: Services
     garmin: ConnectedSource
     service: Service
     server: Server
@@ -40,7 +40,7 @@ class House:
         """An athlete, and their account at Garmin."""
         account = self.service.account(name)
         new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
-        with self.works.store.transaction() as tx:
+        with self.services.store.transaction() as tx:
             return tx.athletes.add(new), account
 
     def connect(self, athlete: Athlete, account: Account, *, days: int = 365) -> Connected:
@@ -50,7 +50,7 @@ class House:
 
     def give(self, athlete: Athlete, key: str, *, days: int = 365) -> Connected:
         return connect_with_key(
-            self.works, "garmin", athlete, self.clock, key=key, expires=f"{days} days"
+            self.services, "garmin", athlete, self.clock, key=key, expires=f"{days} days"
         )
 
     def connected(self, name: str = "Mira", *, days: int = 365) -> tuple[Athlete, Account]:
@@ -58,29 +58,29 @@ class House:
         self.connect(athlete, account, days=days)
         return athlete, account
 
-    def changed(self, garmin: ConnectedSource) -> Works:
+    def changed(self, garmin: ConnectedSource) -> Services:
         """The works with another Garmin."""
-        return replace(self.works, sources={"garmin": garmin})
+        return replace(self.services, sources={"garmin": garmin})
 
     def turn(self) -> Pass:
-        return one_pass(self.works, self.clock)
+        return one_pass(self.services, self.clock)
 
     def look(self, times: int = 2) -> None:
         """Look at the watched folder."""
         for _ in range(times):
-            take_in_inbox(self.works, self.clock())
+            take_in_inbox(self.services, self.clock())
 
     def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
         """Let time go on, with a turn at Garmin and the mail at each step."""
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            sync_all_due(self.works, "garmin", self.clock)
-            deliver(self.works, self.clock)
+            sync_all_due(self.services, "garmin", self.clock)
+            deliver(self.services, self.clock)
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
         """Metres of each run that counts, by its id at Garmin."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
             return {
                 external_id: metres[kept.run.id]
@@ -91,11 +91,11 @@ class House:
 
     def recorded(self, athlete: Athlete) -> dict[str, Any]:
         """What Garmin told, by id."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return {r.external_id: r for r in tx.runs.recorded(athlete, "garmin")}
 
     def state(self, athlete: Athlete) -> SourceState:
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return tx.progress.sources(athlete)["garmin"]
 
     def mails(self, kind: str) -> list[str]:
@@ -113,16 +113,16 @@ class House:
 def house(server: Server, folder: Path, **garmin: Any) -> Iterator[House]:
     """A house in a folder; further settings of `[garmin]` by name. Waiting moves the clock on."""
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
-    works = build_works(settings, None, patient=False)
+    services = build_services(settings, None, patient=False)
     service: Any = server.service
     calm = replace(
-        works.sources["garmin"],
+        services.sources["garmin"],
         jitter=lambda: 0.0,
         wait=lambda seconds: service.clock.step(timedelta(seconds=seconds)),
     )
-    works = replace(works, sources={"garmin": calm})
+    services = replace(services, sources={"garmin": calm})
     try:
-        yield House(works, calm, service, server, folder)
+        yield House(services, calm, service, server, folder)
     finally:
         calm.client.close()
-        works.store.close()
+        services.store.close()

@@ -142,8 +142,8 @@ class TestTrouble:
         home.service.weeks_of_runs(account, home.clock() - HOUR, 3)
         home.turn()
         kept = frozenset[SourceName]({"garmin"} if is_kept else ())
-        works = replace(home.works, sources={}, keeps_runs_of=kept)
-        disconnect(works, "garmin", athlete, now=home.clock())
+        services = replace(home.services, sources={}, keeps_runs_of=kept)
+        disconnect(services, "garmin", athlete, now=home.clock())
         assert len(home.runs(athlete)) == (3 if is_kept else 0)
         assert home.state(athlete).state == "off"
 
@@ -154,7 +154,7 @@ class TestTrouble:
             run.name = "Quiet forest loop"
         home.turn()
         assert b"Quiet forest loop" in home.stored()
-        disconnect(home.works, "garmin", athlete, now=home.clock())
+        disconnect(home.services, "garmin", athlete, now=home.clock())
         assert home.runs(athlete) == {}
         assert b"Quiet forest loop" not in home.stored()
         assert home.state(athlete).state == "off"

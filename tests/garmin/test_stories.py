@@ -17,7 +17,7 @@ from worker.pipeline.credentials import encrypt_all_anew
 from worker.pipeline.sync import poll
 from worker.sources import SourceError
 from worker.sources.formats.unpack import Member
-from worker.store import Sealer
+from worker.store import Encrypter
 
 MINUTE = timedelta(minutes=1)
 
@@ -69,16 +69,16 @@ class TestConnecting:
         athlete, account = home.connected()
         home.service.add(account, home.clock() - HOUR)
         old = (home.folder / "keys").read_text().split()
-        rotating = replace(home.garmin, sealer=Sealer(["new", *old]))
+        rotating = replace(home.garmin, encrypter=Encrypter(["new", *old]))
         assert encrypt_all_anew(home.changed(rotating)) == 1
-        alone = home.changed(replace(home.garmin, sealer=Sealer(["new"])))
+        alone = home.changed(replace(home.garmin, encrypter=Encrypter(["new"])))
         poll(alone, "garmin", athlete, (), home.clock)
         assert len(home.runs(athlete)) == 1
 
     def test_a_lost_sealing_key_is_said(self, home: House) -> None:
         """Nothing breaks; the state says what to do."""
         athlete, _ = home.connected()
-        lost = home.changed(replace(home.garmin, sealer=Sealer(["another"])))
+        lost = home.changed(replace(home.garmin, encrypter=Encrypter(["another"])))
         sync_all_due(lost, "garmin", home.clock)
         assert home.state(athlete).state == "failing"
         assert "put the key back" in (home.state(athlete).last_error or "")
@@ -91,7 +91,7 @@ class TestCalls:
         """All 300 are counted after eight pages; the files come after, a second apart at least."""
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 300, every=30 * HOUR)
-        sync_all_due(home.works, "garmin", home.clock, at_most=7)
+        sync_all_due(home.services, "garmin", home.clock, at_most=7)
         assert len(home.runs(athlete)) == 300
         assert home.service.calls(SEARCH) <= 8
         assert home.service.calls(DOWNLOAD) == 0
@@ -118,23 +118,23 @@ class TestCalls:
         """Newest files first; the next turn goes on where the last one ended."""
         athlete, account = home.connected()
         made = home.service.weeks_of_runs(account, home.clock() - HOUR, 40)
-        sync_all_due(home.works, "garmin", home.clock, at_most=20)
+        sync_all_due(home.services, "garmin", home.clock, at_most=20)
         read = {i for i, r in home.recorded(athlete).items() if r.device}
         assert read
         assert read == {str(a.id) for a in made[: len(read)]}
         assert home.service.calls(DOWNLOAD) < 20
         for _ in range(3):
-            sync_all_due(home.works, "garmin", home.clock, at_most=20)
+            sync_all_due(home.services, "garmin", home.clock, at_most=20)
         assert home.service.calls(DOWNLOAD) == 40
 
     def test_a_new_run_comes_in_while_files_wait(self, home: House) -> None:
         """What's new goes first: one page and its own file."""
         athlete, account = home.connected()
         home.service.weeks_of_runs(account, home.clock() - HOUR, 300, every=30 * HOUR)
-        sync_all_due(home.works, "garmin", home.clock, at_most=7)
+        sync_all_due(home.services, "garmin", home.clock, at_most=7)
         new = home.service.add(account, home.service.clock.step(HOUR) - 50 * MINUTE)
         before = home.service.calls()
-        sync_all_due(home.works, "garmin", home.clock, at_most=0)
+        sync_all_due(home.services, "garmin", home.clock, at_most=0)
         assert home.recorded(athlete)[str(new.id)].device
         assert home.service.calls() == before + 2
 
@@ -322,7 +322,7 @@ class TestFollowing:
         made[3].spoilt = {"startTimeGMT": "soon", "averageHR": "x"}
         home.turn()
         assert home.runs(athlete).keys() == {str(made[n].id) for n in (0, 3, 4)}
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             told = {one.external_id: one.reason for one in tx.source("garmin").unreadable(athlete)}
         assert told.keys() == {str(made[1].id)}
 
@@ -364,6 +364,6 @@ class TestTwice:
             else:
                 home.connect(athlete, account)
                 home.turn()
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             [kept] = tx.runs.kept(athlete)
         assert {source for source, _ in kept.sources} == {"inbox", "garmin"}

@@ -20,7 +20,7 @@ from worker.domain.models import Athlete
 from worker.jobs.clock import clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.store import Store
 
 ARRIVES_WITHIN_S = 15
@@ -119,9 +119,9 @@ def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
 # Inside the process
 
 
-def ran(works: Works, *jobs: Job, until: Callable[[], bool]) -> bool:
+def ran(services: Services, *jobs: Job, until: Callable[[], bool]) -> bool:
     """Run these jobs until something is so; whether all had ended."""
-    worker = EmbeddedWorker(works, lambda: NOW)
+    worker = EmbeddedWorker(services, lambda: NOW)
 
     def stop() -> None:
         try:
@@ -140,7 +140,7 @@ def ran(works: Works, *jobs: Job, until: Callable[[], bool]) -> bool:
 SOON = timedelta(milliseconds=20)
 
 
-def test_a_job_that_fails_is_said_and_goes_on(works: Works) -> None:
+def test_a_job_that_fails_is_said_and_goes_on(services: Services) -> None:
     """Its trouble stands in the store, and goes when it works again."""
     outcomes: list[object] = []
 
@@ -149,12 +149,12 @@ def test_a_job_that_fails_is_said_and_goes_on(works: Works) -> None:
         if len(outcomes) == 1:
             raise RuntimeError("a bug")
 
-    assert ran(works, Job("inbox", SOON, work), until=lambda: len(outcomes) > 2)
-    with works.store.reading() as tx:
+    assert ran(services, Job("inbox", SOON, work), until=lambda: len(outcomes) > 2)
+    with services.store.reading() as tx:
         assert tx.progress.ticks()["inbox"].trouble is None
 
 
-def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(works: Works) -> None:
+def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(services: Services) -> None:
     """`status` shows it."""
     count: list[int] = []
 
@@ -162,12 +162,12 @@ def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(works: Works) 
         count.append(1)
         raise RuntimeError("a bug")
 
-    ran(works, Job("inbox", SOON, work), until=lambda: len(count) > 1)
-    with works.store.reading() as tx:
+    ran(services, Job("inbox", SOON, work), until=lambda: len(count) > 1)
+    with services.store.reading() as tx:
         assert "a bug" in str(tx.progress.ticks()["inbox"].trouble)
 
 
-def test_a_job_never_runs_beside_itself_and_delays_no_other(works: Works) -> None:
+def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) -> None:
     """A slow one is waited for by nobody."""
     at_work, most, quick = [], [], []
 
@@ -179,7 +179,7 @@ def test_a_job_never_runs_beside_itself_and_delays_no_other(works: Works) -> Non
         at_work.pop()
 
     assert ran(
-        works,
+        services,
         Job("slow", SOON, slow),
         Job("quick", SOON, lambda *_: quick.append(1)),
         until=lambda: len(most) > 1,

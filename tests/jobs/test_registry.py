@@ -15,7 +15,7 @@ from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import AthleteTask, Job, all_jobs, intervals, jobs_of
 from worker.jobs.ticks import begin_ticks
-from worker.pipeline import Works
+from worker.pipeline import Services
 
 NAMES = ("housekeeping", "inbox", "strava", "garmin", "weekly", "deliver", "backup", "ping")
 WATCHED = NAMES[:-1]
@@ -48,20 +48,20 @@ def test_no_scheduler_names_a_job(module: str) -> None:
     assert said.isdisjoint({*NAMES, *(task.name for task in tasks())})
 
 
-def test_a_job_that_is_off_is_run_by_nobody(works: Works) -> None:
+def test_a_job_that_is_off_is_run_by_nobody(services: Services) -> None:
     """Sources that aren't set up, and the ping without an address."""
-    assert {"strava", "garmin", "ping"}.isdisjoint(job.name for job in jobs_of(works))
-    assert "ping" in {job.name for job in jobs_of(replace(works, ping_url=NOWHERE))}
+    assert {"strava", "garmin", "ping"}.isdisjoint(job.name for job in jobs_of(services))
+    assert "ping" in {job.name for job in jobs_of(replace(services, ping_url=NOWHERE))}
 
 
-def test_the_embedded_scheduler_runs_and_records_every_job(works: Works) -> None:
+def test_the_embedded_scheduler_runs_and_records_every_job(services: Services) -> None:
     """Those that are on; after the first round each has its tick."""
-    services = replace(works, ping_url=NOWHERE)
+    services = replace(services, ping_url=NOWHERE)
     jobs = jobs_of(services)
     left, all_ran = {job.name for job in jobs}, threading.Event()
 
     def noting(job: Job) -> Job:
-        def run(services: Works, clock: object, in_full: bool) -> object:
+        def run(services: Services, clock: object, in_full: bool) -> object:
             outcome = job.run(services, clock, in_full)  # type: ignore[arg-type]  # passed on
             left.discard(job.name)
             if not left:
@@ -76,7 +76,7 @@ def test_the_embedded_scheduler_runs_and_records_every_job(works: Works) -> None
     assert all_ran.wait(20), left
     worker.stop()
     thread.join()
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         assert set(tx.progress.ticks()) == {job.name for job in jobs}
 
 
@@ -101,7 +101,7 @@ def test_a_cluster_has_a_check_of_every_job_and_each_of_its_tasks() -> None:
 
 def troubled(house: House) -> Iterator[str]:
     for name in WATCHED:
-        with house.works.store.transaction() as tx:
+        with house.services.store.transaction() as tx:
             tx.progress.clear_ticks(but=())
             for other in WATCHED:
                 tx.progress.ticked(other, at=house.now, trouble="bad" if other == name else None)
@@ -111,20 +111,20 @@ def troubled(house: House) -> Iterator[str]:
 def test_status_readyz_and_the_ping_watch_every_job(house: House) -> None:
     """Whichever fails, each of them says so, and nothing else."""
     for name in troubled(house):
-        with house.works.store.reading() as tx:
+        with house.services.store.reading() as tx:
             for audience in Audience:
                 found = check_health(tx, house.now, every=intervals(JOBS), audience=audience)
                 assert [trouble.text for trouble in found] == [f"{name}: bad"]
 
 
-def test_a_worker_that_joins_others_keeps_their_ticks(works: Works) -> None:
+def test_a_worker_that_joins_others_keeps_their_ticks(services: Services) -> None:
     """One that works alone begins with none."""
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         for name in (*NAMES, "gone"):
             tx.progress.ticked(name, at=House.now)
-    begin_ticks(works, shared=NAMES)
-    with works.store.reading() as tx:
+    begin_ticks(services, shared=NAMES)
+    with services.store.reading() as tx:
         assert set(tx.progress.ticks()) == set(NAMES)
-    begin_ticks(works)
-    with works.store.reading() as tx:
+    begin_ticks(services)
+    with services.store.reading() as tx:
         assert not tx.progress.ticks()

@@ -29,7 +29,7 @@ from tests.strava.service import Application, Service
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.store import Sealer, Store
+from worker.store import Encrypter, Store
 
 MAIL_PASSWORD = "planted-mail-password"
 CLIENT_SECRET = "planted-client-secret"
@@ -148,7 +148,8 @@ def _house(place: Place, service: Service) -> Store:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", now - timedelta(days=90)))
         tokens = json.dumps([consent.access.token, consent.refresh_token])
         tx.source("strava").connect(
-            mira, account_id=str(account.id), encrypted=Sealer((SECRET_KEY,)).seal(tokens),
+            mira, account_id=str(account.id),
+            encrypted=Encrypter((SECRET_KEY,)).encrypt_text(tokens),
             expires_at=now, scopes=consent.scopes, now=now,
         )  # fmt: skip
     _post(store, "one")

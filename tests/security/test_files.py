@@ -127,8 +127,8 @@ def test_nobodys_files_spoil_those_of_others(house: House, *, packed_up: bool) -
     for number in range(3):
         house.drop(f"Zoe/{number}.fit", km=5 + number, day=TODAY - timedelta(days=number))
     with Reader(memory_bytes=64 * MIB) as reader:
-        inbox = Inbox(house.works.inbox.settings, read_many=reader.read_many)
-        shared = House(replace(house.works, inbox=inbox), house.mailer)
+        inbox = Inbox(house.services.inbox.settings, read_many=reader.read_many)
+        shared = House(replace(house.services, inbox=inbox), house.mailer)
         taken = shared.look(2)
     assert taken.imported == 3
     assert {file.split("/")[0] for file, _ in taken.failed} == {"Anna"}

@@ -50,7 +50,7 @@ def test_two_that_connect_to_a_fresh_database_at_once_both_get_in(tmp_path: Path
             store.close()
 
 
-@pytest.mark.parametrize("place", [Store.sole_worker, Store.crew_member])
+@pytest.mark.parametrize("place", [Store.sole_worker, Store.cluster_member])
 def test_a_server_that_cannot_be_reached_is_said_in_words(
     place: Callable[[Store], AbstractContextManager[object]],
 ) -> None:

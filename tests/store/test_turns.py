@@ -7,7 +7,7 @@ import pytest
 
 from tests.waiting import wait_until
 from worker.store import Store
-from worker.store.write_queue import NoTurnError, Turns
+from worker.store.write_queue import WriteQueue, WriteQueueError
 
 
 def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
@@ -23,7 +23,7 @@ def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
             pages = [threading.Thread(target=write, args=(f"page {n}",)) for n in range(3)]
             for number, page in enumerate(pages, 1):
                 page.start()
-                _until_waiting(store.turns, number)
+                _until_waiting(store.write_queue, number)
         write("mail")
         for page in pages:
             page.join()
@@ -32,21 +32,25 @@ def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
 
 def test_a_turn_that_lasts_too_long_is_given_up_and_blocks_nobody() -> None:
     """Who gave up waiting isn't let in later either."""
-    turns = Turns()
-    with turns.turn(within_s=1), pytest.raises(NoTurnError), turns.turn(within_s=0.01):
+    write_queue = WriteQueue()
+    with (
+        write_queue.turn(within_s=1),
+        pytest.raises(WriteQueueError),
+        write_queue.turn(within_s=0.01),
+    ):
         raise AssertionError("two at once")
-    with turns.turn(within_s=0.01):
+    with write_queue.turn(within_s=0.01):
         pass
 
 
 def test_an_error_ends_the_turn() -> None:
     """The next one is let in all the same."""
-    turns = Turns()
-    with pytest.raises(ValueError, match="broken"), turns.turn(within_s=1):
+    write_queue = WriteQueue()
+    with pytest.raises(ValueError, match="broken"), write_queue.turn(within_s=1):
         raise ValueError("broken")
-    with turns.turn(within_s=0.01):
+    with write_queue.turn(within_s=0.01):
         pass
 
 
-def _until_waiting(turns: Turns, number: int) -> None:
-    wait_until(lambda: len(turns._waiting) >= number, within_s=5)
+def _until_waiting(write_queue: WriteQueue, number: int) -> None:
+    wait_until(lambda: len(write_queue._waiting) >= number, within_s=5)

@@ -14,11 +14,11 @@ from tests.strava.browser import answer_consent
 from tests.strava.conftest import REDIRECT
 from tests.strava.server import Server
 from tests.strava.service import Service, Subscription
-from worker.app import build_works
+from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.pipeline import Works, deliver, sync_all_due
+from worker.pipeline import Services, deliver, sync_all_due
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
 from worker.pipeline.events import note_events
 from worker.pipeline.services import ConnectedSource
@@ -33,7 +33,7 @@ ACTIVITIES = "/api/v3/athlete/activities"
 class House:
     """Works with a mailbox for mail; `pass_by` lets time go on."""
 
-    works: Works
+    services: Services
     strava: ConnectedSource
     service: Service
     server: Server
@@ -46,17 +46,17 @@ class House:
         """An athlete, and their account at Strava."""
         account = self.service.account(name)
         new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
-        with self.works.store.transaction() as tx:
+        with self.services.store.transaction() as tx:
             return tx.athletes.add(new), account
 
     def connect(self, athlete: Athlete, account: Account, **consent: Any) -> Connected:
         self.service.logged_in = account
         begun = self.begin(athlete)
         back = answer_consent(begun.address, **consent)
-        return finish_consent(self.works, "strava", back, cookie=begun.cookie, now=self.clock())
+        return finish_consent(self.services, "strava", back, cookie=begun.cookie, now=self.clock())
 
     def begin(self, athlete: Athlete) -> Consent:
-        return begin_consent(self.works, "strava", athlete, redirect=REDIRECT, now=self.clock())
+        return begin_consent(self.services, "strava", athlete, redirect=REDIRECT, now=self.clock())
 
     def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
         athlete, account = self.add(name)
@@ -64,19 +64,19 @@ class House:
         return athlete, account
 
     def turn(self) -> Pass:
-        return one_pass(self.works, self.clock)
+        return one_pass(self.services, self.clock)
 
     def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
         """Let time go on, with a turn at Strava and the mail at each step."""
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            sync_all_due(self.works, "strava", self.clock)
-            deliver(self.works, self.clock)
+            sync_all_due(self.services, "strava", self.clock)
+            deliver(self.services, self.clock)
 
-    def changed(self, strava: ConnectedSource) -> Works:
+    def changed(self, strava: ConnectedSource) -> Services:
         """The works with another Strava."""
-        return replace(self.works, sources={**self.works.sources, "strava": strava})
+        return replace(self.services, sources={**self.services.sources, "strava": strava})
 
     def poll(
         self,
@@ -91,7 +91,7 @@ class House:
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
         """Metres of each run that counts, by its id at Strava."""
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
             return {
                 external_id: metres[kept.run.id]
@@ -101,7 +101,7 @@ class House:
             }
 
     def state(self, athlete: Athlete) -> SourceState:
-        with self.works.store.reading() as tx:
+        with self.services.store.reading() as tx:
             return tx.progress.sources(athlete)["strava"]
 
     def mails(self, kind: str) -> list[Path]:
@@ -119,19 +119,19 @@ def house(server: Server, folder: Path, **strava: Any) -> Iterator[House]:
         **strava,
     )
     settings = Settings(data_dir=folder, strava=section)
-    works = build_works(settings, None, patient=False)
-    calm = replace(works.sources["strava"], jitter=lambda: 0.0)
-    works = replace(works, sources={**works.sources, "strava": calm})
+    services = build_services(settings, None, patient=False)
+    calm = replace(services.sources["strava"], jitter=lambda: 0.0)
+    services = replace(services, sources={**services.sources, "strava": calm})
     try:
-        yield House(works, calm, server.service, server, settings.mailbox_path)
+        yield House(services, calm, server.service, server, settings.mailbox_path)
     finally:
         calm.client.close()
-        works.store.close()
+        services.store.close()
 
 
 def subscribe(home: House) -> None:
     home.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
-    with home.works.store.transaction() as tx:
+    with home.services.store.transaction() as tx:
         tx.source("strava").subscribed(
             7, "https://easeback.example/strava/webhook", now=home.clock()
         )
@@ -139,7 +139,7 @@ def subscribe(home: House) -> None:
 
 def note_event(home: House, told: object, now: datetime) -> bool:
     """Save an event; False where it names nobody."""
-    return bool(note_events(home.works, "strava", [told], now))
+    return bool(note_events(home.services, "strava", [told], now))
 
 
 def event(

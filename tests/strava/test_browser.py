@@ -48,7 +48,7 @@ def site(server: Server, tmp_path: Path) -> Iterator[Site]:
     origin = f"http://127.0.0.1:{port}"
     settings = Settings(data_dir=tmp_path)
     with house(server, tmp_path) as home, browsing.chromium() as browser:
-        face = build_web_server(settings, home.works, home.clock, base_url=origin, port=port)
+        face = build_web_server(settings, home.services, home.clock, base_url=origin, port=port)
         face.start()
         yield Site(home, origin, Signer(read_keys(settings), origin), browser)
         face.stop()
@@ -92,5 +92,5 @@ def test_a_cancelled_consent_is_said_in_the_browser(site: Site) -> None:
     page = site.open_link(athlete)
     page.get_by_role("button", name="Cancel").click()
     assert page.get_by_text("nothing was changed").is_visible()
-    with site.home.works.store.reading() as tx:
+    with site.home.services.store.reading() as tx:
         assert tx.source("strava").credential(athlete) is None

@@ -53,7 +53,7 @@ class TestTrouble:
         for active in (False, False, True, False):
             home.service.application.active = active
             home.pass_by(7 * DAY, step=12 * HOUR)
-            one_pass(home.works, home.clock)
+            one_pass(home.services, home.clock)
             body = message_from_bytes(home.mails("weekly")[-1].read_bytes(), policy=policy.default)
             said.append("needs a Strava subscription" in _flat(body))
         assert len(home.mails("weekly")) == 4
@@ -96,7 +96,7 @@ class TestTrouble:
         diary.add(first, home.service.clock.step(DAY), 16_000)
         timo, second = home.connected("Timo")
         diary.add(second, home.clock() - HOUR)
-        broken = replace(home.works, composer=BrokenComposer())
+        broken = replace(home.services, composer=BrokenComposer())
         before = home.service.calls()
         for _ in range(5):
             sync_all_due(broken, "strava", home.clock)
@@ -165,7 +165,7 @@ class TestBackfill:
         """What is used of the window stands in the store."""
         home.connected()
         home.turn()
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             known = tx.source("strava").limit()
         assert known is not None
         assert KnownLimit(**known["read"]).quarter_used == home.service.calls()

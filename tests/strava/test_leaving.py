@@ -73,7 +73,7 @@ class TestWebhooks:
         home.connected()
         subscribe(home)
         assert not note_event(home, strange, home.clock())
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             ours = tx.source("strava").subscription()
             assert tx.source("strava").with_events_due(home.clock()) == ()
         assert ours is not None
@@ -88,7 +88,7 @@ class TestLeaving:
             run.name = "Quiet forest loop"
         home.turn()
         assert b"Quiet forest loop" in _bytes_of(home)
-        assert disconnect(home.works, "strava", athlete, now=home.clock()) is None
+        assert disconnect(home.services, "strava", athlete, now=home.clock()) is None
         assert home.service.tokens.consents == {}
         assert home.runs(athlete) == {}
         assert b"Quiet forest loop" not in _bytes_of(home)
@@ -100,10 +100,10 @@ class TestLeaving:
         """What couldn't be given back is said, with where to end it."""
         athlete, _ = home.connected()
         home.server.fault("reset", "/oauth", times=2)
-        said = disconnect(home.works, "strava", athlete, now=home.clock())
+        said = disconnect(home.services, "strava", athlete, now=home.clock())
         assert said is not None
         assert "My Apps" in said
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is None
 
     def test_disconnecting_while_strava_is_off_forgets_here_and_says_so(self, home: House) -> None:
@@ -111,7 +111,7 @@ class TestLeaving:
         athlete, account = home.connected()
         home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
         home.turn()
-        said = disconnect(replace(home.works, sources={}), "strava", athlete, now=home.clock())
+        said = disconnect(replace(home.services, sources={}), "strava", athlete, now=home.clock())
         assert said is not None
         assert "Strava is off" in said
         assert "My Apps" in said
@@ -124,7 +124,7 @@ class TestLeaving:
             athlete, account = home.connected()
             home.service.diary.weeks_of_runs(account, home.clock() - HOUR, 3)
             home.turn()
-            disconnect(home.works, "strava", athlete, now=home.clock())
+            disconnect(home.services, "strava", athlete, now=home.clock())
             assert len(home.runs(athlete)) == 3
 
     def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from tests.strava.house import ACTIVITIES, House, event, house, note_event, subs
 from tests.strava.server import Server
 from worker.pipeline.credentials import encrypt_all_anew, finish_consent
 from worker.sources import SourceError
-from worker.store import Sealer
+from worker.store import Encrypter
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -56,7 +56,7 @@ class TestConnecting:
         athlete, account = home.add()
         with pytest.raises(SourceError):
             home.connect(athlete, account, untick=("activity:read_all",))
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is None
 
     def test_a_state_works_once_and_only_in_the_browser_it_was_made_for(self, home: House) -> None:
@@ -65,7 +65,7 @@ class TestConnecting:
         begun = home.begin(athlete)
         back = answer_consent(begun.address)
         finish: Any = lambda cookie: finish_consent(  # noqa: E731  (said three times)
-            home.works, "strava", back, cookie=cookie, now=home.clock()
+            home.services, "strava", back, cookie=cookie, now=home.clock()
         )
         with pytest.raises(SourceError, match="another browser"):
             finish("forged")
@@ -99,7 +99,7 @@ class TestCalls:
         rotten = {str(made[10].id), str(made[200].id)}
         ghosts = {str(made[100].id), str(made[300].id)}
         assert home.runs(athlete).keys() == {str(a.id) for a in made} - rotten - ghosts
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             told = {one.external_id: one.reason for one in tx.source("strava").unreadable(athlete)}
         assert told.keys() == rotten
         assert home.service.calls(ACTIVITIES) <= 5
@@ -177,7 +177,7 @@ class TestFollowing:
         home.turn()
         made[0].distance_m, made[0].moving_s = 9_999, 3_000
         home.pass_by(45 * MINUTE)
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             told = {r.external_id: r.edited for r in tx.runs.recorded(athlete, "strava")}
         assert told.pop(str(made[0].id))
         assert not any(told.values())
@@ -230,11 +230,11 @@ class TestTokens:
         home.service.clock.step(6 * HOUR)
         home.server.fault("reset", ACTIVITIES)
         home.turn()
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             kept = tx.source("strava").credential(athlete)
         assert kept is not None
         alive = home.service.tokens.consents[account.id].refresh_token
-        assert json.loads(home.strava.sealer.open(kept.encrypted))[1] == alive
+        assert json.loads(home.strava.encrypter.open(kept.encrypted))[1] == alive
 
     def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, home: House) -> None:
         """The access token died early: nobody notices."""
@@ -282,9 +282,9 @@ class TestTokens:
         """After resealing, the new key alone opens every grant."""
         athlete, account = home.connected()
         home.service.diary.add(account, home.clock() - HOUR)
-        rotating = replace(home.strava, sealer=Sealer(["new", *_keys(home)]))
+        rotating = replace(home.strava, encrypter=Encrypter(["new", *_keys(home)]))
         assert encrypt_all_anew(home.changed(rotating)) == 1
-        alone = replace(home.strava, sealer=Sealer(["new"]))
+        alone = replace(home.strava, encrypter=Encrypter(["new"]))
         assert home.poll(athlete, home.clock, with_=alone)
         assert len(home.runs(athlete)) == 1
 

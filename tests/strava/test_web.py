@@ -33,7 +33,7 @@ def browser(home: House) -> Iterator[TestClient]:
 
 
 def a_browser(home: House, origin: str = ORIGIN) -> Iterator[TestClient]:
-    app = build_web_server(settings_of(home), home.works, home.clock, base_url=origin).app
+    app = build_web_server(settings_of(home), home.services, home.clock, base_url=origin).app
     with TestClient(
         app, base_url=origin, client=("127.0.0.1", 50_000), follow_redirects=False
     ) as browser:
@@ -59,7 +59,7 @@ class TestTheWay:
         assert done.status_code == 200
         assert "Strava is connected" in done.text
         assert COOKIE not in browser.cookies
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is not None
 
     def test_opening_the_link_changes_nothing(self, home: House, browser: TestClient) -> None:
@@ -75,10 +75,10 @@ class TestTheWay:
         """Whoever began with a link that has been closed since connects nothing with it."""
         athlete, _ = home.add()
         back = answer_consent(browser.get(link(home, athlete)).headers["location"])
-        with home.works.store.transaction() as tx:
+        with home.services.store.transaction() as tx:
             tx.athletes.close_links(athlete, now=home.clock())
         assert come_back(browser, back).status_code == 400
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is None
 
     def test_another_browser_cannot_finish_it(self, home: House, browser: TestClient) -> None:
@@ -90,7 +90,7 @@ class TestTheWay:
         refused = come_back(browser, back)
         assert refused.status_code == 400
         assert "another browser" in refused.text
-        with home.works.store.reading() as tx:
+        with home.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is None
 
     def test_a_redirect_that_strava_refuses_is_said_here(self, home: House) -> None:
@@ -176,12 +176,12 @@ class TestTheWebhook:
         """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
         import http.client
 
-        face = build_web_server(settings_of(home), home.works, home.clock, port=0)
+        face = build_web_server(settings_of(home), home.services, home.clock, port=0)
         face.start()
         try:
             host = urlsplit(face.address)
             line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
-            with home.works.store.transaction():
+            with home.services.store.transaction():
                 # The lock is held until the answer has come whole, or the line gives up.
                 line.request("POST", WEBHOOK, body=b"{}")
                 answered = line.getresponse()

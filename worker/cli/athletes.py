@@ -195,7 +195,7 @@ def forget(
         otherwise="nothing was forgotten",
     )
     trouble = forget_athlete(
-        command.works(), who, mailbox=command.settings.mailbox_path, now=datetime.now(UTC)
+        command.services(), who, mailbox=command.settings.mailbox_path, now=datetime.now(UTC)
     )
     command.say(f"forgot {who.name}; files in the inbox are the runner's own and stay")
     if trouble:

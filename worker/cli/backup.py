@@ -37,7 +37,7 @@ def restore_backup(
     ] = False,
 ) -> None:
     """Put a backup in the place of the database; nothing that was sent since goes again."""
-    from worker.pipeline.backup import copy_name
+    from worker.pipeline.backup import backup_name
     from worker.pipeline.restore import mark_restored
     from worker.store import Store
     from worker.store.restore import restore
@@ -52,7 +52,7 @@ def restore_backup(
     else:
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file")
-        aside = command.settings.backups_path / copy_name(now)
+        aside = command.settings.backups_path / backup_name(now)
         # Not opened as usual: what is to be replaced may be damaged.
         store = Store.at(command.settings.url)
         with store.sole_worker():

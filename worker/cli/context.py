@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.config import Settings
     from worker.domain.models import Athlete
-    from worker.pipeline import Clock, Works
+    from worker.pipeline import Clock, Services
     from worker.store import Store, Transaction
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,12 @@ class CommandContext:
         self._opened.append(store)
         return store
 
-    def works(self, *, patient: bool = False) -> "Works":
-        from worker.app import build_works
+    def services(self, *, patient: bool = False) -> "Services":
+        from worker.app import build_services
 
-        works = build_works(self.settings, self.file, patient=patient)
-        self._opened.append(works.store)
-        return works
+        services = build_services(self.settings, self.file, patient=patient)
+        self._opened.append(services.store)
+        return services
 
     def close(self) -> None:
         for store in self._opened:

@@ -48,8 +48,8 @@ def import_history(
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise UsageError(f"there is nothing at {missing}")
-    works = command.works()
-    with works.store.reading() as tx:
+    services = command.services()
+    with services.store.reading() as tx:
         who = the_athlete(tx, athlete)
     counts: Counter[str] = Counter()
     skipped: list[Imported] = []
@@ -60,11 +60,11 @@ def import_history(
         with (
             Reader() as reader,
             closing(
-                read_entries(found, athlete=who, reader=reader, recall=recall_for(works, who))
+                read_entries(found, athlete=who, reader=reader, recall=recall_for(services, who))
             ) as read,
             progress("importing", "files", total, quiet=as_json) as advance,
         ):
-            for one in import_entries(works, who, read, clock=lambda: datetime.now(UTC)):
+            for one in import_entries(services, who, read, clock=lambda: datetime.now(UTC)):
                 counts[one.verdict] += 1
                 if one.verdict not in ("imported", "duplicate"):
                     (skipped if one.verdict == "skipped" else failed).append(one)

@@ -20,8 +20,8 @@ def init(
     ] = False,
 ) -> None:
     """Ask for what's needed, write the settings, check them."""
-    shell = command_of(context)
-    file = _target(shell)
+    command = command_of(context)
+    file = _target(command)
     if file.exists() and not force and not _untouched(file):
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     data_dir = _ask("Where does Easeback keep its data?", str(Path("data").absolute()), defaults)
@@ -29,17 +29,17 @@ def init(
     ways = frozenset[str]() if defaults else _ask_ways()
     strava = _ask_strava() if "strava" in ways else None
     _write(file, _filled(data_dir, mail, strava))
-    shell.say(f"wrote {file}, which only you can read")
-    written = CommandContext(config=file, verbose=shell.verbose)
+    command.say(f"wrote {file}, which only you can read")
+    written = CommandContext(config=file, verbose=command.verbose)
     if not defaults and _ask_athlete(written) and "garmin" in ways:
         _ask_garmin(written)
-    _check(shell, written)
+    _check(command, written)
 
 
-def _target(shell: CommandContext) -> Path:
+def _target(command: CommandContext) -> Path:
     from worker.config import LOCAL_FILE, named_file
 
-    return named_file(shell.config) or LOCAL_FILE
+    return named_file(command.config) or LOCAL_FILE
 
 
 def _untouched(file: Path) -> bool:
@@ -179,8 +179,8 @@ def _write(file: Path, text: str) -> None:
         raise AttentionError(f"{file} can't be written: {error.strerror}") from error
 
 
-def _check(shell: CommandContext, written: CommandContext) -> None:
+def _check(command: CommandContext, written: CommandContext) -> None:
     from worker.cli.doctor import checks, report
 
     # That there's no athlete yet is what comes next, and nothing wrong.
-    report(shell, list(checks(written)), ignored="athletes")
+    report(command, list(checks(written)), ignored="athletes")

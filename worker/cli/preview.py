@@ -32,10 +32,10 @@ def preview(
     if kind not in composers:
         raise UsageError(f"preview shows an alert or a weekly mail, not {kind!r}")
     command = command_of(context)
-    works = command.works()
+    services = command.services()
     now = clock_as_of(as_of)()
-    with works.store.reading() as tx:
-        email = composers[kind](tx, works, the_athlete(tx, athlete), now=now)
+    with services.store.reading() as tx:
+        email = composers[kind](tx, services, the_athlete(tx, athlete), now=now)
     if email is None:
         raise AttentionError(
             "there is no finding to preview an alert about (see `easeback explain`)"

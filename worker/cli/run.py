@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.app import NotifyWorkers
     from worker.jobs.once import Pass
     from worker.jobs.registry import Job
-    from worker.pipeline import Clock, Works
+    from worker.pipeline import Clock, Services
 
 log = logging.getLogger(__name__)
 
@@ -47,28 +47,28 @@ def run_command(
     web: WebOption = False,
 ) -> None:
     """The worker: watches the folder, decides, mails, until it is stopped."""
-    shell = command_of(context)
-    is_cluster = shell.settings.engine.kind == "procrastinate"
+    command = command_of(context)
+    is_cluster = command.settings.engine.kind == "procrastinate"
     if (worker or web) and not is_cluster:
         raise UsageError(
             "run --worker and --web are for a crew: one process does both, unless "
             '[engine] kind = "procrastinate"'
         )
-    if web and not worker and not shell.settings.web.enabled:
+    if web and not worker and not command.settings.web.enabled:
         raise UsageError("run --web: the web face is off ([web] enabled = false)")
-    if not shell.verbose:
+    if not command.verbose:
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("worker").setLevel(logging.INFO)
-    services = shell.works(patient=True)
+    services = command.services(patient=True)
     refuse_half_moved(services)
     now = clock_as_of(as_of)
     made_up_from = now() if as_of else None
     if is_cluster:
-        greet(shell, services)
+        greet(command, services)
         ended = True
-        with _cluster_web(shell, services, now) if web or not worker else nullcontext():
+        with _cluster_web(command, services, now) if web or not worker else nullcontext():
             if worker or not web:
-                ended = _run_cluster_worker(shell, services, now, made_up_from)
+                ended = _run_cluster_worker(command, services, now, made_up_from)
             else:
                 stopped = threading.Event()
                 on_signals(stopped.set)
@@ -76,12 +76,12 @@ def run_command(
         if not ended:
             _exit_at_once()
     else:
-        _run_embedded(shell, services, now, made_up_from)
+        _run_embedded(command, services, now, made_up_from)
     services.store.close()
 
 
 def _run_embedded(
-    shell: CommandContext, services: "Works", now: "Clock", made_up_from: datetime | None
+    command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
 ) -> None:
     from worker.jobs.clock import FIRST_RELEASE
     from worker.jobs.embedded import EmbeddedWorker
@@ -93,15 +93,15 @@ def _run_embedded(
     with services.store.sole_worker():
         on_signals(worker.stop)
         begin_ticks(services, made_up_from=made_up_from)
-        greet(shell, services)
-        with web_server(shell, services, now, jobs):
+        greet(command, services)
+        with web_server(command, services, now, jobs):
             ended = worker.run(jobs)
         if not ended:
             _exit_at_once()
 
 
 def _run_cluster_worker(
-    shell: CommandContext, services: "Works", now: "Clock", made_up_from: datetime | None
+    command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
 ) -> bool:
     """Until the process is told to end; True where every task had ended by then."""
     from worker.app import build_mailer
@@ -115,7 +115,7 @@ def _run_cluster_worker(
     worker = ClusterWorker(
         services,
         now,
-        mailer=lambda: build_mailer(shell.settings),
+        mailer=lambda: build_mailer(command.settings),
         not_before=None if made_up_from else FIRST_RELEASE,
     )
     on_signals(worker.stop)
@@ -123,7 +123,7 @@ def _run_cluster_worker(
 
 
 @contextmanager
-def _cluster_web(shell: CommandContext, services: "Works", now: "Clock") -> Iterator[None]:
+def _cluster_web(command: CommandContext, services: "Services", now: "Clock") -> Iterator[None]:
     """The web server, seen beside the workers; its webhooks notify a worker at once."""
     from worker.jobs.cluster import stay_seen
     from worker.jobs.cluster_queue import WorkerNotifier
@@ -135,7 +135,7 @@ def _cluster_web(shell: CommandContext, services: "Works", now: "Clock") -> Iter
     try:
         with (
             stay_seen(services.store),
-            web_server(shell, services, now, jobs_of(services), notify=notifier),
+            web_server(command, services, now, jobs_of(services), notify=notifier),
         ):
             yield
     finally:
@@ -144,15 +144,15 @@ def _cluster_web(shell: CommandContext, services: "Works", now: "Clock") -> Iter
 
 @contextmanager
 def web_server(
-    shell: CommandContext,
-    services: "Works",
+    command: CommandContext,
+    services: "Services",
     now: "Clock",
     jobs: "Sequence[Job]",
     *,
     notify: "NotifyWorkers" = lambda *_: None,
 ) -> Iterator[None]:
     """The web server beside the worker. Mail goes out without it: its trouble is only recorded."""
-    if not shell.settings.web.enabled:
+    if not command.settings.web.enabled:
         yield
         return
     from worker.app import build_web_server
@@ -162,7 +162,7 @@ def web_server(
     from worker.store import Tick
     from worker.web import WebServerError
 
-    server = build_web_server(shell.settings, services, now, ticks=intervals(jobs), notify=notify)
+    server = build_web_server(command.settings, services, now, ticks=intervals(jobs), notify=notify)
     try:
         server.start()
     except WebServerError as error:
@@ -197,16 +197,16 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     from worker.jobs.registry import jobs_of
     from worker.jobs.ticks import begin_ticks
 
-    shell, now = command_of(context), clock_as_of(as_of)
-    services = shell.works()
+    command, now = command_of(context), clock_as_of(as_of)
+    services = command.services()
     refuse_half_moved(services)
     with services.store.sole_worker():
         begin_ticks(services)
         done = one_pass(services, now)
     if as_json:
-        shell.print_json(_as_json(done))
+        command.print_json(_as_json(done))
     else:
-        _tell(shell, done)
+        _tell(command, done)
     troubles = _troubles(services, done)
     if troubles:
         more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
@@ -217,7 +217,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     services.store.close()
 
 
-def refuse_half_moved(services: "Works") -> None:
+def refuse_half_moved(services: "Services") -> None:
     """Nobody may work on a database that holds only a part of what there is."""
     from worker.store.move import half_moved
 
@@ -227,10 +227,10 @@ def refuse_half_moved(services: "Works") -> None:
         )
 
 
-def greet(shell: CommandContext, services: "Works") -> None:
+def greet(command: CommandContext, services: "Services") -> None:
     from worker.store import file_system
 
-    settings = shell.settings
+    settings = command.settings
     with services.store.reading() as tx:
         athletes = tx.athletes.count()
     log.info(
@@ -248,16 +248,16 @@ def greet(shell: CommandContext, services: "Works") -> None:
     sys.stderr.flush()
 
 
-def _tell(shell: CommandContext, done: "Pass") -> None:
+def _tell(command: CommandContext, done: "Pass") -> None:
     taken = done.taken_in
-    shell.say(
+    command.say(
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
         f"{taken.skipped} not runs, {len(taken.failed)} failed"
     )
     for name, synced in done.synced.items():
         if synced.polled:
-            shell.say(f"{name}: {synced.polled} asked for")
-    shell.say(f"mail: {done.delivered.sent} sent")
+            command.say(f"{name}: {synced.polled} asked for")
+    command.say(f"mail: {done.delivered.sent} sent")
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
@@ -281,7 +281,7 @@ def _as_json(done: "Pass") -> dict[str, object]:
     }
 
 
-def _troubles(services: "Works", done: "Pass") -> list[str]:
+def _troubles(services: "Services", done: "Pass") -> list[str]:
     with services.store.reading() as tx:
         waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
     return [

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """How Easeback feels: database, athletes, sources, mail, inbox."""
-    shell = command_of(context)
-    with shell.store.reading() as tx:
-        told = _status(shell, tx)
+    command = command_of(context)
+    with command.store.reading() as tx:
+        told = _status(command, tx)
     if as_json:
-        shell.print_json(told)
+        command.print_json(told)
     else:
-        _print_status(shell, told)
+        _print_status(command, told)
     if not told["ok"]:
         raise AttentionError(told["attention"][0])
 
 
-def _status(shell: CommandContext, tx: "Transaction") -> dict[str, Any]:
+def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     from worker.health import MADE_UP_TICK, Audience, check_health
     from worker.jobs.registry import all_jobs, intervals
 
@@ -41,14 +41,14 @@ def _status(shell: CommandContext, tx: "Transaction") -> dict[str, Any]:
     troubles = check_health(
         tx,
         max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC),
-        every=intervals(all_jobs(shell.settings.inbox.every)),
+        every=intervals(all_jobs(command.settings.inbox.every)),
         audience=Audience.STATUS,
-        unusable=_unusable(shell),
+        unusable=_unusable(command),
     )
     return {
         "ok": not troubles,
         "version": __version__,
-        "database": shell.store.engine.url.render_as_string(hide_password=True),
+        "database": command.store.engine.url.render_as_string(hide_password=True),
         "athletes": [_athlete_status(tx, who) for who in tx.athletes.all()],
         "outbox": {
             "queued": sum(outbox.get(state, 0) for state in ("queued", "claimed", "at_dot")),
@@ -120,45 +120,45 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
     }
 
 
-def _unusable(shell: CommandContext) -> list[str]:
+def _unusable(command: CommandContext) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
     from worker.app import build_composer, read_routines
     from worker.config import SettingsError
 
     try:
-        read_routines(shell.file)
-        broken = build_composer(shell.settings, shell.file).check()
+        read_routines(command.file)
+        broken = build_composer(command.settings, command.file).check()
     except SettingsError as error:
         return [str(error)]
     return [f"{one}; the shipped one is used instead" for one in broken]
 
 
-def _print_status(shell: CommandContext, told: dict[str, Any]) -> None:
-    shell.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
-    shell.say(f"database  {told['database']}")
+def _print_status(command: CommandContext, told: dict[str, Any]) -> None:
+    command.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
+    command.say(f"database  {told['database']}")
     for athlete in told["athletes"]:
         last = athlete["last_run"] or "none yet"
-        shell.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
-        shell.say(f"  weekly mail next at {athlete['next_weekly']}")
+        command.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
+        command.say(f"  weekly mail next at {athlete['next_weekly']}")
         for source, state in athlete["sources"].items():
             error = f", {state['last_error']}" if state["last_error"] else ""
             last = f", last {state['last_success']}" if state["last_success"] else ""
-            shell.say(f"  {source}: {state['state']}{last}{error}")
+            command.say(f"  {source}: {state['state']}{last}{error}")
         for one in athlete["quarantined"]:
-            shell.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
+            command.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
         for one in athlete["unreadable"]:
-            shell.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
+            command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
         for one in athlete["withdrawn"]:
-            shell.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
+            command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
     outbox, inbox = told["outbox"], told["inbox"]
-    shell.say(
+    command.say(
         f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
     )
-    shell.say(f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already")
+    command.say(f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already")
     for verdict in ("waiting", "failed", "skipped"):
         for entry in inbox[verdict]:
-            shell.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+            command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
     for worker in told["crew"]:
-        shell.say(f"{worker['role']:9} {worker['place']}, seen {worker['seen']}")
+        command.say(f"{worker['role']:9} {worker['place']}, seen {worker['seen']}")
     for line in told["attention"]:
-        shell.say(f"! {line}")
+        command.say(f"! {line}")

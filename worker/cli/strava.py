@@ -21,7 +21,7 @@ from worker.cli.garmin import connect_garmin, disconnect_garmin
 
 if TYPE_CHECKING:
     from worker.domain.models import Athlete
-    from worker.pipeline import Works
+    from worker.pipeline import Services
     from worker.pipeline.services import ConnectedSource
     from worker.sources.base import Webhook
 
@@ -67,27 +67,27 @@ def connect(
     from worker.pipeline.credentials import check_redirect
     from worker.web.strava import CALLBACK
 
-    shell = command_of(context)
+    command = command_of(context)
     if garmin:
-        connect_garmin(shell, athlete, expires)
+        connect_garmin(command, athlete, expires)
         return
     if expires is not None:
         raise UsageError("--expires goes with --garmin: a consent at Strava has no end")
-    works = shell.works()
-    _strava_of(works)
+    services = command.services()
+    _strava_of(services)
     now = datetime.now(UTC)
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    before = _connected_at(works, who)
+    before = _connected_at(services, who)
     refused: list[str] = []
-    with _shown(shell, works, refused.append) as origin:
-        check_redirect(works, "strava", who, redirect=f"{origin}{CALLBACK}", now=now)
-        signer = Signer(read_keys(shell.settings), origin)
+    with _shown(command, services, refused.append) as origin:
+        check_redirect(services, "strava", who, redirect=f"{origin}{CALLBACK}", now=now)
+        signer = Signer(read_keys(command.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
         if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
-        _wait(works, who, before, refused)
-    shell.say(f"{who.name} is connected to Strava")
+        _wait(services, who, before, refused)
+    command.say(f"{who.name} is connected to Strava")
 
 
 def disconnect(
@@ -99,21 +99,21 @@ def disconnect(
     """Give the connection to Strava back and forget it, and by default the runs it told of."""
     from worker.pipeline import credentials
 
-    shell = command_of(context)
+    command = command_of(context)
     if garmin:
-        disconnect_garmin(shell, athlete, yes=yes)
+        disconnect_garmin(command, athlete, yes=yes)
         return
-    works = shell.works()
-    with works.store.reading() as tx:
+    services = command.services()
+    with services.store.reading() as tx:
         who = the_athlete(tx, athlete)
-    kept = "strava" in works.keeps_runs_of
+    kept = "strava" in services.keeps_runs_of
     runs = "its runs are kept" if kept else "runs that only Strava told of go too"
     if not yes and not typer.confirm(f"Disconnect {who.name} from Strava? ({runs})"):
         raise AttentionError("nothing was disconnected")
-    trouble = credentials.disconnect(works, "strava", who, now=datetime.now(UTC))
+    trouble = credentials.disconnect(services, "strava", who, now=datetime.now(UTC))
     if trouble:
         raise AttentionError(trouble)
-    shell.say(f"{who.name} is disconnected from Strava")
+    command.say(f"{who.name} is disconnected from Strava")
 
 
 def rotate_keys(context: typer.Context) -> None:
@@ -121,12 +121,12 @@ def rotate_keys(context: typer.Context) -> None:
     from worker.keys import add_key
     from worker.pipeline.credentials import encrypt_all_anew
 
-    shell = command_of(context)
-    with shell.store.sole_worker():
-        made = add_key(shell.settings)
-        sealed = encrypt_all_anew(shell.works())
+    command = command_of(context)
+    with command.store.sole_worker():
+        made = add_key(command.settings)
+        sealed = encrypt_all_anew(command.services())
     first = "a new key stands first" if made else "the first key of secret_key is used"
-    shell.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
+    command.say(f"{first}; {sealed} grant(s) sealed with it; links signed before still work")
 
 
 @webhook.command("add")
@@ -134,25 +134,25 @@ def add_webhook(context: typer.Context) -> None:
     """Subscribe: Strava checks at once that base_url can be reached."""
     from worker.web.strava import WEBHOOK
 
-    shell = command_of(context)
-    works = shell.works()
-    strava, hooks = _webhook_of(works)
+    command = command_of(context)
+    services = command.services()
+    strava, hooks = _webhook_of(services)
     now = datetime.now(UTC)
-    with _shown(shell, works, lambda _: None):
-        callback = f"{shell.settings.base_url.rstrip('/')}{WEBHOOK}"
+    with _shown(command, services, lambda _: None):
+        callback = f"{command.settings.base_url.rstrip('/')}{WEBHOOK}"
         made = hooks.subscribe(callback, verify_token=strava.verify_token, now=now)
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         tx.source("strava").subscribed(made, callback, now=now)
-    shell.say(f"subscribed (number {made}): Strava tells {callback}")
+    command.say(f"subscribed (number {made}): Strava tells {callback}")
 
 
 @webhook.command("list")
 def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
     """Show the subscription that Strava has, and whether it's this Easeback's."""
-    shell = command_of(context)
-    works = shell.works()
-    found = _webhook_of(works)[1].subscriptions(now=datetime.now(UTC))
-    with works.store.reading() as tx:
+    command = command_of(context)
+    services = command.services()
+    found = _webhook_of(services)[1].subscriptions(now=datetime.now(UTC))
+    with services.store.reading() as tx:
         ours = tx.source("strava").subscription()
     rows = [
         {
@@ -164,50 +164,52 @@ def list_webhooks(context: typer.Context, as_json: JsonOption = False) -> None:
         for one in found
     ]
     if as_json:
-        shell.print_json(rows)
+        command.print_json(rows)
         return
     for row in rows:
         whose = f"ours, {row['dropped']} event(s) dropped" if row["ours"] else "not ours"
-        shell.say(f"{row['id']}: {row['callback_url']} ({whose})")
+        command.say(f"{row['id']}: {row['callback_url']} ({whose})")
     if not rows:
-        shell.say("no subscription: Easeback polls, which is enough")
+        command.say("no subscription: Easeback polls, which is enough")
 
 
 @webhook.command("remove")
 def remove_webhook(context: typer.Context) -> None:
     """Remove the application's subscription; from then on Easeback polls."""
-    shell = command_of(context)
-    works = shell.works()
-    (_, hooks), now = _webhook_of(works), datetime.now(UTC)
+    command = command_of(context)
+    services = command.services()
+    (_, hooks), now = _webhook_of(services), datetime.now(UTC)
     for one in hooks.subscriptions(now=now):
         hooks.unsubscribe(one.id, now=now)
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         tx.source("strava").unsubscribed()
-    shell.say("no subscription any more: Easeback polls")
+    command.say("no subscription any more: Easeback polls")
 
 
-def _strava_of(works: "Works") -> "ConnectedSource":
-    if "strava" not in works.sources:
+def _strava_of(services: "Services") -> "ConnectedSource":
+    if "strava" not in services.sources:
         from worker.pipeline.session import off
 
         raise UsageError(f"{off('strava')}; or connect to Garmin, with --garmin")
-    return works.sources["strava"]
+    return services.sources["strava"]
 
 
-def _webhook_of(works: "Works") -> "tuple[ConnectedSource, Webhook]":
-    strava = _strava_of(works)
+def _webhook_of(services: "Services") -> "tuple[ConnectedSource, Webhook]":
+    strava = _strava_of(services)
     assert strava.client.webhook is not None  # noqa: S101  narrows the type: Strava has one
     return strava, strava.client.webhook
 
 
-def _connected_at(works: "Works", who: "Athlete") -> datetime | None:
-    with works.store.reading() as tx:
+def _connected_at(services: "Services", who: "Athlete") -> datetime | None:
+    with services.store.reading() as tx:
         kept = tx.source("strava").credential(who)
     return kept.connected_at if kept else None
 
 
 @contextmanager
-def _shown(shell: CommandContext, works: "Works", told: Callable[[str], None]) -> Iterator[str]:
+def _shown(
+    command: CommandContext, services: "Services", told: Callable[[str], None]
+) -> Iterator[str]:
     """The web face, by its address: the worker's where that runs, else one of our own.
 
     `told` hears why a consent came to nothing; the worker's face says that in the browser alone.
@@ -215,14 +217,14 @@ def _shown(shell: CommandContext, works: "Works", told: Callable[[str], None]) -
     from worker.app import build_web_server
     from worker.web import WebServerError
 
-    settings = shell.settings
+    settings = command.settings
     origin = settings.base_url.rstrip("/")
-    face = build_web_server(settings, works, lambda: datetime.now(UTC), report=told)
+    face = build_web_server(settings, services, lambda: datetime.now(UTC), report=told)
     try:
         face.start()
     except WebServerError:
         if not _is_easeback(face.address):
-            with _on_another_port(shell, works, told) as elsewhere:
+            with _on_another_port(command, services, told) as elsewhere:
                 yield elsewhere
             return
         yield origin
@@ -235,7 +237,7 @@ def _shown(shell: CommandContext, works: "Works", told: Callable[[str], None]) -
 
 @contextmanager
 def _on_another_port(
-    shell: CommandContext, works: "Works", told: Callable[[str], None]
+    command: CommandContext, services: "Services", told: Callable[[str], None]
 ) -> Iterator[str]:
     """Another program has the port: any free one on this machine does, Strava allows that."""
     import socket
@@ -247,7 +249,12 @@ def _on_another_port(
         port = probe.getsockname()[1]
     origin = f"http://127.0.0.1:{port}"
     face = build_web_server(
-        shell.settings, works, lambda: datetime.now(UTC), base_url=origin, port=port, report=told
+        command.settings,
+        services,
+        lambda: datetime.now(UTC),
+        base_url=origin,
+        port=port,
+        report=told,
     )
     face.start()
     try:
@@ -266,10 +273,12 @@ def _is_easeback(address: str) -> bool:
         return False
 
 
-def _wait(works: "Works", who: "Athlete", before: datetime | None, refused: Sequence[str]) -> None:
+def _wait(
+    services: "Services", who: "Athlete", before: datetime | None, refused: Sequence[str]
+) -> None:
     """Until the grant has come, or Strava's page said no."""
     until = time.monotonic() + WAITS_S
-    while _connected_at(works, who) == before:
+    while _connected_at(services, who) == before:
         if refused:
             raise AttentionError(refused[0])
         if time.monotonic() > until:

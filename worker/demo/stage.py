@@ -16,7 +16,7 @@ from datetime import date, datetime, timedelta
 from heapq import merge
 from pathlib import Path
 
-from worker.app import build_works
+from worker.app import build_services
 from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.runner import Outing
@@ -25,7 +25,7 @@ from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Week
 from worker.domain.weeks import next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
-from worker.pipeline import Works, today_of
+from worker.pipeline import Services, today_of
 from worker.store import Found
 
 _FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
@@ -75,7 +75,7 @@ class _Clock:
 class _Worker:
     """Runs each job when its time has come by the stepped clock."""
 
-    def __init__(self, services: Works, clock: _Clock) -> None:
+    def __init__(self, services: Services, clock: _Clock) -> None:
         self._services = services
         self._clock = clock
         self._jobs = jobs_of(services)
@@ -94,12 +94,12 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
     settings = Settings(data_dir=scene.data_dir)
     # The scene's own settings file is named, so that no routine or template of the operator's
     # comes into play.
-    works = build_works(settings, scene.settings_file)
+    services = build_services(settings, scene.settings_file)
     clock = _Clock(runner.BEGINS)
-    with works.store.sole_worker():
-        with works.store.transaction() as tx:
+    with services.store.sole_worker():
+        with services.store.transaction() as tx:
             athlete = tx.athletes.add(runner.athlete())
-        worker = _Worker(works, clock)
+        worker = _Worker(services, clock)
         events = list(_events(athlete))
         for done, event in enumerate(events, 1):
             clock.at = event.at
@@ -107,7 +107,7 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
             _drop(event.outings, settings.inbox_path)
             for _ in range(_LOOKS):
                 worker.wake()
-                clock.at += works.inbox.settings.every
+                clock.at += services.inbox.settings.every
             watch(
                 Moment(
                     day=today_of(athlete, event.at),
@@ -117,8 +117,8 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
                     total=len(events),
                 )
             )
-    season = _season(works, athlete, settings.mailbox_path)
-    works.store.close()
+    season = _season(services, athlete, settings.mailbox_path)
+    services.store.close()
     return season
 
 
@@ -146,13 +146,13 @@ def _mails(mailbox: Path) -> int:
     return sum(1 for _ in mailbox.glob("*.eml"))
 
 
-def _season(works: Works, athlete: Athlete, mailbox: Path) -> Season:
-    with works.store.reading() as tx:
+def _season(services: Services, athlete: Athlete, mailbox: Path) -> Season:
+    with services.store.reading() as tx:
         runs = tx.runs.counted(athlete, since=runner.SEASON_BEGINS)
         found = tx.findings.standing(athlete, since=runner.SEASON_BEGINS)
     last = max(run.day for run in runs)
     first = week_start(runner.SEASON_BEGINS, athlete.week_starts)
     count = (week_start(last, athlete.week_starts) - first).days // 7 + 1
-    history = History.of(runs, rules=works.rules)
+    history = History.of(runs, rules=services.rules)
     weeks = past_weeks(history, until=last, count=count, week_starts=athlete.week_starts)
     return Season(athlete, len(runs), weeks, tuple(found), mailbox)

@@ -43,7 +43,7 @@ from worker.jobs.cluster_schema import install
 from worker.jobs.cluster_tasks import WorkerContext, app_of
 from worker.jobs.registry import Job, jobs_of
 from worker.mail import Mailer
-from worker.pipeline import Clock, Works
+from worker.pipeline import Clock, Services
 from worker.pipeline.services import WorkerIdentity
 from worker.store import Store, StoreError
 
@@ -83,7 +83,7 @@ class ClusterWorker:
 
     def __init__(
         self,
-        services: Works,
+        services: Services,
         clock: Clock,
         *,
         mailer: Callable[[], Mailer],
@@ -148,7 +148,7 @@ class ClusterWorker:
         store = self._services.store
         threads = ThreadPoolExecutor(self._timing.threads, thread_name_prefix="task")
         try:
-            with store.crew_member() as still_holds:
+            with store.cluster_member() as still_holds:
                 install(store)
                 services = replace(
                     self._services,

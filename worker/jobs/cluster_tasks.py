@@ -35,7 +35,7 @@ from worker.jobs.cluster_queue import (
 from worker.jobs.registry import AthleteTask, Batches, Job
 from worker.jobs.ticks import record_tick, trouble_of
 from worker.mail import Mailer
-from worker.pipeline import Clock, Works
+from worker.pipeline import Clock, Services
 from worker.sources import SourceError
 from worker.store import StoreError, Tick
 
@@ -59,7 +59,7 @@ class WorkerContext:
     """
 
     name: str
-    services: Works
+    services: Services
     clock: Clock
     mailer: Callable[[], Mailer]
     threads: Executor
@@ -138,7 +138,7 @@ def _add_check(app: App, context: WorkerContext, job: Job, *, periodic: bool) ->
         app.periodic(cron=cron(job.every))(task)
 
 
-def _record(services: Works, job: Job, tick: Tick) -> None:
+def _record(services: Services, job: Job, tick: Tick) -> None:
     # The last tick may have been another process's.
     with services.store.reading() as tx:
         before = tx.progress.tick(job.name)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from worker.jobs.clock import unset_clock
 from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of
-from worker.pipeline import Clock, Works
+from worker.pipeline import Clock, Services
 from worker.store import StoreError, Tick
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ class EmbeddedWorker:
     """
 
     def __init__(
-        self, services: Works, clock: Clock, *, not_before: datetime | None = None
+        self, services: Services, clock: Clock, *, not_before: datetime | None = None
     ) -> None:
         self._services = services
         self._clock = clock

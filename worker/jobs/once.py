@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from worker.jobs.registry import jobs_of
-from worker.pipeline import Clock, Delivered, Synced, TakenIn, Works
+from worker.pipeline import Clock, Delivered, Services, Synced, TakenIn
 from worker.store import StoreError
 
 
@@ -16,7 +16,7 @@ class Pass:
     delivered: Delivered = field(default_factory=Delivered)
 
 
-def one_pass(services: Works, clock: Clock) -> Pass:
+def one_pass(services: Services, clock: Clock) -> Pass:
     """Run every job but those that report on the others, each until nothing is due.
 
     Raises `StoreError` at once; what else a job raises, after the last job has run.

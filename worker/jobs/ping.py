@@ -8,14 +8,14 @@ from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 from worker.health import Audience, check_health
-from worker.pipeline import Works
+from worker.pipeline import Services
 
 log = logging.getLogger(__name__)
 
 _PING_TIMEOUT_S = 10
 
 
-def ping(services: Works, now: datetime, *, every: Mapping[str, timedelta]) -> bool:
+def ping(services: Services, now: datetime, *, every: Mapping[str, timedelta]) -> bool:
     """Fetch `ping_url` where it is set and health allows; True where it was fetched.
 
     What goes wrong with the fetching is only logged: the work doesn't depend on it.

@@ -22,12 +22,12 @@ from enum import IntEnum
 
 from worker.domain.models import Athlete, SourceName
 from worker.jobs.ping import ping
-from worker.pipeline import Clock, Works, sync
-from worker.pipeline.backup import keep_copy
+from worker.pipeline import Clock, Services, sync
+from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
-from worker.pipeline.weekly import tell_week, tell_weeks, weekly_due
+from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due
 from worker.sources.base import RateLimited, Source
 from worker.sources.registry import SOURCES
 
@@ -69,8 +69,8 @@ class AthleteTask:
 
     name: str
     urgency: Urgency
-    due: Callable[[Works, datetime, int], DueAthletes]
-    run: Callable[[Works, Athlete, Where, Clock], object]
+    due: Callable[[Services, datetime, int], DueAthletes]
+    run: Callable[[Services, Athlete, Where, Clock], object]
     remote: bool = False
 
 
@@ -83,8 +83,8 @@ class Batches:
     """
 
     size: int
-    due: Callable[[Works, datetime, int], int]
-    run: Callable[[Works, Clock, int], int]
+    due: Callable[[Services, datetime, int], int]
+    run: Callable[[Services, Clock, int], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +100,10 @@ class Job:
 
     name: str
     every: timedelta
-    run: Callable[[Works, Clock, bool], object]
-    is_on: Callable[[Works], bool] = lambda _: True
+    run: Callable[[Services, Clock, bool], object]
+    is_on: Callable[[Services], bool] = lambda _: True
     tasks: tuple[AthleteTask, ...] = ()
-    prepare: Callable[[Works, datetime], object] | None = None
+    prepare: Callable[[Services, datetime], object] | None = None
     batches: Batches | None = None
     reports: bool = False
 
@@ -128,7 +128,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
         Job(
             "weekly",
             timedelta(seconds=30),
-            lambda services, clock, _: tell_weeks(services, clock()),
+            lambda services, clock, _: queue_due_weeklies(services, clock()),
             tasks=(WEEKLY,),
         ),
         Job(
@@ -147,7 +147,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
         Job(
             "backup",
             BACKUP_EVERY,
-            lambda services, clock, _: keep_copy(services, clock()),
+            lambda services, clock, _: back_up(services, clock()),
             is_on=lambda services: services.store.file is not None,
         ),
         Job(
@@ -160,7 +160,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
     )
 
 
-def jobs_of(services: Works) -> tuple[Job, ...]:
+def jobs_of(services: Services) -> tuple[Job, ...]:
     """The jobs that are on, in the order of a whole pass."""
     every = services.inbox.settings.every
     return tuple(job for job in all_jobs(every) if job.is_on(services))
@@ -183,7 +183,7 @@ WEEKLY = AthleteTask(
     "weekly",
     Urgency.WEEKLY,
     due=lambda services, now, most: _due(weekly_due(services, now, most=most)),
-    run=lambda services, athlete, _, clock: tell_week(services, athlete, clock()),
+    run=lambda services, athlete, _, clock: queue_weekly(services, athlete, clock()),
 )
 HOUSEKEEPING = AthleteTask(
     "housekeeping",
@@ -220,8 +220,8 @@ def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
     def task(
         name: str,
         urgency: Urgency,
-        due: Callable[[Works, SourceName, datetime, int], DueAthletes],
-        run: Callable[[Works, SourceName, Athlete, Where, Clock], object],
+        due: Callable[[Services, SourceName, datetime, int], DueAthletes],
+        run: Callable[[Services, SourceName, Athlete, Where, Clock], object],
     ) -> AthleteTask:
         return AthleteTask(
             f"{source}-{name}",
@@ -246,7 +246,7 @@ def event_task(source: SourceName) -> AthleteTask:
 
 
 def _handle_events(
-    services: Works, source: SourceName, athlete: Athlete, where: Where, clock: Clock
+    services: Services, source: SourceName, athlete: Athlete, where: Where, clock: Clock
 ) -> None:
     try:
         sync.handle_events(services, source, athlete, where, clock)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
-from worker.pipeline import Works
+from worker.pipeline import Services
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.sources import SourceError
 from worker.store import RESTORED, StoreError, Tick
@@ -19,7 +19,7 @@ _SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
 
 
 def begin_ticks(
-    services: Works, *, made_up_from: datetime | None = None, shared: Iterable[str] = ()
+    services: Services, *, made_up_from: datetime | None = None, shared: Iterable[str] = ()
 ) -> None:
     """Clear what an earlier worker recorded, except for how the mail server answered.
 
@@ -33,7 +33,7 @@ def begin_ticks(
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 
 
-def record_tick(services: Works, name: str, tick: Tick, *, before: Tick | None = None) -> Tick:
+def record_tick(services: Services, name: str, tick: Tick, *, before: Tick | None = None) -> Tick:
     """Record how a run ended: a change at once, that nothing changed once a minute.
 
     `before` is the last recorded tick of this job. A change is logged. Returns the tick that is

@@ -86,10 +86,10 @@ class SmtpMailer:
         finally:
             self._hang_up()
         login = f" by the login {settings.username}" if settings.username else ""
-        works = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
+        services = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
         if settings.username and settings.security == "none":
-            works += "; the password travels unencrypted: see [mail] security"
-        return works
+            services += "; the password travels unencrypted: see [mail] security"
+        return services
 
     # One mail
 

@@ -13,27 +13,27 @@ die at any point and be called again: keys make twice once. No piece reads the c
 from above.
 """
 
-from worker.pipeline.backup import keep_copy
+from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.ingest import TakenIn, take_in_inbox
-from worker.pipeline.services import Clock, Works, today_of
+from worker.pipeline.services import Clock, Services, today_of
 from worker.pipeline.sync import Synced, sync_all_due
-from worker.pipeline.weekly import tell_weeks
+from worker.pipeline.weekly import queue_due_weeklies
 from worker.store import Tick
 
 __all__ = [
     "Clock",
     "Delivered",
+    "Services",
     "Synced",
     "TakenIn",
     "Tick",
-    "Works",
+    "back_up",
     "deliver",
-    "keep_copy",
+    "queue_due_weeklies",
     "sync_all_due",
     "take_in_inbox",
-    "tell_weeks",
     "tidy",
     "today_of",
 ]

@@ -14,7 +14,7 @@ from functools import partial
 
 from worker.domain.models import Athlete, Recording
 from worker.pipeline.ingest import ingest, judge, runs_in
-from worker.pipeline.services import Clock, Works, today_of
+from worker.pipeline.services import Clock, Services, today_of
 from worker.pipeline.session import Session
 from worker.sources.base import (
     CredentialRevoked,
@@ -46,7 +46,7 @@ _LONGEST_FILE_PAUSE = timedelta(days=1)
 
 def save_activities(
     tx: Transaction,
-    works: Works,
+    services: Services,
     session: Session,
     listed: Sequence[ListedActivity],
     *,
@@ -95,7 +95,7 @@ def save_activities(
             recordings.append(replace(one.parsed, edited=True, sha256=digest))
         seen.append(replace(remembered, edited=remembered.edited or edited))
     rows.save_seen(athlete, seen, now=now)
-    ingest(tx, works, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
+    ingest(tx, services, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
     if ended and change.first_day is not None:
         log.info(
             "%(source)s: athlete %(athlete)s: %(count)d activities gone",
@@ -143,11 +143,13 @@ def _is_edited(before: SeenActivity | None, now: Recording) -> bool:
     return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
 
 
-def with_expired(tx: Transaction, works: Works, now: datetime, *, most: int) -> tuple[int, ...]:
+def with_expired(
+    tx: Transaction, services: Services, now: datetime, *, most: int
+) -> tuple[int, ...]:
     """Of whom a service told longer ago than it may be kept, by id."""
     return tuple(
         athlete_id
-        for connected in works.sources.values()
+        for connected in services.sources.values()
         if connected.client.retention is not None
         for athlete_id in tx.source(connected.name).with_expired(
             now - connected.client.retention, most=most
@@ -155,9 +157,9 @@ def with_expired(tx: Transaction, works: Works, now: datetime, *, most: int) -> 
     )
 
 
-def drop_expired(tx: Transaction, works: Works, athlete: Athlete, now: datetime) -> None:
+def drop_expired(tx: Transaction, services: Services, athlete: Athlete, now: datetime) -> None:
     """Forget what services told of one athlete longer ago than it may be kept."""
-    for connected in works.sources.values():
+    for connected in services.sources.values():
         retention = connected.client.retention
         rows = tx.source(connected.name)
         expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
@@ -166,7 +168,7 @@ def drop_expired(tx: Transaction, works: Works, athlete: Athlete, now: datetime)
         change = tx.runs.drop(athlete, connected.name, expired, today=today_of(athlete, now))
         rows.forget_seen(athlete, expired)
         if change.first_day is not None:
-            judge(tx, works, athlete, since=change.first_day, now=now, silence=EXPIRED)
+            judge(tx, services, athlete, since=change.first_day, now=now, silence=EXPIRED)
         tx.findings.forget_withdrawn(athlete)
 
 
@@ -182,13 +184,13 @@ class OriginalFile:
 
 
 def files_of_new(
-    works: Works, session: Session, listed: Sequence[ListedActivity], *, since: datetime
+    services: Services, session: Session, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
     """The files of new runs, newest first, before they're judged, as many as are waited for."""
     if not session.connected.client.has_files:
         return {}
     wanted = _wanted(listed, since=since)
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         known = tx.source(session.connected.name).seen(
             session.athlete, {one.external_id for one in wanted}
         )
@@ -231,14 +233,14 @@ def _read_file(session: Session, one: ListedActivity, *, edited: bool = False) -
     return OriginalFile("read" if was_read else "none", reading)
 
 
-def read_files(works: Works, session: Session, clock: Clock, *, at_most: int) -> int:
+def read_files(services: Services, session: Session, clock: Clock, *, at_most: int) -> int:
     """Fetch files that are due, the newest first; how many were asked for.
 
     One that can't be had now is tried again, later and later. Raises `SourceError` where nothing
     can be had.
     """
     client, athlete, source = session.connected.client, session.athlete, session.connected.name
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         due = tx.source(source).files_due(athlete, clock(), most=at_most)
     stumbled = False
     for one in due:
@@ -251,7 +253,7 @@ def read_files(works: Works, session: Session, clock: Clock, *, at_most: int) ->
             pass
         except Unavailable:
             if stumbled:  # twice in a row: it isn't the file
-                _save_file(works, session, one, None, now=clock())
+                _save_file(services, session, one, None, now=clock())
                 raise
             stumbled = True
         except (SourceError, StoreError):
@@ -260,7 +262,7 @@ def read_files(works: Works, session: Session, clock: Clock, *, at_most: int) ->
             # Whatever nobody foresaw about one file must not stand before the others.
             told = {"source": source, "athlete": athlete.id}
             log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
-        _save_file(works, session, one, found, now=clock())
+        _save_file(services, session, one, found, now=clock())
     return len(due)
 
 
@@ -274,17 +276,22 @@ def _listed(parse: Callable[[object], ListedActivity], one: SeenActivity) -> Lis
 
 
 def _save_file(
-    works: Works, session: Session, one: SeenActivity, found: OriginalFile | None, *, now: datetime
+    services: Services,
+    session: Session,
+    one: SeenActivity,
+    found: OriginalFile | None,
+    *,
+    now: datetime,
 ) -> None:
     """What a file told is believed; None tries again later and later, and gives up in the end."""
     athlete, source = session.athlete, session.connected.name
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         if not session.still_stands(tx):
             return
         if found is not None:
             tx.source(source).save_seen(athlete, [_with_file_state(one, found)], now=now)
             recordings = runs_in(found.reading or ())
-            ingest(tx, works, athlete, recordings, now=now, silence=one.silence)
+            ingest(tx, services, athlete, recordings, now=now, silence=one.silence)
             return
         tries = one.file_tries + 1
         pause = min(FILE_RETRY_AFTER * (1 << one.file_tries), _LONGEST_FILE_PAUSE)

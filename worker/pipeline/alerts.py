@@ -9,7 +9,7 @@ from worker.domain.history import History
 from worker.domain.models import Athlete, Email, Finding, Verdict
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
-from worker.pipeline.services import Works, today_of
+from worker.pipeline.services import Services, today_of
 from worker.store import Found, Transaction
 
 CHART_WEEKS = 14
@@ -18,7 +18,7 @@ CHART_WEEKS = 14
 
 def compose_alert(
     tx: Transaction,
-    works: Works,
+    services: Services,
     athlete: Athlete,
     found: Found,
     verdict: Verdict,
@@ -27,18 +27,18 @@ def compose_alert(
     now: datetime,
 ) -> Email:
     """The mail about a finding, in one thread with those of the same episode."""
-    since = found.finding.day - timedelta(days=works.rules.mail_thread_days)
+    since = found.finding.day - timedelta(days=services.rules.mail_thread_days)
     earlier = [one for one in tx.findings.told(athlete, since=since)
                if one.message_id and one.id != found.id]  # fmt: skip
-    facts = alert_facts(tx, works, athlete, found.finding, verdict, history, now=now)
-    return works.composer.alert(
+    facts = alert_facts(tx, services, athlete, found.finding, verdict, history, now=now)
+    return services.composer.alert(
         replace(facts, reply_to_id=earlier[0].message_id if earlier else None)
     )
 
 
 def alert_facts(
     tx: Transaction,
-    works: Works,
+    services: Services,
     athlete: Athlete,
     finding: Finding,
     verdict: Verdict,
@@ -47,7 +47,7 @@ def alert_facts(
     now: datetime,
 ) -> AlertFacts:
     """All that the alert about this finding tells of, but for the mail that it answers."""
-    rules = works.rules
+    rules = services.rules
     days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.ramp_days, rules.run_window_days)
     shown = history.between(finding.day - timedelta(days=days), finding.day)
     return AlertFacts(
@@ -56,7 +56,7 @@ def alert_facts(
         verdict=verdict,
         runs=tuple(run for session in shown for run in session.runs),
         prescription=routine.prescribe(
-            works.routines, pain=athlete.pain, severity=finding.severity
+            services.routines, pain=athlete.pain, severity=finding.severity
         ),
         recovery=planner.recovery(history, finding.day, rules=rules),
         rules=rules,

@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from worker.pipeline.services import Works
+from worker.pipeline.services import Services
 from worker.setting_types import BackupSection
 from worker.store import StoreError
 
@@ -20,26 +20,26 @@ _PATTERN = "easeback-*.db"
 _AHEAD = timedelta(minutes=5)
 
 
-def keep_copy(works: Works, now: datetime) -> Path | None:
+def back_up(services: Services, now: datetime) -> Path | None:
     """Check the database and copy it, where that is due; the new copy, or None.
 
     Raises `StoreError` where the database isn't sound or the copy can't be written; the older
     copies stay. PostgreSQL has its own ways (`pg_dump`), and nothing is done.
     """
-    folder, backup = works.backups_path, works.backup
-    if folder is None or not backup.keep or works.store.file is None:
+    folder, backup = services.backups_path, services.backup
+    if folder is None or not backup.keep or services.store.file is None:
         return None
     taken = copies(folder)
     if any(now - backup.every < at <= now + _AHEAD for at in taken):
         return None
-    works.store.check()
-    copy = folder / copy_name(now)
+    services.store.check()
+    copy = folder / backup_name(now)
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for torn in folder.glob(f".{_PATTERN}.part"):
             torn.unlink()
-        works.store.copy_to(copy)
-        works.store.compact_log()
+        services.store.copy_to(copy)
+        services.store.compact_log()
         _thin_out(folder, backup, now)
     except OSError as error:
         raise StoreError(
@@ -50,22 +50,22 @@ def keep_copy(works: Works, now: datetime) -> Path | None:
     return copy
 
 
-def renew_copies(works: Works, now: datetime) -> None:
+def renew_backups(services: Services, now: datetime) -> None:
     """Replace every copy by one made now: the older ones know what must be forgotten."""
-    folder = works.backups_path
-    if folder is None or works.store.file is None:
+    folder = services.backups_path
+    if folder is None or services.store.file is None:
         return
     old = list(folder.glob(_PATTERN))
     if not old:
         return
-    fresh = folder / copy_name(now)
-    works.store.copy_to(fresh)
+    fresh = folder / backup_name(now)
+    services.store.copy_to(fresh)
     for copy in old:
         if copy != fresh:
             copy.unlink(missing_ok=True)
 
 
-def copy_name(at: datetime) -> str:
+def backup_name(at: datetime) -> str:
     """What a copy made at this instant is called."""
     return at.astimezone(UTC).strftime(_NAME)
 

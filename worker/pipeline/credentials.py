@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 from worker.domain.models import Athlete, SourceName
 from worker.links import LinkError
 from worker.pipeline.ingest import judge
-from worker.pipeline.services import Clock, ConnectedSource, Works, today_of
+from worker.pipeline.services import Clock, ConnectedSource, Services, today_of
 from worker.pipeline.session import connected_source, decrypt, encrypt, limited_call
 from worker.sources.base import (
     REDIRECT_MISMATCH,
@@ -68,13 +68,13 @@ class Connected:
 
 
 def check_redirect(
-    works: Works, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
+    services: Services, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
 ) -> None:
     """Raise `SourceError` where a service wouldn't send this athlete's browser back; store why.
 
     What it can't be asked now, the athlete's browser will find out.
     """
-    connected, auth = _consenting(works, source)
+    connected, auth = _consenting(services, source)
     try:
         _check_redirect(connected, auth, redirect, now)
     except SourceError as error:
@@ -82,7 +82,7 @@ def check_redirect(
             "%(source)s: athlete %(athlete)s can't consent: %(why)s",
             {"source": source, "athlete": athlete.id, "why": str(error)},
         )
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             stored = tx.source(source).credential(athlete)
             if stored is None or stored.revoked_at is not None:
                 before = tx.progress.sources(athlete).get(source) or SourceState("off")
@@ -92,13 +92,13 @@ def check_redirect(
 
 
 def begin_consent(
-    works: Works, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
+    services: Services, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
 ) -> Consent:
     """Begin a consent for this athlete. Nothing is stored: the cookie holds what belongs to it.
 
     Raises `SourceError` where the service's page would show nothing but an error.
     """
-    connected, auth = _consenting(works, source)
+    connected, auth = _consenting(services, source)
     _check_redirect(connected, auth, redirect, now)
     state = secrets.token_urlsafe(_STATE_BYTES)
     named: dict[str, str | int] = {"athlete": athlete.id, "state": _hash(state)}
@@ -107,13 +107,13 @@ def begin_consent(
 
 
 def finish_consent(
-    works: Works, source: SourceName, query: Mapping[str, str], *, cookie: str, now: datetime
+    services: Services, source: SourceName, query: Mapping[str, str], *, cookie: str, now: datetime
 ) -> Connected:
     """What the browser carried back becomes a credential, in place of any other.
 
     Raises `SourceError`; then nothing has changed.
     """
-    connected, auth = _consenting(works, source)
+    connected, auth = _consenting(services, source)
     stale = SourceError(STALE_CONSENT_SAYS, permanent=True, code=STALE_CONSENT)
     try:
         named = connected.signer.check(
@@ -123,7 +123,7 @@ def finish_consent(
         raise stale from error
     state_hash = _hash(query.get("state", ""))
     athlete_id = named["athlete"]
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
         mine = hmac.compare_digest(state_hash, str(named["state"])) and athlete is not None
         if athlete is not None and (begin_at := tx.athletes.links_from(athlete)) is not None:
@@ -136,12 +136,12 @@ def finish_consent(
     if athlete is None:
         raise stale
     credential = auth.exchange(query, now=now)
-    _store(works, connected, athlete, credential, now=now)
+    _store(services, connected, athlete, credential, now=now)
     return Connected(athlete, note=auth.missing(credential))
 
 
 def connect_with_key(
-    works: Works,
+    services: Services,
     source: SourceName,
     athlete: Athlete,
     clock: Clock,
@@ -154,7 +154,7 @@ def connect_with_key(
     `expires` says when it ends, as the athlete writes it (`key_end`); None is the shortest life
     that the service gives. Raises `SourceError`; then nothing has changed.
     """
-    connected = connected_source(works, source)
+    connected = connected_source(services, source)
     client, auth = connected.client, connected.client.auth
     if not isinstance(auth, ApiKey):
         raise SourceError(f"{connected.title} takes no key", permanent=True)
@@ -168,11 +168,11 @@ def connect_with_key(
         raise SourceError(str(error), permanent=True) from None
     try:
         tried = limited_call(
-            works, connected, "token", clock, lambda at, _: client.refresh(pasted, now=at)
+            services, connected, "token", clock, lambda at, _: client.refresh(pasted, now=at)
         )
     except CredentialRevoked:
         raise auth.wrong_key() from None
-    _store(works, connected, athlete, tried, now=clock())
+    _store(services, connected, athlete, tried, now=clock())
     return Connected(athlete, ends_at=ends_at)
 
 
@@ -213,8 +213,8 @@ def ends_soon(
     return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"
 
 
-def _consenting(works: Works, source: SourceName) -> tuple[ConnectedSource, OAuth2]:
-    connected = connected_source(works, source)
+def _consenting(services: Services, source: SourceName) -> tuple[ConnectedSource, OAuth2]:
+    connected = connected_source(services, source)
     auth = connected.client.auth
     if not isinstance(auth, OAuth2):
         raise SourceError(f"{connected.title} is connected by a key", permanent=True)
@@ -234,19 +234,19 @@ def _check_redirect(connected: ConnectedSource, auth: OAuth2, redirect: str, now
 
 
 def _store(
-    works: Works,
+    services: Services,
     connected: ConnectedSource,
     athlete: Athlete,
     credential: Credential,
     *,
     now: datetime,
 ) -> None:
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         rows = tx.source(connected.name)
         before = rows.credential(athlete)
         if before is not None and before.account_id != credential.account_id:
             # Another account: what the first one told belongs to whoever it belongs to.
-            forget_source(tx, works, connected.name, athlete, now=now)
+            forget_source(tx, services, connected.name, athlete, now=now)
         rows.connect(
             athlete,
             account_id=credential.account_id,
@@ -265,65 +265,69 @@ def _store(
 # Disconnecting
 
 
-def disconnect(works: Works, source: SourceName, athlete: Athlete, *, now: datetime) -> str | None:
+def disconnect(
+    services: Services, source: SourceName, athlete: Athlete, *, now: datetime
+) -> str | None:
     """Give the credential back and forget it; what couldn't be done at the service, in words.
 
     What is stored here goes in any case, also where the service is off by now: the athlete can end
     the rest in its own settings.
     """
-    trouble = _give_back(works, source, athlete, now)
-    with works.store.transaction() as tx:
-        forget_source(tx, works, source, athlete, now=now)
-    works.store.compact()
+    trouble = _give_back(services, source, athlete, now)
+    with services.store.transaction() as tx:
+        forget_source(tx, services, source, athlete, now=now)
+    services.store.compact()
     return trouble
 
 
-def give_everything_back(works: Works, athlete: Athlete, *, now: datetime) -> str | None:
+def give_everything_back(services: Services, athlete: Athlete, *, now: datetime) -> str | None:
     """End the athlete's credentials at every service; what couldn't be done, in words.
 
     Nothing is forgotten here: that is for whoever removes the athlete.
     """
-    troubles = [_give_back(works, kind.name, athlete, now) for kind in SOURCES]
+    troubles = [_give_back(services, kind.name, athlete, now) for kind in SOURCES]
     return "; ".join(filter(None, troubles)) or None
 
 
 def forget_source(
-    tx: Transaction, works: Works, source: SourceName, athlete: Athlete, *, now: datetime
+    tx: Transaction, services: Services, source: SourceName, athlete: Athlete, *, now: datetime
 ) -> None:
     """The credential goes, and unless they're to be kept all runs that only this service told."""
-    if source not in works.keeps_runs_of:
+    if source not in services.keeps_runs_of:
         title = next(kind.title for kind in SOURCES if kind.name == source)
         told = [r.external_id for r in tx.runs.recorded(athlete, source)]
         since = tx.runs.drop(athlete, source, told, today=today_of(athlete, now)).first_day
         if since is not None:
             silence = f"{title} was disconnected: nothing is mailed about that"
-            judge(tx, works, athlete, since=since, now=now, silence=silence)
+            judge(tx, services, athlete, since=since, now=now, silence=silence)
             tx.findings.forget_withdrawn(athlete)
             tx.outbox.empty(athlete)
     tx.source(source).forget(athlete)
     tx.progress.source(athlete, source, SourceState("off"))
 
 
-def encrypt_all_anew(works: Works) -> int:
-    """Bring every credential to the newest key; how many there are. Raises `SealError`."""
+def encrypt_all_anew(services: Services) -> int:
+    """Bring every credential to the newest key; how many there are. Raises `DecryptError`."""
     number = 0
-    with works.store.transaction() as tx:
-        for connected in works.sources.values():
+    with services.store.transaction() as tx:
+        for connected in services.sources.values():
             rows = tx.source(connected.name)
             for athlete_id, encrypted in rows.encrypted().items():
-                rows.encrypt_anew(athlete_id, connected.sealer.reseal(encrypted))
+                rows.encrypt_anew(athlete_id, connected.encrypter.encrypt_anew(encrypted))
                 number += 1
     return number
 
 
-def _give_back(works: Works, source: SourceName, athlete: Athlete, now: datetime) -> str | None:
-    with works.store.reading() as tx:
+def _give_back(
+    services: Services, source: SourceName, athlete: Athlete, now: datetime
+) -> str | None:
+    with services.store.reading() as tx:
         stored = tx.source(source).credential(athlete)
     kind = next(kind for kind in SOURCES if kind.name == source)
     if stored is None or stored.revoked_at is not None or kind.ends_at_service is None:
         return None
     try:
-        connected = connected_source(works, source)
+        connected = connected_source(services, source)
         connected.client.revoke(decrypt(connected, stored), now=now)
     except CredentialRevoked:
         return None

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from worker.mail import SendError
 from worker.notify import NoticeFacts
-from worker.pipeline.services import Clock, Works, enqueue
+from worker.pipeline.services import Clock, Services, enqueue
 from worker.store import Letter, StoreError, Transaction
 
 log = logging.getLogger(__name__)
@@ -41,40 +41,40 @@ class Delivered:
     troubles: tuple[str, ...] = ()
 
 
-def deliver(works: Works, clock: Clock, *, at_most: int | None = None) -> Delivered:
+def deliver(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
     """Send every mail that is due, or `at_most` so many of them."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         if not tx.outbox.waiting(clock()):
             return Delivered()
-    make_ready(works, clock())
-    return send(works, clock, at_most=at_most)
+    make_ready(services, clock())
+    return send(services, clock, at_most=at_most)
 
 
-def make_ready(works: Works, now: datetime) -> None:
+def make_ready(services: Services, now: datetime) -> None:
     """Put back what the dead have claimed, and end what nobody wants any more."""
-    with works.store.transaction() as tx:
-        living = tx.crew.living(within=works.identity.stale) if works.identity else ()
+    with services.store.transaction() as tx:
+        living = tx.crew.living(within=services.identity.stale) if services.identity else ()
         tx.outbox.put_back(but_of=[mate.name for mate in living])
         for expired in tx.outbox.expire(now):
-            _tell_operator(tx, works, expired, expired.last_error or "", now=now)
+            _tell_operator(tx, services, expired, expired.last_error or "", now=now)
 
 
-def mails_due(works: Works, now: datetime, *, most: int) -> int:
+def mails_due(services: Services, now: datetime, *, most: int) -> int:
     """How many mails could go out now, counted up to `most`; none while mail is paused."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         return 0 if _is_paused(tx, now) else tx.outbox.due(now, most=most)
 
 
-def send(works: Works, clock: Clock, *, at_most: int | None = None) -> Delivered:
+def send(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
     """Claim and send what is due, one mail after another, also beside other workers."""
     sent, troubles = 0, list[str]()
-    with works.mailer.connected():
+    with services.mailer.connected():
         while at_most is None or sent + len(troubles) < at_most:
-            letter = _claim(works, clock)
+            letter = _claim(services, clock)
             if letter is None:
                 break
             try:
-                error = _send(works, letter, clock)
+                error = _send(services, letter, clock)
             except _TakenAwayError:
                 log.warning("mail %(mail)s: another worker has it by now", {"mail": letter.id})
                 continue
@@ -87,11 +87,11 @@ def send(works: Works, clock: Clock, *, at_most: int | None = None) -> Delivered
     return Delivered(sent, tuple(troubles))
 
 
-def _claim(works: Works, clock: Clock) -> Letter | None:
-    with works.store.transaction() as tx:
+def _claim(services: Services, clock: Clock) -> Letter | None:
+    with services.store.transaction() as tx:
         if _is_paused(tx, clock()):
             return None
-        return tx.outbox.claim(clock(), by=works.identity.name if works.identity else None)
+        return tx.outbox.claim(clock(), by=services.identity.name if services.identity else None)
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
@@ -100,32 +100,32 @@ def _is_paused(tx: Transaction, now: datetime) -> bool:
     return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
-def _send(works: Works, letter: Letter, clock: Clock) -> SendError | None:
+def _send(services: Services, letter: Letter, clock: Clock) -> SendError | None:
     """Send one mail and settle it, whatever comes of it."""
     is_at_dot = False
 
     def before_dot() -> None:
         nonlocal is_at_dot
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             if not tx.outbox.at_dot(letter):
                 raise _TakenAwayError
         is_at_dot = True
 
     try:
-        works.mailer.send(
+        services.mailer.send(
             letter.mime, sender=letter.sender, recipient=letter.recipient, before_dot=before_dot
         )
     except (StoreError, _TakenAwayError):
         raise
     except SendError as error:
-        return _unsent(works, letter, error, clock)
+        return _unsent(services, letter, error, clock)
     except Exception as error:
         # One mail's surprise must not hold up the others, nor come again at every tick.
         log.exception("mail %(kind)s to athlete %(athlete)s: unexpected", _named(letter))
         surprise = SendError(f"unexpected: {error!r}", permanent=False, unanswered=is_at_dot)
-        return _unsent(works, letter, surprise, clock)
+        return _unsent(services, letter, surprise, clock)
     now = clock()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
         _keep_answer(tx, now)
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
@@ -137,8 +137,8 @@ def _named(letter: Letter) -> dict[str, object]:
     return {"kind": letter.kind, "athlete": letter.athlete_id, "mail": letter.id}
 
 
-def _unsent(works: Works, letter: Letter, error: SendError, clock: Clock) -> SendError:
-    _settle(works, letter, error, clock)
+def _unsent(services: Services, letter: Letter, error: SendError, clock: Clock) -> SendError:
+    _settle(services, letter, error, clock)
     said = _nameless(letter, error)
     log.warning(
         "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": said}
@@ -151,14 +151,14 @@ def _nameless(letter: Letter, error: SendError) -> str:
     return str(error).replace(letter.recipient, "them")
 
 
-def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> None:
+def _settle(services: Services, letter: Letter, error: SendError, clock: Clock) -> None:
     now = clock()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         stopped = error.login or error.unreachable
         _keep_answer(tx, now, _nameless(letter, error) if stopped else None)
         if error.permanent:
             tx.outbox.dead(letter, error=str(error))
-            _tell_operator(tx, works, letter, str(error), now=now)
+            _tell_operator(tx, services, letter, str(error), now=now)
             return
         lives = tx.outbox.retry(
             letter,
@@ -168,11 +168,11 @@ def _settle(works: Works, letter: Letter, error: SendError, clock: Clock) -> Non
             perhaps_twice=error.unanswered,
         )
         if not lives:
-            _tell_operator(tx, works, letter, f"not delivered in time: {error}", now=now)
+            _tell_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
         if error.login:
-            _pause(tx, works, now + PAUSE_AFTER_LOGIN_FAILURE)
+            _pause(tx, services, now + PAUSE_AFTER_LOGIN_FAILURE)
         elif error.unreachable:
-            _pause(tx, works, now + PAUSE_WHILE_UNREACHABLE)
+            _pause(tx, services, now + PAUSE_WHILE_UNREACHABLE)
 
 
 def _keep_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> None:
@@ -186,27 +186,27 @@ def _keep_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> 
     tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)
 
 
-def _pause(tx: Transaction, works: Works, until: datetime) -> None:
+def _pause(tx: Transaction, services: Services, until: datetime) -> None:
     """Send nothing for a while. Where many mails may wait, one row says so and not each of them."""
-    if works.identity is None:
+    if services.identity is None:
         tx.outbox.postpone(until=until)
     else:
         tx.progress.ticked(PAUSE_TICK, at=until)
 
 
 def _tell_operator(
-    tx: Transaction, works: Works, letter: Letter, error: str, *, now: datetime
+    tx: Transaction, services: Services, letter: Letter, error: str, *, now: datetime
 ) -> None:
     """Queue a notice about a mail that was given up; one a day, which says where the rest stand.
 
     It belongs to the athlete, and is forgotten with them. About a notice there is no notice.
     """
-    if works.operator is None or letter.kind == "notice":
+    if services.operator is None or letter.kind == "notice":
         return
     athlete = tx.athletes.by_id(letter.athlete_id) if letter.athlete_id is not None else None
     whose = f" for {athlete.name}" if athlete else ""
     facts = NoticeFacts(
-        recipient=works.operator,
+        recipient=services.operator,
         what=f"The {letter.kind} mail{whose} couldn't be delivered: {error}",
         now=now,
         lines=(
@@ -216,4 +216,4 @@ def _tell_operator(
         ),
     )
     key = f"notice:undelivered:{now:%Y-%m-%d}"
-    enqueue(tx, works, works.composer.notice(facts), athlete=athlete, key=key, now=now)
+    enqueue(tx, services, services.composer.notice(facts), athlete=athlete, key=key, now=now)

@@ -8,7 +8,7 @@ from functools import partial
 from worker.domain.models import Athlete, SourceName
 from worker.pipeline.activities import FIRST_SYNC, files_of_new, save_activities
 from worker.pipeline.credentials import forget_source
-from worker.pipeline.services import Clock, ConnectedSource, Works
+from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import connected_source, open_session
 from worker.sources.base import CredentialRevoked, RateLimited, SourceError
 
@@ -19,23 +19,23 @@ _WHOLE_ATHLETE = ""
 
 
 def handle_events(
-    works: Works, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+    services: Services, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
 ) -> list[str]:
     """Look at everything that webhooks told of one athlete; what somebody must mend, in words.
 
     Raises `RateLimited`; what wasn't looked at stays due.
     """
-    connected = connected_source(works, source)
-    with works.store.reading() as tx:
+    connected = connected_source(services, source)
+    with services.store.reading() as tx:
         due = tx.source(source).events_due(athlete, clock())
     troubles: list[str] = []
     for external_id in due:
         try:
-            _handle_event(works, connected, athlete, external_id, clock)
+            _handle_event(services, connected, athlete, external_id, clock)
         except RateLimited:
             raise
         except SourceError as error:
-            with works.store.transaction() as tx:
+            with services.store.transaction() as tx:
                 if error.permanent:
                     tx.source(source).event_done(athlete, external_id)
                 else:
@@ -50,14 +50,14 @@ def handle_events(
 
 
 def note_events(
-    works: Works, source: SourceName, events: Sequence[object], now: datetime
+    services: Services, source: SourceName, events: Sequence[object], now: datetime
 ) -> frozenset[int]:
     """Save what a webhook told, many at once; returns the ids of the athletes told of.
 
     Events that name nobody we know are counted.
     """
-    webhook = connected_source(works, source).client.webhook
-    with works.store.transaction() as tx:
+    webhook = connected_source(services, source).client.webhook
+    with services.store.transaction() as tx:
         rows = tx.source(source)
         ours = rows.subscription()
         read = [
@@ -79,14 +79,14 @@ def note_events(
 
 
 def _handle_event(
-    works: Works, connected: ConnectedSource, athlete: Athlete, external_id: str, clock: Clock
+    services: Services, connected: ConnectedSource, athlete: Athlete, external_id: str, clock: Clock
 ) -> None:
     """Look at what an event told of, and follow what is so."""
     client, source, now = connected.client, connected.name, clock()
     withdrawn = False
-    with open_session(works, connected, athlete, clock) as session:
+    with open_session(services, connected, athlete, clock) as session:
         if session is None:
-            with works.store.transaction() as tx:
+            with services.store.transaction() as tx:
                 stored = tx.source(source).credential(athlete)
                 if stored is not None and stored.revoked_at is None:
                     return  # Another worker is at it; the event stays due.
@@ -101,27 +101,29 @@ def _handle_event(
             except CredentialRevoked:
                 withdrawn = True
             else:
-                with works.store.transaction() as tx:
+                with services.store.transaction() as tx:
                     tx.source(source).event_done(athlete, _WHOLE_ATHLETE, looked_at=now)
         else:
             question = partial(client.get_activity, external_id=external_id)
             one = session.ask("new", question)
             listed = [one] if one is not None else []
-            with works.store.reading() as tx:
+            with services.store.reading() as tx:
                 first = not tx.runs.any(athlete)
-            files = {} if first else files_of_new(works, session, listed, since=now - client.reach)
-            with works.store.transaction() as tx:
+            files = (
+                {} if first else files_of_new(services, session, listed, since=now - client.reach)
+            )
+            with services.store.transaction() as tx:
                 tx.source(source).event_done(athlete, external_id, looked_at=now)
                 if session.still_stands(tx):
                     save_activities(
-                        tx, works, session, listed, files=files, now=clock(),
+                        tx, services, session, listed, files=files, now=clock(),
                         gone=[] if listed else [external_id],
                         silence=FIRST_SYNC.format(client.title) if first else None,
                     )  # fmt: skip
     if withdrawn:
-        with works.store.transaction() as tx:
-            forget_source(tx, works, source, athlete, now=now)
-        works.store.compact()
+        with services.store.transaction() as tx:
+            forget_source(tx, services, source, athlete, now=now)
+        services.store.compact()
         log.info(
             "%(source)s: athlete %(athlete)s withdrew", {"source": source, "athlete": athlete.id}
         )

@@ -5,12 +5,14 @@ from pathlib import Path
 
 from worker.domain.models import Athlete
 from worker.mail import file_digest
-from worker.pipeline.backup import renew_copies
+from worker.pipeline.backup import renew_backups
 from worker.pipeline.credentials import give_everything_back
-from worker.pipeline.services import Works
+from worker.pipeline.services import Services
 
 
-def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: datetime) -> str | None:
+def forget_athlete(
+    services: Services, athlete: Athlete, *, mailbox: Path, now: datetime
+) -> str | None:
     """Take the athlete out of the store, and their mails out of the mailbox folder.
 
     Credentials are given back at their services first; what couldn't be done about that is
@@ -18,20 +20,20 @@ def forget_athlete(works: Works, athlete: Athlete, *, mailbox: Path, now: dateti
     only when somebody adds an athlete for them. The scheduled copies of the database know the
     athlete too: one is made anew, and the others go.
     """
-    trouble = give_everything_back(works, athlete, now=now)
-    with works.store.reading() as tx:
+    trouble = give_everything_back(services, athlete, now=now)
+    with services.store.reading() as tx:
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip
     # A kill may have left one half-written; and a notice to the operator tells of them too.
     for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):
         if any(digest in mail.name for digest in theirs) or _is_to(mail, athlete.email):
             mail.unlink()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)
         tx.athletes.remove(athlete)
-    works.store.compact()
-    renew_copies(works, now)
+    services.store.compact()
+    renew_backups(services, now)
     return trouble
 
 

@@ -14,7 +14,7 @@ from itertools import islice, takewhile
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry
 from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
-from worker.pipeline.services import Clock, Works, today_of
+from worker.pipeline.services import Clock, Services, today_of
 from worker.sources.archive.entries import Entry, Recall
 from worker.store import SourceState
 
@@ -35,11 +35,11 @@ class Imported:
     count: int = 1
 
 
-def recall_for(works: Works, athlete: Athlete) -> Recall:
+def recall_for(services: Services, athlete: Athlete) -> Recall:
     """Returns a function that asks the store what is known of an athlete's files."""
 
     def recall(marks: Sequence[str]) -> Mapping[str, Sequence[KnownEntry]]:
-        with works.store.reading() as tx:
+        with services.store.reading() as tx:
             known = tx.imports.entries_of(athlete, marks)
         # From the first on; what comes after a gap is read anew.
         return {
@@ -51,7 +51,7 @@ def recall_for(works: Works, athlete: Athlete) -> Recall:
 
 
 def import_entries(
-    works: Works, athlete: Athlete, entries: Iterable[Entry], *, clock: Clock
+    services: Services, athlete: Athlete, entries: Iterable[Entry], *, clock: Clock
 ) -> Iterator[Imported]:
     """Save every entry, a batch at a time, and judge at the end.
 
@@ -59,7 +59,7 @@ def import_entries(
     """
     waiting = iter(entries)
     while batch := list(islice(waiting, ENTRIES_AT_ONCE)):
-        saved = iter(_save_batch(works, athlete, batch, clock))
+        saved = iter(_save_batch(services, athlete, batch, clock))
         for entry in batch:
             known = entry.reading
             if not isinstance(known, KnownEntry):
@@ -70,19 +70,19 @@ def import_entries(
                 one = Imported(known.name, known.verdict, known.reason)
             if not entry.beside:
                 yield one
-    with works.store.transaction() as tx:
-        judge_overdue(tx, works, athlete, now=clock())
+    with services.store.transaction() as tx:
+        judge_overdue(tx, services, athlete, now=clock())
 
 
 def _save_batch(
-    works: Works, athlete: Athlete, batch: Sequence[Entry], clock: Clock
+    services: Services, athlete: Athlete, batch: Sequence[Entry], clock: Clock
 ) -> Sequence[Imported]:
     """Save what is new of a batch in one transaction; what came of it, in its order."""
     fresh = [(e, e.reading) for e in batch if not isinstance(e.reading, KnownEntry)]
     if not fresh:
         return ()
     now = clock()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         arrived = [recording for _, reading in fresh for recording in runs_in(reading)]
         # Rows of a table that comes alone still belong to the files that were read beside it once.
         alone = [recording.external_id for recording in arrived if recording.sha256 is None]

@@ -17,7 +17,7 @@ from worker.domain import detector
 from worker.domain.history import History
 from worker.domain.models import Athlete, FileVerdict, Recording, Snapshot
 from worker.pipeline.alerts import compose_alert
-from worker.pipeline.services import Works, each, enqueue, today_of
+from worker.pipeline.services import Services, each, enqueue, today_of
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
 from worker.store import Change, Found, SourceState, Transaction
@@ -66,50 +66,52 @@ class TakenIn:
 # The inbox
 
 
-def take_in_inbox(works: Works, now: datetime) -> TakenIn:
+def take_in_inbox(services: Services, now: datetime) -> TakenIn:
     """Scan the watched folder once, and ingest every file that is stable.
 
     Raises `SourceError` where the folder can't be read.
     """
-    stable = scan_inbox(works, now)
+    stable = scan_inbox(services, now)
     if not stable:
         return TakenIn()
     done: list[Snapshot] = []
     each(
         {athlete.id: athlete for _, athlete in stable}.values(),
         lambda athlete: _ingest_files(
-            works, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
+            services, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
         ),
     )
     return TakenIn.of(done)
 
 
 def take_in_theirs(
-    works: Works, athlete: Athlete, folders: Collection[str], now: datetime
+    services: Services, athlete: Athlete, folders: Collection[str], now: datetime
 ) -> TakenIn:
     """Ingest one athlete's files that are stable in these folders of the inbox.
 
     To be called once a scan found some there. Twice is once: a file has one verdict.
     """
-    stable, _, _ = _compare(works, folders)
+    stable, _, _ = _compare(services, folders)
     done: list[Snapshot] = []
-    _ingest_files(works, athlete, [file for file, who in stable if who.id == athlete.id], done, now)
+    _ingest_files(
+        services, athlete, [file for file, who in stable if who.id == athlete.id], done, now
+    )
     return TakenIn.of(done)
 
 
-def folders_with_news(works: Works, now: datetime) -> Mapping[int, Sequence[str]]:
+def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequence[str]]:
     """Scan the whole inbox: returns for whom files are stable, and in which folders."""
     found: dict[int, set[str]] = {}
-    for file, athlete in scan_inbox(works, now):
+    for file, athlete in scan_inbox(services, now):
         found.setdefault(athlete.id, set()).add(top_folder(file.path))
     return {athlete_id: sorted(folders) for athlete_id, folders in found.items()}
 
 
-def scan_inbox(works: Works, now: datetime) -> list[tuple[Snapshot, Athlete]]:
+def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlete]]:
     """Scan once: saves what waits, and returns the stable files, each with its athlete."""
-    stable, waiting, gone = _compare(works, folders=None)
+    stable, waiting, gone = _compare(services, folders=None)
     if waiting or gone:
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             tx.inbox.wait(waiting, now=now)
             tx.inbox.drop(gone)
         for file in waiting:
@@ -122,22 +124,22 @@ def scan_inbox(works: Works, now: datetime) -> list[tuple[Snapshot, Athlete]]:
 
 
 def _compare(
-    works: Works, folders: Collection[str] | None
+    services: Services, folders: Collection[str] | None
 ) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
     """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
 
     A scan that equals the last settled one is compared only in what waits. What waits and is as
     the database has it already isn't returned.
     """
-    scanned = works.inbox.scan(folders)
-    with works.store.reading() as tx:
+    scanned = services.inbox.scan(folders)
+    with services.store.reading() as tx:
         known = {file.path: file for file in tx.inbox.with_verdict("waiting")}
         here = {file.path for file in scanned} if known else set()
         gone = [path for path in known if path not in here] if folders is None else []
         # Verdicts only leave the database with an athlete.
         departed = tx.athletes.departed()
         fingerprint = hash((departed, *(file for file in scanned if file.path not in known)))
-        if fingerprint == works.inbox.settled:
+        if fingerprint == services.inbox.settled:
             news = [file for file in scanned if file.path in known] if known else []
         else:
             known |= tx.inbox.at_paths([file.path for file in scanned if file.path not in known])
@@ -151,7 +153,7 @@ def _compare(
             if folders is None and all(
                 file.path in known and known[file.path].verdict == "waiting" for file in news
             ):
-                works.inbox.settled = fingerprint
+                services.inbox.settled = fingerprint
         athletes: Sequence[Athlete] = ()
         if news:
             # Whether there is one athlete or several shows in the first two.
@@ -165,7 +167,7 @@ def _compare(
             waiting.append(file)
             continue
         again = file._replace(scans=before.scans + 1)
-        judged = works.inbox.judge(again, athletes)
+        judged = services.inbox.judge(again, athletes)
         if isinstance(judged, Athlete):
             stable.append((again, judged))
         elif (judged.scans, judged.reason) != (before.scans, before.reason):
@@ -178,7 +180,7 @@ def _same(one: Snapshot, other: Snapshot) -> bool:
 
 
 def _ingest_files(
-    works: Works,
+    services: Services,
     athlete: Athlete,
     files: Sequence[Snapshot],
     done: list[Snapshot],
@@ -187,7 +189,7 @@ def _ingest_files(
     """Read one athlete's stable files and ingest them, a batch a transaction; `done` grows."""
     if not files:
         return
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         # The first files may take several batches, and a crash may come between two of them: what
         # is saved by then must not make the rest mailable.
         state = tx.progress.sources(athlete).get("inbox")
@@ -198,9 +200,9 @@ def _ingest_files(
         left = len(files) - first - len(batch)
         read = [
             (file, members, [recordings(one, athlete=athlete, source="inbox") for one in members])
-            for file, members in works.inbox.read(batch)
+            for file, members in services.inbox.read(batch)
         ]
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             # Where a file was written over, what it held before is forgotten.
             before = tx.inbox.at_paths([file.path for file, _, _ in read])
             replaced_on: list[date] = []
@@ -218,7 +220,7 @@ def _ingest_files(
                         replaced_on.append(dropped.first_day)
             change = ingest(
                 tx,
-                works,
+                services,
                 athlete,
                 [run for _, _, readings in read for one in readings for run in runs_in(one)],
                 now=now,
@@ -305,7 +307,7 @@ def reason_of(reading: Reading) -> str:
 
 def ingest(
     tx: Transaction,
-    works: Works,
+    services: Services,
     athlete: Athlete,
     arrived: Iterable[Recording],
     *,
@@ -319,25 +321,25 @@ def ingest(
     `also_since` is the first day of another change that belongs to this one.
     """
     tx.athletes.hold(athlete)
-    judge_overdue(tx, works, athlete, now=now)
+    judge_overdue(tx, services, athlete, now=now)
     change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
     changed = [day for day in (change.first_day, also_since) if day is not None]
     if changed:
-        judge(tx, works, athlete, since=min(changed), now=now, silence=silence)
+        judge(tx, services, athlete, since=min(changed), now=now, silence=silence)
     return change
 
 
-def judge_overdue(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> None:
+def judge_overdue(tx: Transaction, services: Services, athlete: Athlete, *, now: datetime) -> None:
     """Judge in silence what imports have saved since they last judged, if anything."""
     since = tx.imports.unjudged(athlete)
     if since is not None:
-        judge(tx, works, athlete, since=since, now=now, silence=IMPORTED)
+        judge(tx, services, athlete, since=since, now=now, silence=IMPORTED)
         tx.imports.judged(athlete)
 
 
 def judge(
     tx: Transaction,
-    works: Works,
+    services: Services,
     athlete: Athlete,
     *,
     since: date,
@@ -349,11 +351,11 @@ def judge(
     At most one finding is mailed; why each other isn't is saved with it.
     """
     today = today_of(athlete, now)
-    history = tx.runs.history(athlete, since=since, rules=works.rules)
+    history = tx.runs.history(athlete, since=since, rules=services.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {
         verdict.day: verdict
-        for verdict in detector.judge_days(history, days, rules=works.rules, race=athlete.race)
+        for verdict in detector.judge_days(history, days, rules=services.rules, race=athlete.race)
     }
     found = [finding for verdict in verdicts.values() for finding in verdict.findings]
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
@@ -365,31 +367,31 @@ def judge(
         risen = tuple(one for one in risen if one.finding.day > restored_on)
     if not risen:
         return
-    choice = silence or _choose(tx, works, athlete, risen, history, today=today)
+    choice = silence or _choose(tx, services, athlete, risen, history, today=today)
     if isinstance(choice, str):
         tx.findings.silence(risen, choice)
         return
     email = compose_alert(
-        tx, works, athlete, choice, verdicts[choice.finding.day], history, now=now
+        tx, services, athlete, choice, verdicts[choice.finding.day], history, now=now
     )
     # The others of its day stand in the same mail.
     mailed = detector.Told(today, choice.finding.severity)
     for one in risen:
         if one.id != choice.id:
             why = detector.worth_mailing(
-                [one.finding], told=[mailed], today=today, rules=works.rules
+                [one.finding], told=[mailed], today=today, rules=services.rules
             )
             together = one.finding.day == choice.finding.day or not isinstance(why, str)
             tx.findings.silence([one], TOLD_TOGETHER if together else str(why))
     key = f"alert:{choice.id}:{choice.finding.severity}"
-    outbox_id = enqueue(tx, works, email, athlete=athlete, key=key, now=now)
+    outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     if outbox_id is not None:
         tx.findings.tell(choice, outbox_id=outbox_id, on=today)
 
 
 def _choose(
     tx: Transaction,
-    works: Works,
+    services: Services,
     athlete: Athlete,
     risen: Sequence[Found],
     history: History,
@@ -399,7 +401,7 @@ def _choose(
     """Returns the finding to mail, or why none is."""
     if "alert" not in athlete.wants:
         return UNSUBSCRIBED
-    since = today - timedelta(days=works.rules.mail_forget_days)
+    since = today - timedelta(days=services.rules.mail_forget_days)
     told = [
         detector.Told(one.told_on, one.told_severity)
         for one in tx.findings.told(athlete, since=since)
@@ -407,6 +409,6 @@ def _choose(
     ]
     by_finding = {one.finding: one for one in risen}
     choice = detector.worth_mailing(
-        list(by_finding), told=told, today=today, rules=works.rules, history=history
+        list(by_finding), told=told, today=today, rules=services.rules, history=history
     )
     return choice if isinstance(choice, str) else by_finding[choice]

@@ -5,27 +5,31 @@ from datetime import datetime
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
 from worker.pipeline.alerts import alert_facts
-from worker.pipeline.services import Works, today_of
+from worker.pipeline.services import Services, today_of
 from worker.pipeline.weekly import weekly_facts
 from worker.store import Transaction
 
 
 def alert_preview(
-    tx: Transaction, works: Works, athlete: Athlete, *, now: datetime
+    tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
 ) -> Email | None:
     """The alert about the newest day with a finding, up to `now`; None where there's none."""
     today = today_of(athlete, now)
-    history = tx.runs.history(athlete, since=today, rules=works.rules)
+    history = tx.runs.history(athlete, since=today, rules=services.rules)
     for day in reversed([day for day in history.days() if day <= today]):
-        verdict = detector.judge(history, day, rules=works.rules, race=athlete.race)
-        choice = detector.worth_mailing(verdict.findings, told=(), today=day, rules=works.rules)
+        verdict = detector.judge(history, day, rules=services.rules, race=athlete.race)
+        choice = detector.worth_mailing(verdict.findings, told=(), today=day, rules=services.rules)
         if not isinstance(choice, str):
-            facts = alert_facts(tx, works, athlete, choice, verdict, history, now=now)
-            return works.composer.alert(facts)
+            facts = alert_facts(tx, services, athlete, choice, verdict, history, now=now)
+            return services.composer.alert(facts)
     return None
 
 
-def weekly_preview(tx: Transaction, works: Works, athlete: Athlete, *, now: datetime) -> Email:
+def weekly_preview(
+    tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
+) -> Email:
     """The weekly mail that was due last."""
     due = weeks.last_weekly_due(athlete, now)
-    return works.composer.weekly(weekly_facts(tx, works, athlete, due.week_starts_on, now=now))
+    return services.composer.weekly(
+        weekly_facts(tx, services, athlete, due.week_starts_on, now=now)
+    )

@@ -44,7 +44,7 @@ def _count_as_told(tx: Transaction, athlete: Athlete, *, now: datetime) -> int:
     missed = last + _WEEK if last else week_start(added_on, athlete.week_starts)
     number = 0
     while missed <= due.week_starts_on:
-        tx.progress.tell_week(athlete, missed, state="skipped")
+        tx.progress.queue_weekly(athlete, missed, state="skipped")
         missed += _WEEK
         number += 1
     return number

@@ -18,7 +18,7 @@ from worker.setting_types import BackupSection
 from worker.sources.base import Source
 from worker.sources.folder import Inbox
 from worker.sources.formats.unpack import Member
-from worker.store import Sealer, Store, StoreError, Transaction
+from worker.store import Encrypter, Store, StoreError, Transaction
 
 Clock = Callable[[], datetime]
 
@@ -38,7 +38,7 @@ class WorkerIdentity:
 class ConnectedSource:
     """A service that is on, and what the work with it needs.
 
-    `client` asks it. `sealer` encrypts credentials, `signer` signs the cookies of consents.
+    `client` asks it. `encrypter` encrypts credentials, `signer` signs the cookies of consents.
     `read_file` gives everything in a file by its bytes and name. `verify_token` is what the service
     must repeat when it checks our webhook. `wait` lets so many seconds pass, never with a
     transaction open. `jitter`, between 0 and 1, spreads the athletes over time: nobody's secret
@@ -46,7 +46,7 @@ class ConnectedSource:
     """
 
     client: Source
-    sealer: Sealer
+    encrypter: Encrypter
     signer: Signer
     read_file: Callable[[bytes, str], Iterable[Member]]
     verify_token: str = ""
@@ -63,7 +63,7 @@ class ConnectedSource:
 
 
 @dataclass(frozen=True, slots=True)
-class Works:
+class Services:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures; `ping_url` is fetched while all is well. Copies
@@ -130,7 +130,7 @@ def by_ids(tx: Transaction, ids: Iterable[int]) -> tuple[Athlete, ...]:
 
 def enqueue(
     tx: Transaction,
-    works: Works,
+    services: Services,
     email: Email,
     *,
     athlete: Athlete | None,
@@ -138,7 +138,7 @@ def enqueue(
     now: datetime,
 ) -> int | None:
     """Render a mail and queue it; None where one with this key was queued before."""
-    domain = works.sender.rpartition("@")[2].strip("<> ") or "localhost"
+    domain = services.sender.rpartition("@")[2].strip("<> ") or "localhost"
     digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
     message_id = f"<{email.kind}.{digest[:32]}@{domain}>"
     return tx.outbox.enqueue(
@@ -146,10 +146,14 @@ def enqueue(
         kind=email.kind,
         key=key,
         message_id=message_id,
-        sender=works.sender,
+        sender=services.sender,
         recipient=email.recipient,
         mime=to_mime(
-            email, message_id=message_id, date=now, sender=works.sender, reply_to=works.reply_to
+            email,
+            message_id=message_id,
+            date=now,
+            sender=services.sender,
+            reply_to=services.reply_to,
         ),
         now=now,
     )

@@ -13,7 +13,7 @@ from typing import TypeVar
 
 from worker.domain.models import Athlete, SourceName
 from worker.notify import ReconnectFacts
-from worker.pipeline.services import Clock, ConnectedSource, Works, enqueue
+from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -27,7 +27,7 @@ from worker.sources.base import (
     Unavailable,
 )
 from worker.sources.registry import SOURCES
-from worker.store import SealError, SourceState, StoredCredential, StoreError, Transaction
+from worker.store import DecryptError, SourceState, StoredCredential, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Session:
 
     def __init__(
         self,
-        works: Works,
+        services: Services,
         connected: ConnectedSource,
         athlete: Athlete,
         stored: StoredCredential,
@@ -51,7 +51,7 @@ class Session:
         self.athlete = athlete
         self.connected = connected
         self.stored = stored
-        self._works = works
+        self._services = services
         self._clock = clock
         self._credential: Credential | None = None
         self.clock_trouble: str | None = None
@@ -93,7 +93,7 @@ class Session:
 
     def _call(self, purpose: Purpose, question: Callable[..., A], credential: Credential) -> A:
         return limited_call(
-            self._works,
+            self._services,
             self.connected,
             purpose,
             self._clock,
@@ -105,7 +105,7 @@ class Session:
         client = self.connected.client
         try:
             fresh = limited_call(
-                self._works,
+                self._services,
                 self.connected,
                 "token",
                 self._clock,
@@ -114,7 +114,7 @@ class Session:
         except CredentialRevoked as error:
             self._revoke(error)
             raise
-        with self._works.store.transaction() as tx:
+        with self._services.store.transaction() as tx:
             rows = tx.source(self.connected.name)
             renewed = rows.renew(
                 self.athlete,
@@ -132,7 +132,7 @@ class Session:
     def _revoke(self, error: CredentialRevoked) -> None:
         """Say in `status` that the credential is dead, and ask the athlete once to reconnect."""
         source, now = self.connected.name, self._clock()
-        with self._works.store.transaction() as tx:
+        with self._services.store.transaction() as tx:
             if not tx.source(source).revoked(self.athlete, version=self.stored.version, now=now):
                 raise SourceError("connected again in the meantime")
             before = tx.progress.sources(self.athlete).get(source)
@@ -144,8 +144,8 @@ class Session:
                 connected_at = self.stored.connected_at.isoformat()
                 enqueue(
                     tx,
-                    self._works,
-                    self._works.composer.reconnect(facts),
+                    self._services,
+                    self._services.composer.reconnect(facts),
                     athlete=self.athlete,
                     key=f"reconnect:{source}:{self.athlete.id}:{connected_at}",
                     now=now,
@@ -154,7 +154,7 @@ class Session:
 
 @contextmanager
 def open_session(
-    works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clock
+    services: Services, connected: ConnectedSource, athlete: Athlete, clock: Clock
 ) -> Iterator[Session | None]:
     """Hold the athlete's credential alone while inside.
 
@@ -162,7 +162,7 @@ def open_session(
     `SourceError`: it's tried again later, and later; never at once.
     """
     source, now = connected.name, clock()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         rows = tx.source(source)
         held = rows.lease(athlete, now=now, until=now + LEASE)
         stored = rows.credential(athlete) if held else None
@@ -171,7 +171,7 @@ def open_session(
         return
     try:
         alive = stored is not None and stored.revoked_at is None
-        yield Session(works, connected, athlete, stored, clock) if stored and alive else None
+        yield Session(services, connected, athlete, stored, clock) if stored and alive else None
     except (SourceError, StoreError):
         raise
     except Exception as surprise:
@@ -179,12 +179,12 @@ def open_session(
         log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
         raise SourceError(f"unexpected: {surprise!r}") from surprise
     finally:
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             tx.source(source).release(athlete)
 
 
 def limited_call(
-    works: Works,
+    services: Services,
     connected: ConnectedSource,
     purpose: Purpose,
     clock: Clock,
@@ -195,7 +195,7 @@ def limited_call(
     The call is counted before it's made, so that no other worker makes it too.
     """
     client, now = connected.client, clock()
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         known = known_limit(tx, connected, now, lock=True)
         opens_at = known.opens_at(purpose, now)
         if opens_at - now > known.patience:
@@ -209,7 +209,7 @@ def limited_call(
     try:
         answer = question(clock(), headers.update)
     except RateLimited as error:
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             known = known_limit(tx, connected, clock(), lock=True)
             closed = known.closed(headers, now=clock(), until=error.resets_at)
             tx.source(connected.name).save_limit(closed.state())
@@ -217,9 +217,9 @@ def limited_call(
     except Unavailable:
         raise
     except SourceError:
-        _observe(works, connected, reserved, headers, clock())
+        _observe(services, connected, reserved, headers, clock())
         raise
-    _observe(works, connected, reserved, headers, clock())
+    _observe(services, connected, reserved, headers, clock())
     return answer
 
 
@@ -231,7 +231,7 @@ def known_limit(
 
 
 def _observe(
-    works: Works,
+    services: Services,
     connected: ConnectedSource,
     reserved: RateLimit,
     headers: Mapping[str, str],
@@ -240,16 +240,16 @@ def _observe(
     """Store what an answer's headers said, where that's news."""
     if reserved.observe(headers, now) == reserved:
         return
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         known = known_limit(tx, connected, now, lock=True).observe(headers, now)
         tx.source(connected.name).save_limit(known.state())
 
 
-def connected_source(works: Works, source: SourceName) -> ConnectedSource:
+def connected_source(services: Services, source: SourceName) -> ConnectedSource:
     """The service of this name; raises `SourceError` where it is off."""
-    if source not in works.sources:
+    if source not in services.sources:
         raise SourceError(off(source), permanent=True)
-    return works.sources[source]
+    return services.sources[source]
 
 
 def off(source: SourceName) -> str:
@@ -258,14 +258,14 @@ def off(source: SourceName) -> str:
 
 
 def encrypt(connected: ConnectedSource, credential: Credential) -> bytes:
-    return connected.sealer.seal(json.dumps(credential.secrets))
+    return connected.encrypter.encrypt_text(json.dumps(credential.secrets))
 
 
 def decrypt(connected: ConnectedSource, stored: StoredCredential) -> Credential:
     """Raises `SourceError` where the key that it was encrypted with is lost."""
     try:
-        told = json.loads(connected.sealer.open(stored.encrypted))
-    except SealError as error:
+        told = json.loads(connected.encrypter.open(stored.encrypted))
+    except DecryptError as error:
         raise SourceError(str(error), permanent=True) from error
     return Credential(
         stored.account_id, tuple(told), stored.expires_at, stored.ends_at, stored.scopes

@@ -27,7 +27,7 @@ from worker.pipeline.activities import (
 )
 from worker.pipeline.credentials import ends_soon
 from worker.pipeline.events import handle_events
-from worker.pipeline.services import Clock, ConnectedSource, Works, by_ids
+from worker.pipeline.services import Clock, ConnectedSource, Services, by_ids
 from worker.pipeline.session import Session, connected_source, known_limit, open_session
 from worker.sources import polling
 from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError
@@ -70,71 +70,71 @@ class Synced:
 
 
 def sync_all_due(
-    works: Works, source: SourceName, clock: Clock, at_most: int | None = None
+    services: Services, source: SourceName, clock: Clock, at_most: int | None = None
 ) -> Synced:
     """Ask a service for everybody who is due: events, then what is new, then the past.
 
     Where `at_most` is given the turn ends after about so many calls for the past; the rest waits
     for the next one.
     """
-    connected = works.sources.get(source)
+    connected = services.sources.get(source)
     if connected is None:
         return Synced()
-    troubles = _handle_all_events(works, source, clock)
-    polled = _poll_all(works, connected, clock, None if at_most is None else POLLS_A_TURN)
-    _read_all_history(works, connected, clock, math.inf if at_most is None else at_most)
+    troubles = _handle_all_events(services, source, clock)
+    polled = _poll_all(services, connected, clock, None if at_most is None else POLLS_A_TURN)
+    _read_all_history(services, connected, clock, math.inf if at_most is None else at_most)
     return Synced(polled.polled, (*troubles, *polled.troubles))
 
 
-def _handle_all_events(works: Works, source: SourceName, clock: Clock) -> list[str]:
+def _handle_all_events(services: Services, source: SourceName, clock: Clock) -> list[str]:
     """Each athlete of whom webhooks told once, until the rate limit is used up."""
     troubles: list[str] = []
     asked: set[int] = set()
-    while left := _others(works, events_due(works, source, clock()), asked):
+    while left := _others(services, events_due(services, source, clock()), asked):
         for athlete in left:
             asked.add(athlete.id)
             try:
-                troubles += handle_events(works, source, athlete, (), clock)
+                troubles += handle_events(services, source, athlete, (), clock)
             except RateLimited:
                 return troubles
     return troubles
 
 
 def _poll_all(
-    works: Works, connected: ConnectedSource, clock: Clock, at_most: int | None
+    services: Services, connected: ConnectedSource, clock: Clock, at_most: int | None
 ) -> Synced:
     """Poll everybody who is due, or so many of them.
 
     An error that would come again for whoever is left is theirs too.
     """
     polled, troubles, asked = 0, list[str | None](), set[int]()
-    while left := _others(works, polls_due(works, connected.name, clock()), asked):
+    while left := _others(services, polls_due(services, connected.name, clock()), asked):
         left = left[: None if at_most is None else at_most - len(asked)]
         if not left:
             break
         asked |= {athlete.id for athlete in left}
         for number, athlete in enumerate(left):
             try:
-                polled += _poll(works, connected, athlete, clock)
+                polled += _poll(services, connected, athlete, clock)
             except SourceError as error:
                 shared = error.for_everybody
                 _log(connected.name, "everybody" if shared else athlete.id, error)
                 touched = left[number:] if shared else [athlete]
-                troubles += [_back_off(works, connected, one, error, clock()) for one in touched]
+                troubles += [_back_off(services, connected, one, error, clock()) for one in touched]
                 if shared:
                     break
     return Synced(polled, tuple(filter(None, troubles)))
 
 
 def _read_all_history(
-    works: Works, connected: ConnectedSource, clock: Clock, calls_left: float
+    services: Services, connected: ConnectedSource, clock: Clock, calls_left: float
 ) -> None:
     """The past of each in turn, a little at a time, until all is read or the calls are used up."""
     put_aside: set[int] = set()
     while calls_left > 0:
         most = DUE_AT_ONCE + len(put_aside)
-        due = history_due(works, connected.name, clock(), most)
-        behind = _others(works, due, put_aside)
+        due = history_due(services, connected.name, clock(), most)
+        behind = _others(services, due, put_aside)
         if not behind:
             return
         for athlete in behind:
@@ -142,12 +142,12 @@ def _read_all_history(
             try:
                 if calls_left > 0:
                     most_files = min(calls_left, _FILES_AT_ONCE)
-                    calls = _read_on(works, connected, athlete, clock, most_files)
+                    calls = _read_on(services, connected, athlete, clock, most_files)
             except RateLimited:
                 return
             except SourceError as error:
                 _log(connected.name, athlete.id, error)
-                _back_off(works, connected, athlete, error, clock())
+                _back_off(services, connected, athlete, error, clock())
                 if error.for_everybody:
                     return
             if not calls:
@@ -158,24 +158,30 @@ def _read_all_history(
 # For one athlete at a time: who is due, and what is done
 
 
-def events_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+def events_due(
+    services: Services, source: SourceName, now: datetime, most: int = DUE_AT_ONCE
+) -> Due:
     """Of whom webhooks told."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         return dict.fromkeys(tx.source(source).with_events_due(now, most=most), ())
 
 
-def polls_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+def polls_due(
+    services: Services, source: SourceName, now: datetime, most: int = DUE_AT_ONCE
+) -> Due:
     """Whose newest activities are to be read."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         return dict.fromkeys(tx.source(source).due(now, most=most), ())
 
 
-def history_due(works: Works, source: SourceName, now: datetime, most: int = DUE_AT_ONCE) -> Due:
+def history_due(
+    services: Services, source: SourceName, now: datetime, most: int = DUE_AT_ONCE
+) -> Due:
     """Whose past, or files, are to be read; nobody's while the rate limit leaves no room."""
-    connected = works.sources.get(source)
+    connected = services.sources.get(source)
     if connected is None:
         return {}
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         limit = known_limit(tx, connected, now)
         if limit.opens_at("history", now) - now > limit.patience:
             return {}
@@ -186,43 +192,43 @@ def history_due(works: Works, source: SourceName, now: datetime, most: int = DUE
 
 
 def poll(
-    works: Works, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+    services: Services, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
 ) -> None:
     """Read one athlete's newest activities; trouble becomes a later due date and a reason."""
-    connected = connected_source(works, source)
+    connected = connected_source(services, source)
     try:
-        _poll(works, connected, athlete, clock)
+        _poll(services, connected, athlete, clock)
     except SourceError as error:
-        _trouble(works, connected, athlete, error, clock())
+        _trouble(services, connected, athlete, error, clock())
 
 
 def read_history(
-    works: Works, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+    services: Services, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
 ) -> None:
     """A page of one athlete's past, or some of their files; trouble as in `poll`."""
-    connected = connected_source(works, source)
+    connected = connected_source(services, source)
     try:
-        _read_on(works, connected, athlete, clock, _FILES_AT_ONCE)
+        _read_on(services, connected, athlete, clock, _FILES_AT_ONCE)
     except RateLimited:
         return
     except SourceError as error:
-        _trouble(works, connected, athlete, error, clock())
+        _trouble(services, connected, athlete, error, clock())
 
 
 # What is new, and what is gone
 
 
-def _poll(works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clock) -> bool:
+def _poll(services: Services, connected: ConnectedSource, athlete: Athlete, clock: Clock) -> bool:
     """Read the newest of one athlete's activities, and follow what changed or went.
 
     False where another worker is at it. Raises `SourceError`.
     """
     client, source = connected.client, connected.name
-    with open_session(works, connected, athlete, clock) as session:
+    with open_session(services, connected, athlete, clock) as session:
         if session is None:
             return False
         now = clock()
-        with works.store.reading() as tx:
+        with services.store.reading() as tx:
             standing = Standing(**tx.source(source).standing(athlete))
             known = tx.source(source).starts(athlete)
             first = not tx.runs.any(athlete)
@@ -247,13 +253,13 @@ def _poll(works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clo
 
         gone, standing = polling.vanished(shown, known, standing, now=now)
         standing = polling.after_newest(standing, shown, window, now=now)
-        files = {} if first else files_of_new(works, session, listed, since=now - client.reach)
-        with works.store.transaction() as tx:
+        files = {} if first else files_of_new(services, session, listed, since=now - client.reach)
+        with services.store.transaction() as tx:
             stands = session.still_stands(tx)
             if stands:
                 silence = FIRST_SYNC.format(client.title) if first else None
                 save_activities(
-                    tx, works, session, listed, files=files, gone=gone, now=clock(),
+                    tx, services, session, listed, files=files, gone=gone, now=clock(),
                     silence=silence,
                 )  # fmt: skip
                 _settle(tx, session, standing, now=clock())
@@ -290,18 +296,18 @@ def _backlog(
 
 
 def _read_on(
-    works: Works, connected: ConnectedSource, athlete: Athlete, clock: Clock, at_most: float
+    services: Services, connected: ConnectedSource, athlete: Athlete, clock: Clock, at_most: float
 ) -> int:
     """A page of one athlete's past, or, where that's read, some files; how many calls it was.
 
     0 where another worker is at it. Raises `SourceError`.
     """
     client, source = connected.client, connected.name
-    with open_session(works, connected, athlete, clock) as session:
+    with open_session(services, connected, athlete, clock) as session:
         if session is None:
             return 0
         now = clock()
-        with works.store.reading() as tx:
+        with services.store.reading() as tx:
             standing = Standing(**tx.source(source).standing(athlete))
         if standing.history_is_due(now, client.reach):
             question = partial(
@@ -312,13 +318,15 @@ def _read_on(
             calls = 1
         else:
             page = None
-            calls = read_files(works, session, clock, at_most=int(at_most))
-        with works.store.transaction() as tx:
+            calls = read_files(services, session, clock, at_most=int(at_most))
+        with services.store.transaction() as tx:
             stands = session.still_stands(tx)
             if stands:
                 if page is not None:
                     silence = HISTORY.format(client.title)
-                    save_activities(tx, works, session, page.activities, now=now, silence=silence)
+                    save_activities(
+                        tx, services, session, page.activities, now=now, silence=silence
+                    )
                     tx.source(source).save_standing(athlete, asdict(standing))
                 backlog = _backlog(tx, connected, athlete, standing, now)
                 tx.progress.backlog(athlete, source, backlog)
@@ -331,25 +339,33 @@ def _read_on(
 
 
 def _trouble(
-    works: Works, connected: ConnectedSource, athlete: Athlete, error: SourceError, now: datetime
+    services: Services,
+    connected: ConnectedSource,
+    athlete: Athlete,
+    error: SourceError,
+    now: datetime,
 ) -> None:
     """What would be everybody's trouble is asked about once in a while, not once for each."""
     _log(connected.name, athlete.id, error)
-    _back_off(works, connected, athlete, error, now)
+    _back_off(services, connected, athlete, error, now)
     if error.for_everybody and not isinstance(error, RateLimited):
-        with works.store.transaction() as tx:
+        with services.store.transaction() as tx:
             limit = known_limit(tx, connected, now, lock=True).paused(now + PAUSE_FOR_EVERYBODY)
             tx.source(connected.name).save_limit(limit.state())
 
 
 def _back_off(
-    works: Works, connected: ConnectedSource, athlete: Athlete, error: SourceError, now: datetime
+    services: Services,
+    connected: ConnectedSource,
+    athlete: Athlete,
+    error: SourceError,
+    now: datetime,
 ) -> str | None:
     """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
     if isinstance(error, CredentialRevoked):
         return f"{athlete.name}: {error}"
     resets_at = error.resets_at if isinstance(error, RateLimited) else None
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         rows = tx.source(connected.name)
         stored = rows.standing(athlete)
         if not stored:
@@ -373,9 +389,9 @@ def _back_off(
     return f"{athlete.name}: {error}" if resets_at is None else None
 
 
-def _others(works: Works, due: Due, but: Collection[int]) -> Sequence[Athlete]:
+def _others(services: Services, due: Due, but: Collection[int]) -> Sequence[Athlete]:
     """Those who are due, in this order, without some."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         return by_ids(tx, [athlete_id for athlete_id in due if athlete_id not in but])
 
 

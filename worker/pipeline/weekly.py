@@ -8,32 +8,34 @@ from worker.domain.weeks import last_weekly_due, next_weekly_due, past_weeks
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.alerts import CHART_WEEKS, recent_checkins
 from worker.pipeline.credentials import WARN_BEFORE
-from worker.pipeline.services import Works, each, enqueue, today_of, until_nobody_is_due
+from worker.pipeline.services import Services, each, enqueue, today_of, until_nobody_is_due
 from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
 
 
-def tell_weeks(works: Works, now: datetime) -> None:
+def queue_due_weeklies(services: Services, now: datetime) -> None:
     """Queue every weekly mail that is due."""
-    due = until_nobody_is_due(lambda: weekly_due(works, now))
-    each(due, lambda athlete: tell_week(works, athlete, now))
+    due = until_nobody_is_due(lambda: weekly_due(services, now))
+    each(due, lambda athlete: queue_weekly(services, athlete, now))
 
 
-def weekly_due(works: Works, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
+def weekly_due(
+    services: Services, now: datetime, *, most: int = DUE_AT_ONCE
+) -> tuple[Athlete, ...]:
     """For whom a weekly mail is due, at most so many."""
-    with works.store.reading() as tx:
+    with services.store.reading() as tx:
         return tx.athletes.with_weekly_due(now, most=most)
 
 
-def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
+def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
     """Queue one athlete's weekly mail where it is due; twice is once.
 
     A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
     collapse into the latest: they are marked as skipped.
     """
-    with works.store.transaction() as tx:
+    with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
@@ -42,32 +44,32 @@ def tell_week(works: Works, athlete: Athlete, now: datetime) -> None:
             last = tx.progress.last_week_told(athlete)
             missed = last + _WEEK if last else starts_on
             while missed < starts_on:
-                tx.progress.tell_week(athlete, missed, state="skipped")
+                tx.progress.queue_weekly(athlete, missed, state="skipped")
                 missed += _WEEK
             if not tx.progress.week_told(athlete, starts_on):
-                _queue(tx, works, athlete, starts_on, now=now)
+                _queue(tx, services, athlete, starts_on, now=now)
         upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
 
 
 def _queue(
-    tx: Transaction, works: Works, athlete: Athlete, starts_on: date, *, now: datetime
+    tx: Transaction, services: Services, athlete: Athlete, starts_on: date, *, now: datetime
 ) -> None:
     if "weekly" not in athlete.wants:
-        tx.progress.tell_week(athlete, starts_on, state="skipped")
+        tx.progress.queue_weekly(athlete, starts_on, state="skipped")
         return
-    email = works.composer.weekly(weekly_facts(tx, works, athlete, starts_on, now=now))
+    email = services.composer.weekly(weekly_facts(tx, services, athlete, starts_on, now=now))
     key = f"weekly:{athlete.id}:{starts_on}"
-    outbox_id = enqueue(tx, works, email, athlete=athlete, key=key, now=now)
-    tx.progress.tell_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
+    outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
+    tx.progress.queue_weekly(athlete, starts_on, state="queued", outbox_id=outbox_id)
     tx.progress.tell_troubles(athlete)
 
 
 def weekly_facts(
-    tx: Transaction, works: Works, athlete: Athlete, starts_on: date, *, now: datetime
+    tx: Transaction, services: Services, athlete: Athlete, starts_on: date, *, now: datetime
 ) -> WeeklyFacts:
     """All that the mail about this week tells of."""
-    rules = works.rules
+    rules = services.rules
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
@@ -82,7 +84,7 @@ def weekly_facts(
             for one in found
         ),
         prescription=routine.prescribe(
-            works.routines,
+            services.routines,
             pain=athlete.pain,
             severity=max((one.finding.severity for one in found), default=1),
         ),

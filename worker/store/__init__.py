@@ -27,31 +27,31 @@ from worker.domain.rules import Rules
 from worker.store.activities import FileState, SeenActivity
 from worker.store.athletes import Athletes, NameTakenError
 from worker.store.checkins import CheckIns
-from worker.store.encryption import Sealer, SealError
+from worker.store.encryption import DecryptError, Encrypter
 from worker.store.findings import Findings, Found
 from worker.store.imports import Imports
 from worker.store.inbox import InboxFiles
-from worker.store.lock import LockedError, crew_member, sole_worker
+from worker.store.lock import LockedError, cluster_member, sole_worker
 from worker.store.outbox import Letter, Outbox
 from worker.store.progress import RESTORED, Progress, SourceState, Tick
 from worker.store.runs import Change, Runs, StoredRun
 from worker.store.sources import SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
-from worker.store.workers import Crew, Mate
-from worker.store.write_queue import NoTurnError, Turns
+from worker.store.workers import LiveWorker, LiveWorkers
+from worker.store.write_queue import WriteQueue, WriteQueueError
 
 __all__ = [
     "DUE_AT_ONCE",
     "RESTORED",
     "Change",
+    "DecryptError",
+    "Encrypter",
     "FileState",
     "Found",
     "Letter",
+    "LiveWorker",
     "LockedError",
-    "Mate",
     "NameTakenError",
-    "SealError",
-    "Sealer",
     "SeenActivity",
     "SourceRows",
     "SourceState",
@@ -119,8 +119,8 @@ class Transaction:
         return Progress(self.connection)
 
     @property
-    def crew(self) -> Crew:
-        return Crew(self.connection)
+    def crew(self) -> LiveWorkers:
+        return LiveWorkers(self.connection)
 
     def source(self, name: SourceName) -> SourceRows:
         """What is stored of one service."""
@@ -133,7 +133,7 @@ class Store:
 
     engine: Engine
     rules: Rules = field(default_factory=Rules)
-    turns: Turns = field(default_factory=Turns, repr=False)
+    write_queue: WriteQueue = field(default_factory=WriteQueue, repr=False)
 
     @classmethod
     def open(cls, url: str, *, rules: Rules | None = None) -> "Store":
@@ -159,7 +159,7 @@ class Store:
         try:
             with self._translated(), self._turn(), self.engine.begin() as connection:
                 yield Transaction(connection, self.rules)
-        except NoTurnError as error:
+        except WriteQueueError as error:
             raise StoreError(
                 f"the database {self.file} is busy: another piece of the work has been writing to "
                 f"it for {BUSY_TIMEOUT_S} s"
@@ -178,12 +178,12 @@ class Store:
             yield
 
     @contextmanager
-    def crew_member(self) -> Iterator[Callable[[], None]]:
+    def cluster_member(self) -> Iterator[Callable[[], None]]:
         """Be one of several on this PostgreSQL database while inside; raises `LockedError`.
 
         What is given looks whether that still holds, and raises where the connection has gone.
         """
-        with self._translated(), crew_member(self.engine) as still_holds:
+        with self._translated(), cluster_member(self.engine) as still_holds:
             yield still_holds
 
     @property
@@ -276,7 +276,7 @@ class Store:
 
     def _turn(self) -> AbstractContextManager[None]:
         """The thread's turn to write. On PostgreSQL many write at once."""
-        return self.turns.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
+        return self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
 
     def _upgrade(self) -> None:
         found = self.schema()

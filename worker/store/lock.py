@@ -50,7 +50,7 @@ def sole_worker(engine: Engine, file: Path | None) -> Iterator[None]:
 
 
 @contextmanager
-def crew_member(engine: Engine) -> Iterator[Callable[[], None]]:
+def cluster_member(engine: Engine) -> Iterator[Callable[[], None]]:
     """Share the lock for the length of the block; raises `LockedError` where one has it alone.
 
     What is given raises where the connection that holds the share has gone.

@@ -62,7 +62,7 @@ class Progress:
         last: date | None = self.connection.execute(query).scalar_one()
         return last
 
-    def tell_week(
+    def queue_weekly(
         self,
         athlete: Athlete,
         week_starts_on: date,

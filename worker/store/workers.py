@@ -21,7 +21,7 @@ _FORGOTTEN_AFTER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Mate:
+class LiveWorker:
     """One process of the crew; `place` says where it runs."""
 
     name: str
@@ -32,7 +32,7 @@ class Mate:
 
 
 @dataclass(frozen=True, slots=True)
-class Crew:
+class LiveWorkers:
     """Who is at work. A process that isn't seen for a while counts as dead, and may come back."""
 
     connection: Connection
@@ -52,11 +52,11 @@ class Crew:
         """The process of this name has ended."""
         self.connection.execute(delete(crew).where(crew.c.name == name))
 
-    def living(self, *, within: timedelta) -> Sequence[Mate]:
+    def living(self, *, within: timedelta) -> Sequence[LiveWorker]:
         """Those seen within that time, the longest serving first."""
         query = select(crew).where(crew.c.seen_at >= self.now() - within).order_by(crew.c.since_at)
         return [
-            Mate(row.name, row.role, row.place, row.since_at, row.seen_at)
+            LiveWorker(row.name, row.role, row.place, row.since_at, row.seen_at)
             for row in self.connection.execute(query)
         ]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-class NoTurnError(Exception):
+class WriteQueueError(Exception):
     """Somebody else's turn lasted too long."""
 
 
-class Turns:
+class WriteQueue:
     """One thread at a time has its turn."""
 
     def __init__(self) -> None:
@@ -25,11 +25,11 @@ class Turns:
 
     @contextmanager
     def turn(self, *, within_s: float) -> Iterator[None]:
-        """Wait for one's turn, and have it until the block ends; raises `NoTurnError`."""
+        """Wait for one's turn, and have it until the block ends; raises `WriteQueueError`."""
         mine = self._queue_up()
         try:
             if not mine.wait(within_s):
-                raise NoTurnError
+                raise WriteQueueError
             yield
         finally:
             self._end(mine)

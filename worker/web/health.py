@@ -18,16 +18,16 @@ def livez(_: Request) -> Response:
     return PlainTextResponse("ok\n")
 
 
-def readyz(desk: WebContext, visit: Visit) -> Response:
+def readyz(web: WebContext, visit: Visit) -> Response:
     """200 where the work goes on, else 503."""
     try:
-        desk.probe.write(desk.store, visit.now)
-        with desk.store.reading() as tx:
-            troubles = check_health(tx, visit.now, every=desk.ticks, audience=Audience.READY)
+        web.probe.write(web.store, visit.now)
+        with web.store.reading() as tx:
+            troubles = check_health(tx, visit.now, every=web.ticks, audience=Audience.READY)
     except StoreError as error:
         troubles = (Trouble("database", f"database: {error}"),)
     if not troubles:
         return PlainTextResponse("ok\n")
-    told = is_operator(desk, visit.request)
+    told = is_operator(web, visit.request)
     lines = [trouble.text if told else trouble.name for trouble in troubles]
     return PlainTextResponse("\n".join(["not ready", *lines, ""]), 503)

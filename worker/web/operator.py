@@ -17,40 +17,40 @@ log = logging.getLogger(__name__)
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
-def is_operator(desk: WebContext, request: Request) -> bool:
+def is_operator(web: WebContext, request: Request) -> bool:
     """True with the right token; or from loopback, while the face is published nowhere else.
 
     The token comes as `Authorization: Bearer`, or as the password of Basic, which a browser
     asks for. Loopback counts only where `base_url` and the Host header name loopback too and no
     proxy has left its mark: behind a proxy on this machine everybody comes from loopback.
     """
-    if desk.token:
+    if web.token:
         given = _given_token(request.headers.get("authorization", ""))
-        if given is not None and hmac.compare_digest(given.encode(), desk.token.encode()):
-            _write_down(desk, request)
+        if given is not None and hmac.compare_digest(given.encode(), web.token.encode()):
+            _write_down(web, request)
             return True
     peer = request.client.host if request.client else ""
     return (
         _is_loopback(peer)
-        and _is_loopback(urlsplit(desk.base_url).hostname or "")
+        and _is_loopback(urlsplit(web.base_url).hostname or "")
         and _is_loopback(_host(request))
         and not any(name in request.headers for name in _FORWARDED)
     )
 
 
-def require_operator(desk: WebContext, request: Request) -> None:
+def require_operator(web: WebContext, request: Request) -> None:
     """Raises `PageError`: 401 where a token would open the page, else 403."""
-    if is_operator(desk, request):
+    if is_operator(web, request):
         return
-    if desk.token:
+    if web.token:
         raise PageError(401, realm="easeback")
     raise PageError(403)
 
 
-def _write_down(desk: WebContext, request: Request) -> None:
+def _write_down(web: WebContext, request: Request) -> None:
     """A token that opened something is an event; one an hour, for metrics are scraped all day."""
-    client = client_of(request.scope, proxies=desk.proxies)
-    if desk.access_log.should_log(client, desk.clock()):
+    client = client_of(request.scope, proxies=web.proxies)
+    if web.access_log.should_log(client, web.clock()):
         log.info("web: the operator's token opened a page to %(visitor)s", {"visitor": client})
 
 

@@ -23,21 +23,21 @@ _VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def home(desk: WebContext, visit: Visit) -> Response:
+def home(web: WebContext, visit: Visit) -> Response:
     """Nobody's page: the operator is led to theirs, everybody else to their mails."""
-    if is_operator(desk, visit.request):
+    if is_operator(web, visit.request):
         return RedirectResponse("/status", 303)
-    return desk.pages.show("home.html")
+    return web.pages.show("home.html")
 
 
-def status_page(desk: WebContext, visit: Visit) -> Response:
-    require_operator(desk, visit.request)
-    with desk.store.reading() as tx:
-        return desk.pages.show(
+def status_page(web: WebContext, visit: Visit) -> Response:
+    require_operator(web, visit.request)
+    with web.store.reading() as tx:
+        return web.pages.show(
             "status.html",
             version=__version__,
             now=visit.now,
-            troubles=check_health(tx, visit.now, every=desk.ticks, audience=Audience.READY),
+            troubles=check_health(tx, visit.now, every=web.ticks, audience=Audience.READY),
             ticks=_shown_ticks(tx.progress.ticks()),
             athletes=tx.athletes.count(),
             outbox=tx.outbox.counts(),
@@ -49,11 +49,11 @@ def status_page(desk: WebContext, visit: Visit) -> Response:
         )
 
 
-def metrics(desk: WebContext, visit: Visit) -> Response:
+def metrics(web: WebContext, visit: Visit) -> Response:
     """Gauges in Prometheus' text format."""
-    require_operator(desk, visit.request)
-    with desk.store.reading() as tx:
-        troubles = check_health(tx, visit.now, every=desk.ticks, audience=Audience.READY)
+    require_operator(web, visit.request)
+    with web.store.reading() as tx:
+        troubles = check_health(tx, visit.now, every=web.ticks, audience=Audience.READY)
         ticks = _shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()

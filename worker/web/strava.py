@@ -53,76 +53,76 @@ class Gate:
     verify_token: str
 
 
-def routes(desk: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
+def routes(web: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
     """The routes, for `build_app(more=...)`."""
 
-    def go(desk: WebContext, visit: LinkVisit) -> Response:
+    def go(web: WebContext, visit: LinkVisit) -> Response:
         try:
             address, cookie = gate.begin(visit.athlete, visit.now)
         except SourceError as error:
-            return _came_to_nothing(desk, error)
+            return _came_to_nothing(web, error)
         away = RedirectResponse(address, 303)
-        _keep_cookie(desk, away, cookie)
+        _keep_cookie(web, away, cookie)
         return away
 
-    def come_back(desk: WebContext, visit: Visit) -> Response:
-        return _come_back(desk, gate, visit)
+    def come_back(web: WebContext, visit: Visit) -> Response:
+        return _come_back(web, gate, visit)
 
     def check(request: Request) -> Response:
         return _check(gate, request)
 
-    letterbox = _Letterbox(lambda events: _note(desk, gate, events))
+    letterbox = _Letterbox(lambda events: _note(web, gate, events))
 
     async def note(request: Request) -> Response:
         event = _event(await request.body())
         return JSONResponse({}, background=BackgroundTask(letterbox.put, event))
 
     return (
-        link_page(desk, "connect", go),
-        page(CALLBACK, desk, come_back),
+        link_page(web, "connect", go),
+        page(CALLBACK, web, come_back),
         Route(WEBHOOK, check, methods=["GET"]),
         Route(WEBHOOK, note, methods=["POST"]),
     )
 
 
-def _come_back(desk: WebContext, gate: Gate, visit: Visit) -> Response:
-    name, path = _cookie(desk)
+def _come_back(web: WebContext, gate: Gate, visit: Visit) -> Response:
+    name, path = _cookie(web)
     cookie = visit.request.cookies.get(name, "")
     try:
         athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
     except SourceError as error:
-        answer = _came_to_nothing(desk, error)
+        answer = _came_to_nothing(web, error)
     else:
         log.info("web: athlete %(athlete)d connected Strava", {"athlete": athlete.id})
-        answer = desk.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
-    answer.delete_cookie(name, path=path, secure=_speaks_tls(desk), httponly=True, samesite="lax")
+        answer = web.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
+    answer.delete_cookie(name, path=path, secure=_speaks_tls(web), httponly=True, samesite="lax")
     return answer
 
 
-def _came_to_nothing(desk: WebContext, error: SourceError) -> Response:
+def _came_to_nothing(web: WebContext, error: SourceError) -> Response:
     log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
     trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
-    return desk.pages.show("connected.html", status=400, trouble=trouble)
+    return web.pages.show("connected.html", status=400, trouble=trouble)
 
 
-def _speaks_tls(desk: WebContext) -> bool:
-    return desk.base_url.startswith("https://")
+def _speaks_tls(web: WebContext) -> bool:
+    return web.base_url.startswith("https://")
 
 
-def _cookie(desk: WebContext) -> tuple[str, str]:
+def _cookie(web: WebContext) -> tuple[str, str]:
     """The cookie's name, and the path it's for: a `__Host-` cookie has to be for the whole host."""
-    return (COOKIE_OVER_TLS, "/") if _speaks_tls(desk) else (COOKIE, CALLBACK)
+    return (COOKIE_OVER_TLS, "/") if _speaks_tls(web) else (COOKIE, CALLBACK)
 
 
-def _keep_cookie(desk: WebContext, response: Response, cookie: str) -> None:
+def _keep_cookie(web: WebContext, response: Response, cookie: str) -> None:
     """Only for the way back. `lax`: coming back from Strava is a visit from another site."""
-    name, path = _cookie(desk)
+    name, path = _cookie(web)
     response.set_cookie(
         name,
         cookie,
         max_age=int(COOKIE_LIVES.total_seconds()),
         path=path,
-        secure=_speaks_tls(desk),
+        secure=_speaks_tls(web),
         httponly=True,
         samesite="lax",
     )
@@ -171,9 +171,9 @@ class _Letterbox:
             self._is_emptied = False
 
 
-def _note(desk: WebContext, gate: Gate, events: Sequence[object]) -> None:
+def _note(web: WebContext, gate: Gate, events: Sequence[object]) -> None:
     try:
-        gate.note(events, desk.clock())
+        gate.note(events, web.clock())
     except StoreError as error:
         # Polling finds what the events told of.
         log.warning(
