@@ -7,7 +7,7 @@ from functools import partial
 
 from bench.cluster_rounds import event_about
 from bench.cluster_stage import Stage, services_on
-from tests.cluster.reading import reads
+from simulators.query_reads import reads
 from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
 from worker.pipeline import Services
 from worker.pipeline.deliver import mails_due, make_ready, send

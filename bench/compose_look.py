@@ -18,8 +18,8 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests import made_facts as made
-from tests.made_mails import MAILS
+from simulators import mail_facts as made
+from simulators.mails import MAILS
 from worker.domain.models import Email
 from worker.links import Signer
 from worker.notify import Composer

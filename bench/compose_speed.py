@@ -14,7 +14,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests import made_facts as made
+from simulators import mail_facts as made
 from worker.links import Signer
 from worker.notify import Composer
 from worker.notify.chart import chart_png

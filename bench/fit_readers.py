@@ -230,7 +230,7 @@ def is_run(content: bytes) -> bool:
 
 
 def made_files(count: int) -> dict[Path, bytes]:
-    from tests.formats.build import fit_run
+    from simulators.activity_files import fit_run
 
     began = datetime(2026, 1, 1, 7, tzinfo=UTC)
     return {

@@ -14,13 +14,13 @@ from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
+from simulators.clock import Clock
+from simulators.http_server import running
 from simulators.recordings import recording
-from tests.smtp_server import SmtpServer
-from tests.strava.accounts import Activity
-from tests.strava.clock import Clock
-from tests.strava.limits import Limit, Limits
-from tests.strava.server import running
-from tests.strava.service import Answer, Question, Service
+from simulators.smtp_server import SmtpServer
+from simulators.strava.accounts import Activity
+from simulators.strava.limits import Limit, Limits
+from simulators.strava.service import Answer, Question, Service
 from worker.domain import weeks
 from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Encrypter, Store, Transaction

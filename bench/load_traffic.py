@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from bench.load_stage import KEY, SUBSCRIPTION, TOKEN, WEEKLY_AT, Plan, Stage, asks
 from simulators.recordings import run_file
-from tests.strava.accounts import Activity
+from simulators.strava.accounts import Activity
 from worker.links import Signer
 from worker.store import tables
 

@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from tests.web.made import NOW, TODAY, Instance, instance, run_winter
+from simulators.web_instance import NOW, TODAY, Instance, instance, run_winter
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Race
 from worker.web import WebServer, build_app

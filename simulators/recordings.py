@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
-from tests.formats.build import fit_run
+from simulators.activity_files import fit_run
 from worker.domain.models import Recording, SourceName
 
 TODAY = date(2026, 11, 20)

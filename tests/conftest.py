@@ -1,4 +1,4 @@
-"""Fixtures that all tests share: a database of each kind, a store on it, a whole house."""
+"""Fixtures that all tests share: a database of each kind, a store on it, the whole application."""
 
 import os
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.house import House, ScriptedMailer
-from tests.mail_lint import OURS, faults_of
+from simulators.mail_lint import OURS, faults_of
+from tests.app import App, ScriptedMailer
 from tests.starts import started_by
 from worker.app import shipped_file
 from worker.config import InboxSection
@@ -178,7 +178,7 @@ def services(
 
 
 @pytest.fixture
-def house(services: Services) -> House:
+def app(services: Services) -> App:
     """The works with the time set."""
     assert isinstance(services.mailer, ScriptedMailer)
-    return House(services, services.mailer)
+    return App(services, services.mailer)

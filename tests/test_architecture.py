@@ -1,4 +1,4 @@
-"""The house keeps its rooms: who may import whom, how long a file may be, what settings say."""
+"""The architecture: who may import whom, how long a file may be, what settings say."""
 
 import ast
 import subprocess
@@ -16,7 +16,7 @@ from tests.command import ROOT
 from worker.config import Settings
 from worker.domain.rules import Rules
 
-LONGEST_FILE_LINES = 450
+LONGEST_FILE_LINES = 600
 
 
 def test_rooms_import_only_from_lower_floors() -> None:
@@ -74,7 +74,6 @@ _SHARED = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="what both use is being moved to simulators/")
 def test_benches_import_no_tests_and_tests_no_benches() -> None:
     """What both use stands in `simulators/`, which imports neither."""
     forbidden = {"bench": {"tests"}, "tests": {"bench"}, "simulators": {"bench", "tests"}}

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from simulators.web_instance import Clock, instance
+from tests.app import NOW
 from tests.command import easeback
-from tests.house import NOW
-from tests.web.made import Clock, instance
 from worker.domain.models import Athlete, Snapshot
 from worker.health import Audience, check_health
 from worker.jobs.registry import all_jobs, intervals

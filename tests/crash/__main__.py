@@ -75,16 +75,18 @@ def main() -> int:
     options = _options()
     crew = options.engine == "procrastinate"
     server = options.postgres or (POSTGRES_HERE if crew else None)
-    with database_on(server) as database, fortnight(database=database, crew=crew) as house:
-        if options.mutants and not _mutants_are_caught(house):
+    with database_on(server) as database, fortnight(database=database, crew=crew) as fortnight_home:
+        if options.mutants and not _mutants_are_caught(fortnight_home):
             return 1
-        dry = house.dry()
+        dry = fortnight_home.dry()
         kinds = Counter(boundary.label for boundary in dry.boundaries)
-        passes = len(house.scenes)
+        passes = len(fortnight_home.scenes)
         print(f"{len(dry.boundaries)} boundaries of {len(kinds)} kinds in {passes} passes")
-        tallies = [_at_boundaries(house, dry, dry.boundaries[options.first :: options.every])]
+        tallies = [
+            _at_boundaries(fortnight_home, dry, dry.boundaries[options.first :: options.every])
+        ]
         if options.random:
-            tallies.append(_at_random(house, dry, options.random, options.seed))
+            tallies.append(_at_random(fortnight_home, dry, options.random, options.seed))
     return int(any(tally.broken for tally in tallies))
 
 
@@ -100,25 +102,27 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _at_boundaries(house: Fortnight, dry: Dry, boundaries: tuple[Boundary, ...]) -> Tally:
+def _at_boundaries(fortnight_home: Fortnight, dry: Dry, boundaries: tuple[Boundary, ...]) -> Tally:
     tally, began = Tally(), time.monotonic()
     for boundary in boundaries:
-        tally.add(dry, house.killed_at(boundary, dry), boundary)
+        tally.add(dry, fortnight_home.killed_at(boundary, dry), boundary)
     tally.show("at every boundary", time.monotonic() - began)
     return tally
 
 
-def _at_random(house: Fortnight, dry: Dry, wanted: int, seed: int) -> Tally:
+def _at_random(fortnight_home: Fortnight, dry: Dry, wanted: int, seed: int) -> Tally:
     tally, began, dice = Tally(), time.monotonic(), random.Random(seed)
     while tally.kills < wanted:
-        tally.add(dry, house.killed_at_random(dry, dice, share=SHARE), f"random, seed {seed}")
+        tally.add(
+            dry, fortnight_home.killed_at_random(dry, dice, share=SHARE), f"random, seed {seed}"
+        )
     tally.show("at random times", time.monotonic() - began)
     return tally
 
 
-def _mutants_are_caught(house: Fortnight) -> bool:
+def _mutants_are_caught(fortnight_home: Fortnight) -> bool:
     for mutant in MUTANTS:
-        caught = house.caught(mutant)
+        caught = fortnight_home.caught(mutant)
         print(f"mutant {mutant!r}: {caught or 'NOT CAUGHT'}", flush=True)
         if not caught:
             return False

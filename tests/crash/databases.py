@@ -1,4 +1,4 @@
-"""Where the story's database is: SQLite in the house, or one of its own in PostgreSQL."""
+"""Where the story's database is: SQLite in the data folder, or one of its own in PostgreSQL."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,6 +1,6 @@
 """Lives the story through: once undisturbed, then killed, restarted and lived to its end.
 
-The dry life takes a copy of the house before each scene, so that a life killed in scene 20 begins
+The dry life takes a copy of the folder before each scene, so that a life killed in scene 20 begins
 there and not at the first day.
 """
 
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from simulators.http_server import Server, running
 from tests.crash import sink
 from tests.crash import strava as there
 from tests.crash.databases import Database
@@ -23,7 +24,6 @@ from tests.crash.promises import Kill, Outcome, broken, outcome_of, tokens_of
 from tests.crash.sink import Sink
 from tests.crash.story import INSTANT, OPERATOR, athletes_into, scenes
 from tests.crash.strava import Strava
-from tests.strava.server import Server, running
 from worker.store import Store
 
 KEY = "a key of the tests"
@@ -58,7 +58,7 @@ class Dry:
 
 
 class Fortnight:
-    """One house, one sink, one Strava, one launcher, and the story."""
+    """One data folder, one sink, one Strava, one launcher, and the story."""
 
     def __init__(
         self,
@@ -108,7 +108,7 @@ class Fortnight:
         return f"sqlite:///{self._home / 'data' / 'easeback.db'}"
 
     def begin(self) -> None:
-        """An empty house with the four athletes."""
+        """An empty data folder with the four athletes."""
         shutil.rmtree(self._home, ignore_errors=True)
         (self._home / "inbox").mkdir(parents=True)
         if self._database is not None:
@@ -236,7 +236,7 @@ class Fortnight:
             self._database.back_up(scene)
 
     def _go_back_to(self, scene: int, dry: Dry) -> None:
-        """The house as it was before that scene, and the world around it."""
+        """The data folder as it was before that scene, and the world around it."""
         shutil.rmtree(self._home, ignore_errors=True)
         shutil.copytree(self._folder / f"scene-{scene}", self._home, copy_function=_copy)
         if self._database is not None:

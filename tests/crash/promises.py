@@ -11,11 +11,11 @@ from pathlib import Path
 
 from sqlalchemy import text
 
+from simulators.smtp_server import Taken
 from tests.crash.launcher import End
 from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
 from tests.crash.strava import Lost, Strava
-from tests.smtp_server import Taken
 from worker.domain.models import Snapshot
 from worker.store import Letter, Store
 

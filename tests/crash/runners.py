@@ -1,8 +1,8 @@
 """What runners do at their pages, inside the worker's process: connect Strava, say how it feels.
 
 A browser asks the real face, without a socket between them. What a page confirmed is written down
-in the house, where it outlives the process: who was told that it's kept doesn't say it again, who
-wasn't does.
+in the data folder, where it outlives the process: who was told that it's kept doesn't say it
+again, who wasn't does.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from urllib.parse import urlencode, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Send
 
-from tests.strava.browser import answer_consent
+from simulators.strava.browser import answer_consent
 from worker.app import build_web_server
 from worker.config import Settings
 from worker.domain.models import Athlete
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Town:
-    """The face, what stands behind it, the house with what was confirmed, and the time it is."""
+    """The face, what stands behind it, the folder with what was confirmed, and the time it is."""
 
     app: ASGIApp
     signer: Signer

@@ -5,7 +5,7 @@ from email import message_from_bytes, policy
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.smtp_server import SmtpServer, Taken
+from simulators.smtp_server import SmtpServer, Taken
 
 NO_SUCH = "nobody@example.org"
 GREYLISTED = "ben@example.org"

@@ -12,9 +12,9 @@ from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
 
+from simulators.activity_files import fit_run
 from tests.crash.runners import Answer, Errand, connects, says
 from tests.crash.sink import GREYLISTED, NO_SUCH
-from tests.formats.build import fit_run
 from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Store
 
@@ -24,7 +24,7 @@ DAYS = 14
 ADDED_AT = datetime(2026, 3, 1, 20, tzinfo=UTC)
 OPERATOR = "operator@example.org"
 INSTANT = "instant"
-"""The file in the house that tells the world outside what time it is."""
+"""The file in the data folder that tells the world outside what time it is."""
 
 ATHLETES = (
     Athlete(0, "Ann", "ann@example.org", ADDED_AT, "Europe/Berlin"),
@@ -61,7 +61,7 @@ class Scene:
     errands: tuple[Errand, ...] = ()
 
     def begin(self, home: Path) -> None:
-        """Let it be this instant in the house, with the scene's deeds done."""
+        """Let it be this instant in the data folder, with the scene's deeds done."""
         (home / INSTANT).write_text(self.at.isoformat())
         for deed in self.deeds:
             deed(home / "inbox")

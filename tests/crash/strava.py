@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
+from simulators.strava.accounts import Account, Activity, Diary
+from simulators.strava.limits import Limits
+from simulators.strava.service import Answer, Question, Service
+from simulators.strava.tokens import Tokens
 from tests.crash.story import at_strava
-from tests.strava.accounts import Account, Activity, Diary
-from tests.strava.limits import Limits
-from tests.strava.service import Answer, Question, Service
-from tests.strava.tokens import Tokens
 from worker.domain.models import Athlete
 from worker.store import DecryptError, Encrypter, Transaction
 

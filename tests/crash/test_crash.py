@@ -23,14 +23,14 @@ SHORT = 5
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Fortnight]:
-    with fortnight(until=SCENES) as house:
-        yield house
+def fortnight_home() -> Iterator[Fortnight]:
+    with fortnight(until=SCENES) as fortnight_home:
+        yield fortnight_home
 
 
 @pytest.fixture(scope="module")
-def dry(house: Fortnight) -> Dry:
-    return house.dry()
+def dry(fortnight_home: Fortnight) -> Dry:
+    return fortnight_home.dry()
 
 
 def test_the_story_has_something_of_everything(dry: Dry) -> None:
@@ -58,24 +58,24 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_kill_at_any_kind_of_boundary_breaks_no_promise(
-    house: Fortnight, dry: Dry, every: int
+    fortnight_home: Fortnight, dry: Dry, every: int
 ) -> None:
     """Just after the last of each kind; just before the next of any kind nothing else is kept."""
     kinds = one_of_each(dry.boundaries, at_least=0)
     after = [boundary for boundary in kinds if boundary.label.startswith("after")]
     assert len(after) >= 40
     for boundary in after[::every]:
-        outcome = house.killed_at(boundary, dry)
+        outcome = fortnight_home.killed_at(boundary, dry)
         assert not broken(dry.outcome, outcome), boundary
 
 
 def test_tokens_lost_on_the_wire_are_missed_soon_and_asked_for_in_one_mail(
-    house: Fortnight, dry: Dry
+    fortnight_home: Fortnight, dry: Dry
 ) -> None:
     """The runner connects again, and no run is missing in the end."""
     answered = [b for b in dry.boundaries if b.label == "after http answer POST /oauth/token"]
-    sent = next(b for b in answered if house.scenes[b.scene].at.day == 4)
-    outcome = house.killed_at(sent, dry)
+    sent = next(b for b in answered if fortnight_home.scenes[b.scene].at.day == 4)
+    outcome = fortnight_home.killed_at(sent, dry)
     assert not broken(dry.outcome, outcome)
     (lost,) = outcome.tokens.lost
     assert lost.found_at - lost.lost_at == timedelta(days=1)
@@ -83,31 +83,31 @@ def test_tokens_lost_on_the_wire_are_missed_soon_and_asked_for_in_one_mail(
     assert not outcome.tokens.astray
 
 
-def test_kills_at_random_times_break_no_promise(house: Fortnight, dry: Dry) -> None:
+def test_kills_at_random_times_break_no_promise(fortnight_home: Fortnight, dry: Dry) -> None:
     """Every third process dies at some time, some of them again and again."""
-    outcome = house.killed_at_random(dry, random.Random(7), share=0.3)  # noqa: S311  no secret
+    outcome = fortnight_home.killed_at_random(dry, random.Random(7), share=0.3)  # noqa: S311  no secret
     assert not broken(dry.outcome, outcome)
 
 
 @pytest.fixture(scope="module")
-def short_house() -> Iterator[Fortnight]:
-    with fortnight(until=SHORT) as house:
-        yield house
+def short_fortnight() -> Iterator[Fortnight]:
+    with fortnight(until=SHORT) as fortnight_home:
+        yield fortnight_home
 
 
 @pytest.mark.parametrize("mutant", MUTANTS)
-def test_a_wrong_order_of_work_is_caught(short_house: Fortnight, mutant: str) -> None:
+def test_a_wrong_order_of_work_is_caught(short_fortnight: Fortnight, mutant: str) -> None:
     """Each breaks a promise somewhere, and the one that it's about."""
-    assert short_house.caught(mutant)
+    assert short_fortnight.caught(mutant)
 
 
 def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
     """The same around the commits of a mail, of fresh tokens and of an answer."""
     with (
         database_on(postgres_server) as database,
-        fortnight(database=database, until=SHORT) as house,
+        fortnight(database=database, until=SHORT) as fortnight_home,
     ):
-        dry = house.dry()
+        dry = fortnight_home.dry()
         last = {boundary.label: boundary for boundary in dry.boundaries}
         for commit in (
             "outbox, after smtp body",
@@ -115,4 +115,4 @@ def test_a_kill_on_postgresql_breaks_no_promise(postgres_server: str) -> None:
             "athlete checkin",
         ):
             boundary = last[f"before commit of {commit}"]
-            assert not broken(dry.outcome, house.killed_at(boundary, dry)), boundary
+            assert not broken(dry.outcome, fortnight_home.killed_at(boundary, dry)), boundary

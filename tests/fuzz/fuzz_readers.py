@@ -25,16 +25,9 @@ with atheris.instrument_imports(include=["worker.sources", "fitparse", "zipfile"
     from worker.sources import NotARun, Unreadable, history
     from worker.sources.formats import Activity, Parsed, fit, gpx, read_content, tcx
 
-from tests.formats.build import (
-    Leg,
-    definition,
-    fit_activity,
-    fit_file,
-    fit_run,
-    straight,
-)
-from tests.formats.build import gpx as make_gpx
-from tests.formats.build import tcx as make_tcx
+from simulators.activity_files import Leg, definition, fit_activity, fit_file, fit_run, straight
+from simulators.activity_files import gpx as make_gpx
+from simulators.activity_files import tcx as make_tcx
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 # What a reader says where it swallowed an exception that it didn't foresee.

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from simulators.smtp_server import SmtpServer
+from tests.app import ADDED, NOW, TODAY, run_file, steady
 from tests.command import ROOT
-from tests.house import ADDED, NOW, TODAY, run_file, steady
 from tests.process import Process, running_in
-from tests.smtp_server import SmtpServer
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.jobs.clock import clock_from

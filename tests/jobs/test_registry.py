@@ -9,8 +9,8 @@ from datetime import timedelta
 
 import pytest
 
+from tests.app import App
 from tests.command import ROOT
-from tests.house import House
 from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import AthleteTask, Job, all_jobs, intervals, jobs_of
@@ -70,7 +70,7 @@ def test_the_embedded_scheduler_runs_and_records_every_job(services: Services) -
 
         return replace(job, run=run)
 
-    worker = EmbeddedWorker(services, House(services, services.mailer).clock)  # type: ignore[arg-type]  # the scripted one
+    worker = EmbeddedWorker(services, App(services, services.mailer).clock)  # type: ignore[arg-type]  # the scripted one
     thread = threading.Thread(target=worker.run, args=([noting(job) for job in jobs],))
     thread.start()
     assert all_ran.wait(20), left
@@ -99,21 +99,21 @@ def test_a_cluster_has_a_check_of_every_job_and_each_of_its_tasks() -> None:
     assert len(app.periodic_registry.periodic_tasks) == len(JOBS)
 
 
-def troubled(house: House) -> Iterator[str]:
+def troubled(app: App) -> Iterator[str]:
     for name in WATCHED:
-        with house.services.store.transaction() as tx:
+        with app.services.store.transaction() as tx:
             tx.progress.clear_ticks(but=())
             for other in WATCHED:
-                tx.progress.ticked(other, at=house.now, trouble="bad" if other == name else None)
+                tx.progress.ticked(other, at=app.now, trouble="bad" if other == name else None)
         yield name
 
 
-def test_status_readyz_and_the_ping_watch_every_job(house: House) -> None:
+def test_status_readyz_and_the_ping_watch_every_job(app: App) -> None:
     """Whichever fails, each of them says so, and nothing else."""
-    for name in troubled(house):
-        with house.services.store.reading() as tx:
+    for name in troubled(app):
+        with app.services.store.reading() as tx:
             for audience in Audience:
-                found = check_health(tx, house.now, every=intervals(JOBS), audience=audience)
+                found = check_health(tx, app.now, every=intervals(JOBS), audience=audience)
                 assert [trouble.text for trouble in found] == [f"{name}: bad"]
 
 
@@ -121,7 +121,7 @@ def test_a_worker_that_joins_others_keeps_their_ticks(services: Services) -> Non
     """One that works alone begins with none."""
     with services.store.transaction() as tx:
         for name in (*NAMES, "gone"):
-            tx.progress.ticked(name, at=House.now)
+            tx.progress.ticked(name, at=App.now)
     begin_ticks(services, shared=NAMES)
     with services.store.reading() as tx:
         assert set(tx.progress.ticks()) == set(NAMES)

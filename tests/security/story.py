@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from simulators.clock import Clock
+from simulators.garmin import SEARCH, Key
+from simulators.garmin import Service as Watches
+from simulators.http_server import running
+from simulators.smtp_server import SmtpServer
+from simulators.strava.service import Application, Service
+from tests.app import run_file
 from tests.command import ROOT, easeback
-from tests.garmin.service import SEARCH, Key
-from tests.garmin.service import Service as Watches
-from tests.house import run_file
-from tests.smtp_server import SmtpServer
-from tests.strava.clock import Clock
-from tests.strava.server import running
-from tests.strava.service import Application, Service
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.links import Signer

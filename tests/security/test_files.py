@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.app import NOW, TODAY, App, run_file
 from tests.command import easeback
-from tests.house import NOW, TODAY, House, run_file
 from worker.domain.models import Athlete
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
@@ -111,10 +111,10 @@ def spoiling(mark: str) -> bytes:
 
 
 @pytest.mark.parametrize("packed_up", [False, True], ids=["files", "archive"])
-def test_nobodys_files_spoil_those_of_others(house: House, *, packed_up: bool) -> None:
+def test_nobodys_files_spoil_those_of_others(app: App, *, packed_up: bool) -> None:
     """One athlete's folder is full of what fills a reader's memory; another's runs come in."""
-    house.athlete("Anna")
-    zoe = house.athlete("Zoe")
+    app.athlete("Anna")
+    zoe = app.athlete("Zoe")
     bad = {f"{mark}.gpx": spoiling(mark) for mark in "abc"}
     if packed_up:
         content = io.BytesIO()
@@ -123,12 +123,12 @@ def test_nobodys_files_spoil_those_of_others(house: House, *, packed_up: bool) -
                 archive.writestr(name, member)
         bad = {"all.zip": content.getvalue()}
     for name, member in bad.items():
-        house.drop(f"Anna/{name}", member)
+        app.drop(f"Anna/{name}", member)
     for number in range(3):
-        house.drop(f"Zoe/{number}.fit", km=5 + number, day=TODAY - timedelta(days=number))
+        app.drop(f"Zoe/{number}.fit", km=5 + number, day=TODAY - timedelta(days=number))
     with Reader(memory_bytes=64 * MIB) as reader:
-        inbox = Inbox(house.services.inbox.settings, read_many=reader.read_many)
-        shared = House(replace(house.services, inbox=inbox), house.mailer)
+        inbox = Inbox(app.services.inbox.settings, read_many=reader.read_many)
+        shared = App(replace(app.services, inbox=inbox), app.mailer)
         taken = shared.look(2)
     assert taken.imported == 3
     assert {file.split("/")[0] for file, _ in taken.failed} == {"Anna"}

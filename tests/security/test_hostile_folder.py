@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.app import run_file
 from tests.command import ROOT
-from tests.house import run_file
 from worker import search_path
 from worker.cli.browser import show_in_browser
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from simulators.web_instance import Instance
 from tests.command import easeback
-from tests.web.made import Instance
 from worker.domain.models import Athlete
 from worker.links import Signer
 from worker.store import Store

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.app import run_file
 from tests.command import ROOT
-from tests.house import run_file
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import made_facts as made
+from simulators import mail_facts as made
 from worker.notify import Composer
 from worker.notify.render import SHIPPED
 

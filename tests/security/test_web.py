@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from tests.web.made import BASE_URL, Instance, instance
+from simulators.web_instance import BASE_URL, Instance, instance
 from worker.domain.models import Athlete
 from worker.links import Signer
 from worker.web import build_app

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from tests.house import ADDED, NOW, TODAY, recording
+from tests.app import ADDED, NOW, TODAY, recording
 from worker.domain.models import Athlete, KnownEntry
 from worker.store import Store, Transaction
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.house import ADDED, NOW
+from tests.app import ADDED, NOW
 from worker.domain.models import Athlete, MailKind
 from worker.store import Letter, Store, Transaction
 

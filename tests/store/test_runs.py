@@ -6,7 +6,7 @@ from itertools import permutations
 
 import pytest
 
-from tests.house import ADDED, NOW, TODAY, recording
+from tests.app import ADDED, NOW, TODAY, recording
 from worker.domain.models import Athlete, Recording
 from worker.domain.rules import Rules
 from worker.store import Change, Store, Transaction

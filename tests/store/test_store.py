@@ -12,7 +12,7 @@ from threading import Barrier
 
 import pytest
 
-from tests.house import ADDED, NOW
+from tests.app import ADDED, NOW
 from worker.domain.models import Athlete, Race, WeeklyHour
 from worker.store import LockedError, NameTakenError, Store, StoreError
 

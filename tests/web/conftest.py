@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from tests.web.made import Instance, instance, run_winter
+from simulators.web_instance import Instance, instance, run_winter
 from worker.domain.models import Athlete
 from worker.store import Store
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.web.made import NOW, TODAY, Instance
+from simulators.web_instance import NOW, TODAY, Instance
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, WeeklyHour
 from worker.store import SourceState

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
+from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
-from tests.web.made import TODAY, Instance, instance, run_winter
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Race
 from worker.web import WebServer, build_app

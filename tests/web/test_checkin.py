@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.web.made import TODAY, Instance
+from simulators.web_instance import TODAY, Instance
 from worker.domain.checkins import BE_SEEN, EMERGENCIES, CheckIn
 from worker.domain.models import Athlete
 

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
-from tests.web.made import Instance, run_winter
+from simulators.web_instance import Instance, run_winter
 from worker.domain.models import Athlete, Race
 from worker.store import SourceState
 from worker.web.forms import read_form

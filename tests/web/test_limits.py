@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 from starlette.types import Message
 
-from tests.web.made import BASE_URL, Clock, Instance
+from simulators.web_instance import BASE_URL, Clock, Instance
 from worker.domain.models import Athlete
 from worker.links import Signer
 from worker.store import tables

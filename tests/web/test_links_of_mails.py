@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.testclient import TestClient
 
-from tests import made_facts
-from tests.web.made import BASE_URL, Instance
+from simulators import mail_facts
+from simulators.web_instance import BASE_URL, Instance
 from worker.domain.models import Athlete, Email
 from worker.notify import Composer
 
@@ -28,14 +28,14 @@ def paths(email: Email) -> set[str]:
 
 def of_kind(kept: Athlete) -> Athlete:
     """The made runner, under the id of one who is kept."""
-    return replace(made_facts.athlete(), id=kept.id)
+    return replace(mail_facts.athlete(), id=kept.id)
 
 
 def test_every_link_of_an_alert_opens_its_page(
     made: Instance, mira: Athlete, composer: Composer, client: TestClient
 ) -> None:
     """Three answers, each chosen on its page, and the way to stop the warnings."""
-    email = composer.alert(made_facts.alert_facts(runner=of_kind(mira)))
+    email = composer.alert(mail_facts.alert_facts(runner=of_kind(mira)))
     found = {path: client.get(path) for path in paths(email)}
     assert {answer.status_code for answer in found.values()} == {200}
     checkins = [answer.text for path, answer in found.items() if path.startswith("/checkin/")]
@@ -48,7 +48,7 @@ def test_every_link_of_a_weekly_mail_opens_its_page(
     made: Instance, mira: Athlete, composer: Composer, client: TestClient
 ) -> None:
     """And the one in its header stops the weekly mail by a single POST."""
-    email = composer.weekly(made_facts.weekly_facts(runner=of_kind(mira)))
+    email = composer.weekly(mail_facts.weekly_facts(runner=of_kind(mira)))
     assert {client.get(path).status_code for path in paths(email)} == {200}
     headers = dict(email.extra_headers)
     link = urlsplit(headers["List-Unsubscribe"].strip("<>")).path

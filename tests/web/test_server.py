@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.web.made import Instance
+from simulators.web_instance import Instance
 from worker.web import WebServer, WebServerError, build_app
 
 GIVEN_UP_AFTER_S = 30

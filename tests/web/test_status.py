@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.web.made import BASE_URL, NOW, TICKS, Instance
+from simulators.web_instance import BASE_URL, NOW, TICKS, Instance
 from worker.domain.models import Athlete
 from worker.store import SourceState
 from worker.web import build_app

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from starlette.testclient import TestClient
 
-from tests.web.made import Instance
+from simulators.web_instance import Instance
 from worker.domain.models import Athlete, MailKind
 
 ONE_CLICK = "List-Unsubscribe=One-Click"

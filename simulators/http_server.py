@@ -1,0 +1,189 @@
+"""The sockets of the made services, with the faults of real networks and servers."""
+
+import contextlib
+import http.client
+import socket
+import struct
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from simulators.strava.service import Answer, Question, Service
+
+FaultKind = Literal["status", "reset", "lost", "hang", "slow", "cut", "cut chunk", "nonsense"]
+
+
+@dataclass
+class Fault:
+    """What goes wrong with the next `times` questions whose path begins with `path`.
+
+    `reset` closes the connection before anything is done, `lost` after it was done and before the
+    answer; `hang` answers nothing, `slow` a byte at a time, `cut` and `cut chunk` half a body,
+    `nonsense` a page where JSON should be, `status` the code with a body of HTML.
+    """
+
+    kind: FaultKind
+    path: str = "/"
+    times: int = 1
+    status: int = 503
+
+
+@dataclass
+class Faults:
+    """Faults waiting to happen."""
+
+    waiting: list[Fault] = field(default_factory=list)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def take(self, path: str) -> Fault | None:
+        with self.lock:
+            for fault in self.waiting:
+                if path.startswith(fault.path) and fault.times > 0:
+                    fault.times -= 1
+                    return fault
+        return None
+
+
+class Server(ThreadingHTTPServer):
+    """Listens on a free port of loopback."""
+
+    daemon_threads = True
+
+    def __init__(self, service: Service) -> None:
+        super().__init__(("127.0.0.1", 0), _Door)
+        self.service = service
+        self.faults = Faults()
+        self.closing = threading.Event()
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def fault(self, kind: FaultKind, path: str = "/", *, times: int = 1, status: int = 503) -> None:
+        """Let something go wrong."""
+        with self.faults.lock:
+            self.faults.waiting.append(Fault(kind, path, times, status))
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hangs up isn't worth a traceback."""
+
+
+class _Door(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    # Head and body are sent apart: without this the second waits for the first to be acknowledged.
+    disable_nagle_algorithm = True
+    server: Server
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    def do_POST(self) -> None:
+        self._serve()
+
+    def do_DELETE(self) -> None:
+        self._serve()
+
+    def log_message(self, *_: object) -> None:
+        """Tests look at the service's log."""
+
+    def _serve(self) -> None:
+        question = self._question()
+        fault = self.server.faults.take(question.path)
+        if fault is None:
+            self._send(self.server.service.answer(question))
+            return
+        self.close_connection = True
+        if fault.kind == "reset":
+            self._reset()
+        elif fault.kind == "lost":
+            self.server.service.answer(question)
+            self._reset()
+        elif fault.kind == "hang":
+            self.server.closing.wait(30)
+        elif fault.kind in {"status", "nonsense"}:
+            page = b"<html><h1>Strava is having a rest</h1></html>"
+            status = fault.status if fault.kind == "status" else 200
+            self.server.service.log.append(question)
+            self._send(Answer(status, page, {"Content-Type": "text/html"}))
+        else:
+            self._send_badly(self.server.service.answer(question), fault.kind)
+
+    def _question(self) -> Question:
+        parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0)).decode()
+        return Question(
+            self.command,
+            parts.path,
+            dict(parse_qsl(parts.query, keep_blank_values=True)),
+            dict(parse_qsl(body, keep_blank_values=True)),
+            {name.lower(): value for name, value in self.headers.items()},
+        )
+
+    def _head(self, answer: Answer) -> None:
+        self.send_response(answer.status)
+        for name, value in answer.headers.items():
+            self.send_header(name, value)
+
+    def _send(self, answer: Answer) -> None:
+        self._head(answer)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if self.close_connection:
+            # Unsaid, the next question might still come over this connection, and be cut off.
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def _send_badly(self, answer: Answer, kind: str) -> None:
+        half = answer.body[: len(answer.body) // 2]
+        self._head(answer)
+        if kind == "cut chunk":
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(f"{len(answer.body):x}\r\n".encode() + half)
+            return
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        if kind == "cut":
+            self.wfile.write(half)
+            return
+        for i in range(len(answer.body)):
+            if self.server.closing.wait(0.05):
+                return
+            self.wfile.write(answer.body[i : i + 1])
+
+    def _reset(self) -> None:
+        """Hang up the hard way: the peer sees a reset, not an end."""
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+
+def fetch(address: str) -> tuple[int, bytes]:
+    """Open a webhook's callback as the service does when a subscription is made."""
+    try:
+        with urllib.request.urlopen(address, timeout=2) as response:  # noqa: S310  (loopback)
+            return response.status, response.read()
+    except urllib.error.HTTPError as refused:
+        with refused:
+            return refused.code, b""
+    except (OSError, http.client.HTTPException):
+        return 0, b""
+
+
+@contextlib.contextmanager
+def running(service: Service) -> Iterator[Server]:
+    """Serve until the end of the block."""
+    service.fetch = fetch
+    with Server(service) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.closing.set()
+            server.shutdown()
+            thread.join()

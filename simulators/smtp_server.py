@@ -1,0 +1,232 @@
+"""A real mail server for tests: aiosmtpd on a free loopback port, with faults by script.
+
+    with SmtpServer(tls="starttls", login=("ann", "secret")) as server:
+        server.fail("rcpt", "550 no such user")
+        ...
+        assert server.mails == []
+
+Every mail of Easeback's that it ever took goes through the lint in the end.
+
+A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or, at the
+final dot, "swallow": take the mail, then drop the connection in place of the answer.
+"""
+
+import asyncio
+import ssl
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any, AnyStr, Literal, Self
+
+import trustme
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from simulators.mail_lint import OURS, lint
+
+Step = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "quit"]
+STEPS: tuple[Step, ...] = (
+    "connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "quit",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A mail that the server took: the envelope and the bytes."""
+
+    sender: str
+    recipient: str
+    content: bytes
+
+
+@dataclass
+class SmtpServer:
+    """Serves while inside `with`. With STARTTLS a `login` that is given is also demanded."""
+
+    tls: Literal["none", "starttls", "tls"] = "none"
+    login: tuple[str, str] | None = None
+    certificate: trustme.LeafCert | None = None
+    utf8: bool = True
+    auth_mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
+    mails: list[Taken] = field(default_factory=list)
+    commands: list[str] = field(default_factory=list)
+    connections: int = 0
+    port: int = 0
+    lints: bool = True
+
+    def __post_init__(self) -> None:
+        self._faults: dict[Step, list[str]] = defaultdict(list)
+        self._lasting: dict[Step, str] = {}
+        self._transports: set[asyncio.WriteTransport] = set()
+        self._ever_taken: set[bytes] = set()
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="smtp-server")
+
+    def fail(self, step: Step, fault: str, *, times: int | None = 1) -> None:
+        """Answer the next `times` arrivals at `step` with `fault`; None: all of them."""
+        if times is None:
+            self._lasting[step] = fault
+        else:
+            self._faults[step] += [fault] * times
+
+    def next_fault(self, step: Step) -> str | None:
+        """The fault due at `step`, used up by asking."""
+        if self._faults[step]:
+            return self._faults[step].pop(0)
+        return self._lasting.get(step)
+
+    def drop_all(self) -> None:
+        """Drop every connection there is."""
+        for transport in list(self._transports):
+            self._loop.call_soon_threadsafe(transport.abort)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        if kind is None and self.lints:
+            for content in self._ever_taken:
+                lint(content)
+
+    def _run(self) -> None:
+        listening = self._loop.run_until_complete(
+            self._loop.create_server(
+                lambda: _Conversation(self),
+                "127.0.0.1",
+                self.port,
+                ssl=self._tls_context() if self.tls == "tls" else None,
+            )
+        )
+        self.port = listening.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+        listening.close()
+        for transport in self._transports:
+            transport.abort()
+        self._loop.run_until_complete(self._end_all())
+        self._loop.close()
+
+    async def _end_all(self) -> None:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    def _tls_context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        assert self.certificate is not None, "TLS needs a certificate"
+        self.certificate.configure_cert(context)
+        return context
+
+    # What aiosmtpd calls
+
+    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:  # noqa: N802  aiosmtpd names it
+        content, recipients = envelope.content, envelope.rcpt_tos
+        assert isinstance(content, bytes)
+        self.mails += [Taken(str(envelope.mail_from), to, content) for to in recipients]
+        if OURS in content:
+            self._ever_taken.add(content)
+        return "250 taken"
+
+    def authenticate(
+        self, _: SMTP, __: Session, ___: Envelope, ____: str, offered: LoginPassword
+    ) -> AuthResult:
+        given = (offered.login.decode(), offered.password.decode())
+        return AuthResult(success=given == self.login, handled=False)
+
+
+class _Conversation(SMTP):
+    """One connection, which asks the script before every step."""
+
+    def __init__(self, server: SmtpServer) -> None:
+        self._script = server
+        super().__init__(
+            server,
+            hostname="mail.test",
+            ident="Test",
+            loop=server._loop,
+            tls_context=server._tls_context() if server.tls == "starttls" else None,
+            require_starttls=server.tls == "starttls",
+            authenticator=server.authenticate if server.login else None,
+            # aiosmtpd warns of passwords in the clear unless it sees STARTTLS itself.
+            auth_required=server.login is not None and server.tls == "starttls",
+            auth_require_tls=server.tls == "starttls",
+            auth_exclude_mechanism={"PLAIN", "LOGIN"} - set(server.auth_mechanisms),
+            enable_SMTPUTF8=server.utf8,
+        )
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.WriteTransport)
+        is_new = self.transport is None
+        self._script._transports.add(transport)
+        super().connection_made(transport)
+        if is_new:
+            self._script.connections += 1
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._script._transports.discard(self.transport)
+        super().connection_lost(error)
+
+    async def _handle_client(self) -> None:
+        if not await self._fails("connect"):
+            await super()._handle_client()
+        elif self.transport is not None:
+            self.transport.close()
+
+    async def push(self, status: AnyStr) -> None:
+        """The one answer that aiosmtpd gives nobody a hook for is that to the final dot."""
+        if status == "250 taken":
+            fault = self._script.next_fault("dot")
+            if fault == "swallow":
+                fault = "drop"
+            elif fault:
+                self._script.mails.pop()
+            if await self._does(fault):
+                return
+        await super().push(status)
+
+    async def _fails(self, step: Step) -> bool:
+        self._script.commands.append(step)
+        return await self._does(self._script.next_fault(step))
+
+    async def _does(self, fault: str | None) -> bool:
+        if fault is None:
+            return False
+        if fault in {"drop", "hang"}:
+            if fault == "drop" and isinstance(self.transport, asyncio.WriteTransport):
+                self.transport.abort()
+            await asyncio.Event().wait()  # until connection_lost cancels us
+        await super().push(fault)
+        return True
+
+    async def smtp_EHLO(self, hostname: str) -> None:  # noqa: N802  aiosmtpd's name, as all below
+        if not await self._fails("ehlo"):
+            await super().smtp_EHLO(hostname)
+
+    async def smtp_STARTTLS(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("starttls"):
+            await super().smtp_STARTTLS(arg)
+
+    async def smtp_AUTH(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("auth"):
+            await super().smtp_AUTH(arg)
+
+    async def smtp_MAIL(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("mail"):
+            await super().smtp_MAIL(arg)
+
+    async def smtp_RCPT(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("rcpt"):
+            await super().smtp_RCPT(arg)
+
+    async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("data"):
+            await super().smtp_DATA(arg)
+
+    async def smtp_QUIT(self, arg: Any) -> None:  # noqa: N802  aiosmtpd names it
+        if not await self._fails("quit"):
+            await super().smtp_QUIT(arg)

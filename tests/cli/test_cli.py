@@ -1,0 +1,487 @@
+"""The command line as a process: exit statuses, JSON to the letter, one line for each error."""
+
+import json
+import os
+import re
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.app import TODAY, run_file
+from tests.command import ROOT, easeback
+from worker.store import Store
+
+DAY = timedelta(days=1)
+EVENING = f"{TODAY}T18:00:00Z"
+NEXT_MINUTE = f"{TODAY}T18:01:00Z"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Anna's Easeback: eight weeks imported, a spike of today dropped, alerted and mailed."""
+    home = tmp_path_factory.mktemp("home")
+    history = home / "history"
+    history.mkdir()
+    for back in range(2, 56, 2):
+        (history / f"{back}.fit").write_bytes(run_file(8.0, day=TODAY - back * DAY))
+    said = [
+        easeback(*command, cwd=home)
+        for command in (
+            ("athlete", "add", "--name", "Anna", "--email", "anna@example.org", "--timezone",
+             "Europe/Berlin", "--pain", "buttock", "--race", "Spring half", "--race-date",
+             "2027-05-09", "--race-km", "21.1"),
+            ("import", history),
+        )
+    ]  # fmt: skip
+    inbox = home / "data" / "inbox"
+    inbox.mkdir(exist_ok=True)
+    (inbox / "spike.fit").write_bytes(run_file(12.0))
+    (inbox / "bad.fit").write_bytes(b"no FIT file")
+    said += [easeback("once", "--as-of", at, cwd=home) for at in (EVENING, NEXT_MINUTE)]
+    # The bad file needs attention, the rest went well.
+    assert [one.returncode for one in said] == [0, 0, 0, 1], [one.stderr for one in said]
+    assert "bad.fit" in said[-1].stderr
+    return home
+
+
+def read(home: Path, *arguments: str, status: int = 0) -> Any:
+    """What a command prints as JSON; there is nothing else on standard output."""
+    done = easeback(*arguments, "--json", cwd=home)
+    assert done.returncode == status, done.stderr
+    assert len(done.stderr.splitlines()) == status
+    return json.loads(done.stdout)
+
+
+# JSON, to the letter
+
+INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+Shape = Any
+"""A type, a pattern, a tuple of shapes one of which fits, [shape] for a list of such, or a dict."""
+
+
+def misfits(value: object, shape: Shape, at: str = "$") -> Iterator[str]:
+    """Where a value isn't of the shape; every key must be there, and no other."""
+    if isinstance(shape, re.Pattern):
+        if not isinstance(value, str) or not shape.fullmatch(value):
+            yield f"{at}: {value!r} is not like {shape.pattern}"
+    elif isinstance(shape, tuple):
+        if all(any(misfits(value, one)) for one in shape):
+            yield f"{at}: {value!r} is none of {shape}"
+    elif isinstance(shape, list):
+        assert isinstance(value, list), at
+        for number, item in enumerate(value):
+            yield from misfits(item, shape[0], f"{at}[{number}]")
+    elif isinstance(shape, Mapping):
+        assert isinstance(value, dict), at
+        yield from _misfitting_keys(value, shape, at)
+    elif type(value) not in ((int, float) if shape is float else (shape,)):
+        yield f"{at}: {value!r} is not {shape.__name__}"
+
+
+def _misfitting_keys(value: dict[str, Any], shape: Mapping[str, Shape], at: str) -> Iterator[str]:
+    for key in value.keys() ^ shape.keys():
+        yield f"{at}.{key}: {'missing' if key in shape else 'not in the contract'}"
+    for key in value.keys() & shape.keys():
+        yield from misfits(value[key], shape[key], f"{at}.{key}")
+
+
+NONE = type(None)
+RUN = {
+    "id": int, "athlete": str, "started_at": INSTANT, "day": DATE, "distance_m": float,
+    "moving_s": (float, NONE), "elapsed_s": (float, NONE), "sport": str,
+    "sources": [{"source": re.compile("inbox|import|strava|garmin"), "external_id": str}],
+}  # fmt: skip
+ALERT = {
+    "id": int, "athlete": str, "day": DATE, "kind": re.compile("run|return|ramp"), "severity": int,
+    "observed": float, "baseline": float, "ratio": float, "run_id": int,
+    "mailed_at": (INSTANT, NONE), "message_id": (str, NONE),
+}  # fmt: skip
+CEILING = {
+    "day": DATE, "next_run_m": (float, NONE), "week_m": (float, NONE), "week_done_m": float,
+    "longest_30d_m": float, "basis": str,
+}  # fmt: skip
+BACKTEST = {
+    "runs": int, "first_day": DATE, "last_day": DATE, "days": int, "weeks_running": int,
+    "alerts": [{"day": DATE, "kind": str, "severity": int, "observed": float, "baseline": float,
+                "ratio": float, "mailed": bool}],
+    "mailed_per_year": float,
+}  # fmt: skip
+FILES = [{"file": str, "reason": str}]
+STATUS = {
+    "ok": bool, "version": str, "database": str,
+    "outbox": {"queued": int, "retrying": int, "dead": int},
+    "inbox": {"imported": int, "duplicate": int, "failed": FILES, "skipped": FILES},
+}  # fmt: skip
+STATUS_ATHLETE = {"name": str, "runs": int, "last_run": (INSTANT, NONE), "next_weekly": INSTANT}
+STATUS_SOURCE = {
+    "state": str, "last_success": (INSTANT, NONE), "last_error": (str, NONE), "backlog": int,
+}  # fmt: skip
+
+
+def test_the_checker_sees_what_is_wrong() -> None:
+    """A key too many, one too few, one of another kind."""
+    shape = {"a": float, "b": [{"c": DATE}]}
+    assert list(misfits({"a": 1, "b": [{"c": "2026-11-20"}]}, shape)) == []
+    assert list(misfits({"a": "1", "b": [{"c": "Friday", "d": 1}]}, shape)) != []
+    assert [*misfits({"b": []}, shape)] == ["$.a: missing"]
+    assert [*misfits({"a": True, "b": []}, shape)] == ["$.a: True is not float"]
+
+
+def test_runs_are_told_to_the_letter(home: Path) -> None:
+    """Oldest first, each with what tells of it."""
+    runs = read(home, "runs")
+    assert list(misfits(runs, [RUN])) == []
+    assert [one["day"] for one in runs] == sorted(one["day"] for one in runs)
+    assert len(runs) == 28
+    assert {source["source"] for one in runs for source in one["sources"]} == {"import", "inbox"}
+    assert runs[-1]["started_at"] == f"{TODAY}T06:00:00Z"
+
+
+def test_alerts_are_told_to_the_letter(home: Path) -> None:
+    """The spike of today, with its mail."""
+    alerts = read(home, "alerts")
+    assert list(misfits(alerts, [ALERT])) == []
+    (alert,) = alerts
+    assert (alert["kind"], alert["observed"], alert["baseline"], alert["ratio"]) == (
+        "run", 12_000, 8000, 1.5,
+    )  # fmt: skip
+    assert alert["mailed_at"].startswith(f"{TODAY}T18:01")
+    mailbox = list((home / "data" / "mailbox").glob("*.eml"))
+    assert [alert["message_id"] in mail.read_text() for mail in mailbox] == [True]
+    assert alert["run_id"] == read(home, "runs")[-1]["id"]
+
+
+def test_status_is_told_to_the_letter(home: Path) -> None:
+    """Every key of the contract is there as it says; more may stand beside them."""
+    status = read(home, "status")
+    for where, shape in (("outbox", STATUS["outbox"]), ("inbox", STATUS["inbox"])):
+        assert isinstance(shape, dict)
+        part = {key: status[where][key] for key in shape}
+        assert list(misfits(part, shape, where)) == []
+    (athlete,) = status["athletes"]
+    assert list(misfits({key: athlete[key] for key in STATUS_ATHLETE}, STATUS_ATHLETE)) == []
+    assert athlete["sources"].keys() == {"import", "inbox"}
+    for source in athlete["sources"].values():
+        assert list(misfits({key: source[key] for key in STATUS_SOURCE}, STATUS_SOURCE)) == []
+    assert {key: type(status[key]) for key in ("ok", "version", "database")} == {
+        "ok": bool, "version": str, "database": str,
+    }  # fmt: skip
+    assert (status["ok"], athlete["runs"], status["inbox"]["imported"]) == (True, 28, 1)
+    assert [one["file"] for one in status["inbox"]["failed"]] == ["bad.fit"]
+
+
+def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
+    """The one as of today, the other over all that is kept."""
+    ceiling = read(home, "ceiling", "--as-of", NEXT_MINUTE)
+    assert list(misfits(ceiling, CEILING)) == []
+    assert ceiling["day"] == TODAY.isoformat()
+    backtest = read(home, "backtest")
+    assert list(misfits(backtest, BACKTEST)) == []
+    assert [(one["day"], one["mailed"]) for one in backtest["alerts"]] == [
+        (TODAY.isoformat(), True)
+    ]
+
+
+# Exit statuses, and one line
+
+
+@dataclass(frozen=True)
+class Done:
+    status: int
+    out: str
+    err: str
+
+
+_MANY = """
+import contextlib, io, json, sys
+from worker.cli import _globals_first
+from worker.cli.app import run_command_line
+for arguments in json.load(sys.stdin):
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = run_command_line(_globals_first(arguments))
+    print(json.dumps([status, out.getvalue(), err.getvalue()]))
+"""
+
+
+def many(home: Path, calls: Sequence[Sequence[str]]) -> list[Done]:
+    """Many commands in one process, since starting one is what takes the time."""
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", _MANY],
+        cwd=home,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(home), "PATH": ""},
+        input=json.dumps(calls),
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=True,
+    )
+    return [Done(*json.loads(line)) for line in done.stdout.splitlines()]
+
+
+def is_one_line(text: str) -> bool:
+    return text.startswith("easeback: ") and text.count("\n") == 1 and "Traceback" not in text
+
+
+ANNA = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
+NONSENSE = [
+    ((), "Usage"),
+    (("fly",), "No such command"),
+    (("run", "--fast"), "No such option"),
+    (("athlete", "add", "--name", "Ben"), "--email"),
+    (("athlete", "add", "--name", "", "--email", "b@example.org"), "--name"),
+    (("athlete", "add", "--name", "x" * 81, "--email", "b@example.org"), "--name"),
+    (("athlete", "add", "--name", "../Ben", "--email", "b@example.org"), "--name"),
+    (("athlete", "add", "--name", "B\u202een", "--email", "b@example.org"), "--name"),
+    (("athlete", "add", "--name", "Ben", "--email", "nowhere"), "--email"),
+    (("athlete", "add", "--name", "Ben", "--email", "a@b.org\nBcc: all@b.org"), "--email"),
+    ((*ANNA, "--timezone", "Europe/Berlyn"), "Europe/Berlin"),
+    ((*ANNA, "--timezone", ""), "--timezone"),
+    ((*ANNA, "--timezone", "../../etc/passwd"), "--timezone"),
+    ((*ANNA, "--units", "miles"), "--units"),
+    ((*ANNA, "--clock", "13"), "--clock"),
+    ((*ANNA, "--week-starts", "friday"), "--week-starts"),
+    ((*ANNA, "--weekly", "someday 07:00"), "--weekly"),
+    ((*ANNA, "--weekly", "monkey 07:00"), "--weekly"),
+    ((*ANNA, "--weekly", "mon 25:00"), "--weekly"),
+    ((*ANNA, "--weekly", "mon 07:00+02:00"), "--weekly"),
+    ((*ANNA, "--pain", "wallet"), "--pain"),
+    ((*ANNA, "--race", "Half"), "--race-date"),
+    ((*ANNA, "--race", "Half", "--race-date", "9.5.2027", "--race-km", "21.1"), "9.5.2027"),
+    ((*ANNA, "--race", "Half", "--race-date", "2027-05-09", "--race-km", "nan"), "--race-km"),
+    ((*ANNA, "--race", "Half", "--race-date", "2027-05-09", "--race-km", "-3"), "--race-km"),
+    (ANNA, "already"),
+    (("athlete", "add", "--name", "ANNA", "--email", "a@example.org"), "already"),
+    (("athlete", "set", "Anna"), "nothing to change"),
+    (("athlete", "set", "Ana", "--units", "km"), "did you mean 'Anna'"),
+    (("athlete", "set", "Anna", "--mail", "all"), "--mail"),
+    (("athlete", "remove", "Zoe", "--yes"), "no athlete is called"),
+    (("runs", "--athlete", "Ben"), "no athlete is called"),
+    (("explain", "sometime"), "neither a date"),
+    (("explain", "2026-13-45"), "not a date"),
+    (("ceiling", "--as-of", "soon"), "not an instant"),
+    (("ceiling", "--as-of", "9999-12-31T23:59:59Z"), "--as-of"),
+    (("once", "--as-of", "0001-01-01"), "--as-of"),
+    (("preview", "nothing"), "not 'nothing'"),
+    (("import", "nowhere.fit"), "nowhere.fit"),
+    (("backup", "."), "not a place"),
+    (("backup", "nowhere/copy.db"), "not a place"),
+    (("--config", "missing.toml", "runs"), "missing.toml"),
+]  # fmt: skip
+
+
+def test_nonsense_is_refused_with_one_line_and_status_2(home: Path) -> None:
+    """Each line names what was wrong; nothing is changed by any of it."""
+    before = read(home, "athlete", "list")
+    done = many(home, [arguments for arguments, _ in NONSENSE])
+    for (arguments, words), one in zip(NONSENSE, done, strict=True):
+        said = f"{arguments} said {one.err!r}"
+        assert words in one.err + one.out, said
+        if arguments:
+            assert (one.status, one.out) == (2, ""), said
+            assert is_one_line(one.err), said
+    assert read(home, "athlete", "list") == before
+
+
+def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
+    """What isn't named stays as it was."""
+    *_, added, changed, gone = many(
+        tmp_path,
+        [
+            (*ANNA, "--timezone", "Europe/Berlin", "--units", "mi", "--clock", "12",
+             "--week-starts", "sunday", "--weekly", "sun 7:30", "--pain", "buttock,low-back",
+             "--race", "Half", "--race-date", "2027-05-09", "--race-km", "21.1"),
+            ("athlete", "list", "--json"),
+            ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly"),
+            ("athlete", "list", "--json"),
+            ("athlete", "remove", "Anna", "--yes"),
+            ("athlete", "list", "--json"),
+        ],
+    )[1::2]  # fmt: skip
+    (anna,) = json.loads(added.out)
+    assert anna == {
+        "name": "Anna", "email": "anna@example.org", "timezone": "Europe/Berlin", "units": "mi",
+        "clock": "12", "week_starts": "sunday", "weekly": "sun 07:30",
+        "pain": ["buttock", "low_back"],
+        "race": {"name": "Half", "date": "2027-05-09", "km": 21.1}, "mail": ["alert", "weekly"],
+    }  # fmt: skip
+    assert json.loads(changed.out) == [
+        {**anna, "pain": [], "race": {**anna["race"], "km": 10.0}, "mail": ["weekly"]}
+    ]
+    assert json.loads(gone.out) == []
+
+
+def broken_toml(home: Path) -> None:
+    (home / "config").mkdir()
+    (home / "config" / "easeback.toml").write_text("[mail")
+
+
+def broken_routine(home: Path) -> None:
+    (home / "config").mkdir()
+    (home / "config" / "routine.toml").write_text("[[set]]\nname = 3\n")
+
+
+def database_is_a_folder(home: Path) -> None:
+    (home / "data" / "easeback.db").mkdir(parents=True)
+
+
+def database_is_no_database(home: Path) -> None:
+    (home / "data").mkdir()
+    (home / "data" / "easeback.db").write_text("dear diary, " * 100)
+
+
+def data_dir_is_a_file(home: Path) -> None:
+    (home / "data").write_text("")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "status", "words"),
+    [
+        (broken_toml, 2, "not valid TOML"),
+        (broken_routine, 2, "routine.toml"),
+        (database_is_a_folder, 1, "easeback.db"),
+        (database_is_no_database, 1, "easeback.db"),
+        (data_dir_is_a_file, 2, "data_dir"),
+    ],
+)
+def test_what_is_broken_around_it_is_one_line(
+    tmp_path: Path, spoil: Callable[[Path], None], status: int, words: str
+) -> None:
+    """Which file, and what about it; no traceback."""
+    spoil(tmp_path)
+    done = easeback("once", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert words in done.stderr
+    assert is_one_line(done.stderr)
+
+
+def test_a_data_dir_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    """Root may write anywhere but here."""
+    for folder in ("/proc", "/proc/easeback"):
+        done = easeback("once", cwd=tmp_path, env={"EASEBACK_DATA_DIR": folder})
+        assert done.returncode in {1, 2}
+        assert is_one_line(done.stderr), done.stderr
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    """Every write past a limit fails; with room again the same command goes through."""
+    assert easeback(*ANNA, cwd=tmp_path).returncode == 0
+    for back in range(40):
+        (tmp_path / "data" / "inbox" / f"{back}.fit").parent.mkdir(exist_ok=True)
+        (tmp_path / "data" / "inbox" / f"{back}.fit").write_bytes(
+            run_file(8.0, day=TODAY - back * DAY)
+        )
+    full = subprocess.run(
+        [sys.executable, "-m", "worker", "once"],
+        cwd=tmp_path,
+        # Python 3.11 leaves half a .pyc on a full disk, for everybody to stumble over:
+        # https://github.com/python/cpython/issues/126606
+        env={
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(tmp_path),
+            "PATH": "",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+        preexec_fn=_leave_no_room,
+    )
+    assert full.returncode == 1
+    assert is_one_line(full.stderr), full.stderr
+    assert [easeback("once", cwd=tmp_path).returncode for _ in range(2)] == [0, 0]
+    assert len(read(tmp_path, "runs")) == 40
+
+
+def _leave_no_room() -> None:
+    """Let no file be written past two pages: as a full disk, with room for a lock."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+
+
+def test_a_second_worker_is_refused_with_the_first_ones_name(tmp_path: Path) -> None:
+    """By its process; reading goes on meanwhile."""
+    assert easeback(*ANNA, cwd=tmp_path).returncode == 0
+    url = f"sqlite:///{tmp_path / 'data' / 'easeback.db'}"
+    with closing(Store.open(url)) as store, store.sole_worker():
+        done = easeback("once", cwd=tmp_path)
+        assert done.returncode == 1
+        assert f"process {os.getpid()}" in done.stderr
+        assert is_one_line(done.stderr)
+        assert read(tmp_path, "runs") == []
+
+
+def test_what_needs_attention_is_said_on_standard_error_with_status_1(tmp_path: Path) -> None:
+    """A file for nobody: `once` and `status` both say so."""
+    assert easeback(*ANNA, cwd=tmp_path).returncode == 0
+    stray = tmp_path / "data" / "inbox" / "Ben" / "run.fit"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(run_file(8.0))
+    easeback("once", cwd=tmp_path)
+    done = easeback("once", "--json", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "no athlete is called Ben" in done.stderr
+    assert is_one_line(done.stderr)
+    assert json.loads(done.stdout)["inbox"]["imported"] == 0
+    status = read(tmp_path, "status", status=1)
+    assert [one["file"] for one in status["inbox"]["waiting"]] == ["Ben/run.fit"]
+
+
+def test_people_are_answered_in_words(home: Path) -> None:
+    """Every telling command, without a traceback and with something to read."""
+    calls = [
+        ("runs",), ("alerts",), ("status",), ("explain", "--as-of", EVENING),
+        ("explain", TODAY.isoformat()), ("ceiling", "--as-of", EVENING), ("backtest",),
+        ("doctor",), ("athlete", "list"), ("outbox", "list"),
+        ("preview", "alert", "--no-open", "--as-of", EVENING),
+        ("preview", "weekly", "--no-open", "--as-of", EVENING),
+        ("backup", "copy.db"), ("--help",), ("athlete", "--help"),
+    ]  # fmt: skip
+    for arguments, done in zip(calls, many(home, calls), strict=True):
+        assert done.status == 0, f"{arguments}: {done.err}"
+        assert done.out.strip(), arguments
+        assert "Traceback" not in done.err, arguments
+    assert (home / "copy.db").exists()
+
+
+def test_the_version_is_said_without_bringing_the_house_along(tmp_path: Path) -> None:
+    """Start-up stays light."""
+    command = (
+        "import sys; sys.argv = ['easeback', '--version']\n"
+        "from worker.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: status = end.code\n"
+        "heavy = {'sqlalchemy', 'pydantic', 'stravalib', 'jinja2', 'alembic', 'starlette'}\n"
+        "print(status, sorted(heavy & sys.modules.keys()))"
+    )
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", command],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    version, rest = done.stdout.splitlines()
+    assert re.fullmatch(r"easeback \d+\.\d+\.\S+", version)
+    assert rest == "0 []"
+
+
+def test_an_engine_that_is_not_there_is_said_and_not_taken_for_another(tmp_path: Path) -> None:
+    """Nobody who asked for several workers gets one by surprise."""
+    done = easeback("once", cwd=tmp_path, env={"EASEBACK_ENGINE__KIND": "procrastinate"})
+    assert done.returncode == 2
+    assert is_one_line(done.stderr)
+    assert "procrastinate" in done.stderr

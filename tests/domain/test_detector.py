@@ -1,0 +1,242 @@
+"""The three rules, their gates and severities, to the letter."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.domain.histories import RULES, day, every, history, run
+from worker.domain.detector import judge
+from worker.domain.models import Finding, Kind, Run, Signal
+
+# Ten kilometres every third day for two months: old enough for every rule.
+BASE = every(3, 10_000, last=60)
+
+
+def findings(runs: list[Run], on: int) -> dict[Kind, Finding]:
+    return {one.kind: one for one in judge(history(runs), day(on), rules=RULES).findings}
+
+
+def signal(runs: list[Run], on: int, kind: Kind) -> Signal:
+    return next(
+        one for one in judge(history(runs), day(on), rules=RULES).signals if one.kind == kind
+    )
+
+
+@pytest.mark.parametrize(
+    ("metres", "severity"),
+    [
+        (11_000, None),
+        (11_010, 1),
+        (13_000, 1),
+        (13_010, 2),
+        (20_000, 2),
+        (20_010, 3),
+        (35_000, 3),
+    ],
+)
+def test_a_run_is_weighed_by_its_share_of_the_longest(metres: float, severity: int | None) -> None:
+    """Up to 1.10 nothing, to 1.30 it weighs 1, to 2.0 it weighs 2, beyond 3."""
+    found = findings([*BASE, run(62, metres)], 62).get("run")
+
+    assert (found.severity if found else None) == severity
+
+
+def test_a_finding_tells_what_was_compared() -> None:
+    """The run that crossed, its metres, those of the longest before, and when that was."""
+    runs = [*BASE, run(50, 12_000, hour=18, run_id=500), run(62, 15_000)]
+
+    found = findings(runs, 62)["run"]
+
+    assert (found.run_id, found.observed_m, found.baseline_m, found.ratio) == (
+        62, 15_000, 12_000, 1.25
+    )  # fmt: skip
+    fired = signal(runs, 62, "run")
+    assert fired.limit_m == pytest.approx(13_200)
+    assert (fired.against, fired.held_by) == (day(50), None)
+    assert "Frandsen" in fired.source
+
+
+def test_the_longest_is_that_of_the_thirty_days_before() -> None:
+    """Thirty days ago counts, thirty-one doesn't, today never."""
+    runs = [*BASE, run(61, 8000)]
+
+    assert "run" not in findings([*runs, run(32, 20_000, hour=17, run_id=999), run(62, 15_000)], 62)
+    assert "run" in findings([*runs, run(31, 20_000, hour=17, run_id=999), run(62, 15_000)], 62)
+    assert "run" in findings([*runs, run(62, 15_000), run(62, 15_000, hour=18, run_id=998)], 62)
+
+
+def test_a_session_crosses_though_none_of_its_runs_does() -> None:
+    """Warm-up, race and way home are one; the finding names the longest of them."""
+    runs = [*BASE, run(62, 3000, hour=9, run_id=1001), run(62, 10_500, hour=9.5, run_id=1002)]
+
+    found = findings(runs, 62)["run"]
+
+    assert (found.observed_m, found.run_id) == (13_500, 1002)
+
+
+@pytest.mark.parametrize(
+    ("runs", "on", "gate"),
+    [
+        ([*every(3, 10_000, last=36), run(41, 15_000)], 41, "run_history_days"),
+        ([run(0, 9000), run(20, 10_000), run(30, 10_000), run(45, 15_000)], 45, "run_min_runs"),
+        ([*every(3, 3000, last=60), run(62, 4990)], 62, "run_min_m"),
+        ([*every(3, 4500, last=60), run(62, 5400)], 62, "run_excess_m"),
+        ([*BASE, run(62, 11_000)], 62, "run_over"),
+    ],
+)
+def test_each_gate_of_the_run_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
+    """What held a signal back stands in it by the name of the setting."""
+    held = signal(runs, on, "run")
+
+    assert not held.fired
+    assert held.severity == 0
+    assert held.held_by is not None
+    assert gate in held.held_by
+
+
+@pytest.mark.parametrize(
+    ("runs", "on"),
+    [
+        ([*every(3, 10_000, last=39), run(42, 15_000)], 42),
+        ([run(0, 9000), *(run(d, 10_000) for d in (20, 30, 40)), run(45, 15_000)], 45),
+        ([*every(3, 4000, last=60), run(62, 5000)], 62),
+    ],
+)
+def test_each_gate_of_the_run_rule_opens_at_its_figure(runs: list[Run], on: int) -> None:
+    """42 days, 3 runs, 5 km and 1 km are enough."""
+    assert "run" in findings(runs, on)
+
+
+@pytest.mark.parametrize(("weeks_off", "severity"), [(3, 2), (6, 2), (12, 3), (20, 3)])
+def test_a_first_run_as_long_as_before_a_break_is_found(weeks_off: int, severity: int) -> None:
+    """Whatever the rules of the month say, which know nothing after a break."""
+    back_on = 60 + 7 * weeks_off
+
+    found = findings([*BASE, run(back_on, 10_000)], back_on)["return"]
+
+    assert found.severity == severity
+    assert found.observed_m == 10_000
+
+
+@pytest.mark.parametrize(
+    ("metres", "severity"),
+    [(5500, None), (5990, None), (6000, 1), (6500, 1), (6510, 2), (10_010, 3)],
+)
+def test_a_return_is_weighed_by_its_share_of_the_reference(
+    metres: float, severity: int | None
+) -> None:
+    """Six weeks off: half of ten kilometres; at least a kilometre above."""
+    found = findings([*BASE, run(102, metres)], 102).get("return")
+
+    assert (found.severity if found else None) == severity
+
+
+@pytest.mark.parametrize(
+    ("runs", "on", "gate"),
+    [
+        (BASE, 60, "no break of 14 days"),
+        ([*(run(d, 10_000) for d in (0, 20, 40)), run(102, 10_000)], 102, "return_min_runs"),
+        ([*every(3, 3000, last=60), run(102, 2990)], 102, "return_min_m"),
+        ([*BASE, run(102, 5990)], 102, "return_excess_m"),
+        ([*BASE, run(102, 5500)], 102, "return_over"),
+    ],
+)
+def test_each_gate_of_the_return_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
+    """What held a signal back stands in it by the name of the setting."""
+    held = signal(runs, on, "return")
+
+    assert not held.fired
+    assert held.held_by is not None
+    assert gate in held.held_by
+
+
+def test_more_runs_of_the_same_length_are_a_ramp() -> None:
+    """Two runs a week, then five: no run is longer, the week is."""
+    runs = [*every(7, 10_000, last=56), *every(7, 10_000, first=3, last=59)]
+    runs += [run(number, 10_000) for number in (61, 62, 63, 64)]
+
+    found = findings(runs, 64)
+
+    assert set(found) == {"ramp"}
+    assert (found["ramp"].observed_m, found["ramp"].baseline_m) == (50_000, 20_000)
+    assert found["ramp"].run_id == 64
+
+
+@pytest.mark.parametrize(
+    ("metres", "severity"),
+    [(45_500, None), (45_510, 1), (55_990, 1), (56_000, 2), (100_000, 2)],
+)
+def test_a_ramp_is_weighed_by_its_share_of_the_largest_week(
+    metres: float, severity: int | None
+) -> None:
+    """Above 1.30 it weighs 1, from 1.60 on 2, and never 3."""
+    runs = [*every(1, 5000, last=60), run(61, metres - 6 * 5000)]
+
+    found = findings(runs, 61).get("ramp")
+
+    assert (found.severity if found else None) == severity
+
+
+@pytest.mark.parametrize(
+    ("runs", "on", "gate"),
+    [
+        ([*every(3, 5000, last=39), run(40, 5000), run(41, 30_000)], 41, "ramp_history_days"),
+        ([*every(7, 7990, last=56), run(58, 30_000)], 58, "ramp_min_m"),
+        ([*every(7, 10_000, last=56), run(58, 9990)], 58, "ramp_excess_m"),
+        (BASE, 60, "ramp_over"),
+    ],
+)
+def test_each_gate_of_the_ramp_rule_says_its_name(runs: list[Run], on: int, gate: str) -> None:
+    """What held a signal back stands in it by the name of the setting."""
+    held = signal(runs, on, "ramp")
+
+    assert not held.fired
+    assert held.held_by is not None
+    assert gate in held.held_by
+
+
+def test_a_ramp_lifts_a_slight_run_from_one_to_two() -> None:
+    """Further and more at once weighs more than either; the ramp itself stays as it is."""
+    alone = findings([*BASE, run(62, 12_500)], 62)
+    together = findings([*BASE, run(61, 10_000), run(62, 12_500)], 62)
+
+    assert {kind: one.severity for kind, one in alone.items()} == {"run": 1}
+    assert {kind: one.severity for kind, one in together.items()} == {"run": 2, "ramp": 1}
+
+
+def test_a_rest_day_has_signals_and_no_findings() -> None:
+    """`explain` works on any day; there's a limit and nothing that crossed it."""
+    verdict = judge(history(BASE), day(61), rules=RULES)
+
+    assert verdict.findings == ()
+    assert verdict.signals[0].limit_m == pytest.approx(11_000)
+    assert verdict.signals[0].held_by == "no run on this day"
+    assert verdict.too_little is None
+
+
+@pytest.mark.parametrize("runs", [[], [run(60, 10_000)], [run(55, 10_000), run(60, 30_000)]])
+def test_too_little_history_is_a_state_of_its_own(runs: list[Run]) -> None:
+    """Said in words, and never a ratio over nothing."""
+    verdict = judge(history(runs), day(60), rules=RULES)
+
+    assert verdict.findings == ()
+    assert verdict.too_little is not None
+    assert "too little history" in verdict.too_little
+    assert all(one.limit_m is None for one in verdict.signals)
+
+
+def test_every_threshold_is_the_rules_own() -> None:
+    """Rules handed over are the rules judged by."""
+    strict = replace(RULES, run_over=1.02, run_excess_m=100.0)
+    runs = [*BASE, run(62, 10_500)]
+
+    assert [one.kind for one in judge(history(runs), day(62), rules=strict).findings] == ["run"]
+    assert judge(history(runs), day(62), rules=RULES).findings == ()
+
+
+def test_a_leap_day_is_a_day() -> None:
+    """Day 59 of the made calendar is 29 February 2024."""
+    runs = [*every(3, 10_000, last=57), run(59, 15_000)]
+
+    assert (day(59).month, day(59).day) == (2, 29)
+    assert findings(runs, 59)["run"].day == day(59)

@@ -1,0 +1,150 @@
+"""Which finding is mailed, and the words of the silence else."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from tests.domain.histories import RULES, day, every, history, run
+from worker.domain.detector import Told, judge, replay, worth_mailing
+from worker.domain.models import Finding, Kind
+
+TODAY = day(70)
+
+
+def finding(severity: int = 2, *, kind: Kind = "run", on: date = TODAY) -> Finding:
+    return Finding(on, kind, 1, severity, observed_m=15_000, baseline_m=10_000)
+
+
+def choose(*findings: Finding, told: tuple[Told, ...] = ()) -> Finding | str:
+    return worth_mailing(findings, told=told, today=TODAY, rules=RULES)
+
+
+def test_the_gravest_finding_leads() -> None:
+    """Of a day's findings one is mailed."""
+    grave = finding(3, kind="return")
+
+    assert choose(finding(2), grave, finding(2, kind="ramp")) is grave
+
+
+def test_of_equal_weight_the_single_run_leads() -> None:
+    """It alone has a clear positive result in runners."""
+    single = finding(2, kind="run")
+
+    assert choose(finding(2, kind="ramp"), finding(2, kind="return"), single) is single
+
+
+def test_of_the_same_kind_and_weight_the_newest_leads() -> None:
+    """Yesterday's news wait behind today's."""
+    newest = finding()
+
+    assert choose(finding(on=TODAY - timedelta(days=1)), newest) is newest
+
+
+@pytest.mark.parametrize(("days", "mailed"), [(3, True), (4, False)])
+def test_a_run_more_than_three_days_old_is_not_mailed(days: int, mailed: bool) -> None:
+    """The advice begins on the day itself."""
+    old = finding(on=TODAY - timedelta(days=days))
+
+    assert (choose(old) is old) == mailed
+    if not mailed:
+        assert f"the run was {days} days ago" in str(choose(old))
+
+
+@pytest.mark.parametrize(("days", "mailed"), [(0, False), (13, False), (14, True)])
+def test_one_mail_of_a_weight_in_fourteen_days(days: int, mailed: bool) -> None:
+    """The fifteenth day is free again."""
+    new = finding(2)
+    told = Told(TODAY - timedelta(days=days), 2)
+
+    choice = choose(new, told=(told,))
+
+    assert (choice is new) == mailed
+    if not mailed:
+        assert f"an alert of the same weight was mailed on {told.day}" in str(choice)
+
+
+@pytest.mark.parametrize(("severity", "mailed"), [(1, False), (2, False), (3, True)])
+def test_only_a_graver_one_breaks_the_silence(severity: int, mailed: bool) -> None:
+    """What was mailed of weight 2 yesterday leaves room for weight 3."""
+    new = finding(severity)
+
+    assert (choose(new, told=(Told(TODAY - timedelta(days=1), 2),)) is new) == mailed
+
+
+def test_the_gravest_of_several_mails_counts() -> None:
+    """Whichever came last."""
+    told = (Told(TODAY - timedelta(days=10), 3), Told(TODAY - timedelta(days=2), 1))
+
+    assert "more weight" in str(choose(finding(2), told=told))
+
+
+def test_nothing_found_is_said_so() -> None:
+    """Silence has a reason too where there was no finding."""
+    assert choose() == "there was nothing to warn of"
+
+
+def test_a_slight_excess_over_a_distance_run_lately_is_no_news() -> None:
+    """12 km after a month of 10, but 14 six weeks ago: found, told in the week, not mailed."""
+    runs = [*every(3, 10_000, last=66), run(28, 14_000, hour=18, run_id=999), run(70, 12_000)]
+    known = history(runs)
+    (found,) = judge(known, TODAY, rules=RULES).findings
+
+    quiet = worth_mailing([found], told=(), today=TODAY, rules=RULES, history=known)
+
+    assert found.severity == 1
+    assert "mail_familiar_days" in str(quiet)
+
+
+def test_a_great_excess_is_news_however_lately_the_distance_was_run() -> None:
+    """15 km after a month of 10 is half as much again."""
+    runs = [*every(3, 10_000, last=66), run(28, 15_000, hour=18, run_id=999), run(70, 15_000)]
+    known = history(runs)
+    (found,) = judge(known, TODAY, rules=RULES).findings
+
+    assert worth_mailing([found], told=(), today=TODAY, rules=RULES, history=known) is found
+
+
+@pytest.mark.parametrize(("every_days", "mailed"), [(3, True), (6, False)])
+def test_who_runs_seldom_waits_for_runs_not_only_for_days(every_days: int, mailed: bool) -> None:
+    """Twenty days after an alert: six runs for the one, three for the other."""
+    runs = [*every(every_days, 10_000, first=70 % every_days, last=64), run(70, 15_000)]
+    known = history(runs)
+    new = judge(known, TODAY, rules=RULES).findings[0]
+    told = [Told(TODAY - timedelta(days=20), new.severity)]
+
+    choice = worth_mailing([new], told=told, today=TODAY, rules=RULES, history=known)
+
+    assert (choice is new) == mailed
+    if not mailed:
+        assert "mail_every_runs" in str(choice)
+
+
+def test_an_alert_of_a_year_ago_holds_nothing_back() -> None:
+    """However few runs followed."""
+    known = history([run(70, 15_000)])
+    told = [Told(TODAY - timedelta(days=365), 3)]
+
+    new = finding(1, kind="return")
+    graver = finding(2)
+    assert worth_mailing([graver], told=told, today=TODAY, rules=RULES, history=known) is graver
+    assert worth_mailing([new], told=[], today=TODAY, rules=RULES, history=known) is new
+
+
+def test_a_replay_lists_each_finding_and_who_was_mailed() -> None:
+    """One jump, then the same again four days later, then a far greater one."""
+    runs = [
+        *every(3, 10_000, last=60),
+        run(62, 14_000),
+        run(66, 18_500),
+        run(70, 45_000),
+    ]
+
+    replayed = replay(history(runs), rules=RULES)
+
+    singles = [one for one in replayed if one.finding.kind == "run"]
+    assert [(one.finding.day, one.finding.severity, one.mailed) for one in singles] == [
+        (day(62), 2, True),
+        (day(66), 2, False),
+        (day(70), 3, True),
+    ]
+    assert all(one.finding in one.verdict.findings for one in replayed)

@@ -1,0 +1,139 @@
+"""Which recordings are one run, and which of them is believed."""
+
+from dataclasses import replace
+from datetime import time, timedelta
+from itertools import permutations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.app import TODAY, recording
+from worker.domain.matching import believed_run, group, plain_file_name, same_run
+from worker.domain.models import Recording
+
+WATCH = recording(km=10.0)
+STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
+ARCHIVE = recording(km=10.05, at=time(6, 0, 5), source="import", external_id="a")
+
+
+@pytest.mark.parametrize(
+    ("other", "is_one"),
+    [
+        pytest.param(recording(km=10.4, source="strava"), True, id="4 % further"),
+        pytest.param(recording(km=10.6, source="strava"), False, id="6 % further"),
+        pytest.param(recording(km=10.0, at=time(6, 10), source="strava"), True, id="10 min later"),
+        pytest.param(recording(km=10.0, at=time(6, 20), source="strava"), False, id="20 min later"),
+        pytest.param(recording(km=10.0, at=time(18), source="strava"), False, id="that evening"),
+    ],
+)
+def test_one_run_overlaps_in_time_and_agrees_in_distance(other: Recording, is_one: bool) -> None:
+    """80 % of the time and 95 % of the distance make two recordings one run."""
+    assert same_run(WATCH, other) is is_one
+    assert same_run(other, WATCH) is is_one
+
+
+def test_the_same_bytes_are_the_same_run_but_legs_are_not() -> None:
+    """A multisport file's legs share a digest, and stay runs of their own."""
+    first = replace(WATCH, sha256="ab", source="inbox")
+    again = replace(WATCH, sha256="ab", source="import", distance_m=1.0)
+    leg = replace(WATCH, sha256="ab", leg=1, external_id="ab:1")
+    assert same_run(first, again)
+    assert not same_run(first, leg)
+
+
+def test_a_hidden_start_is_matched_by_day_and_duration() -> None:
+    """Strava tells a hidden start as midnight, which says nothing about the hour."""
+    hidden = replace(STRAVA, started_at=STRAVA.started_at.replace(hour=0), hidden_start=True)
+    assert same_run(WATCH, hidden)
+    assert not same_run(WATCH, replace(hidden, day=TODAY - timedelta(days=1)))
+    assert not same_run(WATCH, replace(hidden, elapsed_s=5000.0))
+
+
+def test_two_runs_of_a_day_without_hours_are_two_unless_their_durations_agree() -> None:
+    """A diary by date alone: nothing says that 5 km and 5.1 km of one day are the same."""
+    dated = replace(ARCHIVE, hidden_start=True, moving_s=None, elapsed_s=None)
+    assert not same_run(dated, replace(dated, external_id="b", distance_m=10_100.0))
+    assert same_run(dated, dated)
+
+
+def test_a_corrected_distance_still_belongs_to_its_run() -> None:
+    """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
+    corrected = replace(STRAVA, distance_m=12_000.0, edited=True)
+    assert same_run(WATCH, corrected)
+    assert believed_run([WATCH, corrected]).distance_m == 12_000
+    assert not same_run(WATCH, replace(corrected, edited=False))
+
+
+def test_a_file_that_strava_names_is_the_same_run_whatever_its_distance() -> None:
+    """Corrected before anybody looked: the name of the uploaded file still tells."""
+    watch = replace(WATCH, file_name="morning-14")
+    told = replace(STRAVA, distance_m=12_000.0, file_name="morning-14")
+    assert same_run(watch, told)
+    assert not same_run(watch, replace(told, file_name="morning-15"))
+    assert not same_run(watch, replace(told, started_at=told.started_at + timedelta(hours=3)))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("inbox/Mira/Morning-14.FIT", "morning-14"),
+        ("C:\\runs\\a.fit.gz", "a"),
+        ("export.zip/activities/9.tcx.gz", "9"),
+        ("notes.txt", "notes.txt"),
+    ],
+)
+def test_a_files_name_is_told_without_folders_and_endings(name: str, plain: str) -> None:
+    """The same file on its ways through folders, archives and Strava."""
+    assert plain_file_name(name) == plain
+
+
+def test_two_short_runs_of_one_morning_stay_two() -> None:
+    """A warm-up and a run after it are two, in whatever order they come."""
+    warm_up = recording(km=3.0, at=time(6))
+    run = recording(km=3.0, at=time(6, 25))
+    assert sorted(map(len, group([run, warm_up]))) == [1, 1]
+
+
+def test_the_order_of_sources_never_matters() -> None:
+    """Watch, Strava and an archive in every order: one run with the same facts."""
+    bundles = {group(order) for order in permutations([WATCH, STRAVA, ARCHIVE])}
+    assert bundles == {((WATCH, ARCHIVE, STRAVA),)}
+
+
+def test_a_file_of_the_watch_is_believed_before_strava_and_an_edit_before_both() -> None:
+    """Strava corrects distances by its own lights; what the athlete wrote themselves leads."""
+    assert believed_run([STRAVA, WATCH]).distance_m == 10_000
+    assert believed_run([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
+
+
+def test_gaps_are_filled_from_the_other_recordings() -> None:
+    """A file without times takes Strava's; that one source calls it a race is enough."""
+    bare = replace(WATCH, moving_s=None, elapsed_s=None)
+    found = believed_run([bare, replace(STRAVA, is_race=True)])
+    assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
+
+
+recordings = st.builds(
+    lambda day, minute, km, source, number: recording(
+        TODAY + timedelta(days=day),
+        km / 4,
+        at=time(minute // 60, minute % 60),
+        source=source,
+        external_id=str(number),
+    ),
+    st.integers(0, 2),
+    st.integers(0, 3).map(lambda step: 360 + 7 * step),
+    st.integers(16, 22),
+    st.sampled_from(["inbox", "import", "strava", "garmin"]),
+    st.integers(0, 10**9),
+)
+
+
+@given(st.data(), st.lists(recordings, max_size=8, unique_by=lambda r: (r.source, r.external_id)))
+def test_bundles_do_not_depend_on_the_order_of_arrival(
+    data: st.DataObject, made: list[Recording]
+) -> None:
+    """However the recordings come, the same ones stand together and the same one leads."""
+    shuffled = data.draw(st.permutations(made))
+    assert set(group(shuffled)) == set(group(made))

@@ -1,0 +1,139 @@
+"""The routine: the shipped steps to the letter, own sets, recovery days, mistakes by line."""
+
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.domain.models import Routine, Step
+from worker.domain.routine import RoutineError, parse_routines, prescribe
+
+SHIPPED_TEXT = (Path(__file__).parents[2] / "config" / "routine.toml").read_text("utf-8")
+SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.toml")
+DAY = date(2026, 2, 21)
+STEP = Step(key="a", title="A", why="", how="how", dose="once", when=("after",))
+
+
+def keys(steps: tuple[Step, ...]) -> list[str]:
+    """The names of steps."""
+    return [step.key for step in steps]
+
+
+def test_the_shipped_routine_has_the_four_steps_in_their_doses() -> None:
+    """The therapist's routine, to the letter."""
+    [routine] = SHIPPED
+    doses = {step.key: step.dose for step in routine.steps}
+    assert doses == {
+        "brisk-walk": "5 minutes",
+        "si-self-correction": "a gentle push of 5 to 6 seconds, 3 to 5 times, both sides",
+        "pelvic-tilts": "about 10 slow ones",
+        "piriformis-stretch": "hold 30 seconds, 3 repetitions",
+    }
+
+
+@pytest.mark.parametrize("pain", [(), ("knee",), ("shin", "foot")])
+def test_without_pain_of_the_si_joint_there_are_walk_and_tilts(pain: tuple[str, ...]) -> None:
+    """Two steps are for everybody."""
+    given_steps = prescribe(SHIPPED, pain=pain, severity=3)
+    assert keys(given_steps.before) == ["brisk-walk"]
+    assert keys(given_steps.after) == keys(given_steps.through_the_day) == ["pelvic-tilts"]
+    assert given_steps.not_now == ()
+
+
+@pytest.mark.parametrize("area", ["buttock", "low_back", "hip_front"])
+def test_pain_of_the_si_joint_adds_the_self_correction(area: str) -> None:
+    """Before the run and through the day; the stretch only for the buttock."""
+    given_steps = prescribe(SHIPPED, pain=[area], severity=1)
+    assert keys(given_steps.before) == ["brisk-walk", "si-self-correction"]
+    assert keys(given_steps.through_the_day) == ["si-self-correction", "pelvic-tilts"]
+    assert ("piriformis-stretch" in keys(given_steps.after)) == (area == "buttock")
+
+
+def test_the_piriformis_stretch_is_never_before_a_run() -> None:
+    """It stands after activity, and under what not to do now."""
+    given_steps = prescribe(SHIPPED, pain=["buttock"], severity=3)
+    assert "piriformis-stretch" not in keys(given_steps.before + given_steps.through_the_day)
+    assert keys(given_steps.not_now) == ["piriformis-stretch"]
+
+
+def test_an_own_set_adds_steps_and_replaces_those_of_the_same_key() -> None:
+    """More particular wins: a set for an area before a general one, wherever it stands."""
+    own = Routine("Calf", (replace(STEP, key="brisk-walk", dose="8 minutes"), STEP), ("calf",))
+    for routines in ((*SHIPPED, own), (own, *SHIPPED)):
+        hurting = prescribe(routines, pain=["calf"], severity=1)
+        doses = {step.key: step.dose for step in hurting.before + hurting.after}
+        assert doses["brisk-walk"] == "8 minutes"
+        assert "a" in doses
+    well = prescribe((*SHIPPED, own), pain=[], severity=1)
+    assert "a" not in keys(well.before + well.after)
+
+
+def test_a_set_for_grave_findings_waits_for_one() -> None:
+    """Severity 3 brings it, 2 doesn't."""
+    own = Routine("Grave", (STEP,), severity=3)
+    assert keys(prescribe([own], pain=[], severity=3).after) == ["a"]
+    assert prescribe([own], pain=[], severity=2).after == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "words"),
+    [
+        ('doze = "5 minutes"', 'dose = "5 minutes"', "unknown key 'doze'; did you mean 'dose'?"),
+        (
+            'areas = ["butt"]',
+            'areas = ["buttock"]',
+            "'butt' is none of them; did you mean 'buttock'?",
+        ),
+        ('when = ["befor"]', 'when = ["before"]', "did you mean 'before'?"),
+        ("dose = 5", 'dose = "5 minutes"', "dose is a text in quotes"),
+        ('dose = ""', 'dose = "5 minutes"', "dose is empty"),
+        ('dose = "5 minutes', 'dose = "5 minutes"', "not valid TOML"),
+        ("when = []", 'when = ["before"]', "at least one time"),
+        ('key = "pelvic-tilts"', 'key = "brisk-walk"', "stands twice"),
+    ],
+)
+def test_a_mistake_is_said_with_its_line(wrong: str, right: str, words: str) -> None:
+    """File, line and what to write instead, in one line."""
+    text = SHIPPED_TEXT.replace(right, wrong, 1)
+    lines = [n for n, line in enumerate(text.splitlines(), 1) if line.strip() == wrong]
+    with pytest.raises(RoutineError) as caught:
+        parse_routines(text, name="routine.toml")
+    said = str(caught.value)
+    assert words in said
+    assert "\n" not in said
+    assert said.startswith(tuple(f"routine.toml:{line}:" for line in lines))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "routine.toml:1: a routine begins with [[routine]]"),
+        ('[[routine]]\nname = "x"', "routine.toml:1: a routine needs at least one"),
+        ('[[routine]]\nseverity = 4\n[[routine.step]]\nkey = "x"', "routine.toml:2: severity is"),
+        ('[[routine]]\n\n[[routine.step]]\nkey = "x"', "routine.toml:3: a step needs 'title'"),
+        ("[routines]", "unknown key 'routines'; did you mean 'routine'?"),
+    ],
+)
+def test_what_is_missing_is_said_where_it_should_be(text: str, words: str) -> None:
+    """A lack has the line of its table."""
+    with pytest.raises(RoutineError) as caught:
+        parse_routines(text, name="routine.toml")
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("video", ["http://x.example", "javascript:alert(1)", "https://x y", "x"])
+def test_a_film_is_an_https_address(video: str) -> None:
+    """Nothing else gets into a link."""
+    text = SHIPPED_TEXT.replace('dose = "5 minutes"', f'dose = "5 minutes"\n  video = "{video}"')
+    with pytest.raises(RoutineError, match="video is an address"):
+        parse_routines(text, name="routine.toml")
+
+
+@given(st.text(max_size=300))
+def test_any_text_is_a_routine_or_a_mistake_with_a_line(text: str) -> None:
+    """No input ends in another error."""
+    with pytest.raises(RoutineError, match=r"(?s)^r\.toml:\d+: "):
+        parse_routines(text, name="r.toml")

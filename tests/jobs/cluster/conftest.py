@@ -1,0 +1,68 @@
+"""Fixtures of a cluster: the application on PostgreSQL, and workers that are soon missed."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.app import App, ScriptedMailer
+from worker.config import InboxSection
+from worker.domain.models import Routine
+from worker.domain.rules import Rules
+from worker.jobs.cluster import ClusterTiming, ClusterWorker
+from worker.jobs.cluster_schema import install
+from worker.notify import Composer
+from worker.pipeline import Services
+from worker.sources.folder import Inbox
+from worker.sources.formats.child import Reader
+from worker.store import Store
+
+QUICK = ClusterTiming(
+    heartbeat_every_s=0.2, stale_s=1.5, polls_every_s=0.2, ends_within_s=1.0, longest_pause_s=1
+)
+
+
+@pytest.fixture
+def cluster_store(postgres_url: str) -> Iterator[Store]:
+    """A store in a schema of its own, with the engine's tables beside ours."""
+    store = Store.open(postgres_url)
+    install(store)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def app(
+    cluster_store: Store,
+    tmp_path: Path,
+    composer: Composer,
+    routines: tuple[Routine, ...],
+    reader: Reader,
+) -> App:
+    """The whole works on PostgreSQL, with the time set."""
+    (tmp_path / "inbox").mkdir()
+    mailer = ScriptedMailer()
+    services = Services(
+        store=cluster_store,
+        inbox=Inbox(tmp_path / "inbox", InboxSection(), read_many=reader.read_many),
+        mailer=mailer,
+        composer=composer,
+        routines=routines,
+        rules=Rules(),
+        sender="Easeback <easeback@example.org>",
+    )
+    return App(services, mailer)
+
+
+@pytest.fixture
+def worker_in(app: App, reader: Reader) -> Callable[[], ClusterWorker]:
+    """Another worker of the cluster, with a memory of the inbox of its own."""
+
+    def make() -> ClusterWorker:
+        old = app.services.inbox
+        inbox = Inbox(old.folder, old.settings, read_many=reader.read_many)
+        services = replace(app.services, inbox=inbox)
+        return ClusterWorker(services, app.clock, mailer=lambda: app.mailer, timing=QUICK)
+
+    return make

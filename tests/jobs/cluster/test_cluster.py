@@ -1,0 +1,262 @@
+"""A cluster does what one worker does: queued once, one at a time for an athlete, nothing twice."""
+
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from typing import NoReturn
+
+import pytest
+from sqlalchemy import text
+
+from tests.app import TODAY, App, recording, run_file, steady
+from tests.jobs.cluster.conftest import QUICK
+from worker.jobs.cluster import ClusterWorker
+from worker.jobs.cluster_queue import WorkerNotifier, cron, queued_task
+from worker.jobs.cluster_schema import install
+from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
+from worker.notify import Composer
+from worker.pipeline.deliver import make_ready, send
+from worker.pipeline.services import WorkerIdentity
+from worker.store import LockedError, Store, StoreError
+
+Workers = Callable[[], ClusterWorker]
+WEEK = timedelta(days=7)
+
+
+def jobs(store: Store) -> list[Mapping[str, object]]:
+    """The open jobs on the queue, in the order in which they'd be fetched."""
+    query = "SELECT * FROM procrastinate_jobs ORDER BY priority DESC, id"
+    with store.reading() as tx:
+        return [dict(row) for row in tx.connection.execute(text(query)).mappings()]
+
+
+def test_a_dropped_file_becomes_a_mail_whoever_checks(app: App, worker_in: Workers) -> None:
+    """Two checks by two workers that know nothing of each other bring it in."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    app.drop("spike.fit", run_file(12.0))
+    first, second = worker_in(), worker_in()
+    first.drain()
+    assert app.mailer.taken == []
+    second.drain()
+    first.drain()
+    assert app.mailer.kinds() == ["alert"]
+    assert app.distances_km(anna)[-1] == 12.0
+    assert jobs(app.services.store) == []
+
+
+def test_a_cluster_of_three_tells_each_week_once(app: App, worker_in: Workers) -> None:
+    """Thirty athletes, all due at once, and three workers that begin together."""
+    names = [f"{first}{second}" for first in "abcdef" for second in "uvxyz"]
+    for name in names:
+        app.runs(app.athlete(name), steady())
+    app.now += WEEK
+    workers = [threading.Thread(target=worker_in().drain) for _ in range(3)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    worker_in().drain()
+    told = sorted(str(mail["To"]) for mail in app.mailer.taken)
+    assert told == [f"{name}@example.org" for name in names]
+
+
+def test_what_is_urgent_goes_first(app: App) -> None:
+    """A webhook event before what is new, that before a weekly mail, the past at last."""
+    events, poll, history = source_tasks("strava")
+    tasks = (events, poll, INBOX, WEEKLY, history)
+    urgency = [queued_task(task, 1).priority for task in tasks]
+    assert urgency == sorted(urgency, reverse=True)
+    assert urgency[0] == Urgency.ALERT
+
+
+def test_a_due_athlete_is_queued_once_and_touched_by_one_at_a_time(app: App) -> None:
+    """However often a webhook tells of them: one job waits, under the athlete's own lock."""
+    anna = app.athlete()
+    notify = WorkerNotifier(app.services.store)
+    for _ in range(3):
+        notify("strava", {anna.id})
+    notify.close()
+    (job,) = jobs(app.services.store)
+    assert job["lock"] == f"athlete:{anna.id}"
+    assert job["queueing_lock"] == f"strava-events:{anna.id}"
+
+
+def test_a_storm_of_webhooks_leaves_the_queue_short(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where as many wait as may, the events are found by a check once there's room."""
+    monkeypatch.setattr("worker.jobs.cluster_queue.MOST_QUEUED", 2)
+    monkeypatch.setattr("worker.jobs.cluster_queue._COUNTS_EVERY_S", 0.0)
+    athletes = [app.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
+    notify = WorkerNotifier(app.services.store)
+    for athlete in athletes:
+        notify("strava", {athlete.id})
+    notify.close()
+    assert len(jobs(app.services.store)) == 2
+
+
+def test_a_notification_that_fails_is_only_logged(
+    app: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The events stand in the store, and the next check finds them."""
+    with app.services.store.transaction() as tx:
+        tx.connection.execute(text("DROP TABLE procrastinate_jobs CASCADE"))
+    notify = WorkerNotifier(app.services.store)
+    notify("strava", {1})
+    notify.close()
+    assert "no worker was notified" in caplog.text
+
+
+class BrokenComposer(Composer):
+    """Can't compose."""
+
+    def email(self, *_: object, **__: object) -> NoReturn:
+        raise RuntimeError("out of paper")
+
+
+def test_what_fails_is_tried_again_later_and_later_and_stops_nobody(
+    app: App, worker_in: Workers
+) -> None:
+    """procrastinate keeps the job for a second try; the weekly mail of the others goes out."""
+    app.runs(app.athlete("Anna"), steady())
+    app.now += WEEK
+    composer = app.services.composer
+    app.services = replace(app.services, composer=BrokenComposer())
+    worker_in().drain()
+    (job,) = jobs(app.services.store)
+    assert (job["task_name"], job["attempts"], job["status"]) == ("weekly", 1, "todo")
+    assert job["scheduled_at"] is not None
+    app.services = replace(app.services, composer=composer)
+    app.runs(app.athlete("Ben", added_at=app.now - 4 * WEEK), steady(until=TODAY + WEEK))
+    with app.services.store.transaction() as tx:
+        tx.connection.execute(text("UPDATE athlete SET next_weekly_at = added_at"))
+    worker_in().drain()
+    assert [str(mail["To"]) for mail in app.mailer.taken] == ["ben@example.org"]
+
+
+# Mail
+
+
+def as_worker(app: App, name: str) -> App:
+    """The application as one of several workers sees it."""
+    services = replace(app.services, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
+    with services.store.transaction() as tx:
+        tx.crew.beat(name, role="worker", place="here")
+    return App(services, app.mailer, app.now)
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def dies_over_a_mail(app: App, *, at_dot: bool) -> None:
+    """Anna's alert is claimed by a worker that dies over it."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    app.arrive(anna, recording(km=12.0))
+    dying = as_worker(app, "dying")
+    app.mailer.answers = [("dot", Killed()) if at_dot else Killed()]
+    with pytest.raises(Killed):
+        send(dying.services, dying.clock)
+
+
+def test_what_a_living_worker_sends_is_nobody_elses(app: App) -> None:
+    """Another one that makes the mail ready puts nothing back and claims nothing."""
+    dies_over_a_mail(app, at_dot=False)
+    other = as_worker(app, "other")
+    make_ready(other.services, other.now)
+    assert send(other.services, other.clock).sent == 0
+
+
+@pytest.mark.parametrize("at_dot", [False, True])
+def test_what_a_dead_worker_sent_goes_out_once_more(app: App, at_dot: bool) -> None:
+    """Flagged only where the final dot may have gone out before."""
+    dies_over_a_mail(app, at_dot=at_dot)
+    other = as_worker(app, "other")
+    with app.services.store.transaction() as tx:
+        tx.connection.execute(text("UPDATE crew SET seen_at = seen_at - interval '1 minute' "
+                                   "WHERE name = 'dying'"))  # fmt: skip
+    make_ready(other.services, other.now)
+    assert send(other.services, other.clock).sent == 1
+    with app.services.store.reading() as tx:
+        assert [one.perhaps_twice for one in tx.outbox.all()] == [at_dot]
+
+
+def test_a_worker_that_was_given_up_too_early_sends_no_dot(app: App) -> None:
+    """It comes back from a long sleep, and finds that its claim is another's."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    app.arrive(anna, recording(km=12.0))
+    with app.services.store.transaction() as tx:
+        letter = tx.outbox.claim(app.now, by="slow")
+        assert letter is not None
+        tx.outbox.put_back(but_of=["other"])
+        assert tx.outbox.claim(app.now, by="other") is not None
+        assert not tx.outbox.at_dot(letter)
+
+
+# Who may work beside whom
+
+
+def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
+    """Each is told in one line who is at work."""
+    with cluster_store.cluster_member(), cluster_store.cluster_member() as still_holds:
+        still_holds()
+        with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
+            cluster_store.sole_worker().__enter__()
+    with (
+        cluster_store.sole_worker(),
+        pytest.raises(LockedError, match=r"works alone .* is at work.*procrastinate"),
+    ):
+        cluster_store.cluster_member().__enter__()
+
+
+def test_procrastinates_tables_are_made_once_and_in_our_schema(
+    cluster_store: Store, postgres_url: str
+) -> None:
+    """Also by several that start at once; which version they have stands beside them."""
+
+    def start() -> None:
+        with closing(Store.open(postgres_url)) as store:
+            install(store)
+
+    others = [threading.Thread(target=start) for _ in range(3)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    with cluster_store.transaction() as tx:
+        schemas = tx.connection.execute(
+            text("SELECT schemaname FROM pg_tables WHERE tablename = 'procrastinate_jobs' "
+                 "AND schemaname = current_schema()")
+        ).all()  # fmt: skip
+        assert len(schemas) == 1
+        tx.connection.execute(text("COMMENT ON TABLE procrastinate_jobs IS '02.00.00_old'"))
+    with pytest.raises(StoreError, match="When procrastinate changes"):
+        install(cluster_store)
+
+
+@pytest.mark.parametrize(
+    ("every", "written"),
+    [
+        (timedelta(milliseconds=200), "* * * * * */1"),
+        (timedelta(seconds=2), "* * * * * */2"),
+        (timedelta(seconds=7), "* * * * * */6"),
+        (timedelta(seconds=30), "* * * * * */30"),
+        (timedelta(minutes=1), "*/1 * * * * 0"),
+        (timedelta(minutes=25), "*/20 * * * * 0"),
+        (timedelta(hours=1), "0 */1 * * * 0"),
+        (timedelta(days=3), "0 0 * * * 0"),
+    ],
+)
+def test_checks_come_round_at_least_as_often_as_wanted(every: timedelta, written: str) -> None:
+    """A minute, an hour and a day are divided evenly."""
+    assert cron(every) == written
+
+
+def test_quick_timing_keeps_the_order_of_things() -> None:
+    """Who is alive is seen several times before anybody counts them as dead."""
+    assert QUICK.heartbeat_every_s * 3 < QUICK.stale_s

@@ -1,0 +1,1 @@
+"""Tests of delivery: SMTP, the mailbox folder and the bytes of a mail."""

@@ -1,0 +1,477 @@
+"""SMTP delivery against a real server: the way it should go, and every way it can fail."""
+
+import email
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from email import policy
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import trustme
+
+from simulators.smtp_server import STEPS, SmtpServer, Step
+from worker.config import MailSection
+from worker.mail import SendError, SmtpMailer, Timeouts
+
+MIME = b"Subject: You jumped\r\nMessage-ID: <1@test>\r\n\r\nEase off.\r\n.\r\n..two\r\n"
+LOGIN = ("ann", "sécret")
+USUAL = Timeouts()
+SHORT = Timeouts(connect_s=0.4, command_s=0.4, dot_s=0.4, quit_s=0.4)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module")
+def certificate(authority: trustme.CA) -> trustme.LeafCert:
+    return authority.issue_cert("localhost")
+
+
+@pytest.fixture
+def trusted(authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator trusts the test's authority, in the way the documentation says."""
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+
+
+def mailer(server: SmtpServer, *, timeouts: Timeouts = USUAL, **changes: object) -> SmtpMailer:
+    settings: dict[str, object] = {
+        "host": "localhost",
+        "port": server.port,
+        "security": server.tls,
+        "sender": "Easeback <easeback@example.org>",
+    }
+    if server.login:
+        settings |= {"username": server.login[0], "password": server.login[1]}
+    return SmtpMailer(MailSection(**(settings | changes)), timeouts=timeouts)  # type: ignore[arg-type]  # a dict has one type for all values
+
+
+def send(
+    post: SmtpMailer, recipient: str = "runner@example.org", dots: list[str] | None = None
+) -> None:
+    """Send MIME, noting in `dots` that the moment before the final dot came."""
+    log = [] if dots is None else dots
+    post.send(
+        MIME,
+        sender="Easeback <easeback@example.org>",
+        recipient=recipient,
+        before_dot=lambda: log.append("dot"),
+    )
+
+
+@contextmanager
+def refused() -> Iterator[pytest.ExceptionInfo[SendError]]:
+    with pytest.raises(SendError) as caught:
+        yield caught
+    assert "\n" not in str(caught.value)
+
+
+# The way it should go
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+@pytest.mark.parametrize("mechanisms", [("PLAIN", "LOGIN"), ("LOGIN",)])
+def test_sends_encrypted_and_logged_in(
+    certificate: trustme.LeafCert, tls: str, mechanisms: tuple[str, ...]
+) -> None:
+    """The server has the mail byte for byte, with a login beyond ASCII, by either mechanism."""
+    dots: list[str] = []
+    with SmtpServer(
+        tls=tls,  # type: ignore[arg-type]  # parametrize gives a plain str
+        login=LOGIN,
+        certificate=certificate,
+        auth_mechanisms=mechanisms,
+    ) as server:
+        send(mailer(server), dots=dots)
+    (mail,) = server.mails
+    assert (mail.sender, mail.recipient) == ("easeback@example.org", "runner@example.org")
+    assert mail.content == MIME
+    assert dots == ["dot"]
+    assert "auth" in server.commands
+    assert server.commands[-1] == "quit"
+
+
+def test_sends_plain_where_the_settings_say_so() -> None:
+    """A relay of one's own needs neither encryption nor login."""
+    with SmtpServer() as server:
+        send(mailer(server))
+    assert len(server.mails) == 1
+
+
+def test_one_connection_serves_many_mails() -> None:
+    """Weekly mails come a hundred at a minute; each its own handshake would be too slow."""
+    with SmtpServer() as server:
+        post = mailer(server)
+        with post.connected():
+            for number in range(20):
+                send(post, f"runner{number}@example.org")
+        assert server.connections == 1
+        send(post)
+        assert server.connections == 2
+    assert len(server.mails) == 21
+
+
+def test_entering_the_connection_connects_to_nobody() -> None:
+    """A pass without mail leaves the server alone."""
+    with SmtpServer() as server, mailer(server).connected():
+        pass
+    assert server.connections == 0
+
+
+def test_a_refused_recipient_stops_no_other() -> None:
+    """After a 550 the same connection takes the next mail."""
+    with SmtpServer() as server:
+        post = mailer(server)
+        server.fail("rcpt", "550 no such user")
+        with post.connected():
+            with refused():
+                send(post, "gone@example.org")
+            send(post, "here@example.org")
+    assert [mail.recipient for mail in server.mails] == ["here@example.org"]
+    assert server.connections == 1
+
+
+def test_after_a_refusal_for_now_the_next_mail_gets_a_new_connection() -> None:
+    """A server that takes only so many mails a connection doesn't hold up the rest."""
+    with SmtpServer() as server:
+        post = mailer(server)
+        with post.connected():
+            send(post)
+            server.fail("mail", "452 too many mails on this connection")
+            with refused() as caught:
+                send(post)
+            send(post)
+    assert not caught.value.permanent
+    assert len(server.mails) == 2
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("step", ["mail", "data", "dot"])
+def test_a_lost_connection_is_replaced_for_the_next_mail(step: Step) -> None:
+    """Whatever broke, the next mail of the batch goes over a new connection."""
+    with SmtpServer() as server:
+        post = mailer(server)
+        with post.connected():
+            send(post)
+            server.fail(step, "drop")
+            with refused():
+                send(post)
+            send(post)
+    assert len(server.mails) == 2
+    assert server.connections == 2
+
+
+def test_line_endings_and_dots_arrive_as_sent() -> None:
+    """A bare line feed can't smuggle a second mail in, and a lone dot doesn't end the first."""
+    hostile = b"Subject: x\n\n.\nMAIL FROM:<evil@example.org>\r.\r\nend"
+    with SmtpServer() as server:
+        mailer(server).send(
+            hostile, sender="a@example.org", recipient="b@example.org", before_dot=lambda: None
+        )
+    (mail,) = server.mails
+    assert mail.content == hostile.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(
+        b"\n", b"\r\n"
+    ) + b"\r\n"  # fmt: skip
+    assert email.message_from_bytes(mail.content, policy=policy.SMTP)["Subject"] == "x"
+
+
+def test_addresses_beyond_ascii_go_where_the_server_can() -> None:
+    """With SMTPUTF8 the mail goes; without, it never will, and the words say why."""
+    with SmtpServer() as server:
+        send(mailer(server), "jürgen@exämple.org")
+    assert server.mails[0].recipient == "jürgen@xn--exmple-cua.org"
+    with SmtpServer(utf8=False) as server, refused() as caught:
+        send(mailer(server), "jürgen@example.org")
+    assert caught.value.permanent
+    assert "SMTPUTF8" in str(caught.value)
+
+
+# The moment before the final dot
+
+
+def test_the_moment_before_the_dot_comes_before_the_server_has_the_mail() -> None:
+    """The outbox commits while the mail can't have been delivered yet."""
+    seen: list[int] = []
+    with SmtpServer() as server:
+        mailer(server).send(
+            MIME,
+            sender="a@example.org",
+            recipient="b@example.org",
+            before_dot=lambda: seen.append(len(server.mails)),
+        )
+    assert seen == [0]
+    assert len(server.mails) == 1
+
+
+def test_a_failing_commit_sends_nothing() -> None:
+    """Where the outbox can't note it, the mail isn't delivered; the next one is."""
+
+    def disk_full() -> None:
+        raise RuntimeError("disk full")
+
+    with SmtpServer() as server:
+        post = mailer(server)
+        with post.connected():
+            with pytest.raises(RuntimeError, match="disk full"):
+                post.send(
+                    MIME, sender="a@example.org", recipient="b@example.org", before_dot=disk_full
+                )
+            assert server.mails == []
+            send(post)
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step not in {"dot", "quit"}])
+def test_a_failure_before_the_dot_never_announces_it(
+    step: Step, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """Only a mail whose body went out may be marked as at its dot."""
+    dots: list[str] = []
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
+        server.fail(step, "451 later")
+        with refused() as caught:
+            send(mailer(server), dots=dots)
+    assert dots == []
+    assert not caught.value.unanswered
+
+
+# The matrix: every fault at every step
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "quit"])
+@pytest.mark.parametrize(
+    ("fault", "permanent"),
+    [("451 try later", False), ("421 closing", False), ("554 never", True), ("gibberish", False),
+     ("drop", False), ("hang", False)],
+)  # fmt: skip
+def test_each_fault_has_its_verdict(
+    step: Step, fault: str, permanent: bool, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """5xx is final, all else may be tried again; a refused login is a matter of the settings."""
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
+        server.fail(step, fault, times=None)
+        began = monotonic()
+        with refused() as caught:
+            send(mailer(server, timeouts=SHORT))
+        assert monotonic() - began < 5
+    error = caught.value
+    login_refused = step == "auth" and permanent
+    assert error.permanent == (permanent and not login_refused)
+    assert error.login == login_refused
+    assert error.unreachable == (step in {"connect", "ehlo", "starttls", "auth"})
+    assert error.unanswered == (step == "dot" and fault in {"gibberish", "drop", "hang"})
+    assert server.mails == []
+    if fault[0].isdigit():
+        assert fault in str(error)
+
+
+@pytest.mark.parametrize("fault", ["451 later", "554 never", "drop", "hang"])
+def test_a_fault_at_quit_changes_nothing(fault: str) -> None:
+    """The mail is delivered; how the server says goodbye is its own affair."""
+    with SmtpServer() as server:
+        server.fail("quit", fault)
+        began = monotonic()
+        send(mailer(server, timeouts=SHORT))
+        assert monotonic() - began < 2
+    assert len(server.mails) == 1
+
+
+def test_a_mail_swallowed_without_an_answer_is_told_as_such() -> None:
+    """The one case in which a second copy can't be avoided is marked."""
+    with SmtpServer() as server:
+        server.fail("dot", "swallow")
+        with refused() as caught:
+            send(mailer(server))
+    assert len(server.mails) == 1
+    assert caught.value.unanswered
+    assert not caught.value.permanent
+
+
+# Plain words
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_wrong_password_says_what_to_mend_and_keeps_the_secret(
+    certificate: trustme.LeafCert,
+) -> None:
+    """The settings are at fault, not the mail."""
+    with (
+        SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server,
+        refused() as caught,
+    ):
+        send(mailer(server, password="mistyped"))
+    assert caught.value.login
+    assert not caught.value.permanent
+    assert "refused the login of ann" in str(caught.value)
+    assert "[mail] username and password" in str(caught.value)
+    assert "mistyped" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_missing_login_is_a_matter_of_the_settings(certificate: trustme.LeafCert) -> None:
+    """530 speaks of the login, so the mail isn't given up."""
+    with (
+        SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server,
+        refused() as caught,
+    ):
+        send(mailer(server, username=None))
+    assert caught.value.login
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+def test_an_unknown_certificate_stops_the_mail(certificate: trustme.LeafCert, tls: str) -> None:
+    """Nobody in the middle gets the password or the mail."""
+    with SmtpServer(tls=tls, login=LOGIN, certificate=certificate) as server:  # type: ignore[arg-type]  # a str
+        with refused() as caught:
+            send(mailer(server))
+        assert "auth" not in server.commands
+    assert "isn't trusted" in str(caught.value)
+    assert "SSL_CERT_FILE" in str(caught.value)
+
+
+@pytest.mark.usefixtures("trusted")
+def test_a_certificate_of_another_name_stops_the_mail(authority: trustme.CA) -> None:
+    """A trusted authority's word for another host isn't enough."""
+    other = authority.issue_cert("elsewhere.example.org")
+    with SmtpServer(tls="starttls", certificate=other) as server, refused() as caught:
+        send(mailer(server))
+    assert "isn't trusted" in str(caught.value)
+
+
+def test_without_offered_encryption_nothing_is_sent() -> None:
+    """STARTTLS stripped by somebody on the way must not mean plain text."""
+    with SmtpServer(login=LOGIN) as server:
+        with refused() as caught:
+            send(mailer(server, security="starttls"))
+        assert {"auth", "mail"}.isdisjoint(server.commands)
+    assert "offers no encryption" in str(caught.value)
+    assert caught.value.login
+
+
+def test_tls_spoken_to_a_plain_port_is_explained() -> None:
+    """A mixed-up port is the most common mistake."""
+    with SmtpServer() as server, refused() as caught:
+        send(mailer(server, security="tls", timeouts=SHORT))
+    assert "[mail] security" in str(caught.value)
+
+
+def test_a_closed_port_is_named() -> None:
+    """Nothing listens there."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    post = SmtpMailer(MailSection(host="127.0.0.1", port=port, security="none"))
+    with refused() as caught:
+        send(post)
+    assert f"Nothing listens at 127.0.0.1:{port}" in str(caught.value)
+    assert caught.value.unreachable
+
+
+@pytest.mark.parametrize("host", ["mail.invalid", ".nonsense", "a b"])
+def test_an_unknown_host_is_named(host: str) -> None:
+    """A typo in the host's name is said as that."""
+    post = SmtpMailer(MailSection(host=host, security="none"))
+    with refused() as caught:
+        send(post)
+    assert host in str(caught.value)
+    assert "[mail] host" in str(caught.value)
+
+
+def test_a_silent_host_is_given_up() -> None:
+    """A firewall that swallows packets costs the connection's time-out and no more."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings = MailSection(host="127.0.0.1", port=silent.getsockname()[1], security="none")
+        began = monotonic()
+        with refused() as caught:
+            send(SmtpMailer(settings, timeouts=SHORT))
+        assert monotonic() - began < 2
+    assert "didn't answer in time" in str(caught.value)
+
+
+def test_something_that_is_no_mail_server_is_told_as_that() -> None:
+    """A web server behind the port answers with lines that mean nothing here."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def babble() -> None:
+            line, _ = listener.accept()
+            with line:
+                line.sendall(b"x" * 10_000 + b"\r\n")
+
+        thread = threading.Thread(target=babble)
+        thread.start()
+        settings = MailSection(host="127.0.0.1", port=listener.getsockname()[1], security="none")
+        with refused() as caught:
+            send(SmtpMailer(settings, timeouts=SHORT))
+        thread.join()
+    assert "doesn't speak SMTP" in str(caught.value)
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("recipient", ["", "nobody", "@example.org", "two words@example.org"])
+def test_what_is_no_address_is_never_offered(recipient: str) -> None:
+    """Such a mail can't be delivered by anybody; the server isn't even asked."""
+    with SmtpServer() as server, refused() as caught:
+        send(mailer(server), recipient)
+    assert caught.value.permanent
+    assert server.connections == 0
+
+
+def test_an_address_smuggles_no_command() -> None:
+    """A line break in it is no line break on the wire."""
+    with SmtpServer() as server, suppress(SendError):
+        send(mailer(server), "a@example.org>\r\nRCPT TO:<evil@example.org")
+    assert "evil@example.org" not in [mail.recipient for mail in server.mails]
+
+
+# The check of the settings
+
+
+@pytest.mark.usefixtures("trusted")
+def test_the_check_goes_all_the_way_but_for_a_mail(certificate: trustme.LeafCert) -> None:
+    """Login and sender are tried, and nothing is sent."""
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
+        words = mailer(server).check()
+    assert words == (
+        f"localhost:{server.port} (starttls) takes mail from easeback@example.org by the login ann"
+    )
+    assert server.mails == []
+    assert server.commands[-2:] == ["mail", "quit"]
+
+
+def test_the_check_warns_of_a_password_in_the_clear() -> None:
+    """Allowed for a relay of one's own, but said."""
+    with SmtpServer(login=LOGIN) as server:
+        server.fail("auth", "235 come in")
+        assert "unencrypted" in mailer(server).check()
+
+
+def test_the_check_finds_a_refused_sender() -> None:
+    """A sender that the server doesn't take would fail every mail."""
+    with SmtpServer() as server, refused() as caught:
+        server.fail("mail", "553 not yours")
+        mailer(server).check()
+    assert "refused the sender easeback@example.org: 553 not yours" in str(caught.value)
+
+
+# Settings
+
+
+@pytest.mark.parametrize(
+    ("settings", "port", "sender"),
+    [
+        (MailSection(), 587, "Easeback <easeback@localhost>"),
+        (MailSection(security="tls", username="me@x.org"), 465, "Easeback <me@x.org>"),
+        (MailSection(security="none", username="me", sender="A <a@b.c>"), 25, "A <a@b.c>"),
+        (MailSection(port=2525), 2525, "Easeback <easeback@localhost>"),
+    ],
+)
+def test_defaults_follow_from_what_is_set(settings: MailSection, port: int, sender: str) -> None:
+    """Host and login are enough for the usual provider."""
+    assert (settings.port_number, settings.from_header) == (port, sender)

@@ -1,0 +1,1 @@
+"""Tests of mails and charts: what is written, and how it looks."""

@@ -1,0 +1,158 @@
+"""The chart: one SVG, one PNG of it, readable on any ground."""
+
+import struct
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from simulators import mail_facts as made
+from worker.notify import chart
+from worker.notify.alert import alert_chart, ramps_chart
+from worker.notify.chart import Picture, chart_png
+from worker.notify.render import SHIPPED, TemplateLoader, given
+from worker.notify.weekly import week_chart
+
+FONT = SHIPPED / "chart" / "inter.otf"
+LOADER = TemplateLoader()
+WORDS = LOADER.words("text", "en", given())
+
+
+def png_of(picture: Picture) -> bytes:
+    """The picture as a mail has it."""
+    return chart_png(LOADER.svg(picture, title=""), font=FONT)
+
+
+def pictures() -> dict[str, Picture]:
+    """Every kind of chart there is."""
+    ramps = ramps_chart(made.season(), WORDS)
+    week = week_chart(
+        made.weekly_facts().weeks,
+        WORDS,
+        mean_m=made.weekly_facts().week.distance_m,
+        ceiling_m=9_000,
+    )
+    assert ramps is not None
+    assert week is not None
+    found = {
+        kind: alert_chart(made.alert_facts(kind), WORDS)[0] for kind in ("run", "return", "ramp")
+    }
+    return found | {"ramps": ramps[0], "weeks": week[0]}
+
+
+@pytest.mark.parametrize("name", ["run", "return", "ramp", "ramps", "weeks"])
+def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
+    """A small PNG, 800 × 392, of an SVG of 400 × 196."""
+    picture = pictures()[name]
+    png = png_of(picture)
+    assert png.startswith(b"\x89PNG")
+    assert struct.unpack(">II", png[16:24]) == (800, 392)
+    assert len(png) < 12_000
+
+
+@pytest.mark.parametrize("name", ["run", "return", "ramp", "ramps", "weeks"])
+def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
+    """No bar, line or word begins beyond the edge; nothing is negative."""
+    picture = pictures()[name]
+    svg = LOADER.svg(picture, title="A chart")
+    root = ET.fromstring(svg)  # noqa: S314 - made here
+    for element in root.iter():
+        if "height" in element.attrib and element is not root:
+            assert float(element.attrib["height"]) >= 0
+            assert float(element.attrib["y"]) >= 0
+            assert float(element.attrib["x"]) + float(element.attrib["width"]) <= picture.width + 1
+    for tick in picture.ticks:
+        half = len(tick.label) * 7.6 / 2
+        assert tick.anchor != "middle" or 0 < tick.x - half < tick.x + half < picture.width
+
+
+def test_a_page_reads_the_title_of_a_chart_aloud() -> None:
+    """The SVG has a role and a title, with nothing in it that could be markup."""
+    svg = LOADER.svg(pictures()["run"], title="Runs <b>& more</b>")
+    assert 'role="img"' in svg
+    assert "<title>Runs &lt;b&gt;&amp; more&lt;/b&gt;</title>" in svg
+
+
+def test_the_spike_is_the_tallest_bar_and_the_only_one_of_its_tone() -> None:
+    """One look shows what happened."""
+    bars = pictures()["run"].bars
+    spikes = [bar for bar in bars if bar.tone == "spike"]
+    assert [bar.label for bar in spikes] == ["14.2\u00a0km"]
+    assert spikes[0].height == max(bar.height for bar in bars)
+
+
+def test_the_level_of_a_return_begins_where_the_break_ends() -> None:
+    """Before the break the runner was prepared for more: the line isn't drawn there."""
+    picture = pictures()["return"]
+    gap, line = picture.gaps[0], picture.lines[0]
+    assert gap.label == "4 weeks off"
+    assert line.x >= gap.x + gap.width
+
+
+def test_two_empty_weeks_are_marked_as_a_break() -> None:
+    """The weeks over Christmas are a stretch of their own."""
+    assert [gap.label for gap in pictures()["weeks"].gaps] == ["2 wk off"]
+
+
+def test_a_break_longer_than_the_picture_is_cut_at_its_edge() -> None:
+    """A year off, then a run: drawn all the same, from half a year back."""
+    long_ago = replace(made.runs()[0], day=date(2025, 1, 5))
+    facts = made.alert_facts("return", runs=(long_ago, made.runs()[-1]))
+    picture, words = alert_chart(facts, WORDS)
+    assert picture.gaps[0].x >= 0
+    assert "21 Feb 14.2" in words
+    assert png_of(picture)
+
+
+def test_an_element_that_cannot_be_drawn_is_an_error() -> None:
+    """A template that outgrows its reader fails in the tests, not in a runner's mail."""
+    svg = '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><circle r="1"/></svg>'
+    with pytest.raises(ValueError, match="<circle>"):
+        chart_png(svg, font=FONT)
+
+
+@pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (0x1B, 0x20, 0x23)])
+def test_bars_and_letters_hold_on_any_ground(ground: tuple[int, int, int]) -> None:
+    """3:1 at least (WCAG 1.4.11, and 1.4.3 for large letters), light or dark."""
+    inks = {ink.colour for ink in chart._SHAPES.values() if ink.cover == 255}
+    for colour in inks - {chart._PALE} | set(chart._LETTERS.values()):
+        assert contrast(colour, ground) >= 3, colour
+
+
+def test_the_text_of_mails_has_the_contrast_of_wcag_aa() -> None:
+    """4.5:1 for every pair of text and ground in the style sheet, light and dark."""
+    light = [
+        ("#1c2430", "#ffffff"), ("#55606e", "#ffffff"), ("#55606e", "#f2f3ef"),
+        ("#0b665b", "#ffffff"), ("#0b665b", "#f2f3ef"), ("#12352f", "#e6f2ee"),
+        ("#ffffff", "#0b665b"),
+    ]  # fmt: skip
+    dark = [
+        ("#e9edf0", "#1b2023"), ("#a6b0b9", "#1b2023"), ("#a6b0b9", "#121517"),
+        ("#66cbb9", "#1b2023"), ("#66cbb9", "#121517"), ("#d9efe9", "#17332e"),
+        ("#0c1f1b", "#66cbb9"),
+    ]  # fmt: skip
+    css = Path(SHIPPED / "mail.css").read_text("utf-8")
+    for text, ground in light + dark:
+        assert text in css
+        assert ground in css
+        assert contrast(_rgb(text), _rgb(ground)) >= 4.5, (text, ground)
+
+
+def contrast(one: tuple[int, int, int], other: tuple[int, int, int]) -> float:
+    """The contrast of WCAG 2: from 1 to 21."""
+    bright, dim = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    parts = [part / 255 for part in colour]
+    red, green, blue = (
+        part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)

@@ -1,0 +1,216 @@
+"""The numbers that sentences speak of: the operator's, in mails, on the page and in `explain`."""
+
+import re
+from dataclasses import replace
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from simulators import mail_facts as made
+from simulators.web_instance import instance, run_winter
+from tests.app import TODAY, App, recording, run_file, steady
+from tests.command import easeback
+from worker.domain.models import Email
+from worker.domain.rules import Rules
+from worker.notify import Composer, Noticed
+
+OTHER = Rules(
+    run_over=1.05,
+    run_window_days=21,
+    run_history_days=53,
+    return_over=1.07,
+    return_break_days=12,
+    ramp_days=9,
+    ramp_window_days=40,
+    ramp_history_days=55,
+    season_volume_days=35,
+    mail_every_days=11,
+    recovery_easy_days=5,
+    recovery_mean_weeks=3,
+)
+"""Every rule that a sentence speaks of, set otherwise."""
+
+DEFAULTS = {
+    "en": r"30 days|month|\b42\b|six weeks|\b7 days|last six|biggest week|\b14 days|\b4 days"
+    r"|four weeks to|of four weeks|\b10 %",
+    "de": r"30 Tage|Monat|\b42\b|sechs Wochen|\b7 Tage|letzten sechs|größten Woche|\b14 Tage"
+    r"|\b4 Tage|vier Wochen bis|aus vier Wochen|\b10 %",
+}
+"""What sentences about the rules say by default."""
+
+OF_A_STUDY = re.compile(r"5[,.]205|874|studied|[Uu]ntersucht|1[,.]000")
+"""A study's own numbers are no setting: its sentences keep them."""
+
+
+@pytest.fixture(scope="module", params=["en", "de"])
+def speaker(request: pytest.FixtureRequest) -> Composer:
+    return Composer(language=request.param)
+
+
+def sentences(email: Email) -> str:
+    """The mail's subject and text on one line, without the sentences about studies."""
+    said = " ".join(f"{email.subject}. {email.text}".split())
+    parts = re.split(r"(?<=[.:]) ", said)
+    return " ".join(part for part in parts if not OF_A_STUDY.search(part))
+
+
+def default_numbers(email: Email) -> list[str]:
+    language = "de" if "Deine" in email.text else "en"
+    return re.findall(DEFAULTS[language], sentences(email))
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [
+        ("run", ["21", "9", "40", "11", "5"]),
+        ("return", ["11", "5"]),
+        ("ramp", ["9", "40", "11", "5"]),
+    ],
+)
+def test_an_alert_says_the_numbers_of_the_rules_as_they_are_set(
+    speaker: Composer, kind: str, numbers: list[str]
+) -> None:
+    """No sentence about a rule keeps the default; the advice is what these rules allow."""
+    facts = made.alert_facts(kind, rules=OTHER)
+    email = speaker.alert(facts)
+
+    assert default_numbers(email) == []
+    for number in numbers:
+        assert re.search(rf"\b{number} (days|Tage)", sentences(email)), number
+    assert re.search("mean of three weeks|Mittel aus drei Wochen", sentences(email))
+
+
+@pytest.mark.parametrize(
+    ("kind", "over", "allowed"),
+    [("run", 1.05, "9.3 km"), ("return", 1.07, "5.0 km"), ("run", 1.25, "11.1 km")],
+)
+def test_an_alert_allows_no_longer_run_than_its_rule(kind: str, over: float, allowed: str) -> None:
+    """The next long run is measured by `run_over`, after a break by `return_over`."""
+    rules = replace(Rules(), **{f"{kind}_over": over})
+    said = " ".join(Composer().alert(made.alert_facts(kind, rules=rules)).text.split())
+
+    assert f"after these days: at most {allowed}." in said
+
+
+def test_of_two_rules_that_found_a_run_too_long_the_stricter_allows_the_next() -> None:
+    """A run that leads says nothing against the return of the same day."""
+    facts = made.alert_facts()
+    back = made.finding("return", observed_m=14_200)
+    verdict = replace(facts.verdict, findings=(facts.finding, back))
+    said = " ".join(Composer().alert(replace(facts, verdict=verdict)).text.split())
+
+    assert "after these days: at most 5.2 km." in said
+
+
+def test_what_a_study_found_is_not_said_of_a_run_that_it_did_not_look_at() -> None:
+    """7 % more: the study's reference group. And that the rule here is another than the study's."""
+    finding = made.finding(observed_m=9_523)
+    email = Composer().alert(made.alert_facts(finding=finding, rules=replace(OTHER)))
+    said = " ".join(email.text.split())
+
+    assert "only a run more than 10 % longer than the longest of the 30 days before" in said
+    assert "1.64" not in said
+    assert (
+        "The rule here is set otherwise than in the study: it warns of a run more than 5 % over "
+        "the longest of the 21 days before."
+    ) in said
+
+
+def test_with_the_rules_of_the_study_nothing_is_said_of_other_rules() -> None:
+    """Nobody who changed nothing reads of settings."""
+    assert "set otherwise" not in Composer().alert(made.alert_facts()).text
+
+
+def test_the_weekly_mail_says_the_numbers_of_the_rules_as_they_are_set(
+    speaker: Composer,
+) -> None:
+    """Ceiling, findings, what history is missing, the calm days."""
+    week = made.week_after_the_jump()
+    noticed = tuple(Noticed(made.finding(kind), mailed=False) for kind in ("run", "ramp"))
+    mails = [
+        speaker.weekly(replace(facts, rules=OTHER))
+        for facts in (made.weekly_facts(), week, replace(week, findings=noticed), made.first_week())
+    ]
+
+    assert [default_numbers(email) for email in mails] == [[], [], [], []]
+    said = [sentences(email) for email in mails]
+    assert re.search(r"21 (days|Tage)", said[0])
+    assert re.search(r"9[.,]3 km", said[1])
+    assert re.search(r"21 (days|Tage).*9 (days|Tagen).*40 (days|Tage)", said[2])
+    assert re.search(r"53 (days|Tage)", said[3])
+
+
+def test_how_near_the_mean_a_week_is_much_like_it_is_a_rule() -> None:
+    """The same week is much like its mean, or a distance more."""
+    facts = made.weekly_facts()
+    [like, unlike] = [
+        Composer().weekly(replace(facts, rules=replace(Rules(), weekly_like_share=share))).text
+        for share in (0.9, 0.0)
+    ]
+
+    assert "much like your mean" in " ".join(like.split())
+    assert "more than your mean" in " ".join(unlike.split())
+
+
+def test_the_pipeline_hands_its_rules_to_the_mail(app: App) -> None:
+    """A run 7 % longer is warned of by a rule of 5 %, and the mail speaks of 5 % and 21 days."""
+    app.services = replace(app.services, rules=replace(OTHER, run_excess_m=0.0))
+    anna = app.athlete()
+    app.runs(anna, steady(until=TODAY, weeks=10))
+    app.arrive(anna, recording(km=8.6))
+    app.pass_on()
+
+    [mail] = [mail for mail in app.mailer.taken if mail["X-Easeback-Kind"] == "alert"]
+    text = " ".join(mail.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]  # it has one
+    assert "your longest run of the 21 days before was 8.0 km" in text
+    assert "after these days: at most 8.4 km" in text
+    assert "more than 5 % over the longest of the 21 days before" in text
+
+
+def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) -> None:
+    """What stood out and by which rule, the ceiling, what history is missing."""
+    made_here = instance(tmp_path)
+    mira = made_here.add()
+    run_winter(made_here, mira)
+    page = made_here.client(rules=OTHER).get(made_here.link("athlete", mira)).text
+    page = page.replace("\u00a0", " ")
+    made_here.clock.now += timedelta(days=8)
+    later = made_here.client(rules=OTHER).get(made_here.link("athlete", mira)).text
+
+    assert "your longest of the 21 days before" in page
+    assert "Nine days</strong>" in page
+    assert "longest run of the last 21 days" in later.replace("\u00a0", " ")
+    rest = re.sub(r"<p>(Among|This is a coach).*?</p>", "", page)
+    assert re.findall(r"30 days before|six weeks|Seven days|in 7 days", rest) == []
+
+
+def test_explain_and_ceiling_say_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) -> None:
+    """As a person asks them, by a settings file with a rule of its own."""
+    (tmp_path / "own.toml").write_text(
+        "[rules]\nrun_over = 1.05\nrun_window_days = 21\nramp_days = 9\nramp_window_days = 40\n"
+        "return_watch_days = 25\n"
+    )
+    history = tmp_path / "history"
+    history.mkdir()
+    day = date(2026, 11, 20)
+    for back in range(2, 80, 2):
+        content = run_file(8.0, day=day - timedelta(days=back))
+        (history / f"{back}.fit").write_bytes(content)
+
+    def ask(*command: str | Path) -> str:
+        done = easeback("--config", "own.toml", *command, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    ask("athlete", "add", "--name", "Anna", "--email", "anna@example.org", "--timezone", "UTC")
+    ask("import", history)
+    explained = ask("explain", "2026-11-18", "--as-of", "2026-11-20T18:00:00Z")
+    ceiling = ask("ceiling", "--as-of", "2026-11-20T18:00:00Z")
+
+    assert "the longest of the 21 days before" in explained
+    assert "the largest 9 days of the 40 before" in explained
+    assert "(run_over = 1.05)" in explained
+    assert "longest of the last 21 days: 8.0 km" in ceiling
+    assert "next run: at most 8.4 km" in ceiling
+    assert re.findall(r"\b30 days|\b42\b|\b7 days", explained + ceiling) == []

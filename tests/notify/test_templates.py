@@ -1,0 +1,222 @@
+"""The operator's templates, laid over the shipped ones; text on its way into a mail."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulators import mail_facts as made
+from simulators.mail_lint import lint
+from worker.notify import Composer
+from worker.notify.render import (
+    SHIPPED,
+    TemplateLoader,
+    clean,
+    fold,
+    plainly,
+    ratio_digits,
+    tenths,
+    tenths_down,
+)
+from worker.notify.render import given as speaking
+
+
+def put(folder: Path, name: str, text: str) -> Path:
+    """Write an own template."""
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, "utf-8")
+    return folder
+
+
+def test_an_own_template_takes_the_place_of_one_and_only_one(tmp_path: Path) -> None:
+    """The subject is the operator's, the body stays as shipped."""
+    put(tmp_path, "weekly/subject.txt", "{{ name }} ran {{ words.runs(week.runs) }}")
+    composer = Composer(templates=tmp_path)
+    assert composer.check() == ()
+    email = composer.weekly(made.weekly_facts())
+    assert email.subject == "Ada Lindqvist ran 3 runs"
+    assert email.text == Composer().weekly(made.weekly_facts()).text
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        ("{{ nobody_knows_me }}", "nobody_knows_me"),
+        ("{% if %}", "line 1"),
+        ("{{ words.__class__.__mro__ }}", "unsafe"),
+        ("{{ 1 / 0 }}", "division"),
+        ("{{ words.weekdays.append(1) }}", "weekly/subject.txt"),
+    ],
+)
+def test_a_broken_template_is_put_aside_and_reported(
+    tmp_path: Path, source: str, reason: str
+) -> None:
+    """The mail goes out as shipped, and `broken` names the file and why."""
+    put(tmp_path, "weekly/subject.txt", source)
+    composer = Composer(templates=tmp_path)
+    email = composer.weekly(made.weekly_facts())
+    assert email == Composer().weekly(made.weekly_facts())
+    [broken] = composer.broken
+    assert broken.startswith("weekly/subject.txt")
+    assert reason in broken
+
+
+def test_checking_tells_one_broken_template_from_a_good_one(tmp_path: Path) -> None:
+    """One mistake costs one template: the good one beside it stays in use."""
+    put(tmp_path, "weekly/subject.txt", "My week")
+    put(tmp_path, "weekly/body.txt", "{{ nothing }}")
+    composer = Composer(templates=tmp_path)
+    assert [line.partition(" ")[0] for line in composer.check()] == ["weekly/body.txt:"]
+    email = composer.weekly(made.weekly_facts())
+    assert email.subject == "My week"
+    assert "22.5 km in 3 runs" in email.text
+
+
+def test_a_template_that_only_some_mails_break_is_put_aside_then(tmp_path: Path) -> None:
+    """What the check didn't meet still costs no mail."""
+    source = "{% if week.runs == 3 and mean_m and mean_m < 14000 %}{{ oops }}{% endif %}Week"
+    put(tmp_path, "weekly/subject.txt", source)
+    composer = Composer(templates=tmp_path)
+    assert composer.check() == ()
+    assert composer.weekly(made.weekly_facts()).subject.startswith("Your week")
+    assert len(composer.broken) == 1
+
+
+@pytest.mark.parametrize("name", ["chart/bars.svg", "words/en.jinja"])
+@pytest.mark.parametrize("source", ["{{ nothing }}", "{% if %}"])
+def test_a_broken_chart_or_catalogue_is_put_aside_too(
+    tmp_path: Path, name: str, source: str
+) -> None:
+    """What a chart is drawn by or says is no less an operator's template than a mail's body."""
+    composer = Composer(templates=put(tmp_path, name, source))
+    assert composer.alert(made.alert_facts()) == Composer().alert(made.alert_facts())
+    [broken] = composer.broken
+    assert broken.startswith(name)
+
+
+def test_a_file_that_no_mail_uses_is_reported(tmp_path: Path) -> None:
+    """A slip in the name would otherwise change nothing and say nothing."""
+    put(tmp_path, "alert/body.htm.txt", "x")
+    assert Composer(templates=tmp_path).broken == (
+        "alert/body.htm.txt: no template of this name is used",
+    )
+
+
+def test_a_sentence_can_be_reworded_in_the_catalogue_alone(tmp_path: Path) -> None:
+    """One own catalogue changes both parts alike."""
+    shipped = (SHIPPED / "words" / "en.jinja").read_text("utf-8")
+    put(tmp_path, "words/en.jinja", shipped.replace("What it means", "What that tells us"))
+    composer = Composer(templates=tmp_path)
+    assert composer.check() == ()
+    email = composer.alert(made.alert_facts())
+    assert "WHAT THAT TELLS US" in email.text
+    assert "What that tells us" in email.html
+    lint(email)
+
+
+@given(st.text(max_size=400))
+def test_cleaned_text_is_one_short_line_that_turns_nothing_round(text: str) -> None:
+    """Whatever comes in: at most 80 characters, nothing that breaks or reverses a line."""
+    line = clean(text)
+    assert len(line) <= 80
+    assert line == line.strip()
+    assert not set(line) & set("\r\n\t\0\x0b\x0c\x85\u2028\u2029\u202e\u2066\u200e\ufeff")
+    assert clean(line) == line
+
+
+@given(st.lists(st.text("abc d", max_size=200), max_size=8))
+def test_folding_loses_no_word(lines: list[str]) -> None:
+    """Lines get short, words stay, empty lines never pile up."""
+    folded = fold("\n".join(lines))
+    assert folded.split() == " ".join(lines).split()
+    assert "\n\n\n" not in folded
+    for line in folded.splitlines():
+        assert len(line) <= 76 or " " not in line.strip()
+
+
+@given(st.floats(0, 1000))
+def test_a_ceiling_never_rounds_up(value: float) -> None:
+    """What may be run at most is said as less, or as it is."""
+    assert float(tenths_down(value)) <= value + 1e-6
+    assert float(tenths_down(value)) > value - 0.1 - 1e-6
+    assert abs(float(tenths(value)) - value) <= 0.05 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(1.12, "1.12"), (1.194, "1.19"), (1.199, "1.2"), (1.25, "1.3"), (1.596, "1.6"), (2.0, "2.0")],
+)
+def test_a_ratio_just_over_its_rule_is_said_in_hundredths(ratio: float, said: str) -> None:
+    """1.12 must not be told as 1.1, which is the rule itself."""
+    assert ratio_digits(ratio) == said
+
+
+def test_a_reason_is_told_without_the_setting_behind_it() -> None:
+    """Names of settings are for `explain`, not for a mail."""
+    reason = "the run was 4 days ago (mail_within_days = 3)"
+    assert plainly(reason) == "the run was 4 days ago"
+
+
+def test_a_measure_is_never_torn_apart() -> None:
+    """A number stays on the line of its unit, with a plain space between them."""
+    folded = fold("x" * 72 + " 14.2\u00a0km")
+    assert folded.splitlines()[1] == "14.2 km"
+
+
+def catalogue(language: str) -> dict[str, object]:
+    """The macros and sentences of a language."""
+    module = TemplateLoader().words("text", language, speaking())
+    return {name: value for name, value in vars(module).items() if not name.startswith("_")}
+
+
+def test_every_sentence_is_there_in_every_language() -> None:
+    """A translation has each macro with the same arguments, and each list with the same keys."""
+    english = catalogue("en")
+    for language in TemplateLoader().languages:
+        spoken = catalogue(language)
+        assert set(english) - set(spoken) == set()
+        for name, value in english.items():
+            theirs = spoken[name]
+            assert getattr(theirs, "arguments", None) == getattr(value, "arguments", None), name
+            if isinstance(value, dict):
+                assert isinstance(theirs, dict)
+                assert set(theirs) == set(value), name
+
+
+def test_every_sentence_of_the_catalogue_is_used() -> None:
+    """A sentence that no mail says is a sentence that nobody reads and everybody translates."""
+    sources = [path.read_text("utf-8") for path in SHIPPED.rglob("*.*") if path.suffix != ".otf"]
+    code = [path.read_text("utf-8") for path in SHIPPED.parent.glob("compose/*.py")]
+    text = "\n".join(sources + code)
+    for name in catalogue("en"):
+        assert len(re.findall(rf"\b{name}\b", text)) > 2, name
+
+
+@pytest.mark.parametrize("kind", ["run", "return", "ramp"])
+def test_german_mails_pass_the_same_lint(kind: str) -> None:
+    """The second language: whole mails, with a comma in their numbers."""
+    composer = Composer(language="de", checkins=True)
+    email = composer.alert(made.alert_facts(kind))
+    lint(email)
+    lint(composer.weekly(made.week_after_the_jump()))
+    lint(composer.weekly(made.quiet_week()))
+    assert 'lang="de"' in email.html
+    assert re.search(r"\d,\d km", email.subject)
+
+
+def test_a_language_without_a_catalogue_is_refused() -> None:
+    """At once, with what there is."""
+    with pytest.raises(ValueError, match="there is: de, en"):
+        Composer(language="tlh")
+
+
+def test_an_own_catalogue_brings_an_own_language(tmp_path: Path) -> None:
+    """A club may speak its own way."""
+    english = (SHIPPED / "words" / "en.jinja").read_text("utf-8")
+    put(tmp_path, "words/club.jinja", english.replace("What it means", "Heads up"))
+    composer = Composer(templates=tmp_path, language="club")
+    assert "HEADS UP" in composer.alert(made.alert_facts()).text
+    assert composer.check() == ()

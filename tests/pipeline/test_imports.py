@@ -1,0 +1,523 @@
+"""Importing whole accounts: files and tables that tell of the same runs, stopped and started."""
+
+import gzip
+import json
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from io import BytesIO
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from simulators.activity_files import fit_run
+from tests.app import TODAY, App, recording, run_file, steady
+from tests.nobody import nobody
+from worker.domain.models import Athlete, Run
+from worker.pipeline.imports import ENTRIES_AT_ONCE, Imported, import_entries, recall_for
+from worker.pipeline.ingest import IMPORTED
+from worker.sources.archive.entries import read_entries
+from worker.sources.archive.manifest import Table, manifest_of
+from worker.sources.formats.child import Reader
+
+DAY = timedelta(days=1)
+HEADER = (
+    "Activity ID,Activity Date,Activity Name,Activity Type,Activity Description,Elapsed Time,"
+    "Distance,Max Heart Rate,Relative Effort,Commute,Activity Private Note,Activity Gear,Filename,"
+    "Athlete Weight,Bike Weight,Elapsed Time,Moving Time,Distance,Max Speed,Competition"
+)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """What a database can do differently is tried in `store/test_imports.py`."""
+    return sqlite_url
+
+
+@dataclass(frozen=True)
+class Importing:
+    """The command's work without the command: `by` brings paths in for one athlete."""
+
+    app: App
+    reader: Reader
+
+    def start(self, anna: Athlete, *paths: Path) -> Iterator[Imported]:
+        services = self.app.services
+        read = read_entries(
+            manifest_of(paths), athlete=anna, reader=self.reader, recall=recall_for(services, anna)
+        )
+        return import_entries(services, anna, read, clock=self.app.clock)
+
+    def by(self, anna: Athlete, *paths: Path) -> Counter[str]:
+        return Counter(one.verdict for one in self.start(anna, *paths))
+
+
+@pytest.fixture
+def importing(app: App, reader: Reader) -> Importing:
+    return Importing(app, reader)
+
+
+def row(
+    number: int,
+    day: date,
+    km: float,
+    *,
+    file: str = "",
+    kind: str = "Run",
+    race: bool = False,
+    title: str = "Morning",
+) -> str:
+    """A row of an export's table, for the run that `run_file` makes of that morning."""
+    at = datetime(day.year, day.month, day.day, 6, tzinfo=UTC).strftime("%b %d, %Y, %I:%M:%S %p")
+    seconds = round(360 * km)
+    return (
+        f'{number},"{at}",{title},{kind},,{seconds},{km},,,false,,,{file},,,'
+        f"{seconds},{seconds},{km * 1000},4.0,{1.0 if race else ''}"
+    )
+
+
+def table(*rows: str) -> str:
+    return "\n".join([HEADER, *rows, ""])
+
+
+def export(folder: Path, rows: Sequence[str], files: dict[str, bytes]) -> Path:
+    """An account's export as a folder."""
+    (folder / "activities").mkdir(parents=True)
+    (folder / "activities.csv").write_text(table(*rows), "utf-8")
+    for name, content in files.items():
+        (folder / "activities" / name).write_bytes(content)
+    return folder
+
+
+def packed(path: Path, folder: Path) -> Path:
+    """The same as one zip."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    return path
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    content = BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, held in files.items():
+            archive.writestr(name, held)
+    return content.getvalue()
+
+
+def week_of(folder: Path) -> Path:
+    """Three runs: one with its file, one whose file is torn, one whose file is missing; a ride."""
+    return export(
+        folder,
+        [
+            row(71, TODAY - 3 * DAY, 9.0, file="activities/71.fit.gz", race=True),
+            row(72, TODAY - 2 * DAY, 6.0, file="activities/72.fit.gz"),
+            row(73, TODAY - DAY, 7.0, file="activities/73.fit.gz"),
+            row(74, TODAY, 30.0, kind="Ride"),
+        ],
+        {
+            "71.fit.gz": gzip.compress(run_file(8.0, day=TODAY - 3 * DAY)),
+            "72.fit.gz": b"\x1f\x8b nothing that can be unpacked",
+        },
+    )
+
+
+def runs(app: App, anna: Athlete) -> set[tuple[Run, tuple[str, ...]]]:
+    """The runs and their sources, whatever their ids."""
+    with app.services.store.reading() as tx:
+        return {
+            (replace(kept.run, id=0), tuple(f"{s} {e}" for s, e in kept.sources))
+            for kept in tx.runs.kept(anna)
+        }
+
+
+def findings(app: App, anna: Athlete) -> set[tuple[date, str, float]]:
+    return {(one.day, one.kind, one.observed_m) for one in app.findings(anna)}
+
+
+def spiky(days: int) -> dict[str, bytes]:
+    """A run a day, one in forty twice as long."""
+    return {
+        f"{n:04}.fit": run_file(16.0 if n % 40 == 0 else 8.0, day=TODAY - (n + 1) * DAY)
+        for n in range(days)
+    }
+
+
+def folder_of(path: Path, files: dict[str, bytes]) -> Path:
+    path.mkdir(parents=True)
+    for name, content in files.items():
+        (path / name).write_bytes(content)
+    return path
+
+
+def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """By content: a run without an ending is found, no picture fails, no link is read."""
+    anna = importing.app.athlete()
+    folder = folder_of(
+        tmp_path / "watch",
+        {
+            "A.FIT": run_file(8.0, day=TODAY - 3 * DAY),
+            "no ending": gzip.compress(run_file(7.0, day=TODAY - 2 * DAY)),
+            "ride.fit": fit_run(datetime(2026, 11, 1, tzinfo=UTC), sport="cycling"),
+            "torn.fit": b"",
+            "picture.jpg": b"\xff\xd8\xff",
+            ".hidden.fit": run_file(9.0, day=TODAY),
+        },
+    )
+    (folder / "link.fit").symlink_to(folder / "A.FIT")
+    assert importing.by(anna, folder) == {"imported": 2, "skipped": 1, "failed": 1}
+    assert importing.app.distances_km(anna) == [8.0, 7.0]
+    assert manifest_of([folder]).passed_over == 1
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """The file's metres are believed, the row's race mark kept; 9 against 8 km or not."""
+    app, anna = importing.app, importing.app.athlete()
+    path = week_of(tmp_path / "export")
+    if as_zip:
+        path = packed(tmp_path / "export.zip", path)
+    assert importing.by(anna, path) == {"imported": 3, "failed": 1}
+    assert app.distances_km(anna) == [8.0, 6.0, 7.0]
+    with app.services.store.reading() as tx:
+        kept = tx.runs.kept(anna)
+        assert [one.run.is_race for one in kept] == [True, False, False]
+        assert [len(one.sources) for one in kept] == [2, 1, 1]
+        titles = {one.title for one in tx.runs.recorded(anna, "import") if one.title}
+    assert titles == {"Morning"}
+
+
+@pytest.mark.parametrize(
+    ("sheet", "piece"),
+    [
+        (Table(Path("activities.csv")), "activities/7.fit"),
+        (Table(Path("/home/export/activities.csv")), "/home/export/activities/7.fit"),
+        (Table(Path("a.zip"), "activities.csv"), "a.zip/activities/7.fit"),
+        (Table(Path("a.zip"), "export_1/activities.csv"), "a.zip/export_1/activities/7.fit"),
+    ],
+)
+def test_a_tables_own_names_start_where_it_lies(sheet: Table, piece: str) -> None:
+    """In the current folder, in another, in an archive, in a folder of an archive."""
+    assert sheet.names("activities/7.fit") == piece
+
+
+def test_a_lost_file_says_that_its_row_counts(importing: Importing, tmp_path: Path) -> None:
+    """So that nobody looks for a run that is there."""
+    outcome = importing.start(importing.app.athlete(), week_of(tmp_path / "export"))
+    (failed,) = [one for one in outcome if one.verdict == "failed"]
+    assert failed.name.endswith("activities/72.fit.gz")
+    assert failed.reason.endswith("(its row in activities.csv counts instead)")
+
+
+def test_the_table_alone_and_the_whole_export_give_the_same_in_either_order(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """The table first, last, or not by itself at all: the same runs from the same recordings."""
+    whole = week_of(tmp_path / "export")
+    alone = tmp_path / "activities.csv"
+    alone.write_bytes((whole / "activities.csv").read_bytes())
+    outcomes = []
+    for name, order in (
+        ("Whole", [whole]),
+        ("First", [alone, whole]),
+        ("Last", [whole, alone]),
+    ):
+        anna = importing.app.athlete(name)
+        for path in order:
+            importing.by(anna, path)
+        outcomes.append(runs(importing.app, anna))
+    assert outcomes[0] == outcomes[1] == outcomes[2]
+
+
+def test_a_table_alone_gives_its_runs(importing: Importing, tmp_path: Path) -> None:
+    """Runs count, bad rows are told by their line, other sports are said once."""
+    anna = importing.app.athlete()
+    path = tmp_path / "history.csv"
+    path.write_text(
+        table(
+            row(71, TODAY - DAY, 9.0),
+            row(72, TODAY, 30.0, kind="Ride"),
+            row(73, TODAY, 5.0).replace("Nov", "Nothing"),
+        )
+    )
+    outcome = list(importing.start(anna, path))
+    assert Counter(one.verdict for one in outcome) == {"imported": 1, "skipped": 1, "failed": 1}
+    assert [one.name for one in outcome if one.verdict == "failed"] == [f"{path}, line 4"]
+    assert importing.app.distances_km(anna) == [9.0]
+
+
+def test_a_table_of_ones_own_hangs_its_clock_where_the_athlete_lives(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """7:00 in Berlin is the watch's 6:00 UTC: one run, not two."""
+    anna = importing.app.athlete()
+    path = tmp_path / "mine.csv"
+    path.write_text(f"start_date_local,distance_m,moving_s\n{TODAY}T07:00:00,8010,2880\n")
+    importing.app.runs(anna, [recording(km=8.0)])
+    assert importing.by(anna, path) == {"duplicate": 1}
+    assert importing.app.distances_km(anna) == [8.0]
+
+
+def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Path) -> None:
+    """As a Garmin account comes: zips of FIT files in a zip, most of them no activities."""
+    anna = importing.app.athlete()
+    uploaded = "DI_CONNECT/DI-Connect-Uploaded-Files/UploadedFiles_0-_Part{}.zip"
+    content = zipped(
+        {
+            uploaded.format(1): zipped({"a_1.fit": run_file(8.0, day=TODAY - DAY)}),
+            uploaded.format(2): zipped({"a_2.fit": run_file(9.0), "a_3.fit": b"\x0e\x10"}),
+            "DI_CONNECT/DI-Connect-User/user_profile.json": b"{}",
+        }
+    )
+    path = tmp_path / "account.zip"
+    path.write_bytes(content)
+    assert importing.by(anna, path) == {"imported": 2, "failed": 1}
+    assert manifest_of([path]).open_ended
+
+
+def summaries(*activities: dict[str, object]) -> bytes:
+    return json.dumps([{"summarizedActivitiesExport": list(activities)}]).encode()
+
+
+SUMMARY: dict[str, object] = {
+    "activityId": 11,
+    "name": "Berlin Running",
+    "activityType": "trail_running",
+    "beginTimestamp": 1_792_400_400_000,
+    "startTimeLocal": 1_792_407_600_000.0,
+    "distance": 812_345.0,
+    "duration": 2_880_000.5,
+    "elapsedDuration": 3_000_000.0,
+    "splits": [{"measurements": []}],
+}
+
+
+def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Centimetres and milliseconds; a ride is none, a run without distance is said."""
+    anna = importing.app.athlete()
+    path = tmp_path / "anna_0_summarizedActivities.json"
+    ride = SUMMARY | {"activityType": "cycling"}
+    path.write_bytes(summaries(SUMMARY, ride, SUMMARY | {"distance": None}))
+    assert importing.by(anna, path) == {"imported": 1, "skipped": 1, "failed": 1}
+    with importing.app.services.store.reading() as tx:
+        ((kept),) = tx.runs.kept(anna)
+    assert (kept.run.distance_m, kept.run.moving_s) == (8123.45, 2880.0005)
+    assert (kept.run.day, kept.run.sport) == (date(2026, 10, 19), "trail")
+
+
+def test_a_garmin_accounts_summaries_are_left_where_there_are_files(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Nothing tells which belongs to which, and a distance may have been corrected."""
+    anna = importing.app.athlete()
+    path = tmp_path / "account.zip"
+    path.write_bytes(
+        zipped(
+            {
+                "DI-Connect-Fitness/anna_0_summarizedActivities.json": summaries(SUMMARY),
+                "UploadedFiles_0-_Part1.zip": zipped({"a.fit": run_file(8.0)}),
+            }
+        )
+    )
+    assert importing.by(anna, path) == {"imported": 1}
+
+
+@pytest.mark.parametrize("cut", range(60, 400, 17))
+def test_a_torn_file_of_summaries_gives_what_it_has(
+    importing: Importing, tmp_path: Path, cut: int
+) -> None:
+    """The whole ones before the tear, and a word about the rest."""
+    path = tmp_path / "anna_0_summarizedActivities.json"
+    whole = summaries(SUMMARY, SUMMARY | {"activityId": 12, "beginTimestamp": 1_792_500_000_000})
+    path.write_bytes(whole[:cut])
+    outcome = importing.by(importing.app.athlete(), path)
+    assert outcome["imported"] == (cut >= whole.index(b"}, {") + 1)
+    assert outcome["failed"] <= 1
+
+
+def test_twice_is_once_and_the_second_time_nothing_is_read(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """What was read, and stands as it did, is known: even its bytes aren't looked at again."""
+    app, anna = importing.app, importing.app.athlete()
+    folder = folder_of(tmp_path / "files", spiky(30))
+    (folder / "ride.fit").write_bytes(fit_run(datetime(2026, 11, 1, tzinfo=UTC), sport="cycling"))
+    assert importing.by(anna, folder) == {"imported": 30, "skipped": 1}
+    before = runs(app, anna), findings(app, anna)
+    for file in folder.iterdir():
+        status = file.stat()
+        file.write_bytes(bytes(8) + b".FIT" + bytes(status.st_size - 12))
+        os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert importing.by(anna, folder) == {"duplicate": 30, "skipped": 1}
+    assert (runs(app, anna), findings(app, anna)) == before
+
+
+@pytest.mark.parametrize("name", ["a.fit", "a.zip", "activities.csv"])
+def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(
+    importing: Importing, tmp_path: Path, name: str
+) -> None:
+    """Swapped after the look: it has no end, and nobody at the other one."""
+    anna = importing.app.athlete()
+    files = {"a.fit": run_file(8), "a.zip": zipped({"a.fit": run_file(8)})}
+    export(tmp_path / "e", [row(1, TODAY, 8)], {"good.fit": run_file(5, day=TODAY - DAY)})
+    path = tmp_path / "e" / name
+    if name in files:
+        path.write_bytes(files[name])
+    found = manifest_of([tmp_path / "e"])
+    path.unlink()
+    os.mkfifo(path)
+    read = read_entries(
+        found,
+        athlete=anna,
+        reader=importing.reader,
+        recall=recall_for(importing.app.services, anna),
+    )
+    verdicts = {one.name: one for one in import_entries(
+        importing.app.services, anna, read, clock=importing.app.clock)}  # fmt: skip
+    assert verdicts[str(path)].verdict == "failed"
+    assert "not a regular file" in verdicts[str(path)].reason
+    assert 5.0 in importing.app.distances_km(anna)
+
+
+def test_links_in_a_ring_are_a_reason(importing: Importing, tmp_path: Path) -> None:
+    """Named, it is said; met in a folder, it is passed over."""
+    anna = importing.app.athlete()
+    ring = tmp_path / "ring.fit"
+    ring.symlink_to(ring)
+    ((name, reason),) = [(one.name, one.reason) for one in importing.start(anna, ring)]
+    assert (name, reason) == (str(ring), "can't be opened: it's a link")
+    assert importing.by(anna, tmp_path) == Counter()
+
+
+def test_a_folder_that_only_lists_its_names_is_said(importing: Importing, public: Path) -> None:
+    """What can't be looked at there is named, and ends nothing."""
+    anna = importing.app.athlete()
+    for folder in ("open", "closed"):
+        (public / folder).mkdir()
+        (public / folder / "a.fit").write_bytes(run_file(8))
+    (public / "closed").chmod(0o444)
+    with nobody():
+        found = manifest_of([public])
+    assert [file.path.parent.name for file in found.files] == ["closed", "open"]
+    (public / "closed").chmod(0o755)
+    assert importing.by(anna, public) == Counter(imported=1, duplicate=1)
+
+
+def test_a_file_that_changed_is_read_again(importing: Importing, tmp_path: Path) -> None:
+    """Another time or size is another file."""
+    anna = importing.app.athlete()
+    folder = folder_of(tmp_path / "files", {"a.fit": run_file(8.0, day=TODAY - DAY)})
+    importing.by(anna, folder)
+    (folder / "a.fit").write_bytes(run_file(9.0))
+    os.utime(folder / "a.fit", ns=(1, 1))
+    assert importing.by(anna, folder) == {"imported": 1}
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(importing: Importing, tmp_path: Path) -> None:
+    """Its reason may have gone; what is mended is found."""
+    anna = importing.app.athlete()
+    folder = folder_of(tmp_path / "files", {"a.fit": b"\x0e\x10"})
+    assert importing.by(anna, folder) == {"failed": 1}
+    assert importing.by(anna, folder) == {"failed": 1}
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_an_import_that_was_stopped_goes_on_where_it_was(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """The first batch is kept; started again, the rest comes, and all is as if in one go."""
+    app, anna, ben = importing.app, importing.app.athlete(), importing.app.athlete("Ben")
+    path = folder_of(tmp_path / "files", spiky(ENTRIES_AT_ONCE + 40))
+    if as_zip:
+        path = packed(tmp_path / "files.zip", path)
+    stopped = importing.start(anna, path)
+    assert len(list(islice(stopped, 5))) == 5
+    close(stopped)
+    assert len(runs(app, anna)) == ENTRIES_AT_ONCE
+    assert app.findings(anna) == ()
+    assert importing.by(anna, path) == {"duplicate": ENTRIES_AT_ONCE, "imported": 40}
+    importing.by(ben, path)
+    assert runs(app, anna) == runs(app, ben)
+    assert findings(app, anna) == findings(app, ben) != set()
+
+
+def close(started: Iterable[Imported]) -> None:
+    """As the command does on Ctrl-C."""
+    started.close()  # type: ignore[attr-defined]  # it's a generator
+
+
+def test_what_a_stopped_import_left_unjudged_is_judged_by_the_next_pass(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """In silence, though its last run was today; the weekly mail and `alerts` know of it."""
+    app, anna = importing.app, importing.app.athlete()
+    app.runs(anna, steady())
+    more = {
+        f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, ENTRIES_AT_ONCE + 9)
+    }
+    path = folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
+    stopped = importing.start(anna, path)
+    next(stopped)
+    close(stopped)
+    assert app.findings(anna) == ()
+    app.pass_on()
+    assert TODAY in {one.day for one in app.findings(anna)}
+    assert set(app.silences(anna)) == {IMPORTED}
+    assert app.mailer.taken == []
+
+
+def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """The watch's own run of today is small; the long one was imported, and stays unmailed."""
+    app, anna = importing.app, importing.app.athlete()
+    app.runs(anna, steady())
+    more = {
+        f"{n:04}.fit": run_file(8.0, day=TODAY - n * DAY) for n in range(1, ENTRIES_AT_ONCE + 9)
+    }
+    stopped = importing.start(
+        anna, folder_of(tmp_path / "files", {"0000.fit": run_file(20.0), **more})
+    )
+    next(stopped)
+    close(stopped)
+    app.arrive(anna, recording(km=2.0, at=time(17)))
+    app.deliver()
+    assert set(app.silences(anna)) == {IMPORTED}
+    assert app.mailer.taken == []
+
+
+def test_the_order_of_files_changes_nothing(importing: Importing, tmp_path: Path) -> None:
+    """Newest first or oldest first: the same runs and findings."""
+    files = spiky(90)
+    outcomes = []
+    for name, order in (("Anna", sorted(files)), ("Ben", sorted(files, reverse=True))):
+        renamed = {f"{n:04} {was}": files[was] for n, was in enumerate(order)}
+        athlete = importing.app.athlete(name)
+        importing.by(athlete, folder_of(tmp_path / name, renamed))
+        outcomes.append(
+            ({run for run, _ in runs(importing.app, athlete)}, findings(importing.app, athlete))
+        )
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0][1]
+
+
+def test_names_that_are_no_text_are_told_plainly(importing: Importing, tmp_path: Path) -> None:
+    """Bytes of an old system, marks that turn the line: kept and shown escaped."""
+    anna = importing.app.athlete()
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "a\u202eb.fit").write_bytes(run_file(8.0))
+    Path(os.fsdecode(os.fsencode(folder) + b"/\xe9.fit")).write_bytes(b"torn")
+    outcome = {one.verdict: one.name for one in importing.start(anna, folder)}
+    assert outcome["imported"].endswith("a\\u202eb.fit")
+    assert outcome["failed"].endswith("\\udce9.fit")

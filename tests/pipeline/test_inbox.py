@@ -1,0 +1,540 @@
+"""The watched folder: when a file is read, whose it is, and that nothing in it is ever touched."""
+
+import hashlib
+import io
+import os
+import unicodedata
+import zipfile
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from simulators.activity_files import fit_run
+from tests.app import NOW, TODAY, App, run_file
+from tests.effort import calls_of
+from tests.nobody import nobody
+from worker.config import InboxSection
+from worker.domain.models import Snapshot
+from worker.pipeline import TakenIn
+from worker.pipeline.ingest import scan_inbox
+from worker.sources import SourceError
+from worker.sources.folder import NO_FILE, TORN_FILE_SCANS, Inbox
+
+DAY = timedelta(days=1)
+
+
+def entry(app: App, path: str) -> Snapshot:
+    """What the database has of a file."""
+    with app.services.store.reading() as tx:
+        return tx.inbox.at_paths([path])[path]
+
+
+def restarted(app: App, *, patient: bool = True) -> App:
+    """The same application after a restart: it remembers only what the store does."""
+    old = app.services.inbox
+    inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old._read_many)
+    return App(replace(app.services, inbox=inbox), app.mailer, app.now)
+
+
+# When it is read
+
+
+def test_a_file_is_read_at_the_second_equal_look(app: App) -> None:
+    """Not at the first, and only once."""
+    anna = app.athlete()
+    app.drop("run.fit")
+    assert app.look().imported == 0
+    assert app.look().imported == 1
+    assert app.look().imported == 0
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_two_looks_may_be_of_two_processes(app: App) -> None:
+    """As with `once` from cron."""
+    anna = app.athlete()
+    app.drop("run.fit")
+    app.look()
+    assert restarted(app).look().imported == 1
+    assert restarted(app).look().imported == 0
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_a_growing_file_is_not_read_before_it_has_come_to_rest(app: App) -> None:
+    """Each look that finds it changed starts over."""
+    anna = app.athlete()
+    content = run_file(8.0)
+    for share in (0.3, 0.6, 0.9, 1.0):
+        app.drop("run.fit", content[: round(len(content) * share)])
+        assert app.look().imported == 0
+    assert app.look().imported == 1
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_a_torn_file_gets_more_looks_and_then_its_verdict(app: App) -> None:
+    """A slow copy stands still for a while and looks just like a torn file."""
+    app.athlete()
+    app.drop("torn.fit", run_file(8.0)[:40])
+    for _ in range(TORN_FILE_SCANS - 1):
+        app.look()
+        assert entry(app, "torn.fit").verdict == "waiting"
+    app.look()
+    assert entry(app, "torn.fit").verdict == "failed"
+
+
+def test_an_impatient_look_takes_a_torn_file_as_it_is(app: App) -> None:
+    """`once` twice brings in what is there."""
+    app.athlete()
+    app.drop("torn.fit", run_file(8.0)[:40])
+    hasty = restarted(app, patient=False)
+    assert len(hasty.look(2).failed) == 1
+
+
+def test_a_slow_copy_that_goes_on_is_read_whole(app: App) -> None:
+    """Torn at three looks, whole at the next ones."""
+    anna = app.athlete()
+    content = run_file(8.0)
+    app.drop("run.fit", content[:40])
+    app.look(3)
+    app.drop("run.fit", content)
+    assert app.look(2).imported == 1
+    assert app.distances_km(anna) == [8.0]
+
+
+# What it comes to
+
+
+def test_the_same_file_under_two_names_is_one_run(app: App) -> None:
+    """In one look or in two."""
+    anna = app.athlete()
+    for name in ("a.fit", "b.fit"):
+        app.drop(name)
+    first = app.look(2)
+    app.drop("c.fit")
+    second = app.look(2)
+    assert (first.imported, first.duplicate) == (1, 1)
+    assert (second.imported, second.duplicate) == (0, 1)
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_one_run_from_two_devices_is_one_run(app: App) -> None:
+    """A watch and a phone recorded the same morning."""
+    anna = app.athlete()
+    app.drop("watch.fit", run_file(8.0))
+    app.drop("phone.fit", run_file(8.1))
+    app.look(2)
+    assert len(app.distances_km(anna)) == 1
+
+
+def test_a_file_written_over_takes_its_old_run_along(app: App) -> None:
+    """The name's content is what counts: the corrected file stands for the first one."""
+    anna = app.athlete()
+    app.drop("run.fit", km=8.0, day=TODAY - DAY)
+    app.look(2)
+    app.drop("run.fit", km=12.0)
+    app.look(2)
+    assert app.distances_km(anna) == [12.0]
+
+
+def test_a_file_written_over_keeps_its_old_run_where_another_file_has_it(app: App) -> None:
+    """The backup beside it still tells of the first run."""
+    anna = app.athlete()
+    app.drop("run.fit", km=8.0, day=TODAY - DAY)
+    app.drop("backup.fit", km=8.0, day=TODAY - DAY)
+    app.look(2)
+    app.drop("run.fit", km=12.0)
+    app.look(2)
+    assert app.distances_km(anna) == [8.0, 12.0]
+
+
+def test_a_file_that_is_touched_stays_the_run_it_was(app: App) -> None:
+    """A copy tool that sets a new time changes nothing."""
+    anna = app.athlete()
+    path = app.drop("run.fit")
+    app.look(2)
+    os.utime(path, (1, 1))
+    app.look(2)
+    assert app.distances_km(anna) == [8.0]
+    assert entry(app, "run.fit").reason == "the run is known already"
+
+
+def test_a_run_stays_when_its_file_is_taken_away(app: App) -> None:
+    """Tidying up the folder forgets nothing, and neither does bringing the file back."""
+    anna = app.athlete()
+    path = app.drop("run.fit")
+    app.look(2)
+    path.unlink()
+    app.look(2)
+    assert app.distances_km(anna) == [8.0]
+    app.drop("run.fit")
+    app.look(2)
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(app: App) -> None:
+    """It isn't a failure of anything."""
+    app.athlete()
+    path = app.drop("run.fit")
+    app.look()
+    stable = [file for file, _ in scan_inbox(app.services, app.now)]
+    path.unlink()
+    assert list(app.services.inbox.read(stable)) == []
+    app.look()
+    with app.services.store.reading() as tx:
+        assert tx.inbox.with_verdict() == ()
+
+
+def test_a_file_that_changes_under_the_reader_is_read_again(app: App) -> None:
+    """What was half old and half new is nobody's run."""
+    anna = app.athlete()
+    app.drop("run.fit")
+    app.look()
+    stable = [file for file, _ in scan_inbox(app.services, app.now)]
+    app.drop("run.fit", km=12.0)
+    assert list(app.services.inbox.read(stable)) == []
+    app.look(2)
+    assert app.distances_km(anna) == [12.0]
+
+
+def test_one_bad_file_stops_no_other(app: App) -> None:
+    """Its reason is kept, the next one is read."""
+    anna = app.athlete()
+    app.drop("a.fit", b"no FIT file at all, just words")
+    app.drop("b.fit")
+    taken = app.look(2)
+    assert (taken.imported, [file for file, _ in taken.failed]) == (1, ["a.fit"])
+    assert entry(app, "a.fit").reason
+    assert app.distances_km(anna) == [8.0]
+
+
+# Whose it is
+
+
+def test_a_single_athlete_may_use_the_folder_itself_or_a_sub_folder(app: App) -> None:
+    """Both ways, as deep as people sort their files."""
+    anna = app.athlete("Anna")
+    app.drop("root.fit")
+    app.drop("Anna/2026/11/deep.fit", km=5.0, day=TODAY - DAY)
+    app.look(2)
+    assert app.distances_km(anna) == [5.0, 8.0]
+
+
+def test_several_athletes_have_a_sub_folder_each(app: App) -> None:
+    """What lies in the folder itself could be anybody's, and waits."""
+    anna, ben = app.athlete("Anna"), app.athlete("Ben")
+    app.drop("Anna/a.fit", km=5.0)
+    app.drop("Ben/b.fit", km=6.0)
+    app.drop("whose.fit", km=7.0)
+    app.look(2)
+    assert (app.distances_km(anna), app.distances_km(ben)) == ([5.0], [6.0])
+    assert "several athletes" in app.waiting()["whose.fit"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        pytest.param("Anna", "ANNA", id="another case"),
+        pytest.param("Zoë Öz", unicodedata.normalize("NFD", "Zoë Öz"), id="decomposed"),
+        pytest.param("Groß", "GROSS", id="folded"),
+    ],
+)
+def test_a_sub_folder_is_found_however_the_machine_writes_it(
+    app: App, name: str, folder: str
+) -> None:
+    """macOS decomposes, Windows shares shout."""
+    app.athlete("Ben")
+    who = app.athlete(name)
+    app.drop(f"{folder}/run.fit")
+    app.look(2)
+    assert app.distances_km(who) == [8.0]
+
+
+def test_an_unknown_sub_folder_waits_until_its_athlete_is_added(app: App) -> None:
+    """It says so, and nothing is lost."""
+    app.athlete("Anna")
+    app.drop("Ben/run.fit")
+    app.look(3)
+    assert "no athlete is called Ben" in app.waiting()["Ben/run.fit"]
+    ben = app.athlete("Ben")
+    app.look()
+    assert app.distances_km(ben) == [8.0]
+    assert app.waiting() == {}
+
+
+def test_files_wait_for_the_first_athlete(app: App) -> None:
+    """A folder filled before anybody was added."""
+    app.drop("run.fit")
+    app.look(2)
+    assert "no athlete yet" in app.waiting()["run.fit"]
+    anna = app.athlete("Anna")
+    app.look()
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_an_athlete_who_was_forgotten_and_comes_back_has_their_files_read_again(
+    app: App,
+) -> None:
+    """The worker went on running in between."""
+    app.drop("Anna/run.fit")
+    app.look()
+    gone = app.athlete("Anna")
+    app.look(2)
+    with app.services.store.transaction() as tx:
+        tx.athletes.remove(gone)
+    app.look()
+    back = app.athlete("Anna")
+    app.look(2)
+    assert app.distances_km(back) == [8.0]
+
+
+# What is no run's file
+
+
+def test_each_file_of_an_archive_that_gave_no_run_is_named(app: App) -> None:
+    """The archive came in; what inside it couldn't be read, or is no run, isn't lost to sight."""
+    app.athlete()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("ok.fit", run_file(8.0))
+        archive.writestr("bad.fit", b"xx")
+        archive.writestr("ride.fit", fit_run(NOW, sport="cycling"))
+    app.drop("week.zip", packed.getvalue())
+    taken = app.look(2)
+    assert (taken.imported, taken.skipped, [path for path, _ in taken.failed]) == (
+        1,
+        1,
+        ["week.zip/bad.fit"],
+    )
+    assert app.look(2) == TakenIn()
+
+
+def test_links_and_pipes_wait_and_hidden_files_are_passed_over(app: App, tmp_path: Path) -> None:
+    """Nothing outside the folder is ever read, nothing that blocks is ever opened."""
+    anna = app.athlete()
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret.fit").write_bytes(run_file(8.0))
+    (app.inbox / "link.fit").symlink_to(outside / "secret.fit")
+    (app.inbox / "linked").symlink_to(outside)
+    os.mkfifo(app.inbox / "pipe.fit")
+    for name in (
+        "._run.fit", ".hidden.fit", ".syncthing.run.fit.tmp", "~syncthing~run.fit",
+        "run.sync-conflict-20261120-061530-ABCDEFG.fit", "run.fit.part", "run.fit.crdownload",
+        "@eaDir/run.fit", "#recycle/run.fit", ".stversions/run.fit",
+    ):  # fmt: skip
+        app.drop(name)
+    assert app.look(3).imported == 0
+    assert app.waiting() == dict.fromkeys(("link.fit", "linked", "pipe.fit"), NO_FILE)
+    assert app.distances_km(anna) == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(b"new\nline.fit", id="newline"),
+        pytest.param(b"not \xff utf-8.fit", id="not UTF-8"),
+        pytest.param(b"long " + b"x" * 240 + b".fit", id="249 characters"),
+        pytest.param("bidi \u202e tif.nur.fit".encode(), id="written backwards"),
+        pytest.param(b"odd\nfolder/run.fit", id="in a folder with a newline"),
+        pytest.param(b"odd \xff folder/run.fit", id="in a folder that is not UTF-8"),
+    ],
+)
+def test_a_file_whose_name_cannot_be_shown_waits_and_stops_no_other(app: App, name: bytes) -> None:
+    """It's asked to be renamed; the others are read."""
+    anna = app.athlete()
+    path = os.path.join(os.fsencode(app.inbox), name)  # noqa: PTH118  a name that isn't text
+    os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103,PTH120  as above
+    with open(path, "wb") as file:  # noqa: PTH123  as above
+        file.write(run_file(8.0))
+    app.drop("good.fit", km=5.0)
+    app.look(3)
+    assert app.distances_km(anna) == [5.0]
+    ((shown, reason),) = app.waiting().items()
+    assert shown.isprintable()
+    assert "rename it" in reason
+
+
+@pytest.mark.parametrize("name", ["ärzte & läufer (1)'\";--.fit", "no\u00a0break\u202fspace.FIT"])
+def test_unusual_names_that_can_be_shown_are_read(app: App, name: str) -> None:
+    """Quotes, umlauts, the narrow space of macOS, any ending."""
+    anna = app.athlete()
+    app.drop(name)
+    app.look(2)
+    assert app.distances_km(anna) == [8.0]
+
+
+def test_a_folder_that_goes_away_is_said_and_comes_back(app: App) -> None:
+    """A share that isn't mounted is not an empty inbox."""
+    anna = app.athlete()
+    app.drop("run.fit")
+    app.look()
+    elsewhere = app.inbox.with_name("unmounted")
+    app.inbox.rename(elsewhere)
+    with pytest.raises(SourceError, match="can't be read"):
+        app.look()
+    elsewhere.rename(app.inbox)
+    assert app.look().imported == 1
+    assert app.distances_km(anna) == [8.0]
+
+
+# One folder stops no other
+
+
+class NobodysInbox(Inbox):
+    """Looks at the folder as somebody whom a mode can keep out."""
+
+    def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
+        with nobody():
+            return super().scan(folders)
+
+
+def kept_out(app: App, folder: Path) -> App:
+    """The same application, with an inbox there that is looked at by nobody."""
+    inbox = NobodysInbox(folder, InboxSection(), read_many=app.services.inbox._read_many)
+    return App(replace(app.services, inbox=inbox), app.mailer, app.now)
+
+
+@pytest.mark.parametrize(
+    ("locked", "mode"),
+    [("Anna", 0o000), ("Anna/2026", 0o000), ("Anna", 0o444)],
+    ids=["a folder", "a folder below", "a folder that only lists its names"],
+)
+def test_a_folder_that_cannot_be_looked_into_is_named_and_stops_no_other(
+    app: App, public: Path, caplog: pytest.LogCaptureFixture, locked: str, mode: int
+) -> None:
+    """The others go on; the log says it once; opened again, its files come at the next looks."""
+    app = kept_out(app, public)
+    anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
+    app.drop("Anna/2026/a.fit", km=5)
+    app.drop("Anna/b.fit", km=6, day=TODAY - DAY)
+    app.drop("Zoe/a.fit", km=7)
+    (public / locked).chmod(mode)
+    app.look(5)
+    assert app.distances_km(zoe) == [7.0]
+    unseen = app.waiting()
+    assert unseen
+    assert all(name.startswith(locked) for name in unseen)
+    assert set(unseen.values()) == {
+        "can't be looked into (Permission denied): check that Easeback may read it and all in it"
+    }
+    told = [one for one in caplog.records if "can't be looked into" in one.getMessage()]
+    assert len(told) == len(unseen)
+    (public / locked).chmod(0o755)
+    app.look()
+    assert not any(app.waiting().values())
+    app.look()
+    assert app.waiting() == {}
+    assert app.distances_km(anna) == [6.0, 5.0]
+
+
+def test_a_pipe_in_place_of_a_file_that_was_listed_blocks_nobody(app: App) -> None:
+    """Swapped after the look: a pipe has no end, and nobody at the other one."""
+    anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
+    app.drop("Anna/a.fit")
+    app.drop("Zoe/a.fit", km=7)
+    app.look()
+    swapped = Swapping(app.services.inbox, lambda: to_a_pipe(app.inbox / "Anna/a.fit"))
+    app = App(replace(app.services, inbox=swapped), app.mailer, app.now)
+    app.look()
+    assert (app.distances_km(anna), app.distances_km(zoe)) == ([], [7.0])
+    app.look(2)
+    assert app.waiting() == {"Anna/a.fit": NO_FILE}
+
+
+@pytest.mark.parametrize("swap", ["file", "link", "pipe", "ring of links", "nothing"])
+def test_what_a_folder_was_swapped_for_stops_no_other(app: App, tmp_path: Path, swap: str) -> None:
+    """Whatever comes in its place, nothing outside is read and the others go on."""
+    anna, zoe = app.athlete("Anna"), app.athlete("Zoe")
+    folder = app.drop("Anna/a.fit").parent
+    app.drop("Zoe/a.fit", km=7)
+    app.look()
+    outside = tmp_path / "outside"
+    folder.rename(outside)
+    make: dict[str, Callable[[], object]] = {
+        "file": lambda: folder.write_bytes(run_file(5)),
+        "link": lambda: folder.symlink_to(outside),
+        "pipe": lambda: os.mkfifo(folder),
+        "ring of links": lambda: folder.symlink_to(folder),
+        "nothing": lambda: None,
+    }
+    make[swap]()
+    assert app.services.inbox.scan({"Anna"}) == ()
+    app.look(3)
+    assert (app.distances_km(anna), app.distances_km(zoe)) == ([], [7.0])
+
+
+class Swapping(Inbox):
+    """An inbox in which something is swapped between the listing and what comes of it."""
+
+    def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
+        super().__init__(inbox.folder, inbox.settings, read_many=inbox._read_many)
+        self._swap: Callable[[], object] | None = swap
+
+    def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
+        found = super().scan(folders)
+        if self._swap:
+            self._swap()
+            self._swap = None
+        return found
+
+
+def to_a_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+# Nothing is touched, and it's quick
+
+
+def test_the_runners_files_are_never_changed(app: App) -> None:
+    """Names, bytes and times are the same after all that can come of a file."""
+    app.athlete("Anna")
+    app.drop("good.fit")
+    app.drop("again.fit")
+    app.drop("bad.fit", b"words")
+    app.drop("torn.fit", run_file(9.0)[:40])
+    app.drop("nobody/run.fit")
+    before = footprint(app.inbox)
+    app.look(TORN_FILE_SCANS)
+    assert footprint(app.inbox) == before
+
+
+def footprint(folder: Path) -> dict[str, tuple[str, int, int]]:
+    return {
+        str(path.relative_to(folder)): (
+            hashlib.sha256(path.read_bytes()).hexdigest(),
+            path.stat().st_mtime_ns,
+            path.stat().st_mode,
+        )
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_known_files_are_listed_and_never_opened(app: App) -> None:
+    """A whole club's archive, with one file that waits: a scan asks once for each file, and reads
+    nothing of the others from the database.
+    """
+    anna = app.athlete()
+    for number in range(1_000):
+        (app.inbox / f"{number}.fit").touch()
+    app.drop("Nobody/run.fit")
+    app.look()
+    verdicts = [
+        file._replace(verdict="skipped", athlete_id=anna.id)
+        for file in app.services.inbox.scan()
+        if not file.path.startswith("Nobody/")
+    ]
+    with app.services.store.transaction() as tx:
+        tx.inbox.save(verdicts, now=app.now)
+    app.look(2)
+    assert list(app.waiting()) == ["Nobody/run.fit"]
+    scans = calls_of(app.services.inbox.scan)
+    looks = calls_of(app.look)
+    assert scans["open"] == 2  # the folders themselves
+    assert scans["scandir"] == 2
+    assert scans["stat"] + scans["lstat"] <= 1_000 + 5
+    assert scans.total() < 30 * 1_000
+    assert looks.total() < scans.total() + 4 * 1_000

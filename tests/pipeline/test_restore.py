@@ -1,0 +1,196 @@
+"""Backups by schedule, and a restore that sends nothing again."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.app import TODAY, App, steady
+from tests.command import easeback
+from worker import pipeline
+from worker.config import BackupSection
+from worker.pipeline.backup import copies
+from worker.pipeline.restore import HELD, mark_restored
+from worker.store import Store, StoreError
+from worker.store.restore import restore
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """SQLite alone: PostgreSQL is backed up by its own tools."""
+    return sqlite_url
+
+
+@pytest.fixture
+def kept(app: App, tmp_path: Path) -> Iterator[App]:
+    """The application with a folder for copies: three of them, none older than ten days."""
+    backup = BackupSection(every=DAY, keep=3, keep_for=10 * DAY)
+    app.services = replace(app.services, backup=backup, backups_path=tmp_path / "backups")
+    yield app
+    app.services.store.close()  # a restore has put another in the place of the first
+
+
+def days_of(app: App) -> list[int]:
+    """How many days after the first each copy was made."""
+    assert app.services.backups_path
+    return [(at.date() - TODAY).days for at in copies(app.services.backups_path)]
+
+
+def test_a_copy_a_day_is_kept_and_only_so_many(kept: App) -> None:
+    """Asked for every hour; the oldest go."""
+    for hour in range(0, 5 * 24, 6):
+        pipeline.back_up(kept.services, kept.now + timedelta(hours=hour))
+    assert days_of(kept) == [2, 3, 4]
+
+
+def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: App) -> None:
+    """After a month of rest there's one copy, of today."""
+    pipeline.back_up(kept.services, kept.now)
+    pipeline.back_up(kept.services, kept.now + 30 * DAY)
+    assert days_of(kept) == [30]
+
+
+def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: App) -> None:
+    """It isn't the newest for years, and goes with the next."""
+    pipeline.back_up(kept.services, kept.now + 900 * DAY)
+    pipeline.back_up(kept.services, kept.now)
+    assert days_of(kept) == [0]
+
+
+def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> None:
+    """What was copied before stays for the restore."""
+    pipeline.back_up(kept.services, kept.now)
+    file = kept.services.store.file
+    assert file
+    kept.services.store.compact()
+    kept.services.store.close()
+    with file.open("r+b") as opened:
+        opened.seek(3 * 4096)
+        opened.write(b"\xff" * 20 * 4096)
+    with pytest.raises(StoreError, match=r"damaged.*restore"):
+        pipeline.back_up(kept.services, kept.now + DAY)
+    assert days_of(kept) == [0]
+
+
+def spiked(app: App) -> None:
+    """A runner whose alert waits in the outbox."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    app.drop("big.fit", km=16)
+    app.look(2)
+
+
+def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: App) -> None:
+    """It went out after the copy was made: restored, it stays until somebody says so."""
+    spiked(kept)
+    copy = pipeline.back_up(kept.services, kept.now)
+    assert copy
+    kept.deliver()
+    assert "alert" in kept.mailer.kinds()
+    sent = len(kept.mailer.taken)
+    held = put_back(kept, copy)
+    assert held == 1
+    for hours in (0, 1, 24):
+        kept.now += timedelta(hours=hours)
+        kept.pass_on()
+    assert len(kept.mailer.taken) == sent
+    (letter,) = kept.unsent()
+    assert (letter.state, letter.last_error) == ("held", HELD)
+    with kept.services.store.transaction() as tx:
+        assert tx.outbox.release(letter, now=kept.now)
+    assert kept.deliver().sent == 1
+
+
+def test_what_was_told_after_the_copy_is_not_told_again(kept: App) -> None:
+    """The files are taken in again; their alert and the week's mail aren't sent again."""
+    anna = kept.athlete()
+    kept.runs(anna, steady())
+    copy = pipeline.back_up(kept.services, kept.now)
+    assert copy
+    kept.drop("big.fit", km=16)
+    kept.look(2)
+    kept.pass_on()
+    kept.now += 3 * DAY  # Monday
+    kept.pass_on()
+    sent = kept.mailer.kinds()
+    assert sorted(sent) == ["alert", "weekly"]
+    put_back(kept, copy)
+    kept.look(3)
+    for _ in range(3):
+        kept.pass_on()
+        kept.now += timedelta(hours=4)
+    assert kept.mailer.kinds() == sent
+    assert kept.distances_km(anna)[-1] == 16
+    assert any("restored" in str(silence) for silence in kept.silences(anna))
+
+
+def put_back(app: App, copy: Path) -> int:
+    """Restore, as the command does; gives how many mails are held."""
+    url = str(app.services.store.engine.url)
+    app.services.store.close()
+    marked = restore(
+        copy,
+        Store.at(url),
+        aside=copy.with_name("before.db"),
+        mark=lambda tx: mark_restored(tx, now=app.now),
+    )
+    app.services = replace(app.services, store=Store.open(url))
+    app.services.inbox.settled = None
+    return marked.held
+
+
+def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
+    """What was there before stays beside the scheduled copies."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    easeback("backup", "copy.db", cwd=tmp_path)
+    easeback("forget", "Ann", "--yes", cwd=tmp_path)
+    done = easeback("restore", "copy.db", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "held 0 mail(s)" in done.stdout
+    assert "Ann" in easeback("athlete", "list", cwd=tmp_path).stdout
+    assert len(copies(tmp_path / "data" / "backups")) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all" * 99])
+def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content: bytes) -> None:
+    """One line, and the database is as it was."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    (tmp_path / "other.db").write_bytes(content)
+    done = easeback("restore", "other.db", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "Ann" in easeback("athlete", "list", cwd=tmp_path).stdout
+
+
+def test_a_copy_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    """An older Easeback doesn't touch what it doesn't know."""
+    store = Store.open(f"sqlite:///{tmp_path / 'newer.db'}")
+    with store.transaction() as tx:
+        tx.connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    store.close()
+    done = easeback("restore", "newer.db", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "newer Easeback" in done.stderr
+
+
+def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
+    """The message names the worker."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
+    easeback("backup", "copy.db", cwd=tmp_path)
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    with store.sole_worker():
+        done = easeback("restore", "copy.db", cwd=tmp_path)
+    store.close()
+    assert done.returncode == 1
+    assert "another worker (process" in done.stderr
+
+
+def test_a_copy_is_due_by_the_clock_of_the_worker(kept: App) -> None:
+    """`datetime`s of any zone are the same instant."""
+    local = kept.now.astimezone(UTC)
+    assert pipeline.back_up(kept.services, local)
+    assert pipeline.back_up(kept.services, datetime.fromtimestamp(local.timestamp(), UTC)) is None

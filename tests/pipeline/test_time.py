@@ -1,0 +1,132 @@
+"""Time: the weekly hour in every zone, clocks that are set, and a worker that goes on.
+
+The nightly form asks for every zone of IANA's and sixteen years.
+"""
+
+import random
+import threading
+from datetime import UTC, datetime, time, timedelta
+from itertools import pairwise
+from zoneinfo import available_timezones
+
+import pytest
+import time_machine
+
+from tests.app import App, ScriptedMailer
+from tests.pipeline.weekly_hours import missteps
+from worker import pipeline
+from worker.domain.models import WeeklyHour
+from worker.jobs.clock import FIRST_RELEASE, clock_from
+from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.registry import Job
+from worker.pipeline import Services
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+MONDAY = datetime(2026, 11, 23, 7, 30, tzinfo=UTC)
+
+ZONES = (
+    "UTC", "Europe/Berlin", "America/New_York", "America/St_Johns", "Asia/Kathmandu",
+    "Australia/Lord_Howe", "Pacific/Apia", "Pacific/Kiritimati", "Africa/Casablanca",
+    "Africa/Cairo", "America/Asuncion", "America/Nuuk", "Asia/Gaza", "Antarctica/Troll",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_each_week_has_one_due_instant_in_every_zone(zone: str) -> None:
+    """Three years, at hours that clocks skip or pass twice, from Monday or Sunday."""
+    assert list(missteps(zone, since=2024, until=2027)) == []
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("zone", sorted(available_timezones() - {"localtime", "Factory"}))
+def test_sixteen_years_of_weeks_have_one_due_instant_each(zone: str) -> None:
+    """The same for every zone there is."""
+    assert list(missteps(zone, since=2022, until=2038)) == []
+
+
+def weeks_mailed(app: App) -> list[str]:
+    """Which weeks' mails stand in the outbox, in order."""
+    with app.services.store.reading() as tx:
+        return [letter.key for letter in tx.outbox.all() if letter.kind == "weekly"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(app: App, seed: int) -> None:
+    """Up to three hours off at each look, down for three days now and then, for five weeks."""
+    dice = random.Random(seed)  # noqa: S311  no secret
+    app.now = MONDAY - 2 * DAY
+    app.athlete(timezone=dice.choice(ZONES), weekly=WeeklyHour(0, time(7)))
+    true = app.now
+    while true < MONDAY + 35 * DAY:
+        pipeline.queue_due_weeklies(app.services, true + HOUR * dice.uniform(-3, 3))
+        true += 3 * DAY if dice.random() < 0.05 else HOUR * dice.uniform(0.1, 9)
+    mailed = weeks_mailed(app)
+    assert len(mailed) == len(set(mailed))
+    with app.services.store.reading() as tx:
+        rows = tx.connection.exec_driver_sql("SELECT week_starts_on FROM weekly").scalars().all()
+    days = sorted(datetime.fromisoformat(str(row)) for row in rows)
+    assert {after - before for before, after in pairwise(days)} <= {7 * DAY}
+    assert len(days) >= 5
+
+
+def test_a_clock_that_was_a_year_ahead_costs_no_later_week(app: App) -> None:
+    """Set right again, every week is told as if nothing had been."""
+    app.now = MONDAY - HOUR
+    app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    app.now = MONDAY
+    pipeline.queue_due_weeklies(app.services, MONDAY)
+    pipeline.queue_due_weeklies(app.services, MONDAY + 370 * DAY)
+    for week in range(4):
+        app.now = MONDAY + week * 7 * DAY
+        app.pass_on()
+    told = [datetime.fromisoformat(key.rpartition(":")[2]) for key in weeks_mailed(app)]
+    assert sorted(told)[:4] == [datetime(2026, 11, 16) + n * 7 * DAY for n in range(4)]  # noqa: DTZ001  days
+
+
+def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(app: App) -> None:
+    """It waits hours at most, never for the year to come."""
+    app.now = MONDAY - HOUR
+    app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    app.now = MONDAY
+    pipeline.queue_due_weeklies(app.services, app.now)
+    with app.services.store.transaction() as tx:
+        tx.outbox.postpone(until=MONDAY + 365 * DAY)
+    app.pass_on()
+    assert app.mailer.kinds() == ["weekly"]
+
+
+def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None:
+    """The scheduler counts by the machine's clock, and would sleep for three hours."""
+    ticked = threading.Event()
+    worker = EmbeddedWorker(services, clock_from(None))
+    job = Job("check", timedelta(seconds=0.2), lambda *_: ticked.set())
+    thread = threading.Thread(target=worker.run, args=([job],))
+    thread.start()
+    try:
+        assert ticked.wait(10)
+        with time_machine.travel(datetime.now(UTC) - 3 * HOUR, tick=True):
+            threading.Event().wait(0.5)
+            ticked.clear()
+            assert ticked.wait(10)
+    finally:
+        worker.stop()
+        thread.join(10)
+
+
+def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -> None:
+    """A machine that wakes in 1970 does nothing, and says so."""
+    done = threading.Event()
+    worker = EmbeddedWorker(
+        services, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
+    )
+    job = Job("check", HOUR, lambda *_: done.set())
+    thread = threading.Thread(target=worker.run, args=([job],))
+    thread.start()
+    threading.Event().wait(0.5)
+    worker.stop()
+    thread.join(10)
+    assert not done.is_set()
+    with services.store.reading() as tx:
+        assert "clock says 1970-01-01" in str(tx.progress.ticks()["check"].trouble)
+    assert isinstance(services.mailer, ScriptedMailer)

@@ -1,0 +1,1 @@
+"""Tests of the sources: file formats, archives, Strava, Garmin."""

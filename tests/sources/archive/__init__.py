@@ -1,0 +1,1 @@
+"""Tests of account exports and tables of one's own."""

@@ -1,0 +1,207 @@
+"""Archives: what is in them by content, within bounds, whatever their names say."""
+
+import gzip
+import hashlib
+import io
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from simulators.activity_files import fit_run, gpx, straight, tcx
+from worker.sources import NotARun, Unreadable
+from worker.sources.formats import Parsed, read_content
+from worker.sources.formats.unpack import MAX_DEPTH, members
+
+START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
+FIT = fit_run(START, distance_m=5000)
+TRACK = straight(START, distance_m=5000, seconds=1500, every_s=10)
+TOO_LARGE = "can't be unpacked: it's larger than 128 MB unpacked"
+
+
+def zipped(files: Mapping[str, bytes], *, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A zip of these names and contents."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def runs(content: bytes) -> dict[str, float]:
+    """The distance of each member's single run."""
+    found = {}
+    for name, parsed in read_content(content, name="it"):
+        assert isinstance(parsed, tuple), (name, parsed)
+        found[name] = round(parsed[0].distance_m, -2)
+    return found
+
+
+def reasons(content: bytes) -> list[Parsed]:
+    """What each member gives."""
+    return [parsed for _, parsed in read_content(content)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [FIT, gpx([TRACK]), tcx([TRACK]), gzip.compress(FIT), gzip.compress(gpx([TRACK])),
+     gzip.compress(tcx([TRACK]))],
+    ids=["fit", "gpx", "tcx", "fit.gz", "gpx.gz", "tcx.gz"],
+)  # fmt: skip
+def test_reads_each_format_by_its_content(content: bytes) -> None:
+    """No name tells what it is."""
+    assert runs(content) == {"it": 5000}
+
+
+def test_reads_a_zip_of_everything() -> None:
+    """Packed or not, each is read; what isn't an activity is passed over."""
+    content = zipped({
+        "a.fit": FIT, "b.fit.gz": gzip.compress(FIT), "photo.jpg": b"\xff\xd8", "c": gpx([TRACK]),
+        "folder/": b"", "folder/d.tcx": tcx([TRACK]), "list.csv": b"a,b\n",
+    })  # fmt: skip
+    assert runs(content) == {"it/a.fit": 5000, "it/b.fit.gz": 5000, "it/c": 5000,
+                             "it/folder/d.tcx": 5000}  # fmt: skip
+
+
+def test_reads_a_zip_under_a_fit_name_within_a_zip() -> None:
+    """Garmin's downloads are zips whatever they're called, and its exports zips of zips."""
+    assert runs(zipped({"part1.fit": zipped({"a.fit": FIT})})) == {"it/part1.fit/a.fit": 5000}
+
+
+def test_an_archive_within_archives_has_an_end() -> None:
+    """Past the third level nothing is unpacked, and it's said once."""
+    content = zipped({"a.fit": FIT, "b.fit": FIT})
+    for _ in range(MAX_DEPTH):
+        content = zipped({"1.zip": content, "2.zip": content})
+    assert reasons(content) == [Unreadable(f"archives in archives, over {MAX_DEPTH} deep")]
+
+
+def test_tells_the_sum_of_the_bytes_unpacked() -> None:
+    """The same run is known again however it's packed."""
+    sums = {
+        member.sha256
+        for content in (FIT, gzip.compress(FIT), zipped({"x": FIT}))
+        for member in members(io.BytesIO(content))
+    }
+    assert sums == {hashlib.sha256(FIT).hexdigest()}
+
+
+def test_goes_on_where_it_stopped() -> None:
+    """Members read before are passed over without being read again."""
+    content = zipped({"a.fit": b"torn", "b.fit": FIT, "c.fit": FIT})
+    assert [each.name for each in members(io.BytesIO(content), skip=1)] == ["b.fit", "c.fit"]
+
+
+@pytest.mark.parametrize("name", ["/etc/passwd.fit", "../../up.fit", "C:\\x.fit", "a\x00b.fit"])
+def test_names_are_only_told(name: str) -> None:
+    """A name that would lead elsewhere is a name like any other: nothing is written."""
+    ((told, parsed),) = read_content(zipped({name: FIT}))
+    assert isinstance(parsed, tuple)
+    assert told
+
+
+def test_passes_over_links() -> None:
+    """A link within a zip leads nowhere."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        link = zipfile.ZipInfo("link.fit")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(link, "/etc/passwd")
+    assert reasons(packed.getvalue()) == [NotARun("a zip without an activity in it")]
+
+
+def test_refuses_a_gzip_bomb() -> None:
+    """A few hundred kilobytes that would unpack to more than any activity has."""
+    packer = zlib.compressobj(9, wbits=31)
+    chunk = bytes(1 << 20)
+    bomb = b"".join(packer.compress(chunk) for _ in range(140)) + packer.flush()
+    assert len(bomb) < 200_000
+    assert reasons(bomb) == [Unreadable(TOO_LARGE)]
+
+
+def test_refuses_a_zip_bomb() -> None:
+    """An entry that says four gigabytes isn't even begun."""
+    content = bytearray(zipped({"a.fit": FIT, "b.fit": FIT}))
+    entry = content.rindex(b"PK\x01\x02")
+    struct.pack_into("<I", content, entry + 24, 0xFFFFFFFE)
+    first, second = reasons(bytes(content))
+    assert isinstance(first, tuple)
+    assert second == Unreadable(TOO_LARGE)
+
+
+def test_bounds_all_members_together() -> None:
+    """Many entries that are each allowed still aren't unpacked without end."""
+    content = io.BytesIO(zipped({f"{number}.fit": FIT for number in range(4)}))
+    found = members(content, most_bytes=2 * len(FIT))
+    assert [type(each.parsed) for each in found] == [tuple, tuple, Unreadable, Unreadable]
+
+
+def test_recovers_what_is_there_of_a_torn_gzip() -> None:
+    """A run torn off in the middle of its compression still gives its beginning."""
+    run = fit_run(START, distance_m=9000, moving_s=2700, records=540)
+    ((_, parsed),) = read_content(gzip.compress(run)[:-2000])
+    assert isinstance(parsed, tuple)
+    assert parsed[0].note is not None
+    assert "the file is cut off" in parsed[0].note
+
+
+def test_a_torn_member_costs_only_itself() -> None:
+    """Bytes changed within one entry leave the others readable."""
+    content = bytearray(zipped({"a.fit": FIT, "b.fit": FIT}, method=zipfile.ZIP_STORED))
+    content[content.index(FIT) + 200] ^= 0xFF
+    first, second = reasons(bytes(content))
+    assert first == Unreadable("can't be unpacked: Bad CRC-32 for file 'a.fit'")
+    assert isinstance(second, tuple)
+
+
+def test_a_torn_archive_within_an_archive_is_said() -> None:
+    """What a broken part of an account's export held isn't lost in silence."""
+    part = zipped({"a.fit": FIT})
+    content = zipped({"part.zip": part[:-30], "b.fit": FIT})
+    found = dict(read_content(content))
+    assert found["part.zip"] == Unreadable("a zip that can't be opened: File is not a zip file")
+    assert isinstance(found["b.fit"], tuple)
+
+
+def test_a_password_is_said() -> None:
+    """An encrypted entry can't be read, and the reason is in plain words."""
+    content = bytearray(zipped({"a.fit": FIT}))
+    for marker, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(marker) + flags] |= 1
+    assert reasons(bytes(content)) == [Unreadable("can't be unpacked: it needs a password")]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", Unreadable("an empty file")),
+        (b"hello", Unreadable("not a FIT, GPX or TCX file")),
+        (b"<kml></kml>", Unreadable("not a FIT, GPX or TCX file")),
+        (b"PK\x03\x04rest", Unreadable("a zip that can't be opened: File is not a zip file")),
+        (zipped({}), NotARun("a zip without an activity in it")),
+        (gzip.compress(gzip.compress(FIT)), Unreadable("packed twice over")),
+        (zipped({"a.fit": b""}), Unreadable("an empty file")),
+    ],
+)
+def test_says_why_nothing_can_be_read(content: bytes, expected: Parsed) -> None:
+    """Each refusal is one clear line."""
+    assert reasons(content) == [expected]
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
+    """A sound archive with a few bytes changed and its end torn off gives something to say."""
+    small = fit_run(START, records=2)
+    content = bytearray(
+        zipped({"a.fit": small, "b.zip": zipped({"c.gpx.gz": gzip.compress(small)})})
+    )
+    for _ in range(data.draw(st.integers(0, 6))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    assert reasons(bytes(content[: data.draw(st.integers(0, len(content)))]))

@@ -1,0 +1,1 @@
+"""Tests of Garmin, against the simulator on loopback."""

@@ -1,0 +1,209 @@
+"""The commands about Garmin, as they're called: connect, once, status, doctor, disconnect."""
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from simulators.clock import Clock
+from simulators.garmin import Service
+from simulators.http_server import running
+from tests.command import ROOT
+from worker.domain.models import Athlete
+from worker.store import Store
+
+HIDDEN = "(it isn't shown): "
+"""With the blank, which comes once the terminal's echo is off."""
+
+
+@dataclass
+class Operator:
+    """Somebody at a terminal, or a script of theirs."""
+
+    folder: Path
+    service: Service
+    address: str
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        around = {k: v for k, v in os.environ.items() if not k.startswith("EASEBACK_")}
+        return around | {
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(self.folder),
+            "EASEBACK_DATA_DIR": str(self.folder / "data"),
+            "EASEBACK_GARMIN__BASE_URL": self.address,
+            "EASEBACK_GARMIN__EVERY": "1 s",
+        }
+
+    def call(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603  (our own command)
+            [sys.executable, "-m", "worker", *arguments],
+            env=self.environment, cwd=self.folder, input=given, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+
+    def answer(self, *arguments: str, answers: list[tuple[str, str]], without: str = "") -> str:
+        """A call at a terminal: each answer once its question stands there; all that it showed."""
+        ours, theirs = pty.openpty()
+        shown, new, waiting = "", "", list(answers)
+        with subprocess.Popen(  # noqa: S603  (our own command)
+            [sys.executable, "-m", "worker", *arguments],
+            env={k: v for k, v in self.environment.items() if k != without},
+            cwd=self.folder, stdin=theirs, stdout=theirs, stderr=theirs,
+            start_new_session=True,
+        ) as process:  # fmt: skip
+            os.close(theirs)
+            try:
+                while select.select([ours], [], [], 30)[0]:
+                    new += os.read(ours, 1024).decode()
+                    if waiting and waiting[0][0] in new:
+                        shown, new = shown + new, ""
+                        os.write(ours, waiting.pop(0)[1].encode() + b"\n")
+            except OSError:  # how a terminal ends
+                pass
+            finally:
+                os.close(ours)
+                process.kill()
+        return shown + new
+
+
+@pytest.fixture
+def operator(tmp_path: Path) -> Iterator[Operator]:
+    service = Service(clock=Clock(datetime.now(UTC)))
+    (tmp_path / "data").mkdir(mode=0o700)
+    with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
+        url = f"sqlite:///{tmp_path / 'data' / 'easeback.db'}"
+        with closing(Store.open(url)) as store, store.transaction() as tx:
+            tx.athletes.add(
+                Athlete(0, "Mira", "mira@example.org", service.clock.now - timedelta(days=90))
+            )
+        yield Operator(tmp_path, service, server.base_url)
+
+
+def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> None:
+    """The key on standard input; a pass brings the runs; disconnecting takes them along."""
+    service = operator.service
+    account = service.account("Mira")
+    service.weeks_of_runs(account, service.clock.now - timedelta(hours=2), 3)
+    key = service.make_key(account)
+    done = operator.call("connect", "--garmin", "Mira", "--expires", "90", given=f"{key}\n")
+    ends_on = f"{service.clock.now + timedelta(days=90):%Y-%m-%d}"
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"Mira is connected to Garmin; the key runs out on {ends_on}\n"
+    assert operator.call("once").returncode == 0
+    runs = json.loads(operator.call("runs", "--json").stdout)
+    assert [run["sources"][0]["source"] for run in runs] == ["garmin"] * 3
+    told = json.loads(operator.call("status", "--json").stdout)
+    [mira] = told["athletes"]
+    assert mira["sources"]["garmin"]["state"] == "ok"
+    assert mira["sources"]["garmin"]["backlog"] == 0
+    assert "ok   garmin: 1 athlete(s) connected" in operator.call("doctor").stdout
+    done = operator.call("disconnect", "--garmin", "--yes")
+    assert done.returncode == 0
+    assert "disconnected from Garmin" in done.stdout
+    assert json.loads(operator.call("runs", "--json").stdout) == []
+
+
+def test_at_a_terminal_the_key_is_asked_for_without_echo(operator: Operator) -> None:
+    """And then when it ends; the key is never shown."""
+    account = operator.service.account("Mira")
+    key = operator.service.make_key(account)
+    shown = operator.answer(
+        "connect", "--garmin", answers=[(HIDDEN, key), ("Its expiration", "180")]
+    )
+    assert "Mira is connected to Garmin" in shown
+    assert "30, 90, 180, 365 days" in shown
+    assert key not in shown
+
+
+@pytest.mark.parametrize(
+    ("given", "arguments", "status", "words"),
+    [
+        ("nonsense\n", (), 1, "Garmin doesn't accept this key"),
+        ("", (), 1, "no key was given"),
+        ("x\n", ("--expires", "soon"), 1, "isn't when a key ends"),
+    ],
+)
+def test_what_does_not_work_is_one_clear_line(
+    operator: Operator, given: str, arguments: tuple[str, ...], status: int, words: str
+) -> None:
+    """It says what to do, and shows nothing of the key."""
+    done = operator.call("connect", "--garmin", *arguments, given=given)
+    assert done.returncode == status
+    assert done.stderr.count("\n") == 1
+    assert words in done.stderr
+    assert "nonsense" not in done.stderr
+
+
+def test_options_that_do_not_go_together_are_wrong_usage(operator: Operator) -> None:
+    """Exit status 2."""
+    done = operator.call("connect", "--expires", "90")
+    assert done.returncode == 2
+    assert "goes with --garmin" in done.stderr
+
+
+def test_a_key_in_its_last_days_is_said_by_status_and_doctor(operator: Operator) -> None:
+    """Both are well, and say until when."""
+    account = operator.service.account("Mira")
+    key = operator.service.make_key(account)
+    operator.call("connect", "--garmin", "--expires", "10", given=key)
+    done = operator.call("status")
+    assert done.returncode == 0
+    assert "garmin: waiting" in done.stdout
+    assert "the key runs out on" in done.stdout
+    assert "the key runs out on" in operator.call("doctor").stdout
+
+
+def test_a_dead_key_is_said_with_how_to_mend_it(operator: Operator) -> None:
+    """`once` and `status` end with 1, `doctor` names it."""
+    account = operator.service.account("Mira")
+    key = operator.service.make_key(account)
+    operator.call("connect", "--garmin", given=key)
+    operator.service.keys.clear()
+    operator.service.tokens.clear()
+    done = operator.call("once")
+    assert done.returncode == 1
+    assert "no longer accepts the key" in done.stderr
+    assert operator.call("status").returncode == 1
+    assert "BAD  garmin: Mira: Garmin no longer accepts the key" in operator.call("doctor").stdout
+
+
+def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
+    """A new sealing key stands first and suffices."""
+    account = operator.service.account("Mira")
+    operator.call("connect", "--garmin", given=operator.service.make_key(account))
+    done = operator.call("rotate-keys")
+    assert "1 grant(s)" in done.stdout
+    keys = operator.folder / "data" / "keys"
+    new, *_ = keys.read_text().split()
+    keys.write_text(new)
+    assert operator.call("once").stderr == ""
+
+
+def test_init_offers_three_ways_with_what_each_costs_and_needs(operator: Operator) -> None:
+    """Whoever chooses Garmin is asked for the key at once, and it works."""
+    account = operator.service.account("Anna")
+    key = operator.service.make_key(account)
+    data = operator.folder / "new"
+    shown = operator.answer(
+        "--config", str(operator.folder / "easeback.toml"), "init",
+        answers=[
+            ("keep its data?", str(data)), ("Mail server", ""), ("Which", "garmin"),
+            ("The runner's name", "Anna"), ("E-mail", "anna@example.org"), ("Time zone", "UTC"),
+            ("Units", "km"), (HIDDEN, key), ("Its expiration", "365"),
+        ],
+        without="EASEBACK_DATA_DIR",
+    )  # fmt: skip
+    for words in ("folder", "Free, needs nothing", "after 30, 90, 180 or 365 days", "subscription"):
+        assert words in shown
+    assert "Anna is connected to Garmin" in shown
+    assert key not in shown

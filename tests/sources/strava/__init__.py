@@ -1,0 +1,1 @@
+"""Tests of Strava, against the simulator on loopback."""

@@ -1,0 +1,156 @@
+"""Easeback whole, beside the made Strava, on one clock: for stories."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from simulators.http_server import Server
+from simulators.strava.accounts import Account
+from simulators.strava.browser import answer_consent
+from simulators.strava.service import Service, Subscription
+from tests.sources.strava.conftest import REDIRECT
+from worker.app import build_services
+from worker.config import Settings
+from worker.domain.models import Athlete
+from worker.jobs.once import Pass, one_pass
+from worker.pipeline import Services, deliver, sync_all_due
+from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
+from worker.pipeline.events import note_events
+from worker.pipeline.services import ConnectedSource
+from worker.pipeline.sync import poll
+from worker.sources.strava.settings import StravaSection
+from worker.store import SourceState
+
+ACTIVITIES = "/api/v3/athlete/activities"
+
+
+@dataclass
+class StravaApp:
+    """Works with a mailbox for mail; `pass_by` lets time go on."""
+
+    services: Services
+    strava: ConnectedSource
+    service: Service
+    server: Server
+    mailbox: Path
+
+    def clock(self) -> datetime:
+        return self.service.clock.now
+
+    def add(self, name: str = "Mira") -> tuple[Athlete, Account]:
+        """An athlete, and their account at Strava."""
+        account = self.service.account(name)
+        new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
+        with self.services.store.transaction() as tx:
+            return tx.athletes.add(new), account
+
+    def connect(self, athlete: Athlete, account: Account, **consent: Any) -> Connected:
+        self.service.logged_in = account
+        begun = self.begin(athlete)
+        back = answer_consent(begun.address, **consent)
+        return finish_consent(self.services, "strava", back, cookie=begun.cookie, now=self.clock())
+
+    def begin(self, athlete: Athlete) -> Consent:
+        return begin_consent(self.services, "strava", athlete, redirect=REDIRECT, now=self.clock())
+
+    def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
+        athlete, account = self.add(name)
+        self.connect(athlete, account)
+        return athlete, account
+
+    def turn(self) -> Pass:
+        return one_pass(self.services, self.clock)
+
+    def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
+        """Let time go on, with a turn at Strava and the mail at each step."""
+        until = self.clock() + time
+        while self.clock() < until:
+            self.service.clock.step(step)
+            sync_all_due(self.services, "strava", self.clock)
+            deliver(self.services, self.clock)
+
+    def changed(self, strava: ConnectedSource) -> Services:
+        """The works with another Strava."""
+        return replace(self.services, sources={**self.services.sources, "strava": strava})
+
+    def poll(
+        self,
+        athlete: Athlete,
+        clock: Callable[[], datetime],
+        with_: ConnectedSource | None = None,
+    ) -> bool:
+        """One athlete's poll; True where it brought an answer."""
+        before = self.service.calls(ACTIVITIES)
+        poll(self.changed(with_ or self.strava), "strava", athlete, (), clock)
+        return self.service.calls(ACTIVITIES) > before
+
+    def runs(self, athlete: Athlete) -> dict[str, float]:
+        """Metres of each run that counts, by its id at Strava."""
+        with self.services.store.reading() as tx:
+            metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
+            return {
+                external_id: metres[kept.run.id]
+                for kept in tx.runs.kept(athlete)
+                for source, external_id in kept.sources
+                if source == "strava" and kept.run.id in metres
+            }
+
+    def state(self, athlete: Athlete) -> SourceState:
+        with self.services.store.reading() as tx:
+            return tx.progress.sources(athlete)["strava"]
+
+    def mails(self, kind: str) -> list[Path]:
+        """The mails of this kind that went out, oldest first."""
+        return sorted(self.mailbox.glob(f"*_{kind}_*.eml"))
+
+
+@contextmanager
+def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaApp]:
+    """The application in a folder; further settings of `[strava]` by name."""
+    section = StravaSection(
+        client_id=server.service.application.client_id,
+        client_secret=SecretStr(server.service.application.client_secret),
+        base_url=server.base_url,
+        **strava,
+    )
+    settings = Settings(data_dir=folder, strava=section)
+    services = build_services(settings, None, patient=False)
+    calm = replace(services.sources["strava"], jitter=lambda: 0.0)
+    services = replace(services, sources={**services.sources, "strava": calm})
+    try:
+        yield StravaApp(services, calm, server.service, server, settings.mailbox_path)
+    finally:
+        calm.client.close()
+        services.store.close()
+
+
+def subscribe(app: StravaApp) -> None:
+    app.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
+    with app.services.store.transaction() as tx:
+        tx.source("strava").subscribed(
+            7, "https://easeback.example/strava/webhook", now=app.clock()
+        )
+
+
+def note_event(app: StravaApp, told: object, now: datetime) -> bool:
+    """Save an event; False where it names nobody."""
+    return bool(note_events(app.services, "strava", [told], now))
+
+
+def event(
+    app: StravaApp, owner: int, object_id: int, aspect: str = "create", *, kind: str = "activity"
+) -> dict[str, Any]:
+    return {
+        "subscription_id": 7,
+        "owner_id": owner,
+        "object_id": object_id,
+        "object_type": kind,
+        "aspect_type": aspect,
+        "event_time": int(app.clock().timestamp()),
+        "updates": {},
+    }

@@ -1,0 +1,146 @@
+"""What webhooks set going, and what's left when a runner leaves."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from simulators.http_server import Server
+from tests.sources.strava.app import StravaApp, event, note_event, strava_app, subscribe
+from worker.pipeline.credentials import disconnect
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
+    with strava_app(server, tmp_path) as made:
+        yield made
+
+
+class TestWebhooks:
+    def test_a_delete_is_confirmed_before_it_is_believed(self, app: StravaApp) -> None:
+        """A forged delete of a run that's still there removes nothing; a true one does."""
+        athlete, account = app.connected()
+        made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
+        app.turn()
+        subscribe(app)
+        note_event(app, event(app, account.id, made[0].id, "delete"), app.clock())
+        app.turn()
+        assert len(app.runs(athlete)) == 3
+        del app.service.diary.activities[made[0].id]
+        note_event(app, event(app, account.id, made[0].id, "delete"), app.clock())
+        app.turn()
+        assert len(app.runs(athlete)) == 2
+
+    def test_a_deauthorisation_is_confirmed_and_then_everything_goes(self, app: StravaApp) -> None:
+        """A forged one changes nothing; a true one purges at once, without a reproachful mail."""
+        athlete, account = app.connected()
+        app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
+        app.turn()
+        subscribe(app)
+        withdrawn = event(app, account.id, account.id, "update", kind="athlete")
+        note_event(app, withdrawn, app.clock())
+        app.turn()
+        assert len(app.runs(athlete)) == 3
+        app.service.tokens.revoke(account)
+        note_event(app, withdrawn, app.clock())
+        app.turn()
+        assert app.runs(athlete) == {}
+        assert app.state(athlete).state == "off"
+        assert app.mails("reconnect") == []
+
+    @pytest.mark.parametrize(
+        "strange",
+        [
+            None,
+            [],
+            "x",
+            {"subscription_id": 1, "owner_id": 80_001, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 5, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": {}, "object_id": 1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 80_001, "object_id": "1", "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 80_001, "object_id": -1, "object_type": "activity"},
+            {"subscription_id": 7, "owner_id": 2**80, "object_id": 1, "object_type": "activity"},
+        ],
+    )
+    def test_an_event_that_names_nobody_we_know_is_counted_and_dropped(
+        self, app: StravaApp, strange: object
+    ) -> None:
+        """Unknown subscription, unknown owner, or no event at all."""
+        app.connected()
+        subscribe(app)
+        assert not note_event(app, strange, app.clock())
+        with app.services.store.reading() as tx:
+            ours = tx.source("strava").subscription()
+            assert tx.source("strava").with_events_due(app.clock()) == ()
+        assert ours is not None
+        assert ours.dropped == 1
+
+
+class TestLeaving:
+    def test_disconnecting_gives_back_and_leaves_nothing(self, app: StravaApp) -> None:
+        """Revoked at Strava, forgotten here: no run, no title, no token in any byte kept."""
+        athlete, account = app.connected()
+        for run in app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60):
+            run.name = "Quiet forest loop"
+        app.turn()
+        assert b"Quiet forest loop" in _bytes_of(app)
+        assert disconnect(app.services, "strava", athlete, now=app.clock()) is None
+        assert app.service.tokens.consents == {}
+        assert app.runs(athlete) == {}
+        assert b"Quiet forest loop" not in _bytes_of(app)
+        before = app.service.calls()
+        app.pass_by(HOUR)
+        assert app.service.calls() == before
+
+    def test_disconnecting_without_network_forgets_here_and_says_so(self, app: StravaApp) -> None:
+        """What couldn't be given back is said, with where to end it."""
+        athlete, _ = app.connected()
+        app.server.fault("reset", "/oauth", times=2)
+        said = disconnect(app.services, "strava", athlete, now=app.clock())
+        assert said is not None
+        assert "My Apps" in said
+        with app.services.store.reading() as tx:
+            assert tx.source("strava").credential(athlete) is None
+
+    def test_disconnecting_while_strava_is_off_forgets_here_and_says_so(
+        self, app: StravaApp
+    ) -> None:
+        """Whoever took the application out of the settings can still forget what it brought."""
+        athlete, account = app.connected()
+        app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
+        app.turn()
+        said = disconnect(replace(app.services, sources={}), "strava", athlete, now=app.clock())
+        assert said is not None
+        assert "Strava is off" in said
+        assert "My Apps" in said
+        assert app.runs(athlete) == {}
+        assert app.state(athlete).state == "off"
+
+    def test_runs_may_be_kept(self, server: Server, tmp_path: Path) -> None:
+        """Where the setting says so they stay."""
+        with strava_app(server, tmp_path, keep_runs_on_disconnect=True) as app:
+            athlete, account = app.connected()
+            app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
+            app.turn()
+            disconnect(app.services, "strava", athlete, now=app.clock())
+            assert len(app.runs(athlete)) == 3
+
+    def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:
+        """Thirty days: neither fetched from before nor kept for longer."""
+        with strava_app(server, tmp_path, retention_days=30) as app:
+            athlete, account = app.connected()
+            app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 60)
+            app.turn()
+            assert len(app.runs(athlete)) == 15
+            app.pass_by(10 * DAY, step=DAY)
+            app.turn()
+            assert len(app.runs(athlete)) == 10
+
+
+def _bytes_of(app: StravaApp) -> bytes:
+    """Every byte the database holds, its log included."""
+    return b"".join(p.read_bytes() for p in app.mailbox.parent.glob("easeback.db*"))

@@ -1,0 +1,187 @@
+"""When Strava, the network or we stumble, and when the limits are tight."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from pathlib import Path
+
+import pytest
+
+from simulators.http_server import Server
+from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
+from worker.domain.models import Email
+from worker.jobs.once import one_pass
+from worker.notify import AlertFacts, Composer
+from worker.pipeline import sync_all_due
+from worker.sources.rate_limit import Limit as KnownLimit
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+
+@pytest.fixture
+def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
+    with strava_app(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def past(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
+    """The application, wanting three years of history."""
+    with strava_app(server, tmp_path, history=timedelta(days=1100)) as made:
+        yield made
+
+
+class TestTrouble:
+    def test_no_subscription_is_said_to_everybody_with_one_call(self, app: StravaApp) -> None:
+        """The first refusal tells for all; the pauses grow."""
+        athletes = [app.connected(name)[0] for name in ("Mira", "Timo", "Jo")]
+        app.service.application.active = False
+        app.turn()
+        assert app.service.calls() == 1
+        for athlete in athletes:
+            assert app.state(athlete).state == "failing"
+            assert "subscription" in (app.state(athlete).last_error or "")
+        app.pass_by(DAY, step=HOUR)
+        assert app.service.calls() < 15
+
+    def test_what_the_runner_must_mend_stands_in_one_weekly_mail(self, app: StravaApp) -> None:
+        """In words, once for as long as it lasts; when it comes back, once again."""
+        app.connected()
+        said = []
+        for active in (False, False, True, False):
+            app.service.application.active = active
+            app.pass_by(7 * DAY, step=12 * HOUR)
+            one_pass(app.services, app.clock)
+            body = message_from_bytes(app.mails("weekly")[-1].read_bytes(), policy=policy.default)
+            said.append("needs a Strava subscription" in _flat(body))
+        assert len(app.mails("weekly")) == 4
+        assert said == [True, False, False, True]
+
+    def test_a_server_in_trouble_is_asked_less_and_less_and_found_again(
+        self, app: StravaApp
+    ) -> None:
+        """Hours of 503: few calls, `waiting` and then `failing`; afterwards all is well."""
+        athlete, _ = app.connected()
+        app.turn()
+        app.server.fault("status", ACTIVITIES, times=6, status=503)
+        app.pass_by(4 * HOUR)
+        assert app.state(athlete).state == "waiting"
+        app.pass_by(20 * HOUR, step=HOUR)
+        assert app.state(athlete).state == "ok"
+
+    def test_a_rate_limit_used_up_by_others_is_waited_out(self, app: StravaApp) -> None:
+        """429: nothing is asked until the window opens, and then it goes on."""
+        athlete, account = app.connected()
+        app.service.diary.add(account, app.clock() - HOUR)
+        for _ in range(100):
+            app.service.limits.count(app.clock())
+        app.turn()
+        refused = app.service.calls()
+        app.service.clock.step(MINUTE)
+        app.turn()
+        assert app.service.calls() == refused == 1
+        assert "09:15" in (app.state(athlete).last_error or "")
+        app.pass_by(30 * MINUTE, step=MINUTE)
+        assert len(app.runs(athlete)) == 1
+        assert app.state(athlete).state == "ok"
+
+    def test_a_surprise_over_one_athlete_stops_no_other_and_is_not_asked_for_again_at_once(
+        self, app: StravaApp
+    ) -> None:
+        """Composing one's alert breaks: the other is read, and the first is asked for later."""
+        diary, (mira, first) = app.service.diary, app.connected()
+        for number in range(1, 71):
+            diary.add(first, app.clock() - number * 5 * DAY, 8_000)
+        app.turn()
+        diary.add(first, app.service.clock.step(DAY), 16_000)
+        timo, second = app.connected("Timo")
+        diary.add(second, app.clock() - HOUR)
+        broken = replace(app.services, composer=BrokenComposer())
+        before = app.service.calls()
+        for _ in range(5):
+            sync_all_due(broken, "strava", app.clock)
+        assert len(app.runs(timo)) == 1
+        assert "out of ink" in (app.state(mira).last_error or "")
+        assert app.service.calls() <= before + 4
+        app.pass_by(HOUR)
+        assert len(app.mails("alert")) == 1
+
+    def test_a_wrong_clock_is_said(self, app: StravaApp) -> None:
+        """Strava's new tokens would have ended already."""
+        athlete, _ = app.connected()
+        ahead = app.service.clock.now + 12 * HOUR
+        app.poll(athlete, lambda: ahead)
+        assert "clock is wrong" in (app.state(athlete).last_error or "")
+
+
+class TestBackfill:
+    def test_ten_athletes_with_three_years_each_without_a_429(self, past: StravaApp) -> None:
+        """On a tight limit the newest run of each is there within 20 minutes, the rest in time."""
+        past.service.limits.read.per_quarter = 20
+        athletes = []
+        for number in range(10):
+            athlete, account = past.add(f"Runner {number}")
+            past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 310, every=84 * HOUR)
+            past.connect(athlete, account)
+            athletes.append(athlete)
+        past.turn()
+        past.pass_by(15 * MINUTE)
+        assert all(past.runs(athlete) for athlete in athletes)
+        past.pass_by(75 * MINUTE)
+        assert [len(past.runs(athlete)) for athlete in athletes] == [310] * 10
+        quarters = {k: v for k, v in past.service.limits.read.used.items() if "T" in k}
+        assert max(quarters.values()) <= 18
+
+    def test_a_new_run_comes_in_while_history_waits(self, past: StravaApp) -> None:
+        """A fifth of the limit is kept for what's new."""
+        past.service.limits.read.per_quarter = 6
+        athlete, account = past.add()
+        past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 1_200, every=6 * HOUR)
+        past.connect(athlete, account)
+        past.turn()
+        new = past.service.diary.add(account, past.service.clock.step(5 * MINUTE) - MINUTE)
+        subscribe(past)
+        note_event(past, event(past, account.id, new.id), past.clock())
+        past.turn()
+        assert str(new.id) in past.runs(athlete)
+        assert past.state(athlete).backlog > 0
+
+    def test_a_page_of_the_past_that_fails_is_not_asked_for_at_every_turn(
+        self, past: StravaApp
+    ) -> None:
+        """The first page is in; the next is refused, and waits for the next poll."""
+        athlete, account = past.add()
+        past.service.diary.weeks_of_runs(account, past.clock() - HOUR, 500, every=20 * HOUR)
+        past.connect(athlete, account)
+        past.poll(athlete, past.clock)
+        past.server.fault("status", ACTIVITIES)
+        before = past.service.calls(ACTIVITIES)
+        past.pass_by(10 * MINUTE, step=MINUTE)
+        assert past.service.calls(ACTIVITIES) == before + 1
+        past.pass_by(HOUR)
+        assert len(past.runs(athlete)) == 500
+
+    def test_the_limits_are_remembered_over_a_restart(self, app: StravaApp) -> None:
+        """What is used of the window stands in the store."""
+        app.connected()
+        app.turn()
+        with app.services.store.reading() as tx:
+            known = tx.source("strava").limit()
+        assert known is not None
+        assert KnownLimit(**known["read"]).quarter_used == app.service.calls()
+
+
+class BrokenComposer(Composer):
+    """One that can't."""
+
+    def alert(self, facts: AlertFacts) -> Email:
+        raise RuntimeError("out of ink")
+
+
+def _flat(mail: EmailMessage) -> str:
+    """The text part on one line."""
+    body = mail.get_body(("plain",))
+    assert body is not None
+    return " ".join(body.get_content().split())

@@ -1,0 +1,200 @@
+"""Strava's pages: the way there and back in one browser, and a webhook that answers at once."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from starlette.testclient import TestClient
+
+from simulators.http_server import Server
+from simulators.strava.browser import answer_consent
+from tests.sources.strava.app import StravaApp, event, strava_app, subscribe
+from worker.app import build_web_server
+from worker.config import Settings
+from worker.domain.models import Athlete
+from worker.links import Signer
+from worker.web.strava import COOKIE, WEBHOOK
+
+ORIGIN = "http://127.0.0.1:8765"
+JUNK = ["", "null", "[" * 9_000, '"x"', "{}", '{"owner_id": 1e999}', "\x00", '{"object_id": []}']
+
+
+@pytest.fixture
+def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
+    with strava_app(server, tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def browser(app: StravaApp) -> Iterator[TestClient]:
+    yield from a_browser(app)
+
+
+def a_browser(app: StravaApp, origin: str = ORIGIN) -> Iterator[TestClient]:
+    served = build_web_server(settings_of(app), app.services, app.clock, base_url=origin).app
+    with TestClient(
+        served, base_url=origin, client=("127.0.0.1", 50_000), follow_redirects=False
+    ) as browser:
+        yield browser
+
+
+def link(app: StravaApp, athlete: Athlete) -> str:
+    signed = app.strava.signer.sign("connect", {"athlete": athlete.id}, now=app.clock())
+    return urlsplit(signed).path
+
+
+def come_back(browser: TestClient, back: dict[str, str]) -> Any:
+    return browser.get("/strava/callback", params=back)
+
+
+class TestTheWay:
+    def test_leads_there_and_back(self, app: StravaApp, browser: TestClient) -> None:
+        """One link, one consent, connected; the cookie is gone afterwards."""
+        athlete, _ = app.add()
+        there = browser.get(link(app, athlete))
+        assert there.status_code == 303
+        done = come_back(browser, answer_consent(there.headers["location"]))
+        assert done.status_code == 200
+        assert "Strava is connected" in done.text
+        assert COOKIE not in browser.cookies
+        with app.services.store.reading() as tx:
+            assert tx.source("strava").credential(athlete) is not None
+
+    def test_opening_the_link_changes_nothing(self, app: StravaApp, browser: TestClient) -> None:
+        """A mail scanner follows links: nothing is kept for it."""
+        athlete, _ = app.add()
+        before = (app.mailbox.parent / "easeback.db").stat().st_mtime_ns
+        browser.get(link(app, athlete))
+        assert (app.mailbox.parent / "easeback.db").stat().st_mtime_ns == before
+
+    def test_closing_the_links_ends_what_was_under_way(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Whoever began with a link that has been closed since connects nothing with it."""
+        athlete, _ = app.add()
+        back = answer_consent(browser.get(link(app, athlete)).headers["location"])
+        with app.services.store.transaction() as tx:
+            tx.athletes.close_links(athlete, now=app.clock())
+        assert come_back(browser, back).status_code == 400
+        with app.services.store.reading() as tx:
+            assert tx.source("strava").credential(athlete) is None
+
+    def test_another_browser_cannot_finish_it(self, app: StravaApp, browser: TestClient) -> None:
+        """The state alone is worth nothing without the cookie."""
+        athlete, _ = app.add()
+        there = browser.get(link(app, athlete))
+        back = answer_consent(there.headers["location"])
+        browser.cookies.clear()
+        refused = come_back(browser, back)
+        assert refused.status_code == 400
+        assert "another browser" in refused.text
+        with app.services.store.reading() as tx:
+            assert tx.source("strava").credential(athlete) is None
+
+    def test_a_redirect_that_strava_refuses_is_said_here(self, app: StravaApp) -> None:
+        """In our words, before the browser gets to read Strava's."""
+        athlete, _ = app.add()
+        for browser in a_browser(app, "https://runner.example"):
+            refused = browser.get(link(app, athlete))
+            assert refused.status_code == 400
+            assert "Authorization Callback Domain" in refused.text
+            assert "to runner.example" in refused.text
+
+    def test_a_strava_that_cannot_be_asked_keeps_nobody_from_going(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """The runner's browser may get further than we do."""
+        athlete, _ = app.add()
+        app.server.fault("reset", "/oauth/authorize", times=2)
+        assert browser.get(link(app, athlete)).status_code == 303
+
+    def test_a_cancelled_consent_says_so(self, app: StravaApp, browser: TestClient) -> None:
+        """And that nothing was changed."""
+        athlete, _ = app.add()
+        there = browser.get(link(app, athlete))
+        refused = come_back(browser, answer_consent(there.headers["location"], button="cancel"))
+        assert "nothing was changed" in refused.text
+
+    def test_an_unticked_box_says_what_will_be_missing(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """In words, on the page."""
+        athlete, _ = app.add()
+        there = browser.get(link(app, athlete))
+        back = answer_consent(there.headers["location"], untick=("activity:read_all",))
+        assert "unticked" in come_back(browser, back).text
+
+    def test_a_forged_link_opens_nothing(self, app: StravaApp, browser: TestClient) -> None:
+        """Another key's signature, or another purpose's."""
+        athlete, _ = app.add()
+        forged = Signer(["other"], ORIGIN).sign("connect", {"athlete": 1}, now=app.clock())
+        other = app.strava.signer.sign("checkin", {"athlete": athlete.id}, now=app.clock())
+        for path in (urlsplit(forged).path, urlsplit(other).path.replace("checkin", "connect")):
+            assert browser.get(path).status_code == 403
+
+    def test_the_cookie_is_for_the_way_back_alone(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Out of reach of scripts and of other pages."""
+        athlete, _ = app.add()
+        cookie = browser.get(link(app, athlete)).headers["set-cookie"].lower()
+        for said in ("httponly", "samesite=lax", "path=/strava/callback", "max-age=900"):
+            assert said in cookie
+
+
+class TestTheWebhook:
+    def test_echoes_the_challenge_to_whoever_knows_the_token(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Strava checks a subscription so; others are refused."""
+        asked = {"hub.mode": "subscribe", "hub.challenge": "15f7d1"}
+        known = asked | {"hub.verify_token": app.strava.verify_token}
+        assert browser.get(WEBHOOK, params=known).json() == {"hub.challenge": "15f7d1"}
+        forged = asked | {"hub.verify_token": "guess"}
+        assert browser.get(WEBHOOK, params=forged).status_code == 403
+
+    def test_keeps_the_wish_and_lets_the_worker_act(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """The event is answered; the run comes with the next turn."""
+        athlete, account = app.connected()
+        app.turn()
+        subscribe(app)
+        made = app.service.diary.add(account, app.clock())
+        assert browser.post(WEBHOOK, json=event(app, account.id, made.id)).status_code == 200
+        assert app.runs(athlete) == {}
+        app.turn()
+        assert str(made.id) in app.runs(athlete)
+
+    @pytest.mark.parametrize("body", JUNK)
+    def test_answers_well_whatever_it_is_fed(
+        self, app: StravaApp, browser: TestClient, body: str
+    ) -> None:
+        """No body makes it stumble."""
+        subscribe(app)
+        assert browser.post(WEBHOOK, content=body.encode()).status_code == 200
+
+    def test_answers_while_the_store_is_busy(self, app: StravaApp, server: Server) -> None:
+        """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
+        import http.client
+
+        face = build_web_server(settings_of(app), app.services, app.clock, port=0)
+        face.start()
+        try:
+            host = urlsplit(face.address)
+            line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
+            with app.services.store.transaction():
+                # The lock is held until the answer has come whole, or the line gives up.
+                line.request("POST", WEBHOOK, body=b"{}")
+                answered = line.getresponse()
+                answered.read()
+            line.close()
+        finally:
+            face.stop()
+        assert answered.status == 200
+
+
+def settings_of(app: StravaApp) -> Settings:
+    return Settings(data_dir=app.mailbox.parent)

@@ -1,0 +1,231 @@
+"""A service that nobody has written yet: one class, and the engine does the rest.
+
+Its athletes give a key that never ends and is sent with every call; files come gzipped; activities
+that came from another service are stubs without figures. Nothing of Easeback knows its name.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pytest
+
+from simulators.activity_files import fit_run
+from simulators.clock import Clock
+from worker.app import build_services
+from worker.config import Settings
+from worker.domain.models import Athlete, Recording
+from worker.pipeline import Services, sync_all_due
+from worker.pipeline.credentials import connect_with_key
+from worker.pipeline.services import ConnectedSource
+from worker.setting_types import SourceSection
+from worker.sources.base import (
+    AccessRefused,
+    Credential,
+    CredentialRevoked,
+    ListedActivity,
+    NotARun,
+    NotFound,
+    Observe,
+    Page,
+    RateLimited,
+    Source,
+    SourceError,
+    Unreadable,
+    ignore,
+)
+from worker.sources.rate_limit import Spacing
+
+NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+
+
+@dataclass
+class Intervals:
+    """As small as a service can be; `activities` is what stands there, newest first."""
+
+    name: ClassVar[str] = "intervals"
+    section: ClassVar[type[SourceSection]] = SourceSection
+    title: ClassVar[str] = "Intervals"
+    settings_model: ClassVar[type[Any]] = object
+    off: ClassVar[str] = "Intervals is off"
+    ends_at_service: ClassVar[str | None] = None
+    largest_page: ClassVar[int] = 50
+    has_files: ClassVar[bool] = True
+    calls_at_once: ClassVar[int | None] = 20
+    key_page: ClassVar[str] = "https://intervals.example/settings"
+    key_lives_days: ClassVar[tuple[int, ...]] = ()
+    every: timedelta = HOUR
+    reach: timedelta = 400 * DAY
+    retention: timedelta | None = None
+    webhook: None = None
+    key: str = "good"
+    activities: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[str, bytes] = field(default_factory=dict)
+
+    @property
+    def auth(self) -> Any:
+        return self
+
+    @classmethod
+    def set_up(cls, settings: Any, *, ca_file: str | None = None) -> "Intervals | None":
+        return cls()
+
+    def close(self) -> None:
+        pass
+
+    def rate_limit(self, state: Mapping[str, Any] | None, now: datetime) -> Spacing:
+        return Spacing.stored(state)
+
+    def rate_limited(self, resets_at: datetime) -> RateLimited:
+        return RateLimited("too many calls", resets_at=resets_at)
+
+    def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
+        return Credential("", (key.strip(),), ends_at=ends_at)
+
+    def wrong_key(self) -> SourceError:
+        return SourceError("that key opens nothing", permanent=True)
+
+    def ended(self) -> CredentialRevoked:
+        return CredentialRevoked("the key no longer opens anything")
+
+    def is_stale(self, credential: Credential, now: datetime) -> bool:
+        return False  # the key itself is sent
+
+    def refresh(self, credential: Credential, *, now: datetime) -> Credential:
+        if credential.secrets[0] != self.key:
+            raise self.ended()
+        return replace(credential, account_id="i7")
+
+    def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
+        return None
+
+    def revoke(self, credential: Credential, *, now: datetime) -> None:
+        pass
+
+    def list_activities(
+        self, credential: Credential, *, now: datetime, observe: Observe = ignore,
+        page: int = 1, size: int = 50, before: datetime | None = None,
+    ) -> Page:  # fmt: skip
+        self._open(credential)
+        newest = str((before or now).date())
+        listed = [raw for raw in self.activities if raw["start"][:10] <= newest]
+        return Page(tuple(map(self.parse, listed[(page - 1) * size : page * size])))
+
+    def get_activity(self, *_: object, **__: object) -> ListedActivity | None:
+        return None
+
+    def download(
+        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
+    ) -> bytes:
+        self._open(credential)
+        if external_id not in self.files:
+            raise NotFound("there is no file of it")
+        return self.files[external_id]
+
+    def parse(self, raw: object) -> ListedActivity:
+        if not isinstance(raw, dict) or "start" not in raw:
+            return ListedActivity("", None, Unreadable("this isn't an activity"))
+        name, began = str(raw["id"]), datetime.fromisoformat(raw["start"])
+        parsed: Recording | NotARun = NotARun("it came from Strava, which shows it itself")
+        if "distance" in raw:
+            took_s = raw["distance"] / 3
+            parsed = Recording(
+                "intervals", name, began, began.date(), raw["distance"], took_s, took_s
+            )
+        wants_file = isinstance(parsed, Recording)
+        return ListedActivity(name, began, parsed, json.dumps(raw), wants_file=wants_file)
+
+    def _open(self, credential: Credential) -> None:
+        if credential.secrets[0] != self.key:
+            raise AccessRefused("the key was refused")
+
+
+@pytest.fixture
+def service() -> Intervals:
+    return Intervals()
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock(NOW)
+
+
+@pytest.fixture
+def services(service: Intervals, clock: Clock, tmp_path: Path) -> Iterator[Services]:
+    built = build_services(Settings(data_dir=tmp_path), None, patient=False)
+    client: Source = service
+
+    def wait(seconds: float) -> None:
+        clock.step(timedelta(seconds=seconds))
+
+    there = replace(built.sources["garmin"], client=client, jitter=lambda: 0.0, wait=wait)
+    sources: dict[str, ConnectedSource] = {"intervals": there}
+    with closing(built.store):
+        yield replace(built, sources=sources)
+
+
+def connected(services: Services) -> Athlete:
+    with services.store.transaction() as tx:
+        mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW - DAY))
+    connect_with_key(services, "intervals", mira, lambda: NOW, key=" good\n")
+    return mira
+
+
+def add(service: Intervals, days: int, metres: float) -> str:
+    began, name = NOW - days * DAY, f"i{days}"
+    service.activities.append({"id": name, "start": began.isoformat(), "distance": metres})
+    service.files[name] = gzip.compress(
+        fit_run(began, distance_m=metres, moving_s=metres / 3, offset_h=0)
+    )
+    return name
+
+
+def recordings(services: Services, athlete: Athlete) -> dict[str, Recording]:
+    with services.store.reading() as tx:
+        return {one.external_id: one for one in tx.runs.recorded(athlete, "intervals")}
+
+
+def test_a_key_leads_to_runs_with_their_files(
+    services: Services, service: Intervals, clock: Clock
+) -> None:
+    """Stubs are left out; each run is believed by its own file."""
+    names = [add(service, days, 8_000.0 + days) for days in range(1, 61)]
+    service.activities.insert(0, {"id": 9, "start": NOW.isoformat(), "source": "STRAVA"})
+    mira = connected(services)
+    sync_all_due(services, "intervals", lambda: clock.now)
+    told = recordings(services, mira)
+    assert told.keys() == set(names)
+    assert [one.note for one in told.values() if not one.device] == []
+    assert all(one.sha256 for one in told.values())
+    with services.store.reading() as tx:
+        assert tx.progress.sources(mira)["intervals"].state == "ok"
+        assert tx.progress.sources(mira)["intervals"].backlog == 0
+
+
+def test_a_refused_key_is_asked_for_once(services: Services, service: Intervals) -> None:
+    """One mail, a state, and no call more."""
+    mira = connected(services)
+    service.key = "another"
+    for hours in range(1, 6):
+        clock = partial(datetime.fromisoformat, (NOW + hours * HOUR).isoformat())
+        sync_all_due(services, "intervals", clock)
+    with services.store.reading() as tx:
+        assert tx.progress.sources(mira)["intervals"].state == "failing"
+        assert [one.kind for one in tx.outbox.all()].count("reconnect") == 1
+
+
+def test_a_wrong_key_changes_nothing(services: Services, service: Intervals) -> None:
+    """It's said in the service's words."""
+    with services.store.transaction() as tx:
+        mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
+    with pytest.raises(SourceError, match="opens nothing"):
+        connect_with_key(services, "intervals", mira, lambda: NOW, key="bad")
+    with services.store.reading() as tx:
+        assert tx.source("intervals").credential(mira) is None
