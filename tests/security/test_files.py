@@ -127,7 +127,7 @@ def test_nobodys_files_spoil_those_of_others(app: App, *, packed_up: bool) -> No
     for number in range(3):
         app.drop(f"Zoe/{number}.fit", km=5 + number, day=TODAY - timedelta(days=number))
     with Reader(memory_bytes=64 * MIB) as reader:
-        inbox = Inbox(app.services.inbox.settings, read_many=reader.read_many)
+        inbox = Inbox(app.inbox, app.services.inbox.settings, read_many=reader.read_many)
         shared = App(replace(app.services, inbox=inbox), app.mailer)
         taken = shared.look(2)
     assert taken.imported == 3
