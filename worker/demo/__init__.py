@@ -2,12 +2,12 @@
 
     runner.py   who runs what, and when
     fit.py      a run as the file that a watch would write
-    stage.py    the watched folder, the worker and a clock that steps from event to event
-    scene.py    the folder it all happens in: made, or cleared of a former demo
-    page.py     the mails as pages, and one page about all of it
+    stage.py    the watched folder, the jobs, and a clock that steps from event to event
+    scene.py    the folder of the demo: made, or cleared of a former one
+    page.py     the mails as pages, and one page that lists them
 
-Nothing is pretended but the runner and the time: the files are FIT files, and store, inbox,
-detector, composer and mailbox are those of `easeback run`. The operator's own settings, data and
+Only the runner and the time are made up: the files are FIT files, and store, inbox, detector,
+composer and mailbox are those of `easeback run`. The operator's own settings, data and
 environment are neither read nor touched.
 """
 

@@ -1,7 +1,7 @@
 """Delivery of one mail: from a composed `Email` to bytes, over SMTP or into the mailbox folder.
 
 Nothing here decides whether, when or how often a mail goes out, or remembers that it did: the
-outbox does. `port.py` holds what the two ways share, `mime.py` makes the bytes, `smtp.py` and
+outbox does. `base.py` holds what the two ways share, `mime.py` makes the bytes, `smtp.py` and
 `mailbox.py` deliver them.
 """
 

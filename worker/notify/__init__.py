@@ -16,7 +16,7 @@ __all__ = ["AlertFacts", "Composer", "NoticeFacts", "Noticed", "ReconnectFacts",
 
 
 class Composer(Renderer):
-    """Composes each kind of mail from its facts; how is said by `Renderer`."""
+    """Composes each kind of mail from its facts, by the templates of `Renderer`."""
 
     alert = compose_alert
     weekly = compose_weekly

@@ -1,4 +1,4 @@
-"""The whole work in order: take in, ingest, deliver.
+"""The work in order: take in, ingest, deliver.
 
     inbox ──┐
     import ─┼─ take in ──→ recordings ─→ ingest ─┬─→ runs, findings ─┐
@@ -8,9 +8,9 @@
                                                       deliver ──→ mail server
 
 *Take in* uses network and disk. *Ingest* is one transaction: runs, findings and the mail about
-them stand together or not at all. *Deliver* claims a mail, sends it, settles it. Each piece can
-die at any point and be called again: keys make twice once. No piece reads the clock: `now` comes
-from above.
+them are saved together or not at all. *Deliver* claims a mail, sends it, records the answer. Any of
+them can be killed at any point and called again: each mail has a key, and is queued once. None of
+them reads the clock: `now` is passed in.
 """
 
 from worker.pipeline.backup import back_up

@@ -5,8 +5,8 @@
     server.start(); server.stop()
 
 Pages are made on the server, work without JavaScript and load nothing from third parties. A GET
-changes nothing; a POST writes a wish or an answer into the store and leaves the work to the
-worker. A signed link identifies the athlete it was signed for: there are no accounts and no
+changes nothing; a POST saves an answer, a setting or a credential in the store and leaves the work
+to the worker. A signed link identifies the athlete it was signed for: there are no accounts and no
 cookies.
 
 Behind a proxy: the server speaks plain HTTP and takes an `X-Forwarded-For` only from the addresses
