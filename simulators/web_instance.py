@@ -1,6 +1,5 @@
 """A made instance for the tests of the pages: a runner's winter and ramp, kept in a real store."""
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from starlette.testclient import TestClient
 
+from simulators.empty_database import put_empty_database
 from worker.domain import detector
 from worker.domain.checkins import CheckIn
 from worker.domain.history import History
@@ -111,11 +111,10 @@ def _pages() -> Pages:
     return Pages()
 
 
-def instance(folder: Path, *, blank: Path | None = None) -> Instance:
-    """An empty instance on a SQLite file in `folder`, a copy of `blank` where that is given."""
+def instance(folder: Path) -> Instance:
+    """An empty instance on a SQLite file in `folder`."""
     file = folder / "easeback.db"
-    if blank is not None:
-        shutil.copyfile(blank, file)
+    put_empty_database(file)
     store = Store.open(f"sqlite:///{file}")
     clock, signer, calls = Clock(), Signer(["a made key"], BASE_URL), Calls()
 

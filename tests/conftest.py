@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from hypothesis import HealthCheck, settings
 
+from simulators.empty_database import put_empty_database
 from simulators.mail_lint import OURS, faults_of
 from tests.app import App, ScriptedMailer
 from tests.starts import started_by
@@ -121,6 +122,8 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def store(database_url: str) -> Iterator[Store]:
     """A store on each kind of database, with today's schema."""
+    if database_url.startswith("sqlite"):
+        put_empty_database(Path(database_url.removeprefix("sqlite:///")))
     store = Store.open(database_url)
     yield store
     store.close()

@@ -253,8 +253,8 @@ class TestLimits:
 
 class TestKeys:
     @pytest.fixture
-    def old(self, tmp_path: Path, blank: Path) -> Iterator[Instance]:
-        made = instance(tmp_path, blank=blank)
+    def old(self, tmp_path: Path) -> Iterator[Instance]:
+        made = instance(tmp_path)
         yield made
         made.store.close()
 

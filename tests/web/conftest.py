@@ -8,20 +8,11 @@ from starlette.testclient import TestClient
 
 from simulators.web_instance import Instance, instance, run_winter
 from worker.domain.models import Athlete
-from worker.store import Store
-
-
-@pytest.fixture(scope="session")
-def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with its tables and nothing in them, made once."""
-    file = tmp_path_factory.mktemp("blank") / "easeback.db"
-    Store.open(f"sqlite:///{file}").close()
-    return file
 
 
 @pytest.fixture
-def made(tmp_path: Path, blank: Path) -> Iterator[Instance]:
-    made = instance(tmp_path, blank=blank)
+def made(tmp_path: Path) -> Iterator[Instance]:
+    made = instance(tmp_path)
     yield made
     made.store.close()
 

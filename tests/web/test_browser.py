@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -43,8 +42,8 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory, blank: Path) -> Iterator[Site]:
-    made = instance(tmp_path_factory.mktemp("site"), blank=blank)
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    made = instance(tmp_path_factory.mktemp("site"))
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     with browsing.chromium() as browser:
         server.start()

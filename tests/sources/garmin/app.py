@@ -8,6 +8,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 from typing import Any
 
+from simulators.empty_database import put_empty_database
 from simulators.garmin import Account, Service
 from simulators.http_server import Server
 from worker.app import build_services
@@ -113,6 +114,8 @@ class GarminApp:
 def garmin_app(server: Server, folder: Path, **garmin: Any) -> Iterator[GarminApp]:
     """The application in a folder, with settings of `[garmin]`. Waiting moves the clock on."""
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
+    if not (file := folder / "easeback.db").exists():
+        put_empty_database(file)
     services = build_services(settings, None, patient=False)
     service: Any = server.service
     calm = replace(

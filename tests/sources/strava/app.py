@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from simulators.empty_database import put_empty_database
 from simulators.http_server import Server
 from simulators.strava.accounts import Account
 from simulators.strava.browser import answer_consent
@@ -119,6 +120,8 @@ def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaAp
         **strava,
     )
     settings = Settings(data_dir=folder, strava=section)
+    if not (file := folder / "easeback.db").exists():
+        put_empty_database(file)
     services = build_services(settings, None, patient=False)
     calm = replace(services.sources["strava"], jitter=lambda: 0.0)
     services = replace(services, sources={**services.sources, "strava": calm})

@@ -1,0 +1,21 @@
+"""A SQLite database with tables and nothing in them: migrated once a process, then copied."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from worker.store import Store
+
+
+def put_empty_database(file: Path) -> None:
+    """Put a copy at `file`, readable by its owner alone, as the worker makes one."""
+    file.touch(mode=0o600)
+    file.write_bytes(_migrated())
+
+
+@cache
+def _migrated() -> bytes:
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "easeback.db")
+        Store.open(f"sqlite:///{file}").close()
+        return file.read_bytes()
