@@ -10,7 +10,7 @@ import pytest
 
 from tests.command import easeback
 from worker.config import SettingsError, load
-from worker.trust import DoubtError, check, check_alone
+from worker.trust import DoubtError, check_trusted
 
 NOBODY = 65534
 FILES = ("easeback.toml", "routine.toml", "templates/alert.txt.j2")
@@ -37,7 +37,7 @@ def doubt(path: Path, *, named: bool = False, me: int | None = None) -> str:
     """Why this isn't believed, in its one line; nothing where it is."""
     said = ""
     try:
-        check(path, named=named, otherwise="use --config", me=me)
+        check_trusted(path, named=named, otherwise="use --config", me=me)
     except DoubtError as error:
         said = str(error)
     assert "\n" not in said
@@ -182,7 +182,7 @@ def test_a_data_folder_that_is_found_must_be_ones_own(here: Path) -> None:
     me = by_another(here / "data")
     (here / "data").chmod(0o755)
     with pytest.raises(DoubtError, match="belongs to"):
-        check_alone(Path("data"), otherwise="", me=me)
+        check_trusted(Path("data"), alone=True, otherwise="", me=me)
 
 
 Ways = Callable[[Path], tuple[tuple[str, ...], dict[str, str]]]

@@ -1,10 +1,10 @@
 """The application, built from the settings: what the pipeline works with, and the web server.
 
     settings, file = load(config_file)
-    works = build_works(settings, file)                 # store, inbox, mailer, composer, sources
-    server = build_web_server(settings, works, clock)   # the pages over them
+    services = build_services(settings, file)              # store, inbox, mailer, composer, sources
+    server = build_web_server(settings, services, clock)   # the pages over them
 
-Nothing is kept here, and no other module knows how the rooms are put together.
+No state is held here, and no other module builds these parts.
 """
 
 import hmac
@@ -30,24 +30,23 @@ from worker.sources.registry import SOURCES
 from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:
-    from starlette.routing import BaseRoute
-
-    from worker.web import WebContext, WebServer
+    from worker.web import WebServer
+    from worker.web.consent import Gate
 
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
-"""Tells waiting workers that webhook events of a source are due for these athletes."""
+"""Notifies waiting workers that webhook events of a source are due for these athletes."""
 
 
 def build_services(settings: Settings, file: Path | None, *, patient: bool = True) -> Services:
     """What the pipeline works with by these settings; `file` is where they came from.
 
-    `patient`: whether a torn file in the inbox is given extra looks. The data folder and the inbox
+    `patient`: whether a torn file in the inbox is given extra scans. The data folder and the inbox
     are made where they aren't there. Raises `SettingsError`, `StoreError`.
     """
     check_engine(settings)
     make_data_dir(settings)
-    # Only here, at the start: an inbox that goes away later (a share that was unmounted) is trouble
-    # to be told of, not to be papered over with an empty folder.
+    # Only here, at the start: an inbox that goes away later (a share that was unmounted) is an
+    # error to report, not to hide behind an empty folder.
     try:
         settings.inbox_path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -165,6 +164,11 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
     return found
 
 
+def callback_url(base_url: str, source: SourceName) -> str:
+    """Where a service sends browsers back to after a consent."""
+    return f"{base_url.rstrip('/')}/{source}/callback"
+
+
 def build_web_server(
     settings: Settings,
     services: Services,
@@ -178,12 +182,14 @@ def build_web_server(
 ) -> "WebServer":
     """The web server on its configured host and port; `base_url` and `port` stand in for those.
 
-    `ticks` are the worker's jobs and how often each comes round. `report` is told why a consent at
-    Strava came to nothing, in words; `notify` which job a webhook has made due.
+    `ticks` are the worker's jobs and how often each is run. `report` is called with why a consent
+    came to nothing, in words; `notify` with what a webhook has made due.
     """
     from worker.pipeline import credentials
     from worker.pipeline.forget import forget_athlete
+    from worker.sources.base import takes_key
     from worker.web import WebContext, WebServer, build_app
+    from worker.web.consent import routes
 
     def forget(athlete: Athlete) -> None:
         forget_athlete(services, athlete, mailbox=settings.mailbox_path, now=clock())
@@ -191,10 +197,14 @@ def build_web_server(
     def disconnect(athlete: Athlete, source: SourceName) -> None:
         credentials.disconnect(services, source, athlete, now=clock())
 
-    def give_key(athlete: Athlete, key: str, expires: str) -> None:
-        credentials.connect_with_key(services, "garmin", athlete, clock, key=key, expires=expires)
-
     origin = (base_url or settings.base_url).rstrip("/")
+    by_consent = [one for one in services.sources.values() if not takes_key(one.client)]
+    by_key = next((one.name for one in services.sources.values() if takes_key(one.client)), None)
+
+    def give_key(athlete: Athlete, key: str, expires: str) -> None:
+        assert by_key is not None  # noqa: S101  only then it's handed on
+        credentials.connect_with_key(services, by_key, athlete, clock, key=key, expires=expires)
+
     web = WebContext(
         store=services.store,
         signer=Signer(read_keys(settings), origin),
@@ -203,29 +213,39 @@ def build_web_server(
         rules=services.rules,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         ticks=ticks or {},
-        connects=("strava",) if "strava" in services.sources else (),
+        connects=tuple(one.name for one in by_consent),
         forget=forget,
         disconnect=disconnect,
-        give_key=give_key if "garmin" in services.sources else None,
+        give_key=give_key if by_key else None,
     )
-    more = _strava_routes(web, services, report, notify) if "strava" in services.sources else ()
     return WebServer(
-        build_app(web, more=more),
+        build_app(
+            web,
+            more=[
+                route
+                for one in by_consent
+                for route in routes(web, _gate(services, one, origin, report, notify))
+            ],
+        ),
         host=settings.web.host,
         port=settings.web.port if port is None else port,
     )
 
 
-def _strava_routes(
-    web: "WebContext",
+def _gate(
     services: Services,
+    connected: ConnectedSource,
+    origin: str,
     report: Callable[[str], None],
     notify: NotifyWorkers,
-) -> "Sequence[BaseRoute]":
+) -> "Gate":
+    """What the web server does for a service that is connected by a consent."""
     from worker.pipeline.credentials import begin_consent, finish_consent
     from worker.pipeline.events import note_events
     from worker.sources.base import STALE_CONSENT, SourceError
-    from worker.web.strava import CALLBACK, Gate, routes
+    from worker.web.consent import Gate
+
+    source = connected.name
 
     @contextmanager
     def reported() -> Iterator[None]:
@@ -238,16 +258,16 @@ def _strava_routes(
 
     def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
         with reported():
-            redirect = f"{web.base_url}{CALLBACK}"
-            begun = begin_consent(services, "strava", athlete, redirect=redirect, now=now)
+            redirect = callback_url(origin, source)
+            begun = begin_consent(services, source, athlete, redirect=redirect, now=now)
         return begun.address, begun.cookie
 
     def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
         with reported():
-            done = finish_consent(services, "strava", query, cookie=cookie, now=now)
+            done = finish_consent(services, source, query, cookie=cookie, now=now)
         return done.athlete, done.note
 
     def note(events: Sequence[object], now: datetime) -> None:
-        notify("strava", note_events(services, "strava", events, now))
+        notify(source, note_events(services, source, events, now))
 
-    return routes(web, Gate(begin, finish, note, services.sources["strava"].verify_token))
+    return Gate(source, connected.title, begin, finish, note, connected.verify_token)

@@ -9,15 +9,21 @@ environment for a setting; everything else is handed the settings, or a section 
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ValidationError, create_model, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
 
 from worker import trust
 from worker.domain.models import SourceName
@@ -49,8 +55,6 @@ _NOT_SETTINGS = re.compile(
 
 SECTIONS: Mapping[SourceName, type[SourceSection]] = {one.name: one.section for one in SOURCES}
 
-S = TypeVar("S", bound=Section)
-
 
 class SettingsError(Exception):
     """The settings can't be used; the message names the key, its place and what would do."""
@@ -77,10 +81,11 @@ class EngineSection(Section):
     kind: Literal["embedded", "procrastinate"] = "embedded"
 
 
-class _Settings(Section):
+class _Settings(BaseSettings):
     """Everything that can be set but the sources. Sections are TOML tables of the same names."""
 
-    model_config = ConfigDict(defer_build=True)  # once whole, below
+    # Built once whole, below.
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data_dir: Path = Path("data")
     database_url: Secret = None
@@ -94,6 +99,21 @@ class _Settings(Section):
     log: LogSection = LogSection()
     engine: EngineSection = EngineSection()
     rules: Rules = Rules()
+
+    given: ClassVar[Sequence[Mapping[str, Any]]] = ()
+    """What `load` has read, by section and key; the first that has a key wins."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *_: PydanticBaseSettingsSource,
+        **__: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """No source of the library's own: they ignore what they don't know."""
+        read = (InitSettingsSource(settings_cls, dict(tables)) for tables in cls.given)
+        return init_settings, *read
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -129,10 +149,6 @@ class _Settings(Section):
         """The section of each service, by its name."""
         return {name: getattr(self, name) for name in SECTIONS}
 
-    def source(self, kind: type[S]) -> S:
-        """The section of one service, by its model."""
-        return next(section for _, section in self if isinstance(section, kind))
-
 
 if TYPE_CHECKING:
     Settings = _Settings
@@ -149,19 +165,23 @@ else:  # each service adds its section under its name
 def load(config: Path | None = None) -> tuple[Settings, Path | None]:
     """The settings, and the file they come from (None: there is none). Raises `SettingsError`."""
     file = find(config)
-    tables: dict[str, Any] = {}
-    if file is not None:
-        _fill(tables, _from_file(file))
-    _fill(tables, _from_environment())
+    in_file = _tables(_from_file(file)) if file else {}
+    in_environment = _tables(_from_environment())
+
+    class LoadedSettings(Settings):
+        given = (in_environment, in_file)
+
     try:
-        settings = Settings(**tables)
+        settings = LoadedSettings()
     except ValidationError as error:
         raise SettingsError("; ".join(_sentences(error, file))) from error
     data_dir = settings.data_dir
     # A `data` that is found in the current folder, with its keys, must be our own.
     if not data_dir.is_absolute() and data_dir.exists():
         with _in_one_line(data_dir):
-            trust.check_alone(data_dir, otherwise="set data_dir to a folder of your own, in full")
+            trust.check_trusted(
+                data_dir, alone=True, otherwise="set data_dir to a folder of your own, in full"
+            )
     return settings, file
 
 
@@ -178,7 +198,7 @@ def find(config: Path | None) -> Path | None:
     file = named or next((path for path in found_in() if path.is_file()), None)
     for path in _read_from(file):
         with _in_one_line(path):
-            trust.check(
+            trust.check_trusted(
                 path, named=named is not None, otherwise="name a file of your own by --config"
             )
     return file
@@ -300,8 +320,9 @@ def _listed(value: str, variable: str) -> Any:
         raise SettingsError(f"{variable}: not a list such as [1000, 2000]: {error}") from error
 
 
-def _fill(tables: dict[str, Any], given: Iterable[_Given]) -> None:
-    """Put what was given into the tables, a secret's file before what is said directly."""
+def _tables(given: Iterable[_Given]) -> dict[str, Any]:
+    """What was given in one place, by section and key; a secret's file yields to the secret."""
+    tables: dict[str, Any] = {}
     for one in sorted(given, key=lambda one: not one.key.endswith("_file")):
         known, key, value = known_keys()[one.section], one.key, one.value
         if key not in known:
@@ -312,6 +333,7 @@ def _fill(tables: dict[str, Any], given: Iterable[_Given]) -> None:
             value = _content(Path(str(value)), place)
         table = tables.setdefault(one.section, {}) if one.section else tables
         table[key] = value
+    return tables
 
 
 def _nearest(one: _Given) -> str:

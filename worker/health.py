@@ -1,4 +1,4 @@
-"""Health: the one verdict on whether Easeback works, for everybody who asks.
+"""Health: the one verdict on whether all is well, and the ping that depends on it.
 
 `status` exits with 1, `/readyz` answers 503 (and the operator's page and the metric `ready` turn
 bad), and the ping is withheld, each by what is marked here:
@@ -19,16 +19,23 @@ So whatever withholds the ping also turns `/readyz` and `status` bad. The databa
 trouble of Easeback's.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Flag, auto
+from http.client import HTTPException
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
+from worker.pipeline import Services
 from worker.pipeline.deliver import MAIL_TICK
 from worker.store import Tick, Transaction
 
+log = logging.getLogger(__name__)
+
 MADE_UP_TICK = "made-up clock"
-"""Stands among the ticks where those of the last worker say nothing about today."""
+"""Recorded among the ticks where the last worker ran by a made-up clock."""
 
 WEB_TICK = "web"
 """The tick that says why the web server didn't start."""
@@ -38,6 +45,7 @@ WRITE_TICK = "readyz"
 
 _SLACK = timedelta(minutes=3)
 _AHEAD = timedelta(minutes=5)
+_PING_TIMEOUT_S = 10
 _WAITING = ("queued", "claimed", "at_dot", "retry")
 
 
@@ -58,18 +66,6 @@ class Trouble:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class HealthFacts:
-    """What the verdict is made from: arguments of `check_health`, ticks and the outbox's counts."""
-
-    tx: Transaction
-    now: datetime
-    every: Mapping[str, timedelta]
-    unusable: Sequence[str]
-    ticks: Mapping[str, Tick]
-    outbox: Mapping[str, int]
-
-
 def check_health(
     tx: Transaction,
     now: datetime,
@@ -83,17 +79,37 @@ def check_health(
     `every` says how often each watched job is run, by its name. `now` is by the clock of whoever
     recorded the ticks. `unusable` says what of the operator's routine and templates can't be used.
     """
-    facts = HealthFacts(tx, now, every, unusable, tx.progress.ticks(), tx.outbox.counts())
-    return tuple(trouble for told, check in CHECKS if audience & told for trouble in check(facts))
+    ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
+    troubles: list[Trouble] = []
+    if Audience.STATUS in audience:
+        troubles += [Trouble("settings", text) for text in unusable]
+    troubles += _job_troubles(ticks, now, every)
+    answer = ticks.get(MAIL_TICK)
+    if answer and answer.trouble and any(outbox.get(state) for state in _WAITING):
+        troubles.append(Trouble("mail", f"mail: {answer.trouble}"))
+    if Audience.READY in audience:
+        missing = [name for name in every if name not in ticks]
+        troubles += [Trouble(name, f"{name}: hasn't run yet") for name in missing]
+    if audience & (Audience.STATUS | Audience.READY):
+        if dead := outbox.get("dead"):
+            words = f"{dead} mail(s) could not be delivered: {tx.outbox.last_error()}"
+            troubles.append(Trouble("mail", words))
+        elif outbox.get("retry"):
+            troubles.append(Trouble("mail", f"mail is being retried: {tx.outbox.last_error()}"))
+    if Audience.STATUS in audience:  # only what `status` alone asks may read many rows
+        troubles += [
+            Trouble(source, f"{athlete}, {source}: {state.last_error}")
+            for athlete, source, state in tx.progress.failing()
+        ]
+        waiting = tx.inbox.with_verdict("waiting")
+        troubles += [Trouble("inbox", f"{e.path} waits: {e.reason}") for e in waiting if e.reason]
+    return tuple(troubles)
 
 
-def _unusable(facts: HealthFacts) -> Iterator[Trouble]:
-    return (Trouble("settings", text) for text in facts.unusable)
-
-
-def _jobs(facts: HealthFacts) -> Iterator[Trouble]:
-    now, every = facts.now, facts.every
-    ticked = {name: facts.ticks[name] for name in every if name in facts.ticks}
+def _job_troubles(
+    ticks: Mapping[str, Tick], now: datetime, every: Mapping[str, timedelta]
+) -> Iterator[Trouble]:
+    ticked = {name: ticks[name] for name in every if name in ticks}
     stale = [name for name, tick in ticked.items() if now - tick.at > 2 * every[name] + _SLACK]
     if stale and len(stale) == len(ticked):
         last = max(tick.at for tick in ticked.values())
@@ -113,49 +129,29 @@ def _jobs(facts: HealthFacts) -> Iterator[Trouble]:
             yield Trouble(name, f"{name}: hasn't ended since {tick.at:%Y-%m-%d %H:%M} UTC")
 
 
-def _mail_server(facts: HealthFacts) -> Iterator[Trouble]:
-    answer = facts.ticks.get(MAIL_TICK)
-    if answer and answer.trouble and any(facts.outbox.get(state) for state in _WAITING):
-        yield Trouble("mail", f"mail: {answer.trouble}")
+def ping(services: Services, now: datetime, *, every: Mapping[str, timedelta]) -> bool:
+    """Fetch `ping_url` where it is set and health allows; True where it was fetched.
+
+    What goes wrong with the fetching is only logged: the work doesn't depend on it.
+    """
+    if services.ping_url is None:
+        return False
+    with services.store.reading() as tx:
+        troubles = check_health(tx, now, every=every, audience=Audience.PING)
+    if troubles:
+        log.debug("ping: withheld: %(why)s", {"why": troubles[0].text})
+        return False
+    return fetch_address(services.ping_url)
 
 
-def _not_begun(facts: HealthFacts) -> Iterator[Trouble]:
-    for name in facts.every:
-        if name not in facts.ticks:
-            yield Trouble(name, f"{name}: hasn't run yet")
-
-
-def _mails(facts: HealthFacts) -> Iterator[Trouble]:
-    dead, retried = facts.outbox.get("dead", 0), facts.outbox.get("retry", 0)
-    if not dead and not retried:
-        return
-    error = facts.tx.outbox.last_error()
-    if dead:
-        yield Trouble("mail", f"{dead} mail(s) could not be delivered: {error}")
-    else:
-        yield Trouble("mail", f"mail is being retried: {error}")
-
-
-def _sources(facts: HealthFacts) -> Iterator[Trouble]:
-    for athlete, source, state in facts.tx.progress.failing():
-        yield Trouble(source, f"{athlete}, {source}: {state.last_error}")
-
-
-def _waiting_files(facts: HealthFacts) -> Iterator[Trouble]:
-    for entry in facts.tx.inbox.with_verdict("waiting"):
-        if entry.reason:
-            yield Trouble("inbox", f"{entry.path} waits: {entry.reason}")
-
-
-HealthCheck = Callable[[HealthFacts], Iterator[Trouble]]
-
-CHECKS: tuple[tuple[Audience, HealthCheck], ...] = (
-    (Audience.STATUS, _unusable),
-    (Audience.ALL, _jobs),
-    (Audience.ALL, _mail_server),
-    (Audience.READY, _not_begun),
-    (Audience.STATUS | Audience.READY, _mails),
-    (Audience.STATUS, _sources),
-    (Audience.STATUS, _waiting_files),
-)
-"""Each check, and whom its troubles are told. Only what `status` alone asks may read many rows."""
+def fetch_address(url: str) -> bool:
+    """Fetch the address; its path may be a secret, and stays out of the log."""
+    request = Request(url, headers={"User-Agent": "easeback"})  # noqa: S310  http(s) by settings
+    try:
+        with urlopen(request, timeout=_PING_TIMEOUT_S) as answer:  # noqa: S310  as above
+            answer.read(1)
+    except (OSError, URLError, HTTPException, ValueError) as error:
+        why = getattr(error, "reason", None) or type(error).__name__
+        log.warning("ping: not told: %(why)s", {"why": str(why)})
+        return False
+    return True

@@ -29,7 +29,7 @@ def read_keys(settings: Settings) -> tuple[str, ...]:
 
 
 def add_key(settings: Settings) -> bool:
-    """Put a new key before the others; False where the operator keeps them in `secret_key`.
+    """Put a new key before the others; False where they stand in `secret_key`.
 
     Raises `SettingsError` where the file can't be read or written.
     """

@@ -51,7 +51,7 @@ def _address(value: str) -> str:
 
 
 def _token(value: SecretStr | None) -> SecretStr | None:
-    # An empty one is none, as an environment that leaves it out may say.
+    # An empty one is none: an environment may leave it out so.
     if value is not None and 0 < len(value) < _SHORTEST_TOKEN:
         raise ValueError(
             f"a token has {_SHORTEST_TOKEN} characters at least, for it can be guessed from "
@@ -75,7 +75,7 @@ class Section(BaseModel):
 
 
 class SourceSection(Section):
-    """What every service can be told: where it is, how often it is asked, what stays of it."""
+    """Settings of every service: its address, how often it is polled, how far back, what stays."""
 
     base_url: str
     every: Duration
@@ -89,7 +89,7 @@ DEFAULT_SENDER = "Easeback <easeback@localhost>"
 
 
 class InboxSection(Section):
-    """The watched folder (None: `inbox` in data_dir), and the time between two looks."""
+    """The watched folder (None: `inbox` in data_dir), and the time between two scans."""
 
     path: Path | None = None
     every: Duration = timedelta(seconds=5)
@@ -99,8 +99,8 @@ class MailSection(Section):
     """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
 
     `port` None is the usual one for `security`. `sender` None is the login where that is an
-    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` is told
-    of failures.
+    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
+    mail about failures.
     """
 
     host: str | None = None

@@ -8,7 +8,7 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from shlex import quote
 
@@ -19,24 +19,17 @@ class DoubtError(Exception):
     """It can't be believed; the message says of which file, why, and how to mend it."""
 
 
-def check(path: Path, *, named: bool, otherwise: str, me: int | None = None) -> None:
+def check_trusted(
+    path: Path, *, otherwise: str, named: bool = False, alone: bool = False, me: int | None = None
+) -> None:
     """Raise `DoubtError` where others could have written `path`, or put another in its place.
 
     `named`: the operator said which file, so whose it is was their choice; then it's refused only
-    where everybody may write. `otherwise` is the way out that changes no rights. `me` is who runs
-    this, by number; by default who does.
+    where everybody may write. `alone`: without the way to it, where another's would show by its
+    owner. `otherwise` is the way out that changes no rights. `me` is who runs this, by number; by
+    default who does.
     """
-    _check(path, reversed(list(_way(path))), named=named, otherwise=otherwise, me=me)
-
-
-def check_alone(path: Path, *, otherwise: str, me: int | None = None) -> None:
-    """The same for what was found, without the way to it: another's would show by its owner."""
-    _check(path, [path.resolve()], named=False, otherwise=otherwise, me=me)
-
-
-def _check(
-    path: Path, steps: Iterable[Path], *, named: bool, otherwise: str, me: int | None
-) -> None:
+    steps = [path.resolve()] if alone else reversed(list(_way(path)))
     me = os.geteuid() if me is None else me
     # Who owns the root folder is root, by whatever number a container shows it.
     trusted = frozenset({0, me, ROOT.stat().st_uid})
@@ -44,15 +37,15 @@ def _check(
     # container's /config; the numbers of another machine's users mean nothing here.
     any_owner = named or (not path.is_absolute() and path.absolute() == ROOT / path)
     for step in steps:
-        told = step.lstat()
+        status = step.lstat()
         shown = quote(str(step))
         what = shown if step == path.absolute() else f"{quote(str(path))}: {shown}"
-        if not any_owner and told.st_uid not in trusted:
+        if not any_owner and status.st_uid not in trusted:
             raise DoubtError(
-                f"{what} belongs to {_user(told.st_uid)} and not to {_user(me)}, so it may say "
+                f"{what} belongs to {_user(status.st_uid)} and not to {_user(me)}, so it may say "
                 f"what others want: {otherwise}"
             )
-        writers = _writers(step, told, trusted, any_group=named)
+        writers = _writers(step, status, trusted, any_group=named)
         if writers:
             raise DoubtError(
                 f"{what} can be written by {writers}, so it may say what others want: "
@@ -82,17 +75,17 @@ def _way(path: Path) -> Iterator[Path]:
 
 
 def _writers(
-    step: Path, told: os.stat_result, trusted: frozenset[int], *, any_group: bool
+    step: Path, status: os.stat_result, trusted: frozenset[int], *, any_group: bool
 ) -> str | None:
     """Who else may write there, in words; None where nobody may."""
-    if stat.S_ISLNK(told.st_mode) or os.statvfs(step).f_flag & os.ST_RDONLY:
+    if stat.S_ISLNK(status.st_mode) or os.statvfs(step).f_flag & os.ST_RDONLY:
         return None
-    if stat.S_ISDIR(told.st_mode) and told.st_mode & stat.S_ISVTX:
+    if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
         return None  # as in /tmp: only its owner can put another in a file's place
-    if told.st_mode & stat.S_IWOTH:
+    if status.st_mode & stat.S_IWOTH:
         return "everybody"
-    if told.st_mode & stat.S_IWGRP and not any_group:
-        return _others_in(told.st_gid, trusted)
+    if status.st_mode & stat.S_IWGRP and not any_group:
+        return _others_in(status.st_gid, trusted)
     return None
 
 

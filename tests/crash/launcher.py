@@ -140,7 +140,7 @@ def _warm() -> None:
     import worker.app
     import worker.cli.app
     import worker.jobs.cluster
-    import worker.jobs.cluster_queue
+    import worker.jobs.cluster_tasks
     import worker.jobs.embedded
     import worker.jobs.once
     import worker.notify.chart
@@ -210,8 +210,8 @@ def _go_through(life: Life) -> int:
     from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.context import CommandContext
-    from worker.jobs.clock import clock_from
     from worker.jobs.once import one_pass
+    from worker.jobs.ticks import clock_from
 
     shell, home = CommandContext(), Path.cwd()
     services = shell.services()

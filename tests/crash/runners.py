@@ -28,7 +28,6 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.pipeline import Services
 from worker.store import Store
-from worker.web.strava import CALLBACK
 
 CONFIRMED = "confirmed"
 _CONNECT = re.compile(r"/connect/[\w.=-]+")
@@ -93,7 +92,7 @@ def connects(name: str) -> Errand:
             return
         browser = Browser(town)
         consent = browser.ask("GET", link)["location"]
-        browser.ask("GET", f"{CALLBACK}?{urlencode(answer_consent(consent))}")
+        browser.ask("GET", f"/strava/callback?{urlencode(answer_consent(consent))}")
 
     return go
 

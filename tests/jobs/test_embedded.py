@@ -17,9 +17,9 @@ from tests.command import ROOT
 from tests.process import Process, running_in
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
-from worker.jobs.clock import clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
+from worker.jobs.ticks import clock_from
 from worker.pipeline import Services
 from worker.store import Store
 

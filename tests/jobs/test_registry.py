@@ -21,7 +21,7 @@ NAMES = ("housekeeping", "inbox", "strava", "garmin", "weekly", "deliver", "back
 WATCHED = NAMES[:-1]
 JOBS = all_jobs(timedelta(seconds=5))
 NOWHERE = "http://127.0.0.1:1/"
-SCHEDULERS = ("once", "embedded", "cluster", "cluster_queue", "cluster_tasks")
+SCHEDULERS = ("once", "embedded", "cluster", "cluster_tasks")
 
 
 def tasks() -> list[AthleteTask]:

@@ -20,9 +20,8 @@ from tests.app import NOW, App, run_file, steady
 from tests.command import ROOT, easeback
 from worker import pipeline
 from worker.config import InboxSection, MailSection
-from worker.health import Audience, check_health
+from worker.health import Audience, check_health, ping
 from worker.jobs.embedded import EmbeddedWorker
-from worker.jobs.ping import ping
 from worker.jobs.registry import jobs_of
 from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer

@@ -16,9 +16,9 @@ from tests.app import App, ScriptedMailer
 from tests.pipeline.weekly_hours import missteps
 from worker import pipeline
 from worker.domain.models import WeeklyHour
-from worker.jobs.clock import FIRST_RELEASE, clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
+from worker.jobs.ticks import FIRST_RELEASE, clock_from
 from worker.pipeline import Services
 
 DAY = timedelta(days=1)

@@ -14,7 +14,7 @@ import trustme
 from pydantic import SecretStr, ValidationError
 
 from worker.config import MailSection, Settings
-from worker.jobs.ping import fetch_address
+from worker.health import fetch_address
 from worker.mail import SendError, SmtpMailer
 from worker.sources.base import Credential, SourceError, Unavailable
 from worker.sources.strava.client import Strava

@@ -16,9 +16,9 @@ from simulators.web_instance import BASE_URL, Instance, instance
 from worker.domain.models import Athlete
 from worker.links import Signer
 from worker.web import build_app
+from worker.web.consent import COOKIE_OVER_TLS, Gate, routes
 from worker.web.context import LINK_LIVES
 from worker.web.limits import ClientRateLimiter
-from worker.web.strava import COOKIE_OVER_TLS, Gate, routes
 
 MUST_BE_THERE = {
     "x-content-type-options": "nosniff",
@@ -37,6 +37,8 @@ PUBLIC = "https://easeback.example.org"
 def gate() -> Gate:
     """Strava's pages with nothing behind them."""
     return Gate(
+        source="strava",
+        title="Strava",
         begin=lambda _, __: ("https://www.strava.com/oauth/authorize", "made-cookie"),
         finish=lambda _, __, ___: (Athlete(1, "x", "x@example.org", datetime.now(UTC)), None),
         note=lambda _, __: None,

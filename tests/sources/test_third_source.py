@@ -55,11 +55,14 @@ class Intervals:
     title: ClassVar[str] = "Intervals"
     settings_model: ClassVar[type[Any]] = object
     off: ClassVar[str] = "Intervals is off"
+    about: ClassVar[str] = "Intervals. Free."
+    asked_for: ClassVar[tuple[str, ...]] = ()
     ends_at_service: ClassVar[str | None] = None
     largest_page: ClassVar[int] = 50
     has_files: ClassVar[bool] = True
     calls_at_once: ClassVar[int | None] = 20
     key_page: ClassVar[str] = "https://intervals.example/settings"
+    key_menu: ClassVar[str] = "Developer settings"
     key_lives_days: ClassVar[tuple[int, ...]] = ()
     every: timedelta = HOUR
     reach: timedelta = 400 * DAY

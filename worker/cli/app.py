@@ -13,6 +13,7 @@ from worker import __version__
 from worker.cli import (
     backtest,
     backup,
+    connect,
     demo,
     doctor,
     explain,
@@ -23,7 +24,6 @@ from worker.cli import (
     reports,
     run,
     status,
-    strava,
 )
 from worker.cli.athletes import athlete_commands, forget
 from worker.cli.context import AttentionError, CommandContext, UsageError
@@ -54,9 +54,7 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "ceiling": reports.show_ceiling,
     "status": status.status,
     "backtest": backtest.backtest,
-    "connect": strava.connect,
-    "disconnect": strava.disconnect,
-    "rotate-keys": strava.rotate_keys,
+    "rotate-keys": connect.rotate_keys,
     "preview": preview.preview,
     "doctor": doctor.doctor,
     "backup": backup.backup,
@@ -64,12 +62,15 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
 }
 for _name, _command in _COMMANDS.items():
     app.command(_name)(_command)
+# These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
+for _command in (connect.connect, connect.disconnect):
+    app.command(context_settings={"ignore_unknown_options": True})(_command)
 app.add_typer(athlete_commands, name="athlete")
-app.add_typer(strava.webhook)
+app.add_typer(connect.webhook)
 app.add_typer(outbox_commands, name="outbox")
 
 
-def _say_version(wanted: bool) -> None:
+def _print_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"easeback {__version__}")
         raise typer.Exit
@@ -84,15 +85,15 @@ def _globals(
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Log every event, and tracebacks.")
     ] = False,
-    version: Annotated[  # noqa: ARG001  typer acts on it before anything else
+    version: Annotated[
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say the version."),
     ] = False,
 ) -> None:
     command = CommandContext(config=config, verbose=verbose)
     context.obj = command
     context.call_on_close(command.close)
-    # A command says its own trouble, in one line; the worker turns its log up.
+    # A command prints its own error, in one line; the worker raises its log level.
     set_up_log(logging.DEBUG if verbose else logging.CRITICAL)
 
 
@@ -111,16 +112,14 @@ def run_command_line(arguments: list[str]) -> int:
 
 
 def _complain(error: BaseException) -> int:
-    """Says in one line what was wrong; returns the exit status that goes with it."""
+    """Prints in one line what was wrong; returns the exit status that goes with it."""
     if isinstance(error, UsageError):
         words, status = str(error), 2
     elif isinstance(error, TyperException):
         words, status = error.format_message(), 2
-        if not words.startswith("Usage:"):
-            context = getattr(error, "ctx", None)
-            words = words.rstrip(".") + (
-                f" (see `{context.command_path} --help`)" if context else ""
-            )
+        context = getattr(error, "ctx", None)
+        if context and not words.startswith("Usage:"):
+            words = f"{words.rstrip('.')} (see `{context.command_path} --help`)"
     elif isinstance(error, AttentionError):
         words, status = str(error), 1
     elif isinstance(error, typer.Abort | KeyboardInterrupt):
@@ -129,7 +128,7 @@ def _complain(error: BaseException) -> int:
         words, status = _words_and_status(error)
     # A group called without one of its commands answers with its help, which stands alone.
     prefix = "" if words.startswith("Usage:") else "easeback: "
-    print(prefix + words, file=sys.stderr)  # noqa: T201  this is how a command speaks
+    print(prefix + words, file=sys.stderr)  # noqa: T201  commands print
     return status
 
 

@@ -9,18 +9,14 @@ from typing import Any
 
 from worker.cli.context import UsageError, parse_day
 from worker.domain.models import (
-    METRES_PER,
     PAIN_AREAS,
     WEEKDAYS,
     Athlete,
-    Dial,
     MailKind,
     Race,
-    Units,
     WeeklyHour,
 )
 
-_WEEK_STARTS = {"monday": 0, "sunday": 6}
 _LONGEST_NAME = 80
 _WEEKLY = re.compile(
     rf"(?P<day>{'|'.join(WEEKDAYS)})((s|nes|rs|ur)?day)?"
@@ -57,24 +53,15 @@ def _timezone(text: str) -> str:
     return text
 
 
-def _units(text: str) -> Units:
-    if text not in METRES_PER:
-        raise UsageError(f"--units: {text!r} is neither km nor mi")
-    return text
+def _choice(option: str, choices: Mapping[str, Any]) -> Callable[[str], object]:
+    """A parser of one of two words, each with what it stands for."""
 
+    def parse(text: str) -> object:
+        if text.lower() not in choices:
+            raise UsageError(f"{option}: {text!r} is neither {' nor '.join(choices)}")
+        return choices[text.lower()]
 
-def _clock(text: str) -> Dial:
-    if text == "24":
-        return "24"
-    if text == "12":
-        return "12"
-    raise UsageError(f"--clock: {text!r} is neither 24 nor 12")
-
-
-def _week_starts(text: str) -> int:
-    if text.lower() not in _WEEK_STARTS:
-        raise UsageError(f"--week-starts: {text!r} is neither monday nor sunday")
-    return _WEEK_STARTS[text.lower()]
+    return parse
 
 
 def _weekly(text: str) -> WeeklyHour:
@@ -102,13 +89,13 @@ def _wants(text: str) -> frozenset[MailKind]:
     return frozenset({choices[word] for word in named} | {"reconnect", "notice"})
 
 
-_PARSERS: Mapping[str, Callable[[str], object]] = {
+PARSERS: Mapping[str, Callable[[str], object]] = {
     "name": _name,
     "email": _email,
     "timezone": _timezone,
-    "units": _units,
-    "clock": _clock,
-    "week_starts": _week_starts,
+    "units": _choice("--units", {"km": "km", "mi": "mi"}),
+    "clock": _choice("--clock", {"24": "24", "12": "12"}),
+    "week_starts": _choice("--week-starts", {"monday": 0, "sunday": 6}),
     "weekly": _weekly,
     "pain": _pain,
     "wants": _wants,
@@ -123,7 +110,7 @@ def changed_athlete(
     Raises `UsageError` for a text that makes no sense.
     """
     parsed: dict[str, Any] = {
-        field: _PARSERS[field](text) for field, text in given.items() if text is not None
+        field: PARSERS[field](text) for field, text in given.items() if text is not None
     }
     return replace(athlete, race=race, **parsed)
 

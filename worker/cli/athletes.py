@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import changed_athlete, local_timezone, race_of
+from worker.cli.arguments import PARSERS, changed_athlete, local_timezone, race_of
 from worker.cli.context import (
     AttentionError,
     CommandContext,
@@ -32,8 +32,7 @@ WeeklyOption = Annotated[
     str | None, typer.Option("--weekly", help='When the weekly mail is due: "mon 07:00".')
 ]
 PainOption = Annotated[
-    str | None,
-    typer.Option("--pain", help=f'Where it hurts, or "none": {", ".join(PAIN_AREAS)}.'),
+    str | None, typer.Option("--pain", help=f'Where it hurts, or "none": {", ".join(PAIN_AREAS)}.')
 ]
 RaceOption = Annotated[str | None, typer.Option("--race", help='The race\'s name, or "none".')]
 RaceDateOption = Annotated[str | None, typer.Option("--race-date", help="E.g. 2027-05-09.")]
@@ -42,7 +41,7 @@ RaceKmOption = Annotated[float | None, typer.Option("--race-km", help="E.g. 21.1
 athlete_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who runs.")
 
 BY_ITS_NAME = "by its name"
-"""How these commands are told which athlete is meant."""
+"""How an athlete is named in these commands."""
 
 
 @athlete_commands.command("add")
@@ -61,22 +60,11 @@ def add_athlete_command(
     race_km: RaceKmOption = None,
 ) -> None:
     """Add an athlete."""
-    add_athlete(
-        command_of(context),
-        race_of(None, race, race_date, race_km),
-        name=name,
-        email=email,
-        timezone=timezone,
-        units=units,
-        clock=clock,
-        week_starts=week_starts,
-        weekly=weekly,
-        pain=pain,
-    )
+    add_athlete(command_of(context), race_of(None, race, race_date, race_km), **_given(context))
 
 
 def add_athlete(command: CommandContext, race: Race | None = None, **given: str | None) -> None:
-    """Saves a new athlete and says so. `given` is what `changed_athlete` takes.
+    """Saves a new athlete and prints that. `given` is what `changed_athlete` takes.
 
     Raises `UsageError` for a value that makes no sense and for a name that is taken.
     """
@@ -136,29 +124,19 @@ def change_athlete(
     race: RaceOption = None,
     race_date: RaceDateOption = None,
     race_km: RaceKmOption = None,
-    mail: Annotated[
+    wants: Annotated[
         str | None, typer.Option("--mail", help='Which mail is sent: "alert,weekly", or "none".')
     ] = None,
 ) -> None:
     """Change an athlete's settings; what isn't named stays."""
     command = command_of(context)
-    given = {
-        "name": name,
-        "email": email,
-        "timezone": timezone,
-        "units": units,
-        "clock": clock,
-        "week_starts": week_starts,
-        "weekly": weekly,
-        "pain": pain,
-        "wants": mail,
-    }
     with command.store.transaction() as tx:
         chosen = athlete or whose
         if chosen is None and name is not None and tx.athletes.named(name) is not None:
             chosen = name  # `--name` alone names somebody who exists, as `add` would
         before = the_athlete(tx, chosen, how=BY_ITS_NAME)
-        wanted = changed_athlete(before, race_of(before.race, race, race_date, race_km), given)
+        after = race_of(before.race, race, race_date, race_km)
+        wanted = changed_athlete(before, after, _given(context))
         if wanted == before:
             raise UsageError("nothing to change was named (see `easeback athlete set --help`)")
         if wanted.name.casefold() != before.name.casefold():
@@ -267,6 +245,11 @@ def relink(
     command.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
     address = signer.sign("athlete", {"athlete": who.id}, now=begins_at)
     print(address)  # noqa: T201  alone on its line, for scripts and people
+
+
+def _given(context: typer.Context) -> dict[str, str | None]:
+    """The options that describe an athlete, as they were given."""
+    return {field: context.params.get(field) for field in PARSERS}
 
 
 def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:

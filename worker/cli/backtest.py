@@ -22,7 +22,7 @@ from worker.cli.context import (
     UsageError,
     command_of,
     format_distance,
-    parse_instant,
+    parse_as_of,
     the_athlete,
 )
 from worker.domain.models import Athlete, Race, Run, Units, Week
@@ -59,7 +59,7 @@ class BacktestResult:
 class _Input:
     """The runs to replay, and the day up to which they can be real.
 
-    `others` counts the rows of a table that tell of other activities; `left_out` says in words
+    `others` counts the rows of a table that are other activities; `left_out` describes
     which rows couldn't be read, "" where all could.
     """
 
@@ -89,7 +89,7 @@ def backtest(
 
     command = command_of(context)
     rules = command.settings.rules
-    now = parse_instant(as_of) if as_of else None
+    now = parse_as_of(as_of) if as_of else None
     who: Athlete | None = None
     if history is None or athlete is not None:  # for a table alone the database stays closed
         with command.store.reading() as tx:
@@ -113,7 +113,7 @@ def backtest(
     if as_json:
         command.print_json(_result_json(result))
     elif counted:
-        _say_result(command, given.title, result, odd, units=who.units if who else "km")
+        _print_result(command, given.title, result, odd, units=who.units if who else "km")
     troubles = [given.left_out] if given.left_out else []
     if not counted and odd:
         troubles.insert(0, f"no run in it counts; the first is that of {odd[0]}")
@@ -227,7 +227,7 @@ def _result_json(result: BacktestResult) -> dict[str, Any]:
     }
 
 
-def _say_result(
+def _print_result(
     command: CommandContext, title: str, result: BacktestResult, odd: list[str], *, units: Units
 ) -> None:
     from worker.cli.terminal_chart import print_weeks

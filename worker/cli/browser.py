@@ -7,7 +7,7 @@ import sys
 from worker import search_path
 
 _OPEN = "import sys, webbrowser; sys.exit(not webbrowser.open(sys.argv[1]))"
-_KEPT_BACK = ("EASEBACK_", "PYTHON")
+_WITHHELD = ("EASEBACK_", "PYTHON")
 
 
 def show_in_browser(address: str) -> bool:
@@ -23,6 +23,6 @@ def show_in_browser(address: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """What the desktop gave us, which a browser needs, without our settings: they may be secret."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_KEPT_BACK)}
-    return kept | {"PATH": search_path.for_programs(kept.get("PATH", os.defpath))}
+    """The environment for a browser: the desktop's, without our settings, which may be secret."""
+    wanted = {name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)}
+    return wanted | {"PATH": search_path.for_programs(wanted.get("PATH", os.defpath))}

@@ -116,11 +116,7 @@ class CommandContext:
         self.out.print(text, markup=False)
 
     def print_table(
-        self,
-        titles: Sequence[str],
-        rows: Iterable[Sequence[str]],
-        *,
-        right: Collection[int] = (),
+        self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
     ) -> None:
         """Prints rows for people; the columns at the places in `right` are aligned to the right."""
         from rich.table import Table
@@ -144,7 +140,7 @@ class CommandContext:
 
 
 def where_from(file: Path | None) -> str:
-    """Which settings file was taken; or that there is none, and where it was looked for."""
+    """Which settings file is used; or that there is none, and which places were searched."""
     from worker.config import found_in
 
     if file is not None:
@@ -160,11 +156,6 @@ def _in_full(path: Path) -> str:
         return str(path)
 
 
-def _width() -> int | None:
-    # Tables that are piped somewhere must not be cut to a terminal that isn't there.
-    return None if sys.stdout.isatty() else 160
-
-
 def command_of(context: typer.Context) -> CommandContext:
     command = context.obj
     assert isinstance(command, CommandContext)  # noqa: S101  the callback put it there
@@ -172,13 +163,13 @@ def command_of(context: typer.Context) -> CommandContext:
 
 
 def clock_as_of(as_of: str | None) -> "Clock":
-    """The present time, or one that goes on from `--as-of`."""
-    from worker.jobs.clock import clock_from
+    """The present time, or time that runs on from `--as-of`."""
+    from worker.jobs.ticks import clock_from
 
-    return clock_from(parse_instant(as_of) if as_of else None)
+    return clock_from(parse_as_of(as_of) if as_of else None)
 
 
-def parse_instant(text: str) -> datetime:
+def parse_as_of(text: str) -> datetime:
     """An instant as people write it; without a zone it is UTC, a bare date its first moment."""
     try:
         at = datetime.fromisoformat(text)
@@ -199,7 +190,7 @@ def parse_day(text: str) -> date:
 
 
 def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athlete") -> "Athlete":
-    """The athlete named, or the only one there is; `how` tells how to name one.
+    """The athlete named, or the only one there is; `how` is the way to name one.
 
     Raises `UsageError` where nobody or more than one is meant.
     """

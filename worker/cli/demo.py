@@ -13,8 +13,8 @@ from worker.cli.browser import show_in_browser
 from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of, format_distance
 
 if TYPE_CHECKING:
-    from worker.demo import Moment, Scene, Season
-    from worker.demo.page import Letter
+    from worker.demo import Moment, PlayedSeason, Scene
+    from worker.demo.page import DemoMail
 
 _FOLDER = Path("demo")
 
@@ -28,7 +28,7 @@ def play_demo(
 ) -> None:
     """Play a runner's season through, from watch file to mail; needs no set-up and no network."""
     from worker.demo import Scene, SceneError, play
-    from worker.demo.page import put_out
+    from worker.demo.page import write_pages
 
     command = command_of(context)
     try:
@@ -37,7 +37,7 @@ def play_demo(
         raise UsageError(str(error)) from error
     with _watching(command) as watch:
         season = play(scene, watch=watch)
-    letters = put_out(scene, season)
+    letters = write_pages(scene, season)
     _show(command, scene, season, letters)
     if not no_open:
         show_in_browser(scene.page.as_uri())
@@ -78,7 +78,7 @@ def _watching(command: CommandContext) -> "Iterator[Callable[[Moment], None]]":
 
 
 def _show(
-    command: CommandContext, scene: "Scene", season: "Season", letters: "Sequence[Letter]"
+    command: CommandContext, scene: "Scene", season: "PlayedSeason", letters: "Sequence[DemoMail]"
 ) -> None:
     from worker.cli.terminal_chart import print_weeks
 

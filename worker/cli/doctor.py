@@ -4,17 +4,15 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, where_from
-from worker.domain.models import Athlete, SourceName
-from worker.sources.base import OAuth2
 
 if TYPE_CHECKING:
-    from worker.pipeline.services import ConnectedSource
-    from worker.store import StoredCredential
+    from worker.sources.base import Source
 
 _GUESSED_BELOW = 22
 """So many characters of base64 hold 128 random bits."""
@@ -22,15 +20,15 @@ _GUESSED_BELOW = 22
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at: `says` tells what was found, or how to mend it."""
+    """One check: `message` is what was found, or how to mend it."""
 
     what: str
     ok: bool
-    says: str
+    message: str
 
 
 class BadError(Exception):
-    """What was looked at isn't well; the message says how to mend it."""
+    """A check failed; the message says how to mend it."""
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -44,20 +42,21 @@ def report(
 ) -> None:
     """Prints the checks; raises `AttentionError` for the first bad one that isn't `ignored`."""
     if as_json:
-        command.print_json([{"what": c.what, "ok": c.ok, "says": c.says} for c in done])
+        command.print_json([{"what": c.what, "ok": c.ok, "says": c.message} for c in done])
     else:
         for check in done:
-            command.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.says}")
+            command.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.message}")
     bad = [check for check in done if not check.ok and check.what != ignored]
     if bad:
-        raise AttentionError(f"{bad[0].what}: {bad[0].says}")
+        raise AttentionError(f"{bad[0].what}: {bad[0].message}")
 
 
 def checks(command: CommandContext) -> Iterator[Check]:
-    """Look at everything; one bad thing doesn't keep the others from being looked at."""
+    """Runs every check; one that fails doesn't stop the others, unless it's the settings."""
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources import SourceError
+    from worker.sources.registry import SOURCES
     from worker.store import StoreError
 
     rows: tuple[tuple[str, Callable[[CommandContext], str]], ...] = (
@@ -71,19 +70,18 @@ def checks(command: CommandContext) -> Iterator[Check]:
         ("templates", _templates),
         ("mail", _mail),
         ("links", _links),
-        ("strava", _strava),
-        ("garmin", _garmin),
+        *((kind.name, partial(_source, kind)) for kind in SOURCES),
         ("athletes", _athletes),
         ("worker", _worker),
     )
-    for what, look in rows:
+    for what, check in rows:
         try:
-            yield Check(what, ok=True, says=look(command))
+            yield Check(what, ok=True, message=check(command))
         except OSError as error:
-            yield Check(what, ok=False, says=_mend(error))
+            yield Check(what, ok=False, message=_mend(error))
         except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
-            yield Check(what, ok=False, says=str(error))
-            if what.startswith("settings"):  # without them there's nothing else to look at
+            yield Check(what, ok=False, message=str(error))
+            if what.startswith("settings"):  # every other check needs them
                 return
 
 
@@ -117,7 +115,7 @@ def _settings(command: CommandContext) -> str:
 
 
 def _clock(command: CommandContext) -> str:
-    from worker.jobs.clock import FIRST_RELEASE
+    from worker.jobs.ticks import FIRST_RELEASE
 
     del command
     now = datetime.now(UTC)
@@ -200,63 +198,43 @@ def _links(command: CommandContext) -> str:
     return f"those in mail begin with {address}{only}"
 
 
-def _strava(command: CommandContext) -> str:
-    from worker.web.strava import CALLBACK
-
-    strava = _source(command, "strava")
-    if strava is None:
-        return "off: no [strava] client_id is set"
-    now = datetime.now(UTC)
-    client = strava.client
-    if client.webhook is not None and isinstance(client.auth, OAuth2):
-        client.webhook.subscriptions(now=now)
-        redirect = f"{command.settings.base_url.rstrip('/')}{CALLBACK}"
-        client.auth.check_redirect(redirect, now=now)
-    connected = _connected(command, "strava")
-    ailing = [f"{one.name}: {error}" for one, _, error in connected if error]
-    if ailing:
-        raise BadError("; ".join(ailing))
-    return f"answers; {len(connected)} athlete(s) connected"
-
-
-def _garmin(command: CommandContext) -> str:
+def _source(kind: "type[Source]", command: CommandContext) -> str:
+    from worker.app import callback_url, connected_sources
     from worker.pipeline.credentials import ends_soon
-
-    garmin = _source(command, "garmin")
-    if garmin is None:
-        return "off: [garmin] enabled is false"
-    now = datetime.now(UTC)
-    told: list[str] = []
-    connected = _connected(command, "garmin")
-    for one, stored, error in connected:
-        if error:
-            raise BadError(f"{one.name}: {error}")
-        soon = ends_soon(garmin, stored, one, now)
-        told += [f"{one.name}: {soon}"] if soon else []
-    number = f"{len(connected)} athlete(s) connected"
-    return "; ".join([number, *told]) if connected else "nobody is connected"
-
-
-def _source(command: CommandContext, name: SourceName) -> "ConnectedSource | None":
-    from worker.app import connected_sources
+    from worker.sources.base import OAuth2
     from worker.sources.formats.child import Reader
 
-    return connected_sources(command.settings, Reader()).get(name)
-
-
-def _connected(
-    command: CommandContext, source: SourceName
-) -> "list[tuple[Athlete, StoredCredential, str | None]]":
-    """Who is connected, by what, and what is wrong with it, if anything."""
-    found = []
+    connected = connected_sources(command.settings, Reader()).get(kind.name)
+    if connected is None:
+        keys = kind.asked_for
+        return (
+            f"off: no [{kind.name}] {keys[0]} is set"
+            if keys
+            else (f"off: [{kind.name}] enabled is false")
+        )
+    client, now = connected.client, datetime.now(UTC)
+    if client.webhook is not None:
+        client.webhook.subscriptions(now=now)
+    if isinstance(client.auth, OAuth2):
+        client.auth.check_redirect(callback_url(command.settings.base_url, kind.name), now=now)
+    number, failing, ending = 0, list[str](), list[str]()
     with command.store.reading() as tx:
-        for one in tx.athletes.all():
-            stored = tx.source(source).credential(one)
-            state = tx.progress.sources(one).get(source)
-            failing = state is not None and state.state == "failing"
-            if stored is not None:
-                found.append((one, stored, state.last_error if state and failing else None))
-    return found
+        for who in tx.athletes.all():
+            stored = tx.source(kind.name).credential(who)
+            if stored is None:
+                continue
+            number += 1
+            state = tx.progress.sources(who).get(kind.name)
+            if state is not None and state.state == "failing":
+                failing.append(f"{who.name}: {state.last_error}")
+            elif soon := ends_soon(connected, stored, who, now):
+                ending.append(f"{who.name}: {soon}")
+    if failing:
+        raise BadError("; ".join(failing))
+    answers = ["answers"] if isinstance(client.auth, OAuth2) else []
+    if not number and not answers:
+        return "nobody is connected"
+    return "; ".join([*answers, f"{number} athlete(s) connected", *ending])
 
 
 def _athletes(command: CommandContext) -> str:

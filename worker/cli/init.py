@@ -2,12 +2,19 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from textwrap import indent
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli.context import AttentionError, CommandContext, UsageError, command_of
+
+if TYPE_CHECKING:
+    from worker.sources.base import Source
+
+_FOLDER = "FIT files dropped into the inbox. Free, needs nothing, always there."
 
 
 def init(
@@ -20,47 +27,44 @@ def init(
     ] = False,
 ) -> None:
     """Ask for what's needed, write the settings, check them."""
+    from worker.app import shipped_file
+    from worker.cli.doctor import checks, report
+    from worker.config import LOCAL_FILE, named_file
+    from worker.sources.base import takes_key
+
     command = command_of(context)
-    file = _target(command)
-    if file.exists() and not force and not _untouched(file):
+    file = named_file(command.config) or LOCAL_FILE
+    # The commented file as it is shipped holds nothing of anybody's.
+    shipped = shipped_file("easeback.toml").read_bytes()
+    if file.exists() and not force and file.read_bytes() != shipped:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     data_dir = _ask("Where does Easeback keep its data?", str(Path("data").absolute()), defaults)
-    mail = None if defaults else _ask_mail()
-    ways = frozenset[str]() if defaults else _ask_ways()
-    strava = _ask_strava() if "strava" in ways else None
-    _write(file, _filled(data_dir, mail, strava))
+    mail = {} if defaults else _ask_mail()
+    ways = () if defaults else _ask_ways()
+    sections = {kind.name: _ask_section(kind) for kind in ways if kind.asked_for}
+    _write(file, _filled({"": {"data_dir": data_dir}, "mail": mail, **sections}))
     command.say(f"wrote {file}, which only you can read")
     written = CommandContext(config=file, verbose=command.verbose)
-    if not defaults and _ask_athlete(written) and "garmin" in ways:
-        _ask_garmin(written)
-    _check(command, written)
-
-
-def _target(command: CommandContext) -> Path:
-    from worker.config import LOCAL_FILE, named_file
-
-    return named_file(command.config) or LOCAL_FILE
-
-
-def _untouched(file: Path) -> bool:
-    """True for the commented file as it is shipped: it holds nothing of anybody's."""
-    from worker.app import shipped_file
-
-    return file.read_bytes() == shipped_file("easeback.toml").read_bytes()
+    if not defaults and _ask_athlete(written):
+        for kind in ways:
+            if takes_key(kind):
+                _ask_key(written, kind)
+    # That there's no athlete yet is what comes next, and nothing wrong.
+    report(command, list(checks(written)), ignored="athletes")
 
 
 def _ask(question: str, default: str, defaults: bool) -> str:
     return default if defaults else str(typer.prompt(question, default=default, err=True))
 
 
-def _ask_mail() -> dict[str, object] | None:
+def _ask_mail() -> dict[str, object]:
     from worker.setting_types import MAIL_PORTS
 
     host = typer.prompt(
         "Mail server (empty: mail is written as files)", default="", show_default=False, err=True
     )
     if not host:
-        return None
+        return {}
     security = _choice("Its security", tuple(MAIL_PORTS), "starttls")
     port = typer.prompt("Its port", default=MAIL_PORTS[security], type=int, err=True)
     username = typer.prompt("Login (empty: none)", default="", show_default=False, err=True)
@@ -85,32 +89,36 @@ def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
         typer.echo(f"one of {', '.join(choices)}, please", err=True)
 
 
-_WAYS = """Runs come in three ways, one or more of them:
-  folder  FIT files dropped into the inbox. Free, needs nothing, always there.
-  garmin  Garmin Connect. Free; each athlete makes a key there (Settings, Personal API), and a new
-          one when it runs out: after 30, 90, 180 or 365 days, as chosen.
-  strava  Strava. Needs an API application (https://www.strava.com/settings/api), whose owner
-          needs a paid subscription."""
+def _ask_ways() -> "tuple[type[Source], ...]":
+    """The services by which runs shall come; the folder is always there."""
+    from worker.sources.registry import SOURCES
 
-
-def _ask_ways() -> frozenset[str]:
-    typer.echo(_WAYS, err=True)
+    kinds = {kind.name: kind for kind in sorted(SOURCES, key=lambda kind: kind.name)}
+    abouts = {"folder": _FOLDER} | {name: kind.about for name, kind in kinds.items()}
+    typer.echo("Runs come in three ways, one or more of them:", err=True)
+    width = max(map(len, abouts)) + 2
+    for name, about in abouts.items():
+        typer.echo(indent(about, " " * (width + 2)).replace(" " * width, f"  {name}", 1), err=True)
     while True:
         answer = str(typer.prompt("Which (separated by commas)", default="folder", err=True))
-        ways = frozenset(filter(None, (word.strip().lower() for word in answer.split(","))))
-        if ways and ways <= {"folder", "garmin", "strava"}:
-            return ways
-        typer.echo("folder, garmin, strava, or several of them, please", err=True)
+        ways = set(filter(None, (word.strip().lower() for word in answer.split(","))))
+        if ways and ways <= abouts.keys():
+            return tuple(kind for name, kind in kinds.items() if name in ways)
+        typer.echo(f"{', '.join(abouts)}, or several of them, please", err=True)
 
 
-def _ask_strava() -> dict[str, object] | None:
-    client_id = typer.prompt(
-        "Strava client id (empty: no Strava)", default="", show_default=False, err=True
-    )
-    if not client_id:
-        return None
-    secret = typer.prompt("Strava client secret", hide_input=True, err=True)
-    return {"client_id": client_id, "client_secret": secret}
+def _ask_section(kind: "type[Source]") -> dict[str, object]:
+    """What a service needs to be on; nothing where the first answer is empty."""
+    first, *others = kind.asked_for
+    question = f"{kind.title} {first.replace('_', ' ')} (empty: no {kind.title})"
+    answer = typer.prompt(question, default="", show_default=False, err=True)
+    if not answer:
+        return {}
+    answers = {
+        key: typer.prompt(f"{kind.title} {key.replace('_', ' ')}", hide_input=True, err=True)
+        for key in others
+    }
+    return {first: answer, **answers}
 
 
 def _ask_athlete(written: CommandContext) -> bool:
@@ -136,26 +144,21 @@ def _ask_athlete(written: CommandContext) -> bool:
     return True
 
 
-def _ask_garmin(written: CommandContext) -> None:
-    """The new athlete's key; one that doesn't work is said, and can be given later."""
-    from worker.cli.garmin import connect_garmin
+def _ask_key(written: CommandContext, kind: "type[Source]") -> None:
+    """The new athlete's key; one that doesn't work is reported, and can be given later."""
+    from worker.cli.connect import connect_athlete
     from worker.sources import SourceError
 
     try:
-        connect_garmin(written, None, None)
+        connect_athlete(written, written.services(), kind, None)
     except SourceError as error:
-        typer.echo(f"{error}; later: easeback connect --garmin", err=True)
+        typer.echo(f"{error}; later: easeback connect {kind.name}", err=True)
 
 
-def _filled(data_dir: str, mail: dict[str, object] | None, strava: dict[str, object] | None) -> str:
-    """The shipped, commented settings with the answers filled in."""
+def _filled(answers: Mapping[str, dict[str, object]]) -> str:
+    """The shipped, commented settings with the answers filled in, by section and key."""
     from worker.app import shipped_file
 
-    answers: dict[str, dict[str, object]] = {
-        "": {"data_dir": data_dir},
-        "mail": mail or {},
-        "strava": strava or {},
-    }
     section = ""
     lines: list[str] = []
     for line in shipped_file("easeback.toml").read_text("utf-8").splitlines():
@@ -177,10 +180,3 @@ def _write(file: Path, text: str) -> None:
             out.write(text)
     except OSError as error:
         raise AttentionError(f"{file} can't be written: {error.strerror}") from error
-
-
-def _check(command: CommandContext, written: CommandContext) -> None:
-    from worker.cli.doctor import checks, report
-
-    # That there's no athlete yet is what comes next, and nothing wrong.
-    report(command, list(checks(written)), ignored="athletes")

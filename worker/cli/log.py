@@ -1,4 +1,4 @@
-"""How the log looks: one line an event on standard error, in UTC; no text makes a second line.
+"""The format of the log: one line an event on standard error, in UTC; no text makes a second line.
 
     2026-03-07T08:00:00.120Z INFO worker.pipeline.deliver mail alert to athlete 7 sent
     {"at": "2026-03-07T08:00:00.120Z", "level": "INFO", "room": "worker.pipeline.deliver", ...}

@@ -121,7 +121,7 @@ def change_letters(
     every: bool,
     as_json: bool,
 ) -> None:
-    """Does it to each mail that was named; what can't be done is said, and stops no other."""
+    """Applies the action to each mail that was named; one that fails stops no other."""
     if bool(ids) == every:
         raise UsageError(f"outbox {action.verb}: say which mails by their ids, or --all")
     now = datetime.now(UTC)

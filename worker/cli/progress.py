@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SAY_EVERY_S = 10.0
+LINE_EVERY_S = 10.0
 
 Advance = Callable[[int], None]
 """Called with how many more are done."""
@@ -28,27 +28,27 @@ def progress(
 class Lines:
     """A line now and then, for logs and pipes."""
 
-    def __init__(self, things: str, total: int | None, *, every_s: float = SAY_EVERY_S) -> None:
+    def __init__(self, things: str, total: int | None, *, every_s: float = LINE_EVERY_S) -> None:
         self._things = things
         self._total = total
         self._every_s = every_s
         self._done = 0
-        self._began_s = self._said_s = time.monotonic()
+        self._began_s = self._printed_s = time.monotonic()
 
     def advance(self, by: int = 1) -> None:
         """Counts so many more, and prints a line where the last is long ago."""
         self._done += by
         now_s = time.monotonic()
-        if now_s - self._said_s < self._every_s:
+        if now_s - self._printed_s < self._every_s:
             return
-        self._said_s = now_s
+        self._printed_s = now_s
         rate = self._done / (now_s - self._began_s)
         of_total, left = "", ""
         if self._total and self._total > self._done:
             of_total = f" of {self._total:,}"
             left = f", {(self._total - self._done) / rate:,.0f} s left"
         line = f"{self._done:,}{of_total} {self._things}, {rate:,.0f}/s{left}"
-        print(line, file=sys.stderr, flush=True)  # noqa: T201  this is how a command speaks
+        print(line, file=sys.stderr, flush=True)  # noqa: T201  commands print
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def run_command(
     now = clock_as_of(as_of)
     made_up_from = now() if as_of else None
     if is_cluster:
-        greet(command, services)
+        log_start(command, services)
         ended = True
         with _cluster_web(command, services, now) if web or not worker else nullcontext():
             if worker or not web:
@@ -83,17 +83,16 @@ def run_command(
 def _run_embedded(
     command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
 ) -> None:
-    from worker.jobs.clock import FIRST_RELEASE
     from worker.jobs.embedded import EmbeddedWorker
     from worker.jobs.registry import jobs_of
-    from worker.jobs.ticks import begin_ticks
+    from worker.jobs.ticks import FIRST_RELEASE, begin_ticks
 
     jobs = jobs_of(services)
     worker = EmbeddedWorker(services, now, not_before=None if made_up_from else FIRST_RELEASE)
     with services.store.sole_worker():
         on_signals(worker.stop)
         begin_ticks(services, made_up_from=made_up_from)
-        greet(command, services)
+        log_start(command, services)
         with web_server(command, services, now, jobs):
             ended = worker.run(jobs)
         if not ended:
@@ -103,12 +102,11 @@ def _run_embedded(
 def _run_cluster_worker(
     command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
 ) -> bool:
-    """Until the process is told to end; True where every task had ended by then."""
+    """Runs until the process is stopped; True where every task had ended by then."""
     from worker.app import build_mailer
-    from worker.jobs.clock import FIRST_RELEASE
     from worker.jobs.cluster import ClusterWorker
     from worker.jobs.registry import jobs_of
-    from worker.jobs.ticks import begin_ticks
+    from worker.jobs.ticks import FIRST_RELEASE, begin_ticks
 
     names = [job.name for job in jobs_of(services)]
     begin_ticks(services, made_up_from=made_up_from, shared=names)
@@ -126,8 +124,7 @@ def _run_cluster_worker(
 def _cluster_web(command: CommandContext, services: "Services", now: "Clock") -> Iterator[None]:
     """The web server, seen beside the workers; its webhooks notify a worker at once."""
     from worker.jobs.cluster import stay_seen
-    from worker.jobs.cluster_queue import WorkerNotifier
-    from worker.jobs.cluster_schema import install
+    from worker.jobs.cluster_tasks import WorkerNotifier, install
     from worker.jobs.registry import jobs_of
 
     install(services.store)
@@ -186,7 +183,7 @@ def on_signals(stop: Callable[[], None]) -> None:
 
 
 def _exit_at_once() -> None:
-    """End although a thread hangs in a mail server's answer, which would keep the process alive."""
+    """Ends the process although a thread waits for a mail server, which would keep it alive."""
     logging.shutdown()
     os._exit(0)
 
@@ -206,7 +203,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     if as_json:
         command.print_json(_as_json(done))
     else:
-        _tell(command, done)
+        _print_pass(command, done)
     troubles = _troubles(services, done)
     if troubles:
         more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
@@ -227,7 +224,7 @@ def refuse_half_moved(services: "Services") -> None:
         )
 
 
-def greet(command: CommandContext, services: "Services") -> None:
+def log_start(command: CommandContext, services: "Services") -> None:
     from worker.store import file_system
 
     settings = command.settings
@@ -248,7 +245,7 @@ def greet(command: CommandContext, services: "Services") -> None:
     sys.stderr.flush()
 
 
-def _tell(command: CommandContext, done: "Pass") -> None:
+def _print_pass(command: CommandContext, done: "Pass") -> None:
     taken = done.taken_in
     command.say(
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "

@@ -1,4 +1,4 @@
-"""The command `status`: how Easeback feels, and what somebody should look at."""
+"""The command `status`: the state of everything, and what needs attention."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,13 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
     """How Easeback feels: database, athletes, sources, mail, inbox."""
     command = command_of(context)
     with command.store.reading() as tx:
-        told = _status(command, tx)
+        report = _status(command, tx)
     if as_json:
-        command.print_json(told)
+        command.print_json(report)
     else:
-        _print_status(command, told)
-    if not told["ok"]:
-        raise AttentionError(told["attention"][0])
+        _print_status(command, report)
+    if not report["ok"]:
+        raise AttentionError(report["attention"][0])
 
 
 def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
@@ -36,7 +36,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         for verdict in ("failed", "skipped", "waiting")
     }
     ticks = tx.progress.ticks()
-    # Ticks by a made-up clock say how the work ended, and nothing about today.
+    # Ticks by a made-up clock show how the runs ended, but not when.
     is_made_up = MADE_UP_TICK in ticks
     troubles = check_health(
         tx,
@@ -133,10 +133,12 @@ def _unusable(command: CommandContext) -> list[str]:
     return [f"{one}; the shipped one is used instead" for one in broken]
 
 
-def _print_status(command: CommandContext, told: dict[str, Any]) -> None:
-    command.say(f"easeback {told['version']}: {'all well' if told['ok'] else 'needs attention'}")
-    command.say(f"database  {told['database']}")
-    for athlete in told["athletes"]:
+def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
+    command.say(
+        f"easeback {report['version']}: {'all well' if report['ok'] else 'needs attention'}"
+    )
+    command.say(f"database  {report['database']}")
+    for athlete in report["athletes"]:
         last = athlete["last_run"] or "none yet"
         command.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
         command.say(f"  weekly mail next at {athlete['next_weekly']}")
@@ -150,7 +152,7 @@ def _print_status(command: CommandContext, told: dict[str, Any]) -> None:
             command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
         for one in athlete["withdrawn"]:
             command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
-    outbox, inbox = told["outbox"], told["inbox"]
+    outbox, inbox = report["outbox"], report["inbox"]
     command.say(
         f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
     )
@@ -158,7 +160,7 @@ def _print_status(command: CommandContext, told: dict[str, Any]) -> None:
     for verdict in ("waiting", "failed", "skipped"):
         for entry in inbox[verdict]:
             command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
-    for worker in told["crew"]:
+    for worker in report["crew"]:
         command.say(f"{worker['role']:9} {worker['place']}, seen {worker['seen']}")
-    for line in told["attention"]:
+    for line in report["attention"]:
         command.say(f"! {line}")

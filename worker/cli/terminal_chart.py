@@ -67,7 +67,7 @@ def weeks_chart(
 ) -> Text:
     """The weeks, oldest first and without gaps, on a terminal of so many columns.
 
-    `warnings` are days, each with whether a mail told of it.
+    `warnings` are days, each with whether a mail was sent about it.
     """
     glyphs = _BLOCKS if encoding.lower().startswith("utf") else _PLAIN
     by_week: dict[date, bool] = {}

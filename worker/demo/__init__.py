@@ -12,6 +12,6 @@ environment are neither read nor touched.
 """
 
 from worker.demo.scene import Scene, SceneError
-from worker.demo.stage import Moment, Season, play
+from worker.demo.stage import Moment, PlayedSeason, play
 
-__all__ = ["Moment", "Scene", "SceneError", "Season", "play"]
+__all__ = ["Moment", "PlayedSeason", "Scene", "SceneError", "play"]

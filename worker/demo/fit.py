@@ -37,7 +37,7 @@ _ACTIVITY_FILE, _DEVELOPMENT, _PRODUCT, _SERIAL = 4, 255, 1, 2026
 _EVENT_SESSION, _EVENT_ACTIVITY, _STOP = 8, 26, 1
 _RUNNING, _GENERIC, _MANUAL = 1, 0, 0
 
-Message = tuple[int, tuple[tuple[int, tuple[int, str]], ...]]
+_Message = tuple[int, tuple[tuple[int, tuple[int, str]], ...]]
 
 
 def written(outing: Outing) -> bytes:
@@ -65,19 +65,19 @@ def _messages(outing: Outing) -> Iterator[bytes]:
     yield _data(_ACTIVITY, end, moving_ms, 1, _MANUAL, _EVENT_ACTIVITY, _STOP, local)
 
 
-def _definition(message: Message) -> bytes:
+def _definition(message: _Message) -> bytes:
     number, fields = message
     head = struct.pack("<BBBHB", 0x40 | _LOCAL.index(message), 0, 0, number, len(fields))
     sizes = ((field, struct.calcsize(letter), base) for field, (base, letter) in fields)
     return head + b"".join(struct.pack("<BBB", *each) for each in sizes)
 
 
-def _data(message: Message, *values: int) -> bytes:
+def _data(message: _Message, *values: int) -> bytes:
     return _layout(message).pack(_LOCAL.index(message), *values)
 
 
 @cache
-def _layout(message: Message) -> struct.Struct:
+def _layout(message: _Message) -> struct.Struct:
     return struct.Struct("<B" + "".join(letter for _, (_, letter) in message[1]))
 
 

@@ -1,4 +1,4 @@
-"""What is left to look at: each mail under a name that tells its kind, and one page about all.
+"""The files of the demo: each mail under a name with its kind, and one page about all.
 
 The pages are files that ask the network for nothing, and run no script.
 """
@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from worker.demo import runner
 from worker.demo.scene import Scene
-from worker.demo.stage import Season
+from worker.demo.stage import PlayedSeason
 from worker.domain.models import Email, MailKind, Week
 from worker.notify.render import standalone
 from worker.store import Found
@@ -27,7 +27,7 @@ _BAR_SHARE = 0.66
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class DemoMail:
     """A mail of the demo: its day on the runner's calendar, and the file names of both forms."""
 
     day: date
@@ -37,28 +37,14 @@ class Letter:
     html: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Bar:
-    """A week of the chart; `letter` is the alert of that week, `noticed` what wasn't mailed."""
-
-    week: Week
-    x: float
-    y: float
-    width: float
-    height: float
-    letter: Letter | None
-    noticed: bool
-    month: str
-
-
-def put_out(scene: Scene, season: Season) -> tuple[Letter, ...]:
+def write_pages(scene: Scene, season: PlayedSeason) -> tuple[DemoMail, ...]:
     """Name the mails for their kinds, write how they look, and the page about all of it."""
     letters = tuple(_letters(scene, season))
     scene.page.write_text(_page(season, letters), "utf-8")
     return letters
 
 
-def _letters(scene: Scene, season: Season) -> Iterator[Letter]:
+def _letters(scene: Scene, season: PlayedSeason) -> Iterator[DemoMail]:
     zone = ZoneInfo(season.athlete.timezone)
     taken: Counter[str] = Counter()
     for file in sorted(season.mailbox.glob("*.eml")):
@@ -68,7 +54,7 @@ def _letters(scene: Scene, season: Season) -> Iterator[Letter]:
         stem = f"{day}-{kind}"
         taken[stem] += 1
         name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
-        letter = Letter(day, kind, str(message["Subject"]), f"{name}.eml", f"{name}.html")
+        letter = DemoMail(day, kind, str(message["Subject"]), f"{name}.eml", f"{name}.html")
         (scene.folder / letter.html).write_text(standalone(_email(message, kind)), "utf-8")
         file.rename(scene.folder / letter.eml)
         yield letter
@@ -92,7 +78,7 @@ def _email(message: EmailMessage, kind: MailKind) -> Email:
     )
 
 
-def _page(season: Season, letters: Sequence[Letter]) -> str:
+def _page(season: PlayedSeason, letters: Sequence[DemoMail]) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     templates = Environment(
@@ -105,7 +91,7 @@ def _page(season: Season, letters: Sequence[Letter]) -> str:
     alerts = [letter for letter in letters if letter.kind == "alert"]
     return templates.get_template(_TEMPLATE).render(
         name=season.athlete.name,
-        race=runner.RACE,
+        race=runner.GOAL_RACE,
         runs=season.runs,
         weeks=len(season.weeks),
         width=_CHART_WIDTH,
@@ -118,14 +104,15 @@ def _page(season: Season, letters: Sequence[Letter]) -> str:
     )
 
 
-def _weight(letter: Letter, found: Sequence[Found]) -> float:
+def _weight(letter: DemoMail, found: Sequence[Found]) -> float:
     """How far the run of an alert went beyond what was prepared for."""
     return max((f.finding.ratio for f in found if f.told_on == letter.day), default=0.0)
 
 
 def _bars(
-    weeks: Sequence[Week], found: Sequence[Found], alerts: Sequence[Letter]
-) -> Iterator[_Bar]:
+    weeks: Sequence[Week], found: Sequence[Found], alerts: Sequence[DemoMail]
+) -> Iterator[dict[str, object]]:
+    """A week of the chart; `letter` is the alert of that week, `noticed` what wasn't mailed."""
     step = _CHART_WIDTH / len(weeks)
     most_m = max(week.distance_m for week in weeks)
     month = 0
@@ -134,15 +121,15 @@ def _bars(
         height = (_FLOOR - _CEILING) * week.distance_m / most_m
         is_new_month = week.starts_on.month != month
         month = week.starts_on.month
-        yield _Bar(
-            week=week,
-            x=round(number * step + step * (1 - _BAR_SHARE) / 2, 1),
-            y=round(_FLOOR - height, 1),
-            width=round(step * _BAR_SHARE, 1),
-            height=round(height, 1),
-            letter=next((one for one in alerts if span[0] <= one.day <= span[1]), None),
-            noticed=any(
-                span[0] <= one.finding.day <= span[1] and one.told_on is None for one in found
-            ),
-            month=f"{week.starts_on:%b}" if is_new_month else "",
-        )
+        alerted = (one for one in alerts if span[0] <= one.day <= span[1])
+        quiet = [one.finding.day for one in found if one.told_on is None]
+        yield {
+            "week": week,
+            "x": round(number * step + step * (1 - _BAR_SHARE) / 2, 1),
+            "y": round(_FLOOR - height, 1),
+            "width": round(step * _BAR_SHARE, 1),
+            "height": round(height, 1),
+            "letter": next(alerted, None),
+            "noticed": any(span[0] <= day <= span[1] for day in quiet),
+            "month": f"{week.starts_on:%b}" if is_new_month else "",
+        }

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from worker.domain.models import Athlete, Race
 
 ZONE = ZoneInfo("Europe/Berlin")
-RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
+GOAL_RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
 BEGINS = datetime(2025, 11, 2, 17, 0, tzinfo=ZONE).astimezone(UTC)
 """When the runner sets Easeback up and drops last year's files."""
 
@@ -28,9 +28,9 @@ _STARTS_AT = (time(18, 10), time(7, 25), time(9, 5))
 
 _SATURDAY = 5
 
-Week = Sequence[tuple[int, float]]
+_Week = Sequence[tuple[int, float]]
 
-_LAST_YEAR: tuple[Week, ...] = (
+_LAST_YEAR: tuple[_Week, ...] = (
     ((1, 6.2), (5, 8.1)), ((2, 6.0), (6, 8.4)), ((1, 5.6), (5, 7.7)), ((2, 6.1),),
     ((1, 5.2), (6, 7.0)), ((3, 5.0), (6, 6.1)), ((2, 4.8),), ((5, 5.0),), ((1, 5.1), (5, 6.2)),
     ((2, 5.6), (6, 7.1)), ((1, 5.4), (3, 5.2), (6, 8.0)), ((1, 6.0), (3, 5.5), (6, 8.8)),
@@ -52,7 +52,7 @@ _LAST_YEAR: tuple[Week, ...] = (
 )  # fmt: skip
 """From Monday 4 November 2024: weekday from Monday, kilometres."""
 
-_SEASON: tuple[Week, ...] = (
+_SEASON: tuple[_Week, ...] = (
     ((1, 6.3), (5, 8.4)), ((2, 6.0), (6, 8.8)), ((1, 5.4), (6, 7.9)), ((2, 5.8), (5, 7.2)),
     ((1, 5.1), (6, 8.2)), ((2, 5.6), (6, 6.8)), ((1, 4.9), (4, 5.2)), (), (), ((5, 8.6),),
     ((2, 4.4), (6, 5.2)), ((1, 4.6), (3, 5.0), (6, 6.3)), ((1, 5.2), (3, 5.1), (6, 7.4)),
@@ -81,8 +81,8 @@ class Outing:
         return self.started_at + timedelta(seconds=self.moving_s)
 
 
-def athlete() -> Athlete:
-    """Who it is, as an athlete not yet kept."""
+def made_up_athlete() -> Athlete:
+    """The runner as an athlete, not yet stored."""
     return Athlete(
         id=0,
         name="Robin",
@@ -90,7 +90,7 @@ def athlete() -> Athlete:
         added_at=BEGINS,
         timezone=ZONE.key,
         pain=("buttock",),
-        race=RACE,
+        race=GOAL_RACE,
     )
 
 
@@ -104,7 +104,7 @@ def season() -> tuple[Outing, ...]:
     return tuple(_outings(SEASON_BEGINS, _SEASON))
 
 
-def _outings(monday: date, weeks: Sequence[Week]) -> Iterator[Outing]:
+def _outings(monday: date, weeks: Sequence[_Week]) -> Iterator[Outing]:
     for number, week in enumerate(weeks):
         for nth, (weekday, km) in enumerate(week):
             day = monday + timedelta(weeks=number, days=weekday)

@@ -6,8 +6,8 @@ that steps.
     Monday, seven o'clock ──────┘
 
 The clock never waits: it steps to the next thing that happens, and twice a few seconds further,
-for the inbox wants two equal looks at a file and a mail that was queued wants to be sent. Each
-job then runs if its time has come by that clock, as in `easeback run`.
+for the inbox needs two equal scans of a file, and queued mail is sent in the next pass. Each job
+then runs if its time has come by that clock, as in `easeback run`.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -29,7 +29,7 @@ from worker.pipeline import Services, today_of
 from worker.store import Found
 
 _FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
-_LOOKS = 3
+_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Season:
+class PlayedSeason:
     """What the play came to: the runner, the weeks watched, all that was found, the mails."""
 
     athlete: Athlete
@@ -62,61 +62,41 @@ class _Event:
     outings: tuple[Outing, ...] = ()
 
 
-class _Clock:
-    """Shows what it was last set to."""
-
-    def __init__(self, at: datetime) -> None:
-        self.at = at
-
-    def __call__(self) -> datetime:
-        return self.at
-
-
-class _Worker:
-    """Runs each job when its time has come by the stepped clock."""
-
-    def __init__(self, services: Services, clock: _Clock) -> None:
-        self._services = services
-        self._clock = clock
-        self._jobs = jobs_of(services)
-        self._last: dict[str, datetime] = {}
-
-    def wake(self) -> None:
-        for job in self._jobs:
-            last = self._last.get(job.name)
-            if last is None or self._clock() - last >= job.every:
-                self._last[job.name] = self._clock()
-                job.run(self._services, self._clock, False)
-
-
-def play(scene: Scene, *, watch: Callable[[Moment], None]) -> Season:
-    """Play the whole season in this scene; `watch` is told of every moment."""
+def play(scene: Scene, *, watch: Callable[[Moment], None]) -> PlayedSeason:
+    """Play the whole season in this scene; `watch` is called with every moment."""
     settings = Settings(data_dir=scene.data_dir)
     # The scene's own settings file is named, so that no routine or template of the operator's
     # comes into play.
     services = build_services(settings, scene.settings_file)
-    clock = _Clock(runner.BEGINS)
+    at = runner.BEGINS
+    last_run: dict[str, datetime] = {}
+
+    def clock() -> datetime:
+        return at
+
     with services.store.sole_worker():
         with services.store.transaction() as tx:
-            athlete = tx.athletes.add(runner.athlete())
-        worker = _Worker(services, clock)
+            athlete = tx.athletes.add(runner.made_up_athlete())
         events = list(_events(athlete))
         for done, event in enumerate(events, 1):
-            clock.at = event.at
+            at = event.at
             before = _mails(settings.mailbox_path)
             _drop(event.outings, settings.inbox_path)
-            for _ in range(_LOOKS):
-                worker.wake()
-                clock.at += services.inbox.settings.every
-            watch(
-                Moment(
-                    day=today_of(athlete, event.at),
-                    ran_m=event.outings[0].distance_m if len(event.outings) == 1 else None,
-                    mails=_mails(settings.mailbox_path) - before,
-                    done=done,
-                    total=len(events),
-                )
+            for _ in range(_PASSES):
+                for job in jobs_of(services):
+                    last = last_run.get(job.name)
+                    if last is None or at - last >= job.every:
+                        last_run[job.name] = at
+                        job.run(services, clock, False)
+                at += services.inbox.settings.every
+            moment = Moment(
+                day=today_of(athlete, event.at),
+                ran_m=event.outings[0].distance_m if len(event.outings) == 1 else None,
+                mails=_mails(settings.mailbox_path) - before,
+                done=done,
+                total=len(events),
             )
+            watch(moment)
     season = _season(services, athlete, settings.mailbox_path)
     services.store.close()
     return season
@@ -146,7 +126,7 @@ def _mails(mailbox: Path) -> int:
     return sum(1 for _ in mailbox.glob("*.eml"))
 
 
-def _season(services: Services, athlete: Athlete, mailbox: Path) -> Season:
+def _season(services: Services, athlete: Athlete, mailbox: Path) -> PlayedSeason:
     with services.store.reading() as tx:
         runs = tx.runs.counted(athlete, since=runner.SEASON_BEGINS)
         found = tx.findings.standing(athlete, since=runner.SEASON_BEGINS)
@@ -155,4 +135,4 @@ def _season(services: Services, athlete: Athlete, mailbox: Path) -> Season:
     count = (week_start(last, athlete.week_starts) - first).days // 7 + 1
     history = History.of(runs, rules=services.rules)
     weeks = past_weeks(history, until=last, count=count, week_starts=athlete.week_starts)
-    return Season(athlete, len(runs), weeks, tuple(found), mailbox)
+    return PlayedSeason(athlete, len(runs), weeks, tuple(found), mailbox)

@@ -13,9 +13,8 @@ and leaves. A session lasts as long as its connections do. When the database goe
 failover), the worker logs one line and joins again under another name once it's back; what the old
 session had claimed is put back like that of any other worker whose heartbeat has stopped.
 
-`cluster_tasks` says what the workers run, `cluster_queue` how it is queued, `cluster_schema` puts
-procrastinate's tables beside ours. All four are imported only where `[engine] kind` is
-"procrastinate".
+`cluster_tasks` says what is queued, and what the workers run. Both are imported only where
+`[engine] kind` is "procrastinate".
 """
 
 import asyncio
@@ -38,9 +37,16 @@ from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from psycopg import Error
 
-from worker.jobs.cluster_queue import BATCHES, LOCAL, REMOTE, address_of, queued_check
-from worker.jobs.cluster_schema import install
-from worker.jobs.cluster_tasks import WorkerContext, app_of
+from worker.jobs.cluster_tasks import (
+    BATCHES,
+    LOCAL,
+    REMOTE,
+    WorkerContext,
+    address_of,
+    app_of,
+    install,
+    queued_check,
+)
 from worker.jobs.registry import Job, jobs_of
 from worker.mail import Mailer
 from worker.pipeline import Clock, Services
@@ -79,7 +85,7 @@ class ClusterTiming:
 
 
 class ClusterWorker:
-    """Works until `stop`, whatever becomes of the database in between."""
+    """Runs until `stop`; joins again whenever the database was gone."""
 
     def __init__(
         self,
@@ -104,7 +110,7 @@ class ClusterWorker:
 
     def run(self) -> bool:
         """Serve until `stop`; True where every task had ended by then. Raises `LockedError`."""
-        pause_s, is_said, all_ended = 1.0, False, True
+        pause_s, is_logged, all_ended = 1.0, False, True
         while not self._ended.is_set():
             self._joined_at = math.inf  # trying to get a place doesn't count
             error: Exception | None = None
@@ -113,9 +119,9 @@ class ClusterWorker:
             except _GONE as gone:
                 error = gone
             lasted_long = time.monotonic() - self._joined_at > self._timing.longest_pause_s
-            if error is not None and (lasted_long or not is_said):
+            if error is not None and (lasted_long or not is_logged):
                 log.error("%(why)s; going on once it's back", {"why": _first_line(error)})
-            is_said = error is not None
+            is_logged = error is not None
             if self._ended.is_set():
                 break
             pause_s = 1.0 if lasted_long else min(2 * pause_s, self._timing.longest_pause_s)
@@ -171,7 +177,7 @@ class ClusterWorker:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, context: WorkerContext, still_holds: Callable[[], None]) -> None:
-        """Until the worker is stopped; raises what keeps a part of the session from going on."""
+        """Until the worker is stopped; raises the error that ended a part of the session."""
         connector = _connector(context.services.store)
         at_once = {
             LOCAL: self._timing.local_at_once,
@@ -292,16 +298,16 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
     name, ended = f"web {uuid4().hex}", threading.Event()
 
     def beat() -> None:
-        is_said = False
+        is_logged = False
         while not ended.is_set():
             try:
                 _beat(store, name, is_web=True)
-                is_said = False
+                is_logged = False
             except StoreError as error:
-                if not is_said:
+                if not is_logged:
                     why = {"why": str(error)}
                     log.error("%(why)s; going on once it's back", why)  # noqa: TRY400  one line
-                is_said = True
+                is_logged = True
             ended.wait(timing.heartbeat_every_s)
 
     beating = threading.Thread(target=beat, name="heartbeat")
@@ -355,8 +361,8 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
             log.warning("%(job)s: its worker died, another goes on", {"job": queued.queueing_lock})
             return
     else:
-        told = {"job": queued.queueing_lock, "deaths": queued.attempts}
-        log.error("%(job)s: %(deaths)d workers died over it", told)
+        fields = {"job": queued.queueing_lock, "deaths": queued.attempts}
+        log.error("%(job)s: %(deaths)d workers died over it", fields)
     with suppress(exceptions.ConnectorException):
         await manager.finish_job(queued, Status.FAILED, delete_job=True)
 
@@ -369,7 +375,7 @@ async def _is_open(manager: JobManager) -> bool:
 
 
 def _first_line(error: BaseException) -> str:
-    # procrastinate's own errors say only that there was one; their cause tells what it was.
+    # procrastinate's own errors hold no details; their cause does.
     is_wrapped = isinstance(error, exceptions.ConnectorException) and error.__cause__ is not None
-    told = str(error.__cause__ if is_wrapped else error) or type(error).__name__
-    return told.strip().splitlines()[0]
+    words = str(error.__cause__ if is_wrapped else error) or type(error).__name__
+    return words.strip().splitlines()[0]

@@ -1,52 +1,240 @@
-"""What a cluster's workers run: the check of each job, tasks for one athlete, and batches.
+"""What a cluster queues and runs: the check of each job, tasks for one athlete, and batches.
 
-Each runs in a thread, beside others of this process. A task that fails is tried again by
+procrastinate's tables are put beside ours, in the same schema, once (`install`). Which of its
+migrations they stand at is the comment on its table of jobs, so that it travels with the database.
+A newer procrastinate over an older schema is refused with the way on.
+
+Each task runs in a thread, beside others of this process. One that fails is tried again by
 procrastinate, later and later; after that the athlete is due as before, and the next check queues
-the task anew.
+the task anew. `WorkerNotifier` adds tasks from outside a worker.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from importlib import resources
+from typing import Any, Final, TypeVar
 
-from procrastinate import App, JobContext, RetryStrategy, exceptions
+from procrastinate import App, JobContext, RetryStrategy, SyncPsycopgConnector, exceptions
 from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job as QueuedJob
 from procrastinate.manager import JobManager
+from procrastinate.schema import SchemaManager
+from psycopg import Error
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection, text
 
-from worker.jobs.clock import unset_clock
-from worker.jobs.cluster_queue import (
-    BATCHES,
-    CHECK_FIRST,
-    LOCAL,
-    MOST_QUEUED,
-    REMOTE,
-    check_name,
-    cron,
-    queued_batch,
-    queued_check,
-    queued_task,
-)
-from worker.jobs.registry import AthleteTask, Batches, Job
-from worker.jobs.ticks import record_tick, trouble_of
+from worker.domain.models import SourceName
+from worker.jobs.registry import AthleteTask, Batches, Job, Where, event_task
+from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.mail import Mailer
 from worker.pipeline import Clock, Services
 from worker.sources import SourceError
-from worker.store import StoreError, Tick
+from worker.store import Store, StoreError, Tick
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+LOCAL: Final = "work"
+REMOTE: Final = "away"
+"""Tasks that wait for somebody else's server; they have threads of their own."""
+
+BATCHES: Final = "mail"
+
+MOST_QUEUED = 500
+"""Queued jobs of one task that wait at a time; the rest stays due, and is queued as these end.
+
+So the queue stays short however many athletes there are, and with it every query on it.
+"""
+
+CHECK_FIRST: Final = 100
+"""A check is short, and everything waits for it."""
+
+_MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
+_WAITS_S = 2.0
+_COUNTS_EVERY_S = 1.0
 LANES = 64
 KEEPS_FAILING = 3
 AGAIN = RetryStrategy(max_attempts=6, exponential_wait=2)
 CHECKS_AGAIN_IN = timedelta(seconds=1)
+_ADVISORY_KEY = 0x656E_6769_6E65  # "engine" in ASCII
+_OWN_INDEXES = (
+    # For each job procrastinate asks whether another of the same lock goes before it, and each
+    # check asks which jobs of a task are open: neither may read through all that are queued.
+    "CREATE INDEX easeback_lock ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing')",
+    "CREATE INDEX easeback_task ON procrastinate_jobs (task_name, status)",
+)
+
+
+# Tables
+
+
+def install(store: Store) -> None:
+    """Make sure procrastinate's schema is there, and is the one of this version.
+
+    Of several that start at once one makes it, and the others wait. Raises `StoreError`.
+    """
+    with store.transaction() as tx:
+        connection = tx.connection
+        connection.execute(
+            text("SELECT pg_advisory_xact_lock(:key, hashtext(current_schema()))"),
+            {"key": _ADVISORY_KEY & 0x7FFF_FFFF},
+        )
+        found = _found(connection)
+        if found is None:
+            _make(connection)
+        elif found != newest_migration():
+            raise StoreError(
+                f"the engine's tables stand at {found}, and the procrastinate that is installed "
+                f"speaks {newest_migration()}: "
+                'see "When procrastinate changes" in docs/operating.md'
+            )
+
+
+def newest_migration() -> str:
+    """The last of procrastinate's own migrations, as it names them."""
+    folder = resources.files("procrastinate.sql") / "migrations"
+    names = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
+    return names[-1].removesuffix(".sql")
+
+
+def _found(connection: Connection) -> str | None:
+    if connection.execute(text("SELECT to_regclass('procrastinate_jobs')")).scalar() is None:
+        return None
+    noted = "SELECT obj_description(to_regclass('procrastinate_jobs'), 'pg_class')"
+    comment: str | None = connection.execute(text(noted)).scalar()
+    return comment or "an unknown version"
+
+
+def _make(connection: Connection) -> None:
+    # Past SQLAlchemy: a script of many statements, with signs that SQLAlchemy would read.
+    driver = connection.connection.driver_connection
+    assert driver is not None  # noqa: S101  the connection is open
+    driver.execute(SchemaManager.get_schema())
+    for statement in _OWN_INDEXES:
+        connection.execute(text(statement))
+    connection.execute(text(f"COMMENT ON TABLE procrastinate_jobs IS '{newest_migration()}'"))
+
+
+# The queue
+
+
+def queued_task(task: AthleteTask, athlete_id: int, where: Where = ()) -> QueuedJob:
+    """A task for one athlete: queued once, and no other runs for that athlete meanwhile."""
+    return QueuedJob(
+        queue=REMOTE if task.remote else LOCAL,
+        task_name=task.name,
+        task_kwargs={"athlete_id": athlete_id, "about": list(where)},
+        lock=f"athlete:{athlete_id}",
+        queueing_lock=f"{task.name}:{athlete_id}",
+        priority=int(task.urgency),
+    )
+
+
+def queued_batch(job: Job, lane: int) -> QueuedJob:
+    """A batch of a job. Each lane has one at a time: a hung server stops no other lane."""
+    lock = f"{job.name}:{lane}"
+    return QueuedJob(
+        queue=BATCHES, task_name=job.name, task_kwargs={"lane": lane}, lock=lock, queueing_lock=lock
+    )
+
+
+def queued_check(job: Job, *, at: datetime | None = None) -> QueuedJob:
+    """The check of what is due of a job, at some instant or now."""
+    name = check_name(job)
+    return QueuedJob(
+        queue=LOCAL,
+        task_name=name,
+        lock=name,
+        queueing_lock=name,
+        priority=CHECK_FIRST,
+        scheduled_at=at,
+    )
+
+
+def check_name(job: Job) -> str:
+    """What the check of a job is called on the queue."""
+    return f"check-{job.name}"
+
+
+def cron(every: timedelta) -> str:
+    """An interval as procrastinate wants it: a whole part of a minute, an hour or a day."""
+    seconds = max(every.total_seconds(), 1.0)
+    if seconds < _MINUTE_S:
+        return f"* * * * * */{_part_of(_MINUTE_S, seconds)}"
+    if seconds < _HOUR_S:
+        return f"*/{_part_of(60, seconds / _MINUTE_S)} * * * * 0"
+    if seconds < _DAY_S:
+        return f"0 */{_part_of(24, seconds / _HOUR_S)} * * * 0"
+    return "0 0 * * * 0"
+
+
+def _part_of(whole: int, at_most: float) -> int:
+    """The largest whole part of it that isn't longer than that."""
+    return max(part for part in range(1, whole + 1) if whole % part == 0 and part <= at_most)
+
+
+def address_of(store: Store) -> str:
+    """The store's database as libpq has it."""
+    _, named = store.engine.dialect.create_connect_args(store.engine.url)
+    named.pop("context", None)  # SQLAlchemy's own, and no word of libpq's
+    return make_conninfo(**named)
+
+
+class WorkerNotifier:
+    """Queues tasks from outside a worker, over connections of its own.
+
+    What is due stands in the store by then, so a call that fails costs seconds: the next check
+    finds it.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._connector = SyncPsycopgConnector(
+            conninfo=address_of(store), min_size=0, max_size=2, timeout=_WAITS_S
+        )
+        self._is_open = False
+        self._counted: dict[str, tuple[float, bool]] = {}
+
+    def __call__(self, source: SourceName, athlete_ids: Collection[int]) -> None:
+        """Let a worker handle the webhook events of this source for these athletes soon."""
+        task = event_task(source)
+        try:
+            if not self._is_open:
+                self._connector.open()
+                self._is_open = True
+            queue = JobManager(self._connector)
+            if self._is_full(queue, task):
+                return
+            for athlete_id in sorted(athlete_ids):
+                try:
+                    queue.defer_job(queued_task(task, athlete_id))
+                except exceptions.AlreadyEnqueued:
+                    continue
+        except (exceptions.ConnectorException, Error) as error:
+            why = {"why": str(error)}
+            log.warning("web: no worker was notified (%(why)s): the next check finds it", why)
+
+    def _is_full(self, queue: JobManager, task: AthleteTask) -> bool:
+        """True while as many wait as may: the checks queue the rest as these end."""
+        now = time.monotonic()
+        counted_at, is_full = self._counted.get(task.name, (-_COUNTS_EVERY_S, False))
+        if now - counted_at >= _COUNTS_EVERY_S:
+            is_full = len(queue.list_jobs(task=task.name, status="todo")) >= MOST_QUEUED
+            self._counted[task.name] = now, is_full
+        return is_full
+
+    def close(self) -> None:
+        if self._is_open:
+            self._connector.close()
+
+
+# What the workers run
 
 
 @dataclass(slots=True)
@@ -71,7 +259,7 @@ class WorkerContext:
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def do(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call what blocks in a thread; it goes on where nobody waits for it any more."""
+        """Call a blocking function in a thread; it runs to its end even if nobody awaits it."""
         ended = object()
 
         def call() -> T:
@@ -243,8 +431,8 @@ def _add_task(app: App, context: WorkerContext, task: AthleteTask) -> None:
 
 def _log(queued: QueuedJob, error: Exception) -> None:
     if isinstance(error, StoreError | SourceError) or queued.attempts:
-        told = {"job": queued.queueing_lock, "why": str(error), "tries": queued.attempts + 1}
-        log.warning("%(job)s: %(why)s (tried %(tries)d times)", told)
+        fields = {"job": queued.queueing_lock, "why": str(error), "tries": queued.attempts + 1}
+        log.warning("%(job)s: %(why)s (tried %(tries)d times)", fields)
     else:
         log.error("%(job)s: unexpected", {"job": queued.queueing_lock}, exc_info=error)
 

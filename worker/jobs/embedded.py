@@ -11,9 +11,8 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from worker.jobs.clock import unset_clock
 from worker.jobs.registry import Job
-from worker.jobs.ticks import record_tick, trouble_of
+from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.pipeline import Clock, Services
 from worker.store import StoreError, Tick
 
@@ -28,7 +27,7 @@ CLOCK_STEP_S = 5.0
 class EmbeddedWorker:
     """Runs the jobs until `stop`, and then gives what is under way a few seconds to end.
 
-    While the clock says a time before `not_before`, it waits for somebody to set it.
+    While the clock is before `not_before`, no job is run.
     """
 
     def __init__(
@@ -47,7 +46,7 @@ class EmbeddedWorker:
         from apscheduler.schedulers.background import BackgroundScheduler
 
         self._under_way = {job.name: threading.Lock() for job in jobs}
-        # Said by the scheduler when a job still runs at its next tick, which is as it should be.
+        # The scheduler warns when a job still runs at its next tick, which is no error here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(len(jobs))},

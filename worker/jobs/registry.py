@@ -3,15 +3,15 @@
     name           due for                                             runs on
     housekeeping   athletes with overdue judgements or expired data    database
     inbox          athletes whose folders have stable files            inbox folder
-    strava, ...    webhook events, polls, history of each source       the source's server
+    <source>       webhook events, polls, history of each source       the source's server
     weekly         athletes whose weekly hour has come                 database
     deliver        mails in the outbox                                 mail server
     backup         the SQLite file                                     disk
     ping           health, at every interval                           the monitor's server
 
 The embedded scheduler and `once` call a job's `run`, which does everything that is due. A cluster
-checks who is due and queues one task for each athlete, or a batch for each sender. Who is due, the
-store says in one query that has an index and a limit. Doing a task twice, or for somebody who isn't
+checks who is due and queues one task for each athlete, or a batch for each sender. The store finds
+who is due in one query that has an index and a limit. Doing a task twice, or for somebody who isn't
 due any more, changes nothing.
 """
 
@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from worker.domain.models import Athlete, SourceName
-from worker.jobs.ping import ping
+from worker.health import ping
 from worker.pipeline import Clock, Services, sync
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
@@ -32,7 +32,7 @@ from worker.sources.base import RateLimited, Source
 from worker.sources.registry import SOURCES
 
 Where = Sequence[str]
-"""Where to look for what is due: folders of the inbox; empty for every other task."""
+"""Where something is due: folders of the inbox; empty for every other task."""
 
 DueAthletes = Mapping[int, Where]
 """The ids of the athletes for whom a task is due, those first that waited longest."""
@@ -44,7 +44,7 @@ BACKUP_EVERY = timedelta(minutes=10)
 """How often it's checked whether a copy is due; how often one is, stands in the settings."""
 
 MAILS_PER_TICK = 100
-"""How many mails a tick sends before it ends, so that a long queue doesn't look like a halt."""
+"""How many mails a tick sends before it ends, so that a long queue isn't taken for a halt."""
 
 MAILS_PER_BATCH = 50
 
@@ -63,7 +63,7 @@ class Urgency(IntEnum):
 class AthleteTask:
     """A part of a job that is done for one athlete at a time.
 
-    `due(services, now, most)` says for whom, at most so many. `run` does it for one of them.
+    `due(services, now, most)` finds for whom, at most so many. `run` does it for one of them.
     `remote`: it waits for somebody else's server.
     """
 
@@ -94,7 +94,7 @@ class Job:
     `name` is its name in the ticks, in `status`, and on the queue. `run(services, clock, in_full)`
     does everything that is due; where not `in_full`, as much as other jobs may be kept waiting for.
     A cluster calls `prepare` at each check, then queues `tasks` or `batches`; a job that has
-    neither is run by the check itself. A job that `reports` says how the others are: it isn't
+    neither is run by the check itself. A job that `reports` is about the others: it isn't
     watched itself, and is no part of a whole pass.
     """
 

@@ -1,21 +1,39 @@
-"""Ticks: when a run of each job last ended, and what went wrong with it."""
+"""The clock of a process; and ticks: when a run of each job last ended, and what went wrong."""
 
 import logging
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
-from worker.pipeline import Services
+from worker.pipeline import Clock, Services
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.sources import SourceError
 from worker.store import RESTORED, StoreError, Tick
 
 log = logging.getLogger(__name__)
 
+FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
+"""No right clock shows an earlier time; some machines start in 1970."""
+
 RECORD_EVERY = timedelta(minutes=1)
-"""How often it's recorded that a job goes on as before."""
+"""How often an unchanged state of a job is recorded."""
 
 _SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
+
+
+def clock_from(as_of: datetime | None) -> Clock:
+    """The present time, or time that runs on from `as_of`."""
+    if as_of is None:
+        return lambda: datetime.now(UTC)
+    lead = as_of - datetime.now(UTC)
+    return lambda: datetime.now(UTC) + lead
+
+
+def unset_clock(now: datetime, not_before: datetime | None) -> str | None:
+    """Why no job is run yet, where `now` is before the earliest time that can be right."""
+    if not_before is None or now >= not_before:
+        return None
+    return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
 
 
 def begin_ticks(

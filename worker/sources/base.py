@@ -207,7 +207,12 @@ Observe = Callable[[Mapping[str, str]], None]
 
 @runtime_checkable
 class OAuth2(Protocol):
-    """Connecting by a consent on the service's own page."""
+    """Connecting by a consent on the service's own page.
+
+    `no_consent_hint` says what to try where no consent comes back.
+    """
+
+    no_consent_hint: ClassVar[str]
 
     def authorize_url(self, *, state: str, redirect: str) -> str:
         """Where the athlete's browser goes to consent."""
@@ -230,10 +235,12 @@ class OAuth2(Protocol):
 class ApiKey(Protocol):
     """Connecting by a key that the athlete makes at the service.
 
-    `key_page` is where; `key_lives_days` what they choose from there, empty where keys don't end.
+    `key_page` is where, `key_menu` how to find it there; `key_lives_days` what they choose from,
+    empty where keys don't end.
     """
 
     key_page: ClassVar[str]
+    key_menu: ClassVar[str]
     key_lives_days: ClassVar[tuple[int, ...]]
 
     def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
@@ -249,6 +256,11 @@ class ApiKey(Protocol):
         ...
 
 
+def takes_key(kind: object) -> bool:
+    """True for a service that is connected by a key, False for one by a consent."""
+    return isinstance(kind, ApiKey)
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """A webhook subscription as the service has it."""
@@ -257,6 +269,7 @@ class Subscription:
     callback_url: str
 
 
+@runtime_checkable
 class Webhook(Protocol):
     """A service that posts events to us. What an event says is a reason to look, no more."""
 
@@ -296,6 +309,10 @@ class Source(Protocol):
     """The section `[name]` of the settings."""
     off: ClassVar[str]
     """What to set where the service is off."""
+    about: ClassVar[str]
+    """What it costs and needs, for who chooses a way for runs to come."""
+    asked_for: ClassVar[tuple[str, ...]]
+    """The keys of its section without which it's off; empty where it needs none."""
     ends_at_service: ClassVar[str | None]
     """Where athletes end a connection that we couldn't give back."""
     largest_page: ClassVar[int]

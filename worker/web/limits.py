@@ -7,6 +7,7 @@ wider policy for a page that leads to another site, is left as it is.
 
 import asyncio
 import logging
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +25,7 @@ LONGEST_BODY = 16_384
 BODY_WITHIN_S = 10.0
 _WRONG_LINK_COSTS = 5.0
 _UNCOUNTED = ("/livez", "/face.", "/icon.svg")
-_WEBHOOK = "/strava/webhook"
+_WEBHOOK = re.compile(r"/[a-z]+/webhook")
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -164,8 +165,8 @@ def client_of(scope: Scope, *, proxies: frozenset[str]) -> str:
 
 
 def _is_uncounted(scope: Scope) -> bool:
-    """True for what guesses nothing and may come often: health, stills, Strava's events."""
-    if scope["path"] == _WEBHOOK:
+    """True for what guesses nothing and may come often: health, stills, a service's events."""
+    if _WEBHOOK.fullmatch(scope["path"]):
         return bool(scope["method"] == "POST")
     return bool(scope["path"].startswith(_UNCOUNTED))
 

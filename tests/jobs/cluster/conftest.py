@@ -11,7 +11,7 @@ from worker.config import InboxSection
 from worker.domain.models import Routine
 from worker.domain.rules import Rules
 from worker.jobs.cluster import ClusterTiming, ClusterWorker
-from worker.jobs.cluster_schema import install
+from worker.jobs.cluster_tasks import install
 from worker.notify import Composer
 from worker.pipeline import Services
 from worker.sources.folder import Inbox

@@ -13,8 +13,7 @@ from sqlalchemy import text
 from tests.app import TODAY, App, recording, run_file, steady
 from tests.jobs.cluster.conftest import QUICK
 from worker.jobs.cluster import ClusterWorker
-from worker.jobs.cluster_queue import WorkerNotifier, cron, queued_task
-from worker.jobs.cluster_schema import install
+from worker.jobs.cluster_tasks import WorkerNotifier, cron, install, queued_task
 from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
 from worker.notify import Composer
 from worker.pipeline.deliver import make_ready, send
@@ -88,8 +87,8 @@ def test_a_storm_of_webhooks_leaves_the_queue_short(
     app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where as many wait as may, the events are found by a check once there's room."""
-    monkeypatch.setattr("worker.jobs.cluster_queue.MOST_QUEUED", 2)
-    monkeypatch.setattr("worker.jobs.cluster_queue._COUNTS_EVERY_S", 0.0)
+    monkeypatch.setattr("worker.jobs.cluster_tasks.MOST_QUEUED", 2)
+    monkeypatch.setattr("worker.jobs.cluster_tasks._COUNTS_EVERY_S", 0.0)
     athletes = [app.athlete(name) for name in ("Anna", "Ben", "Cleo", "Dora")]
     notify = WorkerNotifier(app.services.store)
     for athlete in athletes:

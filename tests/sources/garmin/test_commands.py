@@ -113,6 +113,15 @@ def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> No
     assert json.loads(operator.call("runs", "--json").stdout) == []
 
 
+@pytest.mark.parametrize("words", ["garmin", "garmin Mira", "--garmin", "Mira --garmin"])
+def test_the_service_is_named_as_a_word_or_as_an_option(operator: Operator, words: str) -> None:
+    """The option is the older way."""
+    key = operator.service.make_key(operator.service.account("Mira"))
+    done = operator.call("connect", *words.split(), given=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Mira is connected to Garmin")
+
+
 def test_at_a_terminal_the_key_is_asked_for_without_echo(operator: Operator) -> None:
     """And then when it ends; the key is never shown."""
     account = operator.service.account("Mira")

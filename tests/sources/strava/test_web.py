@@ -15,7 +15,7 @@ from worker.app import build_web_server
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.web.strava import COOKIE, WEBHOOK
+from worker.web.consent import COOKIE
 
 ORIGIN = "http://127.0.0.1:8765"
 JUNK = ["", "null", "[" * 9_000, '"x"', "{}", '{"owner_id": 1e999}', "\x00", '{"object_id": []}']
@@ -151,9 +151,9 @@ class TestTheWebhook:
         """Strava checks a subscription so; others are refused."""
         asked = {"hub.mode": "subscribe", "hub.challenge": "15f7d1"}
         known = asked | {"hub.verify_token": app.strava.verify_token}
-        assert browser.get(WEBHOOK, params=known).json() == {"hub.challenge": "15f7d1"}
+        assert browser.get("/strava/webhook", params=known).json() == {"hub.challenge": "15f7d1"}
         forged = asked | {"hub.verify_token": "guess"}
-        assert browser.get(WEBHOOK, params=forged).status_code == 403
+        assert browser.get("/strava/webhook", params=forged).status_code == 403
 
     def test_keeps_the_wish_and_lets_the_worker_act(
         self, app: StravaApp, browser: TestClient
@@ -163,7 +163,9 @@ class TestTheWebhook:
         app.turn()
         subscribe(app)
         made = app.service.diary.add(account, app.clock())
-        assert browser.post(WEBHOOK, json=event(app, account.id, made.id)).status_code == 200
+        assert (
+            browser.post("/strava/webhook", json=event(app, account.id, made.id)).status_code == 200
+        )
         assert app.runs(athlete) == {}
         app.turn()
         assert str(made.id) in app.runs(athlete)
@@ -174,7 +176,7 @@ class TestTheWebhook:
     ) -> None:
         """No body makes it stumble."""
         subscribe(app)
-        assert browser.post(WEBHOOK, content=body.encode()).status_code == 200
+        assert browser.post("/strava/webhook", content=body.encode()).status_code == 200
 
     def test_answers_while_the_store_is_busy(self, app: StravaApp, server: Server) -> None:
         """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
@@ -187,7 +189,7 @@ class TestTheWebhook:
             line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
             with app.services.store.transaction():
                 # The lock is held until the answer has come whole, or the line gives up.
-                line.request("POST", WEBHOOK, body=b"{}")
+                line.request("POST", "/strava/webhook", body=b"{}")
                 answered = line.getresponse()
                 answered.read()
             line.close()

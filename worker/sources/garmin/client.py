@@ -70,12 +70,18 @@ class Garmin:
     title: ClassVar[str] = "Garmin"
     settings_model: ClassVar[type[Any]] = GarminSection
     off: ClassVar[str] = "Garmin is off: take the line `enabled = false` out of [garmin]"
+    about: ClassVar[str] = (
+        "Garmin Connect. Free; each athlete makes a key there (Settings, Personal API), and a new\n"
+        "one when it runs out: after 30, 90, 180 or 365 days, as chosen."
+    )
+    asked_for: ClassVar[tuple[str, ...]] = ()
     ends_at_service: ClassVar[str | None] = None
     largest_page: ClassVar[int] = 45
     """Garmin fails on larger ones, its own default included."""
     has_files: ClassVar[bool] = True
     calls_at_once: ClassVar[int | None] = 20
     key_page: ClassVar[str] = KEY_PAGE
+    key_menu: ClassVar[str] = "Settings, Personal API"
     key_lives_days: ClassVar[tuple[int, ...]] = (30, 90, 180, 365)
     """What Garmin lets choose when a key is made. Neither the key nor the API tells which."""
 

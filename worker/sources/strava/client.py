@@ -74,6 +74,15 @@ class Strava:
         "Strava is off: set [strava] client_id and client_secret, as shown at "
         "https://www.strava.com/settings/api"
     )
+    about: ClassVar[str] = (
+        "Strava. Needs an API application (https://www.strava.com/settings/api), whose owner\n"
+        "needs a paid subscription."
+    )
+    asked_for: ClassVar[tuple[str, ...]] = ("client_id", "client_secret")
+    no_consent_hint: ClassVar[str] = (
+        "where Strava's page spoke of an invalid redirect_uri, set the Authorization Callback "
+        "Domain at https://www.strava.com/settings/api to the host of base_url"
+    )
     ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
     largest_page: ClassVar[int] = 200
     has_files: ClassVar[bool] = False

@@ -1,8 +1,8 @@
-"""Strava at the door: the way to its consent page, the way back, and its webhook.
+"""The pages of a service that is connected by a consent: to its page, back, and its webhook.
 
-The work itself is elsewhere: a `Gate` brings it along. A link leads straight to Strava and keeps
-nothing but a cookie; only the way back acts, and only in the browser that went. The webhook
-answers at once, whatever it's fed, and what it was told is kept after the answer.
+The work itself is elsewhere: a `Gate` brings it along. A link leads straight to the service and
+sets nothing but a cookie; only the way back acts, and only in the browser that went. The webhook
+answers at once, whatever it's sent, and its events are saved after the answer.
 """
 
 import hmac
@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.domain.models import Athlete
+from worker.domain.models import Athlete, SourceName
 from worker.sources import SourceError
 from worker.store import StoreError
 from worker.web.app import link_page, page
@@ -26,8 +26,6 @@ from worker.web.context import LinkVisit, Visit, WebContext
 
 log = logging.getLogger(__name__)
 
-CALLBACK = "/strava/callback"
-WEBHOOK = "/strava/webhook"
 COOKIE = "easeback-consent"
 COOKIE_OVER_TLS = f"__Host-{COOKIE}"
 """Under this name browsers take it over TLS alone, and from no neighbouring host."""
@@ -39,18 +37,24 @@ _MOST_WAITING = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the routes lead to.
+    """The service, and what its routes lead to.
 
-    `begin` gives the address of Strava's page and the cookie that belongs to it. `finish` takes
-    what the browser brought back and its cookie, and gives whose it was and what will be missing,
-    in words, or None. Both raise `SourceError` with words for the runner. `note` keeps what events
-    wish for. `verify_token` is what Strava repeats when it checks the webhook.
+    `begin` gives the address of its page and the cookie that belongs to it. `finish` takes what the
+    browser brought back and its cookie, and gives whose it was and what will be missing, in words,
+    or None. Both raise `SourceError` with words for the runner. `note` stores events.
+    `verify_token` is what the service repeats when it checks the webhook.
     """
 
+    source: SourceName
+    title: str
     begin: Callable[[Athlete, datetime], tuple[str, str]]
     finish: Callable[[Mapping[str, str], str, datetime], tuple[Athlete, str | None]]
     note: Callable[[Sequence[object], datetime], object]
     verify_token: str
+
+    @property
+    def callback(self) -> str:
+        return f"/{self.source}/callback"
 
 
 def routes(web: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
@@ -62,7 +66,7 @@ def routes(web: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
         except SourceError as error:
             return _came_to_nothing(web, error)
         away = RedirectResponse(address, 303)
-        _keep_cookie(web, away, cookie)
+        _set_cookie(web, gate, away, cookie)
         return away
 
     def come_back(web: WebContext, visit: Visit) -> Response:
@@ -79,21 +83,22 @@ def routes(web: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
 
     return (
         link_page(web, "connect", go),
-        page(CALLBACK, web, come_back),
-        Route(WEBHOOK, check, methods=["GET"]),
-        Route(WEBHOOK, note, methods=["POST"]),
+        page(gate.callback, web, come_back),
+        Route(f"/{gate.source}/webhook", check, methods=["GET"]),
+        Route(f"/{gate.source}/webhook", note, methods=["POST"]),
     )
 
 
 def _come_back(web: WebContext, gate: Gate, visit: Visit) -> Response:
-    name, path = _cookie(web)
+    name, path = _cookie(web, gate)
     cookie = visit.request.cookies.get(name, "")
     try:
         athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
     except SourceError as error:
         answer = _came_to_nothing(web, error)
     else:
-        log.info("web: athlete %(athlete)d connected Strava", {"athlete": athlete.id})
+        connected = {"athlete": athlete.id, "source": gate.title}
+        log.info("web: athlete %(athlete)d connected %(source)s", connected)
         answer = web.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
     answer.delete_cookie(name, path=path, secure=_speaks_tls(web), httponly=True, samesite="lax")
     return answer
@@ -109,14 +114,14 @@ def _speaks_tls(web: WebContext) -> bool:
     return web.base_url.startswith("https://")
 
 
-def _cookie(web: WebContext) -> tuple[str, str]:
+def _cookie(web: WebContext, gate: Gate) -> tuple[str, str]:
     """The cookie's name, and the path it's for: a `__Host-` cookie has to be for the whole host."""
-    return (COOKIE_OVER_TLS, "/") if _speaks_tls(web) else (COOKIE, CALLBACK)
+    return (COOKIE_OVER_TLS, "/") if _speaks_tls(web) else (COOKIE, gate.callback)
 
 
-def _keep_cookie(web: WebContext, response: Response, cookie: str) -> None:
-    """Only for the way back. `lax`: coming back from Strava is a visit from another site."""
-    name, path = _cookie(web)
+def _set_cookie(web: WebContext, gate: Gate, response: Response, cookie: str) -> None:
+    """Only for the way back. `lax`: coming back is a visit from another site."""
+    name, path = _cookie(web, gate)
     response.set_cookie(
         name,
         cookie,
@@ -129,7 +134,7 @@ def _keep_cookie(web: WebContext, response: Response, cookie: str) -> None:
 
 
 def _check(gate: Gate, request: Request) -> Response:
-    """Strava asks whether a subscription is wanted here: its challenge is echoed if it is."""
+    """The service asks whether a subscription is wanted here: its challenge is echoed if it is."""
     asked = request.query_params
     told = asked.get("hub.verify_token", "").encode()
     known = hmac.compare_digest(told, gate.verify_token.encode())

@@ -1,0 +1,78 @@
+"""`connect`, `disconnect` and `webhook`: which service and which athlete the words mean."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.command import easeback
+
+APPLICATION = {"EASEBACK_STRAVA__CLIENT_ID": "1", "EASEBACK_STRAVA__CLIENT_SECRET": "secret"}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two athletes, one of them called like a service; nobody is connected."""
+    home = tmp_path_factory.mktemp("home")
+    for name in ("Mira", "strava"):
+        mail = f"{name.lower()}@example.org"
+        done = easeback("athlete", "add", "--name", name, "--email", mail, cwd=home)
+        assert done.returncode == 0, done.stderr
+    return home
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("Mira", "Mira is disconnected from Strava"),
+        ("strava Mira", "Mira is disconnected from Strava"),
+        ("strava strava", "strava is disconnected from Strava"),
+        ("garmin strava", "strava is disconnected from Garmin; the key itself is deleted at"),
+        ("Garmin Mira", "Mira is disconnected from Garmin"),
+        ("--garmin Mira", "Mira is disconnected from Garmin"),
+        ("strava --garmin", "strava is disconnected from Garmin"),
+    ],
+)
+def test_one_word_is_a_service_or_an_athlete_and_two_are_both(
+    home: Path, words: str, said: str
+) -> None:
+    """An athlete who is called like a service is reached by saying the service first."""
+    done = easeback("disconnect", *words.split(), "--yes", cwd=home)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("strava", "there are several athletes, say which by its name: Mira, strava"),
+        ("polar Mira", "no service is called 'polar': there are strava, garmin"),
+        ("--polar", "No such option: --polar (see `easeback connect --help`)"),
+        ("--garmin Mira strava", "Got unexpected extra argument"),
+        ("garmin Mia", "no athlete is called 'Mia'; did you mean 'Mira'?"),
+        ("strava Mira --expires 90", "--expires goes with --garmin: a consent at Strava has no"),
+    ],
+)
+def test_words_that_mean_nothing_are_wrong_usage(home: Path, words: str, said: str) -> None:
+    """Exit status 2, in one line."""
+    done = easeback("connect", *words.split(), cwd=home, env=APPLICATION)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"easeback: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_service_that_is_off_is_said_with_what_to_set(home: Path) -> None:
+    """Exit status 2; without a service named, another way to connect is said as well."""
+    off = "easeback: Strava is off: set [strava] client_id"
+    for words in (("strava", "Mira"), ("Mira",)):
+        done = easeback("connect", *words, cwd=home)
+        assert done.returncode == 2
+        assert done.stderr.startswith(off)
+        assert done.stderr.endswith("or connect to Garmin, with --garmin\n")
+
+
+def test_only_a_service_with_a_webhook_can_be_subscribed_to(home: Path) -> None:
+    """Exit status 2, and which ones there are."""
+    done = easeback("webhook", "list", "garmin", cwd=home)
+    assert done.returncode == 2
+    assert "no service called 'garmin' has a webhook: there are strava" in done.stderr
+    assert "Strava is off" in easeback("webhook", "add", cwd=home).stderr

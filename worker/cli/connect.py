@@ -1,0 +1,373 @@
+"""Commands about the services: connect, disconnect, webhook, and rotate-keys.
+
+Which services there are, and how each is connected, stands in `sources.registry`.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.browser import show_in_browser
+from worker.cli.context import (
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    NoOpenOption,
+    UsageError,
+    YesOption,
+    command_of,
+    the_athlete,
+)
+
+if TYPE_CHECKING:
+    from worker.domain.models import Athlete
+    from worker.pipeline.services import ConnectedSource, Services
+    from worker.sources.base import ApiKey, OAuth2, Source, Webhook
+
+WAITS_S = 15 * 60
+_CHECKS_EVERY_S = 0.3
+
+SourceArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="SOURCE", help="Which service; not needed while there's one."),
+]
+AthleteArgument = Annotated[
+    str | None, typer.Argument(metavar="ATHLETE", help="Who; not needed while there's one athlete.")
+]
+
+webhook = typer.Typer(
+    name="webhook",
+    help="Let a service tell of new runs at once. Everything works without.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+def connect(
+    context: typer.Context,
+    source: SourceArgument = None,
+    athlete: AthleteArgument = None,
+    no_open: NoOpenOption = False,
+    expires: Annotated[
+        str | None,
+        typer.Option(
+            "--expires",
+            metavar="DAYS|DATE",
+            help="Of a key: when it ends; asked for at a terminal, else the shortest there is.",
+        ),
+    ] = None,
+) -> None:
+    """Connect an athlete to a service: by a consent in the browser, or by a key."""
+    from worker.sources.base import takes_key
+    from worker.sources.registry import SOURCES
+
+    command = command_of(context)
+    services = command.services()
+    kind, name = _source_and_athlete(context, services, source, athlete)
+    if expires is not None and not takes_key(kind):
+        keyed = " or ".join(f"--{one.name}" for one in SOURCES if takes_key(one))
+        raise UsageError(f"--expires goes with {keyed}: a consent at {kind.title} has no end")
+    connect_athlete(command, services, kind, name, expires=expires, no_open=no_open)
+
+
+def connect_athlete(
+    command: CommandContext,
+    services: "Services",
+    kind: "type[Source]",
+    athlete: str | None,
+    *,
+    expires: str | None = None,
+    no_open: bool = False,
+) -> None:
+    """Connect the athlete of this name, or the only one; raises `SourceError`."""
+    from worker.sources.base import ApiKey, takes_key
+    from worker.sources.registry import SOURCES
+
+    connected = services.sources.get(kind.name)
+    if connected is None:
+        keyed = " or ".join(
+            f"{one.title}, with --{one.name}"
+            for one in SOURCES
+            if takes_key(one) and one.name in services.sources
+        )
+        others = f"; or connect to {keyed}" if keyed and not takes_key(kind) else ""
+        raise UsageError(f"{kind.off}{others}")
+    with services.store.reading() as tx:
+        who = the_athlete(tx, athlete, how="by its name")
+    auth = connected.client.auth
+    if isinstance(auth, ApiKey):
+        _connect_with_key(command, services, connected, auth, who, expires)
+    else:
+        _connect_by_consent(command, services, connected, auth, who, no_open=no_open)
+
+
+def disconnect(
+    context: typer.Context,
+    source: SourceArgument = None,
+    athlete: AthleteArgument = None,
+    yes: YesOption = False,
+) -> None:
+    """Give a connection back and forget it, and by default the runs that no other service has."""
+    from worker.pipeline import credentials
+
+    command = command_of(context)
+    services = command.services()
+    kind, name = _source_and_athlete(context, services, source, athlete)
+    with services.store.reading() as tx:
+        who = the_athlete(tx, name, how="by its name")
+    is_kept = kind.name in services.keeps_runs_of
+    runs = "its runs are kept" if is_kept else f"runs that only {kind.title} told of go too"
+    command.confirm(
+        f"Disconnect {who.name} from {kind.title}? ({runs})",
+        yes=yes,
+        otherwise="nothing was disconnected",
+    )
+    trouble = credentials.disconnect(services, kind.name, who, now=datetime.now(UTC))
+    if trouble:
+        raise AttentionError(trouble)
+    key_page = getattr(kind, "key_page", None)
+    key = f"; the key itself is deleted at {key_page}" if key_page else ""
+    command.say(f"{who.name} is disconnected from {kind.title}{key}")
+
+
+def _source_and_athlete(
+    context: typer.Context, services: "Services", source: str | None, athlete: str | None
+) -> "tuple[type[Source], str | None]":
+    """Which service and athlete `[SOURCE] [ATHLETE]` or `--SOURCE [ATHLETE]` mean.
+
+    One word is a service where one is called so, else an athlete; then the service is the only one
+    that is on and is connected by a consent. Raises `UsageError`.
+    """
+    from worker.sources.base import takes_key
+    from worker.sources.registry import SOURCES
+
+    by_name = {kind.name: kind for kind in SOURCES}
+    words = [word for word in (source, athlete) if word is not None]
+    # A service that is written like an option comes first, wherever it stands.
+    words.sort(key=lambda word: not word.startswith("-"))
+    first = words[0].removeprefix("--").lower() if words else ""
+    if first in by_name:
+        return by_name[first], words[1] if words[1:] else None
+    if words and words[0].startswith("-"):
+        raise UsageError(f"No such option: {words[0]} (see `{context.command_path} --help`)")
+    if words[1:]:
+        raise UsageError(f"no service is called {words[0]!r}: there are {', '.join(by_name)}")
+    by_consent = [kind for kind in SOURCES if not takes_key(kind)]
+    on = [kind for kind in by_consent if kind.name in services.sources]
+    if len(on) > 1:
+        raise UsageError(f"say which service: {', '.join(kind.name for kind in on)}")
+    return (on or by_consent)[0], words[0] if words else None
+
+
+def _connect_with_key(
+    command: CommandContext,
+    services: "Services",
+    connected: "ConnectedSource",
+    auth: "ApiKey",
+    who: "Athlete",
+    expires: str | None,
+) -> None:
+    """Ask for the key without showing it, try it, store it encrypted, and print when it ends."""
+    from worker.pipeline import credentials
+    from worker.pipeline.services import today_of
+
+    is_terminal = sys.stdin.isatty()
+    if is_terminal:
+        typer.echo(f"Make a key at {auth.key_page} ({auth.key_menu}).", err=True)
+        # Not shown, and never on the command's line, which every process list shows.
+        key = str(typer.prompt("The key (it isn't shown)", hide_input=True, err=True))
+    else:
+        key = sys.stdin.readline()
+    if expires is None and is_terminal and auth.key_lives_days:
+        offered = ", ".join(map(str, auth.key_lives_days))
+        question = f"Its expiration, as you chose it there: {offered} days, or the last day's date"
+        expires = str(typer.prompt(question, default=str(auth.key_lives_days[0]), err=True))
+    done = credentials.connect_with_key(
+        services, connected.name, who, lambda: datetime.now(UTC), key=key, expires=expires
+    )
+    end = f"; the key runs out on {today_of(who, done.ends_at)}" if done.ends_at else ""
+    command.say(f"{who.name} is connected to {connected.title}{end}")
+
+
+def _connect_by_consent(
+    command: CommandContext,
+    services: "Services",
+    connected: "ConnectedSource",
+    auth: "OAuth2",
+    who: "Athlete",
+    *,
+    no_open: bool,
+) -> None:
+    """Show the service's page, and wait until the browser has brought the consent back."""
+    from worker.app import callback_url
+    from worker.keys import read_keys
+    from worker.links import Signer
+    from worker.pipeline.credentials import check_redirect
+
+    def connected_at() -> datetime | None:
+        with services.store.reading() as tx:
+            stored = tx.source(connected.name).credential(who)
+        return stored.connected_at if stored else None
+
+    now, before = datetime.now(UTC), connected_at()
+    refused: list[str] = []
+    with _web_server(command, services, refused.append) as origin:
+        redirect = callback_url(origin, connected.name)
+        check_redirect(services, connected.name, who, redirect=redirect, now=now)
+        signer = Signer(read_keys(command.settings), origin)
+        address = signer.sign("connect", {"athlete": who.id}, now=now)
+        if no_open or not show_in_browser(address):
+            print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
+        until = time.monotonic() + WAITS_S
+        while connected_at() == before:
+            if refused:
+                raise AttentionError(refused[0])
+            if time.monotonic() > until:
+                raise AttentionError(
+                    "no consent came within 15 minutes, and nothing was changed; "
+                    f"{auth.no_consent_hint}"
+                )
+            time.sleep(_CHECKS_EVERY_S)
+    command.say(f"{who.name} is connected to {connected.title}")
+
+
+def rotate_keys(context: typer.Context) -> None:
+    """Seal every stored grant with a new key. Stop the worker first."""
+    from worker.keys import add_key
+    from worker.pipeline.credentials import encrypt_all_anew
+
+    command = command_of(context)
+    with command.store.sole_worker():
+        made = add_key(command.settings)
+        number = encrypt_all_anew(command.services())
+    first = "a new key stands first" if made else "the first key of secret_key is used"
+    command.say(f"{first}; {number} grant(s) sealed with it; links signed before still work")
+
+
+@webhook.command("add")
+def add_webhook(context: typer.Context, source: SourceArgument = None) -> None:
+    """Subscribe: the service checks at once that base_url can be reached."""
+    command = command_of(context)
+    services = command.services()
+    connected, hooks = _webhook_of(services, source)
+    now = datetime.now(UTC)
+    callback = f"{command.settings.base_url.rstrip('/')}/{connected.name}/webhook"
+    with _web_server(command, services, lambda _: None):
+        made = hooks.subscribe(callback, verify_token=connected.verify_token, now=now)
+    with services.store.transaction() as tx:
+        tx.source(connected.name).subscribed(made, callback, now=now)
+    command.say(f"subscribed (number {made}): {connected.title} tells {callback}")
+
+
+@webhook.command("list")
+def list_webhooks(
+    context: typer.Context, source: SourceArgument = None, as_json: JsonOption = False
+) -> None:
+    """Show the subscription that the service has, and whether it's this Easeback's."""
+    command = command_of(context)
+    services = command.services()
+    connected, hooks = _webhook_of(services, source)
+    found = hooks.subscriptions(now=datetime.now(UTC))
+    with services.store.reading() as tx:
+        ours = tx.source(connected.name).subscription()
+    rows = [
+        {
+            "id": one.id,
+            "callback_url": one.callback_url,
+            "ours": ours is not None and ours.id == one.id,
+            "dropped": ours.dropped if ours is not None and ours.id == one.id else 0,
+        }
+        for one in found
+    ]
+    if as_json:
+        command.print_json(rows)
+        return
+    for row in rows:
+        whose = f"ours, {row['dropped']} event(s) dropped" if row["ours"] else "not ours"
+        command.say(f"{row['id']}: {row['callback_url']} ({whose})")
+    if not rows:
+        command.say("no subscription: Easeback polls, which is enough")
+
+
+@webhook.command("remove")
+def remove_webhook(context: typer.Context, source: SourceArgument = None) -> None:
+    """Remove the application's subscription; from then on Easeback polls."""
+    command = command_of(context)
+    services = command.services()
+    (connected, hooks), now = _webhook_of(services, source), datetime.now(UTC)
+    for one in hooks.subscriptions(now=now):
+        hooks.unsubscribe(one.id, now=now)
+    with services.store.transaction() as tx:
+        tx.source(connected.name).unsubscribed()
+    command.say("no subscription any more: Easeback polls")
+
+
+def _webhook_of(services: "Services", source: str | None) -> "tuple[ConnectedSource, Webhook]":
+    """The service named, or the only one that is on and has a webhook; raises `UsageError`."""
+    from worker.sources.base import Webhook
+    from worker.sources.registry import SOURCES
+
+    kinds = [kind for kind in SOURCES if isinstance(kind, Webhook)]
+    names = ", ".join(kind.name for kind in kinds)
+    if source is not None:
+        kinds = [kind for kind in kinds if kind.name == source.lower()]
+        if not kinds:
+            raise UsageError(f"no service called {source!r} has a webhook: there are {names}")
+    on = [services.sources[kind.name] for kind in kinds if kind.name in services.sources]
+    if not on:
+        raise UsageError(kinds[0].off)
+    if len(on) > 1:
+        raise UsageError(f"say which service: {names}")
+    hooks = on[0].client.webhook
+    assert hooks is not None  # noqa: S101  narrows the type: its class has one
+    return on[0], hooks
+
+
+@contextmanager
+def _web_server(
+    command: CommandContext, services: "Services", report: Callable[[str], None]
+) -> Iterator[str]:
+    """A web server by its address: the running worker's, else one for the length of the block.
+
+    `report` is called with why a consent came to nothing; the worker's shows that in the browser
+    alone. Where another program has the port, any free one on this machine will do.
+    """
+    import socket
+
+    import requests
+
+    from worker.app import build_web_server
+    from worker.web import WebServerError
+
+    def clock() -> datetime:
+        return datetime.now(UTC)
+
+    origin = command.settings.base_url.rstrip("/")
+    server = build_web_server(command.settings, services, clock, report=report)
+    try:
+        server.start()
+    except WebServerError:
+        try:
+            is_easeback = requests.get(f"{server.address}/livez", timeout=2).ok
+        except requests.RequestException:
+            is_easeback = False
+        if is_easeback:
+            yield origin
+            return
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        origin = f"http://127.0.0.1:{port}"
+        server = build_web_server(
+            command.settings, services, clock, base_url=origin, port=port, report=report
+        )
+        server.start()
+    try:
+        yield origin
+    finally:
+        server.stop()
