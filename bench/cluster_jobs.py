@@ -9,10 +9,10 @@ from bench.cluster_rounds import event_about
 from bench.cluster_stage import Stage, services_on
 from simulators.query_reads import reads
 from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
-from worker.pipeline import Services
 from worker.pipeline.deliver import mails_due, make_ready, send
-from worker.pipeline.events import note_events
 from worker.pipeline.ingest import scan_inbox
+from worker.pipeline.services import Services
+from worker.pipeline.sync import note_events
 
 
 def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:

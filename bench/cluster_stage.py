@@ -19,8 +19,7 @@ from sqlalchemy import create_engine, make_url, text
 from bench.cluster_world import Counters, sink_process, strava_process
 from worker.app import build_services
 from worker.config import Settings
-from worker.pipeline import Services
-from worker.pipeline.services import WorkerIdentity
+from worker.pipeline.services import Services, WorkerIdentity
 from worker.store import Encrypter, Store
 
 ROOT = Path(__file__).parent.parent

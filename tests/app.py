@@ -20,13 +20,13 @@ from pathlib import Path
 
 from simulators.mail_lint import lint
 from simulators.recordings import TODAY, recording, run_file, steady
-from worker import pipeline
 from worker.domain import weeks
 from worker.domain.models import Athlete, Finding, Recording, WeeklyHour
 from worker.jobs.once import Pass, one_pass
 from worker.mail import SendError
-from worker.pipeline import Services, TakenIn
-from worker.pipeline.ingest import ingest
+from worker.pipeline.deliver import Delivered, deliver
+from worker.pipeline.ingest import TakenIn, ingest, take_in_inbox
+from worker.pipeline.services import Services
 from worker.store import Change, Letter
 
 __all__ = [
@@ -147,15 +147,15 @@ class App:
         """Look at the folder; gives what the last look came to."""
         seen = TakenIn()
         for _ in range(times):
-            seen = pipeline.take_in_inbox(self.services, self.now)
+            seen = take_in_inbox(self.services, self.now)
         return seen
 
     def pass_on(self) -> Pass:
         """One whole pass of everything that is due."""
         return one_pass(self.services, self.clock)
 
-    def deliver(self) -> pipeline.Delivered:
-        return pipeline.deliver(self.services, self.clock)
+    def deliver(self) -> Delivered:
+        return deliver(self.services, self.clock)
 
     def findings(self, athlete: Athlete) -> tuple[Finding, ...]:
         with self.services.store.reading() as tx:

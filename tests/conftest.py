@@ -20,7 +20,7 @@ from worker.domain.routine import parse_routines
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.notify import Composer
-from worker.pipeline import Services
+from worker.pipeline.services import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store

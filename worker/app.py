@@ -22,8 +22,7 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
 from worker.notify import Composer
-from worker.pipeline import Clock, Services
-from worker.pipeline.services import ConnectedSource
+from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.sources.registry import SOURCES
@@ -195,11 +194,13 @@ def build_web_server(
         forget_athlete(services, athlete, mailbox=settings.mailbox_path, now=clock())
 
     def disconnect(athlete: Athlete, source: SourceName) -> None:
-        credentials.disconnect(services, source, athlete, now=clock())
+        credentials.disconnect_athlete(services, source, athlete, now=clock())
 
     origin = (base_url or settings.base_url).rstrip("/")
     by_consent = [one for one in services.sources.values() if not takes_key(one.client)]
-    by_key = next((one.name for one in services.sources.values() if takes_key(one.client)), None)
+    by_key = next(
+        (one.client.name for one in services.sources.values() if takes_key(one.client)), None
+    )
 
     def give_key(athlete: Athlete, key: str, expires: str) -> None:
         assert by_key is not None  # noqa: S101  only then it's handed on
@@ -213,7 +214,7 @@ def build_web_server(
         rules=services.rules,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         ticks=ticks or {},
-        connects=tuple(one.name for one in by_consent),
+        connects=tuple(one.client.name for one in by_consent),
         forget=forget,
         disconnect=disconnect,
         give_key=give_key if by_key else None,
@@ -241,11 +242,11 @@ def _gate(
 ) -> "Gate":
     """What the web server does for a service that is connected by a consent."""
     from worker.pipeline.credentials import begin_consent, finish_consent
-    from worker.pipeline.events import note_events
+    from worker.pipeline.sync import note_events
     from worker.sources.base import STALE_CONSENT, SourceError
     from worker.web.consent import Gate
 
-    source = connected.name
+    source = connected.client.name
 
     @contextmanager
     def reported() -> Iterator[None]:
@@ -270,4 +271,4 @@ def _gate(
     def note(events: Sequence[object], now: datetime) -> None:
         notify(source, note_events(services, source, events, now))
 
-    return Gate(source, connected.title, begin, finish, note, connected.verify_token)
+    return Gate(source, connected.client.title, begin, finish, note, connected.verify_token)

@@ -28,8 +28,8 @@ from http.client import HTTPException
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
-from worker.pipeline import Services
 from worker.pipeline.deliver import MAIL_TICK
+from worker.pipeline.services import Services
 from worker.store import Tick, Transaction
 
 log = logging.getLogger(__name__)

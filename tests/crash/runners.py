@@ -26,7 +26,7 @@ from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.keys import read_keys
 from worker.links import Signer
-from worker.pipeline import Services
+from worker.pipeline.services import Services
 from worker.store import Store
 
 CONFIRMED = "confirmed"

@@ -20,7 +20,7 @@ from worker.domain.models import Athlete
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
 from worker.jobs.ticks import clock_from
-from worker.pipeline import Services
+from worker.pipeline.services import Services
 from worker.store import Store
 
 ARRIVES_WITHIN_S = 15

@@ -15,7 +15,7 @@ from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import AthleteTask, Job, all_jobs, intervals, jobs_of
 from worker.jobs.ticks import begin_ticks
-from worker.pipeline import Services
+from worker.pipeline.services import Services
 
 NAMES = ("housekeeping", "inbox", "strava", "garmin", "weekly", "deliver", "backup", "ping")
 WATCHED = NAMES[:-1]

@@ -18,7 +18,6 @@ import pytest
 from simulators.smtp_server import SmtpServer
 from tests.app import NOW, App, run_file, steady
 from tests.command import ROOT, easeback
-from worker import pipeline
 from worker.config import InboxSection, MailSection
 from worker.health import Audience, check_health, ping
 from worker.jobs.embedded import EmbeddedWorker
@@ -26,6 +25,7 @@ from worker.jobs.registry import jobs_of
 from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer
 from worker.pipeline.forget import forget_athlete
+from worker.pipeline.weekly import queue_due_weeklies
 from worker.sources import SourceError
 from worker.store import Tick
 from worker.store.file_system import share_under
@@ -125,7 +125,7 @@ def queued(app: App, *names: str) -> None:
     for name in names:
         app.athlete(name)
     app.now = NOW
-    pipeline.queue_due_weeklies(app.services, app.now)
+    queue_due_weeklies(app.services, app.now)
 
 
 def test_a_refused_login_pauses_all_mail_and_burns_no_attempt(app: App) -> None:

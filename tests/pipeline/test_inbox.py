@@ -18,8 +18,7 @@ from tests.effort import calls_of
 from tests.nobody import nobody
 from worker.config import InboxSection
 from worker.domain.models import Snapshot
-from worker.pipeline import TakenIn
-from worker.pipeline.ingest import scan_inbox
+from worker.pipeline.ingest import TakenIn, scan_inbox
 from worker.sources import SourceError
 from worker.sources.folder import NO_FILE, TORN_FILE_SCANS, Inbox
 
@@ -35,7 +34,7 @@ def entry(app: App, path: str) -> Snapshot:
 def restarted(app: App, *, patient: bool = True) -> App:
     """The same application after a restart: it remembers only what the store does."""
     old = app.services.inbox
-    inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old._read_many)
+    inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old.read_many)
     return App(replace(app.services, inbox=inbox), app.mailer, app.now)
 
 
@@ -392,7 +391,7 @@ class NobodysInbox(Inbox):
 
 def kept_out(app: App, folder: Path) -> App:
     """The same application, with an inbox there that is looked at by nobody."""
-    inbox = NobodysInbox(folder, InboxSection(), read_many=app.services.inbox._read_many)
+    inbox = NobodysInbox(folder, InboxSection(), read_many=app.services.inbox.read_many)
     return App(replace(app.services, inbox=inbox), app.mailer, app.now)
 
 
@@ -469,7 +468,7 @@ class Swapping(Inbox):
     """An inbox in which something is swapped between the listing and what comes of it."""
 
     def __init__(self, inbox: Inbox, swap: Callable[[], object]) -> None:
-        super().__init__(inbox.folder, inbox.settings, read_many=inbox._read_many)
+        super().__init__(inbox.folder, inbox.settings, read_many=inbox.read_many)
         self._swap: Callable[[], object] | None = swap
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:

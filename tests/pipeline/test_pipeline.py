@@ -16,7 +16,7 @@ from worker import pipeline
 from worker.domain.models import Athlete, Recording, Run, SourceName
 from worker.jobs.ticks import record_tick
 from worker.notify import Composer
-from worker.pipeline.ingest import FIRST_SYNC, TOLD_TOGETHER, UNSUBSCRIBED, ingest
+from worker.pipeline.ingest import FIRST_FILES, MAILED_TOGETHER, UNSUBSCRIBED, ingest
 
 DAY = timedelta(days=1)
 SPIKE = recording(km=12.0)
@@ -68,7 +68,7 @@ def test_the_first_files_of_an_athlete_are_silent(app: App) -> None:
     assert app.look(2).imported == 28
     app.deliver()
     assert severities(app, anna) == [2]
-    assert app.silences(anna) == [FIRST_SYNC]
+    assert app.silences(anna) == [FIRST_FILES]
     assert app.mailer.taken == []
 
 
@@ -122,7 +122,7 @@ def test_two_findings_of_one_run_are_one_mail(app: App) -> None:
     app.arrive(anna, recording(km=32.0))
     app.deliver()
     assert sorted(f.kind for f in app.findings(anna)) == ["ramp", "run"]
-    assert TOLD_TOGETHER in app.silences(anna)
+    assert MAILED_TOGETHER in app.silences(anna)
     assert app.mailer.kinds() == ["alert"]
 
 

@@ -9,10 +9,8 @@ import pytest
 
 from tests.app import TODAY, App, steady
 from tests.command import easeback
-from worker import pipeline
 from worker.config import BackupSection
-from worker.pipeline.backup import copies
-from worker.pipeline.restore import HELD, mark_restored
+from worker.pipeline.backup import HELD, back_up, copies, mark_restored
 from worker.store import Store, StoreError
 from worker.store.restore import restore
 
@@ -43,27 +41,27 @@ def days_of(app: App) -> list[int]:
 def test_a_copy_a_day_is_kept_and_only_so_many(kept: App) -> None:
     """Asked for every hour; the oldest go."""
     for hour in range(0, 5 * 24, 6):
-        pipeline.back_up(kept.services, kept.now + timedelta(hours=hour))
+        back_up(kept.services, kept.now + timedelta(hours=hour))
     assert days_of(kept) == [2, 3, 4]
 
 
 def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: App) -> None:
     """After a month of rest there's one copy, of today."""
-    pipeline.back_up(kept.services, kept.now)
-    pipeline.back_up(kept.services, kept.now + 30 * DAY)
+    back_up(kept.services, kept.now)
+    back_up(kept.services, kept.now + 30 * DAY)
     assert days_of(kept) == [30]
 
 
 def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: App) -> None:
     """It isn't the newest for years, and goes with the next."""
-    pipeline.back_up(kept.services, kept.now + 900 * DAY)
-    pipeline.back_up(kept.services, kept.now)
+    back_up(kept.services, kept.now + 900 * DAY)
+    back_up(kept.services, kept.now)
     assert days_of(kept) == [0]
 
 
 def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> None:
     """What was copied before stays for the restore."""
-    pipeline.back_up(kept.services, kept.now)
+    back_up(kept.services, kept.now)
     file = kept.services.store.file
     assert file
     kept.services.store.compact()
@@ -72,7 +70,7 @@ def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> No
         opened.seek(3 * 4096)
         opened.write(b"\xff" * 20 * 4096)
     with pytest.raises(StoreError, match=r"damaged.*restore"):
-        pipeline.back_up(kept.services, kept.now + DAY)
+        back_up(kept.services, kept.now + DAY)
     assert days_of(kept) == [0]
 
 
@@ -87,7 +85,7 @@ def spiked(app: App) -> None:
 def test_mail_that_waits_in_a_copy_is_held_and_may_be_released(kept: App) -> None:
     """It went out after the copy was made: restored, it stays until somebody says so."""
     spiked(kept)
-    copy = pipeline.back_up(kept.services, kept.now)
+    copy = back_up(kept.services, kept.now)
     assert copy
     kept.deliver()
     assert "alert" in kept.mailer.kinds()
@@ -109,7 +107,7 @@ def test_what_was_told_after_the_copy_is_not_told_again(kept: App) -> None:
     """The files are taken in again; their alert and the week's mail aren't sent again."""
     anna = kept.athlete()
     kept.runs(anna, steady())
-    copy = pipeline.back_up(kept.services, kept.now)
+    copy = back_up(kept.services, kept.now)
     assert copy
     kept.drop("big.fit", km=16)
     kept.look(2)
@@ -192,5 +190,5 @@ def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
 def test_a_copy_is_due_by_the_clock_of_the_worker(kept: App) -> None:
     """`datetime`s of any zone are the same instant."""
     local = kept.now.astimezone(UTC)
-    assert pipeline.back_up(kept.services, local)
-    assert pipeline.back_up(kept.services, datetime.fromtimestamp(local.timestamp(), UTC)) is None
+    assert back_up(kept.services, local)
+    assert back_up(kept.services, datetime.fromtimestamp(local.timestamp(), UTC)) is None

@@ -14,12 +14,12 @@ import time_machine
 
 from tests.app import App, ScriptedMailer
 from tests.pipeline.weekly_hours import missteps
-from worker import pipeline
 from worker.domain.models import WeeklyHour
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
 from worker.jobs.ticks import FIRST_RELEASE, clock_from
-from worker.pipeline import Services
+from worker.pipeline.services import Services
+from worker.pipeline.weekly import queue_due_weeklies
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -59,7 +59,7 @@ def test_a_clock_that_is_set_back_and_forth_tells_each_week_once(app: App, seed:
     app.athlete(timezone=dice.choice(ZONES), weekly=WeeklyHour(0, time(7)))
     true = app.now
     while true < MONDAY + 35 * DAY:
-        pipeline.queue_due_weeklies(app.services, true + HOUR * dice.uniform(-3, 3))
+        queue_due_weeklies(app.services, true + HOUR * dice.uniform(-3, 3))
         true += 3 * DAY if dice.random() < 0.05 else HOUR * dice.uniform(0.1, 9)
     mailed = weeks_mailed(app)
     assert len(mailed) == len(set(mailed))
@@ -75,8 +75,8 @@ def test_a_clock_that_was_a_year_ahead_costs_no_later_week(app: App) -> None:
     app.now = MONDAY - HOUR
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     app.now = MONDAY
-    pipeline.queue_due_weeklies(app.services, MONDAY)
-    pipeline.queue_due_weeklies(app.services, MONDAY + 370 * DAY)
+    queue_due_weeklies(app.services, MONDAY)
+    queue_due_weeklies(app.services, MONDAY + 370 * DAY)
     for week in range(4):
         app.now = MONDAY + week * 7 * DAY
         app.pass_on()
@@ -89,7 +89,7 @@ def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(app: A
     app.now = MONDAY - HOUR
     app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
     app.now = MONDAY
-    pipeline.queue_due_weeklies(app.services, app.now)
+    queue_due_weeklies(app.services, app.now)
     with app.services.store.transaction() as tx:
         tx.outbox.postpone(until=MONDAY + 365 * DAY)
     app.pass_on()

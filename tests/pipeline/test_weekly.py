@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 
 from tests.app import App, recording
-from worker import pipeline
 from worker.domain.models import Athlete, Email, WeeklyHour
 from worker.notify import Composer, WeeklyFacts
+from worker.pipeline.weekly import queue_due_weeklies
 
 MONDAY = date(2026, 11, 16)
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
@@ -33,7 +33,7 @@ def tick(app: App, since: datetime, until: datetime, every: timedelta) -> Iterat
     app.now = since
     while app.now <= until:
         before = len(app.unsent())
-        pipeline.queue_due_weeklies(app.services, app.now)
+        queue_due_weeklies(app.services, app.now)
         if len(app.unsent()) > before:
             yield app.now
         app.now += every

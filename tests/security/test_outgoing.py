@@ -17,8 +17,7 @@ from worker.config import MailSection, Settings
 from worker.health import fetch_address
 from worker.mail import SendError, SmtpMailer
 from worker.sources.base import Credential, SourceError, Unavailable
-from worker.sources.strava.client import Strava
-from worker.sources.strava.settings import StravaSection
+from worker.sources.strava.client import Strava, StravaSection
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 GRANT = Credential(

@@ -21,9 +21,9 @@ from simulators.clock import Clock
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete, Recording
-from worker.pipeline import Services, sync_all_due
 from worker.pipeline.credentials import connect_with_key
-from worker.pipeline.services import ConnectedSource
+from worker.pipeline.services import ConnectedSource, Services
+from worker.pipeline.sync import sync_all_due
 from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,

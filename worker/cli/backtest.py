@@ -98,7 +98,7 @@ def backtest(
     if history is not None:
         given = _read_table(history, who, now)
     elif who is not None:
-        from worker.pipeline import today_of
+        from worker.pipeline.services import today_of
 
         given = _Input(who.name, runs, today_of(who, now or datetime.now(UTC)))
     judged = [(run, implausible(run, today=given.today, rules=rules)) for run in given.runs]

@@ -37,8 +37,7 @@ def restore_backup(
     ] = False,
 ) -> None:
     """Put a backup in the place of the database; nothing that was sent since goes again."""
-    from worker.pipeline.backup import backup_name
-    from worker.pipeline.restore import mark_restored
+    from worker.pipeline.backup import backup_name, mark_restored
     from worker.store import Store
     from worker.store.restore import restore
 

@@ -127,7 +127,7 @@ def disconnect(
         yes=yes,
         otherwise="nothing was disconnected",
     )
-    trouble = credentials.disconnect(services, kind.name, who, now=datetime.now(UTC))
+    trouble = credentials.disconnect_athlete(services, kind.name, who, now=datetime.now(UTC))
     if trouble:
         raise AttentionError(trouble)
     key_page = getattr(kind, "key_page", None)
@@ -188,10 +188,10 @@ def _connect_with_key(
         question = f"Its expiration, as you chose it there: {offered} days, or the last day's date"
         expires = str(typer.prompt(question, default=str(auth.key_lives_days[0]), err=True))
     done = credentials.connect_with_key(
-        services, connected.name, who, lambda: datetime.now(UTC), key=key, expires=expires
+        services, connected.client.name, who, lambda: datetime.now(UTC), key=key, expires=expires
     )
     end = f"; the key runs out on {today_of(who, done.ends_at)}" if done.ends_at else ""
-    command.say(f"{who.name} is connected to {connected.title}{end}")
+    command.say(f"{who.name} is connected to {connected.client.title}{end}")
 
 
 def _connect_by_consent(
@@ -211,14 +211,14 @@ def _connect_by_consent(
 
     def connected_at() -> datetime | None:
         with services.store.reading() as tx:
-            stored = tx.source(connected.name).credential(who)
+            stored = tx.source(connected.client.name).credential(who)
         return stored.connected_at if stored else None
 
     now, before = datetime.now(UTC), connected_at()
     refused: list[str] = []
     with _web_server(command, services, refused.append) as origin:
-        redirect = callback_url(origin, connected.name)
-        check_redirect(services, connected.name, who, redirect=redirect, now=now)
+        redirect = callback_url(origin, connected.client.name)
+        check_redirect(services, connected.client.name, who, redirect=redirect, now=now)
         signer = Signer(read_keys(command.settings), origin)
         address = signer.sign("connect", {"athlete": who.id}, now=now)
         if no_open or not show_in_browser(address):
@@ -233,7 +233,7 @@ def _connect_by_consent(
                     f"{auth.no_consent_hint}"
                 )
             time.sleep(_CHECKS_EVERY_S)
-    command.say(f"{who.name} is connected to {connected.title}")
+    command.say(f"{who.name} is connected to {connected.client.title}")
 
 
 def rotate_keys(context: typer.Context) -> None:
@@ -256,12 +256,12 @@ def add_webhook(context: typer.Context, source: SourceArgument = None) -> None:
     services = command.services()
     connected, hooks = _webhook_of(services, source)
     now = datetime.now(UTC)
-    callback = f"{command.settings.base_url.rstrip('/')}/{connected.name}/webhook"
+    callback = f"{command.settings.base_url.rstrip('/')}/{connected.client.name}/webhook"
     with _web_server(command, services, lambda _: None):
         made = hooks.subscribe(callback, verify_token=connected.verify_token, now=now)
     with services.store.transaction() as tx:
-        tx.source(connected.name).subscribed(made, callback, now=now)
-    command.say(f"subscribed (number {made}): {connected.title} tells {callback}")
+        tx.source(connected.client.name).subscribed(made, callback, now=now)
+    command.say(f"subscribed (number {made}): {connected.client.title} tells {callback}")
 
 
 @webhook.command("list")
@@ -274,7 +274,7 @@ def list_webhooks(
     connected, hooks = _webhook_of(services, source)
     found = hooks.subscriptions(now=datetime.now(UTC))
     with services.store.reading() as tx:
-        ours = tx.source(connected.name).subscription()
+        ours = tx.source(connected.client.name).subscription()
     rows = [
         {
             "id": one.id,
@@ -303,7 +303,7 @@ def remove_webhook(context: typer.Context, source: SourceArgument = None) -> Non
     for one in hooks.subscriptions(now=now):
         hooks.unsubscribe(one.id, now=now)
     with services.store.transaction() as tx:
-        tx.source(connected.name).unsubscribed()
+        tx.source(connected.client.name).unsubscribed()
     command.say("no subscription any more: Easeback polls")
 
 

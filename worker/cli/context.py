@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from worker.config import Settings
     from worker.domain.models import Athlete
-    from worker.pipeline import Clock, Services
+    from worker.pipeline.services import Clock, Services
     from worker.store import Store, Transaction
 
 log = logging.getLogger(__name__)

@@ -200,7 +200,7 @@ def _links(command: CommandContext) -> str:
 
 def _source(kind: "type[Source]", command: CommandContext) -> str:
     from worker.app import callback_url, connected_sources
-    from worker.pipeline.credentials import ends_soon
+    from worker.pipeline.session import ends_soon
     from worker.sources.base import OAuth2
     from worker.sources.formats.child import Reader
 

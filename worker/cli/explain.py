@@ -63,7 +63,7 @@ def explain(
 
 
 def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
-    from worker.pipeline import today_of
+    from worker.pipeline.services import today_of
 
     if what is not None and "-" in what:
         return parse_day(what)

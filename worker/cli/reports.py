@@ -100,7 +100,7 @@ def show_ceiling(
     """The longest next run and the week that stay inside the rules today."""
     from worker.domain import planner as rule
     from worker.domain.history import History
-    from worker.pipeline import today_of
+    from worker.pipeline.services import today_of
 
     command = command_of(context)
     now = clock_as_of(as_of)()

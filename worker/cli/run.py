@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.app import NotifyWorkers
     from worker.jobs.once import Pass
     from worker.jobs.registry import Job
-    from worker.pipeline import Clock, Services
+    from worker.pipeline.services import Clock, Services
 
 log = logging.getLogger(__name__)
 
@@ -258,7 +258,7 @@ def _print_pass(command: CommandContext, done: "Pass") -> None:
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
-    from worker.pipeline import Synced
+    from worker.pipeline.sync import Synced
     from worker.sources.registry import SOURCES
 
     taken = done.taken_in

@@ -25,7 +25,7 @@ from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Week
 from worker.domain.weeks import next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
-from worker.pipeline import Services, today_of
+from worker.pipeline.services import Services, today_of
 from worker.store import Found
 
 _FROM_WATCH_TO_FOLDER = timedelta(minutes=2)

@@ -49,8 +49,7 @@ from worker.jobs.cluster_tasks import (
 )
 from worker.jobs.registry import Job, jobs_of
 from worker.mail import Mailer
-from worker.pipeline import Clock, Services
-from worker.pipeline.services import WorkerIdentity
+from worker.pipeline.services import Clock, Services, WorkerIdentity
 from worker.store import Store, StoreError
 
 log = logging.getLogger(__name__)

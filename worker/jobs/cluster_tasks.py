@@ -33,7 +33,7 @@ from worker.domain.models import SourceName
 from worker.jobs.registry import AthleteTask, Batches, Job, Where, event_task
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.mail import Mailer
-from worker.pipeline import Clock, Services
+from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
 from worker.store import Store, StoreError, Tick
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
-from worker.pipeline import Clock, Services
+from worker.pipeline.services import Clock, Services
 from worker.store import StoreError, Tick
 
 log = logging.getLogger(__name__)

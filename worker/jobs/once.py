@@ -3,7 +3,10 @@
 from dataclasses import dataclass, field
 
 from worker.jobs.registry import jobs_of
-from worker.pipeline import Clock, Delivered, Services, Synced, TakenIn
+from worker.pipeline.deliver import Delivered
+from worker.pipeline.ingest import TakenIn
+from worker.pipeline.services import Clock, Services
+from worker.pipeline.sync import Synced
 from worker.store import StoreError
 
 

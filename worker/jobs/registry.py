@@ -22,11 +22,12 @@ from enum import IntEnum
 
 from worker.domain.models import Athlete, SourceName
 from worker.health import ping
-from worker.pipeline import Clock, Services, sync
+from worker.pipeline import sync
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
+from worker.pipeline.services import Clock, Services
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due
 from worker.sources.base import RateLimited, Source
 from worker.sources.registry import SOURCES

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
-from worker.pipeline import Clock, Services
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
+from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
 from worker.store import RESTORED, StoreError, Tick
 

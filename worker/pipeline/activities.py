@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.domain.models import Athlete, Recording
-from worker.pipeline.ingest import ingest, judge, runs_in
+from worker.domain.models import Recording
+from worker.pipeline.ingest import ingest, runs_in
 from worker.pipeline.services import Clock, Services, today_of
-from worker.pipeline.session import Session
+from worker.pipeline.session import ClientSession
 from worker.sources.base import (
     CredentialRevoked,
     Forbidden,
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 FIRST_SYNC = "it came with the first look at {}: nothing is mailed about the past"
 HISTORY = "it came with the history at {}: nothing is mailed about the past"
-EXPIRED = "a run is no longer kept: nothing is mailed about that"
 
 FILES_BEFORE_JUDGING = 10
 """Files of new runs that are waited for; of the others what is listed is judged first."""
@@ -47,7 +46,7 @@ _LONGEST_FILE_PAUSE = timedelta(days=1)
 def save_activities(
     tx: Transaction,
     services: Services,
-    session: Session,
+    session: ClientSession,
     listed: Sequence[ListedActivity],
     *,
     now: datetime,
@@ -59,7 +58,11 @@ def save_activities(
 
     Those that begin before what is wanted, or may be kept, are passed over.
     """
-    client, athlete, source = session.connected.client, session.athlete, session.connected.name
+    client, athlete, source = (
+        session.connected.client,
+        session.athlete,
+        session.connected.client.name,
+    )
     by_id = {one.external_id: one for one in _wanted(listed, since=now - client.reach)}
     rows = tx.source(source)
     known = rows.seen(athlete, by_id)
@@ -67,8 +70,8 @@ def save_activities(
     names = sorted(ended)
     if ended and client.has_files:
         # A file of several sports is a recording a leg.
-        told = (r.external_id for r in tx.runs.recorded(athlete, source))
-        names = [name for name in told if name.partition(":")[0] in ended]
+        ids = (r.external_id for r in tx.runs.recorded(athlete, source))
+        names = [name for name in ids if name.partition(":")[0] in ended]
     change = tx.runs.drop(athlete, source, names, today=today_of(athlete, now))
     rows.forget_seen(athlete, ended)
 
@@ -143,35 +146,6 @@ def _is_edited(before: SeenActivity | None, now: Recording) -> bool:
     return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
 
 
-def with_expired(
-    tx: Transaction, services: Services, now: datetime, *, most: int
-) -> tuple[int, ...]:
-    """Of whom a service told longer ago than it may be kept, by id."""
-    return tuple(
-        athlete_id
-        for connected in services.sources.values()
-        if connected.client.retention is not None
-        for athlete_id in tx.source(connected.name).with_expired(
-            now - connected.client.retention, most=most
-        )
-    )
-
-
-def drop_expired(tx: Transaction, services: Services, athlete: Athlete, now: datetime) -> None:
-    """Forget what services told of one athlete longer ago than it may be kept."""
-    for connected in services.sources.values():
-        retention = connected.client.retention
-        rows = tx.source(connected.name)
-        expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
-        if not expired:
-            continue
-        change = tx.runs.drop(athlete, connected.name, expired, today=today_of(athlete, now))
-        rows.forget_seen(athlete, expired)
-        if change.first_day is not None:
-            judge(tx, services, athlete, since=change.first_day, now=now, silence=EXPIRED)
-        tx.findings.forget_withdrawn(athlete)
-
-
 # Original files
 
 
@@ -184,14 +158,14 @@ class OriginalFile:
 
 
 def files_of_new(
-    services: Services, session: Session, listed: Sequence[ListedActivity], *, since: datetime
+    services: Services, session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
     """The files of new runs, newest first, before they're judged, as many as are waited for."""
     if not session.connected.client.has_files:
         return {}
     wanted = _wanted(listed, since=since)
     with services.store.reading() as tx:
-        known = tx.source(session.connected.name).seen(
+        known = tx.source(session.connected.client.name).seen(
             session.athlete, {one.external_id for one in wanted}
         )
     new = [
@@ -218,7 +192,9 @@ def files_of_new(
     return found
 
 
-def _read_file(session: Session, one: ListedActivity, *, edited: bool = False) -> OriginalFile:
+def _read_file(
+    session: ClientSession, one: ListedActivity, *, edited: bool = False
+) -> OriginalFile:
     """One file, read; raises `SourceError` where it can't be had now."""
     client = session.connected.client
     try:
@@ -233,13 +209,17 @@ def _read_file(session: Session, one: ListedActivity, *, edited: bool = False) -
     return OriginalFile("read" if was_read else "none", reading)
 
 
-def read_files(services: Services, session: Session, clock: Clock, *, at_most: int) -> int:
+def read_files(services: Services, session: ClientSession, clock: Clock, *, at_most: int) -> int:
     """Fetch files that are due, the newest first; how many were asked for.
 
     One that can't be had now is tried again, later and later. Raises `SourceError` where nothing
     can be had.
     """
-    client, athlete, source = session.connected.client, session.athlete, session.connected.name
+    client, athlete, source = (
+        session.connected.client,
+        session.athlete,
+        session.connected.client.name,
+    )
     with services.store.reading() as tx:
         due = tx.source(source).files_due(athlete, clock(), most=at_most)
     stumbled = False
@@ -260,8 +240,8 @@ def read_files(services: Services, session: Session, clock: Clock, *, at_most: i
             raise
         except Exception:
             # Whatever nobody foresaw about one file must not stand before the others.
-            told = {"source": source, "athlete": athlete.id}
-            log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
+            context = {"source": source, "athlete": athlete.id}
+            log.exception("%(source)s: athlete %(athlete)s: unexpected", context)
         _save_file(services, session, one, found, now=clock())
     return len(due)
 
@@ -277,14 +257,14 @@ def _listed(parse: Callable[[object], ListedActivity], one: SeenActivity) -> Lis
 
 def _save_file(
     services: Services,
-    session: Session,
+    session: ClientSession,
     one: SeenActivity,
     found: OriginalFile | None,
     *,
     now: datetime,
 ) -> None:
     """What a file told is believed; None tries again later and later, and gives up in the end."""
-    athlete, source = session.athlete, session.connected.name
+    athlete, source = session.athlete, session.connected.client.name
     with services.store.transaction() as tx:
         if not session.still_stands(tx):
             return

@@ -1,16 +1,24 @@
-"""Keeping: the database is looked at whole and copied by schedule; few copies, and none for long.
+"""Backups by schedule, and what follows a restore.
 
-A copy is made only of a sound database, so that damage found late has a copy from before. What
-copies there are is told by their names; there is no other list.
+A copy is made only of a sound database, so that damage found late has a copy from before. Which
+copies there are stands in their names; there is no other list.
+
+A copy doesn't know what was sent after it was made. So after a restore a mail that waits is held
+until the operator releases it, weeks up to now count as mailed, and findings about days up to now
+are saved in silence. The files in the inbox are simply ingested again.
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from worker.pipeline.services import Services
+from worker.domain import weeks
+from worker.domain.history import week_start
+from worker.domain.models import Athlete
+from worker.pipeline.services import Services, today_of
 from worker.setting_types import BackupSection
-from worker.store import StoreError
+from worker.store import RESTORED, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +26,9 @@ _NAME = "easeback-%Y%m%dT%H%M%SZ.db"
 _PATTERN = "easeback-*.db"
 # A clock that was ahead for a while must not leave a copy that counts as the newest for years.
 _AHEAD = timedelta(minutes=5)
+
+HELD = "a backup was restored: this may have been sent since it was made"
+_WEEK = timedelta(days=7)
 
 
 def back_up(services: Services, now: datetime) -> Path | None:
@@ -88,3 +99,38 @@ def _thin_out(folder: Path, backup: BackupSection, now: datetime) -> None:
     old = [at for at in past if at < now - backup.keep_for]
     for at in {*ahead, *old, *past[: -backup.keep]}:
         taken[at].unlink()
+
+
+# After a restore
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Mails held, and weeks that count as mailed."""
+
+    held: int
+    weeks: int
+
+
+def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
+    """Let nothing of before `now` be sent by itself."""
+    held = tx.outbox.hold_all(why=HELD)
+    weeks = sum(_count_as_mailed(tx, athlete, now=now) for athlete in tx.athletes.all())
+    tx.progress.ticked(RESTORED, at=now)
+    return Marked(held, weeks)
+
+
+def _count_as_mailed(tx: Transaction, athlete: Athlete, *, now: datetime) -> int:
+    due = weeks.last_weekly_due(athlete, now)
+    upcoming = weeks.next_weekly_due(athlete, now)
+    tx.progress.untell_after(athlete, due.week_starts_on)
+    tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
+    added_on = today_of(athlete, athlete.added_at)
+    last = tx.progress.last_week_told(athlete)
+    missed = last + _WEEK if last else week_start(added_on, athlete.week_starts)
+    number = 0
+    while missed <= due.week_starts_on:
+        tx.progress.queue_weekly(athlete, missed, state="skipped")
+        missed += _WEEK
+        number += 1
+    return number

@@ -2,7 +2,7 @@
 
     begin_consent, finish_consent    OAuth: a consent that belongs to one browser
     connect_with_key                 a key that is tried before it's stored
-    disconnect, forget_source        give it back at the service, forget it here
+    disconnect_athlete, forget_source   give it back at the service, forget it here
     encrypt_all_anew                 after the keys were rotated
 
 Asking with a credential is for `session`.
@@ -19,9 +19,9 @@ from zoneinfo import ZoneInfo
 
 from worker.domain.models import Athlete, SourceName
 from worker.links import LinkError
-from worker.pipeline.ingest import judge
+from worker.pipeline.ingest import judge_since
 from worker.pipeline.services import Clock, ConnectedSource, Services, today_of
-from worker.pipeline.session import connected_source, decrypt, encrypt, limited_call
+from worker.pipeline.session import connected_source, decrypt, encrypt, ends_soon, limited_call
 from worker.sources.base import (
     REDIRECT_MISMATCH,
     STALE_CONSENT,
@@ -34,14 +34,12 @@ from worker.sources.base import (
     SourceError,
 )
 from worker.sources.registry import SOURCES
-from worker.store import SourceState, StoredCredential, Transaction
+from worker.store import SourceState, Transaction
 
 log = logging.getLogger(__name__)
 
 CONSENT = "consent"
 CONSENT_WAITS = timedelta(minutes=15)
-WARN_BEFORE = timedelta(days=14)
-"""So long before a credential ends the athlete is told."""
 
 _STATE_BYTES = 32
 _LONGEST_KEY_LIFE = timedelta(days=366)
@@ -157,12 +155,12 @@ def connect_with_key(
     connected = connected_source(services, source)
     client, auth = connected.client, connected.client.auth
     if not isinstance(auth, ApiKey):
-        raise SourceError(f"{connected.title} takes no key", permanent=True)
+        raise SourceError(f"{connected.client.title} takes no key", permanent=True)
     try:
         ends_at = None
         if auth.key_lives_days:
             expires = expires or f"{auth.key_lives_days[0]} days"
-            ends_at = key_end(auth, connected.title, expires, now=clock(), athlete=athlete)
+            ends_at = key_end(auth, connected.client.title, expires, now=clock(), athlete=athlete)
         pasted = auth.with_key(key, ends_at=ends_at)
     except ValueError as error:
         raise SourceError(str(error), permanent=True) from None
@@ -183,10 +181,12 @@ def key_end(auth: ApiKey, title: str, expires: str, *, now: datetime, athlete: A
     """
     zone = ZoneInfo(athlete.timezone)
     today = now.astimezone(zone).date()
-    said = expires.strip().lower()
-    days = said.removesuffix("days").removesuffix("d").strip()
+    written = expires.strip().lower()
+    days = written.removesuffix("days").removesuffix("d").strip()
     try:
-        until = today + timedelta(days=int(days)) if days.isdecimal() else date.fromisoformat(said)
+        until = (
+            today + timedelta(days=int(days)) if days.isdecimal() else date.fromisoformat(written)
+        )
     except (ValueError, OverflowError) as error:
         offered = ", ".join(map(str, auth.key_lives_days))
         raise ValueError(
@@ -202,22 +202,11 @@ def key_end(auth: ApiKey, title: str, expires: str, *, now: datetime, athlete: A
     return datetime.combine(until, time(23, 59, 59), zone).astimezone(UTC)
 
 
-def ends_soon(
-    connected: ConnectedSource, stored: StoredCredential, athlete: Athlete, now: datetime
-) -> str | None:
-    """What to say of a key in its last 14 days."""
-    auth = connected.client.auth
-    if stored.ends_at is None or stored.ends_at - now > WARN_BEFORE or not isinstance(auth, ApiKey):
-        return None
-    ends_on = today_of(athlete, stored.ends_at)
-    return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"
-
-
 def _consenting(services: Services, source: SourceName) -> tuple[ConnectedSource, OAuth2]:
     connected = connected_source(services, source)
     auth = connected.client.auth
     if not isinstance(auth, OAuth2):
-        raise SourceError(f"{connected.title} is connected by a key", permanent=True)
+        raise SourceError(f"{connected.client.title} is connected by a key", permanent=True)
     return connected, auth
 
 
@@ -229,7 +218,7 @@ def _check_redirect(connected: ConnectedSource, auth: OAuth2, redirect: str, now
             raise
         log.debug(
             "%(source)s: the consent page can't be asked for: %(why)s",
-            {"source": connected.name, "why": str(error)},
+            {"source": connected.client.name, "why": str(error)},
         )
 
 
@@ -242,11 +231,11 @@ def _store(
     now: datetime,
 ) -> None:
     with services.store.transaction() as tx:
-        rows = tx.source(connected.name)
+        rows = tx.source(connected.client.name)
         before = rows.credential(athlete)
         if before is not None and before.account_id != credential.account_id:
             # Another account: what the first one told belongs to whoever it belongs to.
-            forget_source(tx, services, connected.name, athlete, now=now)
+            forget_source(tx, services, connected.client.name, athlete, now=now)
         rows.connect(
             athlete,
             account_id=credential.account_id,
@@ -259,13 +248,13 @@ def _store(
         stored = rows.credential(athlete)
         words = ends_soon(connected, stored, athlete, now) if stored else None
         state = SourceState("waiting" if words else "ok", None, words)
-        tx.progress.source(athlete, connected.name, state)
+        tx.progress.source(athlete, connected.client.name, state)
 
 
 # Disconnecting
 
 
-def disconnect(
+def disconnect_athlete(
     services: Services, source: SourceName, athlete: Athlete, *, now: datetime
 ) -> str | None:
     """Give the credential back and forget it; what couldn't be done at the service, in words.
@@ -295,11 +284,11 @@ def forget_source(
     """The credential goes, and unless they're to be kept all runs that only this service told."""
     if source not in services.keeps_runs_of:
         title = next(kind.title for kind in SOURCES if kind.name == source)
-        told = [r.external_id for r in tx.runs.recorded(athlete, source)]
-        since = tx.runs.drop(athlete, source, told, today=today_of(athlete, now)).first_day
+        ids = [r.external_id for r in tx.runs.recorded(athlete, source)]
+        since = tx.runs.drop(athlete, source, ids, today=today_of(athlete, now)).first_day
         if since is not None:
             silence = f"{title} was disconnected: nothing is mailed about that"
-            judge(tx, services, athlete, since=since, now=now, silence=silence)
+            judge_since(tx, services, athlete, since=since, now=now, silence=silence)
             tx.findings.forget_withdrawn(athlete)
             tx.outbox.empty(athlete)
     tx.source(source).forget(athlete)
@@ -311,7 +300,7 @@ def encrypt_all_anew(services: Services) -> int:
     number = 0
     with services.store.transaction() as tx:
         for connected in services.sources.values():
-            rows = tx.source(connected.name)
+            rows = tx.source(connected.client.name)
             for athlete_id, encrypted in rows.encrypted().items():
                 rows.encrypt_anew(athlete_id, connected.encrypter.encrypt_anew(encrypted))
                 number += 1

@@ -26,7 +26,7 @@ MAIL_TICK = "mail"
 PAUSE_TICK = "mail paused"
 """Under this name stands until when several workers send no mail."""
 
-ANSWER_KEPT_EVERY = timedelta(seconds=30)
+SAVE_ANSWER_EVERY = timedelta(seconds=30)
 
 
 class _TakenAwayError(Exception):
@@ -54,9 +54,9 @@ def make_ready(services: Services, now: datetime) -> None:
     """Put back what the dead have claimed, and end what nobody wants any more."""
     with services.store.transaction() as tx:
         living = tx.crew.living(within=services.identity.stale) if services.identity else ()
-        tx.outbox.put_back(but_of=[mate.name for mate in living])
+        tx.outbox.put_back(but_of=[one.name for one in living])
         for expired in tx.outbox.expire(now):
-            _tell_operator(tx, services, expired, expired.last_error or "", now=now)
+            _notify_operator(tx, services, expired, expired.last_error or "", now=now)
 
 
 def mails_due(services: Services, now: datetime, *, most: int) -> int:
@@ -68,9 +68,12 @@ def mails_due(services: Services, now: datetime, *, most: int) -> int:
 def send(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
     """Claim and send what is due, one mail after another, also beside other workers."""
     sent, troubles = 0, list[str]()
+    name = services.identity.name if services.identity else None
     with services.mailer.connected():
         while at_most is None or sent + len(troubles) < at_most:
-            letter = _claim(services, clock)
+            with services.store.transaction() as tx:
+                paused = _is_paused(tx, clock())
+                letter = None if paused else tx.outbox.claim(clock(), by=name)
             if letter is None:
                 break
             try:
@@ -85,13 +88,6 @@ def send(services: Services, clock: Clock, *, at_most: int | None = None) -> Del
             if error.login or error.unreachable:
                 break
     return Delivered(sent, tuple(troubles))
-
-
-def _claim(services: Services, clock: Clock) -> Letter | None:
-    with services.store.transaction() as tx:
-        if _is_paused(tx, clock()):
-            return None
-        return tx.outbox.claim(clock(), by=services.identity.name if services.identity else None)
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
@@ -127,7 +123,7 @@ def _send(services: Services, letter: Letter, clock: Clock) -> SendError | None:
     now = clock()
     with services.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
-        _keep_answer(tx, now)
+        _save_answer(tx, now)
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
 
@@ -138,63 +134,48 @@ def _named(letter: Letter) -> dict[str, object]:
 
 
 def _unsent(services: Services, letter: Letter, error: SendError, clock: Clock) -> SendError:
-    _settle(services, letter, error, clock)
-    said = _nameless(letter, error)
-    log.warning(
-        "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": said}
-    )
-    return error
-
-
-def _nameless(letter: Letter, error: SendError) -> str:
-    """What was wrong, for places that outlive an athlete who is forgotten."""
-    return str(error).replace(letter.recipient, "them")
-
-
-def _settle(services: Services, letter: Letter, error: SendError, clock: Clock) -> None:
+    """Settle a mail that wasn't sent, and say why."""
+    # Without the address: the log and the ticks outlive an athlete who is forgotten.
+    nameless = str(error).replace(letter.recipient, "them")
     now = clock()
     with services.store.transaction() as tx:
-        stopped = error.login or error.unreachable
-        _keep_answer(tx, now, _nameless(letter, error) if stopped else None)
+        _save_answer(tx, now, nameless if error.login or error.unreachable else None)
         if error.permanent:
             tx.outbox.dead(letter, error=str(error))
-            _tell_operator(tx, services, letter, str(error), now=now)
-            return
-        lives = tx.outbox.retry(
+            _notify_operator(tx, services, letter, str(error), now=now)
+        elif not tx.outbox.retry(
             letter,
             error=str(error),
             now=now,
             counts=not error.login,
             perhaps_twice=error.unanswered,
-        )
-        if not lives:
-            _tell_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
-        if error.login:
-            _pause(tx, services, now + PAUSE_AFTER_LOGIN_FAILURE)
-        elif error.unreachable:
-            _pause(tx, services, now + PAUSE_WHILE_UNREACHABLE)
+        ):
+            _notify_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
+        if (error.login or error.unreachable) and not error.permanent:
+            # Where many mails may wait, one row says so and not each of them.
+            until = now + (PAUSE_AFTER_LOGIN_FAILURE if error.login else PAUSE_WHILE_UNREACHABLE)
+            if services.identity is None:
+                tx.outbox.postpone(until=until)
+            else:
+                tx.progress.ticked(PAUSE_TICK, at=until)
+    log.warning(
+        "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": nameless}
+    )
+    return error
 
 
-def _keep_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> None:
-    """Keep how the mail server answered last; that it is as before only now and then.
+def _save_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> None:
+    """Save how the mail server answered last; that it is as before only now and then.
 
     Every sender would wait for the one before it at that row.
     """
     before = tx.progress.tick(MAIL_TICK)
-    if before and before.trouble == trouble and abs(now - before.at) < ANSWER_KEPT_EVERY:
+    if before and before.trouble == trouble and abs(now - before.at) < SAVE_ANSWER_EVERY:
         return
     tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)
 
 
-def _pause(tx: Transaction, services: Services, until: datetime) -> None:
-    """Send nothing for a while. Where many mails may wait, one row says so and not each of them."""
-    if services.identity is None:
-        tx.outbox.postpone(until=until)
-    else:
-        tx.progress.ticked(PAUSE_TICK, at=until)
-
-
-def _tell_operator(
+def _notify_operator(
     tx: Transaction, services: Services, letter: Letter, error: str, *, now: datetime
 ) -> None:
     """Queue a notice about a mail that was given up; one a day, which says where the rest stand.

@@ -3,20 +3,21 @@
 from datetime import datetime, timedelta
 
 from worker.domain.models import Athlete
-from worker.pipeline.activities import drop_expired, with_expired
-from worker.pipeline.ingest import judge, judge_overdue
-from worker.pipeline.services import Services, by_ids, each, today_of, until_nobody_is_due
+from worker.pipeline.ingest import judge_overdue, judge_since
+from worker.pipeline.services import Services, for_each_due, today_of
 from worker.store import DUE_AT_ONCE
 
 MAIL_KEPT_FOR = timedelta(days=30)
+EXPIRED = "a run is no longer kept: nothing is mailed about that"
 _FURTHEST_AHEAD = timedelta(hours=14)
 
 
 def tidy(services: Services, now: datetime) -> None:
     """Judge what a stopped import left, and runs once dated in the future; forget what is old."""
     try:
-        due = until_nobody_is_due(lambda: untidy(services, now))
-        each(due, lambda athlete: tidy_one(services, athlete, now))
+        for_each_due(
+            lambda: untidy(services, now), lambda athlete: tidy_one(services, athlete, now)
+        )
     finally:
         tidy_outbox(services, now)
 
@@ -29,9 +30,16 @@ def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tup
         ids = (
             *tx.imports.with_unjudged(most=most),
             *tx.runs.with_release_due(until, most=most),
-            *with_expired(tx, services, now, most=most),
+            *(
+                athlete_id
+                for one in services.sources.values()
+                if (retention := one.client.retention) is not None
+                for athlete_id in tx.source(one.client.name).with_expired(
+                    now - retention, most=most
+                )
+            ),
         )
-        return by_ids(tx, tuple(dict.fromkeys(ids))[:most])
+        return tx.athletes.by_ids(list(dict.fromkeys(ids))[:most])
 
 
 def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
@@ -41,8 +49,17 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
         judge_overdue(tx, services, athlete, now=now)
         since = tx.runs.release(athlete, today=today_of(athlete, now))
         if since is not None:
-            judge(tx, services, athlete, since=since, now=now)
-        drop_expired(tx, services, athlete, now)
+            judge_since(tx, services, athlete, since=since, now=now)
+        for name, connected in services.sources.items():
+            retention, rows = connected.client.retention, tx.source(name)
+            expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
+            if not expired:
+                continue
+            change = tx.runs.drop(athlete, name, expired, today=today_of(athlete, now))
+            rows.forget_seen(athlete, expired)
+            if change.first_day is not None:
+                judge_since(tx, services, athlete, since=change.first_day, now=now, silence=EXPIRED)
+            tx.findings.forget_withdrawn(athlete)
 
 
 def tidy_outbox(services: Services, now: datetime) -> None:

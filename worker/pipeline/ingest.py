@@ -9,15 +9,17 @@ that a finding and the mail about it are saved together or not at all.
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from worker.domain import detector
+from worker.domain import detector, planner, routine
+from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
-from worker.domain.models import Athlete, FileVerdict, Recording, Snapshot
-from worker.pipeline.alerts import compose_alert
-from worker.pipeline.services import Services, each, enqueue, today_of
+from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
+from worker.notify import AlertFacts
+from worker.notify.alert import BLOCKS_SHOWN
+from worker.pipeline.services import Services, enqueue, for_each_due, today_of
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
 from worker.store import Change, Found, SourceState, Transaction
@@ -27,13 +29,16 @@ log = logging.getLogger(__name__)
 FILES_AT_ONCE = 200
 """Files ingested in one transaction: enough to be quick, few enough to let others write."""
 
-FIRST_SYNC = "it came with the first files: nothing is mailed about the past"
+FIRST_FILES = "it came with the first files: nothing is mailed about the past"
 IMPORTED = "it was imported: nothing is mailed about the past"
 RESTORED_SINCE = "a backup was restored since: it may have been mailed before"
-TOLD_TOGETHER = "it was told in the mail about another finding"
+MAILED_TOGETHER = "it was told in the mail about another finding"
 UNSUBSCRIBED = "alerts are unsubscribed"
 
-_MOST_TELLING: tuple[FileVerdict, ...] = (
+CHART_WEEKS = 14
+"""Weeks of runs that a mail is given, a few more than its chart shows."""
+
+_BY_INTEREST: tuple[FileVerdict, ...] = (
     "imported", "duplicate", "failed", "skipped", "waiting"
 )  # fmt: skip
 _REASONS = 3
@@ -75,8 +80,9 @@ def take_in_inbox(services: Services, now: datetime) -> TakenIn:
     if not stable:
         return TakenIn()
     done: list[Snapshot] = []
-    each(
-        {athlete.id: athlete for _, athlete in stable}.values(),
+    owners = {athlete.id: athlete for _, athlete in stable}
+    for_each_due(
+        owners.values,
         lambda athlete: _ingest_files(
             services, athlete, [file for file, owner in stable if owner.id == athlete.id], done, now
         ),
@@ -194,7 +200,7 @@ def _ingest_files(
         # is saved by then must not make the rest mailable.
         state = tx.progress.sources(athlete).get("inbox")
         is_first = not tx.runs.any(athlete) or (state is not None and state.state == "waiting")
-    silence = FIRST_SYNC if is_first else None
+    silence = FIRST_FILES if is_first else None
     for first in range(0, len(files), FILES_AT_ONCE):
         batch = files[first : first + FILES_AT_ONCE]
         left = len(files) - first - len(batch)
@@ -232,7 +238,7 @@ def _ingest_files(
             claimed: set[int] = set()
             for file, members, readings in read:
                 each_verdict = [verdict_of(reading, change, claimed) for reading in readings]
-                verdict = min(each_verdict, key=_MOST_TELLING.index)
+                verdict = min(each_verdict, key=_BY_INTEREST.index)
                 reasons = [reason for one in readings if (reason := reason_of(one))]
                 if verdict == "duplicate":
                     reasons.insert(0, "the run is known already")
@@ -325,7 +331,7 @@ def ingest(
     change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
     changed = [day for day in (change.first_day, also_since) if day is not None]
     if changed:
-        judge(tx, services, athlete, since=min(changed), now=now, silence=silence)
+        judge_since(tx, services, athlete, since=min(changed), now=now, silence=silence)
     return change
 
 
@@ -333,11 +339,11 @@ def judge_overdue(tx: Transaction, services: Services, athlete: Athlete, *, now:
     """Judge in silence what imports have saved since they last judged, if anything."""
     since = tx.imports.unjudged(athlete)
     if since is not None:
-        judge(tx, services, athlete, since=since, now=now, silence=IMPORTED)
+        judge_since(tx, services, athlete, since=since, now=now, silence=IMPORTED)
         tx.imports.judged(athlete)
 
 
-def judge(
+def judge_since(
     tx: Transaction,
     services: Services,
     athlete: Athlete,
@@ -371,9 +377,12 @@ def judge(
     if isinstance(choice, str):
         tx.findings.silence(risen, choice)
         return
-    email = compose_alert(
-        tx, services, athlete, choice, verdicts[choice.finding.day], history, now=now
-    )
+    day = choice.finding.day
+    facts = alert_facts(tx, services, athlete, choice.finding, verdicts[day], history, now=now)
+    # One thread with the mails about the same episode.
+    earlier = tx.findings.told(athlete, since=day - timedelta(days=services.rules.mail_thread_days))
+    ids = [one.message_id for one in earlier if one.message_id and one.id != choice.id]
+    email = services.composer.alert(replace(facts, reply_to_id=ids[0] if ids else None))
     # The others of its day stand in the same mail.
     mailed = detector.Told(today, choice.finding.severity)
     for one in risen:
@@ -381,8 +390,8 @@ def judge(
             why = detector.worth_mailing(
                 [one.finding], told=[mailed], today=today, rules=services.rules
             )
-            together = one.finding.day == choice.finding.day or not isinstance(why, str)
-            tx.findings.silence([one], TOLD_TOGETHER if together else str(why))
+            together = one.finding.day == day or not isinstance(why, str)
+            tx.findings.silence([one], MAILED_TOGETHER if together else str(why))
     key = f"alert:{choice.id}:{choice.finding.severity}"
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     if outbox_id is not None:
@@ -412,3 +421,32 @@ def _choose(
         list(by_finding), told=told, today=today, rules=services.rules, history=history
     )
     return choice if isinstance(choice, str) else by_finding[choice]
+
+
+def alert_facts(
+    tx: Transaction,
+    services: Services,
+    athlete: Athlete,
+    finding: Finding,
+    verdict: Verdict,
+    history: History,
+    *,
+    now: datetime,
+) -> AlertFacts:
+    """All that the alert about this finding tells of, but for the mail that it answers."""
+    rules = services.rules
+    days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.ramp_days, rules.run_window_days)
+    shown = history.between(finding.day - timedelta(days=days), finding.day)
+    return AlertFacts(
+        athlete=athlete,
+        finding=finding,
+        verdict=verdict,
+        runs=tuple(run for session in shown for run in session.runs),
+        prescription=routine.prescribe(
+            services.routines, pain=athlete.pain, severity=finding.severity
+        ),
+        recovery=planner.recovery(history, finding.day, rules=rules),
+        rules=rules,
+        now=now,
+        diary=tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT),
+    )

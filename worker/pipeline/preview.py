@@ -4,7 +4,7 @@ from datetime import datetime
 
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
-from worker.pipeline.alerts import alert_facts
+from worker.pipeline.ingest import alert_facts
 from worker.pipeline.services import Services, today_of
 from worker.pipeline.weekly import weekly_facts
 from worker.store import Transaction

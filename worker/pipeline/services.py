@@ -3,7 +3,7 @@
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -53,14 +53,6 @@ class ConnectedSource:
     wait: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 
-    @property
-    def name(self) -> SourceName:
-        return self.client.name
-
-    @property
-    def title(self) -> str:
-        return self.client.title
-
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -95,37 +87,25 @@ def today_of(athlete: Athlete, now: datetime) -> date:
     return now.astimezone(ZoneInfo(athlete.timezone)).date()
 
 
-def each(athletes: Iterable[Athlete], work: Callable[[Athlete], object]) -> None:
-    """Do one kind of work for each athlete; an unexpected error is raised after all the others.
+def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete], object]) -> None:
+    """Do one kind of work for each athlete for whom it is due, once.
 
-    Raises `StoreError` at once.
-    """
-    unexpected: list[Exception] = []
-    for athlete in athletes:
-        try:
-            work(athlete)
-        except StoreError:
-            raise
-        except Exception as error:  # noqa: BLE001  raised below, once the others are done
-            unexpected.append(error)
-    if unexpected:
-        raise unexpected[0]
-
-
-def until_nobody_is_due(due: Callable[[], Sequence[Athlete]]) -> Iterator[Athlete]:
-    """Each athlete for whom something is due, once; `due` gives as many at a time as it likes.
-
-    Whoever is still due afterwards failed, and is due again later.
+    `due` gives as many at a time as it likes; who is still due afterwards failed, and is due again
+    later. An unexpected error is raised after all the others. Raises `StoreError` at once.
     """
     done: set[int] = set()
+    unexpected: list[Exception] = []
     while fresh := [athlete for athlete in due() if athlete.id not in done]:
-        done |= {athlete.id for athlete in fresh}
-        yield from fresh
-
-
-def by_ids(tx: Transaction, ids: Iterable[int]) -> tuple[Athlete, ...]:
-    """The athletes with these ids, in this order; without those that have gone."""
-    return tx.athletes.by_ids(list(ids))
+        for athlete in fresh:
+            done.add(athlete.id)
+            try:
+                work(athlete)
+            except StoreError:
+                raise
+            except Exception as error:  # noqa: BLE001  raised below, once the others are done
+                unexpected.append(error)
+    if unexpected:
+        raise unexpected[0]
 
 
 def enqueue(

@@ -8,12 +8,14 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TypeVar
 
 from worker.domain.models import Athlete, SourceName
 from worker.notify import ReconnectFacts
-from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue
+from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue, today_of
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -33,89 +35,80 @@ log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=10)
 """Longer than any sync run: a worker that died holds a credential no longer than this."""
+WARN_BEFORE = timedelta(days=14)
+"""So long before a credential ends the athlete is notified."""
 
 A = TypeVar("A")
 
 
-class Session:
-    """One athlete's credential, held by this worker alone; from `open_session`."""
+@dataclass(slots=True)
+class ClientSession:
+    """One athlete's credential, held by this worker alone; from `open_session`.
 
-    def __init__(
-        self,
-        services: Services,
-        connected: ConnectedSource,
-        athlete: Athlete,
-        stored: StoredCredential,
-        clock: Clock,
-    ) -> None:
-        self.athlete = athlete
-        self.connected = connected
-        self.stored = stored
-        self._services = services
-        self._clock = clock
-        self._credential: Credential | None = None
-        self.clock_trouble: str | None = None
-        """Why our clock seems wrong by the last refresh, if there was one."""
+    `clock_trouble` says why our clock seems wrong by the last refresh, if there was one.
+    `asks_to_reconnect`: a mail asks for another where the credential turns out to be revoked.
+    """
 
-        self.asks_to_reconnect = True
-        """Whether a revoked credential is told in a mail, or was ended on purpose."""
+    services: Services
+    connected: ConnectedSource
+    athlete: Athlete
+    stored: StoredCredential
+    clock: Clock
+    asks_to_reconnect: bool = True
+    clock_trouble: str | None = None
+    credential: Credential | None = None
 
     def ask(self, purpose: Purpose, question: Callable[..., A]) -> A:
         """Call `question(credential, now=, observe=)`, with a fresh token and within the limits.
 
         Raises `SourceError`.
         """
-        client, now = self.connected.client, self._clock()
+        client, now = self.connected.client, self.clock()
         ends_at = self.stored.ends_at
         if ends_at is not None and ends_at <= now and isinstance(client.auth, ApiKey):
             ended = client.auth.ended()
             self._revoke(ended)
             raise ended
-        credential = self._credential or decrypt(self.connected, self.stored)
+        credential = self.credential or decrypt(self.connected, self.stored)
         if client.is_stale(credential, now):
             credential = self._refresh(credential)
-        self._credential = credential
+        self.credential = credential
+        call = partial(
+            limited_call, self.services, self.connected, purpose, self.clock,
+            lambda now, observe: question(self.credential, now=now, observe=observe),
+        )  # fmt: skip
         try:
-            return self._call(purpose, question, credential)
+            return call()
         except AccessRefused:
-            self._credential = credential = self._refresh(credential)
+            self.credential = self._refresh(credential)
         try:
-            return self._call(purpose, question, credential)
+            return call()
         except AccessRefused:
             raise Unavailable(f"{client.title} refuses a token that it has just given") from None
 
     def still_stands(self, tx: Transaction) -> bool:
         """True where the athlete is connected to the account that was asked."""
-        there = tx.source(self.connected.name).credential(self.athlete)
+        there = tx.source(self.connected.client.name).credential(self.athlete)
         if there is None or there.account_id != self.stored.account_id:
             return False
         return there.account_id != "" or there.connected_at == self.stored.connected_at
-
-    def _call(self, purpose: Purpose, question: Callable[..., A], credential: Credential) -> A:
-        return limited_call(
-            self._services,
-            self.connected,
-            purpose,
-            self._clock,
-            lambda now, observe: question(credential, now=now, observe=observe),
-        )
 
     def _refresh(self, credential: Credential) -> Credential:
         """With a fresh token, stored before it's used: the old refresh token is dead by now."""
         client = self.connected.client
         try:
             fresh = limited_call(
-                self._services,
+                self.services,
                 self.connected,
                 "token",
-                self._clock,
+                self.clock,
                 lambda now, _: client.refresh(credential, now=now),
             )
         except CredentialRevoked as error:
             self._revoke(error)
             raise
-        with self._services.store.transaction() as tx:
-            rows = tx.source(self.connected.name)
+        with self.services.store.transaction() as tx:
+            rows = tx.source(self.connected.client.name)
             renewed = rows.renew(
                 self.athlete,
                 version=self.stored.version,
@@ -126,13 +119,13 @@ class Session:
         if there is None or not renewed:
             raise SourceError("connected again, or disconnected, in the meantime")
         self.stored = there
-        self.clock_trouble = client.clock_trouble(fresh, self._clock())
+        self.clock_trouble = client.clock_trouble(fresh, self.clock())
         return fresh
 
     def _revoke(self, error: CredentialRevoked) -> None:
         """Say in `status` that the credential is dead, and ask the athlete once to reconnect."""
-        source, now = self.connected.name, self._clock()
-        with self._services.store.transaction() as tx:
+        source, now = self.connected.client.name, self.clock()
+        with self.services.store.transaction() as tx:
             if not tx.source(source).revoked(self.athlete, version=self.stored.version, now=now):
                 raise SourceError("connected again in the meantime")
             before = tx.progress.sources(self.athlete).get(source)
@@ -144,8 +137,8 @@ class Session:
                 connected_at = self.stored.connected_at.isoformat()
                 enqueue(
                     tx,
-                    self._services,
-                    self._services.composer.reconnect(facts),
+                    self.services,
+                    self.services.composer.reconnect(facts),
                     athlete=self.athlete,
                     key=f"reconnect:{source}:{self.athlete.id}:{connected_at}",
                     now=now,
@@ -155,13 +148,13 @@ class Session:
 @contextmanager
 def open_session(
     services: Services, connected: ConnectedSource, athlete: Athlete, clock: Clock
-) -> Iterator[Session | None]:
+) -> Iterator[ClientSession | None]:
     """Hold the athlete's credential alone while inside.
 
     None where another worker holds it, and where none lives. A surprise inside becomes a
     `SourceError`: it's tried again later, and later; never at once.
     """
-    source, now = connected.name, clock()
+    source, now = connected.client.name, clock()
     with services.store.transaction() as tx:
         rows = tx.source(source)
         held = rows.lease(athlete, now=now, until=now + LEASE)
@@ -171,12 +164,14 @@ def open_session(
         return
     try:
         alive = stored is not None and stored.revoked_at is None
-        yield Session(services, connected, athlete, stored, clock) if stored and alive else None
+        yield (
+            ClientSession(services, connected, athlete, stored, clock) if stored and alive else None
+        )
     except (SourceError, StoreError):
         raise
     except Exception as surprise:
-        told = {"source": source, "athlete": athlete.id}
-        log.exception("%(source)s: athlete %(athlete)s: unexpected", told)
+        context = {"source": source, "athlete": athlete.id}
+        log.exception("%(source)s: athlete %(athlete)s: unexpected", context)
         raise SourceError(f"unexpected: {surprise!r}") from surprise
     finally:
         with services.store.transaction() as tx:
@@ -202,7 +197,7 @@ def limited_call(
             raise client.rate_limited(opens_at)
         at, reserved = known.reserve(purpose, now)
         if reserved != known:
-            tx.source(connected.name).save_limit(reserved.state())
+            tx.source(connected.client.name).save_limit(reserved.state())
     if at > now:
         connected.wait((at - now).total_seconds())
     headers: dict[str, str] = {}
@@ -212,7 +207,7 @@ def limited_call(
         with services.store.transaction() as tx:
             known = known_limit(tx, connected, clock(), lock=True)
             closed = known.closed(headers, now=clock(), until=error.resets_at)
-            tx.source(connected.name).save_limit(closed.state())
+            tx.source(connected.client.name).save_limit(closed.state())
         raise client.rate_limited(closed.closed_until or error.resets_at) from None
     except Unavailable:
         raise
@@ -227,7 +222,7 @@ def known_limit(
     tx: Transaction, connected: ConnectedSource, now: datetime, *, lock: bool = False
 ) -> RateLimit:
     """What is known of how many calls are left; `lock`: until the transaction's end."""
-    return connected.client.rate_limit(tx.source(connected.name).limit(lock=lock), now)
+    return connected.client.rate_limit(tx.source(connected.client.name).limit(lock=lock), now)
 
 
 def _observe(
@@ -242,7 +237,7 @@ def _observe(
         return
     with services.store.transaction() as tx:
         known = known_limit(tx, connected, now, lock=True).observe(headers, now)
-        tx.source(connected.name).save_limit(known.state())
+        tx.source(connected.client.name).save_limit(known.state())
 
 
 def connected_source(services: Services, source: SourceName) -> ConnectedSource:
@@ -264,9 +259,20 @@ def encrypt(connected: ConnectedSource, credential: Credential) -> bytes:
 def decrypt(connected: ConnectedSource, stored: StoredCredential) -> Credential:
     """Raises `SourceError` where the key that it was encrypted with is lost."""
     try:
-        told = json.loads(connected.encrypter.open(stored.encrypted))
+        secrets = json.loads(connected.encrypter.open(stored.encrypted))
     except DecryptError as error:
         raise SourceError(str(error), permanent=True) from error
     return Credential(
-        stored.account_id, tuple(told), stored.expires_at, stored.ends_at, stored.scopes
+        stored.account_id, tuple(secrets), stored.expires_at, stored.ends_at, stored.scopes
     )
+
+
+def ends_soon(
+    connected: ConnectedSource, stored: StoredCredential, athlete: Athlete, now: datetime
+) -> str | None:
+    """What to say of a key in its last 14 days."""
+    auth = connected.client.auth
+    if stored.ends_at is None or stored.ends_at - now > WARN_BEFORE or not isinstance(auth, ApiKey):
+        return None
+    ends_on = today_of(athlete, stored.ends_at)
+    return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"

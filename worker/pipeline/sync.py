@@ -13,6 +13,7 @@ done now is a row with a later due date. What to ask next, `sources.polling` dec
 import logging
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -25,26 +26,18 @@ from worker.pipeline.activities import (
     read_files,
     save_activities,
 )
-from worker.pipeline.credentials import ends_soon
-from worker.pipeline.events import handle_events
-from worker.pipeline.services import Clock, ConnectedSource, Services, by_ids
-from worker.pipeline.session import Session, connected_source, known_limit, open_session
+from worker.pipeline.credentials import forget_source
+from worker.pipeline.services import Clock, ConnectedSource, Services
+from worker.pipeline.session import (
+    connected_source,
+    ends_soon,
+    known_limit,
+    open_session,
+)
 from worker.sources import polling
 from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError
 from worker.sources.polling import Shown, Standing
 from worker.store import DUE_AT_ONCE, SourceState, Transaction
-
-__all__ = [
-    "Due",
-    "Synced",
-    "events_due",
-    "handle_events",
-    "history_due",
-    "poll",
-    "polls_due",
-    "read_history",
-    "sync_all_due",
-]
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +49,8 @@ POLLS_A_TURN = 60
 
 PAUSE_FOR_EVERYBODY = timedelta(minutes=1)
 _FILES_AT_ONCE = 5
+EVENT_TRIES = 8
+_WHOLE_ATHLETE = ""
 
 Due = Mapping[int, Sequence[str]]
 """For whom something is due, by id, those first that waited longest; and where to look for it."""
@@ -80,24 +75,16 @@ def sync_all_due(
     connected = services.sources.get(source)
     if connected is None:
         return Synced()
-    troubles = _handle_all_events(services, source, clock)
+    troubles: list[str] = []
+    asked: set[int] = set()
+    with suppress(RateLimited):  # what is left stays due
+        while left := _athletes(services, events_due(services, source, clock()), asked):
+            asked |= {athlete.id for athlete in left}
+            for athlete in left:
+                troubles += handle_events(services, source, athlete, (), clock)
     polled = _poll_all(services, connected, clock, None if at_most is None else POLLS_A_TURN)
     _read_all_history(services, connected, clock, math.inf if at_most is None else at_most)
     return Synced(polled.polled, (*troubles, *polled.troubles))
-
-
-def _handle_all_events(services: Services, source: SourceName, clock: Clock) -> list[str]:
-    """Each athlete of whom webhooks told once, until the rate limit is used up."""
-    troubles: list[str] = []
-    asked: set[int] = set()
-    while left := _others(services, events_due(services, source, clock()), asked):
-        for athlete in left:
-            asked.add(athlete.id)
-            try:
-                troubles += handle_events(services, source, athlete, (), clock)
-            except RateLimited:
-                return troubles
-    return troubles
 
 
 def _poll_all(
@@ -108,7 +95,7 @@ def _poll_all(
     An error that would come again for whoever is left is theirs too.
     """
     polled, troubles, asked = 0, list[str | None](), set[int]()
-    while left := _others(services, polls_due(services, connected.name, clock()), asked):
+    while left := _athletes(services, polls_due(services, connected.client.name, clock()), asked):
         left = left[: None if at_most is None else at_most - len(asked)]
         if not left:
             break
@@ -118,7 +105,7 @@ def _poll_all(
                 polled += _poll(services, connected, athlete, clock)
             except SourceError as error:
                 shared = error.for_everybody
-                _log(connected.name, "everybody" if shared else athlete.id, error)
+                _log(connected.client.name, "everybody" if shared else athlete.id, error)
                 touched = left[number:] if shared else [athlete]
                 troubles += [_back_off(services, connected, one, error, clock()) for one in touched]
                 if shared:
@@ -133,8 +120,8 @@ def _read_all_history(
     put_aside: set[int] = set()
     while calls_left > 0:
         most = DUE_AT_ONCE + len(put_aside)
-        due = history_due(services, connected.name, clock(), most)
-        behind = _others(services, due, put_aside)
+        due = history_due(services, connected.client.name, clock(), most)
+        behind = _athletes(services, due, put_aside)
         if not behind:
             return
         for athlete in behind:
@@ -146,7 +133,7 @@ def _read_all_history(
             except RateLimited:
                 return
             except SourceError as error:
-                _log(connected.name, athlete.id, error)
+                _log(connected.client.name, athlete.id, error)
                 _back_off(services, connected, athlete, error, clock())
                 if error.for_everybody:
                     return
@@ -215,6 +202,120 @@ def read_history(
         _trouble(services, connected, athlete, error, clock())
 
 
+# Webhook events: what they tell is only a reason to look; what is so, the service says
+
+
+def handle_events(
+    services: Services, source: SourceName, athlete: Athlete, _: Sequence[str], clock: Clock
+) -> list[str]:
+    """Look at everything that webhooks told of one athlete; what somebody must mend, in words.
+
+    Raises `RateLimited`; what wasn't looked at stays due.
+    """
+    connected = connected_source(services, source)
+    with services.store.reading() as tx:
+        due = tx.source(source).events_due(athlete, clock())
+    troubles: list[str] = []
+    for external_id in due:
+        try:
+            _handle_event(services, connected, athlete, external_id, clock)
+        except RateLimited:
+            raise
+        except SourceError as error:
+            with services.store.transaction() as tx:
+                if error.permanent:
+                    tx.source(source).event_done(athlete, external_id)
+                else:
+                    tx.source(source).retry_event(
+                        athlete, external_id, now=clock(), most=EVENT_TRIES
+                    )
+            if error.permanent:
+                troubles.append(f"{athlete.name}: {error}")
+                context = {"source": source, "athlete": athlete.id, "why": str(error)}
+                log.warning("%(source)s: athlete %(athlete)s: %(why)s", context)
+    return troubles
+
+
+def note_events(
+    services: Services, source: SourceName, events: Sequence[object], now: datetime
+) -> frozenset[int]:
+    """Save what a webhook told, many at once; returns the ids of the athletes told of.
+
+    Events that name nobody we know are counted.
+    """
+    webhook = connected_source(services, source).client.webhook
+    with services.store.transaction() as tx:
+        rows = tx.source(source)
+        ours = rows.subscription()
+        read = [
+            webhook.read_event(event, subscription_id=ours.id) if webhook and ours else None
+            for event in events
+        ]
+        theirs = rows.athletes_of({one[0] for one in read if one is not None})
+        known = {
+            (athlete_id, one[1])
+            for one in read
+            if one is not None
+            for athlete_id in theirs.get(one[0], ())
+        }
+        rows.note_events(known, now=now)
+        strangers = sum(one is None or one[0] not in theirs for one in read)
+        if strangers:
+            rows.dropped(strangers)
+    return frozenset(athlete_id for athlete_id, _ in known)
+
+
+def _handle_event(
+    services: Services, connected: ConnectedSource, athlete: Athlete, external_id: str, clock: Clock
+) -> None:
+    """Look at what an event told of, and follow what is so."""
+    client, source, now = connected.client, connected.client.name, clock()
+    withdrawn = False
+    with open_session(services, connected, athlete, clock) as session:
+        if session is None:
+            with services.store.transaction() as tx:
+                stored = tx.source(source).credential(athlete)
+                if stored is not None and stored.revoked_at is None:
+                    return  # Another worker is at it; the event stays due.
+                tx.source(source).event_done(athlete, external_id)
+            withdrawn = external_id == _WHOLE_ATHLETE
+        elif external_id == _WHOLE_ATHLETE:
+            # The athlete withdrew, it says: believed once the service refuses the tokens too.
+            # Whoever withdraws on purpose isn't asked to come back.
+            session.asks_to_reconnect = False
+            try:
+                session.ask("new", partial(client.list_activities, size=1))
+            except CredentialRevoked:
+                withdrawn = True
+            else:
+                with services.store.transaction() as tx:
+                    tx.source(source).event_done(athlete, _WHOLE_ATHLETE, looked_at=now)
+        else:
+            question = partial(client.get_activity, external_id=external_id)
+            one = session.ask("new", question)
+            listed = [one] if one is not None else []
+            with services.store.reading() as tx:
+                first = not tx.runs.any(athlete)
+            files = (
+                {} if first else files_of_new(services, session, listed, since=now - client.reach)
+            )
+            with services.store.transaction() as tx:
+                tx.source(source).event_done(athlete, external_id, looked_at=now)
+                if session.still_stands(tx):
+                    save_activities(
+                        tx, services, session, listed, files=files, now=clock(),
+                        gone=[] if listed else [external_id],
+                        silence=FIRST_SYNC.format(client.title) if first else None,
+                    )  # fmt: skip
+    if withdrawn:
+        with services.store.transaction() as tx:
+            forget_source(tx, services, source, athlete, now=now)
+        services.store.compact()
+        log.info(
+            "%(source)s: athlete %(athlete)s withdrew", {"source": source, "athlete": athlete.id}
+        )
+
+
 # What is new, and what is gone
 
 
@@ -223,7 +324,7 @@ def _poll(services: Services, connected: ConnectedSource, athlete: Athlete, cloc
 
     False where another worker is at it. Raises `SourceError`.
     """
-    client, source = connected.client, connected.name
+    client, source = connected.client, connected.client.name
     with open_session(services, connected, athlete, clock) as session:
         if session is None:
             return False
@@ -238,7 +339,7 @@ def _poll(services: Services, connected: ConnectedSource, athlete: Athlete, cloc
 
         # Pages until the window is read; cut short where the calls end after the first.
         shown, listed, confirmations = Shown(), list[ListedActivity](), list[Callable[..., None]]()
-        while not shown.done_with(window):
+        while not (shown.stuck or shown.covers(window)):
             number = shown.pages + 1
             question = partial(client.list_activities, page=number, size=window.page_size)
             try:
@@ -262,24 +363,23 @@ def _poll(services: Services, connected: ConnectedSource, athlete: Athlete, cloc
                     tx, services, session, listed, files=files, gone=gone, now=clock(),
                     silence=silence,
                 )  # fmt: skip
-                _settle(tx, session, standing, now=clock())
+                # When the next poll is due, and the state that `status` shows.
+                now, jitter = clock(), connected.jitter()
+                due_at = polling.next_poll_at(now, every=client.every, jitter=jitter)
+                tx.source(source).save_standing(athlete, asdict(standing), due_at=due_at)
+                words = session.clock_trouble
+                words = words or ends_soon(connected, session.stored, athlete, now)
+                if words is None and standing.doubted_at:
+                    words = (
+                        f"{client.title} suddenly shows much less; "
+                        "believed if it's so tomorrow as well"
+                    )
+                backlog = _backlog(tx, connected, athlete, standing, now)
+                state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
+                tx.progress.source(athlete, source, state)
         for confirm in confirmations if stands else ():
             session.ask("new", confirm)
     return True
-
-
-def _settle(tx: Transaction, session: Session, standing: Standing, *, now: datetime) -> None:
-    """The poll is done: when the next is due, and the state that `status` shows."""
-    connected, athlete = session.connected, session.athlete
-    client = connected.client
-    words = session.clock_trouble or ends_soon(connected, session.stored, athlete, now)
-    if words is None and standing.doubted_at:
-        words = f"{client.title} suddenly shows much less; believed if it's so tomorrow as well"
-    due_at = polling.next_poll_at(now, every=client.every, jitter=connected.jitter())
-    tx.source(client.name).save_standing(athlete, asdict(standing), due_at=due_at)
-    backlog = _backlog(tx, connected, athlete, standing, now)
-    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
-    tx.progress.source(athlete, client.name, state)
 
 
 def _backlog(
@@ -289,7 +389,7 @@ def _backlog(
     left = standing.unread_days(now, connected.client.reach)
     if left or not connected.client.has_files:
         return left
-    return tx.source(connected.name).files_left(athlete)
+    return tx.source(connected.client.name).files_left(athlete)
 
 
 # History
@@ -302,7 +402,7 @@ def _read_on(
 
     0 where another worker is at it. Raises `SourceError`.
     """
-    client, source = connected.client, connected.name
+    client, source = connected.client, connected.client.name
     with open_session(services, connected, athlete, clock) as session:
         if session is None:
             return 0
@@ -346,12 +446,12 @@ def _trouble(
     now: datetime,
 ) -> None:
     """What would be everybody's trouble is asked about once in a while, not once for each."""
-    _log(connected.name, athlete.id, error)
+    _log(connected.client.name, athlete.id, error)
     _back_off(services, connected, athlete, error, now)
     if error.for_everybody and not isinstance(error, RateLimited):
         with services.store.transaction() as tx:
             limit = known_limit(tx, connected, now, lock=True).paused(now + PAUSE_FOR_EVERYBODY)
-            tx.source(connected.name).save_limit(limit.state())
+            tx.source(connected.client.name).save_limit(limit.state())
 
 
 def _back_off(
@@ -366,7 +466,7 @@ def _back_off(
         return f"{athlete.name}: {error}"
     resets_at = error.resets_at if isinstance(error, RateLimited) else None
     with services.store.transaction() as tx:
-        rows = tx.source(connected.name)
+        rows = tx.source(connected.client.name)
         stored = rows.standing(athlete)
         if not stored:
             return None
@@ -381,22 +481,21 @@ def _back_off(
             not_before=resets_at,
         )
         rows.save_standing(athlete, asdict(standing), due_at=due_at)
-        before = tx.progress.sources(athlete).get(connected.name) or SourceState("ok")
+        before = tx.progress.sources(athlete).get(connected.client.name) or SourceState("ok")
         gives_up = error.permanent or standing.failures >= GIVES_UP_QUIETLY
         failing = resets_at is None and gives_up
         state = replace(before, state="failing" if failing else "waiting", last_error=str(error))
-        tx.progress.source(athlete, connected.name, state)
+        tx.progress.source(athlete, connected.client.name, state)
     return f"{athlete.name}: {error}" if resets_at is None else None
 
 
-def _others(services: Services, due: Due, but: Collection[int]) -> Sequence[Athlete]:
+def _athletes(services: Services, due: Due, but: Collection[int]) -> Sequence[Athlete]:
     """Those who are due, in this order, without some."""
     with services.store.reading() as tx:
-        return by_ids(tx, [athlete_id for athlete_id in due if athlete_id not in but])
+        return tx.athletes.by_ids([athlete_id for athlete_id in due if athlete_id not in but])
 
 
 def _log(source: SourceName, whose: int | str, error: SourceError) -> None:
     log.warning(
-        "%(source)s: %(athlete)s: %(why)s",
-        {"source": source, "athlete": whose, "why": str(error)},
+        "%(source)s: %(athlete)s: %(why)s", {"source": source, "athlete": whose, "why": str(error)}
     )

@@ -3,12 +3,14 @@
 from datetime import date, datetime, timedelta
 
 from worker.domain import detector, planner, routine
+from worker.domain.checkins import FORTNIGHT
 from worker.domain.models import Athlete
 from worker.domain.weeks import last_weekly_due, next_weekly_due, past_weeks
 from worker.notify import Noticed, WeeklyFacts
-from worker.pipeline.alerts import CHART_WEEKS, recent_checkins
-from worker.pipeline.credentials import WARN_BEFORE
-from worker.pipeline.services import Services, each, enqueue, today_of, until_nobody_is_due
+from worker.pipeline.ingest import CHART_WEEKS
+from worker.pipeline.services import Services, enqueue, for_each_due, today_of
+from worker.pipeline.session import WARN_BEFORE
+from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
@@ -17,8 +19,9 @@ _DAY = timedelta(days=1)
 
 def queue_due_weeklies(services: Services, now: datetime) -> None:
     """Queue every weekly mail that is due."""
-    due = until_nobody_is_due(lambda: weekly_due(services, now))
-    each(due, lambda athlete: queue_weekly(services, athlete, now))
+    for_each_due(
+        lambda: weekly_due(services, now), lambda athlete: queue_weekly(services, athlete, now)
+    )
 
 
 def weekly_due(
@@ -105,14 +108,13 @@ def weekly_facts(
             for source, trouble in tx.progress.untold_troubles(athlete).items()
         ),
         key_ends_on=_key_ends_on(tx, athlete, now),
-        diary=recent_checkins(tx, athlete, now=now),
+        diary=tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT),
     )
 
 
 def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
-    """The last day of a key that is about to run out; one that has, was told by a mail."""
-    stored = tx.source("garmin").credential(athlete)
-    if stored is None or stored.revoked_at is not None or stored.ends_at is None:
-        return None
-    left = stored.ends_at - now
-    return today_of(athlete, stored.ends_at) if timedelta(0) < left <= WARN_BEFORE else None
+    """The last day of the first key that is about to end; one that has ended had its own mail."""
+    stored = [tx.source(kind.name).credential(athlete) for kind in SOURCES]
+    ends = [one.ends_at for one in stored if one and one.ends_at and one.revoked_at is None]
+    soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]
+    return today_of(athlete, min(soon)) if soon else None

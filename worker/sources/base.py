@@ -35,12 +35,7 @@ class SourceError(Exception):
     """
 
     def __init__(
-        self,
-        message: str,
-        *,
-        permanent: bool = False,
-        for_everybody: bool = False,
-        code: str = "",
+        self, message: str, *, permanent: bool = False, for_everybody: bool = False, code: str = ""
     ) -> None:
         super().__init__(message)
         self.permanent = permanent

@@ -13,7 +13,7 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -21,13 +21,12 @@ from worker.domain.matching import plain_file_name
 from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
 from worker.setting_types import InboxSection
 from worker.sources import NotARun, Reading, SourceError, Unreadable
-from worker.sources.formats import Activity
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
 
 STABLE_SCANS = 2
 TORN_FILE_SCANS = 6
-LARGEST_FILE_BYTES = 256 * 2**20
+LARGEST_INBOX_FILE_BYTES = 256 * 2**20
 DEEPEST_FOLDER = 8
 LONGEST_FILE_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
@@ -45,22 +44,20 @@ ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
 """Reads files: the members of each, one or (of an archive) many, in the order of the files."""
 
 
+@dataclass
 class Inbox:
     """One watched folder.
 
-    `settled` is a fingerprint of the last scan of which the database had every verdict: the same
-    scan again needs no comparison. It is None until then.
+    `read_many` reads files; `patient` gives a torn file its extra scans. `settled` is a fingerprint
+    of the last scan of which the database had every verdict: the same scan again needs no
+    comparison. It is None until then.
     """
 
-    def __init__(
-        self, folder: Path, settings: InboxSection, *, read_many: ReadMany, patient: bool = True
-    ) -> None:
-        """`patient` grants a torn file its extra scans; `read_many` reads files."""
-        self.folder = folder
-        self.settings = settings
-        self._patient = patient
-        self.settled: int | None = None
-        self._read_many = read_many
+    folder: Path
+    settings: InboxSection
+    read_many: ReadMany
+    patient: bool = True
+    settled: int | None = None
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         """Returns the files in the top `folders` or in all of them; "" stands for the inbox itself.
@@ -99,7 +96,7 @@ class Inbox:
             return file._replace(scans=STABLE_SCANS, reason=whose)
         wanted = STABLE_SCANS
         if (
-            self._patient
+            self.patient
             and file.scans < TORN_FILE_SCANS
             and _torn(self.folder / file.path, file.size)
         ):
@@ -114,8 +111,10 @@ class Inbox:
         """
         paths = [self.folder / file.path for file in files]
         members: dict[Path, list[Member]] = {path: [] for path in paths}
-        for path, member in self._read_many(
-            path for path, file in zip(paths, files, strict=True) if file.size <= LARGEST_FILE_BYTES
+        for path, member in self.read_many(
+            path
+            for path, file in zip(paths, files, strict=True)
+            if file.size <= LARGEST_INBOX_FILE_BYTES
         ):
             members[path].append(member)
         for path, file in zip(paths, files, strict=True):
@@ -126,8 +125,8 @@ class Inbox:
             is_same = (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns)
             if not is_same or not stat.S_ISREG(status.st_mode):
                 continue
-            if file.size > LARGEST_FILE_BYTES:
-                most_mb = LARGEST_FILE_BYTES // 2**20
+            if file.size > LARGEST_INBOX_FILE_BYTES:
+                most_mb = LARGEST_INBOX_FILE_BYTES // 2**20
                 yield file, [refused(path.name, f"too large: at most {most_mb} MB are read")]
             else:
                 yield file, members[path] or [refused(path.name, "nothing could be read")]
@@ -141,34 +140,29 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
     if sha256 is None:
         return Unreadable("its content has no digest")
     zone = ZoneInfo(athlete.timezone)
-    name = plain_file_name(member.name)
     return tuple(
-        replace(_recording(a, zone=zone, source=source, sha256=sha256), file_name=name)
-        for a in parsed
-    )
-
-
-def _recording(activity: Activity, *, zone: ZoneInfo, source: SourceName, sha256: str) -> Recording:
-    local = (
-        activity.started_at + activity.offset
-        if activity.offset is not None
-        else activity.started_at.astimezone(zone)
-    )
-    return Recording(
-        source=source,
-        external_id=f"{sha256}:{activity.leg}" if activity.leg else sha256,
-        started_at=activity.started_at,
-        day=local.date(),
-        distance_m=activity.distance_m,
-        moving_s=activity.moving_s,
-        elapsed_s=activity.elapsed_s,
-        sport=activity.sport,
-        is_race=activity.is_race,
-        device=activity.device,
-        title=activity.title,
-        sha256=sha256,
-        leg=activity.leg,
-        note=activity.note,
+        Recording(
+            source=source,
+            external_id=f"{sha256}:{one.leg}" if one.leg else sha256,
+            started_at=one.started_at,
+            day=(
+                one.started_at.astimezone(zone)
+                if one.offset is None
+                else one.started_at + one.offset
+            ).date(),
+            distance_m=one.distance_m,
+            moving_s=one.moving_s,
+            elapsed_s=one.elapsed_s,
+            sport=one.sport,
+            is_race=one.is_race,
+            device=one.device,
+            title=one.title,
+            file_name=plain_file_name(member.name),
+            sha256=sha256,
+            leg=one.leg,
+            note=one.note,
+        )
+        for one in parsed
     )
 
 
@@ -243,15 +237,13 @@ def _passed_over(name: str) -> bool:
 
 def _shown(name: str) -> str:
     """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
-    if len(name) <= LONGEST_FILE_NAME and all(map(_can_be_shown, name)):
+    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
+    if len(name) <= LONGEST_FILE_NAME and all(
+        one.isprintable() or unicodedata.category(one) == "Zs" for one in name
+    ):
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"
-
-
-def _can_be_shown(character: str) -> bool:
-    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
-    return character.isprintable() or unicodedata.category(character) == "Zs"
 
 
 def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:

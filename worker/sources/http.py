@@ -48,7 +48,7 @@ def http_session(options: HttpOptions) -> requests.Session:
     # A redirect of the API would carry the bearer token somewhere nobody chose.
     made.max_redirects = 0
     # With an authentication of its own, requests doesn't let ~/.netrc replace the bearer token.
-    made.auth = _as_it_is
+    made.auth = lambda request: request
     return made
 
 
@@ -74,10 +74,7 @@ def network_errors(title: str) -> Iterator[None]:
         ) from None
     except requests.exceptions.ProxyError:
         raise _unreachable("the proxy set in the environment can't be used") from None
-    except (
-        requests.exceptions.ChunkedEncodingError,
-        requests.exceptions.ContentDecodingError,
-    ):
+    except (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError):
         raise Unavailable(f"{title}'s answer ended in the middle") from None
     except requests.ConnectionError as error:
         raise _unreachable(_no_connection(error, title)) from None
@@ -127,10 +124,6 @@ def _no_connection(error: requests.ConnectionError, title: str) -> str:
     return f"the connection to {title} broke"
 
 
-def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
 class _Bounded(HTTPAdapter):
     """Goes to the configured address; no answer takes longer or grows larger than allowed."""
 
@@ -157,33 +150,34 @@ class _Bounded(HTTPAdapter):
             cert=cert,
             proxies={} if is_loopback(address) else proxies,
         )
-        response.raw = cast("Any", _BoundedBody(response.raw, self._options))
+        until = time.monotonic() + self._options.answer_s
+        response.raw = cast("Any", _BoundedBody(response.raw, self._options, until))
         return response
 
 
+@dataclass(slots=True)
 class _BoundedBody:
     """A body that gives up when it trickles or swells. Has what requests asks of a raw body."""
 
-    def __init__(self, raw: urllib3.BaseHTTPResponse, options: HttpOptions) -> None:
-        self._raw = raw
-        self._options = options
-        self._until = time.monotonic() + options.answer_s
+    raw: urllib3.BaseHTTPResponse
+    options: HttpOptions
+    until: float
 
     def stream(self, _size: int, decode_content: bool = True) -> Iterator[bytes]:
         read_bytes = 0
-        title = self._options.title
-        while piece := self._raw.read1(_PIECE_BYTES, decode_content=decode_content):
+        title = self.options.title
+        while piece := self.raw.read1(_PIECE_BYTES, decode_content=decode_content):
             read_bytes += len(piece)
-            if read_bytes > self._options.largest_bytes:
+            if read_bytes > self.options.largest_bytes:
                 self.close()
                 raise Unavailable(f"{title}'s answer is larger than any real one")
-            if time.monotonic() > self._until:
+            if time.monotonic() > self.until:
                 self.close()
                 raise _unreachable(f"{title}'s answer trickled in too slowly")
             yield piece
 
     def close(self) -> None:
-        self._raw.close()
+        self.raw.close()
 
     def release_conn(self) -> None:
-        self._raw.release_conn()
+        self.raw.release_conn()

@@ -30,10 +30,10 @@ def with_file(
     read = [recordings(member, athlete=athlete, source=source) for member in members]
     runs = next((runs for runs in read if isinstance(runs, tuple) and runs), ())
     if not runs:
-        told = [m.parsed for m in members if not isinstance(m.parsed, tuple)]
-        if told and isinstance(told[0], NotARun) and listed.has_legs:
-            return told[0]
-        reason = told[0].reason if told else f"{title}'s archive holds no file"
+        reasons = [m.parsed for m in members if not isinstance(m.parsed, tuple)]
+        if reasons and isinstance(reasons[0], NotARun) and listed.has_legs:
+            return reasons[0]
+        reason = reasons[0].reason if reasons else f"{title}'s archive holds no file"
         return without_file(listed, reason, title=title)
     summary = listed.parsed
     if len(runs) == 1 and isinstance(summary, Recording):

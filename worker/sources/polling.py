@@ -24,7 +24,7 @@ SLACK = timedelta(days=1)
 DOUBT = timedelta(days=1)
 """How long a source that suddenly shows much less isn't believed."""
 
-LONGEST_PAUSE = timedelta(hours=4)
+LONGEST_POLL_PAUSE = timedelta(hours=4)
 QUIET_PAGE = 30
 
 _FEW = 3
@@ -100,10 +100,6 @@ class Shown:
         reached = earliest_at + SLACK if in_order and earliest_at is not None else None
         return replace(shown, in_order=in_order, earliest_at=earliest_at, reached=reached)
 
-    def done_with(self, window: Window) -> bool:
-        """True where there's no use in asking for another page."""
-        return self.stuck or self.covers(window)
-
     def covers(self, window: Window) -> bool:
         """True where the window has been read to its end."""
         return self.reached is not None and self.reached <= window.since
@@ -133,10 +129,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
         # The first poll counts from its first page on: what lies behind is history.
         covered = shown.covers(window)
         return replace(
-            standing,
-            read_until=now,
-            read_back_to=reached,
-            looked_back_at=now if covered else None,
+            standing, read_until=now, read_back_to=reached, looked_back_at=now if covered else None
         )
     if not shown.covers(window):
         return standing
@@ -199,7 +192,7 @@ def next_poll_at(
     Up to a fifth sooner than `every`, never later: whoever looks each `every` always finds it due.
     Twice as long after each failure in a row, four hours at most; not before a rate limit opens.
     """
-    pause = min(every * (1 << min(failures, 16)), max(LONGEST_PAUSE, every))
+    pause = min(every * (1 << min(failures, 16)), max(LONGEST_POLL_PAUSE, every))
     at = now + pause * (1 - jitter / 5)
     if not_before is None:
         return at

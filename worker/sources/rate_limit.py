@@ -19,6 +19,8 @@ lags, don't end in refusals, and a fifth is kept from history for new runs.
 """
 
 QUARTER = timedelta(minutes=15)
+_COUNTS = ("read", "overall")
+_INSTANTS = ("at", "closed_until")
 
 BETWEEN = timedelta(seconds=1)
 PATIENCE = timedelta(seconds=5)
@@ -34,14 +36,6 @@ class Limit:
     day: int
     quarter_used: int = 0
     day_used: int = 0
-
-    def free(self, purpose: Purpose) -> tuple[int, int]:
-        """Calls left for a purpose, in the quarter and in the day."""
-        share = SHARE[purpose]
-        return (
-            int(self.quarter * share) - self.quarter_used,
-            int(self.day * share) - self.day_used,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +59,14 @@ class Windows:
         if state is None:
             return cls(now)
 
-        def limit(name: str) -> Limit | None:
-            return Limit(**state[name]) if state[name] else None
-
-        at = datetime.fromisoformat(state["at"])
-        return cls(at, limit("read"), limit("overall"), _instant(state["closed_until"]))
+        read, overall = (Limit(**one) if (one := state[name]) else None for name in _COUNTS)
+        at, closed = (
+            datetime.fromisoformat(state[name]) if state[name] else None for name in _INSTANTS
+        )
+        return cls(at or now, read, overall, closed)
 
     def state(self) -> dict[str, Any]:
-        return asdict(self) | {"at": self.at.isoformat(), "closed_until": _iso(self.closed_until)}
+        return _plain(asdict(self))
 
     def as_of(self, now: datetime) -> "Windows":
         """The same with the windows that have ended since counted as empty."""
@@ -80,12 +74,11 @@ class Windows:
         if not new_day and quarter_of(now) <= quarter_of(self.at):
             return self
 
-        def rolled(limit: Limit | None) -> Limit | None:
-            return limit and replace(
-                limit, quarter_used=0, day_used=0 if new_day else limit.day_used
-            )
-
-        return replace(self, at=now, read=rolled(self.read), overall=rolled(self.overall))
+        read, overall = (
+            one and replace(one, quarter_used=0, day_used=0 if new_day else one.day_used)
+            for one in (self.read, self.overall)
+        )
+        return replace(self, at=now, read=read, overall=overall)
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Windows"]:
         """When the next call is allowed, and the limits with it counted before it is made."""
@@ -93,17 +86,16 @@ class Windows:
         if purpose == "token" or opens_at > now:
             return opens_at, self
 
-        def more(limit: Limit | None) -> Limit | None:
-            return limit and replace(
-                limit, quarter_used=limit.quarter_used + 1, day_used=limit.day_used + 1
-            )
-
         rolled = self.as_of(now)
-        return now, replace(rolled, read=more(rolled.read), overall=more(rolled.overall))
+        read, overall = (
+            one and replace(one, quarter_used=one.quarter_used + 1, day_used=one.day_used + 1)
+            for one in (rolled.read, rolled.overall)
+        )
+        return now, replace(rolled, read=read, overall=overall)
 
     def observe(self, headers: Mapping[str, str], now: datetime) -> "Windows":
         """With what headers say. Answers overtake each other: the most used counts."""
-        read, overall = _told(headers, "x-readratelimit"), _told(headers, "x-ratelimit")
+        read, overall = _limit_in(headers, "x-readratelimit"), _limit_in(headers, "x-ratelimit")
         return self.merged(Windows(now, read, overall)) if read or overall else self
 
     def merged(self, other: "Windows") -> "Windows":
@@ -127,12 +119,12 @@ class Windows:
     def opens_at(self, purpose: Purpose, now: datetime) -> datetime:
         if purpose == "token":
             return now
-        rolled = self.as_of(now)
-        free = [limit.free(purpose) for limit in (rolled.read, rolled.overall) if limit is not None]
+        rolled, share = self.as_of(now), SHARE[purpose]
+        known = [one for one in (rolled.read, rolled.overall) if one is not None]
         opens = self.closed_until or now
-        if any(day <= 0 for _, day in free):
+        if any(one.day_used >= int(one.day * share) for one in known):
             opens = max(opens, next_day(now))
-        elif any(quarter <= 0 for quarter, _ in free):
+        elif any(one.quarter_used >= int(one.quarter * share) for one in known):
             opens = max(opens, next_quarter(now))
         return max(opens, now)
 
@@ -164,14 +156,14 @@ class Spacing:
         """The spacing from what `state` gave; None: nothing is known."""
         if state is None:
             return cls()
-        return cls(_instant(state["free_at"]), _instant(state["closed_until"]), state["refused"])
+        free_at, closed = (
+            datetime.fromisoformat(state[name]) if state[name] else None
+            for name in ("free_at", "closed_until")
+        )
+        return cls(free_at, closed, state["refused"])
 
     def state(self) -> dict[str, Any]:
-        return {
-            "free_at": _iso(self.free_at),
-            "closed_until": _iso(self.closed_until),
-            "refused": self.refused,
-        }
+        return _plain(asdict(self))
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Spacing"]:
         """When the next call may be made, and the spacing with that instant taken."""
@@ -211,7 +203,7 @@ def next_day(now: datetime) -> datetime:
     return datetime.combine(now.astimezone(UTC).date() + timedelta(days=1), time(), UTC)
 
 
-def _told(headers: Mapping[str, str], name: str) -> Limit | None:
+def _limit_in(headers: Mapping[str, str], name: str) -> Limit | None:
     lines = {header.lower(): value for header, value in headers.items()}
     try:
         quarter, day = (int(n) for n in lines[f"{name}-limit"].split(","))
@@ -231,9 +223,6 @@ def _most_used(mine: Limit | None, told: Limit | None) -> Limit | None:
     )
 
 
-def _instant(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """With instants as text, for JSON."""
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in fields.items()}

@@ -4,8 +4,5 @@ from worker.sources.base import Source
 from worker.sources.garmin.client import Garmin
 from worker.sources.strava.client import Strava
 
-SOURCES: tuple[type[Source], ...] = (
-    Strava,
-    Garmin,
-)
+SOURCES: tuple[type[Source], ...] = (Strava, Garmin)
 """In the order in which they are asked."""

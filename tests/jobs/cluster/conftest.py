@@ -13,7 +13,7 @@ from worker.domain.rules import Rules
 from worker.jobs.cluster import ClusterTiming, ClusterWorker
 from worker.jobs.cluster_tasks import install
 from worker.notify import Composer
-from worker.pipeline import Services
+from worker.pipeline.services import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
 from worker.store import Store

@@ -103,7 +103,7 @@ def test_the_measured_way_agrees_with_the_devices_own_count() -> None:
                 continue
             odometer = Odometer()
             for point in way:
-                odometer.add(replace(point, told_m=None))
+                odometer.add(replace(point, counted_m=None))
             errors.append(abs(odometer.distance_m / metres - 1))
     if not errors:
         pytest.skip("no file with both places and the device's distance")

@@ -110,7 +110,7 @@ def test_a_lasting_glitch_is_a_new_place() -> None:
 def test_the_device_s_own_count_goes_before_what_was_measured() -> None:
     """A foot pod knows better than the sky; a count that starts anew goes on."""
     way = measured([
-        Point(START_S + number, LAT, LON, told_m=told)
+        Point(START_S + number, LAT, LON, counted_m=told)
         for number, told in enumerate([0.0, 300.0, 600.0, 0.0, 300.0])
     ])  # fmt: skip
     assert way.distance_m == 900

@@ -15,10 +15,12 @@ from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.pipeline import Services, deliver, sync_all_due, take_in_inbox
 from worker.pipeline.credentials import Connected, connect_with_key
-from worker.pipeline.services import ConnectedSource
-from worker.sources.garmin.settings import GarminSection
+from worker.pipeline.deliver import deliver
+from worker.pipeline.ingest import take_in_inbox
+from worker.pipeline.services import ConnectedSource, Services
+from worker.pipeline.sync import sync_all_due
+from worker.sources.garmin.client import GarminSection
 from worker.store import SourceState
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

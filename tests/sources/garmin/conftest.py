@@ -8,8 +8,7 @@ import pytest
 from simulators.garmin import Service
 from simulators.http_server import Server, running
 from tests.sources.garmin.app import GarminApp, garmin_app
-from worker.sources.garmin.client import Garmin
-from worker.sources.garmin.settings import GarminSection
+from worker.sources.garmin.client import Garmin, GarminSection
 
 
 @pytest.fixture

@@ -20,9 +20,8 @@ from worker.sources.base import (
     SourceError,
     Unavailable,
 )
-from worker.sources.garmin.client import Garmin, pause, token_end
-from worker.sources.garmin.parse import read_activity
-from worker.sources.garmin.settings import GarminSection
+from worker.sources.garmin.client import Garmin, GarminSection, pause, token_end
+from worker.sources.garmin.parse import parse_garmin_activity
 from worker.sources.rate_limit import LONGEST_PAUSE, Spacing
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
@@ -158,7 +157,7 @@ class TestQuestions:
 class TestRows:
     def test_a_run_is_read(self) -> None:
         """The day is that of the runner's clock; a race is one by its event."""
-        row = read_activity(ROW)
+        row = parse_garmin_activity(ROW)
         run = row.parsed
         assert isinstance(run, Recording)
         assert (run.source, run.external_id, run.day.isoformat()) == ("garmin", "21", "2026-03-02")
@@ -175,14 +174,14 @@ class TestRows:
     )  # fmt: skip
     def test_every_kind_of_run_is_one(self, kind: str, sport: str) -> None:
         """By Garmin's own keys."""
-        run = read_activity(ROW | {"activityType": {"typeKey": kind}}).parsed
+        run = parse_garmin_activity(ROW | {"activityType": {"typeKey": kind}}).parsed
         assert isinstance(run, Recording)
         assert run.sport == sport
 
     @pytest.mark.parametrize("kind", ["cycling", "walking", "swimrun", "wheelchair_push_run"])
     def test_what_is_no_run_is_not_fetched(self, kind: str) -> None:
         """Its own file isn't asked for."""
-        row = read_activity(ROW | {"activityType": {"typeKey": kind}})
+        row = parse_garmin_activity(ROW | {"activityType": {"typeKey": kind}})
         assert isinstance(row.parsed, NotARun)
         assert not row.wants_file
 
@@ -193,7 +192,9 @@ class TestRows:
     )  # fmt: skip
     def test_instants_come_in_several_forms(self, spoilt: dict[str, object]) -> None:
         """Text with a blank or a T, or milliseconds."""
-        assert read_activity(ROW | spoilt).started_at == datetime(2026, 3, 2, 22, 30, tzinfo=UTC)
+        assert parse_garmin_activity(ROW | spoilt).started_at == datetime(
+            2026, 3, 2, 22, 30, tzinfo=UTC
+        )
 
     @pytest.mark.parametrize(
         "rotten",
@@ -203,7 +204,7 @@ class TestRows:
     )  # fmt: skip
     def test_a_rotten_row_is_a_value_with_its_reason(self, rotten: object) -> None:
         """Never an exception; what is kept of it is JSON still."""
-        row = read_activity(rotten)
+        row = parse_garmin_activity(rotten)
         assert isinstance(row.parsed, Unreadable)
         assert isinstance(json.loads(row.payload), dict)
 

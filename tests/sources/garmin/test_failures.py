@@ -8,7 +8,7 @@ import pytest
 from simulators.garmin import DOWNLOAD, EXCHANGE, SEARCH
 from tests.sources.garmin.app import DAY, HOUR, GarminApp
 from worker.domain.models import SourceName
-from worker.pipeline.credentials import disconnect
+from worker.pipeline.credentials import disconnect_athlete
 
 MINUTE = timedelta(minutes=1)
 
@@ -147,7 +147,7 @@ class TestTrouble:
         app.turn()
         kept = frozenset[SourceName]({"garmin"} if is_kept else ())
         services = replace(app.services, sources={}, keeps_runs_of=kept)
-        disconnect(services, "garmin", athlete, now=app.clock())
+        disconnect_athlete(services, "garmin", athlete, now=app.clock())
         assert len(app.runs(athlete)) == (3 if is_kept else 0)
         assert app.state(athlete).state == "off"
 
@@ -158,7 +158,7 @@ class TestTrouble:
             run.name = "Quiet forest loop"
         app.turn()
         assert b"Quiet forest loop" in app.stored()
-        disconnect(app.services, "garmin", athlete, now=app.clock())
+        disconnect_athlete(app.services, "garmin", athlete, now=app.clock())
         assert app.runs(athlete) == {}
         assert b"Quiet forest loop" not in app.stored()
         assert app.state(athlete).state == "off"

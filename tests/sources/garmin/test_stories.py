@@ -12,9 +12,8 @@ from simulators.activity_files import Leg, fit_activity
 from simulators.garmin import DOWNLOAD, EXCHANGE, SEARCH
 from simulators.http_server import Server
 from tests.sources.garmin.app import DAY, HOUR, GarminApp, garmin_app
-from worker.pipeline import sync_all_due
 from worker.pipeline.credentials import encrypt_all_anew
-from worker.pipeline.sync import poll
+from worker.pipeline.sync import poll, sync_all_due
 from worker.sources import SourceError
 from worker.sources.formats.unpack import Member
 from worker.store import Encrypter

@@ -19,12 +19,11 @@ from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.jobs.once import Pass, one_pass
-from worker.pipeline import Services, deliver, sync_all_due
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
-from worker.pipeline.events import note_events
-from worker.pipeline.services import ConnectedSource
-from worker.pipeline.sync import poll
-from worker.sources.strava.settings import StravaSection
+from worker.pipeline.deliver import deliver
+from worker.pipeline.services import ConnectedSource, Services
+from worker.pipeline.sync import note_events, poll, sync_all_due
+from worker.sources.strava.client import StravaSection
 from worker.store import SourceState
 
 ACTIVITIES = "/api/v3/athlete/activities"

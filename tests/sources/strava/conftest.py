@@ -9,8 +9,7 @@ from simulators.strava.accounts import Account
 from simulators.strava.browser import answer_consent
 from simulators.strava.service import Service
 from worker.sources.base import Credential
-from worker.sources.strava.client import Strava
-from worker.sources.strava.settings import StravaSection
+from worker.sources.strava.client import Strava, StravaSection
 
 REDIRECT = "http://127.0.0.1:8765/strava/callback"
 

@@ -22,8 +22,7 @@ from worker.sources.base import (
     SourceError,
     Unavailable,
 )
-from worker.sources.strava.client import Strava
-from worker.sources.strava.settings import StravaSection
+from worker.sources.strava.client import Strava, StravaSection
 
 
 class TestConsent:
@@ -362,7 +361,7 @@ from datetime import UTC, datetime
 before = list(warnings.filters)
 from worker.sources.strava.client import Strava
 from worker.sources.base import AccessRefused, Credential
-from worker.sources.strava.settings import StravaSection
+from worker.sources.strava.client import StravaSection
 strava = Strava(
     StravaSection(client_id="4711", client_secret="s", base_url="{server.base_url}")
 )

@@ -9,7 +9,7 @@ import pytest
 
 from simulators.http_server import Server
 from tests.sources.strava.app import StravaApp, event, note_event, strava_app, subscribe
-from worker.pipeline.credentials import disconnect
+from worker.pipeline.credentials import disconnect_athlete
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -88,7 +88,7 @@ class TestLeaving:
             run.name = "Quiet forest loop"
         app.turn()
         assert b"Quiet forest loop" in _bytes_of(app)
-        assert disconnect(app.services, "strava", athlete, now=app.clock()) is None
+        assert disconnect_athlete(app.services, "strava", athlete, now=app.clock()) is None
         assert app.service.tokens.consents == {}
         assert app.runs(athlete) == {}
         assert b"Quiet forest loop" not in _bytes_of(app)
@@ -100,7 +100,7 @@ class TestLeaving:
         """What couldn't be given back is said, with where to end it."""
         athlete, _ = app.connected()
         app.server.fault("reset", "/oauth", times=2)
-        said = disconnect(app.services, "strava", athlete, now=app.clock())
+        said = disconnect_athlete(app.services, "strava", athlete, now=app.clock())
         assert said is not None
         assert "My Apps" in said
         with app.services.store.reading() as tx:
@@ -113,7 +113,9 @@ class TestLeaving:
         athlete, account = app.connected()
         app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
         app.turn()
-        said = disconnect(replace(app.services, sources={}), "strava", athlete, now=app.clock())
+        said = disconnect_athlete(
+            replace(app.services, sources={}), "strava", athlete, now=app.clock()
+        )
         assert said is not None
         assert "Strava is off" in said
         assert "My Apps" in said
@@ -126,7 +128,7 @@ class TestLeaving:
             athlete, account = app.connected()
             app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 3)
             app.turn()
-            disconnect(app.services, "strava", athlete, now=app.clock())
+            disconnect_athlete(app.services, "strava", athlete, now=app.clock())
             assert len(app.runs(athlete)) == 3
 
     def test_what_is_older_than_it_may_be_kept_goes(self, server: Server, tmp_path: Path) -> None:

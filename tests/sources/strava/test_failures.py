@@ -14,7 +14,7 @@ from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, s
 from worker.domain.models import Email
 from worker.jobs.once import one_pass
 from worker.notify import AlertFacts, Composer
-from worker.pipeline import sync_all_due
+from worker.pipeline.sync import sync_all_due
 from worker.sources.rate_limit import Limit as KnownLimit
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
-from worker.sources.strava.parse import SAVED_FIELDS, read_activity
+from worker.sources.strava.parse import SAVED_FIELDS, parse_strava_activity
 
 SOUND: dict[str, Any] = {
     "id": 15_000_000_001,
@@ -34,7 +34,7 @@ SOUND: dict[str, Any] = {
 
 
 def read(**changes: Any) -> Recording:
-    reading = read_activity(SOUND | changes).parsed
+    reading = parse_strava_activity(SOUND | changes).parsed
     assert isinstance(reading, Recording)
     return reading
 
@@ -72,7 +72,9 @@ def test_the_kind_of_run_is_told(changes: dict[str, Any], sport: str) -> None:
 @pytest.mark.parametrize("word", ["Ride", "Walk", "Hike", "Workout", "Padel2031"])
 def test_anything_else_is_not_a_run(word: str) -> None:
     """Known and unknown words alike: decided on the raw word, never guessed from `type`."""
-    assert read_activity(SOUND | {"sport_type": word}).parsed == NotARun(f"Strava calls it {word}")
+    assert parse_strava_activity(SOUND | {"sport_type": word}).parsed == NotARun(
+        f"Strava calls it {word}"
+    )
 
 
 def test_the_day_is_the_runners_own() -> None:
@@ -140,14 +142,14 @@ def test_an_entry_by_hand_is_no_device() -> None:
 )
 def test_a_rotten_row_says_why(changes: dict[str, Any], reason: str) -> None:
     """Each way a row can be rotten has its words."""
-    reading = read_activity(SOUND | changes).parsed
+    reading = parse_strava_activity(SOUND | changes).parsed
     assert isinstance(reading, Unreadable)
     assert reason in reading.reason
 
 
 def test_a_rotten_row_still_says_which_it_is() -> None:
     """So that it isn't taken for deleted."""
-    row = read_activity(SOUND | {"distance": None})
+    row = parse_strava_activity(SOUND | {"distance": None})
     assert row.external_id == "15000000001"
     assert row.started_at == datetime(2026, 3, 1, 5, 10, tzinfo=UTC)
 
@@ -162,7 +164,7 @@ def test_a_title_is_made_fit_to_be_shown() -> None:
 
 def test_nothing_is_kept_that_the_product_does_not_use() -> None:
     """Heart rates, places and other people stay out of the payload."""
-    row = read_activity(
+    row = parse_strava_activity(
         SOUND | {"average_heartrate": 150, "start_latlng": [52.5, 13.4], "kudos": 3}
     )
     assert set(json.loads(row.payload)) <= set(SAVED_FIELDS)
@@ -179,7 +181,7 @@ anything = st.recursive(
 def test_no_row_whatever_breaks_the_reading(changes: object) -> None:
     """Any JSON at all gives a row, and a recording has a real distance and day."""
     raw = SOUND | changes if isinstance(changes, dict) else changes
-    row = read_activity(raw)
+    row = parse_strava_activity(raw)
     assert isinstance(row, ListedActivity)
     if isinstance(row.parsed, Recording):
         assert row.parsed.distance_m > 0

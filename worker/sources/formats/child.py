@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import IO, Self, cast
 
 from worker import search_path
 from worker.sources.formats.child_serve import END, OUT_OF_MEMORY, Request, decode_member
@@ -130,7 +130,8 @@ class Reader:
                     if member is None:
                         queue.done()
                     else:
-                        queue.progress()
+                        queue.progressed += 1
+                        queue.passed_over = False
                         yield request, member
                 queue.finished = True
             finally:
@@ -142,7 +143,7 @@ class Reader:
         if self._child is None or not self._child.is_ours():
             self._end()
             self._child = _Child(self._limits)
-            queue.unsent()
+            queue.sent = 0  # a new child knows of none
         self._child.send(queue.take_unsent())
         return self._child.answer()
 
@@ -153,16 +154,20 @@ class Reader:
 
 
 class _Queue:
-    """Requests on their way: the first is being read, some more were sent ahead."""
+    """Requests on their way: the first is being read, some more were sent ahead.
+
+    `sent` counts those that the child knows of, `progressed` the members of the first that are
+    read. `passed_over`: the member before was given up.
+    """
 
     def __init__(self, requests: Iterable[Request]) -> None:
         self.finished = False
         self._coming = iter(requests)
         self._waiting: deque[Request] = deque()
-        self._sent = 0
-        self._progressed = 0
+        self.sent = 0
+        self.progressed = 0
         self._alone = False
-        self._passed_over = False
+        self.passed_over = False
 
     def fill(self) -> Request | None:
         """Take in as many as may be on their way at once; the one to be answered next."""
@@ -178,33 +183,24 @@ class _Queue:
     def take_unsent(self) -> list[Request]:
         """Those that the child doesn't know of yet, as far as it may."""
         known = 1 if self._alone else len(self._waiting)
-        unsent = list(self._waiting)[self._sent : known]
-        self._sent = known
+        unsent = list(self._waiting)[self.sent : known]
+        self.sent = known
         return unsent
-
-    def unsent(self) -> None:
-        """A new child knows of none."""
-        self._sent = 0
-
-    def progress(self) -> None:
-        """One more member of the first request is read."""
-        self._progressed += 1
-        self._passed_over = False
 
     def done(self) -> None:
         """The first request is answered to its end."""
         self._waiting.popleft()
-        self._sent -= 1
-        self._progressed = 0
-        self._alone = self._passed_over = False
+        self.sent -= 1
+        self.progressed = 0
+        self._alone = self.passed_over = False
 
     def try_alone(self) -> bool:
         """After a death try the member that it met once more, with nothing else sent to the child.
 
         False where it has been tried so.
         """
-        again = self._progressed > 0 or not self._alone
-        self._skip(self._progressed)
+        again = self.progressed > 0 or not self._alone
+        self._skip(self.progressed)
         self._alone = True
         return again
 
@@ -213,19 +209,19 @@ class _Queue:
 
         Two such members in a row are enough: a file of them would kill child after child.
         """
-        goes_on = not self._passed_over
+        goes_on = not self.passed_over
         if goes_on:
             self._skip(1)
         else:
             self._waiting.popleft()
         self._alone = False
-        self._passed_over = goes_on
+        self.passed_over = goes_on
         return goes_on
 
     def _skip(self, members: int) -> None:
         self._waiting[0] = replace(self._waiting[0], skip=self._waiting[0].skip + members)
-        self._sent = 0
-        self._progressed = 0
+        self.sent = 0
+        self.progressed = 0
 
 
 class _Child:
@@ -251,6 +247,7 @@ class _Child:
             bufsize=0,
             process_group=0,  # Ctrl-C is for us; we end the child
         )
+        self._answers = cast("IO[bytes]", self._process.stdout)
         self._finalizer = weakref.finalize(self, _end_process, self._process, self._owner)
 
     def is_ours(self) -> bool:
@@ -271,28 +268,19 @@ class _Child:
     def answer(self) -> Member | None:
         """The next answer; raises `_Died` where none comes in time."""
         deadline = time.monotonic() + self._seconds
-        while b"\n" not in self._received:
-            chunk = self._receive(deadline - time.monotonic())
-            if chunk is None:
-                self._process.kill()
-                raise _Died(f"reading it took longer than {self._seconds:g} s")
-            if not chunk:
-                raise self._died()
-            self._received += chunk
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._answers, selectors.EVENT_READ)
+            while b"\n" not in self._received:
+                if not selector.select(max(deadline - time.monotonic(), 0.0)):
+                    self._process.kill()
+                    raise _Died(f"reading it took longer than {self._seconds:g} s")
+                chunk = os.read(self._answers.fileno(), 1 << 16)
+                if not chunk:
+                    raise self._died()
+                self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         self._answered = True
         return None if line == END else decode_member(line)
-
-    def _receive(self, seconds: float) -> bytes | None:
-        """Some bytes, none at the end of all, None where none came in time."""
-        stream = self._process.stdout
-        if stream is None:
-            return b""
-        with selectors.DefaultSelector() as selector:
-            selector.register(stream, selectors.EVENT_READ)
-            if not selector.select(max(seconds, 0.0)):
-                return None
-        return os.read(stream.fileno(), 1 << 16)
 
     def _died(self) -> _Died:
         status = self._process.wait()

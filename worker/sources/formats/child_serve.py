@@ -3,7 +3,7 @@
 A request is a line of JSON, with the file's bytes behind it where there's no path; the answer is a
 line for each member read, and one for the end.
 
-It opens nothing but the regular files it's told of, and writes nothing but its answers. Once it
+It opens nothing but the regular files it's sent, and writes nothing but its answers. Once it
 has run out of memory it ends: what is left after that is too little for anybody's file.
 """
 
@@ -36,43 +36,45 @@ OUT_OF_MEMORY = 77  # the status of a child that ran out of it
 class Request:
     """A file to read: a path, or the bytes themselves. `skip` members were read before.
 
-    `told` is what the child hears of it: the bytes, or the path from the root on, for the child
+    `payload` is what is sent to the child: the bytes, or the path from the root on, for the child
     stands in another folder than we do.
     """
 
     source: Path | bytes
     name: str
     skip: int = 0
-    told: str | bytes = field(init=False, repr=False)
+    payload: str | bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         source = self.source
-        told = source if isinstance(source, bytes) else os.fspath(source.absolute())
-        object.__setattr__(self, "told", told)
+        path_or_bytes = source if isinstance(source, bytes) else os.fspath(source.absolute())
+        object.__setattr__(self, "payload", path_or_bytes)
 
     @property
     def size(self) -> int:
         """About how many bytes it is on its way."""
-        return len(self.told) + len(self.name) + 64
+        return len(self.payload) + len(self.name) + 64
 
     def encode(self) -> bytes:
         """The line, and after it the bytes where there's no path."""
-        told: dict[str, Any] = {"name": self.name, "skip": self.skip}
-        if isinstance(self.told, bytes):
-            return json.dumps(told | {"bytes": len(self.told)}).encode() + b"\n" + self.told
-        return json.dumps(told | {"path": self.told}).encode() + b"\n"
+        message: dict[str, Any] = {"name": self.name, "skip": self.skip}
+        if isinstance(self.payload, bytes):
+            return (
+                json.dumps(message | {"bytes": len(self.payload)}).encode() + b"\n" + self.payload
+            )
+        return json.dumps(message | {"path": self.payload}).encode() + b"\n"
 
 
 def encode_member(member: Member) -> bytes:
     """A member as a line."""
-    told: dict[str, Any] = {"name": member.name, "sha256": member.sha256}
+    message: dict[str, Any] = {"name": member.name, "sha256": member.sha256}
     match member.parsed:
         case NotARun(reason):
-            told["not_a_run"] = reason
+            message["not_a_run"] = reason
         case Unreadable(reason):
-            told["unreadable"] = reason
+            message["unreadable"] = reason
         case runs:
-            told["runs"] = [
+            message["runs"] = [
                 asdict(run)
                 | {
                     "started_at": run.started_at.isoformat(),
@@ -80,17 +82,17 @@ def encode_member(member: Member) -> bytes:
                 }
                 for run in runs
             ]
-    return json.dumps(told).encode()
+    return json.dumps(message).encode()
 
 
 def decode_member(line: bytes) -> Member:
     """The member that a line tells."""
-    told = json.loads(line)
+    message = json.loads(line)
     parsed: Parsed
-    if "not_a_run" in told:
-        parsed = NotARun(told["not_a_run"])
-    elif "unreadable" in told:
-        parsed = Unreadable(told["unreadable"])
+    if "not_a_run" in message:
+        parsed = NotARun(message["not_a_run"])
+    elif "unreadable" in message:
+        parsed = Unreadable(message["unreadable"])
     else:
         parsed = tuple(
             Activity(
@@ -100,9 +102,9 @@ def decode_member(line: bytes) -> Member:
                     "offset": None if run["offset"] is None else timedelta(seconds=run["offset"]),
                 }
             )
-            for run in told["runs"]
+            for run in message["runs"]
         )
-    return Member(told["name"], told["sha256"], parsed)
+    return Member(message["name"], message["sha256"], parsed)
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
@@ -116,17 +118,19 @@ def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) ->
     import_module("fitparse")  # now, while there's memory for it
     gc.freeze()  # what is here now stays, and needn't be looked through after each file
     try:
-        for told, file in _Requests(idle_s):
-            _answer(told, file, answers, seconds + grace_s)
+        for message, file in _Requests(idle_s):
+            _answer(message, file, answers, seconds + grace_s)
             gc.collect()  # nothing of one file is left for the next to stumble over
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # at once: cleaning up might want memory too
 
 
-def _answer(told: dict[str, Any], file: BinaryIO | None, answers: BinaryIO, alarm_s: float) -> None:
+def _answer(
+    message: dict[str, Any], file: BinaryIO | None, answers: BinaryIO, alarm_s: float
+) -> None:
     """Tell every member of one file. Raises `MemoryError`."""
     signal.setitimer(signal.ITIMER_REAL, alarm_s)
-    for member in _read(told, file):
+    for member in _read(message, file):
         signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
         answers.write(encode_member(member) + b"\n")
         answers.flush()
@@ -145,10 +149,10 @@ def _limit(memory_bytes: int) -> None:
             resource.setrlimit(kind, (most, most))
 
 
-def _read(told: dict[str, Any], file: BinaryIO | None) -> Iterator[Member]:
-    name, skip = told["name"], told["skip"]
+def _read(message: dict[str, Any], file: BinaryIO | None) -> Iterator[Member]:
+    name, skip = message["name"], message["skip"]
     try:
-        with file or open_file(told["path"]) as opened:
+        with file or open_file(message["path"]) as opened:
             yield from members(opened, name=name, skip=skip)
     except MemoryError:
         raise
@@ -169,8 +173,8 @@ class _Requests:
 
     def __iter__(self) -> Iterator[tuple[dict[str, Any], BinaryIO | None]]:
         while (line := self._line()) is not None:
-            told = json.loads(line)
-            yield told, io.BytesIO(self._bytes(told["bytes"])) if "bytes" in told else None
+            message = json.loads(line)
+            yield message, io.BytesIO(self._bytes(message["bytes"])) if "bytes" in message else None
 
     def _line(self) -> bytes | None:
         while (end := self._received.find(b"\n")) < 0:

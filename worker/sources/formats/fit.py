@@ -16,9 +16,8 @@ from typing import Any
 
 from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed, one_answer
-from worker.sources.formats.clock import credible_offset
-from worker.sources.formats.fit_walk import Message, Part, is_fit, parts, segment
+from worker.sources.formats import Activity, Parsed, credible_offset, one_answer
+from worker.sources.formats.fit_walk import FitMessage, Part, is_fit, parts, segment
 from worker.sources.formats.sport import GUESSED, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
@@ -143,7 +142,7 @@ def summarise(part: Part) -> Summary:
     )
 
 
-def _few(messages: Iterable[Message]) -> Iterator[Message]:
+def _few(messages: Iterable[FitMessage]) -> Iterator[FitMessage]:
     """No more than a decoder gets through in a second, however many a crafted file holds."""
     room = MAX_PAYLOAD_BYTES
     for message in islice(messages, MAX_MESSAGES):
@@ -152,7 +151,7 @@ def _few(messages: Iterable[Message]) -> Iterator[Message]:
             yield message
 
 
-def _decode(message: Message) -> Fields:
+def _decode(message: FitMessage) -> Fields:
     """A message's fields; alone in its segment, one that is refused takes none along."""
     from fitparse import FitFile
 
@@ -188,7 +187,7 @@ class _Figures:
 
 def _run(part: Part, summary: Summary, session: Fields) -> Activity | Unreadable:
     """A running session; what it doesn't tell comes from the records."""
-    figures = _told(session, summary)
+    figures = _figures(session, summary)
     if figures.lacks_something:
         figures = _completed(figures, _retrace(part, figures), summary)
     return _activity(figures, part, SUB_SPORTS.get(session.get("sub_sport"), "run"))
@@ -210,7 +209,7 @@ def _without_session(part: Part, summary: Summary) -> Activity | NotARun | Unrea
     return _activity(figures, part, SUB_SPORTS.get(summary.sport.get("sub_sport"), "run"))
 
 
-def _told(session: Fields, summary: Summary) -> _Figures:
+def _figures(session: Fields, summary: Summary) -> _Figures:
     """What the session itself tells."""
     elapsed_s = _positive(session.get("total_elapsed_time"))
     moving_s = _positive(session.get("total_timer_time"))
@@ -276,10 +275,10 @@ def _retrace(part: Part, figures: _Figures) -> Odometer:
     before_m = 0.0  # what the legs before this one left on the watch's count
     for point in points(part):
         if point.at_s is not None and point.at_s < first_s:
-            before_m = point.told_m or before_m
+            before_m = point.counted_m or before_m
         elif point.at_s is None or point.at_s <= last_s + 1:
-            told_m = None if point.told_m is None else max(point.told_m - before_m, 0.0)
-            track.add(replace(point, told_m=told_m))
+            counted_m = None if point.counted_m is None else max(point.counted_m - before_m, 0.0)
+            track.add(replace(point, counted_m=counted_m))
     return track
 
 
@@ -320,7 +319,7 @@ def points(part: Part) -> Iterator[Point]:
             at_s=None if clock is None or clock < FIRST_ABSOLUTE else float(clock + EPOCH_S),
             lat=None if lat is None else lat * _DEGREES,
             lon=None if lon is None else lon * _DEGREES,
-            told_m=compressed.metres(message) if centimetres is None else centimetres / 100,
+            counted_m=compressed.metres(message) if centimetres is None else centimetres / 100,
         )
 
 
@@ -336,11 +335,11 @@ class _CompressedDistance:
     def __init__(self) -> None:
         self._sixteenths = 0
 
-    def metres(self, message: Message) -> float | None:
+    def metres(self, message: FitMessage) -> float | None:
         place = message.definition.find(_SPEED_DISTANCE)
         raw = message.payload[place] if place else b""
         if len(raw) != _SPEED_DISTANCE_BYTES or raw == b"\xff\xff\xff":
             return None
-        told = int.from_bytes(raw, "little") >> 12
-        self._sixteenths += (told - self._sixteenths) & _TWELVE_BITS
+        count = int.from_bytes(raw, "little") >> 12
+        self._sixteenths += (count - self._sixteenths) & _TWELVE_BITS
         return self._sixteenths / 16

@@ -66,7 +66,7 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class FitMessage:
     """A wanted message. `clock` is the last full or compressed timestamp, in FIT's seconds."""
 
     definition: Definition
@@ -138,7 +138,7 @@ class Part:
         # Over bytes and their own checksum the sum is 0.
         return None if arc(sealed) == 0 else "the file's checksum doesn't match"
 
-    def messages(self, wanted: frozenset[int], *, clocked: bool = False) -> Iterator[Message]:
+    def messages(self, wanted: frozenset[int], *, clocked: bool = False) -> Iterator[FitMessage]:
         """The messages of the wanted global numbers, in the file's order.
 
         `clocked` also follows the time of every message on the way, for those whose own is
@@ -175,7 +175,7 @@ class _Steps:
         # For each header byte, how far off the next one is; 0 where this one needs a look.
         self._steps = [0] * 256
 
-    def __iter__(self) -> Iterator[Message]:
+    def __iter__(self) -> Iterator[FitMessage]:
         records, at = self._records, 0
         while True:
             steps = self._steps
@@ -206,16 +206,16 @@ class _Steps:
         compressed = header & _COMPRESSED
         return self._definitions[(header >> 5) & 0x3 if compressed else header & 0x0F]
 
-    def _message(self, header: int, definition: Definition, payload: bytes) -> Message | None:
+    def _message(self, header: int, definition: Definition, payload: bytes) -> FitMessage | None:
         if self._clocked:
             if header & _COMPRESSED and self._clock is not None:
                 self._clock += ((header & _CLOCK_BITS) - self._clock) & _CLOCK_BITS
             else:
-                told = Message(definition, payload, None).integer(TIMESTAMP)
+                told = FitMessage(definition, payload, None).integer(TIMESTAMP)
                 self._clock = told or self._clock
         if definition.number not in self._wanted:
             return None
-        return Message(definition, payload, self._clock)
+        return FitMessage(definition, payload, self._clock)
 
     def _define(self, at: int) -> int:
         """Learn a definition; where the next record starts, or 0 where this one is cut off."""
@@ -273,7 +273,7 @@ def _definition(raw: bytes) -> Definition:
     return Definition(number, big_endian, fields, size)
 
 
-def segment(messages: Iterable[Message]) -> bytes:
+def segment(messages: Iterable[FitMessage]) -> bytes:
     """One sound FIT file of these messages: no developer fields, none that a decoder refuses."""
     body = bytearray()
     last: Definition | None = None
@@ -290,7 +290,7 @@ def segment(messages: Iterable[Message]) -> bytes:
     return content + struct.pack("<H", arc(content))
 
 
-def _sound(message: Message) -> tuple[list[tuple[int, int, int]], bytes]:
+def _sound(message: FitMessage) -> tuple[list[tuple[int, int, int]], bytes]:
     """The fields whose size suits their type, and their part of the payload."""
     kept = []
     payload = bytearray()

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed, one_answer
-from worker.sources.formats.clock import parse_instant
+from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
 from worker.sources.formats.markup import Refused, Walk, parse_number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
@@ -90,9 +89,9 @@ class _Reader:
 
     def _time(self, text: str) -> None:
         if self._point_depth and self.walk.depth == self._point_depth + 1:
-            told = parse_instant(text)
-            self._at_s = told[0].timestamp() if told else None
-            self._offset = told[1] if told else None
+            instant = instant_and_offset(text)
+            self._at_s = instant[0].timestamp() if instant else None
+            self._offset = instant[1] if instant else None
 
     def _point_ends(self, _text: str) -> None:
         self._point_depth = 0

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed, one_answer
-from worker.sources.formats.clock import parse_instant
+from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
 from worker.sources.formats.markup import Refused, Walk, parse_number, plain
 from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
@@ -45,8 +44,8 @@ class _Recorded:
 
     def starts(self, text: str) -> None:
         """The first instant told is the start."""
-        if self.started_at is None and (told := parse_instant(text)):
-            self.started_at, self.offset = told
+        if self.started_at is None and (instant := instant_and_offset(text)):
+            self.started_at, self.offset = instant
 
 
 class _Reader:
@@ -69,7 +68,7 @@ class _Reader:
         self._at_s: float | None = None
         self._lat: float | None = None
         self._lon: float | None = None
-        self._told_m: float | None = None
+        self._counted_m: float | None = None
 
     def _activity(self, attributes: dict[str, str]) -> None:
         self._activity_depth = self.walk.depth
@@ -100,17 +99,17 @@ class _Reader:
 
     def _metres(self, text: str) -> None:
         if self._in_point:
-            self._told_m = parse_number(text)
+            self._counted_m = parse_number(text)
         elif self._current and self.walk.depth == self._lap_depth + 1:
             self._current.laps_m += max(parse_number(text) or 0.0, 0.0)
 
     def _trackpoint(self, _attributes: dict[str, str]) -> None:
         self._in_point = True
-        self._at_s = self._lat = self._lon = self._told_m = None
+        self._at_s = self._lat = self._lon = self._counted_m = None
 
     def _time(self, text: str) -> None:
-        if self._in_point and (told := parse_instant(text)):
-            self._at_s = told[0].timestamp()
+        if self._in_point and (instant := instant_and_offset(text)):
+            self._at_s = instant[0].timestamp()
 
     def _latitude(self, text: str) -> None:
         self._lat = parse_number(text)
@@ -121,7 +120,7 @@ class _Reader:
     def _trackpoint_ends(self, _text: str) -> None:
         self._in_point = False
         if self._current:
-            self._current.odometer.add(Point(self._at_s, self._lat, self._lon, self._told_m))
+            self._current.odometer.add(Point(self._at_s, self._lat, self._lon, self._counted_m))
 
 
 def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | Unreadable:

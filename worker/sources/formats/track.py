@@ -35,7 +35,7 @@ class Point:
     at_s: float | None = None
     lat: float | None = None
     lon: float | None = None
-    told_m: float | None = None
+    counted_m: float | None = None
 
 
 def step_m(lat: float, lon: float, to_lat: float, to_lon: float) -> float:
@@ -60,7 +60,7 @@ def eastward(lon: float, to_lon: float) -> float:
 class Odometer:
     """Give it points in their order, and `gap()` where the recording was paused.
 
-    `told_m` is the device's own count, 0 where it kept none; `measured_m` the way between the
+    `counted_m` is the device's own count, 0 where it kept none; `measured_m` the way between the
     points; `moving_s` the time of the recording without its pauses. `glitches` counts the points,
     out of `points`, that were too far off to be believed.
     """
@@ -71,8 +71,8 @@ class Odometer:
         self.moving_s = 0.0
         self.first_s: float | None = None
         self.last_s: float | None = None
-        self._told_m = 0.0
-        self._told_before_m = 0.0  # of parts before the device's count started anew
+        self._counted_m = 0.0
+        self._counted_before_m = 0.0  # of parts before the device's count started anew
         self._way = _Way()
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
@@ -90,9 +90,9 @@ class Odometer:
         return (self.last_s or 0.0) - (self.first_s or 0.0)
 
     @property
-    def told_m(self) -> float:
+    def counted_m(self) -> float:
         """The device's own count over all its parts."""
-        return self._told_before_m + self._told_m
+        return self._counted_before_m + self._counted_m
 
     @property
     def measured_m(self) -> float:
@@ -102,7 +102,7 @@ class Odometer:
     @property
     def distance_m(self) -> float:
         """The device's own figure where it gave one, else what was measured."""
-        return self.told_m or self.measured_m
+        return self.counted_m or self.measured_m
 
     @property
     def fastest_m_s(self) -> float:
@@ -123,8 +123,8 @@ class Odometer:
         step = 0.0
         if point.lat is not None and point.lon is not None:
             step = self._add_place(point.at_s, point.lat, point.lon)
-        if point.told_m is not None:
-            step = self._add_told(point.told_m)
+        if point.counted_m is not None:
+            step = self._add_count(point.counted_m)
         if point.at_s is not None:
             self._add_time(point.at_s, step)
 
@@ -143,13 +143,13 @@ class Odometer:
             self.first_s = None
         return True
 
-    def _add_told(self, told_m: float) -> float:
+    def _add_count(self, counted_m: float) -> float:
         """Metres since the last count."""
-        if told_m < self._told_m / 2:  # it started anew; a metre less is only a correction
-            self._told_before_m += self._told_m
-            self._told_m = 0.0
-        step = max(told_m - self._told_m, 0.0)
-        self._told_m += step
+        if counted_m < self._counted_m / 2:  # it started anew; a metre less is only a correction
+            self._counted_before_m += self._counted_m
+            self._counted_m = 0.0
+        step = max(counted_m - self._counted_m, 0.0)
+        self._counted_m += step
         return step
 
     def _add_place(self, at_s: float | None, lat: float, lon: float) -> float:
@@ -179,7 +179,7 @@ class Odometer:
                 self.moving_s += silence_s
         self._resumed = False
         self.last_s = at_s
-        self._pace.at(at_s, self.told_m or self._way.smooth_m)
+        self._pace.at(at_s, self.counted_m or self._way.smooth_m)
 
 
 def _is_pause(step: float, silence_s: float) -> bool:

@@ -82,7 +82,7 @@ class _Unpacking:
     def __init__(self, most_bytes: int) -> None:
         self._bytes_left = most_bytes
         self._members_left = MAX_MEMBERS
-        self._told_depth = False
+        self._reported_depth = False
 
     def open(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
         """What is in a file, each to be read by calling it."""
@@ -93,8 +93,8 @@ class _Unpacking:
             file.seek(0)
             yield lambda: self._read(file, name, size)
         elif depth > MAX_DEPTH:
-            if not self._told_depth:  # once: a bomb has thousands of them
-                self._told_depth = True
+            if not self._reported_depth:  # once: a bomb has thousands of them
+                self._reported_depth = True
                 yield lambda: refused(name, f"archives in archives, over {MAX_DEPTH} deep")
         else:
             yield from self._open_zip(file, name, depth=depth)

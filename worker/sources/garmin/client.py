@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from worker import __version__
 from worker.domain.models import SourceName
-from worker.setting_types import SourceSection
+from worker.setting_types import Duration, SourceSection
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -35,8 +35,7 @@ from worker.sources.base import (
     Webhook,
     ignore,
 )
-from worker.sources.garmin.parse import read_activity
-from worker.sources.garmin.settings import GarminSection
+from worker.sources.garmin.parse import parse_garmin_activity
 from worker.sources.rate_limit import LONGEST_PAUSE, Spacing
 
 if TYPE_CHECKING:
@@ -51,12 +50,20 @@ TOKEN_LIFE = timedelta(hours=24)
 RENEW_BEFORE = timedelta(minutes=10)
 PAUSE = timedelta(minutes=1)
 
-LARGEST_FILE_BYTES = 64 * 2**20
+LARGEST_DOWNLOAD_BYTES = 64 * 2**20
 """Of an original file as it's sent; the reader bounds what it unpacks to."""
 
 _FIRST_TO_SEE_A_DAY = timedelta(hours=14)
 _LONGEST_KEY = 4096
 _JWT_PARTS = 3
+
+
+class GarminSection(SourceSection):
+    """Nothing is needed here: each athlete gives a key of their own."""
+
+    enabled: bool = True
+    base_url: str = "https://personal.connectapi.garmin.com"
+    every: Duration = timedelta(hours=1)
 
 
 class Garmin:
@@ -102,7 +109,7 @@ class Garmin:
         check_address(settings.base_url, title="Garmin", given_away="your key")
         self._base_url = settings.base_url.rstrip("/")
         self._http = HttpOptions(
-            "Garmin", ca_file, silence_s, answer_s, largest_bytes=LARGEST_FILE_BYTES
+            "Garmin", ca_file, silence_s, answer_s, largest_bytes=LARGEST_DOWNLOAD_BYTES
         )
         self.every = settings.every
         self.reach = settings.history
@@ -214,7 +221,7 @@ class Garmin:
             raise Unavailable("Garmin answered with something that isn't its API") from None
         if not isinstance(listed, list):
             raise Unavailable("Garmin's list of activities isn't a list")
-        return Page(tuple(map(read_activity, listed)))
+        return Page(tuple(map(parse_garmin_activity, listed)))
 
     def get_activity(self, *_: object, **__: object) -> ListedActivity | None:
         return None  # asked for after webhook events, and Garmin sends none
@@ -227,7 +234,7 @@ class Garmin:
         return self._data(credential, path, "application/x-zip-compressed", now, observe).content
 
     def parse(self, raw: object) -> ListedActivity:
-        return read_activity(raw)
+        return parse_garmin_activity(raw)
 
     def _data(
         self,

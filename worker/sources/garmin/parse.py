@@ -15,7 +15,7 @@ from worker.sources.base import ListedActivity, NotARun, Unreadable
 from worker.sources.fields import instant, number, numeric_id, title
 from worker.sources.formats.sport import named_run
 
-SAVED_FIELDS = (
+_SAVED_FIELDS = (
     "activityId", "activityName", "activityType", "eventType", "startTimeGMT", "startTimeLocal",
     "beginTimestamp", "distance", "duration", "elapsedDuration",
 )  # fmt: skip
@@ -24,13 +24,13 @@ SAVED_FIELDS = (
 _MULTISPORT = frozenset({"multi_sport", "multisport"})
 
 
-def read_activity(raw: object) -> ListedActivity:
+def parse_garmin_activity(raw: object) -> ListedActivity:
     """One activity as the service tells it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("activityId"))
     started_at = instant(raw.get("startTimeGMT")) or instant(raw.get("beginTimestamp"))
-    saved = {name: raw[name] for name in SAVED_FIELDS if name in raw}
+    saved = {name: raw[name] for name in _SAVED_FIELDS if name in raw}
     payload = json.dumps(saved, ensure_ascii=True, sort_keys=True, default=str)
     parsed = _parsed(raw, external_id, started_at)
     return ListedActivity(
@@ -75,9 +75,9 @@ def _parsed(
     )
 
 
-def _key(told: object) -> str:
+def _key(value: object) -> str:
     """The key of a type: `{"typeKey": "running", ...}`."""
-    key = told.get("typeKey") if isinstance(told, dict) else None
+    key = value.get("typeKey") if isinstance(value, dict) else None
     return key.lower() if isinstance(key, str) else ""
 
 

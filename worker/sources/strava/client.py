@@ -9,6 +9,7 @@ and rewrites the process's warning filters.
 
 import logging
 import os
+import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,11 +18,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache, cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlencode, urlsplit
 
+from pydantic import Field, model_validator
+
 from worker.domain.models import SourceName
-from worker.setting_types import SourceSection
+from worker.setting_types import Duration, Login, Secret, SourceSection
 from worker.sources.base import (
     REDIRECT_MISMATCH,
     WRONG_CLIENT,
@@ -43,8 +46,7 @@ from worker.sources.base import (
 )
 from worker.sources.rate_limit import Windows
 from worker.sources.strava import errors
-from worker.sources.strava.parse import read_activity
-from worker.sources.strava.settings import StravaSection
+from worker.sources.strava.parse import parse_strava_activity
 
 if TYPE_CHECKING:
     import requests
@@ -61,6 +63,28 @@ _SHORTEST_LIFE, _LONGEST_LIFE = timedelta(hours=1), timedelta(hours=6)
 """What Strava leaves an access token that it gives out."""
 
 _importing = threading.Lock()
+_SAFE_ADDRESS = re.compile(r"https://|http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|/|$)")
+
+
+class StravaSection(SourceSection):
+    """The operator's API application, and how to use it. Without an application, Strava is off."""
+
+    client_id: Login = None
+    client_secret: Secret = None
+    base_url: str = "https://www.strava.com"
+    api_base_url: str | None = None
+    every: Duration = timedelta(minutes=15)
+    retention_days: Annotated[int, Field(ge=1)] | None = None
+    webhook_token: Secret = None
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if (self.client_id is None) != (self.client_secret is None):
+            missing = "client_secret" if self.client_id else "client_id"
+            raise ValueError(f"{missing} is missing: Strava gives you both, and needs both")
+        if not _SAFE_ADDRESS.match(self.base_url):
+            raise ValueError("base_url must be https://, or http:// to this machine's loopback")
+        return self
 
 
 class Strava:
@@ -273,14 +297,14 @@ class Strava:
             listed = api.get("/athlete/activities", **asked)
         if not isinstance(listed, list):
             raise Unavailable("Strava's list of activities isn't a list")
-        return Page(tuple(map(read_activity, listed)))
+        return Page(tuple(map(parse_strava_activity, listed)))
 
     def get_activity(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> ListedActivity | None:
         try:
             with self._asking(credential, now, observe) as api:
-                return read_activity(api.get("/activities/{id}", id=int(external_id)))
+                return parse_strava_activity(api.get("/activities/{id}", id=int(external_id)))
         except NotFound:
             return None
 
@@ -288,7 +312,7 @@ class Strava:
         raise NotFound("Strava gives no files")
 
     def parse(self, raw: object) -> ListedActivity:
-        return read_activity(raw)
+        return parse_strava_activity(raw)
 
     # Webhooks
 
@@ -358,13 +382,10 @@ class Strava:
 
         from worker.sources.http import network_errors
 
-        def limiter(headers: Mapping[str, str], _method: str) -> None:
-            observe(headers)
-
         api = stravalib_protocol().ApiV3(
             access_token=credential.secrets[0] if credential else None,
             requests_session=self._session,
-            rate_limiter=limiter,
+            rate_limiter=lambda headers, _: observe(headers),
         )
         # Else credentials in the environment would switch its own refreshing on, which loses them.
         api.client_id = api.client_secret = None

@@ -20,7 +20,7 @@ from worker.sources.fields import instant, number, numeric_id, title
 HIDDEN_START = time(0, 0, 1)
 """Where a runner hides the start time, Strava gives one second after local midnight."""
 
-RACE = 1
+_RACE = 1
 """`workout_type` of a run: 1 race, 2 long run, 3 workout."""
 
 SAVED_FIELDS = (
@@ -33,7 +33,7 @@ SAVED_FIELDS = (
 _RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "virtual"}
 
 
-def read_activity(raw: object) -> ListedActivity:
+def parse_strava_activity(raw: object) -> ListedActivity:
     """One activity as the service tells it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
@@ -73,7 +73,7 @@ def _parsed(
         moving_s=number(raw.get("moving_time")),
         elapsed_s=number(raw.get("elapsed_time")),
         sport=_sport(sport_type, raw),
-        is_race=number(raw.get("workout_type")) == RACE,
+        is_race=number(raw.get("workout_type")) == _RACE,
         device=measured and not manual,
         hidden_start=local.time() == HIDDEN_START,
         title=title(raw.get("name")),
