@@ -23,6 +23,7 @@ from worker.notify import Composer
 from worker.pipeline.services import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
+from worker.sources.registry import PRECEDENCE
 from worker.store import Store
 
 POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"
@@ -124,7 +125,7 @@ def store(database_url: str) -> Iterator[Store]:
     """A store on each kind of database, with today's schema."""
     if database_url.startswith("sqlite"):
         put_empty_database(Path(database_url.removeprefix("sqlite:///")))
-    store = Store.open(database_url)
+    store = Store.open(database_url, precedence=PRECEDENCE)
     yield store
     store.close()
 

@@ -25,7 +25,7 @@ from worker.notify import Composer
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.registry import SOURCES
+from worker.sources.registry import PRECEDENCE, SOURCES
 from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def build_services(settings: Settings, file: Path | None, *, patient: bool = Tru
         ) from error
     reader = Reader()
     return Services(
-        store=Store.open(settings.url, rules=settings.rules),
+        store=Store.open(settings.url, rules=settings.rules, precedence=PRECEDENCE),
         inbox=Inbox(
             settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
         ),

@@ -1,5 +1,6 @@
 """Which recordings are one run, and which of them is believed."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import time, timedelta
 from itertools import permutations
@@ -10,11 +11,21 @@ from hypothesis import strategies as st
 
 from tests.app import TODAY, recording
 from worker.domain.matching import believed_run, group, plain_file_name, same_run
-from worker.domain.models import Recording
+from worker.domain.models import Recording, Run
+from worker.sources.registry import PRECEDENCE
 
 WATCH = recording(km=10.0)
 STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")
 ARCHIVE = recording(km=10.05, at=time(6, 0, 5), source="import", external_id="a")
+
+
+def grouped(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:
+    return group(recordings, precedence=PRECEDENCE)
+
+
+def believed(recordings: Sequence[Recording]) -> Run:
+    (bundle,) = grouped(recordings)
+    return believed_run(bundle)
 
 
 @pytest.mark.parametrize(
@@ -61,7 +72,7 @@ def test_a_corrected_distance_still_belongs_to_its_run() -> None:
     """The athlete wrote 12 km where the watch lost its way: one run, of 12 km."""
     corrected = replace(STRAVA, distance_m=12_000.0, edited=True)
     assert same_run(WATCH, corrected)
-    assert believed_run([WATCH, corrected]).distance_m == 12_000
+    assert believed([WATCH, corrected]).distance_m == 12_000
     assert not same_run(WATCH, replace(corrected, edited=False))
 
 
@@ -97,20 +108,20 @@ def test_two_short_runs_of_one_morning_stay_two() -> None:
 
 def test_the_order_of_sources_never_matters() -> None:
     """Watch, Strava and an archive in every order: one run with the same facts."""
-    bundles = {group(order) for order in permutations([WATCH, STRAVA, ARCHIVE])}
+    bundles = {grouped(order) for order in permutations([WATCH, STRAVA, ARCHIVE])}
     assert bundles == {((WATCH, ARCHIVE, STRAVA),)}
 
 
 def test_a_file_of_the_watch_is_believed_before_strava_and_an_edit_before_both() -> None:
     """Strava corrects distances by its own lights; what the athlete wrote themselves leads."""
-    assert believed_run([STRAVA, WATCH]).distance_m == 10_000
-    assert believed_run([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
+    assert believed([STRAVA, WATCH]).distance_m == 10_000
+    assert believed([replace(STRAVA, edited=True), WATCH]).distance_m == 10_100
 
 
 def test_gaps_are_filled_from_the_other_recordings() -> None:
     """A file without times takes Strava's; that one source calls it a race is enough."""
     bare = replace(WATCH, moving_s=None, elapsed_s=None)
-    found = believed_run([bare, replace(STRAVA, is_race=True)])
+    found = believed([bare, replace(STRAVA, is_race=True)])
     assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
 
 

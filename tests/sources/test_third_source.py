@@ -58,6 +58,7 @@ class Intervals:
     about: ClassVar[str] = "Intervals. Free."
     asked_for: ClassVar[tuple[str, ...]] = ()
     ends_at_service: ClassVar[str | None] = None
+    precedence: ClassVar[int] = 1
     largest_page: ClassVar[int] = 50
     has_files: ClassVar[bool] = True
     calls_at_once: ClassVar[int | None] = 20

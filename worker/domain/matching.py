@@ -5,8 +5,9 @@ room says which belong together and whose figures count. Two athletes' recording
 here: callers pass one athlete's at a time.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 
 from worker.domain.models import Recording, Run, SourceName
 
@@ -19,9 +20,10 @@ NEIGHBOUR_DAYS = 2
 _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
-_BELIEVED: dict[SourceName, int] = {"inbox": 0, "garmin": 1, "import": 2, "strava": 3}
+FILES_PRECEDENCE: Mapping[SourceName, int] = {"inbox": 0, "import": 2}
+"""Whose figures are believed first, the lowest; services have their own (`Source.precedence`)."""
+
 _ANY_OTHER_SERVICE = 1
-"""One that isn't named gives the device's own files, as Garmin does."""
 
 
 def same_run(one: Recording, other: Recording) -> bool:
@@ -44,11 +46,13 @@ def same_run(one: Recording, other: Recording) -> bool:
     return (close or corrected) and _overlap_share(one, other) >= OVERLAP_SHARE
 
 
-def group(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:
+def group(
+    recordings: Iterable[Recording], *, precedence: Mapping[SourceName, int] = FILES_PRECEDENCE
+) -> tuple[tuple[Recording, ...], ...]:
     """Recordings of one athlete in bundles, each one run; the order of input doesn't matter.
 
-    The best recording of a bundle stands first. Only bundles of the last days are compared with,
-    so that the cost grows with the recordings, not with their square.
+    The best recording of a bundle stands first, by the `precedence` of sources. Only bundles of the
+    last days are compared with, so that the cost grows with the recordings, not with their square.
     """
     done: list[list[Recording]] = []
     recent: list[list[Recording]] = []
@@ -59,16 +63,17 @@ def group(recordings: Iterable[Recording]) -> tuple[tuple[Recording, ...], ...]:
         akin = [b for b in recent if any(same_run(recording, other) for other in b)]
         joined = sorted((r for b in akin for r in b), key=lambda r: r.started_at)
         recent = [b for b in recent if b not in akin] + [[*joined, recording]]
-    return tuple(tuple(sorted(bundle, key=_rank)) for bundle in done + recent)
+    rank = partial(_rank, precedence)
+    return tuple(tuple(sorted(bundle, key=rank)) for bundle in done + recent)
 
 
 def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
-    """Returns the run of a bundle: the best recording's figures, the others filling its gaps.
+    """Returns the run of a bundle from `group`: the best recording's figures come first.
 
-    An edit by the athlete is believed first, then a device's file (inbox, Garmin, import), then
-    Strava's own figures. That any source calls it a race is enough.
+    The others fill its gaps. An edit by the athlete is believed first, then what a device measured,
+    then the source that goes first. That any source calls it a race is enough.
     """
-    best, *others = sorted(bundle, key=_rank)
+    best, *others = bundle
     timed = next((r for r in (best, *others) if not r.hidden_start), best)
     return Run(
         id=run_id,
@@ -86,11 +91,13 @@ def _same_file(one: Recording, other: Recording) -> bool:
     return bool(one.file_name) and one.source != other.source and one.file_name == other.file_name
 
 
-def _rank(recording: Recording) -> tuple[bool, bool, int, datetime, str]:
+def _rank(
+    precedence: Mapping[SourceName, int], recording: Recording
+) -> tuple[bool, bool, int, datetime, str]:
     return (
         not recording.edited,
         not recording.device,
-        _BELIEVED.get(recording.source, _ANY_OTHER_SERVICE),
+        precedence.get(recording.source, _ANY_OTHER_SERVICE),
         recording.started_at,
         recording.external_id,
     )

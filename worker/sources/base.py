@@ -310,6 +310,8 @@ class Source(Protocol):
     """The keys of its section without which it's off; empty where it needs none."""
     ends_at_service: ClassVar[str | None]
     """Where athletes end a connection that we couldn't give back."""
+    precedence: ClassVar[int]
+    """Where sources disagree about a run, the lowest is believed: 1 for devices' own files."""
     largest_page: ClassVar[int]
     has_files: ClassVar[bool]
     """Original files can be had, and are believed before the list."""

@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from worker.domain.matching import FILES_PRECEDENCE
 from worker.domain.models import SourceName
 from worker.domain.rules import Rules
 from worker.store.activities import FileState, SeenActivity
@@ -81,10 +82,14 @@ class StoreAddressError(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Transaction:
-    """The shelves of the store, over one connection; `rules` say which runs are plausible."""
+    """The repositories of the store, over one connection.
+
+    `rules` say which runs are plausible, `precedence` which source is believed first.
+    """
 
     connection: Connection
     rules: Rules
+    precedence: Mapping[SourceName, int]
 
     @property
     def athletes(self) -> Athletes:
@@ -92,7 +97,7 @@ class Transaction:
 
     @property
     def runs(self) -> Runs:
-        return Runs(self.connection, self.rules)
+        return Runs(self.connection, self.rules, self.precedence)
 
     @property
     def findings(self) -> Findings:
@@ -133,12 +138,19 @@ class Store:
 
     engine: Engine
     rules: Rules = field(default_factory=Rules)
+    precedence: Mapping[SourceName, int] = field(default_factory=lambda: FILES_PRECEDENCE)
     write_queue: WriteQueue = field(default_factory=WriteQueue, repr=False)
 
     @classmethod
-    def open(cls, url: str, *, rules: Rules | None = None) -> "Store":
+    def open(
+        cls,
+        url: str,
+        *,
+        rules: Rules | None = None,
+        precedence: Mapping[SourceName, int] = FILES_PRECEDENCE,
+    ) -> "Store":
         """Connect, and bring the schema up to date; raises `StoreError`."""
-        store = cls(_engine(_parsed(url)), rules or Rules())
+        store = cls(_engine(_parsed(url)), rules or Rules(), precedence)
         try:
             store._upgrade()
         except BaseException as error:
@@ -158,7 +170,7 @@ class Store:
         """Write: committed at the end of the block, rolled back on an exception."""
         try:
             with self._translated(), self._turn(), self.engine.begin() as connection:
-                yield Transaction(connection, self.rules)
+                yield Transaction(connection, self.rules, self.precedence)
         except WriteQueueError as error:
             raise StoreError(
                 f"the database {self.file} is busy: another piece of the work has been writing to "
@@ -169,7 +181,8 @@ class Store:
     def reading(self) -> Iterator[Transaction]:
         """Read one consistent state; nothing written here is kept."""
         with self._translated(), self.engine.connect() as connection:
-            yield Transaction(connection.execution_options(easeback_reading=True), self.rules)
+            reading = connection.execution_options(easeback_reading=True)
+            yield Transaction(reading, self.rules, self.precedence)
 
     @contextmanager
     def sole_worker(self) -> Iterator[None]:

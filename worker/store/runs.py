@@ -68,6 +68,7 @@ class Runs:
 
     connection: Connection
     rules: Rules
+    precedence: Mapping[SourceName, int]
 
     def save(
         self, athlete: Athlete, arrived: Iterable[Recording], *, now: datetime, today: date
@@ -286,7 +287,8 @@ class Runs:
         }
         kept: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
-        for bundle in matching.group(row.recording for row in near.values()):
+        recordings = [row.recording for row in near.values()]
+        for bundle in matching.group(recordings, precedence=self.precedence):
             rows = [near[r.source, r.external_id] for r in bundle]
             known = {row.run_id for row in rows if row.run_id is not None}
             touched = any((r.source, r.external_id) in keys for r in bundle)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from worker.domain.models import Athlete, Recording, SourceName
+from worker.sources.registry import PRECEDENCE
 from worker.store import Store
 
 CASES = 320
@@ -102,7 +103,7 @@ ALL = [twins(number) for number in range(CASES)]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'easeback.db'}")
+    store = Store.open(f"sqlite:///{tmp_path / 'easeback.db'}", precedence=PRECEDENCE)
     yield store
     store.close()
 

@@ -83,6 +83,7 @@ class Garmin:
     )
     asked_for: ClassVar[tuple[str, ...]] = ()
     ends_at_service: ClassVar[str | None] = None
+    precedence: ClassVar[int] = 1
     largest_page: ClassVar[int] = 45
     """Garmin fails on larger ones, its own default included."""
     has_files: ClassVar[bool] = True

@@ -108,6 +108,7 @@ class Strava:
         "Domain at https://www.strava.com/settings/api to the host of base_url"
     )
     ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
+    precedence: ClassVar[int] = 3
     largest_page: ClassVar[int] = 200
     has_files: ClassVar[bool] = False
     calls_at_once: ClassVar[int | None] = None
