@@ -1,6 +1,7 @@
 """Fixtures that all tests share: a database of each kind, a store on it, the whole application."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -34,6 +35,13 @@ settings.register_profile(
     "easeback", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 settings.load_profile("easeback")
+
+
+def pytest_configure() -> None:
+    """Keep the tests' folders in memory where there's room: SQLite syncs at each commit."""
+    memory = Path("/dev/shm")  # noqa: S108  pytest makes a folder of its own in it
+    if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

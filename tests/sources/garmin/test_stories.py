@@ -84,10 +84,8 @@ class TestConnecting:
 
 
 class TestCalls:
-    def test_a_first_sync_of_300_is_a_page_for_45_and_a_call_for_each_file(
-        self, app: GarminApp
-    ) -> None:
-        """All 300 are counted after eight pages; the files come after, a second apart at least."""
+    def test_a_first_sync_of_300_is_a_page_for_45(self, app: GarminApp) -> None:
+        """All 300 are counted after eight pages, before a file is fetched."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 300, every=30 * HOUR)
         sync_all_due(app.services, "garmin", app.clock, at_most=7)
@@ -95,9 +93,14 @@ class TestCalls:
         assert app.service.calls(SEARCH) <= 8
         assert app.service.calls(DOWNLOAD) == 0
         assert app.state(athlete).backlog == 300
+
+    def test_each_file_of_a_first_sync_is_a_call(self, app: GarminApp) -> None:
+        """They come after the pages, and each is asked for once."""
+        athlete, account = app.connected()
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 60, every=30 * HOUR)
         app.turn()
-        assert app.service.calls(SEARCH) <= 8
-        assert app.service.calls(DOWNLOAD) == 300
+        assert app.service.calls(SEARCH) <= 3
+        assert app.service.calls(DOWNLOAD) == 60
         assert app.service.calls(EXCHANGE) == 1
         assert app.state(athlete).backlog == 0
         assert all(r.device for r in app.recorded(athlete).values())
@@ -164,17 +167,17 @@ class TestCalls:
             app.service.weeks_of_runs(account, app.clock() - HOUR, 60, every=DAY)
             app.turn()
             before = app.service.calls(), app.service.calls(EXCHANGE)
-            app.pass_by(10 * DAY, step=every)
+            app.pass_by(3 * DAY, step=every)
             asked = app.service.calls() - before[0]
             exchanged = app.service.calls(EXCHANGE) - before[1]
-            assert asked - exchanged == 10 * polls
-            assert exchanged == 10
+            assert asked - exchanged == 3 * polls
+            assert exchanged == 3
 
     def test_no_page_is_ever_larger_than_garmin_bears(self, app: GarminApp) -> None:
         """45 at most: its own default of 99 ends in a 500."""
         _, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 200)
-        app.turn()
+        sync_all_due(app.services, "garmin", app.clock, at_most=7)
         asked = [int(q.query["limit"]) for q in app.service.log if q.path == SEARCH]
         assert asked
         assert max(asked) == 45
@@ -259,10 +262,10 @@ class TestFollowing:
         app.turn()
         bad = app.service.add(account, app.clock() - 3 * HOUR, 7_000)
         app.server.fault("status", f"{DOWNLOAD}{bad.id}", times=99, status=500)
-        app.pass_by(6 * DAY, step=HOUR)
+        app.pass_by(6 * DAY, step=3 * HOUR)
         tried = app.service.calls(f"{DOWNLOAD}{bad.id}")
         assert tried <= 9
-        app.pass_by(3 * DAY, step=HOUR)
+        app.pass_by(3 * DAY, step=3 * HOUR)
         assert app.service.calls(f"{DOWNLOAD}{bad.id}") == tried
         assert app.runs(athlete)[str(bad.id)] == 7_000.0
 
