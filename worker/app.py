@@ -8,12 +8,11 @@ No state is held here, and no other module builds these parts.
 """
 
 import hmac
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from worker.config import Settings, SettingsError, ca_file, folder
 from worker.domain import routine
@@ -30,7 +29,6 @@ from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:
     from worker.web import WebServer
-    from worker.web.consent import Gate
 
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Notifies waiting workers that webhook events of a source are due for these athletes."""
@@ -188,7 +186,7 @@ def build_web_server(
     from worker.pipeline.forget import forget_athlete
     from worker.sources.base import takes_key
     from worker.web import WebContext, WebServer, build_app
-    from worker.web.consent import routes
+    from worker.web.consent import ConsentPages
 
     def forget(athlete: Athlete) -> None:
         forget_athlete(services, athlete, mailbox=settings.mailbox_path, now=clock())
@@ -225,50 +223,9 @@ def build_web_server(
             more=[
                 route
                 for one in by_consent
-                for route in routes(web, _gate(services, one, origin, report, notify))
+                for route in ConsentPages(web, services, one, report, notify).routes()
             ],
         ),
         host=settings.web.host,
         port=settings.web.port if port is None else port,
     )
-
-
-def _gate(
-    services: Services,
-    connected: ConnectedSource,
-    origin: str,
-    report: Callable[[str], None],
-    notify: NotifyWorkers,
-) -> "Gate":
-    """What the web server does for a service that is connected by a consent."""
-    from worker.pipeline.credentials import begin_consent, finish_consent
-    from worker.pipeline.sync import note_events
-    from worker.sources.base import STALE_CONSENT, SourceError
-    from worker.web.consent import Gate
-
-    source = connected.client.name
-
-    @contextmanager
-    def reported() -> Iterator[None]:
-        try:
-            yield
-        except SourceError as error:
-            if error.code != STALE_CONSENT:  # that one was nobody's
-                report(str(error))
-            raise
-
-    def begin(athlete: Athlete, now: datetime) -> tuple[str, str]:
-        with reported():
-            redirect = callback_url(origin, source)
-            begun = begin_consent(services, source, athlete, redirect=redirect, now=now)
-        return begun.address, begun.cookie
-
-    def finish(query: Any, cookie: str, now: datetime) -> tuple[Athlete, str | None]:
-        with reported():
-            done = finish_consent(services, source, query, cookie=cookie, now=now)
-        return done.athlete, done.note
-
-    def note(events: Sequence[object], now: datetime) -> None:
-        notify(source, note_events(services, source, events, now))
-
-    return Gate(source, connected.client.title, begin, finish, note, connected.verify_token)

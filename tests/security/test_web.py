@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,10 +15,14 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from simulators.web_instance import BASE_URL, Instance, instance
+from worker.app import connected_sources
+from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.links import Signer
+from worker.pipeline.services import ConnectedSource, Services
+from worker.sources.formats.child import Reader
 from worker.web import build_app
-from worker.web.consent import COOKIE_OVER_TLS, Gate, routes
+from worker.web.consent import COOKIE_OVER_TLS, ConsentPages
 from worker.web.context import LINK_LIVES
 from worker.web.limits import ClientRateLimiter
 
@@ -34,23 +40,24 @@ UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg"), ("POST", "/strava/webhook"
 PUBLIC = "https://easeback.example.org"
 
 
-def gate() -> Gate:
-    """Strava's pages with nothing behind them."""
-    return Gate(
-        source="strava",
-        title="Strava",
-        begin=lambda _, __: ("https://www.strava.com/oauth/authorize", "made-cookie"),
-        finish=lambda _, __, ___: (Athlete(1, "x", "x@example.org", datetime.now(UTC)), None),
-        note=lambda _, __: None,
-        verify_token="made token",
-    )
+@cache
+def strava() -> ConnectedSource:
+    """Strava as it is set up, at an address where nobody answers."""
+    there = {"client_id": "1", "client_secret": "x", "base_url": "http://127.0.0.1:1"}
+    with TemporaryDirectory() as folder:
+        settings = Settings(data_dir=Path(folder), strava=there)
+        return connected_sources(settings, Reader())["strava"]
 
 
 def face(made: Instance, *, burst: float = 1e6, **more: object) -> Starlette:
     """The face as it is in a worker, Strava's pages included."""
     desk = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
     rate_limiter = ClientRateLimiter(burst=burst, per_s=0.001)
-    return build_app(desk, more=routes(desk, gate()), rate_limiter=rate_limiter)
+    services = Services(
+        made.store, None, None, None, (), made.web.rules, "", sources={"strava": strava()}
+    )  # type: ignore[arg-type]  # what these pages don't use
+    pages = ConsentPages(desk, services, strava(), lambda _: None, lambda *_: None)
+    return build_app(desk, more=pages.routes(), rate_limiter=rate_limiter)
 
 
 def stranger(app: Starlette, address: str = "203.0.113.9") -> TestClient:

@@ -1,16 +1,16 @@
 """The pages of a service that is connected by a consent: to its page, back, and its webhook.
 
-The work itself is elsewhere: a `Gate` brings it along. A link leads straight to the service and
-sets nothing but a cookie; only the way back acts, and only in the browser that went. The webhook
-answers at once, whatever it's sent, and its events are saved after the answer.
+A link leads straight to the service and sets nothing but a cookie; only the way back acts, and only
+in the browser that went. The webhook answers at once, whatever it's sent, and its events are saved
+after the answer.
 """
 
 import hmac
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from starlette.background import BackgroundTask
 from starlette.concurrency import run_in_threadpool
@@ -18,8 +18,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.domain.models import Athlete, SourceName
-from worker.sources import SourceError
+from worker.domain.models import SourceName
+from worker.pipeline.credentials import begin_consent, finish_consent
+from worker.pipeline.events import note_events
+from worker.pipeline.services import ConnectedSource, Services
+from worker.sources.base import STALE_CONSENT, SourceError
 from worker.store import StoreError
 from worker.web.app import link_page, page
 from worker.web.context import LinkVisit, Visit, WebContext
@@ -36,111 +39,120 @@ _MOST_WAITING = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """The service, and what its routes lead to.
+class ConsentPages:
+    """The pages of one service.
 
-    `begin` gives the address of its page and the cookie that belongs to it. `finish` takes what the
-    browser brought back and its cookie, and gives whose it was and what will be missing, in words,
-    or None. Both raise `SourceError` with words for the runner. `note` stores events.
-    `verify_token` is what the service repeats when it checks the webhook.
+    `report` is called with why a consent came to nothing, in words; `notify` with the athletes for
+    whom a webhook has made something due.
     """
 
-    source: SourceName
-    title: str
-    begin: Callable[[Athlete, datetime], tuple[str, str]]
-    finish: Callable[[Mapping[str, str], str, datetime], tuple[Athlete, str | None]]
-    note: Callable[[Sequence[object], datetime], object]
-    verify_token: str
+    web: WebContext
+    services: Services
+    connected: ConnectedSource
+    report: Callable[[str], None]
+    notify: Callable[[SourceName, Collection[int]], None]
+
+    def routes(self) -> tuple[BaseRoute, ...]:
+        """For `build_app(more=...)`."""
+        webhook, batches = f"/{self.connected.client.name}/webhook", _EventBatches(self.save)
+
+        async def receive(request: Request) -> Response:
+            event = _event(await request.body())
+            return JSONResponse({}, background=BackgroundTask(batches.put, event))
+
+        return (
+            link_page(self.web, "connect", self.begin),
+            page(self._callback, self.web, self.finish),
+            Route(webhook, self.check, methods=["GET"]),
+            Route(webhook, receive, methods=["POST"]),
+        )
 
     @property
-    def callback(self) -> str:
-        return f"/{self.source}/callback"
+    def _callback(self) -> str:
+        return f"/{self.connected.client.name}/callback"
 
+    @property
+    def _is_tls(self) -> bool:
+        return self.web.base_url.startswith("https://")
 
-def routes(web: WebContext, gate: Gate) -> tuple[BaseRoute, ...]:
-    """The routes, for `build_app(more=...)`."""
+    @property
+    def _cookie(self) -> tuple[str, str]:
+        """The cookie's name and path: browsers want a `__Host-` cookie to be for the whole host."""
+        return (COOKIE_OVER_TLS, "/") if self._is_tls else (COOKIE, self._callback)
 
-    def go(web: WebContext, visit: LinkVisit) -> Response:
+    def _failed(self, error: SourceError) -> Response:
+        log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
+        if error.code != STALE_CONSENT:  # that one was nobody's
+            self.report(str(error))
+        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
+        return self.web.pages.show("connected.html", status=400, trouble=trouble)
+
+    def begin(self, _: WebContext, visit: LinkVisit) -> Response:
+        redirect = f"{self.web.base_url}{self._callback}"
         try:
-            address, cookie = gate.begin(visit.athlete, visit.now)
+            begun = begin_consent(
+                self.services,
+                self.connected.client.name,
+                visit.athlete,
+                redirect=redirect,
+                now=visit.now,
+            )
         except SourceError as error:
-            return _came_to_nothing(web, error)
-        away = RedirectResponse(address, 303)
-        _set_cookie(web, gate, away, cookie)
-        return away
+            return self._failed(error)
+        name, path = self._cookie
+        answer = RedirectResponse(begun.address, 303)
+        # Only for the way back. `lax`: coming back is a visit from another site.
+        answer.set_cookie(
+            name,
+            begun.cookie,
+            max_age=int(COOKIE_LIVES.total_seconds()),
+            path=path,
+            secure=self._is_tls,
+            httponly=True,
+            samesite="lax",
+        )
+        return answer
 
-    def come_back(web: WebContext, visit: Visit) -> Response:
-        return _come_back(web, gate, visit)
+    def finish(self, _: WebContext, visit: Visit) -> Response:
+        name, path = self._cookie
+        cookie = visit.request.cookies.get(name, "")
+        query = dict(visit.request.query_params)
+        try:
+            done = finish_consent(
+                self.services, self.connected.client.name, query, cookie=cookie, now=visit.now
+            )
+        except SourceError as error:
+            answer = self._failed(error)
+        else:
+            names = {"athlete": done.athlete.id, "source": self.connected.client.title}
+            log.info("web: athlete %(athlete)d connected %(source)s", names)
+            answer = self.web.pages.show(
+                "connected.html", athlete=done.athlete, missing=done.note, trouble=""
+            )
+        answer.delete_cookie(name, path=path, secure=self._is_tls, httponly=True, samesite="lax")
+        return answer
 
-    def check(request: Request) -> Response:
-        return _check(gate, request)
+    def check(self, request: Request) -> Response:
+        """Whether a subscription is wanted here: the service's challenge is echoed if it is."""
+        asked = request.query_params
+        token = asked.get("hub.verify_token", "").encode()
+        is_known = hmac.compare_digest(token, self.connected.verify_token.encode())
+        if not is_known or "hub.challenge" not in asked:
+            return JSONResponse({"error": "this is not our verify token"}, 403)
+        return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
 
-    letterbox = _Letterbox(lambda events: _note(web, gate, events))
-
-    async def note(request: Request) -> Response:
-        event = _event(await request.body())
-        return JSONResponse({}, background=BackgroundTask(letterbox.put, event))
-
-    return (
-        link_page(web, "connect", go),
-        page(gate.callback, web, come_back),
-        Route(f"/{gate.source}/webhook", check, methods=["GET"]),
-        Route(f"/{gate.source}/webhook", note, methods=["POST"]),
-    )
-
-
-def _come_back(web: WebContext, gate: Gate, visit: Visit) -> Response:
-    name, path = _cookie(web, gate)
-    cookie = visit.request.cookies.get(name, "")
-    try:
-        athlete, missing = gate.finish(dict(visit.request.query_params), cookie, visit.now)
-    except SourceError as error:
-        answer = _came_to_nothing(web, error)
-    else:
-        connected = {"athlete": athlete.id, "source": gate.title}
-        log.info("web: athlete %(athlete)d connected %(source)s", connected)
-        answer = web.pages.show("connected.html", athlete=athlete, missing=missing, trouble="")
-    answer.delete_cookie(name, path=path, secure=_speaks_tls(web), httponly=True, samesite="lax")
-    return answer
-
-
-def _came_to_nothing(web: WebContext, error: SourceError) -> Response:
-    log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
-    trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
-    return web.pages.show("connected.html", status=400, trouble=trouble)
-
-
-def _speaks_tls(web: WebContext) -> bool:
-    return web.base_url.startswith("https://")
-
-
-def _cookie(web: WebContext, gate: Gate) -> tuple[str, str]:
-    """The cookie's name, and the path it's for: a `__Host-` cookie has to be for the whole host."""
-    return (COOKIE_OVER_TLS, "/") if _speaks_tls(web) else (COOKIE, gate.callback)
-
-
-def _set_cookie(web: WebContext, gate: Gate, response: Response, cookie: str) -> None:
-    """Only for the way back. `lax`: coming back is a visit from another site."""
-    name, path = _cookie(web, gate)
-    response.set_cookie(
-        name,
-        cookie,
-        max_age=int(COOKIE_LIVES.total_seconds()),
-        path=path,
-        secure=_speaks_tls(web),
-        httponly=True,
-        samesite="lax",
-    )
-
-
-def _check(gate: Gate, request: Request) -> Response:
-    """The service asks whether a subscription is wanted here: its challenge is echoed if it is."""
-    asked = request.query_params
-    told = asked.get("hub.verify_token", "").encode()
-    known = hmac.compare_digest(told, gate.verify_token.encode())
-    if not known or "hub.challenge" not in asked:
-        return JSONResponse({"error": "this is not our verify token"}, 403)
-    return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
+    def save(self, events: Sequence[object]) -> None:
+        try:
+            self.notify(
+                self.connected.client.name,
+                note_events(self.services, self.connected.client.name, events, self.web.clock()),
+            )
+        except StoreError as error:
+            # Polling finds what the events are about.
+            log.warning(
+                "web: %(events)d events of the webhook weren't kept: %(why)s",
+                {"events": len(events), "why": str(error)},
+            )
 
 
 def _event(body: bytes) -> object:
@@ -150,38 +162,27 @@ def _event(body: bytes) -> object:
         return None
 
 
-class _Letterbox:
-    """Events on their way into the store: while some are being kept, the others gather.
+class _EventBatches:
+    """Events on their way into the store: while some are saved, the others gather.
 
     So they take one thread however many they are, and leave the rest to those who want a page.
     """
 
-    def __init__(self, keep: Callable[[Sequence[object]], None]) -> None:
-        self._keep = keep
+    def __init__(self, save: Callable[[Sequence[object]], None]) -> None:
+        self._save = save
         self._waiting: list[object] = []
-        self._is_emptied = False
+        self._is_saving = False
 
     async def put(self, event: object) -> None:
-        """Leave an event; whoever leaves one while nobody's at it keeps them all."""
+        """Add an event; whoever adds one while nothing is being saved saves them all."""
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.append(event)
-        if self._is_emptied:
+        if self._is_saving:
             return
-        self._is_emptied = True
+        self._is_saving = True
         try:
             while self._waiting:
                 events, self._waiting = self._waiting, []
-                await run_in_threadpool(self._keep, events)
+                await run_in_threadpool(self._save, events)
         finally:
-            self._is_emptied = False
-
-
-def _note(web: WebContext, gate: Gate, events: Sequence[object]) -> None:
-    try:
-        gate.note(events, web.clock())
-    except StoreError as error:
-        # Polling finds what the events told of.
-        log.warning(
-            "web: %(events)d events of the webhook weren't kept: %(why)s",
-            {"events": len(events), "why": str(error)},
-        )
+            self._is_saving = False
