@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from worker.config import Settings, SettingsError, ca_file, folder
+from worker.config import Settings, SettingsError, ca_file, folder, make_data_dir
 from worker.domain import routine
 from worker.domain.models import Athlete, Routine, SourceName
 from worker.keys import read_keys
@@ -87,17 +87,6 @@ def check_engine(settings: Settings) -> None:
             '[engine] kind = "procrastinate" needs one more package: '
             'pip install "easeback[postgres]", or take the line out'
         )
-
-
-def make_data_dir(settings: Settings) -> None:
-    """The folder that everything is written to; nobody else may read it."""
-    try:
-        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"data_dir {settings.data_dir} can't be made: {error.strerror}; "
-            "set data_dir to a folder that Easeback may write to"
-        ) from error
 
 
 def build_mailer(settings: Settings) -> Mailer:

@@ -185,6 +185,17 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
     return settings, file
 
 
+def make_data_dir(settings: Settings) -> None:
+    """The folder that everything is written to; nobody else may read it."""
+    try:
+        settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"data_dir {settings.data_dir} can't be made: {error.strerror}; "
+            "set data_dir to a folder that Easeback may write to"
+        ) from error
+
+
 def find(config: Path | None) -> Path | None:
     """The file in force: the one named, else the environment's, the folder's, the platform's.
 

@@ -82,7 +82,7 @@ class CommandContext:
 
     @cached_property
     def store(self) -> "Store":
-        from worker.app import make_data_dir
+        from worker.config import make_data_dir
         from worker.store import Store
 
         make_data_dir(self.settings)

@@ -125,7 +125,7 @@ def _clock(command: CommandContext) -> str:
 
 
 def _data_folder(command: CommandContext) -> str:
-    from worker.app import make_data_dir
+    from worker.config import make_data_dir
 
     make_data_dir(command.settings)
     folder = command.settings.data_dir.absolute()
