@@ -20,8 +20,8 @@ from starlette.routing import BaseRoute, Route
 
 from worker.domain.models import SourceName
 from worker.pipeline.credentials import begin_consent, finish_consent
-from worker.pipeline.events import note_events
 from worker.pipeline.services import ConnectedSource, Services
+from worker.pipeline.sync import note_events
 from worker.sources.base import STALE_CONSENT, SourceError
 from worker.store import StoreError
 from worker.web.app import link_page, page
