@@ -95,7 +95,7 @@ def _ask_ways() -> "tuple[type[Source], ...]":
 
     kinds = {kind.name: kind for kind in sorted(SOURCES, key=lambda kind: kind.name)}
     abouts = {"folder": _FOLDER} | {name: kind.about for name, kind in kinds.items()}
-    typer.echo("Runs come in three ways, one or more of them:", err=True)
+    typer.echo("Runs come in these ways, one or more of them:", err=True)
     width = max(map(len, abouts)) + 2
     for name, about in abouts.items():
         typer.echo(indent(about, " " * (width + 2)).replace(" " * width, f"  {name}", 1), err=True)
