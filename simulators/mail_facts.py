@@ -209,7 +209,7 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
 
 def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") -> ReconnectFacts:
     """A source lets nobody in any more."""
-    return ReconnectFacts(runner or athlete(), source, NOW)
+    return ReconnectFacts(runner or athlete(), source, NOW, by_key=source == "garmin")
 
 
 def notice_facts() -> NoticeFacts:

@@ -17,8 +17,9 @@ from worker.domain.models import Athlete, Recording, SourceName
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.sources import SourceError
-from worker.store import Found, SourceState, Store, Transaction
-from worker.web import WebContext, build_app
+from worker.sources.garmin.client import Garmin
+from worker.store import SourceState, Store, StoredFinding, Transaction
+from worker.web import KeyService, WebContext, build_app
 from worker.web.limits import ClientRateLimiter
 from worker.web.pages import Pages
 
@@ -96,7 +97,7 @@ class Instance:
     def answer(self, athlete: Athlete, *answers: CheckIn) -> None:
         with self.store.transaction() as tx:
             for one in answers:
-                tx.checkins.keep(athlete, one, now=NOW)
+                tx.checkins.save(athlete, one, now=NOW)
 
     def link(self, purpose: str, athlete: Athlete, **more: str | int) -> str:
         """The path of a signed link."""
@@ -126,7 +127,7 @@ def instance(folder: Path) -> Instance:
     def disconnect(athlete: Athlete, source: SourceName) -> None:
         calls.disconnected.append((athlete.name, source))
 
-    def give_key(athlete: Athlete, key: str, expires: str) -> None:
+    def give_key(athlete: Athlete, _: SourceName, key: str, expires: str) -> None:
         if not key:
             raise SourceError("no key was given; nothing was changed", permanent=True)
         calls.keys.append((athlete.name, key, expires))
@@ -141,6 +142,7 @@ def instance(folder: Path) -> Instance:
         connects=("strava",),
         forget=forget,
         disconnect=disconnect,
+        takes_keys=(KeyService("garmin", "Garmin", Garmin.key_page, Garmin.key_lives_days),),
         give_key=give_key,
     )
     return Instance(store, clock, signer, web, calls)
@@ -163,7 +165,7 @@ def run_winter(
             tx.progress.source(athlete, name, state)
 
 
-def _tell(tx: Transaction, athlete: Athlete, found: Sequence[Found]) -> None:
+def _tell(tx: Transaction, athlete: Athlete, found: Sequence[StoredFinding]) -> None:
     """As if a mail had gone out about the single run of the newest day."""
     outbox_id = tx.outbox.enqueue(
         athlete,
@@ -181,7 +183,7 @@ def _tell(tx: Transaction, athlete: Athlete, found: Sequence[Found]) -> None:
     tx.outbox.sent(letter, now=NOW)
     for one in found:
         if one.finding.kind == "run":
-            tx.findings.tell(one, outbox_id=letter.id, on=TODAY)
+            tx.findings.mark_notified(one, outbox_id=letter.id, on=TODAY)
 
 
 _SOURCES: Mapping[SourceName, SourceState] = {

@@ -27,7 +27,7 @@ from worker.mail import SendError
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.ingest import TakenIn, ingest, take_in_inbox
 from worker.pipeline.services import Services
-from worker.store import Change, Letter
+from worker.store import Change, OutboxMail
 
 __all__ = [
     "ADDED",
@@ -166,7 +166,7 @@ class App:
         with self.services.store.reading() as tx:
             return [found.silence for found in tx.findings.standing(athlete)]
 
-    def unsent(self) -> tuple[Letter, ...]:
+    def unsent(self) -> tuple[OutboxMail, ...]:
         with self.services.store.reading() as tx:
             return tx.outbox.unsent()
 

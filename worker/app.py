@@ -173,8 +173,8 @@ def build_web_server(
     """
     from worker.pipeline import credentials
     from worker.pipeline.forget import forget_athlete
-    from worker.sources.base import takes_key
-    from worker.web import WebContext, WebServer, build_app
+    from worker.sources.base import ApiKey, takes_key
+    from worker.web import KeyService, WebContext, WebServer, build_app
     from worker.web.consent import ConsentPages
 
     def forget(athlete: Athlete) -> None:
@@ -185,13 +185,9 @@ def build_web_server(
 
     origin = (base_url or settings.base_url).rstrip("/")
     by_consent = [one for one in services.sources.values() if not takes_key(one.client)]
-    by_key = next(
-        (one.client.name for one in services.sources.values() if takes_key(one.client)), None
-    )
 
-    def give_key(athlete: Athlete, key: str, expires: str) -> None:
-        assert by_key is not None  # noqa: S101  only then it's handed on
-        credentials.connect_with_key(services, by_key, athlete, clock, key=key, expires=expires)
+    def give_key(athlete: Athlete, source: SourceName, key: str, expires: str) -> None:
+        credentials.connect_with_key(services, source, athlete, clock, key=key, expires=expires)
 
     web = WebContext(
         store=services.store,
@@ -204,7 +200,17 @@ def build_web_server(
         connects=tuple(one.client.name for one in by_consent),
         forget=forget,
         disconnect=disconnect,
-        give_key=give_key if by_key else None,
+        takes_keys=tuple(
+            KeyService(
+                one.client.name,
+                one.client.title,
+                one.client.auth.key_page,
+                one.client.auth.key_lives_days,
+            )
+            for one in services.sources.values()
+            if isinstance(one.client.auth, ApiKey)
+        ),
+        give_key=give_key,
     )
     return WebServer(
         build_app(

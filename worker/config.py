@@ -27,8 +27,7 @@ from pydantic_settings import (
 
 from worker import trust
 from worker.domain.models import SourceName
-from worker.domain.rules import Rules
-from worker.domain.rules import check as check_rules
+from worker.domain.rules import Rules, check_rules
 from worker.setting_types import (
     FROM_FILE,
     BackupSection,

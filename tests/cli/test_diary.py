@@ -22,7 +22,7 @@ def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Athlete:
     store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
     with store.transaction() as tx:
         anna = tx.athletes.add(Athlete(0, "Anna", "anna@example.org", added_at=NOW))
-        tx.checkins.keep(anna, ANSWER, now=NOW)
+        tx.checkins.save(anna, ANSWER, now=NOW)
     store.close()
     return anna
 

@@ -17,7 +17,7 @@ from tests.crash.runners import Answer, confirmed
 from tests.crash.sink import message_id
 from tests.crash.strava import Lost, Strava
 from worker.domain.models import Snapshot
-from worker.store import Letter, Store
+from worker.store import OutboxMail, Store
 
 _A_RUN = ("imported", "duplicate")
 
@@ -56,7 +56,7 @@ class Outcome:
     """What a life came to: what the sink took, what the store says, and what Strava does."""
 
     taken: Mapping[str, tuple[bytes, ...]]
-    letters: tuple[Letter, ...]
+    letters: tuple[OutboxMail, ...]
     names: Mapping[str, str]
     runs: tuple[object, ...]
     findings: tuple[tuple[object, ...], ...]
@@ -88,7 +88,7 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
         ids = tx.connection.execute(text("SELECT id FROM outbox ORDER BY id")).scalars().all()
         letters = tuple(letter for i in ids if (letter := tx.outbox.by_id(i)) is not None)
         findings = tuple(
-            (who.name, f.finding.day, f.finding.kind, f.finding.severity, f.silence, f.told_on,
+            (who.name, f.finding.day, f.finding.kind, f.finding.severity, f.silence, f.notified_on,
              f.message_id, f.withdrawn_at is not None)
             for who in everybody.values()
             for f in (*tx.findings.standing(who), *tx.findings.withdrawn(who))
@@ -96,7 +96,7 @@ def outcome_of(store: Store, taken: Sequence[Taken], home: Path) -> Outcome:
         runs = tuple(
             (who.name, kept.run.started_at, kept.run.distance_m, kept.sources, kept.quarantine)
             for who in everybody.values()
-            for kept in tx.runs.kept(who)
+            for kept in tx.runs.all(who)
         )
         weeks = tuple(
             (everybody[row.athlete_id].name, str(row.week_starts_on), row.state)

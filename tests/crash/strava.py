@@ -87,7 +87,7 @@ class Strava(Service):
         if kept is None or kept.revoked_at is not None:
             return False
         try:
-            told = Encrypter((key,)).open(kept.encrypted)
+            told = Encrypter((key,)).decrypt(kept.encrypted)
         except DecryptError:
             return True
         living = self.tokens.consents.get(int(kept.account_id))

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import judge
+from worker.domain.detector import judge_day
 from worker.domain.models import Ceiling, Finding, Race, Run
 from worker.domain.planner import ceiling, recovering_from, recovery, recovery_days
 
@@ -136,7 +136,7 @@ def test_following_the_plan_never_fires_the_rule() -> None:
     start = run((race.day - day(0)).days, race.distance_m, hour=17, run_id=3000)
     known = history([*BASE, *easy, *long, start])
 
-    judged = [judge(known, on, rules=RULES) for on in known.days()]
+    judged = [judge_day(known, on, rules=RULES) for on in known.days()]
 
     assert [f for verdict in judged for f in verdict.findings if f.kind == "run"] == []
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import judge
+from worker.domain.detector import judge_day
 from worker.domain.models import Finding, Kind, Run, Signal
 
 # Ten kilometres every third day for two months: old enough for every rule.
@@ -13,12 +13,12 @@ BASE = every(3, 10_000, last=60)
 
 
 def findings(runs: list[Run], on: int) -> dict[Kind, Finding]:
-    return {one.kind: one for one in judge(history(runs), day(on), rules=RULES).findings}
+    return {one.kind: one for one in judge_day(history(runs), day(on), rules=RULES).findings}
 
 
 def signal(runs: list[Run], on: int, kind: Kind) -> Signal:
     return next(
-        one for one in judge(history(runs), day(on), rules=RULES).signals if one.kind == kind
+        one for one in judge_day(history(runs), day(on), rules=RULES).signals if one.kind == kind
     )
 
 
@@ -206,7 +206,7 @@ def test_a_ramp_lifts_a_slight_run_from_one_to_two() -> None:
 
 def test_a_rest_day_has_signals_and_no_findings() -> None:
     """`explain` works on any day; there's a limit and nothing that crossed it."""
-    verdict = judge(history(BASE), day(61), rules=RULES)
+    verdict = judge_day(history(BASE), day(61), rules=RULES)
 
     assert verdict.findings == ()
     assert verdict.signals[0].limit_m == pytest.approx(11_000)
@@ -217,7 +217,7 @@ def test_a_rest_day_has_signals_and_no_findings() -> None:
 @pytest.mark.parametrize("runs", [[], [run(60, 10_000)], [run(55, 10_000), run(60, 30_000)]])
 def test_too_little_history_is_a_state_of_its_own(runs: list[Run]) -> None:
     """Said in words, and never a ratio over nothing."""
-    verdict = judge(history(runs), day(60), rules=RULES)
+    verdict = judge_day(history(runs), day(60), rules=RULES)
 
     assert verdict.findings == ()
     assert verdict.too_little is not None
@@ -230,8 +230,8 @@ def test_every_threshold_is_the_rules_own() -> None:
     strict = replace(RULES, run_over=1.02, run_excess_m=100.0)
     runs = [*BASE, run(62, 10_500)]
 
-    assert [one.kind for one in judge(history(runs), day(62), rules=strict).findings] == ["run"]
-    assert judge(history(runs), day(62), rules=RULES).findings == ()
+    assert [one.kind for one in judge_day(history(runs), day(62), rules=strict).findings] == ["run"]
+    assert judge_day(history(runs), day(62), rules=RULES).findings == ()
 
 
 def test_a_leap_day_is_a_day() -> None:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import Told, judge, replay, worth_mailing
+from worker.domain.detector import MailedAlert, judge_day, replay, worth_mailing
 from worker.domain.models import Finding, Kind
 
 TODAY = day(70)
@@ -15,8 +15,8 @@ def finding(severity: int = 2, *, kind: Kind = "run", on: date = TODAY) -> Findi
     return Finding(on, kind, 1, severity, observed_m=15_000, baseline_m=10_000)
 
 
-def choose(*findings: Finding, told: tuple[Told, ...] = ()) -> Finding | str:
-    return worth_mailing(findings, told=told, today=TODAY, rules=RULES)
+def choose(*findings: Finding, told: tuple[MailedAlert, ...] = ()) -> Finding | str:
+    return worth_mailing(findings, mailed=told, today=TODAY, rules=RULES)
 
 
 def test_the_gravest_finding_leads() -> None:
@@ -54,7 +54,7 @@ def test_a_run_more_than_three_days_old_is_not_mailed(days: int, mailed: bool) -
 def test_one_mail_of_a_weight_in_fourteen_days(days: int, mailed: bool) -> None:
     """The fifteenth day is free again."""
     new = finding(2)
-    told = Told(TODAY - timedelta(days=days), 2)
+    told = MailedAlert(TODAY - timedelta(days=days), 2)
 
     choice = choose(new, told=(told,))
 
@@ -68,12 +68,12 @@ def test_only_a_graver_one_breaks_the_silence(severity: int, mailed: bool) -> No
     """What was mailed of weight 2 yesterday leaves room for weight 3."""
     new = finding(severity)
 
-    assert (choose(new, told=(Told(TODAY - timedelta(days=1), 2),)) is new) == mailed
+    assert (choose(new, told=(MailedAlert(TODAY - timedelta(days=1), 2),)) is new) == mailed
 
 
 def test_the_gravest_of_several_mails_counts() -> None:
     """Whichever came last."""
-    told = (Told(TODAY - timedelta(days=10), 3), Told(TODAY - timedelta(days=2), 1))
+    told = (MailedAlert(TODAY - timedelta(days=10), 3), MailedAlert(TODAY - timedelta(days=2), 1))
 
     assert "more weight" in str(choose(finding(2), told=told))
 
@@ -87,9 +87,9 @@ def test_a_slight_excess_over_a_distance_run_lately_is_no_news() -> None:
     """12 km after a month of 10, but 14 six weeks ago: found, told in the week, not mailed."""
     runs = [*every(3, 10_000, last=66), run(28, 14_000, hour=18, run_id=999), run(70, 12_000)]
     known = history(runs)
-    (found,) = judge(known, TODAY, rules=RULES).findings
+    (found,) = judge_day(known, TODAY, rules=RULES).findings
 
-    quiet = worth_mailing([found], told=(), today=TODAY, rules=RULES, history=known)
+    quiet = worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known)
 
     assert found.severity == 1
     assert "mail_familiar_days" in str(quiet)
@@ -99,9 +99,9 @@ def test_a_great_excess_is_news_however_lately_the_distance_was_run() -> None:
     """15 km after a month of 10 is half as much again."""
     runs = [*every(3, 10_000, last=66), run(28, 15_000, hour=18, run_id=999), run(70, 15_000)]
     known = history(runs)
-    (found,) = judge(known, TODAY, rules=RULES).findings
+    (found,) = judge_day(known, TODAY, rules=RULES).findings
 
-    assert worth_mailing([found], told=(), today=TODAY, rules=RULES, history=known) is found
+    assert worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known) is found
 
 
 @pytest.mark.parametrize(("every_days", "mailed"), [(3, True), (6, False)])
@@ -109,10 +109,10 @@ def test_who_runs_seldom_waits_for_runs_not_only_for_days(every_days: int, maile
     """Twenty days after an alert: six runs for the one, three for the other."""
     runs = [*every(every_days, 10_000, first=70 % every_days, last=64), run(70, 15_000)]
     known = history(runs)
-    new = judge(known, TODAY, rules=RULES).findings[0]
-    told = [Told(TODAY - timedelta(days=20), new.severity)]
+    new = judge_day(known, TODAY, rules=RULES).findings[0]
+    told = [MailedAlert(TODAY - timedelta(days=20), new.severity)]
 
-    choice = worth_mailing([new], told=told, today=TODAY, rules=RULES, history=known)
+    choice = worth_mailing([new], mailed=told, today=TODAY, rules=RULES, history=known)
 
     assert (choice is new) == mailed
     if not mailed:
@@ -122,12 +122,12 @@ def test_who_runs_seldom_waits_for_runs_not_only_for_days(every_days: int, maile
 def test_an_alert_of_a_year_ago_holds_nothing_back() -> None:
     """However few runs followed."""
     known = history([run(70, 15_000)])
-    told = [Told(TODAY - timedelta(days=365), 3)]
+    told = [MailedAlert(TODAY - timedelta(days=365), 3)]
 
     new = finding(1, kind="return")
     graver = finding(2)
-    assert worth_mailing([graver], told=told, today=TODAY, rules=RULES, history=known) is graver
-    assert worth_mailing([new], told=[], today=TODAY, rules=RULES, history=known) is new
+    assert worth_mailing([graver], mailed=told, today=TODAY, rules=RULES, history=known) is graver
+    assert worth_mailing([new], mailed=[], today=TODAY, rules=RULES, history=known) is new
 
 
 def test_a_replay_lists_each_finding_and_who_was_mailed() -> None:

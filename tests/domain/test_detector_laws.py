@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from simulators.plain_detector import crossings
 from tests.domain.histories import RULES, days_of, history, lives, run
-from worker.domain.detector import Told, judge, judge_days, replay, worth_mailing
+from worker.domain.detector import MailedAlert, judge_day, judge_days, replay, worth_mailing
 from worker.domain.history import History, sessions
 from worker.domain.models import Finding, Run, Verdict
 from worker.domain.planner import ceiling
@@ -43,8 +43,12 @@ def test_more_metres_today_never_remove_todays_spike(
     longer = [
         replace(one, distance_m=one.distance_m + more_m) if one is chosen else one for one in runs
     ]
-    before = {f.kind: f.severity for f in judge(history(runs), chosen.day, rules=RULES).findings}
-    after = {f.kind: f.severity for f in judge(history(longer), chosen.day, rules=RULES).findings}
+    before = {
+        f.kind: f.severity for f in judge_day(history(runs), chosen.day, rules=RULES).findings
+    }
+    after = {
+        f.kind: f.severity for f in judge_day(history(longer), chosen.day, rules=RULES).findings
+    }
 
     assert before.keys() <= after.keys()
     assert all(after[kind] >= severity for kind, severity in before.items())
@@ -82,7 +86,7 @@ def test_no_look_into_the_future(runs: list[Run], cut: int) -> None:
     whole = history(runs)
 
     for day in (one for one in days_of(known) if one <= until):
-        assert judge(history(known), day, rules=RULES) == judge(whole, day, rules=RULES)
+        assert judge_day(history(known), day, rules=RULES) == judge_day(whole, day, rules=RULES)
         assert ceiling(history(known), day, rules=RULES, week_starts=0) == ceiling(
             whole, day, rules=RULES, week_starts=0
         )
@@ -139,7 +143,9 @@ def test_a_run_at_the_ceiling_is_never_a_spike(runs: list[Run], hour: float) -> 
     number = (last - date(2024, 1, 1)).days + 1
     after = [*runs, run(number, limit.next_run_m - 0.01, hour=hour, run_id=9999)]
 
-    kinds = {f.kind for f in judge(history(after), last + timedelta(days=1), rules=RULES).findings}
+    kinds = {
+        f.kind for f in judge_day(history(after), last + timedelta(days=1), rules=RULES).findings
+    }
     assert kinds <= {"ramp"}
 
 
@@ -173,9 +179,9 @@ def test_the_budget_answers_with_a_finding_or_a_reason(
     """Never with nothing, and with no finding that wasn't asked about."""
     whole: History = history(runs)
     last = runs[-1].day
-    findings = judge(whole, last, rules=RULES).findings
-    alerts = [Told(last - timedelta(days=days), severity) for days, severity in told]
+    findings = judge_day(whole, last, rules=RULES).findings
+    alerts = [MailedAlert(last - timedelta(days=days), severity) for days, severity in told]
 
-    choice = worth_mailing(findings, told=alerts, today=last, rules=RULES, history=whole)
+    choice = worth_mailing(findings, mailed=alerts, today=last, rules=RULES, history=whole)
 
     assert choice in findings if isinstance(choice, Finding) else choice

@@ -7,7 +7,7 @@ from typing import Literal
 import pytest
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import judge
+from worker.domain.detector import judge_day
 from worker.domain.models import Race, Run
 
 YEAR = 364
@@ -29,7 +29,7 @@ def test_a_ramp_after_an_easy_season_is_retraining() -> None:
     spring = YEAR
     runs = [*winters(1), *every(2, 6000, first=spring, last=spring + 20)]
 
-    season = judge(history(runs), day(spring + 20), rules=RULES).season
+    season = judge_day(history(runs), day(spring + 20), rules=RULES).season
 
     assert season is not None
     assert season.usual_m == 112_000
@@ -46,7 +46,7 @@ def test_last_years_ramp_lies_beside_this_years() -> None:
     spring = 2 * YEAR
     runs = [*winters(2), *every(2, 6000, first=spring, last=spring + 20)]
 
-    season = judge(history(runs), day(spring + 20), rules=RULES).season
+    season = judge_day(history(runs), day(spring + 20), rules=RULES).season
 
     assert season is not None
     assert list(season.this_ramp_m) == [22_000, 18_000, 24_000, 6000]
@@ -57,31 +57,31 @@ def test_an_even_year_has_no_season() -> None:
     """Who never eases off doesn't come back."""
     runs = every(2, 8000, last=500)
 
-    assert judge(history(runs), day(500), rules=RULES).season is None
+    assert judge_day(history(runs), day(500), rules=RULES).season is None
 
 
 def test_a_season_is_over_twelve_weeks_after() -> None:
     """The easy four weeks have to lie in the last twelve."""
     runs = [*winters(1), *every(2, 8000, first=YEAR, last=YEAR + 140)]
 
-    assert judge(history(runs), day(YEAR + 80), rules=RULES).season is not None
-    assert judge(history(runs), day(YEAR + 120), rules=RULES).season is None
+    assert judge_day(history(runs), day(YEAR + 80), rules=RULES).season is not None
+    assert judge_day(history(runs), day(YEAR + 120), rules=RULES).season is None
 
 
 def test_half_a_year_is_too_young_for_a_season() -> None:
     """Nobody knows yet what is usual."""
     runs = [*every(2, 8000, last=100), *every(2, 8000, first=160, last=181)]
 
-    assert judge(history(runs), day(181), rules=RULES).season is None
+    assert judge_day(history(runs), day(181), rules=RULES).season is None
     later = replace(RULES, season_history_days=181)
-    assert judge(history(runs), day(181), rules=later).season is not None
+    assert judge_day(history(runs), day(181), rules=later).season is not None
 
 
 def test_a_finding_in_a_ramp_says_retraining() -> None:
     """So that the mail can say it in the words of the seed."""
     runs = [*winters(1), run(YEAR + 30, 9000)]
 
-    (found,) = judge(history(runs), day(YEAR + 30), rules=RULES).findings
+    (found,) = judge_day(history(runs), day(YEAR + 30), rules=RULES).findings
 
     assert found.kind == "return"
     assert found.retraining
@@ -114,7 +114,7 @@ def test_a_race_is_known_by_its_day_and_distance(
     metres: float, on: int, race: Race | None, raced: Raced
 ) -> None:
     """5 % and a day to either side of the athlete's race; else 3 % of a common distance."""
-    found = judge(history([*BASE, run(on, metres)]), day(on), rules=RULES, race=race).findings
+    found = judge_day(history([*BASE, run(on, metres)]), day(on), rules=RULES, race=race).findings
 
     assert {one.race for one in found} == {raced}
 
@@ -123,7 +123,7 @@ def test_a_race_marked_by_its_source_is_a_race() -> None:
     """Whatever its distance."""
     runs = [*BASE, run(62, 17_300, is_race=True)]
 
-    assert judge(history(runs), day(62), rules=RULES).findings[0].race == "race"
+    assert judge_day(history(runs), day(62), rules=RULES).findings[0].race == "race"
 
 
 def test_a_race_with_its_warm_up_is_still_a_race() -> None:
@@ -134,7 +134,7 @@ def test_a_race_with_its_warm_up_is_still_a_race() -> None:
         run(62, 21_200, hour=9, run_id=1002),
     ]
 
-    (found, *_) = judge(history(runs), day(62), rules=RULES, race=HALF).findings
+    (found, *_) = judge_day(history(runs), day(62), rules=RULES, race=HALF).findings
 
     assert (found.race, found.observed_m) == ("race", 24_200)
 
@@ -143,4 +143,4 @@ def test_a_race_counts_as_the_longest_run_from_then_on() -> None:
     """Three weeks later 20 km are no surprise."""
     runs = [*BASE, run(62, 21_100, is_race=True), *every(3, 8000, first=68, last=80)]
 
-    assert judge(history([*runs, run(83, 20_000)]), day(83), rules=RULES).findings == ()
+    assert judge_day(history([*runs, run(83, 20_000)]), day(83), rules=RULES).findings == ()

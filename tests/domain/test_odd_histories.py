@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import judge, replay
+from worker.domain.detector import judge_day, replay
 from worker.domain.models import Race, Run
 from worker.domain.planner import ceiling
 from worker.domain.weeks import past_weeks
@@ -46,7 +46,7 @@ def test_odd_histories_are_judged_without_a_finding(runs: list[Run]) -> None:
     last = known.last_day or day(0)
 
     assert replay(known, rules=RULES) == ()
-    assert judge(known, last, rules=RULES).findings == ()
+    assert judge_day(known, last, rules=RULES).findings == ()
     assert len(past_weeks(known, until=last, count=12, week_starts=6)) == 12
     race = Race("Half", date(2040, 5, 1), 21_097.5)
     assert ceiling(known, last, rules=RULES, week_starts=0, race=race).day == last

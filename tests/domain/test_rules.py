@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from worker.domain.rules import Rules, check
+from worker.domain.rules import Rules, check_rules
 
 
 def test_the_defaults_are_the_published_ones() -> None:
@@ -29,7 +29,7 @@ def test_the_defaults_are_the_published_ones() -> None:
 
 def test_the_defaults_pass_their_own_check() -> None:
     """Nonsense begins elsewhere."""
-    check(Rules())
+    check_rules(Rules())
 
 
 def test_every_threshold_tells_its_unit_source_and_meaning() -> None:
@@ -66,7 +66,7 @@ def test_every_threshold_tells_its_unit_source_and_meaning() -> None:
 def test_nonsense_is_refused_by_its_name(key: str, value: object) -> None:
     """The error begins with the key."""
     with pytest.raises(ValueError, match=f"^{key} must be "):
-        check(replace(Rules(), **{key: value}))  # type: ignore[arg-type]  # nonsense on purpose
+        check_rules(replace(Rules(), **{key: value}))  # type: ignore[arg-type]  # nonsense on purpose
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_nonsense_is_refused_by_its_name(key: str, value: object) -> None:
 def test_inverted_bands_are_refused_by_name(key: str, value: float, other: str) -> None:
     """Both ends of the band are named."""
     with pytest.raises(ValueError, match=f"^{key} must be at most {other}"):
-        check(replace(Rules(), **{key: value}))  # type: ignore[arg-type]  # one type for all keys
+        check_rules(replace(Rules(), **{key: value}))  # type: ignore[arg-type]  # one type for all keys
 
 
 @pytest.mark.parametrize(
@@ -92,4 +92,4 @@ def test_inverted_bands_are_refused_by_name(key: str, value: float, other: str) 
 )
 def test_gates_may_be_left_open_with_zero(key: str) -> None:
     """No budget, no least number, no excess, no joining: a choice, not a slip."""
-    check(replace(Rules(), **{key: 0}))  # type: ignore[arg-type]  # one type for all keys
+    check_rules(replace(Rules(), **{key: 0}))  # type: ignore[arg-type]  # one type for all keys

@@ -67,7 +67,7 @@ def test_every_finding_and_every_week_of_any_history_makes_a_sound_mail(
 
 def alerts(past: History, athlete: Athlete, day: date) -> list[AlertFacts]:
     """The facts of each finding of that day."""
-    verdict = detector.judge(past, day, rules=RULES, race=athlete.race)
+    verdict = detector.judge_day(past, day, rules=RULES, race=athlete.race)
     return [
         AlertFacts(
             athlete=athlete,
@@ -87,7 +87,7 @@ def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
     """The facts of that day's week."""
     ends_on = week_start(day, 0) + timedelta(days=6)
     weeks = past_weeks(past, until=ends_on, count=14, week_starts=0)
-    verdict = detector.judge(past, day, rules=RULES)
+    verdict = detector.judge_day(past, day, rules=RULES)
     return WeeklyFacts(
         athlete=athlete,
         week=weeks[-1],

@@ -131,7 +131,7 @@ def runs(app: App, anna: Athlete) -> set[tuple[Run, tuple[str, ...]]]:
     with app.services.store.reading() as tx:
         return {
             (replace(kept.run, id=0), tuple(f"{s} {e}" for s, e in kept.sources))
-            for kept in tx.runs.kept(anna)
+            for kept in tx.runs.all(anna)
         }
 
 
@@ -188,7 +188,7 @@ def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
     assert importing.by(anna, path) == {"imported": 3, "failed": 1}
     assert app.distances_km(anna) == [8.0, 6.0, 7.0]
     with app.services.store.reading() as tx:
-        kept = tx.runs.kept(anna)
+        kept = tx.runs.all(anna)
         assert [one.run.is_race for one in kept] == [True, False, False]
         assert [len(one.sources) for one in kept] == [2, 1, 1]
         titles = {one.title for one in tx.runs.recorded(anna, "import") if one.title}
@@ -310,7 +310,7 @@ def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
     path.write_bytes(summaries(SUMMARY, ride, SUMMARY | {"distance": None}))
     assert importing.by(anna, path) == {"imported": 1, "skipped": 1, "failed": 1}
     with importing.app.services.store.reading() as tx:
-        ((kept),) = tx.runs.kept(anna)
+        ((kept),) = tx.runs.all(anna)
     assert (kept.run.distance_m, kept.run.moving_s) == (8123.45, 2880.0005)
     assert (kept.run.day, kept.run.sport) == (date(2026, 10, 19), "trail")
 

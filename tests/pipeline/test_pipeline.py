@@ -424,7 +424,7 @@ def state(app: App, athlete: Athlete) -> State:
                     tuple(source for source, _ in kept.sources),
                     kept.quarantine,
                 )
-                for kept in tx.runs.kept(athlete)
+                for kept in tx.runs.all(athlete)
             ),
             frozenset(
                 (f.day, f.kind, f.severity, f.observed_m, f.baseline_m)

@@ -18,7 +18,7 @@ def add(store: Store, name: str) -> Athlete:
 def keep(store: Store, athlete: Athlete, *answers: CheckIn) -> None:
     with store.transaction() as tx:
         for answer in answers:
-            tx.checkins.keep(athlete, answer, now=NOW)
+            tx.checkins.save(athlete, answer, now=NOW)
 
 
 def test_an_answer_comes_back_as_it_was_given(store: Store) -> None:
@@ -66,8 +66,8 @@ def test_areas_and_wishes_are_kept_apart_from_the_rest(store: Store) -> None:
     mira = add(store, "Mira")
     with store.transaction() as tx:
         due_at = tx.athletes.next_weekly_at(mira)
-        tx.athletes.hurt_in(mira, ("knee",))
-        tx.athletes.want(mira, {"weekly"})
+        tx.athletes.save_pain(mira, ("knee",))
+        tx.athletes.save_wants(mira, {"weekly"})
         kept = tx.athletes.by_id(mira.id)
         assert kept is not None
         assert kept.pain == ("knee",)

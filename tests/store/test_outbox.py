@@ -7,7 +7,7 @@ import pytest
 
 from tests.app import ADDED, NOW
 from worker.domain.models import Athlete, MailKind
-from worker.store import Letter, Store, Transaction
+from worker.store import OutboxMail, Store, Transaction
 
 MINUTE = timedelta(minutes=1)
 
@@ -27,7 +27,7 @@ def queue(
     )
 
 
-def claimed(tx: Transaction, now: datetime = NOW) -> Letter:
+def claimed(tx: Transaction, now: datetime = NOW) -> OutboxMail:
     letter = tx.outbox.claim(now)
     assert letter is not None
     return letter
@@ -145,7 +145,7 @@ def test_a_pause_holds_what_is_due_and_leaves_what_is_due_later(store: Store) ->
     ],
 )
 def test_what_a_crash_left_half_sent_goes_out_again(
-    store: Store, die: Callable[[Transaction, Letter], None], perhaps_twice: bool
+    store: Store, die: Callable[[Transaction, OutboxMail], None], perhaps_twice: bool
 ) -> None:
     """Only what stood at the dot may have gone out before, and is flagged."""
     with store.transaction() as tx:

@@ -28,7 +28,7 @@ def kept(tx: Transaction, who: Athlete) -> list[tuple[float, tuple[str, ...]]]:
     """Kilometres and sources of each run."""
     return [
         (one.run.distance_m / 1000, tuple(source for source, _ in one.sources))
-        for one in tx.runs.kept(who)
+        for one in tx.runs.all(who)
     ]
 
 
@@ -52,7 +52,7 @@ def test_every_order_of_sources_gives_one_run_with_the_same_facts(store: Store) 
             who = athlete(tx, f"Anna {number}")
             for arrived in order:
                 save(tx, who, arrived)
-            outcomes |= {(replace(k.run, id=0), k.sources) for k in tx.runs.kept(who)}
+            outcomes |= {(replace(k.run, id=0), k.sources) for k in tx.runs.all(who)}
     assert len(outcomes) == 1
     assert outcomes.pop()[0].distance_m == 10_000
 
@@ -100,10 +100,10 @@ def test_an_edit_moves_its_run_to_another_day(store: Store) -> None:
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, STRAVA)
-        before = tx.runs.kept(anna)[0].run
+        before = tx.runs.all(anna)[0].run
         moved = replace(STRAVA, day=yesterday, started_at=STRAVA.started_at - timedelta(days=1))
         assert save(tx, anna, moved).first_day == yesterday
-        assert tx.runs.kept(anna)[0].run == replace(
+        assert tx.runs.all(anna)[0].run == replace(
             before, day=yesterday, started_at=moved.started_at
         )
         assert save(tx, anna, STRAVA).first_day == yesterday
@@ -142,7 +142,7 @@ def test_a_join_that_moves_a_run_to_another_day_touches_both_days(store: Store) 
         anna = athlete(tx, "Anna")
         save(tx, anna, strava)
         change = save(tx, anna, WATCH)
-        assert [one.run.day for one in tx.runs.kept(anna)] == [TODAY]
+        assert [one.run.day for one in tx.runs.all(anna)] == [TODAY]
         assert change.first_day == thursday
 
 
@@ -151,10 +151,10 @@ def test_a_run_keeps_its_id_over_edits(store: Store) -> None:
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, STRAVA)
-        before = tx.runs.kept(anna)[0].run.id
+        before = tx.runs.all(anna)[0].run.id
         save(tx, anna, replace(STRAVA, distance_m=7000.0, edited=True), WATCH)
         save(tx, anna, replace(STRAVA, distance_m=10_050.0))
-        assert before in {one.run.id for one in tx.runs.kept(anna)}
+        assert before in {one.run.id for one in tx.runs.all(anna)}
 
 
 @pytest.mark.parametrize(

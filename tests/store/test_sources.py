@@ -184,13 +184,13 @@ class TestSealing:
         """After a rotation the old key still opens, and resealing makes it dispensable."""
         sealed = Encrypter(["old"]).encrypt_text("token")
         rotated = Encrypter(["new", "old"])
-        assert rotated.open(sealed) == "token"
-        assert Encrypter(["new"]).open(rotated.encrypt_anew(sealed)) == "token"
+        assert rotated.decrypt(sealed) == "token"
+        assert Encrypter(["new"]).decrypt(rotated.encrypt_anew(sealed)) == "token"
 
     def test_what_no_key_opens_is_said_in_words(self) -> None:
         """A lost key means connecting again."""
         with pytest.raises(DecryptError, match="connect again"):
-            Encrypter(["other"]).open(Encrypter(["old"]).encrypt_text("token"))
+            Encrypter(["other"]).decrypt(Encrypter(["old"]).encrypt_text("token"))
 
     def test_nothing_of_the_secret_shows(self) -> None:
         """Sealed is unreadable, and never the same twice."""

@@ -7,7 +7,7 @@ import pytest
 
 from tests.waiting import wait_until
 from worker.store import Store
-from worker.store.write_queue import WriteQueue, WriteQueueError
+from worker.store.lock import WriteQueue, WriteQueueError
 
 
 def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:

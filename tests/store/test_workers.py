@@ -1,4 +1,4 @@
-"""The crew's shelf: who shares the database, seen by the database's own clock."""
+"""The workers: who shares the database, seen by the database's own clock."""
 
 from datetime import timedelta
 
@@ -12,23 +12,23 @@ def test_whoever_beats_lives_until_it_leaves(store: Store) -> None:
     """Each by its name, with its role and where it is; twice is once."""
     with store.transaction() as tx:
         for _ in range(2):
-            tx.crew.beat("first", role="worker", place="here")
-        tx.crew.beat("face", role="web", place="there")
+            tx.workers.beat("first", role="worker", place="here")
+        tx.workers.beat("face", role="web", place="there")
     with store.reading() as tx:
-        seen = {mate.name: (mate.role, mate.place) for mate in tx.crew.living(within=MINUTE)}
+        seen = {mate.name: (mate.role, mate.place) for mate in tx.workers.living(within=MINUTE)}
     assert seen == {"first": ("worker", "here"), "face": ("web", "there")}
     with store.transaction() as tx:
-        tx.crew.leave("first")
-        assert [mate.name for mate in tx.crew.living(within=MINUTE)] == ["face"]
+        tx.workers.leave("first")
+        assert [mate.name for mate in tx.workers.living(within=MINUTE)] == ["face"]
 
 
 def test_whoever_is_not_seen_any_more_counts_as_dead_and_is_forgotten(store: Store) -> None:
     """After a while; and after a day nobody remembers the name."""
     with store.transaction() as tx:
-        tx.crew.beat("gone", role="worker", place="here")
-        now = tx.crew.now()
+        tx.workers.beat("gone", role="worker", place="here")
+        now = tx.workers.now()
     with store.transaction() as tx:
         tx.connection.execute(crew.update().values(seen_at=now - timedelta(days=2)))
-        assert list(tx.crew.living(within=MINUTE)) == []
-        tx.crew.beat("new", role="worker", place="here")
+        assert list(tx.workers.living(within=MINUTE)) == []
+        tx.workers.beat("new", role="worker", place="here")
         assert tx.connection.execute(crew.select()).one().name == "new"

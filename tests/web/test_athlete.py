@@ -255,6 +255,6 @@ def test_a_dead_garmin_key_is_said_on_the_page(
 def test_without_garmin_the_page_does_not_speak_of_it(made: Instance, mira: Athlete) -> None:
     """Where the operator switched it off, and then nobody can give a key either."""
     link = made.link("athlete", mira)
-    with made.client(give_key=None) as client:
+    with made.client(takes_keys=()) as client:
         assert "Garmin" not in client.get(link).text
         assert client.post(f"{link}/garmin", data={"garmin_key": "x"}).status_code == 404

@@ -83,10 +83,11 @@ class CommandContext:
     @cached_property
     def store(self) -> "Store":
         from worker.config import make_data_dir
+        from worker.sources.registry import PRECEDENCE
         from worker.store import Store
 
         make_data_dir(self.settings)
-        store = Store.open(self.settings.url)
+        store = Store.open(self.settings.url, precedence=PRECEDENCE)
         self._opened.append(store)
         return store
 

@@ -83,14 +83,14 @@ def _show(
     from worker.cli.terminal_chart import print_weeks
 
     who = season.athlete
-    mailed = [(one.finding.day, one.told_on is not None) for one in season.found]
+    mailed = [(one.finding.day, one.notified_on is not None) for one in season.found]
     command.say(f"{who.name}, made up: {season.runs} runs in {len(season.weeks)} weeks, km a week")
     command.say()
     print_weeks(command.out, season.weeks, mailed, units=who.units)
     command.say()
     for one in season.found:
         found = one.finding
-        if one.told_on is not None:
+        if one.notified_on is not None:
             ran = format_distance(found.observed_m, who.units)
             baseline = format_distance(found.baseline_m, who.units)
             command.say(f"{found.day:%a} {found.day}  {found.kind}: {ran} after {baseline}")

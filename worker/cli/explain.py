@@ -43,7 +43,7 @@ def explain(
         who = the_athlete(tx, athlete)
         day = _day_meant(tx, who, what, now)
         history = History.of(tx.runs.counted(who), rules=rules)
-        verdict = detector.judge(history, day, rules=rules, race=who.race)
+        verdict = detector.judge_day(history, day, rules=rules, race=who.race)
         sessions = history.between(day, day)
         ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
         command.say(f"{who.name}, {day:%A} {day}: {ran}")
@@ -67,7 +67,7 @@ def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime)
 
     if what is not None and "-" in what:
         return parse_day(what)
-    kept = tx.runs.kept(who)
+    kept = tx.runs.all(who)
     if what is None:
         days = [one.run.day for one in kept if one.run.day <= today_of(who, now)]
         return max(days, default=today_of(who, now))
@@ -117,7 +117,7 @@ def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, 
                 f"mailed at {found.mailed_at:%Y-%m-%d %H:%M} UTC"
                 if found.mailed_at
                 else "its mail is queued"
-                if found.told_on
+                if found.notified_on
                 else f"not mailed: {found.silence}"
             )
             command.say(f"finding {found.id} ({found.finding.kind}): {mail}")

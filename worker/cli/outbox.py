@@ -17,7 +17,7 @@ from worker.cli.context import (
 )
 
 if TYPE_CHECKING:
-    from worker.store import Letter, Transaction
+    from worker.store import OutboxMail, Transaction
 
 BY_THE_OPERATOR = "held by the operator"
 
@@ -71,10 +71,10 @@ class OutboxAction:
     help: str
     done: str
     states: tuple[str, ...]
-    apply: Callable[["Transaction", "Letter", datetime], bool]
+    apply: Callable[["Transaction", "OutboxMail", datetime], bool]
 
 
-def _drop(tx: "Transaction", letter: "Letter", _: datetime) -> bool:
+def _drop(tx: "Transaction", letter: "OutboxMail", _: datetime) -> bool:
     if not tx.outbox.drop(letter):
         return False
     tx.findings.dropped(letter.id)
@@ -169,7 +169,7 @@ for _action in OUTBOX_ACTIONS:
     _add_command(_action)
 
 
-def _why_not(letter: "Letter") -> str:
+def _why_not(letter: "OutboxMail") -> str:
     if not letter.mime and letter.state == "dead":
         return f"mail {letter.id} was given up so long ago that its text is gone"
     if letter.state in ("claimed", "at_dot"):
@@ -177,7 +177,7 @@ def _why_not(letter: "Letter") -> str:
     return f"mail {letter.id} is {letter.state}"
 
 
-def _letter_json(letter: "Letter", names: dict[int, str]) -> dict[str, Any]:
+def _letter_json(letter: "OutboxMail", names: dict[int, str]) -> dict[str, Any]:
     return {
         "id": letter.id,
         "kind": letter.kind,

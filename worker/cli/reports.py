@@ -19,7 +19,7 @@ from worker.cli.context import (
 from worker.domain.models import METRES_PER, Athlete, Units
 
 if TYPE_CHECKING:
-    from worker.store import Found, StoredRun
+    from worker.store import StoredFinding, StoredRun
 
 
 def list_runs(
@@ -31,7 +31,7 @@ def list_runs(
         kept = [
             (who, one)
             for who in athletes_meant(tx, athlete)
-            for one in tx.runs.kept(who)
+            for one in tx.runs.all(who)
             if one.quarantine is None
         ]
     kept.sort(key=lambda pair: (pair[1].run.started_at, pair[1].run.id))
@@ -166,7 +166,7 @@ def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:
     }
 
 
-def _alert_json(who: Athlete, found: "Found") -> dict[str, Any]:
+def _alert_json(who: Athlete, found: "StoredFinding") -> dict[str, Any]:
     f = found.finding
     return {
         "id": found.id,
@@ -183,10 +183,10 @@ def _alert_json(who: Athlete, found: "Found") -> dict[str, Any]:
     }
 
 
-def _mail_words(found: "Found") -> str:
+def _mail_words(found: "StoredFinding") -> str:
     if found.mailed_at is not None:
         return f"mailed {found.mailed_at:%Y-%m-%d %H:%M} UTC"
-    return "queued" if found.told_on is not None else f"not mailed: {found.silence}"
+    return "queued" if found.notified_on is not None else f"not mailed: {found.silence}"
 
 
 def _clock_time(seconds: float | None) -> str:

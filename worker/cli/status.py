@@ -68,7 +68,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         },
         "crew": [
             {"role": worker.role, "place": worker.place, "seen": zulu(worker.seen_at)}
-            for worker in tx.crew.living(within=timedelta(minutes=1))
+            for worker in tx.workers.living(within=timedelta(minutes=1))
         ],
         "attention": [trouble.text for trouble in troubles],
     }

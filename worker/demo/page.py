@@ -19,7 +19,7 @@ from worker.demo.scene import Scene
 from worker.demo.stage import PlayedSeason
 from worker.domain.models import Email, MailKind, Week
 from worker.notify.render import standalone
-from worker.store import Found
+from worker.store import StoredFinding
 
 _TEMPLATE = "page.html"
 _CHART_WIDTH, _CHART_HEIGHT, _FLOOR, _CEILING = 960.0, 250.0, 214.0, 34.0
@@ -104,13 +104,13 @@ def _page(season: PlayedSeason, letters: Sequence[DemoMail]) -> str:
     )
 
 
-def _weight(letter: DemoMail, found: Sequence[Found]) -> float:
+def _weight(letter: DemoMail, found: Sequence[StoredFinding]) -> float:
     """How far the run of an alert went beyond what was prepared for."""
-    return max((f.finding.ratio for f in found if f.told_on == letter.day), default=0.0)
+    return max((f.finding.ratio for f in found if f.notified_on == letter.day), default=0.0)
 
 
 def _bars(
-    weeks: Sequence[Week], found: Sequence[Found], alerts: Sequence[DemoMail]
+    weeks: Sequence[Week], found: Sequence[StoredFinding], alerts: Sequence[DemoMail]
 ) -> Iterator[dict[str, object]]:
     """A week of the chart; `letter` is the alert of that week, `noticed` what wasn't mailed."""
     step = _CHART_WIDTH / len(weeks)
@@ -122,7 +122,7 @@ def _bars(
         is_new_month = week.starts_on.month != month
         month = week.starts_on.month
         alerted = (one for one in alerts if span[0] <= one.day <= span[1])
-        quiet = [one.finding.day for one in found if one.told_on is None]
+        quiet = [one.finding.day for one in found if one.notified_on is None]
         yield {
             "week": week,
             "x": round(number * step + step * (1 - _BAR_SHARE) / 2, 1),

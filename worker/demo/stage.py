@@ -26,7 +26,7 @@ from worker.domain.models import Athlete, Week
 from worker.domain.weeks import next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
 from worker.pipeline.services import Services, today_of
-from worker.store import Found
+from worker.store import StoredFinding
 
 _FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
 _PASSES = 3
@@ -50,7 +50,7 @@ class PlayedSeason:
     athlete: Athlete
     runs: int
     weeks: tuple[Week, ...]
-    found: tuple[Found, ...]
+    found: tuple[StoredFinding, ...]
     mailbox: Path
 
 

@@ -7,7 +7,7 @@ Three rules, each a `Signal` with its numbers whether it fires or not:
 - `ramp`: seven days above the largest seven of the weeks before them.
 
 A signal that fires is a `Finding`. `worth_mailing` holds the budget: which finding, if any, is
-told now. Baselines are always of days before the day judged, so one more metre today never
+mailed now. Baselines are always of days before the day judged, so one more metre today never
 takes a warning away. What a runner reads is written elsewhere (`compose`); so are routines.
 """
 
@@ -36,11 +36,11 @@ _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
 
 _WEEK_DAYS: Final = 7
 _YEAR: Final = timedelta(days=364)
-"""A year that keeps the weekday, so that this ramp's weeks lie beside last year's."""
+"""A year that keeps the weekday, so that the weeks of this ramp and last year's match."""
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class MailedAlert:
     """An alert that was mailed: on which day of the athlete, and how grave."""
 
     day: date
@@ -56,7 +56,7 @@ class Replayed:
     mailed: bool
 
 
-def judge(history: History, day: date, *, rules: Rules, race: Race | None = None) -> Verdict:
+def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = None) -> Verdict:
     """Judge one day by the sessions up to it; whatever the history holds later is not seen."""
     session = history.longest(day, day)
     longest_m = session.distance_m if session else 0.0
@@ -104,7 +104,7 @@ def judge_days(
     history: History, days: Iterable[date], *, rules: Rules, race: Race | None = None
 ) -> Iterator[Verdict]:
     """Judge each of these days, in their order."""
-    return (judge(history, day, rules=rules, race=race) for day in days)
+    return (judge_day(history, day, rules=rules, race=race) for day in days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
     was_easy = history.age_days(last_on) >= days and last_mm <= easy_mm
 
     def weekly_m(after: date) -> tuple[float, ...]:
-        """The sums of the weeks that follow a day; nothing later than `day` is looked at."""
+        """The sums of the weeks that follow a day; nothing later than `day` counts."""
         starts = [after + timedelta(days=1 + _WEEK_DAYS * week) for week in range(weeks)]
         return tuple(
             history.sum_m(start, min(start + timedelta(days=_WEEK_DAYS - 1), day))
@@ -241,17 +241,18 @@ def _easiest(history: History, day: date, *, rules: Rules) -> tuple[int, date]:
 def worth_mailing(
     findings: Sequence[Finding],
     *,
-    told: Sequence[Told],
+    mailed: Sequence[MailedAlert],
     today: date,
     rules: Rules,
     history: History | None = None,
 ) -> Finding | str:
     """The one finding to mail now, or in words why there's none.
 
-    The gravest leads; of equals the single run, then the newest. `told` are the alerts mailed in
-    the last `mail_forget_days`. With the `history` the budget is the finer one: a runner who
-    runs seldom isn't told the same at every other run, nor anybody of a slight excess over the
-    last month that they ran lately. That a first import stays silent is the caller's to see to.
+    The gravest leads; of equals the single run, then the newest. `mailed` are the alerts mailed in
+    the last `mail_forget_days`. With the `history` the budget is the finer one: whoever runs seldom
+    doesn't get the same alert at every other run, and a slight excess over the last month isn't
+    mailed where as much was run not long before. That a first import stays silent is up to the
+    caller.
     """
     if not findings:
         return "there was nothing to warn of"
@@ -266,7 +267,7 @@ def worth_mailing(
             f"(severity 1, mail_familiar_days = {rules.mail_familiar_days})"
         )
     leading = min(news, key=_lead)
-    return _held_back(leading, told, today=today, history=history, rules=rules) or leading
+    return _held_back(leading, mailed, today=today, history=history, rules=rules) or leading
 
 
 def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
@@ -281,14 +282,14 @@ def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
 
 def _held_back(
     finding: Finding,
-    told: Sequence[Told],
+    mailed: Sequence[MailedAlert],
     *,
     today: date,
     history: History | None,
     rules: Rules,
 ) -> str | None:
-    """Which earlier alert keeps this one back, in words, or None."""
-    for one in sorted(told, key=lambda one: (-one.severity, -one.day.toordinal())):
+    """Which earlier alert holds this one back, in words, or None."""
+    for one in sorted(mailed, key=lambda one: (-one.severity, -one.day.toordinal())):
         if finding.severity > one.severity:
             return None
         days = (today - one.day).days
@@ -309,14 +310,14 @@ def _lead(finding: Finding) -> tuple[int, int, int]:
 
 def replay(history: History, *, rules: Rules, race: Race | None = None) -> tuple[Replayed, ...]:
     """Live a history day by day: each finding, and whether it would have been mailed that day."""
-    told: list[Told] = []
+    mailed: list[MailedAlert] = []
     replayed: list[Replayed] = []
     for verdict in judge_days(history, history.days(), rules=rules, race=race):
         # The last mail says it all: any before it was less grave, or far enough back for it.
         choice = worth_mailing(
-            verdict.findings, told=told[-1:], today=verdict.day, rules=rules, history=history
+            verdict.findings, mailed=mailed[-1:], today=verdict.day, rules=rules, history=history
         )
         if isinstance(choice, Finding):
-            told.append(Told(verdict.day, choice.severity))
+            mailed.append(MailedAlert(verdict.day, choice.severity))
         replayed += [Replayed(verdict, one, mailed=one is choice) for one in verdict.findings]
     return tuple(replayed)

@@ -2,9 +2,9 @@
 
 A `History` is built once from runs in any order and then answers each question at the cost of
 the days asked about, however long the runner's life has been. Spans of days are closed: `first`
-and `last` both count. Sums are kept in whole millimetres, so that the difference of two sums is
+and `last` both count. Sums are in whole millimetres, so that the difference of two sums is
 exact and no order of adding can show. A `Baseline` is what each rule measures a day against; what
-is too much is decided by `detect` and `ceiling`.
+is too much is decided by `detector` and `planner`.
 """
 
 import math
@@ -275,7 +275,7 @@ def run_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
 def ramp_baseline(history: History, day: date, *, before: date, rules: Rules) -> Baseline:
     """The largest `ramp_days` in a row of the window that ends the day before `before`.
 
-    `day` is the day that is judged, which tells how much history there is.
+    `day` is the day that is judged, which decides how much history there is.
     """
     window = days_before(before, rules.ramp_window_days)
     largest_m, last = history.largest_sum(*window, days=rules.ramp_days)
@@ -338,9 +338,7 @@ def _whole_break(history: History, rest: Break, *, rules: Rules) -> Break:
     whole = rest
     while len(_before_break(history, whole, rules=rules)) < rules.return_min_runs:
         earlier = history.breaks(
-            whole.last_run_on,
-            min_days=rules.return_break_days,
-            watch_days=rules.return_before_days,
+            whole.last_run_on, min_days=rules.return_break_days, watch_days=rules.return_before_days
         )
         if not earlier:
             return rest

@@ -27,7 +27,7 @@ _ANY_OTHER_SERVICE = 1
 
 
 def same_run(one: Recording, other: Recording) -> bool:
-    """True where two recordings of one athlete tell of the same run.
+    """True where two recordings of one athlete are of the same run.
 
     The same bytes are the same run (legs of one file are not). Else the distance must agree
     within 5 % and the shorter must lie to 80 % inside the longer's time. Where a start is hidden
@@ -104,9 +104,9 @@ def _rank(
 
 
 def plain_file_name(name: str) -> str:
-    """What a file is called, without folders and endings, for telling whether two are one.
+    """What a file is called, without folders and endings, to compare files by.
 
-    Strava keeps the name that a file was uploaded under; on the way it may lose its packing.
+    A service may know a file by the name it was uploaded under; on the way it may lose its packing.
     """
     last = name.replace("\\", "/").rpartition("/")[2].lower()
     for ending in (".gz", ".zip", ".fit", ".gpx", ".tcx"):

@@ -75,13 +75,13 @@ def folder_name(name: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One run as one source tells it. Several recordings may be one run (see `recordings.py`).
+    """One run as one source has it. Several recordings may be one run (see `matching`).
 
     `external_id` is the source's own name for it and stays the same over edits; `sha256` is that
     of the file's bytes, where there is a file. `leg` counts the running legs of one multisport
     file from 0. `device` says that a watch measured it; `edited` that the athlete changed it at
     the source. `file_name` is what the file was called, without its ending, where there was one: a
-    source that was given the file knows it by that. `note` tells in words what had to be recovered,
+    source that was given the file knows it by that. `note` says in words what had to be recovered,
     or is None.
     """
 
@@ -191,7 +191,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One rule looked at on one day: its numbers, whether it fired, and if not, which gate held it.
+    """One rule applied to one day: its numbers, whether it fired, and if not, which gate held it.
 
     `limit_m` is the most that would have stayed inside the rule. `against` is the session or the
     last day of the seven that the baseline comes from, `held_by` the gate in words (None where it
@@ -274,7 +274,7 @@ class Readiness:
 class Ceiling:
     """The most that stays inside the rules: the next run's metres, the week's, and what for.
 
-    `next_run_m` and `week_m` are None where there is too little history to say; `basis` tells in
+    `next_run_m` and `week_m` are None where there is too little history to say; `basis` says in
     words what they rest on. `longest_window_m` is the longest session of the window of the rules.
     """
 

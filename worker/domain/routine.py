@@ -40,7 +40,7 @@ class RoutineError(ValueError):
 class Prescription:
     """The steps for one runner today. A step may stand in more than one list.
 
-    `not_now` are those of them that must not be done at some time: their `not_when` tells it.
+    `not_now` are those of them that must not be done at some time: their `not_when` says when.
     """
 
     before: tuple[Step, ...] = ()

@@ -2,7 +2,7 @@
 
 The frozen `Rules` are handed to each pure function as `rules`; the settings under `[rules]` are
 these fields under the same names. `check` refuses nonsense by the name of its key. Nothing here
-looks at a run. The papers and what they found stand in `docs/evidence.md`.
+judges a run. The papers and what they found stand in `docs/evidence.md`.
 """
 
 import math
@@ -232,7 +232,7 @@ _MOST_DAYS: Final = 36_525
 """A century: longer windows are a slip of the pen, and dates would run off the calendar."""
 
 
-def check(rules: Rules) -> None:
+def check_rules(rules: Rules) -> None:
     """Refuse rules that make no sense.
 
     Raises:

@@ -6,7 +6,7 @@ clock jumped; where it comes twice in autumn, the first time counts. So each wee
 one due instant, in every zone. Who has had which mail is not known here (see `store`).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final
@@ -16,7 +16,7 @@ from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Week
 
 _EVENING: Final = time(18)
-"""A mail due from this hour on, on the last day of a week, tells of the week that ends with it."""
+"""A mail due from this hour on, on the last day of a week, is about the week that ends with it."""
 
 _WEEK: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)
@@ -24,7 +24,7 @@ _DAY: Final = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class WeeklyDue:
-    """A weekly mail: the week it tells of, by its first day, and the UTC instant it is due."""
+    """A weekly mail: the week it is about, by its first day, and the UTC instant it is due."""
 
     week_starts_on: date
     due_at: datetime
@@ -49,6 +49,22 @@ def past_weeks(history: History, *, until: date, count: int, week_starts: int) -
         )
         found.append(week)
     return tuple(found)
+
+
+def since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
+    """The weeks from the first one with a run on: before it nothing is known of the athlete."""
+    first = next((n for n, week in enumerate(weeks) if week.runs), len(weeks))
+    return weeks[first:]
+
+
+def local_time(athlete: Athlete, at: datetime) -> datetime:
+    """An instant on the athlete's clock."""
+    return at.astimezone(ZoneInfo(athlete.timezone))
+
+
+def local_day(athlete: Athlete, at: datetime) -> date:
+    """The date of an instant on the athlete's calendar."""
+    return local_time(athlete, at).date()
 
 
 def last_weekly_due(athlete: Athlete, now: datetime) -> WeeklyDue:

@@ -171,7 +171,7 @@ class ClusterWorker:
                 _beat(store, name)
                 yield context, still_holds
                 with suppress(StoreError), store.transaction() as tx:
-                    tx.crew.leave(name)
+                    tx.workers.leave(name)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -317,7 +317,7 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
         ended.set()
         beating.join()
         with suppress(StoreError), store.transaction() as tx:
-            tx.crew.leave(name)
+            tx.workers.leave(name)
 
 
 def _connector(store: Store) -> PsycopgConnector:
@@ -329,7 +329,7 @@ def _connector(store: Store) -> PsycopgConnector:
 
 def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
     with store.transaction() as tx:
-        tx.crew.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
+        tx.workers.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
 
 
 async def _check_now(manager: JobManager, job: Job) -> None:

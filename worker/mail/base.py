@@ -17,7 +17,7 @@ class SendError(Exception):
     """The mail wasn't delivered, in words for the operator.
 
     `permanent`: this mail will never be taken (a 5xx answer). `login`: the server wants another
-    login or encryption; no mail goes out until somebody mends the settings, so this was no try
+    login or encryption; no mail goes out until the settings are mended, so this was no try
     of the mail's. `unreachable`: the trouble came before any mail was spoken of, so the others
     will fare no better now. `unanswered`: the final dot went out and no answer came back; the
     mail may have been delivered.
@@ -51,4 +51,4 @@ class Mailer(Protocol):
         """Deliver, or raise `SendError`. What `before_dot` raises stops the delivery unsent."""
 
     def check(self) -> str:
-        """Try everything but a mail: words on what works. Raises `SendError` with what to mend."""
+        """Try everything but sending; returns what works. Raises `SendError` with what to mend."""

@@ -75,7 +75,7 @@ def file_digest(message_id: str) -> str:
 
 
 def _file_name(mime: bytes) -> str:
-    """Date, kind and Message-ID: sorts by time, tells what it is, and is the same every time."""
+    """Date, kind and Message-ID: sorts by time, says what it is, and is the same every time."""
     headers = message_from_bytes(mime.partition(b"\r\n\r\n")[0], policy=policy.default)
     sent_at = parsedate_to_datetime(str(headers["Date"])).astimezone(UTC)
     kind = re.sub(r"[^a-z]", "", str(headers["X-Easeback-Kind"]))
@@ -84,7 +84,7 @@ def _file_name(mime: bytes) -> str:
 
 
 def _write_through(path: Path, content: bytes) -> None:
-    """Write to the disk itself; the file is for nobody but its owner."""
+    """Write to the disk itself; only its owner may read the file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -89,7 +89,7 @@ def postal(text: str) -> str:
 
 
 def _mailbox(text: str) -> str:
-    """`text` as an address header takes it: a name and an address, or nobody."""
+    """`text` as an address header takes it: a name and an address, or undisclosed recipients."""
     address = postal(text)
     if not address:
         return "undisclosed-recipients:;"

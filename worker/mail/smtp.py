@@ -86,10 +86,10 @@ class SmtpMailer:
         finally:
             self._hang_up()
         login = f" by the login {settings.username}" if settings.username else ""
-        services = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
+        summary = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
         if settings.username and settings.security == "none":
-            services += "; the password travels unencrypted: see [mail] security"
-        return services
+            summary += "; the password travels unencrypted: see [mail] security"
+        return summary
 
     # One mail
 

@@ -7,8 +7,7 @@ whether a mail is sent, and nothing here reads a clock: `now` comes with the fac
 """
 
 from worker.notify.alert import AlertFacts, compose_alert
-from worker.notify.operator import NoticeFacts, compose_notice
-from worker.notify.reconnect import ReconnectFacts, compose_reconnect
+from worker.notify.notices import NoticeFacts, ReconnectFacts, compose_notice, compose_reconnect
 from worker.notify.render import Renderer
 from worker.notify.weekly import Noticed, WeeklyFacts, compose_weekly
 

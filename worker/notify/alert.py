@@ -24,8 +24,9 @@ from worker.domain.models import (
 )
 from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
+from worker.domain.weeks import local_day
 from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
-from worker.notify.render import Renderer, local_day, routine_context
+from worker.notify.render import Renderer, routine_context
 
 BLOCKS_SHOWN = 7
 """How many times the days of the ramp rule the chart of a ramp shows."""
@@ -35,7 +36,7 @@ _MOST_DAYS_SHOWN = 182
 
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
-    """One finding that the athlete is told, and the `rules` it was found by.
+    """One finding to alert the athlete to, and the `rules` it was found by.
 
     `runs` reach back 13 weeks at least, in any order. `reply_to_id` is the Message-ID of the first
     mail of the same episode, so that mail readers show them as one thread. `diary` are the
@@ -58,7 +59,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
     """The mail about one finding."""
     athlete, finding, verdict = facts.athlete, facts.finding, facts.verdict
     words = renderer.words(athlete, facts.rules)
-    today = local_day(facts.now, athlete)
+    today = local_day(athlete, facts.now)
     advice = advise(facts.diary, today=today)
     plan = [entry for entry in facts.recovery.days if entry.day >= today]
     if advice.stops_runs:

@@ -403,11 +403,11 @@ def _draw_text(layer: "ImageDraw.ImageDraw", element: ET.Element, font: Path) ->
     x, y = _numbers(element, "x", "y")
     size = _SPIKE_SIZE if element.attrib["class"] == "label spike" else _SIZE
     anchor = {"start": "ls", "middle": "ms", "end": "rs"}[element.attrib["text-anchor"]]
-    layer.text((x, y), element.text or "", fill=255, font=_face(font, size), anchor=anchor)
+    layer.text((x, y), element.text or "", fill=255, font=_font(font, size), anchor=anchor)
 
 
 @lru_cache(maxsize=4)
-def _face(font: Path, size: float) -> "ImageFont.FreeTypeFont":
+def _font(font: Path, size: float) -> "ImageFont.FreeTypeFont":
     from PIL import ImageFont
 
     return ImageFont.truetype(font, size * _ZOOM, layout_engine=ImageFont.Layout.BASIC)

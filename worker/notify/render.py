@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from zoneinfo import ZoneInfo
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -79,14 +78,14 @@ class TemplateLoader:
     def words(
         self, reading: Literal["text", "html"], language: str, given: Mapping[str, Any]
     ) -> Any:
-        """The catalogue of a language, ready to speak with what `given` gives."""
+        """The catalogue of a language, for the reader and rules of `given`."""
         name = f"words/{language}.jinja"
 
-        def speak() -> Any:
+        def load() -> Any:
             environment = self._text if reading == "text" else self._markup
             return environment.get_template(name).make_module(dict(given))
 
-        return self._or_shipped(speak, {name})
+        return self._or_shipped(load, {name})
 
     def render(self, mail: str, context: Mapping[str, Any], *, language: str) -> tuple[str, ...]:
         """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
@@ -110,8 +109,7 @@ class TemplateLoader:
     def svg(self, picture: Picture, *, title: str) -> str:
         """A chart as SVG; `title` is what a screen reader says."""
         return self._or_shipped(
-            lambda: self._markup.get_template(_CHART).render(picture=picture, title=title),
-            {_CHART},
+            lambda: self._markup.get_template(_CHART).render(picture=picture, title=title), {_CHART}
         )
 
     def try_each(self, render_all: Callable[[], object]) -> None:
@@ -198,8 +196,8 @@ class Renderer:
 
     def words(self, athlete: Athlete, rules: Rules) -> Any:
         """The catalogue as text, for what a chart says."""
-        spoken = given(athlete.units, athlete.clock, rules)
-        return self.loader.words("text", self._language, spoken)
+        reader = given(athlete.units, athlete.clock, rules)
+        return self.loader.words("text", self._language, reader)
 
     def email(
         self,
@@ -271,11 +269,6 @@ class Renderer:
         return links
 
 
-def local_day(now: datetime, athlete: Athlete) -> date:
-    """The athlete's date at an instant."""
-    return now.astimezone(ZoneInfo(athlete.timezone)).date()
-
-
 def routine_context(prescription: Prescription) -> dict[str, Any]:
     """The steps by time of day; each says whether it's the first time in the same mail."""
     seen: set[str] = set()
@@ -327,16 +320,16 @@ def tenths_down(value: float) -> str:
 
 def ratio_digits(ratio: float) -> str:
     """One decimal, two where one would hide by how much a rule was passed."""
-    return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - told as 1.2 from there
+    return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - written as 1.2 from there
 
 
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
     """Text from outside, on one line: no controls, no marks that turn the reading direction."""
-    kept = "".join(
+    safe = "".join(
         mark if unicodedata.category(mark)[0] != "C" or mark in _JOINERS else " "
         for mark in text[: longest * 4]
     )
-    line = " ".join(kept.split())
+    line = " ".join(safe.split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 

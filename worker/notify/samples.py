@@ -22,8 +22,7 @@ from worker.domain.planner import recovery_days
 from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
-from worker.notify.operator import NoticeFacts
-from worker.notify.reconnect import ReconnectFacts
+from worker.notify.notices import NoticeFacts, ReconnectFacts
 from worker.notify.weekly import Noticed, WeeklyFacts
 
 _DAY = date(2026, 2, 21)
@@ -86,7 +85,8 @@ def sample_weeklies() -> tuple[WeeklyFacts, ...]:
 
 def sample_reconnects() -> tuple[ReconnectFacts, ...]:
     """A source that has to be connected again, by consent and by key."""
-    return ReconnectFacts(_ATHLETE, "strava", _NOW), ReconnectFacts(_ATHLETE, "garmin", _NOW)
+    by_key = ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)
+    return ReconnectFacts(_ATHLETE, "strava", _NOW), by_key
 
 
 def sample_notice() -> NoticeFacts:
@@ -135,5 +135,5 @@ def _weeks() -> tuple[Week, ...]:
 
 def _ceiling() -> Ceiling:
     plan = (LongRun(_DAY + timedelta(days=7), 9_700.0),)
-    ready = Readiness(_RACE, "on track", _DAY + timedelta(days=50), 0, plan)
-    return Ceiling(_DAY, 9_700.0, 26_000.0, 4_000.0, 8_900.0, "the longest of 30 days", ready)
+    readiness = Readiness(_RACE, "on track", _DAY + timedelta(days=50), 0, plan)
+    return Ceiling(_DAY, 9_700.0, 26_000.0, 4_000.0, 8_900.0, "the longest of 30 days", readiness)

@@ -14,8 +14,9 @@ from worker.domain.models import Athlete, Ceiling, Email, Finding, Week
 from worker.domain.planner import RECOVERY, recovering_from
 from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
+from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture
-from worker.notify.render import Renderer, clean, local_day, plainly, routine_context
+from worker.notify.render import Renderer, clean, plainly, routine_context
 
 _SHOWN = 12
 _MEAN_OF = 4
@@ -64,9 +65,9 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     """The summary of one week."""
     athlete, week, rules = facts.athlete, facts.week, facts.rules
     words = renderer.words(athlete, rules)
-    today = local_day(facts.now, athlete)
+    today = local_day(athlete, facts.now)
     advice = advise(facts.diary, today=today)
-    weeks = _since_first_run(facts.weeks)
+    weeks = since_first_run(facts.weeks)
     mean_m = _mean_m(weeks)
 
     # The days after an alert come before any ceiling, which counts the run that was too long.
@@ -74,6 +75,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     jump = recovering_from(mailed, today)
     jumps = [item.finding for item in facts.findings
              if jump and item.finding.day == jump.day and item.finding.kind != "ramp"]  # fmt: skip
+    over = {"run": rules.run_over, "return": rules.return_over}
     ceiling = None if advice.stops_runs else facts.ceiling
     ceiling_m = ceiling.week_m if ceiling and not jump else None
     readiness = ceiling.readiness if ceiling else None
@@ -88,7 +90,8 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "empty_weeks": len(facts.weeks) if empty_weeks is None else empty_weeks,
         "weeks": weeks[-_SHOWN:],
         "calm_until": jump.day + RECOVERY if jump else None,
-        "calm_long_m": min(_allowed_m(one, rules) for one in jumps) if jump else None,
+        # The next long run after a jump, by its own rule and the runs before it.
+        "calm_long_m": min((over[one.kind] * one.baseline_m for one in jumps), default=None),
         "ceiling_m": ceiling_m,
         "too_little": bool(facts.too_little),
         "never_ran": facts.never_ran,
@@ -158,14 +161,3 @@ def _mean_m(weeks: Sequence[Week]) -> float | None:
     """Metres a week in the four before the last; None where there aren't four."""
     before = weeks[-1 - _MEAN_OF : -1]
     return sum(week.distance_m for week in before) / _MEAN_OF if len(before) == _MEAN_OF else None
-
-
-def _allowed_m(jump: Finding, rules: Rules) -> float:
-    """The next long run after a jump, by its own rule and the runs before it."""
-    return (rules.return_over if jump.kind == "return" else rules.run_over) * jump.baseline_m
-
-
-def _since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
-    """The weeks from the first one with a run: before it nobody rested, nobody was known."""
-    first = next((n for n, week in enumerate(weeks) if week.runs), len(weeks))
-    return weeks[first:]

@@ -123,14 +123,14 @@ def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
 def _count_as_mailed(tx: Transaction, athlete: Athlete, *, now: datetime) -> int:
     due = weeks.last_weekly_due(athlete, now)
     upcoming = weeks.next_weekly_due(athlete, now)
-    tx.progress.untell_after(athlete, due.week_starts_on)
+    tx.progress.forget_weeks_after(athlete, due.week_starts_on)
     tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
     added_on = today_of(athlete, athlete.added_at)
-    last = tx.progress.last_week_told(athlete)
+    last = tx.progress.last_week(athlete)
     missed = last + _WEEK if last else week_start(added_on, athlete.week_starts)
     number = 0
     while missed <= due.week_starts_on:
-        tx.progress.queue_weekly(athlete, missed, state="skipped")
+        tx.progress.save_week(athlete, missed, state="skipped")
         missed += _WEEK
         number += 1
     return number

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from worker.mail import SendError
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
-from worker.store import Letter, StoreError, Transaction
+from worker.store import OutboxMail, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def deliver(services: Services, clock: Clock, *, at_most: int | None = None) -> 
 def make_ready(services: Services, now: datetime) -> None:
     """Put back what the dead have claimed, and end what nobody wants any more."""
     with services.store.transaction() as tx:
-        living = tx.crew.living(within=services.identity.stale) if services.identity else ()
+        living = tx.workers.living(within=services.identity.stale) if services.identity else ()
         tx.outbox.put_back(but_of=[one.name for one in living])
         for expired in tx.outbox.expire(now):
             _notify_operator(tx, services, expired, expired.last_error or "", now=now)
@@ -96,7 +96,7 @@ def _is_paused(tx: Transaction, now: datetime) -> bool:
     return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
-def _send(services: Services, letter: Letter, clock: Clock) -> SendError | None:
+def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | None:
     """Send one mail and settle it, whatever comes of it."""
     is_at_dot = False
 
@@ -128,12 +128,12 @@ def _send(services: Services, letter: Letter, clock: Clock) -> SendError | None:
     return None
 
 
-def _named(letter: Letter) -> dict[str, object]:
+def _named(letter: OutboxMail) -> dict[str, object]:
     """What the log calls a mail: by numbers, as it outlives an athlete who is forgotten."""
     return {"kind": letter.kind, "athlete": letter.athlete_id, "mail": letter.id}
 
 
-def _unsent(services: Services, letter: Letter, error: SendError, clock: Clock) -> SendError:
+def _unsent(services: Services, letter: OutboxMail, error: SendError, clock: Clock) -> SendError:
     """Settle a mail that wasn't sent, and say why."""
     # Without the address: the log and the ticks outlive an athlete who is forgotten.
     nameless = str(error).replace(letter.recipient, "them")
@@ -176,7 +176,7 @@ def _save_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> 
 
 
 def _notify_operator(
-    tx: Transaction, services: Services, letter: Letter, error: str, *, now: datetime
+    tx: Transaction, services: Services, letter: OutboxMail, error: str, *, now: datetime
 ) -> None:
     """Queue a notice about a mail that was given up; one a day, which says where the rest stand.
 

@@ -22,7 +22,7 @@ from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.services import Services, enqueue, for_each_due, today_of
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
-from worker.store import Change, Found, SourceState, Transaction
+from worker.store import Change, SourceState, StoredFinding, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -380,45 +380,47 @@ def judge_since(
     day = choice.finding.day
     facts = alert_facts(tx, services, athlete, choice.finding, verdicts[day], history, now=now)
     # One thread with the mails about the same episode.
-    earlier = tx.findings.told(athlete, since=day - timedelta(days=services.rules.mail_thread_days))
+    earlier = tx.findings.notified(
+        athlete, since=day - timedelta(days=services.rules.mail_thread_days)
+    )
     ids = [one.message_id for one in earlier if one.message_id and one.id != choice.id]
     email = services.composer.alert(replace(facts, reply_to_id=ids[0] if ids else None))
     # The others of its day stand in the same mail.
-    mailed = detector.Told(today, choice.finding.severity)
+    mailed = detector.MailedAlert(today, choice.finding.severity)
     for one in risen:
         if one.id != choice.id:
             why = detector.worth_mailing(
-                [one.finding], told=[mailed], today=today, rules=services.rules
+                [one.finding], mailed=[mailed], today=today, rules=services.rules
             )
             together = one.finding.day == day or not isinstance(why, str)
             tx.findings.silence([one], MAILED_TOGETHER if together else str(why))
     key = f"alert:{choice.id}:{choice.finding.severity}"
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     if outbox_id is not None:
-        tx.findings.tell(choice, outbox_id=outbox_id, on=today)
+        tx.findings.mark_notified(choice, outbox_id=outbox_id, on=today)
 
 
 def _choose(
     tx: Transaction,
     services: Services,
     athlete: Athlete,
-    risen: Sequence[Found],
+    risen: Sequence[StoredFinding],
     history: History,
     *,
     today: date,
-) -> Found | str:
+) -> StoredFinding | str:
     """Returns the finding to mail, or why none is."""
     if "alert" not in athlete.wants:
         return UNSUBSCRIBED
     since = today - timedelta(days=services.rules.mail_forget_days)
     told = [
-        detector.Told(one.told_on, one.told_severity)
-        for one in tx.findings.told(athlete, since=since)
-        if one.told_on is not None and one.told_severity is not None
+        detector.MailedAlert(one.notified_on, one.notified_severity)
+        for one in tx.findings.notified(athlete, since=since)
+        if one.notified_on is not None and one.notified_severity is not None
     ]
     by_finding = {one.finding: one for one in risen}
     choice = detector.worth_mailing(
-        list(by_finding), told=told, today=today, rules=services.rules, history=history
+        list(by_finding), mailed=told, today=today, rules=services.rules, history=history
     )
     return choice if isinstance(choice, str) else by_finding[choice]
 

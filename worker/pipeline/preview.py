@@ -17,8 +17,10 @@ def alert_preview(
     today = today_of(athlete, now)
     history = tx.runs.history(athlete, since=today, rules=services.rules)
     for day in reversed([day for day in history.days() if day <= today]):
-        verdict = detector.judge(history, day, rules=services.rules, race=athlete.race)
-        choice = detector.worth_mailing(verdict.findings, told=(), today=day, rules=services.rules)
+        verdict = detector.judge_day(history, day, rules=services.rules, race=athlete.race)
+        choice = detector.worth_mailing(
+            verdict.findings, mailed=(), today=day, rules=services.rules
+        )
         if not isinstance(choice, str):
             facts = alert_facts(tx, services, athlete, choice, verdict, history, now=now)
             return services.composer.alert(facts)

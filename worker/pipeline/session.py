@@ -133,7 +133,8 @@ class ClientSession:
             state = SourceState("failing", success_at, str(error))
             tx.progress.source(self.athlete, source, state)
             if self.asks_to_reconnect and "reconnect" in self.athlete.wants:
-                facts = ReconnectFacts(athlete=self.athlete, source=source, now=now)
+                by_key = isinstance(self.connected.client.auth, ApiKey)
+                facts = ReconnectFacts(self.athlete, source, now, by_key=by_key)
                 connected_at = self.stored.connected_at.isoformat()
                 enqueue(
                     tx,
@@ -259,7 +260,7 @@ def encrypt(connected: ConnectedSource, credential: Credential) -> bytes:
 def decrypt(connected: ConnectedSource, stored: StoredCredential) -> Credential:
     """Raises `SourceError` where the key that it was encrypted with is lost."""
     try:
-        secrets = json.loads(connected.encrypter.open(stored.encrypted))
+        secrets = json.loads(connected.encrypter.decrypt(stored.encrypted))
     except DecryptError as error:
         raise SourceError(str(error), permanent=True) from error
     return Credential(

@@ -42,14 +42,14 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
         tx.athletes.hold(athlete)
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
-        tx.progress.untell_after(athlete, starts_on)
+        tx.progress.forget_weeks_after(athlete, starts_on)
         if starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at):
-            last = tx.progress.last_week_told(athlete)
+            last = tx.progress.last_week(athlete)
             missed = last + _WEEK if last else starts_on
             while missed < starts_on:
-                tx.progress.queue_weekly(athlete, missed, state="skipped")
+                tx.progress.save_week(athlete, missed, state="skipped")
                 missed += _WEEK
-            if not tx.progress.week_told(athlete, starts_on):
+            if not tx.progress.has_week(athlete, starts_on):
                 _queue(tx, services, athlete, starts_on, now=now)
         upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
@@ -59,13 +59,13 @@ def _queue(
     tx: Transaction, services: Services, athlete: Athlete, starts_on: date, *, now: datetime
 ) -> None:
     if "weekly" not in athlete.wants:
-        tx.progress.queue_weekly(athlete, starts_on, state="skipped")
+        tx.progress.save_week(athlete, starts_on, state="skipped")
         return
     email = services.composer.weekly(weekly_facts(tx, services, athlete, starts_on, now=now))
     key = f"weekly:{athlete.id}:{starts_on}"
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
-    tx.progress.queue_weekly(athlete, starts_on, state="queued", outbox_id=outbox_id)
-    tx.progress.tell_troubles(athlete)
+    tx.progress.save_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
+    tx.progress.mark_errors_notified(athlete)
 
 
 def weekly_facts(
@@ -83,7 +83,7 @@ def weekly_facts(
         week=weeks[-1],
         weeks=weeks,
         findings=tuple(
-            Noticed(one.finding, mailed=one.told_on is not None, why_not=one.silence or "")
+            Noticed(one.finding, mailed=one.notified_on is not None, why_not=one.silence or "")
             for one in found
         ),
         prescription=routine.prescribe(
@@ -100,12 +100,11 @@ def weekly_facts(
         ),
         rules=rules,
         now=now,
-        too_little=detector.judge(history, ends_on, rules=rules, race=athlete.race).too_little,
+        too_little=detector.judge_day(history, ends_on, rules=rules, race=athlete.race).too_little,
         never_ran=history.first_day is None,
         # What couldn't be synced was told once and isn't told again.
         troubles=tuple(
-            f"{source}: {trouble}"
-            for source, trouble in tx.progress.untold_troubles(athlete).items()
+            f"{source}: {trouble}" for source, trouble in tx.progress.new_errors(athlete).items()
         ),
         key_ends_on=_key_ends_on(tx, athlete, now),
         diary=tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT),

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,21 +25,16 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from worker.domain.matching import FILES_PRECEDENCE
 from worker.domain.models import SourceName
 from worker.domain.rules import Rules
-from worker.store.activities import FileState, SeenActivity
-from worker.store.athletes import Athletes, NameTakenError
-from worker.store.checkins import CheckIns
+from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
-from worker.store.findings import Findings, Found
-from worker.store.imports import Imports
-from worker.store.inbox import InboxFiles
-from worker.store.lock import LockedError, cluster_member, sole_worker
-from worker.store.outbox import Letter, Outbox
-from worker.store.progress import RESTORED, Progress, SourceState, Tick
+from worker.store.files import Imports, InboxFiles
+from worker.store.findings import Findings, StoredFinding
+from worker.store.lock import LockedError, WriteQueue, WriteQueueError, cluster_member, sole_worker
+from worker.store.outbox import Outbox, OutboxMail
+from worker.store.progress import RESTORED, LiveWorker, LiveWorkers, Progress, SourceState, Tick
 from worker.store.runs import Change, Runs, StoredRun
-from worker.store.sources import SourceRows, StoredCredential
+from worker.store.sources import FileState, SeenActivity, SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
-from worker.store.workers import LiveWorker, LiveWorkers
-from worker.store.write_queue import WriteQueue, WriteQueueError
 
 __all__ = [
     "DUE_AT_ONCE",
@@ -48,11 +43,10 @@ __all__ = [
     "DecryptError",
     "Encrypter",
     "FileState",
-    "Found",
-    "Letter",
     "LiveWorker",
     "LockedError",
     "NameTakenError",
+    "OutboxMail",
     "SeenActivity",
     "SourceRows",
     "SourceState",
@@ -60,13 +54,14 @@ __all__ = [
     "StoreAddressError",
     "StoreError",
     "StoredCredential",
+    "StoredFinding",
     "StoredRun",
     "Tick",
     "Transaction",
 ]
 
 BUSY_TIMEOUT_S = 30
-_BUSY_LOOK_S = 0.01
+_BUSY_RETRY_S = 0.01
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
 HEAD = "0008"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
@@ -77,55 +72,28 @@ class StoreError(Exception):
 
 
 class StoreAddressError(StoreError):
-    """`database_url` is no address of a database that Easeback supports."""
+    """`database_url` isn't the address of a database that Easeback supports."""
 
 
-@dataclass(frozen=True, slots=True)
 class Transaction:
     """The repositories of the store, over one connection.
 
     `rules` say which runs are plausible, `precedence` which source is believed first.
     """
 
-    connection: Connection
-    rules: Rules
-    precedence: Mapping[SourceName, int]
-
-    @property
-    def athletes(self) -> Athletes:
-        return Athletes(self.connection)
-
-    @property
-    def runs(self) -> Runs:
-        return Runs(self.connection, self.rules, self.precedence)
-
-    @property
-    def findings(self) -> Findings:
-        return Findings(self.connection)
-
-    @property
-    def checkins(self) -> CheckIns:
-        return CheckIns(self.connection)
-
-    @property
-    def outbox(self) -> Outbox:
-        return Outbox(self.connection)
-
-    @property
-    def inbox(self) -> InboxFiles:
-        return InboxFiles(self.connection)
-
-    @property
-    def imports(self) -> Imports:
-        return Imports(self.connection)
-
-    @property
-    def progress(self) -> Progress:
-        return Progress(self.connection)
-
-    @property
-    def crew(self) -> LiveWorkers:
-        return LiveWorkers(self.connection)
+    def __init__(
+        self, connection: Connection, rules: Rules, precedence: Mapping[SourceName, int]
+    ) -> None:
+        self.connection = connection
+        self.athletes = Athletes(connection)
+        self.checkins = CheckIns(connection)
+        self.findings = Findings(connection)
+        self.imports = Imports(connection)
+        self.inbox = InboxFiles(connection)
+        self.outbox = Outbox(connection)
+        self.progress = Progress(connection)
+        self.runs = Runs(connection, rules, precedence)
+        self.workers = LiveWorkers(connection)
 
     def source(self, name: SourceName) -> SourceRows:
         """What is stored of one service."""
@@ -150,7 +118,7 @@ class Store:
         precedence: Mapping[SourceName, int] = FILES_PRECEDENCE,
     ) -> "Store":
         """Connect, and bring the schema up to date; raises `StoreError`."""
-        store = cls(_engine(_parsed(url)), rules or Rules(), precedence)
+        store = cls(_engine(url), rules or Rules(), precedence)
         try:
             store._upgrade()
         except BaseException as error:
@@ -162,14 +130,16 @@ class Store:
 
     @classmethod
     def at(cls, url: str) -> "Store":
-        """The database at this address, not yet looked at: there may be none, or a damaged one."""
-        return cls(_engine(_parsed(url)))
+        """The database at this address, unchecked: there may be none, or a damaged one."""
+        return cls(_engine(url))
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write: committed at the end of the block, rolled back on an exception."""
+        # On PostgreSQL many write at once.
+        turn = self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
         try:
-            with self._translated(), self._turn(), self.engine.begin() as connection:
+            with self._translated(), turn, self.engine.begin() as connection:
                 yield Transaction(connection, self.rules, self.precedence)
         except WriteQueueError as error:
             raise StoreError(
@@ -179,7 +149,7 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """Read one consistent state; nothing written here is kept."""
+        """Read one consistent state; what is written here is rolled back."""
         with self._translated(), self.engine.connect() as connection:
             reading = connection.execution_options(easeback_reading=True)
             yield Transaction(reading, self.rules, self.precedence)
@@ -194,7 +164,7 @@ class Store:
     def cluster_member(self) -> Iterator[Callable[[], None]]:
         """Be one of several on this PostgreSQL database while inside; raises `LockedError`.
 
-        What is given looks whether that still holds, and raises where the connection has gone.
+        Gives a function that raises where the connection that holds the lock has gone.
         """
         with self._translated(), cluster_member(self.engine) as still_holds:
             yield still_holds
@@ -216,7 +186,7 @@ class Store:
             return version
 
     def check(self) -> None:
-        """Look at the whole database; raises `StoreError` where it isn't sound."""
+        """Check the whole database; raises `StoreError` where it isn't sound."""
         if self.file is None:
             with self.reading() as tx:
                 tx.athletes.all()
@@ -231,7 +201,7 @@ class Store:
 
     def compact(self) -> None:
         """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages."""
-        with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        with self._autocommit() as connection:
             connection.exec_driver_sql("VACUUM")
         self.compact_log()
 
@@ -240,9 +210,7 @@ class Store:
         if self.file is None:
             return
         try:
-            with self.engine.connect().execution_options(
-                isolation_level="AUTOCOMMIT"
-            ) as connection:
+            with self._autocommit() as connection:
                 busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
@@ -262,9 +230,7 @@ class Store:
         part = path.with_name(f".{path.name}.part")
         part.unlink(missing_ok=True)
         try:
-            with self.engine.connect().execution_options(
-                isolation_level="AUTOCOMMIT"
-            ) as connection:
+            with self._autocommit() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
             part.chmod(0o600)
             # VACUUM INTO leaves it to us that the copy outlives a power cut.
@@ -279,17 +245,17 @@ class Store:
     def close(self) -> None:
         self.engine.dispose()
 
+    def _autocommit(self) -> Connection:
+        """A connection without transactions, for what can't run inside one."""
+        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn what the database says inside into `StoreError`."""
+        """Raise the database's errors as `StoreError`."""
         try:
             yield
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
-
-    def _turn(self) -> AbstractContextManager[None]:
-        """The thread's turn to write. On PostgreSQL many write at once."""
-        return self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
 
     def _upgrade(self) -> None:
         found = self.schema()
@@ -322,12 +288,13 @@ def _parsed(url: str) -> URL:
         )
     password = parsed.query.get("password")
     if isinstance(password, str):
-        # Where passwords usually stand, it's hidden wherever the address is shown.
+        # In its usual place, a password is masked wherever the address is shown.
         parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(address: str) -> Engine:
+    url = _parsed(address)
     if url.get_backend_name() == "sqlite":
         if url.database and url.database != ":memory:":
             try:
@@ -341,7 +308,7 @@ def _engine(url: URL) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        # By this name a second worker tells who is at work.
+        # The name by which a second worker says who has the lock.
         name = f"process {os.getpid()} on {socket.gethostname()}"
         return create_engine(
             url, pool_pre_ping=True, connect_args={"application_name": name[:_LONGEST_NAME]}
@@ -356,7 +323,17 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
     assert isinstance(dbapi_connection, sqlite3.Connection)  # noqa: S101  narrows the event's type
     # SQLAlchemy's "begin" event starts the transactions; the driver must not.
     dbapi_connection.isolation_level = None
-    _log_ahead(dbapi_connection)
+    # Where two processes switch a fresh database to WAL at once, SQLite lets one fail rather than
+    # wait, whatever its time-out (https://www.sqlite.org/c3ref/busy_handler.html).
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            dbapi_connection.execute("PRAGMA journal_mode=WAL")
+            break
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(_BUSY_RETRY_S)
     for pragma in (
         # NORMAL can roll back a committed "sent" when the power goes.
         "synchronous=FULL",
@@ -368,24 +345,6 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 
-def _log_ahead(connection: sqlite3.Connection) -> None:
-    """Keep a log beside the database (WAL).
-
-    Where two do that to a fresh database at once, SQLite lets one fail rather than wait, whatever
-    its time-out (https://www.sqlite.org/c3ref/busy_handler.html); so the waiting is done here.
-    """
-    until = time.monotonic() + BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > until:
-                raise
-            time.sleep(_BUSY_LOOK_S)
-        else:
-            return
-
-
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     if options.get("isolation_level") == "AUTOCOMMIT":
@@ -395,9 +354,9 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _in_words(url: URL, error: DBAPIError) -> str:
-    said = str(error.orig).strip().splitlines()[0]
+    why = str(error.orig).strip().splitlines()[0]
     if url.get_backend_name() != "sqlite":
-        return f"the database {url.render_as_string()} can't be used: {said}"
+        return f"the database {url.render_as_string()} can't be used: {why}"
     where = url.database
     code = getattr(error.orig, "sqlite_errorcode", 0) & 0xFF  # the primary one
     if code == sqlite3.SQLITE_CORRUPT:
@@ -407,7 +366,7 @@ def _in_words(url: URL, error: DBAPIError) -> str:
         )
     disk = _trouble_with_disk(Path(where or "."), code)
     if disk is None:
-        return f"the database {where} can't be used: {said}"
+        return f"the database {where} can't be used: {why}"
     return f"the database {where}: {disk}; nothing is lost, and the work goes on by itself"
 
 

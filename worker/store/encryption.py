@@ -1,7 +1,7 @@
-"""Seals what must not be read by whoever gets hold of the database: tokens, encrypted.
+"""Encrypts what nobody with the database alone may read: tokens and keys.
 
-The keys come from outside the database. They rotate: the first seals, every one of them opens;
-`encrypt_anew` brings what an older key sealed to the first.
+The keys come from outside the database. They rotate: the first encrypts, each of them decrypts;
+`encrypt_anew` encrypts with the first what an older key encrypted.
 """
 
 import base64
@@ -13,36 +13,35 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 
 class DecryptError(Exception):
-    """None of the keys opens this."""
+    """None of the keys decrypts this."""
 
 
 class Encrypter:
-    """Seals with the first of `keys`, opens with any. A key may be any text that isn't guessed."""
+    """Encrypts with the first of `keys`, decrypts with any. A key is any text hard to guess."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         if not keys or not all(keys):
-            raise ValueError("sealing needs at least one key, and no empty one")
-        self._fernet = MultiFernet([Fernet(_derived(key)) for key in keys])
+            raise ValueError("encryption needs at least one key, and no empty one")
+        fernets = []
+        for key in keys:
+            # A key of Fernet's form, and of its own: links are signed with the same text.
+            derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"easeback.seal")
+            fernets.append(Fernet(base64.urlsafe_b64encode(derived.derive(key.encode()))))
+        self._fernet = MultiFernet(fernets)
 
     def encrypt_text(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())
 
-    def open(self, sealed: bytes) -> str:
-        """What was sealed; raises `DecryptError`."""
+    def decrypt(self, encrypted: bytes) -> str:
+        """The text that was encrypted; raises `DecryptError`."""
         try:
-            return self._fernet.decrypt(sealed).decode()
+            return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:
             raise DecryptError(
                 "a stored grant can't be opened with the keys there are: put the key back that "
                 "it was sealed with, or connect again"
             ) from error
 
-    def encrypt_anew(self, sealed: bytes) -> bytes:
-        """The same under the first key; raises `DecryptError`."""
-        return self.encrypt_text(self.open(sealed))
-
-
-def _derived(key: str) -> bytes:
-    """A key of Fernet's make, of its own: the links are signed with the same text otherwise."""
-    derive = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"easeback.seal")
-    return base64.urlsafe_b64encode(derive.derive(key.encode()))
+    def encrypt_anew(self, encrypted: bytes) -> bytes:
+        """The same, encrypted with the first key; raises `DecryptError`."""
+        return self.encrypt_text(self.decrypt(encrypted))

@@ -13,7 +13,7 @@ _MOUNTS = Path("/proc/self/mounts")
 def share_under(file: Path, *, mounts: str | None = None) -> str | None:
     """The kind of network file system that holds `file`, or None; `mounts` as in /proc/mounts.
 
-    Where the system doesn't tell its mounts, None.
+    None where the system doesn't list its mounts.
     """
     if mounts is None:
         try:
@@ -31,7 +31,7 @@ def share_under(file: Path, *, mounts: str | None = None) -> str | None:
 
 
 def warning(file: Path, *, mounts: str | None = None) -> str | None:
-    """In one line why the database shouldn't lie there, or None."""
+    """Why the database shouldn't be there, on one line, or None."""
     kind = share_under(file, mounts=mounts)
     if kind is None:
         return None

@@ -31,13 +31,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.compiler import compiles
 
 from worker.store import HEAD, Store, StoreError
-from worker.store.tables import athlete, crew, metadata, tick
+from worker.store.tables import athlete, metadata, tick
 
 ROWS_AT_ONCE = 1000
 MOVE_TICK = "moving"
 """Stands in the target, with the source as its trouble, until the move is whole."""
 
-_TABLES = tuple(table for table in metadata.sorted_tables if table is not crew)
+_TABLES = tuple(table for table in metadata.sorted_tables if table.name != "crew")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ class Move:
 
     def _digest(self) -> str:
         status = self._file.stat()
-        told = f"{self._file.resolve()} {status.st_ino}"
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        identity = f"{self._file.resolve()} {status.st_ino}"
+        return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
 def half_moved(store: Store) -> bool:

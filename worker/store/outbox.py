@@ -13,17 +13,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, and_, delete, func, insert, or_, select, text, update
+from sqlalchemy import and_, func, insert, or_, select, text, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, MailKind
 from worker.store import tables
+from worker.store.repository import Repository, from_row
 from worker.store.tables import FULL_WORDS
 
-outbox = tables.outbox
+_OUTBOX = tables.outbox
 
 State = Literal["queued", "claimed", "at_dot", "sent", "retry", "dead", "held", "dropped"]
 
-KEPT_FOR: Mapping[MailKind, timedelta] = {
+EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
     "alert": timedelta(hours=72),
     "weekly": timedelta(days=6),
     "reconnect": timedelta(days=6),
@@ -34,12 +36,14 @@ KEPT_FOR: Mapping[MailKind, timedelta] = {
 _OVER: tuple[State, ...] = ("sent", "dropped")
 _OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 
+_IS_WAITING = _OUTBOX.c.state.in_(("queued", "retry"))
+
 FIRST_RETRY = timedelta(minutes=1)
 LAST_RETRY = timedelta(hours=4)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutboxMail:
     """One mail in the outbox."""
 
     id: int
@@ -61,11 +65,8 @@ class Letter:
     claimed_by: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outbox:
+class Outbox(Repository):
     """Every change of state is one statement that names the state it expects."""
-
-    connection: Connection
 
     def enqueue(
         self,
@@ -80,59 +81,56 @@ class Outbox:
         now: datetime,
     ) -> int | None:
         """Queue a mail, due at once; None where one with this key stands there already."""
-        known = self.connection.execute(select(outbox.c.id).where(outbox.c.key == key)).first()
-        if known is not None:
+        if self._value(select(_OUTBOX.c.id).where(_OUTBOX.c.key == key)) is not None:
             return None
-        outbox_id: int = self.connection.execute(
-            insert(outbox)
-            .values(
-                athlete_id=athlete.id if athlete else None,
-                kind=kind,
-                turn=int(kind != "alert"),
-                key=key,
-                message_id=message_id,
-                sender=sender,
-                recipient=recipient,
-                mime=mime,
-                state="queued",
-                created_at=now,
-                due_at=now,
-                expires_at=now + KEPT_FOR[kind],
-            )
-            .returning(outbox.c.id)
-        ).scalar_one()
+        row = {
+            "athlete_id": athlete.id if athlete else None,
+            "kind": kind,
+            "turn": int(kind != "alert"),
+            "key": key,
+            "message_id": message_id,
+            "sender": sender,
+            "recipient": recipient,
+            "mime": mime,
+            "state": "queued",
+            "created_at": now,
+            "due_at": now,
+            "expires_at": now + EXPIRES_AFTER[kind],
+        }
+        saved = self.connection.execute(insert(_OUTBOX).values(row).returning(_OUTBOX.c.id))
+        outbox_id: int = saved.scalar_one()
         return outbox_id
 
-    def claim(self, now: datetime, *, by: str | None = None) -> Letter | None:
+    def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
         """Take the mail that has been due longest, or None. Alerts go before the rest.
 
         `by` names the worker that takes it, where there are several.
         """
         due = (
-            select(outbox.c.id)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
-            .order_by(outbox.c.turn, outbox.c.due_at, outbox.c.id)
+            select(_OUTBOX.c.id)
+            .where(*_due(now))
+            .order_by(_OUTBOX.c.turn, _OUTBOX.c.due_at, _OUTBOX.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
         )
         row = self.connection.execute(
-            update(outbox)
-            .where(outbox.c.id == due.scalar_subquery(), outbox.c.state.in_(("queued", "retry")))
-            .values(state="claimed", claimed_by=by, attempts=outbox.c.attempts + 1)
-            .returning(outbox)
+            update(_OUTBOX)
+            .where(_OUTBOX.c.id == due.scalar_subquery(), _IS_WAITING)
+            .values(state="claimed", claimed_by=by, attempts=_OUTBOX.c.attempts + 1)
+            .returning(_OUTBOX)
         ).first()
-        return _letter(row) if row else None
+        return from_row(OutboxMail, row) if row else None
 
-    def at_dot(self, letter: Letter) -> bool:
+    def at_dot(self, mail: OutboxMail) -> bool:
         """The final dot comes next; False where the mail was taken from this worker meanwhile."""
-        return self._move(letter, "claimed", state="at_dot")
+        return self._move(mail, "claimed", state="at_dot")
 
-    def sent(self, letter: Letter, *, now: datetime) -> None:
-        self._move(letter, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
+    def sent(self, mail: OutboxMail, *, now: datetime) -> None:
+        self._move(mail, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
 
     def retry(
         self,
-        letter: Letter,
+        mail: OutboxMail,
         *,
         error: str,
         now: datetime,
@@ -144,56 +142,47 @@ class Outbox:
         `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
         `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
         """
-        if now >= letter.expires_at:
-            self.dead(letter, error=f"not delivered in time: {error}")
+        if now >= mail.expires_at:
+            self.dead(mail, error=f"not delivered in time: {error}")
             return False
-        waits = min(FIRST_RETRY * 2 ** (min(letter.attempts, 16) - 1), LAST_RETRY)
-        attempts = letter.attempts if counts else letter.attempts - 1
+        waits = min(FIRST_RETRY * 2 ** (min(mail.attempts, 16) - 1), LAST_RETRY)
+        attempts = mail.attempts if counts else mail.attempts - 1
         self._move(
-            letter,
+            mail,
             "claimed",
             "at_dot",
             state="retry",
-            due_at=min(now + waits, letter.expires_at),
+            due_at=min(now + waits, mail.expires_at),
             attempts=attempts,
             last_error=error,
-            perhaps_twice=letter.perhaps_twice or perhaps_twice,
+            perhaps_twice=mail.perhaps_twice or perhaps_twice,
         )
         return True
 
     def postpone(self, *, until: datetime) -> None:
         """Nothing can be sent now: everything due before `until` waits until then."""
-        self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at < until)
-            .values(due_at=until)
-        )
+        self._update(_OUTBOX, _IS_WAITING, _OUTBOX.c.due_at < until, due_at=until)
 
-    def dead(self, letter: Letter, *, error: str) -> None:
-        self._move(letter, "claimed", "at_dot", state="dead", last_error=error)
+    def dead(self, mail: OutboxMail, *, error: str) -> None:
+        self._move(mail, "claimed", "at_dot", state="dead", last_error=error)
 
-    def expire(self, now: datetime) -> tuple[Letter, ...]:
-        """End what nobody wants any more: news of a week ago, after a long time without network."""
+    def expire(self, now: datetime) -> tuple[OutboxMail, ...]:
+        """Give up mails that are too old to send, after a long time without network."""
+        late = "not delivered in time"
         ended = self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.expires_at <= now)
+            update(_OUTBOX)
+            .where(_IS_WAITING, _OUTBOX.c.expires_at <= now)
             .values(
-                state="dead",
-                last_error=func.coalesce(
-                    "not delivered in time: " + outbox.c.last_error, "not delivered in time"
-                ),
+                state="dead", last_error=func.coalesce(f"{late}: " + _OUTBOX.c.last_error, late)
             )
-            .returning(outbox)
+            .returning(_OUTBOX)
         )
-        return tuple(map(_letter, ended))
+        return tuple(from_row(OutboxMail, row) for row in ended)
 
     def mend_clock(self, now: datetime) -> int:
-        """Send what a clock that ran ahead has put off for longer than any mail ever waits."""
-        return self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at > now + 2 * LAST_RETRY)
-            .values(due_at=now)
-        ).rowcount
+        """Send what a clock that ran ahead has delayed for longer than any mail ever waits."""
+        too_far = _OUTBOX.c.due_at > now + 2 * LAST_RETRY
+        return self._update(_OUTBOX, _IS_WAITING, too_far, due_at=now)
 
     def put_back(self, *, but_of: Collection[str] = ()) -> int:
         """After a crash: what was claimed is queued again, what stood at the dot goes once more.
@@ -201,165 +190,129 @@ class Outbox:
         `but_of` are the workers that live: what they have claimed they are sending. Where there
         are none, this is called by the only worker, before it claims anything. Returns how many.
         """
-        left = or_(outbox.c.claimed_by.is_(None), outbox.c.claimed_by.not_in(but_of))
-        claimed = self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state == "claimed", left)
-            .values(state="queued", claimed_by=None)
-        ).rowcount
-        in_doubt = self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state == "at_dot", left)
-            .values(state="queued", claimed_by=None, perhaps_twice=True)
-        ).rowcount
-        return claimed + in_doubt
+        left = or_(_OUTBOX.c.claimed_by.is_(None), _OUTBOX.c.claimed_by.not_in(but_of))
+        again = {"state": "queued", "claimed_by": None}
+        claimed = self._update(_OUTBOX, _OUTBOX.c.state == "claimed", left, **again)
+        at_dot = self._update(
+            _OUTBOX, _OUTBOX.c.state == "at_dot", left, perhaps_twice=True, **again
+        )
+        return claimed + at_dot
 
     def counts(self) -> dict[str, int]:
-        """How many stand in each state in which somebody may still do something."""
+        """How many mails there are in each state that isn't final."""
         query = (
-            select(outbox.c.state, func.count().label("number"))
-            .where(outbox.c.state.in_(_OPEN))
-            .group_by(outbox.c.state)
+            select(_OUTBOX.c.state, func.count().label("number"))
+            .where(_OUTBOX.c.state.in_(_OPEN))
+            .group_by(_OUTBOX.c.state)
         )
-        return {row.state: row.number for row in self.connection.execute(query)}
+        return {row.state: row.number for row in self._rows(query)}
 
     def waiting(self, now: datetime) -> bool:
         """True where a mail is due, or was left half-sent."""
-        query = select(outbox.c.id).where(
-            or_(
-                outbox.c.state.in_(("claimed", "at_dot")),
-                and_(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now),
-            )
-        )
-        return self.connection.execute(query.limit(1)).first() is not None
+        half_sent = _OUTBOX.c.state.in_(("claimed", "at_dot"))
+        query = select(_OUTBOX.c.id).where(or_(half_sent, and_(*_due(now)))).limit(1)
+        return self._value(query) is not None
 
     def due(self, now: datetime, *, most: int) -> int:
         """How many mails are due, counted up to `most`."""
-        some = (
-            select(outbox.c.id)
-            .where(outbox.c.state.in_(("queued", "retry")), outbox.c.due_at <= now)
-            .limit(most)
-        )
-        number: int = self.connection.execute(
-            select(func.count()).select_from(some.subquery())
-        ).scalar_one()
+        some = select(_OUTBOX.c.id).where(*_due(now)).limit(most)
+        number: int = self._value(select(func.count()).select_from(some.subquery()))
         return number
 
     def last_error(self) -> str | None:
         """Why the newest of the mails that failed and aren't given up for good wasn't sent."""
         query = (
-            select(outbox.c.last_error)
-            .where(outbox.c.state.not_in(_OVER), outbox.c.last_error.is_not(None))
-            .order_by(outbox.c.id.desc())
+            select(_OUTBOX.c.last_error)
+            .where(_OUTBOX.c.state.not_in(_OVER), _OUTBOX.c.last_error.is_not(None))
+            .order_by(_OUTBOX.c.id.desc())
             .limit(1)
         )
-        error: str | None = self.connection.execute(query).scalar()
+        error: str | None = self._value(query)
         return error
 
-    def unsent(self) -> tuple[Letter, ...]:
-        query = select(outbox).where(outbox.c.state.not_in(_OVER)).order_by(outbox.c.id)
-        return tuple(map(_letter, self.connection.execute(query)))
+    def unsent(self) -> tuple[OutboxMail, ...]:
+        return self._select(_OUTBOX.c.state.not_in(_OVER))
 
-    def all(self) -> tuple[Letter, ...]:
+    def all(self) -> tuple[OutboxMail, ...]:
         """Every mail there ever was; long ago sent ones have no bytes any more."""
-        return tuple(map(_letter, self.connection.execute(select(outbox).order_by(outbox.c.id))))
+        return self._select()
 
-    def by_id(self, outbox_id: int) -> Letter | None:
-        row = self.connection.execute(select(outbox).where(outbox.c.id == outbox_id)).first()
-        return _letter(row) if row else None
+    def by_id(self, outbox_id: int) -> OutboxMail | None:
+        found = self._select(_OUTBOX.c.id == outbox_id)
+        return found[0] if found else None
 
     # What the operator decides: each True where the mail stood so that it could be done.
 
-    def again(self, letter: Letter, *, now: datetime) -> bool:
+    def again(self, mail: OutboxMail, *, now: datetime) -> bool:
         """Send now what waits or was given up on; it's worth sending for as long as a new mail."""
         return self._decide(
-            letter,
+            mail,
             ("queued", "retry", "dead"),
             state="queued",
             due_at=now,
             attempts=0,
-            expires_at=now + KEPT_FOR[letter.kind],
+            expires_at=now + EXPIRES_AFTER[mail.kind],
         )
 
-    def hold(self, letter: Letter, *, why: str) -> bool:
+    def hold(self, mail: OutboxMail, *, why: str) -> bool:
         """Put a mail aside until it's released."""
-        return self._decide(letter, ("queued", "retry"), state="held", last_error=why)
+        return self._decide(mail, ("queued", "retry"), state="held", last_error=why)
 
     def hold_all(self, *, why: str) -> int:
         """Put aside whatever would still be sent, half-sent ones too; how many that were."""
-        return self.connection.execute(
-            update(outbox)
-            .where(outbox.c.state.in_(("queued", "claimed", "at_dot", "retry")))
-            .values(state="held", last_error=why)
-        ).rowcount
+        to_send = _OUTBOX.c.state.in_(("queued", "claimed", "at_dot", "retry"))
+        return self._update(_OUTBOX, to_send, state="held", last_error=why)
 
-    def release(self, letter: Letter, *, now: datetime) -> bool:
+    def release(self, mail: OutboxMail, *, now: datetime) -> bool:
         """Send a held mail after all."""
         return self._decide(
-            letter,
+            mail,
             ("held",),
             state="queued",
             due_at=now,
             last_error=None,
-            expires_at=now + KEPT_FOR[letter.kind],
+            expires_at=now + EXPIRES_AFTER[mail.kind],
         )
 
-    def drop(self, letter: Letter) -> bool:
+    def drop(self, mail: OutboxMail) -> bool:
         """Give a mail up: its bytes go, its row stays, so that it isn't queued again."""
         return self._decide(
-            letter, ("queued", "retry", "dead", "held"), state="dropped", mime=b"", last_error=None
+            mail, ("queued", "retry", "dead", "held"), state="dropped", mime=b"", last_error=None
         )
 
-    def _decide(self, letter: Letter, expected: tuple[State, ...], **values: Any) -> bool:
+    def _decide(self, mail: OutboxMail, expected: tuple[State, ...], **values: Any) -> bool:
         """Compare and set, beside a worker that may have claimed the mail a moment ago."""
-        return (
-            self.connection.execute(
-                update(outbox)
-                .where(
-                    outbox.c.id == letter.id,
-                    outbox.c.state.in_(expected),
-                    func.length(outbox.c.mime) > 0,
-                )
-                .values(**values)
-            ).rowcount
-            == 1
-        )
+        is_in_state = _OUTBOX.c.state.in_(expected)
+        has_bytes = func.length(_OUTBOX.c.mime) > 0
+        return self._update(_OUTBOX, _OUTBOX.c.id == mail.id, is_in_state, has_bytes, **values) == 1
 
     def purge(self, *, sent_before: datetime) -> int:
         """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
         # In the very words of the indexes, and one after the other: so each is found by its own.
-        full = update(outbox).where(text(FULL_WORDS)).values(mime=b"")
+        full = update(_OUTBOX).where(text(FULL_WORDS)).values(mime=b"")
         return sum(
             self.connection.execute(full.where(at < sent_before)).rowcount
-            for at in (outbox.c.sent_at, outbox.c.expires_at)
+            for at in (_OUTBOX.c.sent_at, _OUTBOX.c.expires_at)
         )
 
     def empty(self, athlete: Athlete) -> None:
         """Empty the bytes of all that this athlete was sent; the rows stay, as after a purge."""
-        self.connection.execute(
-            update(outbox)
-            .where(outbox.c.athlete_id == athlete.id, outbox.c.state.in_(("sent", "dead")))
-            .values(mime=b"")
-        )
+        is_over = _OUTBOX.c.state.in_(("sent", "dead"))
+        self._update(_OUTBOX, _OUTBOX.c.athlete_id == athlete.id, is_over, mime=b"")
 
     def forget(self, athlete: Athlete) -> None:
-        self.connection.execute(delete(outbox).where(outbox.c.athlete_id == athlete.id))
+        self._delete(_OUTBOX, _OUTBOX.c.athlete_id == athlete.id)
 
-    def _move(self, letter: Letter, *expected: State, **values: Any) -> bool:
-        """Compare and set; False where it stood otherwise, or is somebody else's by now."""
-        moved = self.connection.execute(
-            update(outbox)
-            .where(
-                outbox.c.id == letter.id,
-                outbox.c.state.in_(expected),
-                outbox.c.claimed_by.is_not_distinct_from(letter.claimed_by),
-            )
-            .values(**values)
-        )
-        return moved.rowcount == 1
+    def _move(self, mail: OutboxMail, *expected: State, **values: Any) -> bool:
+        """Compare and set; False where the state, or the worker that claimed it, is another."""
+        is_in_state = _OUTBOX.c.state.in_(expected)
+        is_mine = _OUTBOX.c.claimed_by.is_not_distinct_from(mail.claimed_by)
+        return self._update(_OUTBOX, _OUTBOX.c.id == mail.id, is_in_state, is_mine, **values) == 1
+
+    def _select(self, *where: ColumnElement[bool]) -> tuple[OutboxMail, ...]:
+        query = select(_OUTBOX).where(*where).order_by(_OUTBOX.c.id)
+        return tuple(from_row(OutboxMail, row) for row in self._rows(query))
 
 
-def _letter(row: Row[Any]) -> Letter:
-    return Letter(
-        **{name: getattr(row, name) for name in Letter.__dataclass_fields__},
-    )
+def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return _IS_WAITING, _OUTBOX.c.due_at <= now

@@ -1,23 +1,29 @@
-"""The progress shelf: which weeks were told, how each source feels, when each tick last ended."""
+"""The state of the work: weeks done, how each source fares, when each job last ended, workers."""
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
-from datetime import date, datetime
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from typing import Literal
 
-from sqlalchemy import Connection, Row, delete, func, select, update
+from sqlalchemy import func, insert, select, type_coerce
+from sqlalchemy.sql.functions import current_timestamp
 
 from worker.domain.models import Athlete, SourceName
 from worker.store import tables
-from worker.store.upsert import upsert
+from worker.store.repository import Repository, from_row
 
 RESTORED = "restored"
 """The tick that stands for a restored backup."""
 
+Role = Literal["worker", "web"]
+
+_WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tick, tables.crew
+_FORGOTTEN_AFTER = timedelta(days=1)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How one source feels for one athlete."""
+    """How one source fares for one athlete; `backlog` is how much of it is still to come."""
 
     state: Literal["ok", "waiting", "failing", "off"]
     last_success_at: datetime | None = None
@@ -27,42 +33,42 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """When a piece of the work last ran, and what went wrong with it if it did."""
+    """When a job last ran, and what went wrong with it if it did."""
 
     at: datetime
     trouble: str | None
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Small facts about the work itself."""
+class LiveWorker:
+    """One process that shares the database; `place` says where it runs."""
 
-    connection: Connection
+    name: str
+    role: Role
+    place: str
+    since_at: datetime
+    seen_at: datetime
 
-    def week_told(self, athlete: Athlete, week_starts_on: date) -> bool:
+
+class Progress(Repository):
+    """Weekly mails done, states of sources, ticks."""
+
+    # Weekly mails
+
+    def has_week(self, athlete: Athlete, week_starts_on: date) -> bool:
         """True where this week's mail was queued, or the week was marked as skipped."""
-        table = tables.weekly
-        query = select(table.c.state).where(
-            table.c.athlete_id == athlete.id, table.c.week_starts_on == week_starts_on
+        query = select(_WEEKLY.c.state).where(
+            _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on == week_starts_on
         )
-        return self.connection.execute(query).first() is not None
+        return self._value(query) is not None
 
-    def untell_after(self, athlete: Athlete, week_starts_on: date) -> None:
-        """Forget what a clock that ran ahead has told of weeks that are still to come."""
-        table = tables.weekly
-        self.connection.execute(
-            delete(table).where(
-                table.c.athlete_id == athlete.id, table.c.week_starts_on > week_starts_on
-            )
-        )
-
-    def last_week_told(self, athlete: Athlete) -> date | None:
-        table = tables.weekly
-        query = select(func.max(table.c.week_starts_on)).where(table.c.athlete_id == athlete.id)
-        last: date | None = self.connection.execute(query).scalar_one()
+    def last_week(self, athlete: Athlete) -> date | None:
+        """The latest of the weeks that were queued or skipped."""
+        query = select(func.max(_WEEKLY.c.week_starts_on))
+        last: date | None = self._value(query.where(_WEEKLY.c.athlete_id == athlete.id))
         return last
 
-    def queue_weekly(
+    def save_week(
         self,
         athlete: Athlete,
         week_starts_on: date,
@@ -70,80 +76,73 @@ class Progress:
         state: Literal["queued", "skipped"],
         outbox_id: int | None = None,
     ) -> None:
-        row = {
-            "athlete_id": athlete.id,
-            "week_starts_on": week_starts_on,
-            "state": state,
-            "outbox_id": outbox_id,
-        }
-        upsert(self.connection, tables.weekly, [row], keys=("athlete_id", "week_starts_on"))
+        row = {"week_starts_on": week_starts_on, "state": state, "outbox_id": outbox_id}
+        self._upsert(_WEEKLY, [{"athlete_id": athlete.id, **row}])
+
+    def forget_weeks_after(self, athlete: Athlete, week_starts_on: date) -> None:
+        """Forget the weeks to come that were marked while the clock ran ahead."""
+        after = _WEEKLY.c.week_starts_on > week_starts_on
+        self._delete(_WEEKLY, _WEEKLY.c.athlete_id == athlete.id, after)
+
+    # Sources
 
     def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
-        row = {
-            "athlete_id": athlete.id,
-            "source": source,
-            "state": state.state,
-            "last_success_at": state.last_success_at,
-            "last_error": state.last_error,
-            "backlog": state.backlog,
-        }
+        """Save how a source fares."""
+        row = {"athlete_id": athlete.id, "source": source, **asdict(state)}
         if state.state in ("ok", "off"):
             row["told_error"] = None
-        upsert(self.connection, tables.source_state, [row], keys=("athlete_id", "source"))
+        self._upsert(_STATE, [row])
 
-    def untold_troubles(self, athlete: Athlete) -> Mapping[str, str]:
-        """What is wrong with each source that fails, where no mail has told the athlete yet."""
-        table = tables.source_state
+    def new_errors(self, athlete: Athlete) -> Mapping[str, str]:
+        """What is wrong with each source that fails, where no mail has said so yet."""
         query = (
-            select(table.c.source, table.c.last_error)
-            .where(table.c.athlete_id == athlete.id, table.c.state == "failing")
-            .where(table.c.last_error.is_distinct_from(table.c.told_error))
-            .order_by(table.c.source)
+            select(_STATE.c.source, _STATE.c.last_error)
+            .where(_STATE.c.athlete_id == athlete.id, _STATE.c.state == "failing")
+            .where(_STATE.c.last_error.is_distinct_from(_STATE.c.told_error))
+            .order_by(_STATE.c.source)
         )
-        return {row.source: row.last_error for row in self.connection.execute(query)}
+        return {row.source: row.last_error for row in self._rows(query)}
 
-    def tell_troubles(self, athlete: Athlete) -> None:
-        """Mark what is wrong with the athlete's sources as told."""
-        table = tables.source_state
-        self.connection.execute(
-            update(table)
-            .where(table.c.athlete_id == athlete.id, table.c.state == "failing")
-            .values(told_error=table.c.last_error)
+    def mark_errors_notified(self, athlete: Athlete) -> None:
+        """Save that a mail says what is wrong with the athlete's sources."""
+        fails = _STATE.c.state == "failing"
+        self._update(
+            _STATE, _STATE.c.athlete_id == athlete.id, fails, told_error=_STATE.c.last_error
         )
 
     def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
-        """How much of a source that has a state is still to come."""
-        table = tables.source_state
-        self.connection.execute(
-            update(table)
-            .where(table.c.athlete_id == athlete.id, table.c.source == source)
-            .values(backlog=left)
+        """Save how much of a source that has a state is still to come."""
+        self._update(
+            _STATE, _STATE.c.athlete_id == athlete.id, _STATE.c.source == source, backlog=left
         )
 
     def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
-        table = tables.source_state
-        query = select(table).where(table.c.athlete_id == athlete.id).order_by(table.c.source)
-        return {row.source: _state(row) for row in self.connection.execute(query)}
+        query = select(_STATE).where(_STATE.c.athlete_id == athlete.id).order_by(_STATE.c.source)
+        return {row.source: from_row(SourceState, row) for row in self._rows(query)}
 
     def failing(self, *, most: int | None = None) -> tuple[tuple[str, str, SourceState], ...]:
         """The sources that fail: whose, which, how; all, or at most so many."""
-        table, athlete = tables.source_state, tables.athlete
+        name = tables.athlete.c.name
         query = (
-            select(athlete.c.name, table)
-            .join(athlete, athlete.c.id == table.c.athlete_id)
-            .where(table.c.state == "failing")
-            .order_by(athlete.c.name, table.c.source)
+            select(name, _STATE)
+            .join(tables.athlete, tables.athlete.c.id == _STATE.c.athlete_id)
+            .where(_STATE.c.state == "failing")
+            .order_by(name, _STATE.c.source)
             .limit(most)
         )
-        return tuple((row.name, row.source, _state(row)) for row in self.connection.execute(query))
+        return tuple(
+            (row.name, row.source, from_row(SourceState, row)) for row in self._rows(query)
+        )
+
+    # Ticks
 
     def ticked(self, name: str, *, at: datetime, trouble: str | None = None) -> None:
-        row = {"name": name, "at": at, "trouble": trouble}
-        upsert(self.connection, tables.tick, [row], keys=("name",))
+        """Save when a job ended, and how."""
+        self._upsert(_TICK, [{"name": name, "at": at, "trouble": trouble}])
 
     def clear_ticks(self, *, but: Collection[str]) -> None:
-        """Forget how the pieces of the work ended under an earlier worker."""
-        self.connection.execute(delete(tables.tick).where(tables.tick.c.name.not_in(but)))
+        """Forget how the jobs ended under an earlier worker."""
+        self._delete(_TICK, _TICK.c.name.not_in(but))
 
     def restored_at(self) -> datetime | None:
         """When a backup was restored, if ever."""
@@ -151,13 +150,44 @@ class Progress:
         return restored.at if restored else None
 
     def tick(self, name: str) -> Tick | None:
-        row = self.connection.execute(select(tables.tick).where(tables.tick.c.name == name)).first()
-        return Tick(row.at, row.trouble) if row else None
+        return self.ticks(name).get(name)
 
-    def ticks(self) -> Mapping[str, Tick]:
-        query = select(tables.tick).order_by(tables.tick.c.name)
-        return {row.name: Tick(row.at, row.trouble) for row in self.connection.execute(query)}
+    def ticks(self, *names: str) -> Mapping[str, Tick]:
+        """The ticks of these names, or (none given) all, by name."""
+        query = select(_TICK).order_by(_TICK.c.name)
+        if names:
+            query = query.where(_TICK.c.name.in_(names))
+        return {row.name: from_row(Tick, row) for row in self._rows(query)}
 
 
-def _state(row: Row[Any]) -> SourceState:
-    return SourceState(row.state, row.last_success_at, row.last_error, row.backlog)
+class LiveWorkers(Repository):
+    """The processes that share this database. One that isn't seen for a while counts as dead.
+
+    They are seen by the database's own clock: their machines needn't agree on the time.
+    """
+
+    def beat(self, name: str, *, role: Role, place: str) -> None:
+        """The process of this name is alive."""
+        now = self.now()
+        if self._update(_WORKER, _WORKER.c.name == name, seen_at=now):
+            return
+        self._delete(_WORKER, _WORKER.c.seen_at < now - _FORGOTTEN_AFTER)
+        row = {"name": name, "role": role, "place": place, "since_at": now, "seen_at": now}
+        self.connection.execute(insert(_WORKER).values(row))
+
+    def leave(self, name: str) -> None:
+        """The process of this name has ended."""
+        self._delete(_WORKER, _WORKER.c.name == name)
+
+    def living(self, *, within: timedelta) -> Sequence[LiveWorker]:
+        """Those seen within that time, the longest serving first."""
+        seen = _WORKER.c.seen_at >= self.now() - within
+        query = select(_WORKER).where(seen).order_by(_WORKER.c.since_at)
+        return [from_row(LiveWorker, row) for row in self._rows(query)]
+
+    def now(self) -> datetime:
+        """The time by the database's clock."""
+        now: datetime = self._value(
+            select(type_coerce(current_timestamp(), _WORKER.c.seen_at.type))
+        )
+        return now

@@ -1,7 +1,7 @@
 """Restoring: a copy takes the place of a SQLite database, whole or not at all.
 
-The copy itself is only read. What takes its place is made ready beside it, brought to today's
-schema, and named last, so that a kill at any moment leaves either the old or the restored one.
+The copy itself is only read. What takes its place is prepared beside it, brought to today's
+schema, and renamed last, so that a kill at any moment leaves either the old or the restored one.
 """
 
 import os
@@ -21,7 +21,7 @@ T = TypeVar("T")
 def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transaction], T]) -> T:
     """Put `copy` in the place of the store's database; what was there goes to `aside`.
 
-    `mark` is done to the copy before it takes its place. To be called while no worker runs, on a
+    `mark` is applied to the copy before it takes its place. To be called while no worker runs, on a
     store that was not opened. Raises `StoreError`; then nothing has changed.
     """
     if store.file is None:
@@ -30,7 +30,7 @@ def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transactio
     try:
         _clear(part)
         _read(copy, part)
-        told = _made_ready(part, copy, mark)
+        done = _prepare(part, copy, mark)
         _put_aside(store, aside)
         part.replace(store.file)
         _sync(store.file.parent)
@@ -38,11 +38,11 @@ def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transactio
         raise StoreError(f"{copy} can't be restored: {error.strerror or error}") from error
     finally:
         _clear(part)
-    return told
+    return done
 
 
 def _read(copy: Path, part: Path) -> None:
-    """By SQLite's own hand: also what stands only in the copy's log comes along."""
+    """By SQLite's own backup, which includes what is only in the copy's log."""
     try:
         with (
             closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro", uri=True)) as source,
@@ -54,31 +54,31 @@ def _read(copy: Path, part: Path) -> None:
     part.chmod(0o600)
 
 
-def _made_ready(part: Path, copy: Path, mark: Callable[[Transaction], T]) -> T:
+def _prepare(part: Path, copy: Path, mark: Callable[[Transaction], T]) -> T:
     url = f"sqlite:///{part}"
-    looked_at = Store.at(url)
-    is_ours = looked_at.schema() is not None
-    looked_at.close()
+    unchecked = Store.at(url)
+    is_ours = unchecked.schema() is not None
+    unchecked.close()
     if not is_ours:
         raise StoreError(f"{copy} isn't a copy of Easeback's database")
-    ready = Store.open(url)
+    prepared = Store.open(url)
     try:
-        ready.check()
-        with ready.transaction() as tx:
-            told = mark(tx)
-        ready.compact()
+        prepared.check()
+        with prepared.transaction() as tx:
+            done = mark(tx)
+        prepared.compact()
     finally:
-        ready.close()
+        prepared.close()
     _sync(part)
-    return told
+    return done
 
 
 def _put_aside(store: Store, aside: Path) -> None:
-    """Keep what was there; an old log must not be played into the restored database."""
-    assert store.file is not None  # noqa: S101  the caller has looked
+    """Move what was there; an old log must not be played into the restored database."""
+    assert store.file is not None  # noqa: S101  checked by the caller
     if not store.file.exists():
         return
-    with suppress(StoreError):  # a damaged one can't be tidied, and is kept as it is
+    with suppress(StoreError):  # a damaged one can't be compacted, and stays as it is
         store.compact_log()
     store.close()
     aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
 """The runs' repository: recordings as the sources have them, and the runs they come to.
 
 A run is derived: whenever recordings come, change or go, the runs around them are made anew from
-what `recordings.py` says, and retain their ids where they can.
+what `matching` says, and retain their ids where they can.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -10,17 +10,18 @@ from datetime import date, datetime, timedelta
 from itertools import starmap
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain import history, matching
 from worker.domain.history import History
 from worker.domain.models import Athlete, Recording, Run, SourceName
 from worker.domain.rules import Rules
+from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE, recording, run
-from worker.store.upsert import upsert
 
 JUDGED_DAYS = 1000
-"""How far back a judgement looks from the last run before: a season, the year before it, and
+"""How far back a judgement reaches from the last run before: a season, the year before it, and
 last year's ramp."""
 
 _RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
@@ -46,7 +47,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as kept: with the recordings behind it and why it doesn't count, if it doesn't."""
+    """A run as stored: with the recordings behind it and why it doesn't count, if it doesn't."""
 
     run: Run
     sources: tuple[tuple[SourceName, str], ...]
@@ -63,10 +64,9 @@ class _Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Runs:
+class Runs(Repository):
     """One athlete's recordings in, runs out."""
 
-    connection: Connection
     rules: Rules
     precedence: Mapping[SourceName, int]
 
@@ -79,17 +79,13 @@ class Runs:
         changed = {
             key: r for key, r in by_key.items() if key not in before or before[key].recording != r
         }
-        upsert(
-            self.connection,
-            recording,
-            [
-                # No field holds another dataclass: `asdict` would take half of an import's time.
-                {name: getattr(r, name) for name in _RECORDING_FIELDS}
-                | {"athlete_id": athlete.id, "saved_at": now}
-                for r in changed.values()
-            ],
-            keys=("athlete_id", "source", "external_id"),
-        )
+        # No field holds another dataclass: `asdict` would take half of an import's time.
+        rows = [
+            {name: getattr(r, name) for name in _RECORDING_FIELDS}
+            | {"athlete_id": athlete.id, "saved_at": now}
+            for r in changed.values()
+        ]
+        self._upsert(recording, rows, "athlete_id", "source", "external_id")
         touched = changed.keys() | {key for key, row in before.items() if row.run_id is None}
         old = [before[key] for key in touched if key in before]
         first_day, new_ids = self._derive(
@@ -109,12 +105,11 @@ class Runs:
     def drop(
         self, athlete: Athlete, source: SourceName, external_ids: Sequence[str], *, today: date
     ) -> Change:
-        """Forget recordings that their source no longer has, and the runs only they told of."""
+        """Forget recordings that their source no longer has, and the runs only they made."""
         gone = self._stored(athlete, {(source, external_id) for external_id in external_ids})
         if not gone:
             return Change(None, frozenset(), {})
-        ids = [row.id for row in gone.values()]
-        self.connection.execute(delete(recording).where(recording.c.id.in_(ids)))
+        self._delete(recording, recording.c.id.in_([row.id for row in gone.values()]))
         first_day, _ = self._derive(
             athlete,
             days={row.recording.day for row in gone.values()},
@@ -129,23 +124,18 @@ class Runs:
     ) -> Change:
         """Forget the recordings that came from a file of this content."""
         query = select(recording.c.external_id).where(
-            recording.c.athlete_id == athlete.id,
-            recording.c.source == source,
-            recording.c.sha256 == sha256,
+            *_recorded_by(athlete, source), recording.c.sha256 == sha256
         )
-        external_ids = self.connection.execute(query).scalars().all()
-        return self.drop(athlete, source, external_ids, today=today)
+        return self.drop(athlete, source, self._values(query), today=today)
 
     def any(self, athlete: Athlete) -> bool:
         """True where the athlete has a run."""
         one = select(run.c.id).where(run.c.athlete_id == athlete.id).limit(1)
-        return self.connection.execute(one).first() is not None
+        return self._value(one) is not None
 
     def counted(self, athlete: Athlete, *, since: date | None = None) -> tuple[Run, ...]:
         """The runs that count, oldest first; `since` leaves out older days."""
-        query = select(*_RUN_COLUMNS).where(
-            run.c.athlete_id == athlete.id, run.c.quarantine.is_(None)
-        )
+        query = select(*_RUN_COLUMNS).where(*_counts(athlete))
         if since is not None:
             query = query.where(run.c.day >= since)
         rows = self.connection.execute(query.order_by(run.c.started_at, run.c.id))
@@ -153,38 +143,31 @@ class Runs:
         return tuple(starmap(Run, rows))
 
     def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
-        return tuple(k for k in self.kept(athlete) if k.quarantine is not None)
+        return tuple(one for one in self.all(athlete) if one.quarantine is not None)
 
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
-        """All that judging the days from `since` on looks at, however long a break lies before."""
+        """All that judging the days from `since` on needs, however long a break lies before."""
         watched = since - timedelta(days=rules.return_watch_days)
-        before = self._last_day_before(athlete, watched) or watched
+        query = select(func.max(run.c.day)).where(*_counts(athlete), run.c.day < watched)
+        before: date = self._value(query) or watched
         return History.of(
             self.counted(athlete, since=before - timedelta(days=JUDGED_DAYS)), rules=rules
         )
 
-    def _last_day_before(self, athlete: Athlete, day: date) -> date | None:
-        query = select(func.max(run.c.day)).where(
-            run.c.athlete_id == athlete.id, run.c.quarantine.is_(None), run.c.day < day
-        )
-        last: date | None = self.connection.execute(query).scalar_one()
-        return last
-
-    def kept(self, athlete: Athlete) -> tuple[StoredRun, ...]:
+    def all(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """Every run with its sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
-        told = (
+        linked = (
             select(recording.c.run_id, recording.c.source, recording.c.external_id)
             .where(recording.c.athlete_id == athlete.id)
             .order_by(recording.c.source, recording.c.external_id)
         )
-        for run_id, source, external_id in self.connection.execute(told):
+        for run_id, source, external_id in self.connection.execute(linked):
             sources.setdefault(run_id, []).append((source, external_id))
-        rows = self.connection.execute(
-            select(run).where(run.c.athlete_id == athlete.id).order_by(run.c.started_at, run.c.id)
-        )
+        runs = select(run).where(run.c.athlete_id == athlete.id)
         return tuple(
-            StoredRun(_run(row), tuple(sources.get(row.id, ())), row.quarantine) for row in rows
+            StoredRun(from_row(Run, row), tuple(sources.get(row.id, ())), row.quarantine)
+            for row in self._rows(runs.order_by(run.c.started_at, run.c.id))
         )
 
     def release(self, athlete: Athlete, *, today: date) -> date | None:
@@ -193,16 +176,13 @@ class Runs:
             run.c.athlete_id == athlete.id, run.c.looked_at_on.is_not(None), run.c.day <= today
         )
         freed = [
-            row
-            for row in self.connection.execute(query)
-            if history.implausible(_run(row), today=today, rules=self.rules) is None
+            one
+            for one in (from_row(Run, row) for row in self._rows(query))
+            if history.implausible(one, today=today, rules=self.rules) is None
         ]
-        if not freed:
-            return None
-        by_id = update(run).where(run.c.id.in_([row.id for row in freed]))
-        self.connection.execute(by_id.values(quarantine=None, looked_at_on=None))
-        first: date = min(row.day for row in freed)
-        return first
+        ids = [one.id for one in freed]
+        self._update(run, run.c.id.in_(ids), quarantine=None, looked_at_on=None)
+        return min((one.day for one in freed), default=None)
 
     def with_release_due(self, until: date, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes with a run that was dated in the future, and is so no longer."""
@@ -212,13 +192,11 @@ class Runs:
             .order_by(run.c.looked_at_on)
             .limit(most)
         )
-        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
+        return self._values(query)
 
     def count(self, athlete: Athlete) -> tuple[int, datetime | None]:
         """How many runs count, and when the last one started."""
-        query = select(func.count(), func.max(run.c.started_at)).where(
-            run.c.athlete_id == athlete.id, run.c.quarantine.is_(None)
-        )
+        query = select(func.count(), func.max(run.c.started_at)).where(*_counts(athlete))
         number, last_at = self.connection.execute(query).one()
         return number, last_at
 
@@ -227,21 +205,17 @@ class Runs:
     ) -> Mapping[str, str]:
         """The digest of the file behind each of these recordings, of those that have one."""
         query = select(recording.c.external_id, recording.c.sha256).where(
-            recording.c.athlete_id == athlete.id,
-            recording.c.source == source,
+            *_recorded_by(athlete, source),
             recording.c.external_id.in_(external_ids),
             recording.c.sha256.is_not(None),
         )
-        return {row.external_id: row.sha256 for row in self.connection.execute(query)}
+        return {row.external_id: row.sha256 for row in self._rows(query)}
 
     def recorded(self, athlete: Athlete, source: SourceName) -> tuple[Recording, ...]:
-        """All that one source told, oldest first."""
-        query = (
-            select(recording)
-            .where(recording.c.athlete_id == athlete.id, recording.c.source == source)
-            .order_by(recording.c.started_at, recording.c.id)
-        )
-        return tuple(_recording(row) for row in self.connection.execute(query))
+        """All recordings of one source, oldest first."""
+        query = select(recording).where(*_recorded_by(athlete, source))
+        rows = self._rows(query.order_by(recording.c.started_at, recording.c.id))
+        return tuple(from_row(Recording, row) for row in rows)
 
     def _stored(
         self, athlete: Athlete, keys: Iterable[tuple[str, str]]
@@ -253,12 +227,10 @@ class Runs:
         found: dict[tuple[str, str], _Stored] = {}
         for source, external_ids in by_source.items():
             query = select(recording).where(
-                recording.c.athlete_id == athlete.id,
-                recording.c.source == source,
-                recording.c.external_id.in_(external_ids),
+                *_recorded_by(athlete, source), recording.c.external_id.in_(external_ids)
             )
-            for row in self.connection.execute(query):
-                found[source, row.external_id] = _Stored(row.id, row.run_id, _recording(row))
+            for row in self._rows(query):
+                found[source, row.external_id] = _stored(row)
         return found
 
     def _derive(
@@ -281,11 +253,8 @@ class Runs:
         query = select(recording).where(
             recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
         )
-        near = {
-            (row.source, row.external_id): _Stored(row.id, row.run_id, _recording(row))
-            for row in self.connection.execute(query)
-        }
-        kept: dict[int, tuple[Run, Sequence[_Stored]]] = {}
+        near = {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
+        reused: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
         recordings = [row.recording for row in near.values()]
         for bundle in matching.group(recordings, precedence=self.precedence):
@@ -296,16 +265,16 @@ class Runs:
                 continue
             # A recording's day needn't be that of the run it joins or leaves: clocks differ.
             days |= {r.day for r in bundle}
-            free = min(known - kept.keys(), default=None)
+            free = min(known - reused.keys(), default=None)
             if free is None:
                 new.append((matching.believed_run(bundle), rows))
             else:
-                kept[free] = (matching.believed_run(bundle, run_id=free), rows)
-        if kept:
+                reused[free] = (matching.believed_run(bundle, run_id=free), rows)
+        if reused:
             by_id = update(run).where(run.c.id == bindparam("known_id"))
             changed = [
                 {"known_id": run_id, **self._columns(believed, today=today)}
-                for run_id, (believed, _) in kept.items()
+                for run_id, (believed, _) in reused.items()
             ]
             self.connection.execute(by_id, changed)
         new_ids: Sequence[int] = ()
@@ -318,7 +287,7 @@ class Runs:
                 ],
             )
             new_ids = inserted.scalars().all()
-        bundles = [(run_id, rows) for run_id, (_, rows) in kept.items()]
+        bundles = [(run_id, rows) for run_id, (_, rows) in reused.items()]
         bundles += [(run_id, rows) for run_id, (_, rows) in zip(new_ids, new, strict=True)]
         moved = [
             {"moved_id": row.id, "run_id": run_id}
@@ -332,7 +301,7 @@ class Runs:
         # A run that has no recording any more goes.
         before = sorted({r.run_id for r in near.values() if r.run_id is not None} | left_runs)
         linked = select(recording.c.run_id).where(recording.c.run_id.in_(before))
-        self.connection.execute(delete(run).where(run.c.id.in_(before), run.c.id.not_in(linked)))
+        self._delete(run, run.c.id.in_(before), run.c.id.not_in(linked))
         return min(days), new_ids
 
     def _columns(self, believed: Run, *, today: date) -> Mapping[str, Any]:
@@ -342,9 +311,14 @@ class Runs:
         return {**columns, "quarantine": reason, "looked_at_on": later}
 
 
-def _recording(row: Row[Any]) -> Recording:
-    return Recording(**{name: getattr(row, name) for name in _RECORDING_FIELDS})
+def _stored(row: Row[Any]) -> _Stored:
+    return _Stored(row.id, row.run_id, from_row(Recording, row))
 
 
-def _run(row: Row[Any]) -> Run:
-    return Run(*(getattr(row, column.name) for column in _RUN_COLUMNS))
+def _counts(athlete: Athlete) -> tuple[ColumnElement[bool], ...]:
+    """The runs of an athlete that count."""
+    return run.c.athlete_id == athlete.id, run.c.quarantine.is_(None)
+
+
+def _recorded_by(athlete: Athlete, source: SourceName) -> tuple[ColumnElement[bool], ...]:
+    return recording.c.athlete_id == athlete.id, recording.c.source == source

@@ -1,30 +1,54 @@
-"""The repository of services: credentials, how far each list is read, limits, events.
+"""The services: credentials, how far each list is read, activities and files, limits, events.
 
 One set of tables for all services; `SourceRows` is one service's share of them. Credentials come
 and go encrypted; nothing here can decrypt them.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import Table, func, insert, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
-from worker.domain.models import Athlete
+from worker.domain.models import Athlete, SourceName
 from worker.store import tables
-from worker.store.activities import ActivityRows
+from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE
-from worker.store.upsert import insert_missing, upsert
 
-credential = tables.source_credential
-event = tables.source_event
-limit = tables.source_limit
-subscription = tables.source_subscription
-used_state = tables.used_state
+_CREDENTIAL = tables.source_credential
+_ACTIVITY = tables.source_activity
+_EVENT = tables.source_event
+_LIMIT = tables.source_limit
+_SUBSCRIPTION = tables.source_subscription
+_USED_STATE = tables.used_state
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
+
+
+FileState = Literal["due", "read", "none"]
+_DUE: ColumnElement[str] = literal_column("'due'")
+"""Written out, so that PostgreSQL finds the index over the files that are due."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeenActivity:
+    """An activity as it was last seen: a run, or one that can't be read for a `reason`.
+
+    `file` is how far its original file is, "none" where it has none. `silence` says why nothing
+    may be mailed about what the file changes, or is None.
+    """
+
+    external_id: str
+    started_at: datetime | None
+    payload: str
+    reason: str | None = None
+    edited: bool = False
+    file: FileState = "none"
+    file_due_at: datetime | None = None
+    file_tries: int = 0
+    silence: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +68,7 @@ class StoredCredential:
 
 @dataclass(frozen=True, slots=True)
 class StoredSubscription:
-    """Our webhook subscription; `dropped` events named nobody we know."""
+    """Our webhook subscription; `dropped` events named unknown accounts."""
 
     id: int
     callback_url: str
@@ -52,8 +76,10 @@ class StoredSubscription:
 
 
 @dataclass(frozen=True, slots=True)
-class SourceRows(ActivityRows):
+class SourceRows(Repository):
     """One service: a credential an athlete, one limit and one subscription for all of them."""
+
+    source: SourceName
 
     # Credentials
 
@@ -85,52 +111,37 @@ class SourceRows(ActivityRows):
         if before is not None and before.account_id == account_id:
             self._set(athlete, **row)
             return
-        self.connection.execute(delete(credential).where(*self._of(athlete)))
-        self.connection.execute(
-            insert(credential).values(athlete_id=athlete.id, source=self.source, **row)
-        )
+        self._delete(_CREDENTIAL, *self._of(athlete))
+        row |= {"athlete_id": athlete.id, "source": self.source}
+        self.connection.execute(insert(_CREDENTIAL).values(row))
 
     def credential(self, athlete: Athlete) -> StoredCredential | None:
-        query = select(credential).where(*self._of(athlete))
-        row = self.connection.execute(query).first()
-        if row is None:
-            return None
-        fields = {name: getattr(row, name) for name in StoredCredential.__dataclass_fields__}
-        return StoredCredential(**fields | {"scopes": frozenset(row.scopes)})
+        for row in self._rows(select(_CREDENTIAL).where(*self._of(athlete))):
+            return replace(from_row(StoredCredential, row), scopes=frozenset(row.scopes))
+        return None
 
     def renew(
         self, athlete: Athlete, *, version: int, encrypted: bytes, expires_at: datetime | None
     ) -> bool:
         """Save what a refresh brought; False where it isn't the refreshed credential any more."""
-        changed = self.connection.execute(
-            update(credential)
-            .where(*self._of(athlete), credential.c.version == version)
-            .values(
-                encrypted=encrypted, expires_at=expires_at, version=version + 1, revoked_at=None
-            )
-        )
-        return changed.rowcount == 1
+        where = *self._of(athlete), _CREDENTIAL.c.version == version
+        values = {"encrypted": encrypted, "expires_at": expires_at, "version": version + 1}
+        return self._update(_CREDENTIAL, *where, **values, revoked_at=None) == 1
 
     def revoked(self, athlete: Athlete, *, version: int, now: datetime) -> bool:
         """The service refuses this credential for good; False where it's another one by now."""
-        changed = self.connection.execute(
-            update(credential)
-            .where(*self._of(athlete), credential.c.version == version)
-            .values(revoked_at=now)
-        )
-        return changed.rowcount == 1
+        where = *self._of(athlete), _CREDENTIAL.c.version == version
+        return self._update(_CREDENTIAL, *where, revoked_at=now) == 1
 
     def forget(self, athlete: Athlete) -> None:
-        """The credential, and all that only this service told of: activities and events."""
-        for table in (credential, tables.source_activity, event):
-            self.connection.execute(
-                delete(table).where(table.c.athlete_id == athlete.id, table.c.source == self.source)
-            )
+        """Delete the credential, and what only this service has: activities and events."""
+        for table in (_CREDENTIAL, _ACTIVITY, _EVENT):
+            self._delete(table, *self._of(athlete, table))
 
     def athletes_of(self, account_ids: Collection[str]) -> Mapping[str, Sequence[int]]:
         """For each of these accounts the ids of the athletes connected to it, revoked ones too."""
-        query = select(credential.c.account_id, credential.c.athlete_id).where(
-            self._is(credential), credential.c.account_id.in_(list(account_ids))
+        query = select(_CREDENTIAL.c.account_id, _CREDENTIAL.c.athlete_id).where(
+            self._is(_CREDENTIAL), _CREDENTIAL.c.account_id.in_(list(account_ids))
         )
         found: dict[str, list[int]] = {}
         for account_id, athlete_id in self.connection.execute(query):
@@ -139,203 +150,261 @@ class SourceRows(ActivityRows):
 
     def encrypted(self) -> Mapping[int, bytes]:
         """What each credential is encrypted as, by the athlete's id."""
-        query = select(credential.c.athlete_id, credential.c.encrypted).where(self._is(credential))
-        return {row.athlete_id: row.encrypted for row in self.connection.execute(query)}
+        query = select(_CREDENTIAL.c.athlete_id, _CREDENTIAL.c.encrypted).where(
+            self._is(_CREDENTIAL)
+        )
+        return {row.athlete_id: row.encrypted for row in self._rows(query)}
 
     def encrypt_anew(self, athlete_id: int, encrypted: bytes) -> None:
-        """The same credential under another key."""
-        self.connection.execute(
-            update(credential)
-            .where(self._is(credential), credential.c.athlete_id == athlete_id)
-            .values(encrypted=encrypted)
-        )
+        """Save the same credential, encrypted with another key."""
+        theirs = _CREDENTIAL.c.athlete_id == athlete_id
+        self._update(_CREDENTIAL, self._is(_CREDENTIAL), theirs, encrypted=encrypted)
 
     # Who is due, and how far the list is read
 
     def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> bool:
-        """Take this athlete's credential until then; False where somebody holds it."""
-        taken = self.connection.execute(
-            update(credential)
-            .where(
-                *self._of(athlete),
-                or_(credential.c.leased_until.is_(None), credential.c.leased_until <= now),
-            )
-            .values(leased_until=until)
-        )
-        return taken.rowcount == 1
+        """Take this athlete's credential until then; False where another worker has it."""
+        free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
+        return self._update(_CREDENTIAL, *self._of(athlete), free, leased_until=until) == 1
 
     def release(self, athlete: Athlete) -> None:
         self._set(athlete, leased_until=None)
 
     def due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes to be asked for, those that waited longest first."""
-        query = (
-            select(credential.c.athlete_id)
-            .where(
-                self._is(credential), credential.c.due_at <= now, credential.c.revoked_at.is_(None)
-            )
-            .order_by(credential.c.due_at, credential.c.athlete_id)
-            .limit(most)
-        )
-        return tuple(self.connection.execute(query).scalars())
+        c = _CREDENTIAL.c
+        where = c.due_at <= now, c.revoked_at.is_(None)
+        return self._athlete_ids(_CREDENTIAL, *where, by=(c.due_at, c.athlete_id), most=most)
 
     def with_history_due(self, until: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes whose past isn't read back to `until`, the least read first.
 
-        Not of those whose last call failed: a poll that works opens their turn again.
+        Not of those whose last call failed: they follow after a poll that succeeds.
         """
-        query = (
-            select(credential.c.athlete_id)
-            .where(
-                self._is(credential),
-                credential.c.read_back_to > until,
-                credential.c.revoked_at.is_(None),
-                credential.c.failures == 0,
-            )
-            .order_by(credential.c.read_back_to.desc(), credential.c.athlete_id)
-            .limit(most)
-        )
-        return tuple(self.connection.execute(query).scalars())
+        c = _CREDENTIAL.c
+        where = c.read_back_to > until, c.revoked_at.is_(None), c.failures == 0
+        by = c.read_back_to.desc(), c.athlete_id
+        return self._athlete_ids(_CREDENTIAL, *where, by=by, most=most)
 
     def standing(self, athlete: Athlete) -> Mapping[str, Any]:
         """How far the list is read, by the names it was saved under; empty where not connected."""
-        columns = [credential.c[name] for name in STANDING]
+        columns = [_CREDENTIAL.c[name] for name in STANDING]
         row = self.connection.execute(select(*columns).where(*self._of(athlete))).first()
         return dict(row._mapping) if row else {}  # noqa: SLF001  (SQLAlchemy's public name)
 
     def save_standing(
         self, athlete: Athlete, standing: Mapping[str, Any], *, due_at: datetime | None = None
     ) -> None:
-        """`due_at`: when to ask for this athlete again; None leaves that as it was."""
+        """`due_at`: when to poll for this athlete again; None leaves that as it was."""
         self._set(athlete, **standing, **({"due_at": due_at} if due_at is not None else {}))
+
+    # Activities, as they were last seen
+
+    def seen(self, athlete: Athlete, external_ids: Collection[str]) -> Mapping[str, SeenActivity]:
+        """As they were last seen, of those that were."""
+        query = select(_ACTIVITY).where(
+            *self._of(athlete, _ACTIVITY), _ACTIVITY.c.external_id.in_(external_ids)
+        )
+        return {row.external_id: from_row(SeenActivity, row) for row in self._rows(query)}
+
+    def save_seen(self, athlete: Athlete, seen: Sequence[SeenActivity], *, now: datetime) -> None:
+        rows = [
+            {**asdict(one), "athlete_id": athlete.id, "source": self.source, "seen_at": now}
+            for one in seen
+        ]
+        self._upsert(_ACTIVITY, rows)
+
+    def forget_seen(self, athlete: Athlete, external_ids: Collection[str]) -> None:
+        of_these = _ACTIVITY.c.external_id.in_(external_ids)
+        self._delete(_ACTIVITY, *self._of(athlete, _ACTIVITY), of_these)
+
+    def starts(self, athlete: Athlete) -> Mapping[str, datetime]:
+        """When each activity that was seen began, by its id."""
+        query = select(_ACTIVITY.c.external_id, _ACTIVITY.c.started_at).where(
+            *self._of(athlete, _ACTIVITY), _ACTIVITY.c.started_at.is_not(None)
+        )
+        return {row.external_id: row.started_at for row in self._rows(query)}
+
+    def unreadable(self, athlete: Athlete) -> tuple[SeenActivity, ...]:
+        """What can't be read, each with its reason."""
+        query = (
+            select(_ACTIVITY)
+            .where(*self._of(athlete, _ACTIVITY), _ACTIVITY.c.reason.is_not(None))
+            .order_by(_ACTIVITY.c.started_at, _ACTIVITY.c.external_id)
+        )
+        return tuple(from_row(SeenActivity, row) for row in self._rows(query))
+
+    def with_expired(self, instant: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes with an activity that is older than it may be kept."""
+        at = _ACTIVITY.c.started_at
+        return self._athlete_ids(_ACTIVITY, at < instant, by=(at,), most=most)
+
+    def begun_before(self, athlete: Athlete, instant: datetime) -> tuple[str, ...]:
+        """The ids of the activities that are older than they may be kept."""
+        query = select(_ACTIVITY.c.external_id).where(
+            *self._of(athlete, _ACTIVITY), _ACTIVITY.c.started_at < instant
+        )
+        return self._values(query)
+
+    # Original files
+
+    def files_due(self, athlete: Athlete, now: datetime, *, most: int) -> tuple[SeenActivity, ...]:
+        """Whose file is to be read now, the newest first."""
+        query = (
+            select(_ACTIVITY)
+            .where(
+                *self._of(athlete, _ACTIVITY),
+                _ACTIVITY.c.file == _DUE,
+                _ACTIVITY.c.file_due_at <= now,
+            )
+            .order_by(_ACTIVITY.c.started_at.desc().nulls_last(), _ACTIVITY.c.external_id.desc())
+            .limit(most)
+        )
+        return tuple(from_row(SeenActivity, row) for row in self._rows(query))
+
+    def files_left(self, athlete: Athlete) -> int:
+        """How many files are yet to be read, now or later."""
+        due = _ACTIVITY.c.file == _DUE
+        number: int = self._value(select(func.count()).where(*self._of(athlete, _ACTIVITY), due))
+        return number
+
+    def with_files_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes with files to be read now; of none whose last call failed.
+
+        Those whose files wait longest first; at most so many files are counted for that.
+        """
+        query = (
+            select(_ACTIVITY.c.athlete_id)
+            .join(
+                _CREDENTIAL,
+                (_ACTIVITY.c.athlete_id == _CREDENTIAL.c.athlete_id)
+                & (_ACTIVITY.c.source == _CREDENTIAL.c.source),
+            )
+            .where(
+                self._is(_ACTIVITY),
+                _ACTIVITY.c.file == _DUE,
+                _ACTIVITY.c.file_due_at <= now,
+                _CREDENTIAL.c.revoked_at.is_(None),
+                _CREDENTIAL.c.failures == 0,
+            )
+            .order_by(_ACTIVITY.c.file_due_at, _ACTIVITY.c.athlete_id)
+            .limit(most)
+        )
+        return self._values(query)
 
     # Rate limits
 
     def limit(self, *, lock: bool = False) -> Mapping[str, Any] | None:
-        """What is known of the limits, as it was saved; `lock`: nobody else reserves meanwhile."""
-        query = select(limit.c.state).where(self._is(limit))
+        """The rate limit as it was saved; `lock`: no other worker reserves meanwhile."""
+        query = select(_LIMIT.c.state).where(self._is(_LIMIT))
         if lock:
             query = query.with_for_update()
-        state: Mapping[str, Any] | None = self.connection.execute(query).scalar()
+        state: Mapping[str, Any] | None = self._value(query)
         if state is None and lock:
             # Only what is there can be locked: of two that begin at once, one waits here.
-            insert_missing(self.connection, limit, {"source": self.source, "state": {}})
-            state = self.connection.execute(query).scalar()
+            self._upsert(_LIMIT, [{"source": self.source, "state": {}}], replace=False)
+            state = self._value(query)
         return state or None
 
     def save_limit(self, state: Mapping[str, Any]) -> None:
-        row = {"source": self.source, "state": dict(state)}
-        upsert(self.connection, limit, [row], keys=("source",))
+        self._upsert(_LIMIT, [{"source": self.source, "state": dict(state)}])
 
     # Webhook events
 
     def note_event(self, athlete_id: int, external_id: str, *, now: datetime) -> None:
-        """Look at this activity soon; empty: at whether the athlete still allows anything."""
+        """Save that an activity is to be fetched; empty: that the credential is to be tried."""
         self.note_events([(athlete_id, external_id)], now=now)
 
     def note_events(self, events: Collection[tuple[int, str]], *, now: datetime) -> None:
         """The same for many, by athlete's id and external id, each of them once."""
-        rows = [
-            {
-                "athlete_id": athlete_id,
-                "source": self.source,
-                "external_id": external_id,
-                "due_at": now,
-                "tries": 0,
-            }
-            # Always in one order, so that two who write the same events don't wait for each other.
-            for athlete_id, external_id in sorted(events)
-        ]
-        upsert(self.connection, event, rows, keys=("athlete_id", "source", "external_id"))
+        every = {"source": self.source, "due_at": now, "tries": 0}
+        # Always in one order, so that two who write the same events don't wait for each other.
+        self._upsert(
+            _EVENT, [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
+        )
 
     def with_events_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes for whom an event is due, the oldest first."""
-        query = (
-            select(event.c.athlete_id)
-            .where(self._is(event), event.c.due_at <= now)
-            .order_by(event.c.due_at)
-            .limit(most)
-        )
-        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
+        at = _EVENT.c.due_at
+        return self._athlete_ids(_EVENT, at <= now, by=(at,), most=most)
 
     def events_due(self, athlete: Athlete, now: datetime) -> tuple[str, ...]:
         """The external id of each of the athlete's events that is due, oldest first."""
         query = (
-            select(event.c.external_id)
-            .where(self._is(event), event.c.athlete_id == athlete.id, event.c.due_at <= now)
-            .order_by(event.c.due_at, event.c.external_id)
+            select(_EVENT.c.external_id)
+            .where(*self._of(athlete, _EVENT), _EVENT.c.due_at <= now)
+            .order_by(_EVENT.c.due_at, _EVENT.c.external_id)
         )
-        return tuple(self.connection.execute(query).scalars())
+        return self._values(query)
 
     def events_waiting(self, athlete: Athlete) -> int:
         """How many events wait for this athlete."""
-        query = select(func.count()).where(self._is(event), event.c.athlete_id == athlete.id)
-        number: int = self.connection.execute(query).scalar_one()
+        number: int = self._value(select(func.count()).where(*self._of(athlete, _EVENT)))
         return number
 
     def event_done(
         self, athlete: Athlete, external_id: str, *, looked_at: datetime | None = None
     ) -> None:
-        """The event is done; where it came again since it was looked at, it stays."""
+        """The event is done; where it came again since `looked_at`, it stays."""
         where = self._event(athlete, external_id)
         if looked_at is not None:
-            where += (event.c.due_at <= looked_at,)
-        self.connection.execute(delete(event).where(*where))
+            where += (_EVENT.c.due_at <= looked_at,)
+        self._delete(_EVENT, *where)
 
     def retry_event(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
         """Try again later and later, `most` times; what stays undone, polling finds."""
         where = self._event(athlete, external_id)
-        tries = self.connection.execute(select(event.c.tries).where(*where)).scalar() or 0
+        tries = self._value(select(_EVENT.c.tries).where(*where)) or 0
         if tries + 1 >= most:
             self.event_done(athlete, external_id)
             return
         due_at = now + timedelta(minutes=1 << tries)
-        self.connection.execute(update(event).where(*where).values(tries=tries + 1, due_at=due_at))
+        self._update(_EVENT, *where, tries=tries + 1, due_at=due_at)
 
     def subscription(self) -> StoredSubscription | None:
-        row = self.connection.execute(select(subscription).where(self._is(subscription))).first()
-        return StoredSubscription(row.id, row.callback_url, row.dropped) if row else None
+        for row in self._rows(select(_SUBSCRIPTION).where(self._is(_SUBSCRIPTION))):
+            return from_row(StoredSubscription, row)
+        return None
 
     def subscribed(self, subscription_id: int, callback_url: str, *, now: datetime) -> None:
-        row = {
-            "source": self.source,
-            "id": subscription_id,
-            "callback_url": callback_url,
-            "made_at": now,
-            "dropped": 0,
-        }
-        upsert(self.connection, subscription, [row], keys=("source",))
+        row = {"id": subscription_id, "callback_url": callback_url, "made_at": now, "dropped": 0}
+        self._upsert(_SUBSCRIPTION, [{"source": self.source, **row}])
 
     def unsubscribed(self) -> None:
-        self.connection.execute(delete(subscription).where(self._is(subscription)))
+        self._delete(_SUBSCRIPTION, self._is(_SUBSCRIPTION))
 
     def dropped(self, number: int) -> None:
-        """Count events that named nobody we know."""
-        self.connection.execute(
-            update(subscription)
-            .where(self._is(subscription))
-            .values(dropped=subscription.c.dropped + number)
-        )
+        """Count events that named unknown accounts."""
+        more = _SUBSCRIPTION.c.dropped + number
+        self._update(_SUBSCRIPTION, self._is(_SUBSCRIPTION), dropped=more)
 
     def use_state(self, state_hash: str, *, now: datetime, forget_before: datetime) -> bool:
         """Mark the state of a consent as used; False where it was before."""
-        self.connection.execute(delete(used_state).where(used_state.c.used_at < forget_before))
-        query = select(used_state.c.state_hash).where(used_state.c.state_hash == state_hash)
-        if self.connection.execute(query).first() is not None:
+        self._delete(_USED_STATE, _USED_STATE.c.used_at < forget_before)
+        query = select(_USED_STATE.c.state_hash).where(_USED_STATE.c.state_hash == state_hash)
+        if self._value(query) is not None:
             return False
         row = {"state_hash": state_hash, "used_at": now}
-        self.connection.execute(insert(used_state).values(row))
+        self.connection.execute(insert(_USED_STATE).values(row))
         return True
 
-    def _of(self, athlete: Athlete) -> tuple[ColumnElement[bool], ...]:
-        return credential.c.athlete_id == athlete.id, self._is(credential)
+    def _is(self, table: Table) -> ColumnElement[bool]:
+        is_ours: ColumnElement[bool] = table.c.source == self.source
+        return is_ours
+
+    def _of(
+        self, athlete: Athlete, table: Table = _CREDENTIAL
+    ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return table.c.athlete_id == athlete.id, self._is(table)
 
     def _event(self, athlete: Athlete, external_id: str) -> tuple[ColumnElement[bool], ...]:
-        return (
-            event.c.athlete_id == athlete.id,
-            self._is(event),
-            event.c.external_id == external_id,
-        )
+        return *self._of(athlete, _EVENT), _EVENT.c.external_id == external_id
+
+    def _athlete_ids(
+        self, table: Table, *where: ColumnElement[bool], by: Sequence[Any], most: int
+    ) -> tuple[int, ...]:
+        ids = select(table.c.athlete_id).where(self._is(table), *where)
+        return self._values(ids.order_by(*by).limit(most))
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
-        self.connection.execute(update(credential).where(*self._of(athlete)).values(**values))
+        self._update(_CREDENTIAL, *self._of(athlete), **values)

@@ -49,7 +49,7 @@ class Utc(TypeDecorator[datetime]):
 
 
 DUE_AT_ONCE = 500
-"""So many due athletes are told of at a time; a look that finds as many looks again."""
+"""The most due athletes that are returned at a time; whoever gets as many asks again."""
 
 metadata = MetaData(
     naming_convention={
@@ -89,11 +89,11 @@ athlete = Table(
     Column("race_on", Date),
     Column("race_m", Float),
     Column("wants", JSON, nullable=False),
-    # The weekly mail is a due date like any other work, so that no tick looks at every athlete.
+    # The weekly mail is a due date like any other work, so that no tick reads every athlete.
     Column("next_weekly_at", Utc, nullable=False, index=True),
     # Links that age open nothing if they were made before; null: none was ever closed early.
     Column("links_from", Utc),
-    # How the hours of a day are told: "24" or "12".
+    # How hours are written: "24" or "12".
     Column("clock", String(2), server_default="24", nullable=False),
     # An id is never given twice: links in old mails name it.
     sqlite_autoincrement=True,
@@ -102,7 +102,7 @@ athlete = Table(
 departure = Table(
     "departure",
     metadata,
-    # How many athletes were ever taken out: whoever remembers anything of them sees that it grew.
+    # How many athletes were ever deleted: caches of what they had are stale once it grows.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", Integer, nullable=False),
 )
@@ -121,7 +121,7 @@ run = Table(
     Column("is_race", Boolean, nullable=False),
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
-    # Where that is for its date in the future alone: the day on which it's looked at again.
+    # Where that is for its date in the future alone: the day on which it's checked again.
     Column("looked_at_on", Date, index=True),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
@@ -163,7 +163,7 @@ inbox_file = Table(
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE")),
     Column("size", BigInteger, nullable=False),
     Column("mtime_ns", BigInteger, nullable=False),
-    # How often in a row the file looked the same; it's read from the second time on.
+    # How many scans in a row found the file unchanged; it's read from the second on.
     Column("looks", Integer, nullable=False),
     # One of: waiting, imported, duplicate, skipped, failed.
     Column("verdict", String(16), nullable=False, index=True),
@@ -189,7 +189,7 @@ import_piece = Table(
 unjudged = Table(
     "unjudged",
     metadata,
-    # Runs from this day on were kept by an import that hasn't judged them yet.
+    # Runs from this day on were saved by an import that hasn't judged them yet.
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
     Column("since", Date, nullable=False),
 )
@@ -249,7 +249,7 @@ finding = Table(
     Column("silence", Text),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
     Column("told_on", Date),
-    # How grave it was when it was told; an edit can make it graver later.
+    # How severe it was when the mail was queued; an edit can raise that later.
     Column("told_severity", Integer),
     UniqueConstraint("athlete_id", "day", "kind"),
     sqlite_autoincrement=True,
@@ -275,14 +275,14 @@ source_state = Table(
     Column("last_success_at", Utc),
     Column("last_error", Text),
     Column("backlog", Integer, nullable=False, server_default="0"),
-    # The trouble that a mail told the athlete of; null again once the source is well.
+    # The error that a mail has named; null again once the source works.
     Column("told_error", Text),
 )
 
 crew = Table(
     "crew",
     metadata,
-    # The processes that share this database, by a name that each gives itself once.
+    # The workers: processes that share this database, each by a name of its own.
     Column("name", String(64), primary_key=True),
     # worker | web
     Column("role", String(8), nullable=False),
@@ -333,7 +333,7 @@ source_credential = Table(
     Column("connected_at", Utc, nullable=False),
     Column("revoked_at", Utc),
     Column("due_at", Utc, nullable=False),
-    # Whoever works with this credential holds it until then.
+    # A worker has this credential until then.
     Column("leased_until", Utc),
     # How far the list is read.
     Column("read_until", Utc),
@@ -373,10 +373,10 @@ source_activity = Table(
 source_event = Table(
     "source_event",
     metadata,
-    # What webhooks told to look at.
+    # What webhooks named, yet to be fetched.
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
     Column("source", String(16), primary_key=True),
-    # The activity to look at; empty: whether the athlete still allows anything.
+    # The activity; empty: whether the athlete still allows anything.
     Column("external_id", String(128), primary_key=True),
     Column("due_at", Utc, nullable=False),
     Column("tries", Integer, nullable=False),
@@ -398,14 +398,14 @@ source_subscription = Table(
     Column("id", BigInteger, nullable=False),
     Column("callback_url", Text, nullable=False),
     Column("made_at", Utc, nullable=False),
-    # Events that named nobody we know, and were dropped.
+    # Events that named unknown accounts, and were dropped.
     Column("dropped", Integer, nullable=False),
 )
 
 used_state = Table(
     "used_state",
     metadata,
-    # The state of a consent that came to its end, as a hash: none works twice.
+    # The state of a finished consent, as a hash: none is accepted twice.
     Column("state_hash", String(64), primary_key=True),
     Column("used_at", Utc, nullable=False, index=True),
 )

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 from starlette.applications import Starlette
@@ -43,7 +44,6 @@ def build_app(
             link_page(web, "athlete", athlete.show_athlete),
             link_page(web, "athlete", athlete.save_settings, "/settings", posts=True),
             link_page(web, "athlete", athlete.forget_everything, "/forget", posts=True),
-            link_page(web, "athlete", athlete.save_garmin_key, "/garmin", posts=True),
             link_page(web, "athlete", athlete.disconnect_source, "/disconnect", posts=True),
             link_page(web, "athlete", athlete.close_links, "/links", posts=True),
             link_page(web, "athlete", athlete.download_json, "/easeback.json"),
@@ -52,6 +52,12 @@ def build_app(
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
             link_page(web, "unsubscribe", unsubscribe.unsubscribe, posts=True),
+            *(
+                link_page(
+                    web, "athlete", partial(athlete.save_key, one), f"/{one.name}", posts=True
+                )
+                for one in web.takes_keys
+            ),
             page("/", web, status.home),
             page("/status", web, status.status_page),
             page("/metrics", web, status.metrics),
@@ -94,7 +100,7 @@ def link_page(
 
 
 def _static(path: str, content: bytes, media_type: str) -> Route:
-    """The style sheet and the icon, which hold nobody's secrets and may be cached for good."""
+    """The style sheet and the icon, which hold no secrets and may be cached for good."""
     headers = {"cache-control": "public, max-age=31536000, immutable"}
     return Route(path, lambda _: Response(content, 200, headers, media_type))
 

@@ -1,9 +1,11 @@
-"""The athlete's own page: what is known, what was said, what can be changed, taken, deleted."""
+"""The athlete's own page: what is known, what was mailed, what can be changed or taken."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import time
 from functools import partial
+from types import MappingProxyType
 
 from starlette.responses import RedirectResponse, Response
 
@@ -14,12 +16,13 @@ from worker.domain.models import (
     Athlete,
     Dial,
     MailKind,
+    SourceName,
     WeeklyHour,
 )
+from worker.domain.weeks import local_time
 from worker.sources import SourceError
-from worker.sources.garmin.client import Garmin
 from worker.web.athlete_view import athlete_view
-from worker.web.context import LinkVisit, PageError, WebContext, local, today
+from worker.web.context import KeyService, LinkVisit, PageError, WebContext
 from worker.web.export import export, export_json, export_zip
 from worker.web.forms import Form
 from worker.web.pages import chosen
@@ -56,7 +59,7 @@ def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
 
 def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
     """Disconnects one of the sources that can be connected."""
-    known = (*web.connects, *(("garmin",) if web.give_key else ()))
+    known = (*web.connects, *(service.name for service in web.takes_keys))
     source = next((one for one in known if one == visit.form.one("source")), None)
     if web.disconnect is None or source is None:
         raise PageError(404)
@@ -67,8 +70,8 @@ def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
 def close_links(web: WebContext, visit: LinkVisit) -> Response:
     """Closes every link that was made until now, this visit's too.
 
-    No fresh one is shown: it would let whoever has a link keep the door open for ever. The next
-    mail brings one to whom it belongs.
+    No new one is shown: whoever has a link could renew it for ever. The next mail brings one to
+    the athlete.
     """
     with web.store.transaction() as tx:
         tx.athletes.close_links(visit.athlete, now=visit.now)
@@ -76,17 +79,18 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
     return web.pages.show("links_closed.html", weekly="weekly" in visit.athlete.wants)
 
 
-def save_garmin_key(web: WebContext, visit: LinkVisit) -> Response:
-    """Tries a key to Garmin and saves it; one that doesn't work is said on the page."""
+def save_key(service: KeyService, web: WebContext, visit: LinkVisit) -> Response:
+    """Tries a key to a service and saves it; where it doesn't work, the page says so."""
     if web.give_key is None:
         raise PageError(404)
+    key, expires = visit.form.one(f"{service.name}_key"), visit.form.one("expires")
     try:
-        web.give_key(visit.athlete, visit.form.one("garmin_key"), visit.form.one("expires"))
+        web.give_key(visit.athlete, service.name, key, expires)
     except SourceError as error:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        return _page(web, visit, key_trouble=trouble, status=400)
-    return _saved(visit, "web: athlete %(athlete)d connected Garmin")
+        return _page(web, visit, key_troubles={service.name: trouble}, status=400)
+    return _saved(visit, "web: athlete %(athlete)d connected %(service)s", service=service.title)
 
 
 def download_json(web: WebContext, visit: LinkVisit) -> Response:
@@ -117,13 +121,14 @@ def _page(
     *,
     saved: bool = False,
     unsure: bool = False,
-    key_trouble: str = "",
+    key_troubles: Mapping[SourceName, str] = MappingProxyType({}),
     status: int = 200,
 ) -> Response:
-    athlete, named = visit.athlete, {"athlete": visit.athlete.id}
+    athlete = visit.athlete
+    named: dict[str, str | int] = {"athlete": athlete.id}
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
-        key = tx.source("garmin").credential(athlete)
+        keys = {one.name: tx.source(one.name).credential(athlete) for one in web.takes_keys}
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -132,18 +137,20 @@ def _page(
         rules=web.rules,
         athlete=athlete,
         shown=shown,
-        here_at=partial(local, athlete),
+        here_at=partial(local_time, athlete),
         here=visit.athlete_path,
         checkin=_path(web, web.signer.sign("checkin", named, now=visit.now)),
-        connect=_path(web, web.signer.sign("connect", named, now=visit.now)),
-        connects=web.connects,
+        connects={
+            source: _path(
+                web, web.signer.sign("connect", named | {"source": source}, now=visit.now)
+            )
+            for source in web.connects
+        },
         can_disconnect=web.disconnect is not None,
         can_forget=web.forget is not None,
-        takes_key=web.give_key is not None,
-        key_lives=Garmin.key_lives_days,
-        key_ends_on=today(athlete, key.ends_at) if key and key.ends_at else None,
-        key_is_dead=key is not None and key.revoked_at is not None,
-        key_trouble=key_trouble,
+        takes_keys=web.takes_keys,
+        keys=keys,
+        key_troubles=key_troubles,
         saved=saved,
         unsure=unsure,
         areas=PAIN_AREAS,

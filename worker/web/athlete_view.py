@@ -10,10 +10,10 @@ from worker.domain import checkins, detector, planner
 from worker.domain.checkins import Advice, CheckIn
 from worker.domain.history import History
 from worker.domain.models import Athlete, Ceiling, Signal, Week
-from worker.domain.weeks import past_weeks
+from worker.domain.weeks import local_day, past_weeks, since_first_run
 from worker.notify.chart import weeks_picture
-from worker.store import Found, SourceState, Transaction
-from worker.web.context import WebContext, today
+from worker.store import SourceState, StoredFinding, Transaction
+from worker.web.context import WebContext
 
 _WEEKS_SHOWN = 14
 _FINDINGS_SHOWN = 8
@@ -25,8 +25,8 @@ _DIARY_DAYS = timedelta(days=91)
 class AlertDay:
     """A day that stood out: its leading finding, the others, and what it was judged by."""
 
-    lead: Found
-    others: tuple[Found, ...]
+    lead: StoredFinding
+    others: tuple[StoredFinding, ...]
     signals: tuple[Signal, ...]
 
     @property
@@ -58,7 +58,7 @@ def athlete_view(
     web: WebContext, tx: Transaction, athlete: Athlete, *, now: datetime
 ) -> AthleteView:
     """All that the page shows."""
-    day = today(athlete, now)
+    day = local_day(athlete, now)
     history = tx.runs.history(athlete, since=day, rules=web.rules)
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
@@ -68,17 +68,17 @@ def athlete_view(
     )
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
-    jump = planner.recovering_from((one.finding for one in found if one.told_on), day)
+    jump = planner.recovering_from((one.finding for one in found if one.notified_on), day)
     calm_until = jump.day + planner.RECOVERY if jump else None
     is_free = calm_until is None and not advice.stops_runs
     return AthleteView(
         day=day,
         runs=number,
-        last_run_on=today(athlete, last_at) if last_at else None,
+        last_run_on=local_day(athlete, last_at) if last_at else None,
         weeks=weeks,
         chart=_chart(web, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
-        too_little=detector.judge(history, day, rules=web.rules).too_little is not None,
+        too_little=detector.judge_day(history, day, rules=web.rules).too_little is not None,
         calm_until=calm_until,
         alerts=_shown(web, athlete, history, found),
         diary=diary[::-1],
@@ -88,10 +88,10 @@ def athlete_view(
 
 
 def _shown(
-    web: WebContext, athlete: Athlete, history: History, found: tuple[Found, ...]
+    web: WebContext, athlete: Athlete, history: History, found: tuple[StoredFinding, ...]
 ) -> tuple[AlertDay, ...]:
-    """Newest first. Each day is judged again, for a finding keeps less than its verdict."""
-    by_day: dict[date, list[Found]] = {}
+    """Newest first. Each day is judged again, for a finding has less than its verdict."""
+    by_day: dict[date, list[StoredFinding]] = {}
     for one in found:
         by_day.setdefault(one.finding.day, []).append(one)
     verdicts = detector.judge_days(history, list(by_day), rules=web.rules, race=athlete.race)
@@ -102,18 +102,21 @@ def _shown(
     )
 
 
-def _leading(found: Found) -> tuple[bool, int, int]:
+def _leading(found: StoredFinding) -> tuple[bool, int, int]:
     """What was mailed leads, then the gravest, then the single run."""
     finding = found.finding
-    return found.told_on is None, -finding.severity, ("run", "return", "ramp").index(finding.kind)
+    return (
+        found.notified_on is None,
+        -finding.severity,
+        ("run", "return", "ramp").index(finding.kind),
+    )
 
 
 def _chart(
     web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
 ) -> Markup | None:
     """The weeks since the first run, this one last; None before there's anything to see."""
-    first = next((n for n, one in enumerate(weeks) if one.runs), len(weeks))
-    shown = weeks[first:]
+    shown = since_first_run(weeks)
     if len(shown) < 2:  # noqa: PLR2004  one bar says nothing
         return None
     words = web.pages.words(athlete.units)

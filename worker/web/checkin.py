@@ -8,7 +8,8 @@ from starlette.responses import Response
 from worker.domain import checkins
 from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS
-from worker.web.context import LinkVisit, PageError, WebContext, today
+from worker.domain.weeks import local_day
+from worker.web.context import LinkVisit, PageError, WebContext
 from worker.web.forms import Form
 from worker.web.pages import chosen
 
@@ -20,7 +21,7 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
     return web.pages.show(
         "checkin.html",
         athlete=visit.athlete,
-        day=today(visit.athlete, visit.now),
+        day=local_day(visit.athlete, visit.now),
         feels=feels if feels in checkins.FEELS else "",
         areas=PAIN_AREAS,
         worst=checkins.WORST,
@@ -32,12 +33,12 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
 def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
     """Saves the answer, and with it where it hurts: the next routine is chosen by that."""
     athlete, form = visit.athlete, visit.form
-    answer = _answer(form, today(athlete, visit.now))
+    answer = _answer(form, local_day(athlete, visit.now))
     areas = chosen(form.all("area"), PAIN_AREAS)
     with web.store.transaction() as tx:
-        tx.checkins.keep(athlete, answer, now=visit.now)
+        tx.checkins.save(athlete, answer, now=visit.now)
         if areas != athlete.pain:
-            tx.athletes.hurt_in(athlete, areas)
+            tx.athletes.save_pain(athlete, areas)
         diary = tx.checkins.since(athlete, answer.day - checkins.FORTNIGHT)
     advice = checkins.advise(diary, today=answer.day)
     log.info(

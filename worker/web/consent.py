@@ -85,7 +85,9 @@ class ConsentPages:
         if error.code != STALE_CONSENT:  # that one was nobody's
             self.report(str(error))
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
-        return self.web.pages.show("connected.html", status=400, trouble=trouble)
+        return self.web.pages.show(
+            "connected.html", status=400, service=self.connected.client.title, trouble=trouble
+        )
 
     def begin(self, _: WebContext, visit: LinkVisit) -> Response:
         redirect = f"{self.web.base_url}{self._callback}"
@@ -127,7 +129,11 @@ class ConsentPages:
             names = {"athlete": done.athlete.id, "source": self.connected.client.title}
             log.info("web: athlete %(athlete)d connected %(source)s", names)
             answer = self.web.pages.show(
-                "connected.html", athlete=done.athlete, missing=done.note, trouble=""
+                "connected.html",
+                service=self.connected.client.title,
+                athlete=done.athlete,
+                missing=done.note,
+                trouble="",
             )
         answer.delete_cookie(name, path=path, secure=self._is_tls, httponly=True, samesite="lax")
         return answer

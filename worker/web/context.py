@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -32,7 +31,7 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
 class PageError(Exception):
     """The visit leads nowhere: the answer is a plain page with this status (`error_page`).
 
-    `goodbye` says that the link was sound and its athlete is no longer kept.
+    `goodbye` says that the link was sound and its athlete was deleted.
     """
 
     def __init__(
@@ -46,14 +45,24 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class KeyService:
+    """A service that is connected by a key: where athletes make one, and how long it may live."""
+
+    name: SourceName
+    title: str
+    key_page: str
+    key_lives_days: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class WebContext:
     """The application, as far as pages need it.
 
-    `ticks` names the pieces of the worker's work and how often each comes round. `forget` takes
-    an athlete out for good; `disconnect` gives up a source; `connects` are the sources that can
-    be connected at `/connect/<token>`. `give_key` tries an athlete's key to Garmin, with when it
-    ends as they say it, and keeps it; raises `SourceError` with words for them. `token` opens the
-    operator's pages.
+    `ticks` names the worker's jobs and how often each comes round. `forget` deletes an athlete for
+    good; `disconnect` disconnects a source. `connects` are the sources that are connected by a
+    consent, at `/connect/<token>`, `takes_keys` those connected by a key: `give_key` tries a key,
+    with when it ends as the athlete says it, and saves it; raises `SourceError` with words for
+    them. `token` opens the operator's pages.
     """
 
     store: Store
@@ -70,7 +79,8 @@ class WebContext:
     connects: tuple[SourceName, ...] = ()
     forget: Callable[[Athlete], None] | None = None
     disconnect: Callable[[Athlete, SourceName], None] | None = None
-    give_key: Callable[[Athlete, str, str], None] | None = None
+    takes_keys: tuple[KeyService, ...] = ()
+    give_key: Callable[[Athlete, SourceName, str, str], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +141,3 @@ def error_page(web: WebContext, error: Exception) -> Response:
     if error.realm:
         response.headers["www-authenticate"] = f'Basic realm="{error.realm}", charset="UTF-8"'
     return response
-
-
-def local(athlete: Athlete, at: datetime) -> datetime:
-    """An instant on the athlete's clock."""
-    return at.astimezone(ZoneInfo(athlete.timezone))
-
-
-def today(athlete: Athlete, now: datetime) -> date:
-    """The date on the athlete's calendar."""
-    return local(athlete, now).date()

@@ -18,20 +18,20 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
     """Settings, runs, findings, answers, sources.
 
-    Not the grants, which are secrets, nor the mails, which the athlete has.
+    Not the credentials, which are secrets, nor the mails, which the athlete has.
     """
     return {
         "athlete": {**asdict(athlete), "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
         "runs": [
             {
-                **asdict(kept.run),
+                **asdict(stored.run),
                 "sources": [
                     {"source": source, "external_id": external_id}
-                    for source, external_id in kept.sources
+                    for source, external_id in stored.sources
                 ],
-                "does_not_count_because": kept.quarantine,
+                "does_not_count_because": stored.quarantine,
             }
-            for kept in tx.runs.kept(athlete)
+            for stored in tx.runs.all(athlete)
         ],
         "findings": [
             {

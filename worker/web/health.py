@@ -1,7 +1,7 @@
 """Health endpoints: is the process there, and does the work go on.
 
-`/livez` touches nothing. `/readyz` tries a write and asks `worker.health`; what exactly is wrong it
-tells those who may see the operator's page.
+`/livez` touches nothing. `/readyz` tries a write and asks `worker.health`; what exactly is wrong
+only those who may see the operator's page read.
 """
 
 from starlette.requests import Request
@@ -28,6 +28,6 @@ def readyz(web: WebContext, visit: Visit) -> Response:
         troubles = (Trouble("database", f"database: {error}"),)
     if not troubles:
         return PlainTextResponse("ok\n")
-    told = is_operator(web, visit.request)
-    lines = [trouble.text if told else trouble.name for trouble in troubles]
+    detailed = is_operator(web, visit.request)
+    lines = [trouble.text if detailed else trouble.name for trouble in troubles]
     return PlainTextResponse("\n".join(["not ready", *lines, ""]), 503)

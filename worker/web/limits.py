@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 LONGEST_BODY = 16_384
 BODY_WITHIN_S = 10.0
 _WRONG_LINK_COSTS = 5.0
-_UNCOUNTED = ("/livez", "/face.", "/icon.svg")
+_UNCOUNTED = ("/livez", "/pages.", "/icon.svg")
 _WEBHOOK = re.compile(r"/[a-z]+/webhook")
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -165,7 +165,7 @@ def client_of(scope: Scope, *, proxies: frozenset[str]) -> str:
 
 
 def _is_uncounted(scope: Scope) -> bool:
-    """True for what guesses nothing and may come often: health, stills, a service's events."""
+    """True for what guesses nothing and may come often: health, static files, events."""
     if _WEBHOOK.fullmatch(scope["path"]):
         return bool(scope["method"] == "POST")
     return bool(scope["path"].startswith(_UNCOUNTED))

@@ -1,4 +1,4 @@
-"""Who may see the operator's pages: whoever has the token, or sits at this very machine."""
+"""Who may see the operator's pages: those with the token, or at this very machine."""
 
 import base64
 import binascii
@@ -18,7 +18,7 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "
 
 
 def is_operator(web: WebContext, request: Request) -> bool:
-    """True with the right token; or from loopback, while the face is published nowhere else.
+    """True with the right token; or from loopback, while the pages are published nowhere else.
 
     The token comes as `Authorization: Bearer`, or as the password of Basic, which a browser
     asks for. Loopback counts only where `base_url` and the Host header name loopback too and no
@@ -27,7 +27,7 @@ def is_operator(web: WebContext, request: Request) -> bool:
     if web.token:
         given = _given_token(request.headers.get("authorization", ""))
         if given is not None and hmac.compare_digest(given.encode(), web.token.encode()):
-            _write_down(web, request)
+            _log_use(web, request)
             return True
     peer = request.client.host if request.client else ""
     return (
@@ -47,7 +47,7 @@ def require_operator(web: WebContext, request: Request) -> None:
     raise PageError(403)
 
 
-def _write_down(web: WebContext, request: Request) -> None:
+def _log_use(web: WebContext, request: Request) -> None:
     """A token that opened something is an event; one an hour, for metrics are scraped all day."""
     client = client_of(request.scope, proxies=web.proxies)
     if web.access_log.should_log(client, web.clock()):

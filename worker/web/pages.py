@@ -22,7 +22,7 @@ Word = TypeVar("Word", bound=str)
 
 
 class Pages:
-    """Templates are read on first need."""
+    """Renders pages; templates are read on first use."""
 
     def __init__(self) -> None:
         self._words: dict[tuple[Units, Dial, Rules | None], Any] = {}
@@ -61,7 +61,7 @@ class Pages:
 
     @cached_property
     def stylesheet(self) -> bytes:
-        return (SHIPPED / "web" / "face.css").read_bytes()
+        return (SHIPPED / "web" / "pages.css").read_bytes()
 
     @cached_property
     def icon(self) -> bytes:
@@ -69,8 +69,8 @@ class Pages:
 
     @cached_property
     def stylesheet_path(self) -> str:
-        """Named for its content, so that a browser may keep it for good."""
-        return f"/face.{hashlib.sha256(self.stylesheet).hexdigest()[:12]}.css"
+        """Named for its content, so that a browser may cache it for good."""
+        return f"/pages.{hashlib.sha256(self.stylesheet).hexdigest()[:12]}.css"
 
     @cached_property
     def _loader(self) -> TemplateLoader:

@@ -10,7 +10,7 @@ _EVERY = timedelta(seconds=2)
 
 
 class Probe:
-    """Writes a row now and then, however often somebody asks."""
+    """Writes a row now and then, however often it's asked."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""The face as part of a process: uvicorn in a thread, started and stopped with the worker."""
+"""The pages as part of a process: uvicorn in a thread, started and stopped with the worker."""
 
 import errno
 import logging
@@ -20,7 +20,7 @@ _MOST_CONNECTIONS = 200
 
 
 class WebServerError(Exception):
-    """The face can't be shown; the message says why and which setting to change."""
+    """The pages can't be served; the message says why and which setting to change."""
 
 
 class WebServer:

@@ -16,7 +16,7 @@ from worker.web.context import Visit, WebContext
 from worker.web.operator import is_operator, require_operator
 
 _FAILING_SHOWN = 50
-_SEEN_WITHIN = timedelta(minutes=1)
+_LIVE_WITHIN = timedelta(minutes=1)
 _ROLES = ("worker", "web")
 _STATES = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 _VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
@@ -24,7 +24,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def home(web: WebContext, visit: Visit) -> Response:
-    """Nobody's page: the operator is led to theirs, everybody else to their mails."""
+    """Leads the operator to their page; everybody else reads that theirs are in their mails."""
     if is_operator(web, visit.request):
         return RedirectResponse("/status", 303)
     return web.pages.show("home.html")
@@ -58,7 +58,7 @@ def metrics(web: WebContext, visit: Visit) -> Response:
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
-        workers = Counter[str](one.role for one in tx.crew.living(within=_SEEN_WITHIN))
+        workers = Counter[str](one.role for one in tx.workers.living(within=_LIVE_WITHIN))
     lines = [
         *_gauge("build_info", "The version that runs.", {_label("version", __version__): 1}),
         *_gauge("ready", "1 where the work goes on.", {"": int(not troubles)}),

@@ -30,7 +30,7 @@ def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
     wants = athlete.wants | {kind} if again else athlete.wants - {kind}
     if wants != athlete.wants:
         with web.store.transaction() as tx:
-            tx.athletes.want(athlete, wants)
+            tx.athletes.save_wants(athlete, wants)
         does = "takes up" if again else "stops"
         log.info(
             "web: athlete %(athlete)d %(does)s %(kind)s",

@@ -143,7 +143,7 @@ def as_worker(app: App, name: str) -> App:
     """The application as one of several workers sees it."""
     services = replace(app.services, identity=WorkerIdentity(name, timedelta(seconds=1.5)))
     with services.store.transaction() as tx:
-        tx.crew.beat(name, role="worker", place="here")
+        tx.workers.beat(name, role="worker", place="here")
     return App(services, app.mailer, app.now)
 
 

@@ -87,7 +87,7 @@ class GarminApp:
             metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
             return {
                 external_id: metres[kept.run.id]
-                for kept in tx.runs.kept(athlete)
+                for kept in tx.runs.all(athlete)
                 for source, external_id in kept.sources
                 if source == "garmin" and kept.run.id in metres
             }

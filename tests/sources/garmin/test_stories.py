@@ -369,5 +369,5 @@ class TestTwice:
                 app.connect(athlete, account)
                 app.turn()
         with app.services.store.reading() as tx:
-            [kept] = tx.runs.kept(athlete)
+            [kept] = tx.runs.all(athlete)
         assert {source for source, _ in kept.sources} == {"inbox", "garmin"}

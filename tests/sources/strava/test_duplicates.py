@@ -121,7 +121,7 @@ def save(store: Store, who: Athlete, *recordings: Recording) -> None:
 def runs_a_day(store: Store, who: Athlete) -> list[int]:
     """How many runs there are on each case's day."""
     with store.reading() as tx:
-        days = [kept.run.day for kept in tx.runs.kept(who)]
+        days = [kept.run.day for kept in tx.runs.all(who)]
     return [days.count(one.watch.day) for one in ALL]
 
 
@@ -161,7 +161,7 @@ def test_three_sources_are_as_many_runs_as_there_are(
                 save(store, mira, *(getattr(one, source) for one in ALL[n : n + 40]))
     assert runs_a_day(store, mira) == EXPECTED
     with store.reading() as tx:
-        told = [len(kept.sources) for kept in tx.runs.kept(mira)]
+        told = [len(kept.sources) for kept in tx.runs.all(mira)]
     assert sum(told) == 3 * CASES
 
 
@@ -197,7 +197,7 @@ def test_the_better_record_is_believed(store: Store) -> None:
     mira = athlete(store)
     save(store, mira, *(one.watch for one in ALL), *(one.strava for one in ALL))
     with store.reading() as tx:
-        metres = {kept.run.day: kept.run.distance_m for kept in tx.runs.kept(mira)}
+        metres = {kept.run.day: kept.run.distance_m for kept in tx.runs.all(mira)}
     for one in (one for one in ALL if one.runs == 1):
         believed = one.strava if one.strava.edited else one.watch
         assert metres[one.watch.day] == pytest.approx(believed.distance_m)

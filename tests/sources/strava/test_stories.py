@@ -236,7 +236,7 @@ class TestTokens:
             kept = tx.source("strava").credential(athlete)
         assert kept is not None
         alive = app.service.tokens.consents[account.id].refresh_token
-        assert json.loads(app.strava.encrypter.open(kept.encrypted))[1] == alive
+        assert json.loads(app.strava.encrypter.decrypt(kept.encrypted))[1] == alive
 
     def test_a_401_is_answered_by_one_refresh_and_one_more_try(self, app: StravaApp) -> None:
         """The access token died early: nobody notices."""

@@ -1,0 +1,130 @@
+"""What came of files: those of the watched inbox, and the entries of imported archives."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict
+from datetime import date, datetime
+
+from sqlalchemy import bindparam, delete, func, or_, select
+
+from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
+from worker.store.repository import Repository, from_row
+from worker.store.tables import DUE_AT_ONCE, import_piece, inbox_file, unjudged
+
+_PATHS_AT_ONCE = 1000
+_SNAPSHOT = (
+    inbox_file.c.path,
+    inbox_file.c.size,
+    inbox_file.c.mtime_ns,
+    inbox_file.c.looks,
+    inbox_file.c.verdict,
+    inbox_file.c.reason,
+    inbox_file.c.athlete_id,
+    inbox_file.c.sha256,
+)
+"""The columns of a snapshot, in the order of its fields."""
+
+_COLUMNS = tuple(column.name for column in _SNAPSHOT)
+
+
+class InboxFiles(Repository):
+    """Files by path. One that is gone from the folder keeps its verdict."""
+
+    def save(self, files: Iterable[Snapshot], *, now: datetime) -> None:
+        """Save what came of files."""
+        rows = [dict(zip(_COLUMNS, file, strict=True)) | {"looked_at": now} for file in files]
+        self._upsert(inbox_file, rows)
+
+    def wait(self, files: Iterable[Snapshot], *, now: datetime) -> None:
+        """Save files that wait; of one that is written over, its old content stays known."""
+        rows = [dict(zip(_COLUMNS[:-2], file, strict=False)) | {"looked_at": now} for file in files]
+        self._upsert(inbox_file, rows)
+
+    def drop(self, paths: Iterable[str]) -> None:
+        """Forget files that left the folder while they waited."""
+        gone = [{"gone": path} for path in paths]
+        if gone:
+            by_path = inbox_file.c.path == bindparam("gone")
+            statement = delete(inbox_file).where(by_path, inbox_file.c.verdict == "waiting")
+            self.connection.execute(statement, gone)
+
+    def drop_members(self, archives: Iterable[str]) -> None:
+        """Forget the verdicts on what is inside these files, which were read anew."""
+        for path in archives:
+            self._delete(inbox_file, inbox_file.c.path.startswith(f"{path}/", autoescape=True))
+
+    def forget(self, athlete: Athlete) -> None:
+        """Forget the athlete's files, and those that wait in a folder of their name."""
+        folder = func.lower(func.substr(inbox_file.c.path, 1, len(athlete.name) + 1))
+        theirs = inbox_file.c.athlete_id == athlete.id
+        self._delete(inbox_file, or_(theirs, folder == f"{athlete.name.lower()}/"))
+
+    def at_paths(self, paths: Collection[str]) -> dict[str, Snapshot]:
+        """Returns what is known of the files at these paths, by path."""
+        wanted, found = sorted(paths), dict[str, Snapshot]()
+        for first in range(0, len(wanted), _PATHS_AT_ONCE):
+            here = inbox_file.c.path.in_(wanted[first : first + _PATHS_AT_ONCE])
+            for row in self.connection.execute(select(*_SNAPSHOT).where(here)):
+                found[row.path] = Snapshot._make(row)
+        return found
+
+    def with_content(self, sha256: str) -> tuple[Snapshot, ...]:
+        """Returns the files of this content."""
+        query = select(*_SNAPSHOT).where(inbox_file.c.sha256 == sha256)
+        return tuple(map(Snapshot._make, self._rows(query)))
+
+    def with_verdict(self, *verdicts: FileVerdict) -> tuple[Snapshot, ...]:
+        """Returns the files with these verdicts, or (none given) all, by path."""
+        query = select(*_SNAPSHOT).order_by(inbox_file.c.path)
+        if verdicts:
+            query = query.where(inbox_file.c.verdict.in_(verdicts))
+        return tuple(map(Snapshot._make, self._rows(query)))
+
+    def counts(self) -> dict[str, int]:
+        """Returns how many files there are of each verdict."""
+        verdict = inbox_file.c.verdict
+        rows = self._rows(select(verdict, func.count().label("number")).group_by(verdict))
+        return {row.verdict: row.number for row in rows}
+
+
+class Imports(Repository):
+    """Entries of archives by mark and number; and what an import has yet to judge."""
+
+    def save_entries(self, athlete: Athlete, entries: Iterable[KnownEntry]) -> None:
+        """Save what came of entries, in the transaction that saves their runs."""
+        rows = [{"athlete_id": athlete.id, **asdict(entry)} for entry in entries]
+        self._upsert(import_piece, rows)
+
+    def entries_of(
+        self, athlete: Athlete, marks: Collection[str]
+    ) -> Mapping[str, tuple[KnownEntry, ...]]:
+        """Returns what came of the members of these files by mark, in their order."""
+        query = (
+            select(import_piece)
+            .where(import_piece.c.athlete_id == athlete.id, import_piece.c.mark.in_(marks))
+            .order_by(import_piece.c.mark, import_piece.c.number)
+        )
+        found: dict[str, list[KnownEntry]] = {}
+        for row in self._rows(query):
+            found.setdefault(row.mark, []).append(from_row(KnownEntry, row))
+        return {mark: tuple(entries) for mark, entries in found.items()}
+
+    def leave_unjudged(self, athlete: Athlete, *, since: date) -> None:
+        """Save that runs from `since` on wait to be judged, beside what waits already."""
+        before = self.unjudged(athlete)
+        self._upsert(unjudged, [{"athlete_id": athlete.id, "since": min(since, before or since)}])
+
+    def unjudged(self, athlete: Athlete) -> date | None:
+        """The first day of what waits to be judged, None where nothing does."""
+        since: date | None = self._value(
+            select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id)
+        )
+        return since
+
+    def with_unjudged(self, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
+        """The ids of the athletes for whom something waits to be judged."""
+        ids = unjudged.c.athlete_id
+        return self._values(select(ids).order_by(ids).limit(most))
+
+    def judged(self, athlete: Athlete) -> None:
+        """Nothing waits any more."""
+        self._delete(unjudged, unjudged.c.athlete_id == athlete.id)

@@ -1,0 +1,65 @@
+"""What every repository is built on: one connection, and the ways rows are read and written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, Table, delete, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.elements import ColumnElement
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The SQL of one subject, over one connection."""
+
+    connection: Connection
+
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        return self.connection.execute(query).all()
+
+    def _value(self, query: Select[Any]) -> Any:
+        """The first column of the first row, None where there's no row."""
+        return self.connection.execute(query).scalar()
+
+    def _values(self, query: Select[Any]) -> tuple[Any, ...]:
+        """The first column of the rows, each value once, in the order of the query."""
+        return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
+
+    def _update(self, table: Table, /, *where: ColumnElement[bool], **values: Any) -> int:
+        """Change the rows for which all of `where` holds; returns how many that were."""
+        statement = update(table).where(*where).values(**values)
+        return self.connection.execute(statement).rowcount
+
+    def _delete(self, table: Table, /, *where: ColumnElement[bool]) -> int:
+        return self.connection.execute(delete(table).where(*where)).rowcount
+
+    def _upsert(
+        self, table: Table, rows: Iterable[Mapping[str, Any]], *keys: str, replace: bool = True
+    ) -> None:
+        """Insert rows in one statement, alike on SQLite and PostgreSQL.
+
+        Where one with the same `keys` (the primary key, if none are named) stands already, its
+        other columns are replaced, or it is left alone. Every row names the same columns, and no
+        two rows have the same keys.
+        """
+        rows = list(rows)
+        if not rows:
+            return
+        keys = keys or tuple(table.primary_key.columns.keys())
+        on_postgres = self.connection.dialect.name == "postgresql"
+        statement = (postgresql if on_postgres else sqlite).insert(table)
+        replaced = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+        if replace and replaced:
+            statement = statement.on_conflict_do_update(index_elements=list(keys), set_=replaced)
+        else:
+            statement = statement.on_conflict_do_nothing(index_elements=list(keys))
+        self.connection.execute(statement, rows)
+
+
+def from_row(kind: type[T], row: Row[Any]) -> T:
+    """A value of the dataclass `kind`, whose fields are named as the columns are."""
+    names: Iterable[str] = kind.__dataclass_fields__  # type: ignore[attr-defined]
+    return kind(**{name: getattr(row, name) for name in names})
