@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,13 @@ ONLY_IN = {
 RAW_SQL = {"exec_driver_sql", "text"}
 
 
-def each_node() -> Iterator[tuple[str, ast.AST]]:
-    for file in FILES:
-        name = file.relative_to(ROOT / "worker").as_posix()
-        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            yield name, node
+@cache
+def each_node() -> tuple[tuple[str, ast.AST], ...]:
+    return tuple(
+        (file.relative_to(ROOT / "worker").as_posix(), node)
+        for file in FILES
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+    )
 
 
 def imports() -> Iterator[tuple[str, str]]:
