@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 from worker.domain.history import implausible
-from worker.domain.matching import facts, group
+from worker.domain.matching import believed_run, group
 from worker.domain.models import Kind, Recording, Run
 
 START = date(2020, 1, 6)
@@ -54,7 +54,7 @@ def _cleaned(file: Path) -> tuple[Run, ...]:
         recordings = [_recording(row, number) for number, row in enumerate(csv.DictReader(lines))]
     today = max(recording.day for recording in recordings)
     bundles = group(recordings)
-    runs = (facts(bundle).as_run(number) for number, bundle in enumerate(bundles))
+    runs = (believed_run(bundle, run_id=number) for number, bundle in enumerate(bundles))
     return tuple(run for run in runs if implausible(run, today=today) is None)
 
 
