@@ -27,7 +27,7 @@ from bench.histories import (
     steady,
 )
 from simulators.plain_detector import crossings
-from worker.domain.detector import Replayed, judge, replay
+from worker.domain.detector import Replayed, judge_day, replay
 from worker.domain.history import History
 from worker.domain.models import Run
 from worker.domain.rules import Rules
@@ -227,7 +227,7 @@ def _found_at_once(jump: Jump) -> bool:
     day = next(crossed, None)
     if day is None:
         return False
-    verdict = judge(History.of(jump.runs, rules=RULES), day, rules=RULES)
+    verdict = judge_day(History.of(jump.runs, rules=RULES), day, rules=RULES)
     return any(finding.kind == jump.kind for finding in verdict.findings)
 
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from functools import partial
 
 from bench.histories import START, run_on, steady
-from worker.domain.detector import judge, replay
+from worker.domain.detector import judge_day, replay
 from worker.domain.history import History
 from worker.domain.models import Run
 from worker.domain.rules import Rules
@@ -26,7 +26,7 @@ def main() -> None:
         history = History.of(runs, rules=RULES)
         build_s = least_s(partial(History.of, runs, rules=RULES))
         replay_s = least_s(partial(replay, history, rules=RULES), times=3)
-        judge_s = least_s(partial(judge, history, runs[-1].day, rules=RULES), times=200)
+        judge_s = least_s(partial(judge_day, history, runs[-1].day, rules=RULES), times=200)
         print(
             f"| {years} | {len(runs)} | {build_s * 1000:.1f} | {replay_s:.2f} "
             f"| {judge_s * 1000:.3f} |"
