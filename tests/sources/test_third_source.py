@@ -53,7 +53,6 @@ class Intervals:
     name: ClassVar[str] = "intervals"
     section: ClassVar[type[SourceSection]] = SourceSection
     title: ClassVar[str] = "Intervals"
-    settings_model: ClassVar[type[Any]] = object
     off: ClassVar[str] = "Intervals is off"
     about: ClassVar[str] = "Intervals. Free."
     asked_for: ClassVar[tuple[str, ...]] = ()

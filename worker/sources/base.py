@@ -297,10 +297,9 @@ class Source(Protocol):
     """
 
     name: ClassVar[SourceName]
-    section: ClassVar[type[SourceSection]]
     title: ClassVar[str]
     """As people call it."""
-    settings_model: ClassVar[type[Any]]
+    section: ClassVar[type[SourceSection]]
     """The section `[name]` of the settings."""
     off: ClassVar[str]
     """What to set where the service is off."""

@@ -75,7 +75,6 @@ class Garmin:
     name: ClassVar[SourceName] = "garmin"
     section: ClassVar[type[SourceSection]] = GarminSection
     title: ClassVar[str] = "Garmin"
-    settings_model: ClassVar[type[Any]] = GarminSection
     off: ClassVar[str] = "Garmin is off: take the line `enabled = false` out of [garmin]"
     about: ClassVar[str] = (
         "Garmin Connect. Free; each athlete makes a key there (Settings, Personal API), and a new\n"

@@ -93,7 +93,6 @@ class Strava:
     name: ClassVar[SourceName] = "strava"
     section: ClassVar[type[SourceSection]] = StravaSection
     title: ClassVar[str] = "Strava"
-    settings_model: ClassVar[type[Any]] = StravaSection
     off: ClassVar[str] = (
         "Strava is off: set [strava] client_id and client_secret, as shown at "
         "https://www.strava.com/settings/api"
