@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.app import NOW, TODAY, App, recording, refused, run_file, steady
-from worker import pipeline
 from worker.domain.models import Athlete, Recording, Run, SourceName
 from worker.jobs.ticks import record_tick
 from worker.notify import Composer
 from worker.pipeline.ingest import FIRST_FILES, MAILED_TOGETHER, UNSUBSCRIBED, ingest
+from worker.store import Tick
 
 DAY = timedelta(days=1)
 SPIKE = recording(km=12.0)
@@ -479,7 +479,7 @@ def batches(data: st.DataObject, arrived: list[Recording]) -> Iterable[list[Reco
 
 def test_ticks_are_kept_with_their_trouble(app: App) -> None:
     """`status` tells from them whether the work goes on."""
-    record_tick(app.services, "inbox", pipeline.Tick(NOW, "folder gone"))
-    record_tick(app.services, "inbox", pipeline.Tick(NOW + DAY, None))
+    record_tick(app.services, "inbox", Tick(NOW, "folder gone"))
+    record_tick(app.services, "inbox", Tick(NOW + DAY, None))
     with app.services.store.reading() as tx:
-        assert dict(tx.progress.ticks()) == {"inbox": pipeline.Tick(NOW + DAY, None)}
+        assert dict(tx.progress.ticks()) == {"inbox": Tick(NOW + DAY, None)}
