@@ -98,9 +98,9 @@ def backtest(
     if history is not None:
         given = _read_table(history, who, now)
     elif who is not None:
-        from worker.pipeline.services import today_of
+        from worker.domain.weeks import local_day
 
-        given = _Input(who.name, runs, today_of(who, now or datetime.now(UTC)))
+        given = _Input(who.name, runs, local_day(who, now or datetime.now(UTC)))
     judged = [(run, implausible(run, today=given.today, rules=rules)) for run in given.runs]
     counted = [run for run, reason in judged if reason is None]
     odd = [f"{run.day}: {reason}" for run, reason in judged if reason is not None]

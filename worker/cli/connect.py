@@ -173,8 +173,8 @@ def _connect_with_key(
     expires: str | None,
 ) -> None:
     """Ask for the key without showing it, try it, store it encrypted, and print when it ends."""
+    from worker.domain.weeks import local_day
     from worker.pipeline import credentials
-    from worker.pipeline.services import today_of
 
     is_terminal = sys.stdin.isatty()
     if is_terminal:
@@ -190,7 +190,7 @@ def _connect_with_key(
     done = credentials.connect_with_key(
         services, connected.client.name, who, lambda: datetime.now(UTC), key=key, expires=expires
     )
-    end = f"; the key runs out on {today_of(who, done.ends_at)}" if done.ends_at else ""
+    end = f"; the key runs out on {local_day(who, done.ends_at)}" if done.ends_at else ""
     command.say(f"{who.name} is connected to {connected.client.title}{end}")
 
 

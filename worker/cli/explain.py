@@ -63,14 +63,14 @@ def explain(
 
 
 def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
-    from worker.pipeline.services import today_of
+    from worker.domain.weeks import local_day
 
     if what is not None and "-" in what:
         return parse_day(what)
     kept = tx.runs.all(who)
     if what is None:
-        days = [one.run.day for one in kept if one.run.day <= today_of(who, now)]
-        return max(days, default=today_of(who, now))
+        days = [one.run.day for one in kept if one.run.day <= local_day(who, now)]
+        return max(days, default=local_day(who, now))
     for one in kept:
         if str(one.run.id) == what:
             return one.run.day

@@ -100,14 +100,14 @@ def show_ceiling(
     """The longest next run and the week that stay inside the rules today."""
     from worker.domain import planner as rule
     from worker.domain.history import History
-    from worker.pipeline.services import today_of
+    from worker.domain.weeks import local_day
 
     command = command_of(context)
     now = clock_as_of(as_of)()
     with command.store.reading() as tx:
         who = the_athlete(tx, athlete)
         history = History.of(tx.runs.counted(who), rules=command.settings.rules)
-    today = today_of(who, now)
+    today = local_day(who, now)
     found = rule.ceiling(
         history, today, rules=command.settings.rules, week_starts=who.week_starts, race=who.race
     )

@@ -23,9 +23,9 @@ from worker.demo.runner import Outing
 from worker.demo.scene import Scene
 from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Week
-from worker.domain.weeks import next_weekly_due, past_weeks
+from worker.domain.weeks import local_day, next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
-from worker.pipeline.services import Services, today_of
+from worker.pipeline.services import Services
 from worker.store import StoredFinding
 
 _FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
@@ -90,7 +90,7 @@ def play(scene: Scene, *, watch: Callable[[Moment], None]) -> PlayedSeason:
                         job.run(services, clock, False)
                 at += services.inbox.settings.every
             moment = Moment(
-                day=today_of(athlete, event.at),
+                day=local_day(athlete, event.at),
                 ran_m=event.outings[0].distance_m if len(event.outings) == 1 else None,
                 mails=_mails(settings.mailbox_path) - before,
                 done=done,

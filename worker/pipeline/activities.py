@@ -13,8 +13,9 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from worker.domain.models import Recording
+from worker.domain.weeks import local_day
 from worker.pipeline.ingest import ingest, runs_in
-from worker.pipeline.services import Clock, Services, today_of
+from worker.pipeline.services import Clock, Services
 from worker.pipeline.session import ClientSession
 from worker.sources.base import (
     CredentialRevoked,
@@ -72,7 +73,7 @@ def save_activities(
         # A file of several sports is a recording a leg.
         ids = (r.external_id for r in tx.runs.recorded(athlete, source))
         names = [name for name in ids if name.partition(":")[0] in ended]
-    change = tx.runs.drop(athlete, source, names, today=today_of(athlete, now))
+    change = tx.runs.drop(athlete, source, names, today=local_day(athlete, now))
     rows.forget_seen(athlete, ended)
 
     recordings: list[Recording] = []

@@ -16,7 +16,8 @@ from pathlib import Path
 from worker.domain import weeks
 from worker.domain.history import week_start
 from worker.domain.models import Athlete
-from worker.pipeline.services import Services, today_of
+from worker.domain.weeks import local_day
+from worker.pipeline.services import Services
 from worker.setting_types import BackupSection
 from worker.store import RESTORED, StoreError, Transaction
 
@@ -125,7 +126,7 @@ def _count_as_mailed(tx: Transaction, athlete: Athlete, *, now: datetime) -> int
     upcoming = weeks.next_weekly_due(athlete, now)
     tx.progress.forget_weeks_after(athlete, due.week_starts_on)
     tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
-    added_on = today_of(athlete, athlete.added_at)
+    added_on = local_day(athlete, athlete.added_at)
     last = tx.progress.last_week(athlete)
     missed = last + _WEEK if last else week_start(added_on, athlete.week_starts)
     number = 0

@@ -18,9 +18,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from worker.domain.models import Athlete, SourceName
+from worker.domain.weeks import local_day
 from worker.links import LinkError
 from worker.pipeline.ingest import judge_since
-from worker.pipeline.services import Clock, ConnectedSource, Services, today_of
+from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import connected_source, decrypt, encrypt, ends_soon, limited_call
 from worker.sources.base import (
     REDIRECT_MISMATCH,
@@ -285,7 +286,7 @@ def forget_source(
     if source not in services.keeps_runs_of:
         title = next(kind.title for kind in SOURCES if kind.name == source)
         ids = [r.external_id for r in tx.runs.recorded(athlete, source)]
-        since = tx.runs.drop(athlete, source, ids, today=today_of(athlete, now)).first_day
+        since = tx.runs.drop(athlete, source, ids, today=local_day(athlete, now)).first_day
         if since is not None:
             silence = f"{title} was disconnected: nothing is mailed about that"
             judge_since(tx, services, athlete, since=since, now=now, silence=silence)

@@ -3,8 +3,9 @@
 from datetime import datetime, timedelta
 
 from worker.domain.models import Athlete
+from worker.domain.weeks import local_day
 from worker.pipeline.ingest import judge_overdue, judge_since
-from worker.pipeline.services import Services, for_each_due, today_of
+from worker.pipeline.services import Services, for_each_due
 from worker.store import DUE_AT_ONCE
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -47,7 +48,7 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
         judge_overdue(tx, services, athlete, now=now)
-        since = tx.runs.release(athlete, today=today_of(athlete, now))
+        since = tx.runs.release(athlete, today=local_day(athlete, now))
         if since is not None:
             judge_since(tx, services, athlete, since=since, now=now)
         for name, connected in services.sources.items():
@@ -55,7 +56,7 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
             expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
             if not expired:
                 continue
-            change = tx.runs.drop(athlete, name, expired, today=today_of(athlete, now))
+            change = tx.runs.drop(athlete, name, expired, today=local_day(athlete, now))
             rows.forget_seen(athlete, expired)
             if change.first_day is not None:
                 judge_since(tx, services, athlete, since=change.first_day, now=now, silence=EXPIRED)

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry
+from worker.domain.weeks import local_day
 from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
-from worker.pipeline.services import Clock, Services, today_of
+from worker.pipeline.services import Clock, Services
 from worker.sources.archive.entries import Entry, Recall
 from worker.store import SourceState
 
@@ -89,7 +90,7 @@ def _save_batch(
         if alone:
             contents = tx.runs.contents(athlete, "import", alone)
             arrived = [replace(r, sha256=r.sha256 or contents.get(r.external_id)) for r in arrived]
-        change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
+        change = tx.runs.save(athlete, arrived, now=now, today=local_day(athlete, now))
         if change.first_day is not None:
             tx.imports.leave_unjudged(athlete, since=change.first_day)
         claimed: set[int] = set()

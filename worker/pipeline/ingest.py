@@ -17,9 +17,10 @@ from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
 from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
+from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
-from worker.pipeline.services import Services, enqueue, for_each_due, today_of
+from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.sources import NotARun, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
 from worker.store import Change, SourceState, StoredFinding, Transaction
@@ -220,7 +221,7 @@ def _ingest_files(
                     and all(one.path == file.path for one in tx.inbox.with_content(old))
                 ):
                     dropped = tx.runs.drop_content(
-                        athlete, "inbox", old, today=today_of(athlete, now)
+                        athlete, "inbox", old, today=local_day(athlete, now)
                     )
                     if dropped.first_day is not None:
                         replaced_on.append(dropped.first_day)
@@ -328,7 +329,7 @@ def ingest(
     """
     tx.athletes.hold(athlete)
     judge_overdue(tx, services, athlete, now=now)
-    change = tx.runs.save(athlete, arrived, now=now, today=today_of(athlete, now))
+    change = tx.runs.save(athlete, arrived, now=now, today=local_day(athlete, now))
     changed = [day for day in (change.first_day, also_since) if day is not None]
     if changed:
         judge_since(tx, services, athlete, since=min(changed), now=now, silence=silence)
@@ -356,7 +357,7 @@ def judge_since(
 
     At most one finding is mailed; why each other isn't is saved with it.
     """
-    today = today_of(athlete, now)
+    today = local_day(athlete, now)
     history = tx.runs.history(athlete, since=since, rules=services.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {
@@ -368,7 +369,7 @@ def judge_since(
     restored_at = tx.progress.restored_at()
     if restored_at is not None:
         # What a restored backup doesn't know of may have been mailed before.
-        restored_on = today_of(athlete, restored_at)
+        restored_on = local_day(athlete, restored_at)
         tx.findings.silence((o for o in risen if o.finding.day <= restored_on), RESTORED_SINCE)
         risen = tuple(one for one in risen if one.finding.day > restored_on)
     if not risen:
@@ -450,5 +451,5 @@ def alert_facts(
         recovery=planner.recovery(history, finding.day, rules=rules),
         rules=rules,
         now=now,
-        diary=tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT),
+        diary=tx.checkins.since(athlete, local_day(athlete, now) - FORTNIGHT),
     )

@@ -4,8 +4,9 @@ from datetime import datetime
 
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
+from worker.domain.weeks import local_day
 from worker.pipeline.ingest import alert_facts
-from worker.pipeline.services import Services, today_of
+from worker.pipeline.services import Services
 from worker.pipeline.weekly import weekly_facts
 from worker.store import Transaction
 
@@ -14,7 +15,7 @@ def alert_preview(
     tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
 ) -> Email | None:
     """The alert about the newest day with a finding, up to `now`; None where there's none."""
-    today = today_of(athlete, now)
+    today = local_day(athlete, now)
     history = tx.runs.history(athlete, since=today, rules=services.rules)
     for day in reversed([day for day in history.days() if day <= today]):
         verdict = detector.judge_day(history, day, rules=services.rules, race=athlete.race)

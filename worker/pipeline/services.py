@@ -5,9 +5,8 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from worker.domain.models import Athlete, Email, Routine, SourceName
 from worker.domain.rules import Rules
@@ -80,11 +79,6 @@ class Services:
     sources: Mapping[SourceName, ConnectedSource] = field(default_factory=dict)
     keeps_runs_of: frozenset[SourceName] = frozenset()
     identity: WorkerIdentity | None = None
-
-
-def today_of(athlete: Athlete, now: datetime) -> date:
-    """The date on the athlete's calendar."""
-    return now.astimezone(ZoneInfo(athlete.timezone)).date()
 
 
 def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete], object]) -> None:

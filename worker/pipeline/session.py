@@ -14,8 +14,9 @@ from functools import partial
 from typing import TypeVar
 
 from worker.domain.models import Athlete, SourceName
+from worker.domain.weeks import local_day
 from worker.notify import ReconnectFacts
-from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue, today_of
+from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -275,5 +276,5 @@ def ends_soon(
     auth = connected.client.auth
     if stored.ends_at is None or stored.ends_at - now > WARN_BEFORE or not isinstance(auth, ApiKey):
         return None
-    ends_on = today_of(athlete, stored.ends_at)
+    ends_on = local_day(athlete, stored.ends_at)
     return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"

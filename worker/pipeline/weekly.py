@@ -5,10 +5,10 @@ from datetime import date, datetime, timedelta
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.models import Athlete
-from worker.domain.weeks import last_weekly_due, next_weekly_due, past_weeks
+from worker.domain.weeks import last_weekly_due, local_day, next_weekly_due, past_weeks
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
-from worker.pipeline.services import Services, enqueue, for_each_due, today_of
+from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
 from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, Transaction
@@ -43,7 +43,7 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
         tx.progress.forget_weeks_after(athlete, starts_on)
-        if starts_on + _WEEK - _DAY >= today_of(athlete, athlete.added_at):
+        if starts_on + _WEEK - _DAY >= local_day(athlete, athlete.added_at):
             last = tx.progress.last_week(athlete)
             missed = last + _WEEK if last else starts_on
             while missed < starts_on:
@@ -93,7 +93,7 @@ def weekly_facts(
         ),
         ceiling=planner.ceiling(
             history,
-            today_of(athlete, now),
+            local_day(athlete, now),
             rules=rules,
             week_starts=athlete.week_starts,
             race=athlete.race,
@@ -107,7 +107,7 @@ def weekly_facts(
             f"{source}: {trouble}" for source, trouble in tx.progress.new_errors(athlete).items()
         ),
         key_ends_on=_key_ends_on(tx, athlete, now),
-        diary=tx.checkins.since(athlete, today_of(athlete, now) - FORTNIGHT),
+        diary=tx.checkins.since(athlete, local_day(athlete, now) - FORTNIGHT),
     )
 
 
@@ -116,4 +116,4 @@ def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | Non
     stored = [tx.source(kind.name).credential(athlete) for kind in SOURCES]
     ends = [one.ends_at for one in stored if one and one.ends_at and one.revoked_at is None]
     soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]
-    return today_of(athlete, min(soon)) if soon else None
+    return local_day(athlete, min(soon)) if soon else None
