@@ -1,8 +1,9 @@
 """The schema's history, one numbered step after another, run by Alembic on both databases."""
 
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Column, Engine, ForeignKey, Integer, text
 
 _ADVISORY_KEY = 0x6D_6967_7261_7465  # "migrate" in ASCII
 
@@ -21,3 +22,8 @@ def upgrade(engine: Engine) -> None:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
         settings.attributes["connection"] = connection
         command.upgrade(settings, "head")
+
+
+def athlete_id(**options: Any) -> Column[int]:
+    """The column that says whose a row is; the row goes when the athlete does."""
+    return Column("athlete_id", Integer, ForeignKey("athlete.id", ondelete="CASCADE"), **options)

@@ -3,35 +3,27 @@
 import sqlalchemy as sa
 from alembic import op
 
+from worker.store.migrations import athlete_id
+
 revision = "0003"
 down_revision = "0002"
 branch_labels = None
 depends_on = None
 
 
-def _athlete(table: str) -> sa.ForeignKeyConstraint:
-    return sa.ForeignKeyConstraint(
-        ["athlete_id"], ["athlete.id"], name=op.f(f"fk_{table}_athlete_id"), ondelete="CASCADE"
-    )
-
-
 def upgrade() -> None:
     op.create_table(
         "import_piece",
-        sa.Column("athlete_id", sa.Integer(), nullable=False),
-        sa.Column("mark", sa.String(length=64), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("verdict", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=True),
-        _athlete("import_piece"),
-        sa.PrimaryKeyConstraint("athlete_id", "mark", "number", name=op.f("pk_import_piece")),
+        athlete_id(primary_key=True),
+        sa.Column("mark", sa.String(64), primary_key=True),
+        sa.Column("number", sa.Integer, primary_key=True),
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("verdict", sa.String(16), nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("sha256", sa.String(64)),
     )
     op.create_table(
         "unjudged",
-        sa.Column("athlete_id", sa.Integer(), nullable=False),
-        sa.Column("since", sa.Date(), nullable=False),
-        _athlete("unjudged"),
-        sa.PrimaryKeyConstraint("athlete_id", name=op.f("pk_unjudged")),
+        athlete_id(primary_key=True),
+        sa.Column("since", sa.Date, nullable=False),
     )

@@ -12,7 +12,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("athlete", sa.Column("links_from", Utc(), nullable=True))
-    op.add_column(
-        "athlete", sa.Column("clock", sa.String(length=2), server_default="24", nullable=False)
-    )
+    op.add_column("athlete", sa.Column("links_from", Utc))
+    op.add_column("athlete", sa.Column("clock", sa.String(2), server_default="24", nullable=False))

@@ -10,4 +10,4 @@ depends_on = None
 
 
 def upgrade() -> None:
-    op.add_column("source_state", sa.Column("told_error", sa.Text(), nullable=True))
+    op.add_column("source_state", sa.Column("told_error", sa.Text))

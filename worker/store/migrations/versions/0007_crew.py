@@ -5,6 +5,8 @@ import unicodedata
 import sqlalchemy as sa
 from alembic import op
 
+from worker.store.tables import only
+
 revision = "0007"
 down_revision = "0006"
 branch_labels = None
@@ -18,31 +20,30 @@ _IN_THE_FUTURE = "it is dated in the future"
 def upgrade() -> None:
     op.create_table(
         "crew",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("role", sa.String(length=8), nullable=False),
-        sa.Column("place", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("role", sa.String(8), nullable=False),
+        sa.Column("place", sa.String(64), nullable=False),
         sa.Column("since_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_crew")),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False, index=True),
     )
-    op.create_index(op.f("ix_crew_seen_at"), "crew", ["seen_at"])
     op.create_table(
         "departure",
-        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_departure")),
+        sa.Column("id", sa.Integer, autoincrement=False, primary_key=True),
+        sa.Column("number", sa.Integer, nullable=False),
     )
-    op.add_column("outbox", sa.Column("claimed_by", sa.String(length=64)))
-    op.add_column("outbox", sa.Column("turn", sa.Integer(), nullable=False, server_default="1"))
+    op.add_column("outbox", sa.Column("claimed_by", sa.String(64)))
+    op.add_column("outbox", sa.Column("turn", sa.Integer, nullable=False, server_default="1"))
     outbox = sa.table("outbox", sa.column("kind"), sa.column("turn"))
     op.execute(sa.update(outbox).where(outbox.c.kind == "alert").values(turn=0))
-    _index_where("ix_outbox_next", "outbox", ["turn", "due_at", "id"], _WAITING)
-    _index_where("ix_outbox_expires", "outbox", ["expires_at"], _WAITING)
-    _index_where("ix_outbox_full_sent_at", "outbox", ["sent_at"], _FULL)
-    _index_where("ix_outbox_full_expires_at", "outbox", ["expires_at"], _FULL)
+    op.create_index("ix_outbox_next", "outbox", ["turn", "due_at", "id"], **only(_WAITING))
+    op.create_index("ix_outbox_expires", "outbox", ["expires_at"], **only(_WAITING))
+    op.create_index("ix_outbox_full_sent_at", "outbox", ["sent_at"], **only(_FULL))
+    op.create_index("ix_outbox_full_expires_at", "outbox", ["expires_at"], **only(_FULL))
     op.create_index(op.f("ix_strava_grant_read_back_to"), "strava_grant", ["read_back_to"])
-    _index_where("ix_strava_grant_living", "strava_grant", ["due_at"], "dead_since IS NULL")
-    op.add_column("run", sa.Column("looked_at_on", sa.Date()))
+    op.create_index(
+        "ix_strava_grant_living", "strava_grant", ["due_at"], **only("dead_since IS NULL")
+    )
+    op.add_column("run", sa.Column("looked_at_on", sa.Date))
     op.create_index(op.f("ix_run_looked_at_on"), "run", ["looked_at_on"])
     run = sa.table("run", sa.column("quarantine"), sa.column("looked_at_on"), sa.column("day"))
     op.execute(
@@ -51,15 +52,9 @@ def upgrade() -> None:
     _name_folders()
 
 
-def _index_where(name: str, table: str, columns: list[str], where: str) -> None:
-    op.create_index(
-        name, table, columns, postgresql_where=sa.text(where), sqlite_where=sa.text(where)
-    )
-
-
 def _name_folders() -> None:
     """Give each athlete the name that a folder of theirs may have; SQL can't fold it."""
-    folder = sa.Column("folder", sa.String(length=320), nullable=False, server_default="")
+    folder = sa.Column("folder", sa.String(320), nullable=False, server_default="")
     op.add_column("athlete", folder)
     athlete = sa.table("athlete", sa.column("id"), sa.column("name"), sa.column("folder"))
     connection = op.get_bind()
