@@ -13,8 +13,8 @@ from sqlalchemy import select, text
 from tests.app import ADDED, NOW, TODAY, recording, steady
 from tests.command import easeback
 from worker.domain.models import Athlete
-from worker.store import SourceState, Store, StoreError
-from worker.store.move import MOVE_TICK, Move, half_moved
+from worker.store import MOVING, SourceState, Store, StoreError
+from worker.store.move import Move
 from worker.store.tables import crew, metadata
 
 NAMES = ("Ann", "Ärzte Zürich", "ann-2", "Ben")
@@ -59,6 +59,11 @@ def move(source: Path, target: Store) -> int:
         steps = sum(moving.copy()) + sum(moving.verify())
         assert steps == moving.count()
         return moving.end().total
+
+
+def half_moved(store: Store) -> bool:
+    with store.reading() as tx:
+        return tx.progress.tick(MOVING) is not None
 
 
 def content(store: Store) -> dict[str, list[tuple[object, ...]]]:
@@ -166,7 +171,7 @@ def test_nobody_works_on_half_a_move(source: Path, target: Store, tmp_path: Path
         assert done.returncode == 1
         assert "half of a move" in done.stderr
     with suppress(StoreError), target.transaction() as tx:
-        assert tx.progress.tick(MOVE_TICK) is not None
+        assert tx.progress.tick(MOVING) is not None
 
 
 def test_it_moves_from_sqlite_alone(postgres_url: str, tmp_path: Path) -> None:

@@ -216,9 +216,11 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
 def refuse_half_moved(services: "Services") -> None:
     """Nobody may work on a database that holds only a part of what there is."""
-    from worker.store.move import half_moved
+    from worker.store import MOVING
 
-    if half_moved(services.store):
+    with services.store.reading() as tx:
+        is_half = tx.progress.tick(MOVING) is not None
+    if is_half:
         raise AttentionError(
             "this database holds half of a move: run `easeback move-to` again until it is whole"
         )

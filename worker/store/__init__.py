@@ -31,13 +31,22 @@ from worker.store.files import Imports, InboxFiles
 from worker.store.findings import Findings, StoredFinding
 from worker.store.lock import LockedError, WriteQueue, WriteQueueError, cluster_member, sole_worker
 from worker.store.outbox import Outbox, OutboxMail
-from worker.store.progress import RESTORED, LiveWorker, LiveWorkers, Progress, SourceState, Tick
+from worker.store.progress import (
+    MOVING,
+    RESTORED,
+    LiveWorker,
+    LiveWorkers,
+    Progress,
+    SourceState,
+    Tick,
+)
 from worker.store.runs import Change, Runs, StoredRun
 from worker.store.sources import FileState, SeenActivity, SourceRows, StoredCredential
 from worker.store.tables import DUE_AT_ONCE
 
 __all__ = [
     "DUE_AT_ONCE",
+    "MOVING",
     "RESTORED",
     "Change",
     "DecryptError",

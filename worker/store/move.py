@@ -14,11 +14,13 @@ from typing import Any
 from urllib.parse import quote
 
 from sqlalchemy import (
-    Column,
     ColumnElement,
+    Connection,
     Engine,
+    Select,
     String,
     Table,
+    collate,
     create_engine,
     delete,
     func,
@@ -28,14 +30,11 @@ from sqlalchemy import (
     tuple_,
 )
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.compiler import compiles
 
-from worker.store import HEAD, Store, StoreError
+from worker.store import HEAD, MOVING, Store, StoreError
 from worker.store.tables import athlete, metadata, tick
 
 ROWS_AT_ONCE = 1000
-MOVE_TICK = "moving"
-"""Stands in the target, with the source as its trouble, until the move is whole."""
 
 _TABLES = tuple(table for table in metadata.sorted_tables if table.name != "crew")
 
@@ -79,7 +78,7 @@ class Move:
         """Raises `StoreError` unless the target is empty, or holds a part of this very move."""
         mark = f"a move from {self._digest()}"
         with self._target.transaction() as tx:
-            begun = tx.progress.tick(MOVE_TICK)
+            begun = tx.progress.tick(MOVING)
             if begun is not None and begun.trouble == mark:
                 return
             if begun is not None:
@@ -90,14 +89,14 @@ class Move:
                 raise StoreError("the target holds athletes already: move into an empty database")
             for table in reversed(_TABLES):
                 tx.connection.execute(delete(table))
-            tx.progress.ticked(MOVE_TICK, at=datetime.fromtimestamp(0, UTC), trouble=mark)
+            tx.progress.ticked(MOVING, at=datetime.fromtimestamp(0, UTC), trouble=mark)
 
     def copy(self) -> Iterator[int]:
         """Copy what isn't there yet; gives how many rows each batch had, those there first."""
         for table in _TABLES:
             with self._target.reading() as tx:
-                there = _count(tx.connection, table, but_mark=True)
-                last = _last_key(tx.connection, table) if there else None
+                there = _count(tx.connection, table)
+                last = _last_key(tx.connection, table)
             yield there
             for rows in self._batches(self._engine, table, after=last):
                 with self._target.transaction() as tx:
@@ -126,7 +125,7 @@ class Move:
                         text("SELECT setval(pg_get_serial_sequence(:name, 'id'), :last)"),
                         {"name": name, "last": last},
                     )
-            tx.connection.execute(delete(tick).where(tick.c.name == MOVE_TICK))
+            tx.connection.execute(delete(tick).where(tick.c.name == MOVING))
             rows = {table.name: _count(tx.connection, table) for table in _TABLES}
         return Moved(rows)
 
@@ -136,12 +135,10 @@ class Move:
     def _batches(
         self, engine: Engine, table: Table, *, after: Sequence[Any] | None = None
     ) -> Iterator[Sequence[Any]]:
-        """The rows in the order of their keys; the mark of the move isn't one of them."""
-        keys = _keys(table)
+        """The rows in the order of their keys."""
+        keys = _keys(table, engine)
         while True:
-            query = select(table).order_by(*keys).limit(ROWS_AT_ONCE)
-            if table is tick:
-                query = query.where(tick.c.name != MOVE_TICK)
+            query = _select(table, table).order_by(*keys).limit(ROWS_AT_ONCE)
             if after is not None:
                 query = query.where(tuple_(*keys) > tuple_(*after))
             with engine.connect() as connection:
@@ -163,51 +160,26 @@ class Move:
         return hashlib.sha256(identity.encode()).hexdigest()[:16]
 
 
-def half_moved(store: Store) -> bool:
-    """True where the database holds a move that hasn't come to its end."""
-    with store.reading() as tx:
-        return tx.progress.tick(MOVE_TICK) is not None
+def _select(table: Table, *what: Any) -> Select[Any]:
+    """Of the rows of this table; the mark of the move isn't one of them."""
+    query = select(*what).select_from(table)
+    return query.where(tick.c.name != MOVING) if table is tick else query
 
 
-def _count(connection: Any, table: Table, *, but_mark: bool = False) -> int:
-    query = select(func.count()).select_from(table)
-    if table is tick and but_mark:
-        query = query.where(tick.c.name != MOVE_TICK)
-    number: int = connection.execute(query).scalar_one()
+def _count(connection: Connection, table: Table) -> int:
+    number: int = connection.execute(_select(table, func.count())).scalar_one()
     return number
 
 
-def _last_key(connection: Any, table: Table) -> Sequence[Any] | None:
-    query = select(*table.primary_key).order_by(*(key.desc() for key in _keys(table))).limit(1)
-    if table is tick:
-        query = query.where(tick.c.name != MOVE_TICK)
-    row = connection.execute(query).first()
-    return list(row) if row else None
+def _last_key(connection: Connection, table: Table) -> Sequence[Any] | None:
+    last = [key.desc() for key in _keys(table, connection.engine)]
+    return connection.execute(_select(table, *table.primary_key).order_by(*last).limit(1)).first()
 
 
-def _keys(table: Table) -> list[ColumnElement[Any]]:
+def _keys(table: Table, engine: Engine) -> list[ColumnElement[Any]]:
     """The primary key, in an order that both databases share: text by its bytes."""
+    on_postgres = engine.dialect.name == "postgresql"
     return [
-        _ByBytes(column) if isinstance(column.type, String) else column
+        collate(column, "C") if on_postgres and isinstance(column.type, String) else column
         for column in table.primary_key
     ]
-
-
-class _ByBytes(ColumnElement[str]):
-    """A text in the order of its bytes, as SQLite has it by itself."""
-
-    inherit_cache = True
-
-    def __init__(self, column: Column[Any]) -> None:
-        self.column = column
-        self.type = column.type
-
-
-@compiles(_ByBytes)
-def _as_it_is(element: _ByBytes, compiler: Any, **named: Any) -> str:
-    return str(compiler.process(element.column, **named))
-
-
-@compiles(_ByBytes, "postgresql")
-def _by_bytes(element: _ByBytes, compiler: Any, **named: Any) -> str:
-    return f'{compiler.process(element.column, **named)} COLLATE "C"'

@@ -15,6 +15,9 @@ from worker.store.repository import Repository, from_row
 RESTORED = "restored"
 """The tick that stands for a restored backup."""
 
+MOVING = "moving"
+"""The tick in a database that `move-to` fills, until the move is whole; its trouble: from where."""
+
 Role = Literal["worker", "web"]
 
 _WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tick, tables.crew
