@@ -24,9 +24,9 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -44,10 +44,11 @@ from worker.jobs.cluster_tasks import (
     WorkerContext,
     address_of,
     app_of,
+    defer,
     install,
     queued_check,
 )
-from worker.jobs.registry import Job, jobs_of
+from worker.jobs.registry import jobs_of
 from worker.mail import Mailer
 from worker.pipeline.services import Clock, Services, WorkerIdentity
 from worker.store import Store, StoreError
@@ -144,7 +145,7 @@ class ClusterWorker:
             log.info("worker %(name)s has joined", {"name": context.name})
             with asyncio.Runner() as runner:
                 runner.run(self._serve(context, still_holds))
-            return not context.blocked
+            return not context.calls
 
     @contextmanager
     def _joined(self) -> Iterator[tuple[WorkerContext, Callable[[], None]]]:
@@ -177,22 +178,19 @@ class ClusterWorker:
 
     async def _serve(self, context: WorkerContext, still_holds: Callable[[], None]) -> None:
         """Until the worker is stopped; raises the error that ended a part of the session."""
-        connector = _connector(context.services.store)
         at_once = {
             LOCAL: self._timing.local_at_once,
             REMOTE: self._timing.remote_at_once,
             BATCHES: self._timing.batches_at_once,
         }
-        await connector.open_async()
-        try:
+        async with _connected(context.services.store) as connector:
             manager = JobManager(connector)
             # What an earlier session of this process had under way needn't wait to be missed.
             for worker_id in self._left:
                 await manager.unregister_worker(worker_id)
             self._left.clear()
             # Some jobs are hours apart: a worker that joins checks each of them once.
-            for job in context.jobs:
-                await _check_now(manager, job)
+            await defer(manager, [queued_check(job) for job in context.jobs])
             serving = [
                 asyncio.create_task(
                     app_of(context, connector, periodic=queue == LOCAL).run_worker_async(
@@ -227,9 +225,6 @@ class ClusterWorker:
                 raise wrong[0]
             if context.broken.is_set():
                 raise StoreError("mail may have been left half-way")
-        finally:
-            with suppress(*_GONE):
-                await connector.close_async()
 
     async def _until_stopped(self) -> None:
         # Set from a signal's handler, which may touch nothing of the loop.
@@ -261,14 +256,12 @@ class ClusterWorker:
     # A whole pass
 
     async def _drain(self, context: WorkerContext) -> None:
-        connector = _connector(context.services.store)
-        await connector.open_async()
-        try:
+        async with _connected(context.services.store) as connector:
             app = app_of(context, connector, periodic=False)
             for job in context.jobs:
                 if job.reports:
                     continue
-                await _check_now(app.job_manager, job)
+                await defer(app.job_manager, [queued_check(job)])
                 while await _is_open(app.job_manager):
                     await self._rescue(app.job_manager)
                     await app.run_worker_async(
@@ -282,8 +275,6 @@ class ClusterWorker:
                     )
                     # What's left is another worker's, or that of one that has just died.
                     await asyncio.sleep(_BETWEEN_DRAINS_S)
-        finally:
-            await connector.close_async()
 
 
 def place() -> str:
@@ -320,21 +311,23 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
             tx.workers.leave(name)
 
 
-def _connector(store: Store) -> PsycopgConnector:
+@asynccontextmanager
+async def _connected(store: Store) -> AsyncIterator[PsycopgConnector]:
     """Procrastinate's connections; one that doesn't come soon means that the database has gone."""
-    return PsycopgConnector(
+    connector = PsycopgConnector(
         conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
     )
+    await connector.open_async()
+    try:
+        yield connector
+    finally:
+        with suppress(*_GONE):
+            await connector.close_async()
 
 
 def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
     with store.transaction() as tx:
         tx.workers.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
-
-
-async def _check_now(manager: JobManager, job: Job) -> None:
-    with suppress(exceptions.AlreadyEnqueued):
-        await manager.defer_job_async(queued_check(job))
 
 
 async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int]:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -239,7 +239,7 @@ class WorkerNotifier:
 
 @dataclass(slots=True)
 class WorkerContext:
-    """What the tasks of one session work with, which are under way, and which threads are busy.
+    """What the tasks of one session work with, which are under way, and what runs in threads.
 
     `name` is the worker's among those that share the database. `mailer` makes a mailer of its own
     for each batch. `broken` is set where the session has to begin anew: a mail may have been left
@@ -254,22 +254,16 @@ class WorkerContext:
     jobs: Sequence[Job]
     not_before: datetime | None = None
     under_way: set[int] = field(default_factory=set)
-    blocked: set[object] = field(default_factory=set)
+    calls: set[Future[Any]] = field(default_factory=set)
     worker_ids: set[int] = field(default_factory=set)
     broken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def do(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call a blocking function in a thread; it runs to its end even if nobody awaits it."""
-        ended = object()
-
-        def call() -> T:
-            self.blocked.add(ended)
-            try:
-                return work(*arguments)
-            finally:
-                self.blocked.discard(ended)
-
-        return await asyncio.get_running_loop().run_in_executor(self.threads, call)
+        call = self.threads.submit(work, *arguments)
+        self.calls.add(call)
+        call.add_done_callback(self.calls.discard)
+        return await asyncio.wrap_future(call)
 
     @contextmanager
     def holding(self, queued: QueuedJob) -> Iterator[None]:
@@ -347,7 +341,7 @@ async def _check(queue: JobManager, context: WorkerContext, job: Job, now: datet
         failing += sum(queued.attempts >= KEEPS_FAILING for queued in open_jobs)
         is_full |= await _queue_task(queue, context, task, open_jobs, now)
     if is_full:
-        await _defer(queue, [queued_check(job, at=datetime.now(UTC) + CHECKS_AGAIN_IN)])
+        await defer(queue, [queued_check(job, at=datetime.now(UTC) + CHECKS_AGAIN_IN)])
     return f"{failing} job(s) keep failing: the log says why" if failing else None
 
 
@@ -366,7 +360,7 @@ async def _queue_task(
     most = room + len(known)
     due = await context.do(task.due, context.services, now, most)
     fresh = [athlete_id for athlete_id in due if athlete_id not in known][:room]
-    await _defer(queue, [queued_task(task, athlete_id, due[athlete_id]) for athlete_id in fresh])
+    await defer(queue, [queued_task(task, athlete_id, due[athlete_id]) for athlete_id in fresh])
     return len(due) >= most
 
 
@@ -378,7 +372,7 @@ async def _queue_batches(
     if due:
         busy = {queued.task_kwargs["lane"] for queued in await _open(queue, job.name)}
         lanes = range(-(-due // batches.size))
-        await _defer(queue, [queued_batch(job, lane) for lane in lanes if lane not in busy])
+        await defer(queue, [queued_batch(job, lane) for lane in lanes if lane not in busy])
 
 
 async def _open(queue: JobManager, task: str) -> list[QueuedJob]:
@@ -390,7 +384,7 @@ async def _open(queue: JobManager, task: str) -> list[QueuedJob]:
     ]
 
 
-async def _defer(queue: JobManager, fresh: Sequence[QueuedJob]) -> None:
+async def defer(queue: JobManager, fresh: Sequence[QueuedJob]) -> None:
     """Queue these at once; where somebody queued one of them meanwhile, one by one."""
     if not fresh:
         return
@@ -457,6 +451,6 @@ def _add_batches(app: App, context: WorkerContext, job: Job, batches: Batches) -
                 context.broken.set()
                 return
             if sent == batches.size:
-                await _defer(app.job_manager, [queued_batch(job, lane)])
+                await defer(app.job_manager, [queued_batch(job, lane)])
 
     app.task(name=job.name, queue=BATCHES, pass_context=True)(run)
