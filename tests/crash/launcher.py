@@ -236,13 +236,14 @@ def _go_through(life: Life) -> int:
 
 def _drain(services: Any, clock: Any) -> None:
     """What is due, as a member of a crew that is missed soon after it died."""
+    from tests.draining import DrainingWorker
     from worker.app import build_mailer
     from worker.cli.context import CommandContext
-    from worker.jobs.cluster import ClusterTiming, ClusterWorker
+    from worker.jobs.cluster import ClusterTiming
 
     settings = CommandContext().settings
     timing = ClusterTiming(stale_s=CREW_IS_MISSED_S, heartbeat_every_s=0.2, local_at_once=2)
-    worker = ClusterWorker(services, clock, mailer=lambda: build_mailer(settings), timing=timing)
+    worker = DrainingWorker(services, clock, mailer=lambda: build_mailer(settings), timing=timing)
     worker.drain()
 
 

@@ -59,7 +59,6 @@ MOST_DEATHS = 6
 """A task that so many workers have died over isn't tried again until it's due anew."""
 
 _CHECKS_S = 0.2
-_BETWEEN_DRAINS_S = 0.02
 _LONGEST_NAME = 64
 _MOST_CONNECTIONS = 8
 _CONNECTS_S = 3.0
@@ -132,11 +131,6 @@ class ClusterWorker:
         """Let `run` come back once the tasks under way have ended, or soon."""
         self._ended.set()
 
-    def drain(self) -> None:
-        """Everything that is due, once and in order, beside whoever else is at work; then leave."""
-        with self._joined() as (context, _):
-            asyncio.run(self._drain(context))
-
     # One session
 
     def _one_session(self) -> bool:
@@ -183,7 +177,7 @@ class ClusterWorker:
             REMOTE: self._timing.remote_at_once,
             BATCHES: self._timing.batches_at_once,
         }
-        async with _connected(context.services.store) as connector:
+        async with queue_connection(context.services.store) as connector:
             manager = JobManager(connector)
             # What an earlier session of this process had under way needn't wait to be missed.
             for worker_id in self._left:
@@ -253,28 +247,19 @@ class ClusterWorker:
             await _again(manager, queued)
         await manager.prune_stalled_workers(stale_s)
 
-    # A whole pass
 
-    async def _drain(self, context: WorkerContext) -> None:
-        async with _connected(context.services.store) as connector:
-            app = app_of(context, connector, periodic=False)
-            for job in context.jobs:
-                if job.reports:
-                    continue
-                await defer(app.job_manager, [queued_check(job)])
-                while await _is_open(app.job_manager):
-                    await self._rescue(app.job_manager)
-                    await app.run_worker_async(
-                        wait=False,
-                        concurrency=self._timing.local_at_once,
-                        install_signal_handlers=False,
-                        listen_notify=False,
-                        delete_jobs="always",
-                        stalled_worker_timeout=self._timing.stale_s,
-                        update_heartbeat_interval=self._timing.heartbeat_every_s,
-                    )
-                    # What's left is another worker's, or that of one that has just died.
-                    await asyncio.sleep(_BETWEEN_DRAINS_S)
+@asynccontextmanager
+async def queue_connection(store: Store) -> AsyncIterator[PsycopgConnector]:
+    """Procrastinate's connections; one that doesn't come soon means that the database has gone."""
+    connector = PsycopgConnector(
+        conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
+    )
+    await connector.open_async()
+    try:
+        yield connector
+    finally:
+        with suppress(*_GONE):
+            await connector.close_async()
 
 
 def place() -> str:
@@ -311,20 +296,6 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
             tx.workers.leave(name)
 
 
-@asynccontextmanager
-async def _connected(store: Store) -> AsyncIterator[PsycopgConnector]:
-    """Procrastinate's connections; one that doesn't come soon means that the database has gone."""
-    connector = PsycopgConnector(
-        conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
-    )
-    await connector.open_async()
-    try:
-        yield connector
-    finally:
-        with suppress(*_GONE):
-            await connector.close_async()
-
-
 def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
     with store.transaction() as tx:
         tx.workers.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
@@ -357,13 +328,6 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
         log.error("%(job)s: %(deaths)d workers died over it", fields)
     with suppress(exceptions.ConnectorException):
         await manager.finish_job(queued, Status.FAILED, delete_job=True)
-
-
-async def _is_open(manager: JobManager) -> bool:
-    """True while a task is under way, or could be."""
-    doing = list(await manager.list_jobs_async(status="doing"))
-    todo = await manager.list_jobs_async(status="todo")
-    return bool(doing) or any(queued.scheduled_at is None for queued in todo)
 
 
 def _first_line(error: BaseException) -> str:

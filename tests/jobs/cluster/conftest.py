@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.app import App, ScriptedMailer
+from tests.draining import DrainingWorker
 from worker.config import InboxSection
 from worker.domain.models import Routine
 from worker.domain.rules import Rules
-from worker.jobs.cluster import ClusterTiming, ClusterWorker
+from worker.jobs.cluster import ClusterTiming
 from worker.jobs.cluster_tasks import install
 from worker.notify import Composer
 from worker.pipeline.services import Services
@@ -56,13 +57,13 @@ def app(
 
 
 @pytest.fixture
-def worker_in(app: App, reader: Reader) -> Callable[[], ClusterWorker]:
+def worker_in(app: App, reader: Reader) -> Callable[[], DrainingWorker]:
     """Another worker of the cluster, with a memory of the inbox of its own."""
 
-    def make() -> ClusterWorker:
+    def make() -> DrainingWorker:
         old = app.services.inbox
         inbox = Inbox(old.folder, old.settings, read_many=reader.read_many)
         services = replace(app.services, inbox=inbox)
-        return ClusterWorker(services, app.clock, mailer=lambda: app.mailer, timing=QUICK)
+        return DrainingWorker(services, app.clock, mailer=lambda: app.mailer, timing=QUICK)
 
     return make

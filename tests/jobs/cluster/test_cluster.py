@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from tests.app import TODAY, App, recording, run_file, steady
+from tests.draining import DrainingWorker
 from tests.jobs.cluster.conftest import QUICK
-from worker.jobs.cluster import ClusterWorker
 from worker.jobs.cluster_tasks import WorkerNotifier, cron, install, queued_task
 from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
 from worker.notify import Composer
@@ -20,7 +20,7 @@ from worker.pipeline.deliver import make_ready, send
 from worker.pipeline.services import WorkerIdentity
 from worker.store import LockedError, Store, StoreError
 
-Workers = Callable[[], ClusterWorker]
+Workers = Callable[[], DrainingWorker]
 WEEK = timedelta(days=7)
 
 

@@ -1,0 +1,47 @@
+"""A worker of a cluster that does what is due and leaves: a test knows when it has ended."""
+
+import asyncio
+
+from procrastinate.manager import JobManager
+
+from worker.jobs.cluster import ClusterWorker, queue_connection
+from worker.jobs.cluster_tasks import WorkerContext, app_of, defer, queued_check
+
+_PAUSE_S = 0.02
+
+
+class DrainingWorker(ClusterWorker):
+    """One whole pass instead of a session: each job in the order of the list."""
+
+    def drain(self) -> None:
+        """Everything that is due, once and in order, beside whoever else is at work; then leave."""
+        with self._joined() as (context, _):
+            asyncio.run(self._drain(context))
+
+    async def _drain(self, context: WorkerContext) -> None:
+        async with queue_connection(context.services.store) as connector:
+            app = app_of(context, connector, periodic=False)
+            for job in context.jobs:
+                if job.reports:
+                    continue
+                await defer(app.job_manager, [queued_check(job)])
+                while await _is_open(app.job_manager):
+                    await self._rescue(app.job_manager)
+                    await app.run_worker_async(
+                        wait=False,
+                        concurrency=self._timing.local_at_once,
+                        install_signal_handlers=False,
+                        listen_notify=False,
+                        delete_jobs="always",
+                        stalled_worker_timeout=self._timing.stale_s,
+                        update_heartbeat_interval=self._timing.heartbeat_every_s,
+                    )
+                    # What's left is another worker's, or that of one that has just died.
+                    await asyncio.sleep(_PAUSE_S)
+
+
+async def _is_open(manager: JobManager) -> bool:
+    """True while a task is under way, or could be."""
+    doing = list(await manager.list_jobs_async(status="doing"))
+    todo = await manager.list_jobs_async(status="todo")
+    return bool(doing) or any(queued.scheduled_at is None for queued in todo)
