@@ -129,11 +129,10 @@ class Store:
         """Connect, and bring the schema up to date; raises `StoreError`."""
         store = cls(_engine(url), rules or Rules(), precedence)
         try:
-            store._upgrade()
-        except BaseException as error:
+            with store._translated():
+                store._upgrade()
+        except BaseException:
             store.close()
-            if isinstance(error, DBAPIError):
-                raise StoreError(_in_words(store.engine.url, error)) from error
             raise
         return store
 
@@ -218,11 +217,8 @@ class Store:
         """Bring SQLite's log into the database and empty it; raises `StoreError`."""
         if self.file is None:
             return
-        try:
-            with self._autocommit() as connection:
-                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-        except DBAPIError as error:
-            raise StoreError(_in_words(self.engine.url, error)) from error
+        with self._translated(), self._autocommit() as connection:
+            busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         if busy:
             raise StoreError(
                 f"the log of the database {self.file} can't be emptied while somebody reads it; "
