@@ -25,7 +25,7 @@ from worker.health import ping
 from worker.pipeline import sync
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import deliver, mails_due, make_ready, send
-from worker.pipeline.housekeeping import tidy, tidy_one, tidy_outbox, untidy
+from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
 from worker.pipeline.services import Clock, Services
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due
@@ -117,7 +117,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
             timedelta(hours=1),
             lambda services, clock, _: tidy(services, clock()),
             tasks=(HOUSEKEEPING,),
-            prepare=tidy_outbox,
+            prepare=tidy_store,
         ),
         Job(
             "inbox",

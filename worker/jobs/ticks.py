@@ -8,7 +8,7 @@ from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
-from worker.store import RESTORED, StoreError, Tick
+from worker.store import DELETED, RESTORED, VACUUMED, StoreError, Tick
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +39,14 @@ def unset_clock(now: datetime, not_before: datetime | None) -> str | None:
 def begin_ticks(
     services: Services, *, made_up_from: datetime | None = None, shared: Iterable[str] = ()
 ) -> None:
-    """Clear what an earlier worker recorded, except for how the mail server answered.
+    """Clear how the jobs of an earlier worker ended.
 
     `shared` names the jobs that other workers on this database are running: their ticks stay.
     `made_up_from` is the instant at which a made-up clock begins.
     """
     others = (*shared, *_SHARED) if shared else ()
     with services.store.transaction() as tx:
-        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED, *others))
+        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED, DELETED, VACUUMED, *others))
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 

@@ -51,7 +51,7 @@ def back_up(services: Services, now: datetime) -> Path | None:
         for torn in folder.glob(f".{_PATTERN}.part"):
             torn.unlink()
         services.store.copy_to(copy)
-        services.store.compact_log()
+        services.store.empty_log()
         _thin_out(folder, backup, now)
     except OSError as error:
         raise StoreError(

@@ -35,7 +35,7 @@ from worker.sources.base import (
     SourceError,
 )
 from worker.sources.registry import SOURCES
-from worker.store import SourceState, Transaction
+from worker.store import DELETED, SourceState, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -266,7 +266,7 @@ def disconnect_athlete(
     trouble = _give_back(services, source, athlete, now)
     with services.store.transaction() as tx:
         forget_source(tx, services, source, athlete, now=now)
-    services.store.compact()
+    services.store.empty_log()
     return trouble
 
 
@@ -294,6 +294,7 @@ def forget_source(
             tx.outbox.empty(athlete)
     tx.source(source).forget(athlete)
     tx.progress.source(athlete, source, SourceState("off"))
+    tx.progress.ticked(DELETED, at=now)
 
 
 def encrypt_all_anew(services: Services) -> int:

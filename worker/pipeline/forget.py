@@ -8,6 +8,7 @@ from worker.mail import file_digest
 from worker.pipeline.backup import renew_backups
 from worker.pipeline.credentials import give_everything_back
 from worker.pipeline.services import Services
+from worker.store import StoreError
 
 
 def forget_athlete(
@@ -32,8 +33,13 @@ def forget_athlete(
         tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)
         tx.athletes.remove(athlete)
-    services.store.compact()
+    is_gone = services.store.compact()
     renew_backups(services, now)
+    if not is_gone:
+        raise StoreError(
+            f"the log of the database {services.store.file} can't be emptied while somebody reads "
+            "it; what was deleted stands in it until the next backup"
+        )
     return trouble
 
 

@@ -1,4 +1,4 @@
-"""Housekeeping: what time alone changes."""
+"""Housekeeping: what time alone changes, and what was put off."""
 
 from datetime import datetime, timedelta
 
@@ -6,9 +6,12 @@ from worker.domain.models import Athlete
 from worker.domain.weeks import local_day
 from worker.pipeline.ingest import judge_overdue, judge_since
 from worker.pipeline.services import Services, for_each_due
-from worker.store import DUE_AT_ONCE
+from worker.store import DELETED, DUE_AT_ONCE, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
+VACUUM_EVERY = timedelta(days=1)
+"""Writing the database anew keeps everybody else from writing: never more often than this."""
+
 EXPIRED = "a run is no longer kept: nothing is mailed about that"
 _FURTHEST_AHEAD = timedelta(hours=14)
 
@@ -20,7 +23,7 @@ def tidy(services: Services, now: datetime) -> None:
             lambda: untidy(services, now), lambda athlete: tidy_one(services, athlete, now)
         )
     finally:
-        tidy_outbox(services, now)
+        tidy_store(services, now)
 
 
 def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
@@ -63,8 +66,15 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
             tx.findings.forget_withdrawn(athlete)
 
 
-def tidy_outbox(services: Services, now: datetime) -> None:
-    """Send what a clock that ran ahead put off; empty mails of long ago."""
+def tidy_store(services: Services, now: datetime) -> None:
+    """Send what a clock that ran ahead put off; empty mails of long ago; leave no traces."""
     with services.store.transaction() as tx:
         tx.outbox.mend_clock(now)
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
+        ticks = tx.progress.ticks(DELETED, VACUUMED)
+    deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
+    since = last.at if last and last.at <= now else None  # later than now: a clock ran ahead
+    if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
+        services.store.compact()
+        with services.store.transaction() as tx:
+            tx.progress.ticked(VACUUMED, at=now)

@@ -310,7 +310,7 @@ def _handle_event(
     if withdrawn:
         with services.store.transaction() as tx:
             forget_source(tx, services, source, athlete, now=now)
-        services.store.compact()
+        services.store.empty_log()
         log.info(
             "%(source)s: athlete %(athlete)s withdrew", {"source": source, "athlete": athlete.id}
         )

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,8 +32,10 @@ from worker.store.findings import Findings, StoredFinding
 from worker.store.lock import LockedError, WriteQueue, WriteQueueError, cluster_member, sole_worker
 from worker.store.outbox import Outbox, OutboxMail
 from worker.store.progress import (
+    DELETED,
     MOVING,
     RESTORED,
+    VACUUMED,
     LiveWorker,
     LiveWorkers,
     Progress,
@@ -45,9 +47,11 @@ from worker.store.sources import FileState, SeenActivity, SourceRows, StoredCred
 from worker.store.tables import DUE_AT_ONCE
 
 __all__ = [
+    "DELETED",
     "DUE_AT_ONCE",
     "MOVING",
     "RESTORED",
+    "VACUUMED",
     "Change",
     "DecryptError",
     "Encrypter",
@@ -144,16 +148,8 @@ class Store:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Write: committed at the end of the block, rolled back on an exception."""
-        # On PostgreSQL many write at once.
-        turn = self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
-        try:
-            with self._translated(), turn, self.engine.begin() as connection:
-                yield Transaction(connection, self.rules, self.precedence)
-        except WriteQueueError as error:
-            raise StoreError(
-                f"the database {self.file} is busy: another piece of the work has been writing to "
-                f"it for {BUSY_TIMEOUT_S} s"
-            ) from error
+        with self._translated(), self._turn(), self.engine.begin() as connection:
+            yield Transaction(connection, self.rules, self.precedence)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -207,23 +203,31 @@ class Store:
                 "worker and restore a backup (`easeback restore FILE`)"
             )
 
-    def compact(self) -> None:
-        """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages."""
-        with self._autocommit() as connection:
-            connection.exec_driver_sql("VACUUM")
-        self.compact_log()
+    def compact(self) -> bool:
+        """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages.
 
-    def compact_log(self) -> None:
-        """Bring SQLite's log into the database and empty it; raises `StoreError`."""
+        The whole database is written anew, and nobody else writes meanwhile. False where somebody
+        reads the log still. Raises `StoreError`.
+        """
+        with self._translated(), self._turn(), self._autocommit() as connection:
+            connection.exec_driver_sql("VACUUM")
+        return self.empty_log(within_s=BUSY_TIMEOUT_S)
+
+    def empty_log(self, *, within_s: float = 1.0) -> bool:
+        """Bring SQLite's log into the database and empty it; False where somebody reads it still.
+
+        Deleted rows were overwritten in the database as they went: the log is what knows them yet.
+        Raises `StoreError`.
+        """
         if self.file is None:
-            return
+            return True
         with self._translated(), self._autocommit() as connection:
-            busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-        if busy:
-            raise StoreError(
-                f"the log of the database {self.file} can't be emptied while somebody reads it; "
-                "what was deleted stands in it until the next backup"
-            )
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={within_s * 1000:.0f}")
+            try:
+                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+            finally:
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+        return not busy
 
     def copy_to(self, path: Path) -> None:
         """Write a consistent copy of a SQLite database, whole or not at all, while others write.
@@ -253,6 +257,21 @@ class Store:
     def _autocommit(self) -> Connection:
         """A connection without transactions, for what can't run inside one."""
         return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Wait until it's this thread's turn to write; on PostgreSQL many write at once."""
+        if self.file is None:
+            yield
+            return
+        try:
+            with self.write_queue.turn(within_s=BUSY_TIMEOUT_S):
+                yield
+        except WriteQueueError as error:
+            raise StoreError(
+                f"the database {self.file} is busy: another piece of the work has been writing to "
+                f"it for {BUSY_TIMEOUT_S} s"
+            ) from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

@@ -18,6 +18,12 @@ RESTORED = "restored"
 MOVING = "moving"
 """The tick in a database that `move-to` fills, until the move is whole; its trouble: from where."""
 
+DELETED = "deleted"
+"""The tick of the last time that somebody's rows went, and may have left traces in the file."""
+
+VACUUMED = "vacuumed"
+"""The tick of the last time that the database was written anew."""
+
 Role = Literal["worker", "web"]
 
 _WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tick, tables.crew

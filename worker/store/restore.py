@@ -79,7 +79,7 @@ def _put_aside(store: Store, aside: Path) -> None:
     if not store.file.exists():
         return
     with suppress(StoreError):  # a damaged one can't be compacted, and stays as it is
-        store.compact_log()
+        store.empty_log()
     store.close()
     aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     shutil.copy2(store.file, aside)

@@ -10,7 +10,7 @@ from simulators.query_reads import reads
 from tests.app import App, recording, steady
 from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, all_jobs
 from worker.pipeline.deliver import mails_due, make_ready, send
-from worker.pipeline.housekeeping import tidy_outbox
+from worker.pipeline.housekeeping import tidy_store
 from worker.pipeline.ingest import scan_inbox
 
 FEW, MANY = 20, 200
@@ -70,7 +70,7 @@ def queries(app: App) -> Queries:
         **{task.name: due(task) for task in tasks},
         "inbox": lambda: scan_inbox(services, now),
         "mails": lambda: (make_ready(services, now), mails_due(services, now, most=3200)),
-        "outbox": lambda: tidy_outbox(services, now),
+        "outbox": lambda: tidy_store(services, now),
     }
 
 
