@@ -1,20 +1,32 @@
 # Easeback in a container: /data is all it writes, /inbox is the watched folder, /config holds
 # easeback.toml, routine.toml and templates/ where you have your own. All three may be empty.
 
-FROM python:3.13-slim-bookworm AS build
+#
+# A tag can be moved to other contents, a digest can't. To build on one that you have looked at:
+#
+#   docker buildx imagetools inspect python:3.13-slim-bookworm --format '{{.Manifest.Digest}}'
+#   docker build --build-arg BASE=python:3.13-slim-bookworm@sha256:... .
+#
+# With compose, set EASEBACK_BASE to the same.
+ARG BASE=python:3.13-slim-bookworm
+
+FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
-RUN python -m venv /opt/easeback
-COPY requirements.lock /build/
-RUN /opt/easeback/bin/python -m pip install --quiet --require-hashes --use-pep517 \
-        -r /build/requirements.lock
+RUN python -m venv /opt/tools && python -m venv --without-pip /opt/easeback
+COPY requirements-build.lock requirements.lock /build/
+# What builds a package runs its code, so it's pinned as well; it stays behind in this stage.
+RUN /opt/tools/bin/pip install --quiet --require-hashes -r /build/requirements-build.lock \
+    && /opt/tools/bin/pip wheel --quiet --require-hashes --no-build-isolation --use-pep517 \
+        --wheel-dir /wheels -r /build/requirements.lock
 COPY pyproject.toml README.md LICENSE /build/
 COPY config /build/config
 COPY worker /build/worker
-# The environment leaves this stage without pip: nothing is installed into a running container.
-RUN /opt/easeback/bin/python -m pip install --quiet --no-deps /build \
-    && /opt/easeback/bin/python -m pip uninstall --quiet --yes pip
+# The environment never has a pip: nothing is installed into a running container.
+RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels /build \
+    && /opt/tools/bin/pip --python /opt/easeback/bin/python install --quiet --no-index --no-deps \
+        /wheels/*.whl
 
-FROM python:3.13-slim-bookworm
+FROM ${BASE}
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
     && rm -rf /usr/local/lib/python3.13/ensurepip \
     && groupadd --gid 10001 easeback \

@@ -42,17 +42,19 @@ setup: $(DEV) ## Install all of it and do nothing
 
 # uv resolves for every platform and Python at once. The index's name stays out of the files.
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \
-	--extra postgres --custom-compile-command 'make lock' pyproject.toml
+	--custom-compile-command 'make lock' --upgrade
+UV_RUN := --extra postgres pyproject.toml
 lock: $(DEV) ## Write the lock files anew, with the newest versions
 	@$(PY) -m pip install -qq --disable-pip-version-check uv
-	@$(UV_COMPILE) --upgrade --output-file requirements.lock
-	@$(UV_COMPILE) --upgrade --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(UV_COMPILE) --output-file requirements.lock $(UV_RUN)
+	@$(UV_COMPILE) --output-file requirements-dev.lock --constraint requirements.lock --group dev $(UV_RUN)
+	@$(UV_COMPILE) --output-file requirements-build.lock --constraint requirements-dev.lock --group build
 
 clean: ## Remove what was installed and cached; data and demo folders stay
 	@rm -rf .venv .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache build dist
 	@find worker tests bench simulators scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(RUN): requirements.lock pyproject.toml scripts/setup
+$(RUN): requirements.lock requirements-build.lock pyproject.toml scripts/setup
 	@scripts/setup run
 
 $(DEV): $(RUN) requirements-dev.lock

@@ -21,25 +21,31 @@ ROOT = Path(__file__).parents[1]
 PIN = re.compile(r"^([a-z0-9.-]+)==(\S+)", re.MULTILINE)
 
 
-def needed(*, tools: bool) -> list[Requirement]:
+LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-build.lock")
+
+
+def needed(lock: str) -> list[Requirement]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    groups = project["dependency-groups"]
+    if lock == "requirements-build.lock":
+        return [
+            Requirement(line) for line in (*groups["build"], *project["build-system"]["requires"])
+        ]
     lines = [*project["project"]["dependencies"]]
     lines += project["project"]["optional-dependencies"]["postgres"]
-    lines += project["dependency-groups"]["dev"] if tools else []
+    lines += groups["dev"] if lock == "requirements-dev.lock" else []
     return [Requirement(line) for line in lines]
 
 
-@pytest.mark.parametrize(
-    ("lock", "tools"), [("requirements.lock", False), ("requirements-dev.lock", True)]
-)
-def test_the_lock_holds_what_the_project_needs(lock: str, tools: bool) -> None:
+@pytest.mark.parametrize("lock", LOCKS)
+def test_the_lock_holds_what_the_project_needs(lock: str) -> None:
     """`make lock` was run after the last change of a dependency."""
     pins = {name: Version(version) for name, version in PIN.findall((ROOT / lock).read_text())}
-    for requirement in needed(tools=tools):
+    for requirement in needed(lock):
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("lock", LOCKS)
 def test_the_lock_pins_by_hash_and_names_no_index(lock: str) -> None:
     """Whoever installs takes the same files from an index of their own choice."""
     text = (ROOT / lock).read_text()
@@ -49,10 +55,11 @@ def test_the_lock_pins_by_hash_and_names_no_index(lock: str) -> None:
         assert "--hash=sha256:" in entry, entry.splitlines()[0]
 
 
-def test_both_locks_agree() -> None:
-    """What is tested is what is installed."""
-    run = set(PIN.findall((ROOT / "requirements.lock").read_text()))
-    assert run <= set(PIN.findall((ROOT / "requirements-dev.lock").read_text()))
+def test_the_locks_agree() -> None:
+    """What is tested is what is installed, and what builds it replaces nothing of it."""
+    run, dev, build = (dict(PIN.findall((ROOT / lock).read_text())) for lock in LOCKS)
+    assert run.items() <= dev.items()
+    assert {name: dev[name] for name in build.keys() & dev.keys()}.items() <= build.items()
 
 
 class _Silent(SimpleHTTPRequestHandler):
