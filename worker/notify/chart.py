@@ -356,7 +356,7 @@ def chart_png(svg: str, *, font: Path) -> bytes:
     image.putpalette([part for ink in inks for part in ink.colour])
     packed = io.BytesIO()
     covers = bytes(ink.cover for ink in inks)
-    image.save(packed, "PNG", transparency=covers, compress_level=6)
+    image.save(packed, "PNG", transparency=covers, compress_level=3)
     return packed.getvalue()
 
 
