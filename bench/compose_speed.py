@@ -18,7 +18,7 @@ from simulators import mail_facts as made
 from worker.links import Signer
 from worker.notify import Composer
 from worker.notify.chart import chart_png
-from worker.notify.render import SHIPPED, TemplateLoader, given
+from worker.notify.render import SHIPPED, Locale, TemplateLoader
 from worker.notify.weekly import week_chart
 
 
@@ -43,7 +43,7 @@ def main() -> None:
     print(f"first mail, everything loaded: {(time.process_time() - begun) * 1000:.0f} ms")
     facts, week = made.alert_facts(), made.week_after_the_jump()
     loader = TemplateLoader()
-    words = loader.words("text", "en", given())
+    words = loader.words("text", Locale())
     drawn, _ = week_chart(week.weeks, words, mean_m=20_000, ceiling_m=None) or (None, "")
     assert drawn is not None
     svg, font = loader.svg(drawn, title=""), SHIPPED / "chart" / "inter.otf"

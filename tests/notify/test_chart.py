@@ -12,12 +12,12 @@ from simulators import mail_facts as made
 from worker.notify import chart
 from worker.notify.alert import alert_chart, ramps_chart
 from worker.notify.chart import Picture, chart_png
-from worker.notify.render import SHIPPED, TemplateLoader, given
+from worker.notify.render import SHIPPED, Locale, TemplateLoader
 from worker.notify.weekly import week_chart
 
 FONT = SHIPPED / "chart" / "inter.otf"
 LOADER = TemplateLoader()
-WORDS = LOADER.words("text", "en", given())
+WORDS = LOADER.words("text", Locale())
 
 
 def png_of(picture: Picture) -> bytes:

@@ -12,6 +12,7 @@ from simulators.mail_lint import lint
 from worker.notify import Composer
 from worker.notify.render import (
     SHIPPED,
+    Locale,
     TemplateLoader,
     clean,
     fold,
@@ -20,7 +21,6 @@ from worker.notify.render import (
     tenths,
     tenths_down,
 )
-from worker.notify.render import given as speaking
 
 
 def put(folder: Path, name: str, text: str) -> Path:
@@ -168,7 +168,7 @@ def test_a_measure_is_never_torn_apart() -> None:
 
 def catalogue(language: str) -> dict[str, object]:
     """The macros and sentences of a language."""
-    module = TemplateLoader().words("text", language, speaking())
+    module = TemplateLoader().words("text", Locale(language))
     return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
 

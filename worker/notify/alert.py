@@ -58,7 +58,8 @@ class AlertFacts:
 def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
     """The mail about one finding."""
     athlete, finding, verdict = facts.athlete, facts.finding, facts.verdict
-    words = renderer.words(athlete, facts.rules)
+    locale = renderer.locale(athlete, facts.rules)
+    words = renderer.loader.words("text", locale)
     today = local_day(athlete, facts.now)
     advice = advise(facts.diary, today=today)
     plan = [entry for entry in facts.recovery.days if entry.day >= today]
@@ -93,7 +94,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "alert",
         athlete,
         context,
-        rules=facts.rules,
+        locale=locale,
         images=images,
         headers=(("In-Reply-To", first_id), ("References", first_id)) if first_id else (),
         links=renderer.web_links(athlete, facts.now, felt_on=finding.day),

@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -32,7 +32,6 @@ SHIPPED = Path(__file__).parent / "templates"
 GAP = "\u00a0"
 """Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
 
-_PARTS = ("subject.txt", "body.txt", "body.html")
 _CHART = "chart/bars.svg"
 _TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
 _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
@@ -43,11 +42,21 @@ _JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing ro
 Rendered = TypeVar("Rendered")
 
 
+class Locale(NamedTuple):
+    """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
+
+    language: str = "en"
+    unit: Units = "km"
+    clock: Dial = "24"
+    rules: Rules = Rules()
+
+
 class TemplateLoader:
     """Templates by name, in two readings: as text and as HTML, where everything is escaped.
 
     `override` is the operator's folder, whose files replace the shipped ones of the same name.
     `broken` are the operator's templates that were put aside, each with its place and reason.
+    `markup` is the environment for HTML and SVG.
     """
 
     def __init__(self, override: Path | None = None) -> None:
@@ -64,52 +73,48 @@ class TemplateLoader:
         self._load()
 
     @property
-    def markup(self) -> Environment:
-        """The environment for HTML and SVG."""
-        return self._markup
-
-    @property
     def languages(self) -> list[str]:
         """The languages that there is a catalogue for."""
-        names = [path.name for path in (SHIPPED / "words").iterdir()]
-        names += [name.removeprefix("words/") for name in self._own if name.startswith("words/")]
-        return sorted({name.removesuffix(".jinja") for name in names})
+        own = [Path(name) for name in self._own if name.startswith("words/")]
+        return sorted({path.stem for path in (*(SHIPPED / "words").iterdir(), *own)})
 
-    def words(
-        self, reading: Literal["text", "html"], language: str, given: Mapping[str, Any]
-    ) -> Any:
-        """The catalogue of a language, for the reader and rules of `given`."""
-        name = f"words/{language}.jinja"
+    def words(self, reading: Literal["text", "html"], locale: Locale) -> Any:
+        """The catalogue of the language, speaking in these units and of these rules."""
+        name = f"words/{locale.language}.jinja"
 
         def load() -> Any:
-            environment = self._text if reading == "text" else self._markup
-            return environment.get_template(name).make_module(dict(given))
+            environment = self._text if reading == "text" else self.markup
+            return environment.get_template(name).make_module(
+                {
+                    **locale._asdict(),
+                    "per_unit": METRES_PER[locale.unit],
+                    "study": FRANDSEN_OVER,
+                    "study_days": FRANDSEN_DAYS,
+                }
+            )
 
-        return self._or_shipped(load, {name})
+        if (reading, locale) not in self._words:
+            self._words[reading, locale] = self._or_shipped(load, {name})
+        return self._words[reading, locale]
 
-    def render(self, mail: str, context: Mapping[str, Any], *, language: str) -> tuple[str, ...]:
+    def render(self, mail: str, context: Mapping[str, Any], locale: Locale) -> tuple[str, ...]:
         """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
 
         def render_parts() -> tuple[str, ...]:
-            spoken = {
-                "txt": (self._text, self.words("text", language, context["given"])),
-                "html": (self._markup, self.words("html", language, context["given"])),
-            }
-            rendered = []
-            for part in _PARTS:
-                environment, words = spoken[part.rpartition(".")[2]]
-                template = environment.get_template(f"{mail}/{part}")
-                rendered.append(template.render(context, words=words, language=language))
-            return tuple(rendered)
+            plain = dict(context, language=locale.language, words=self.words("text", locale))
+            subject = self._text.get_template(f"{mail}/subject.txt").render(plain)
+            plain["subject"] = subject
+            text = self._text.get_template(f"{mail}/body.txt").render(plain)
+            rich = plain | {"words": self.words("html", locale)}
+            return subject, text, self.markup.get_template(f"{mail}/body.html").render(rich)
 
-        taking_part = {f"{mail}/{part}" for part in _PARTS} | {f"words/{language}.jinja"}
-        taking_part |= {name for name in self._own if "/" not in name}
-        return self._or_shipped(render_parts, taking_part)
+        taking_part = {name for name in self._own if "/" not in name or name.startswith(f"{mail}/")}
+        return self._or_shipped(render_parts, taking_part | {f"words/{locale.language}.jinja"})
 
     def svg(self, picture: Picture, *, title: str) -> str:
         """A chart as SVG; `title` is what a screen reader says."""
         return self._or_shipped(
-            lambda: self._markup.get_template(_CHART).render(picture=picture, title=title), {_CHART}
+            lambda: self.markup.get_template(_CHART).render(picture=picture, title=title), {_CHART}
         )
 
     def try_each(self, render_all: Callable[[], object]) -> None:
@@ -147,7 +152,8 @@ class TemplateLoader:
         loader = ChoiceLoader([FunctionLoader(self._own.get), FileSystemLoader(SHIPPED)])
         # The sandbox guards what the operator wrote; it takes a third of a mail's time.
         environment_type = ImmutableSandboxedEnvironment if self._own else Environment
-        self._text, self._markup = (
+        self._words: dict[tuple[str, Locale], Any] = {}
+        self._text, self.markup = (
             environment_type(
                 loader=loader,
                 undefined=StrictUndefined,
@@ -158,7 +164,7 @@ class TemplateLoader:
             )
             for is_markup in (False, True)
         )
-        for environment, mark in ((self._text, str), (self._markup, strong)):
+        for environment, mark in ((self._text, str), (self.markup, strong)):
             environment.globals |= {
                 "tenths": tenths,
                 "tenths_down": tenths_down,
@@ -196,10 +202,9 @@ class Renderer:
         self._language = language
         self._inliner: Any = None
 
-    def words(self, athlete: Athlete, rules: Rules) -> Any:
-        """The catalogue as text, for what a chart says."""
-        reader = given(athlete.units, athlete.clock, rules)
-        return self.loader.words("text", self._language, reader)
+    def locale(self, athlete: Athlete, rules: Rules) -> Locale:
+        """How this athlete is spoken to."""
+        return Locale(self._language, athlete.units, athlete.clock, rules)
 
     def email(
         self,
@@ -207,7 +212,7 @@ class Renderer:
         athlete: Athlete | None,
         context: dict[str, Any],
         *,
-        rules: Rules | None = None,
+        locale: Locale | None = None,
         recipient: str = "",
         images: Sequence[tuple[str, Picture]] = (),
         headers: tuple[tuple[str, str], ...] = (),
@@ -215,7 +220,8 @@ class Renderer:
     ) -> Email:
         """A mail of the templates of `kind`, to the athlete, or without one to `recipient`.
 
-        `images` are named as the HTML part names them; `links` as the templates do.
+        `images` are named as the HTML part names them; `links` as the templates do. Without a
+        `locale` no sentence may speak of measures or rules.
         """
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
@@ -231,10 +237,9 @@ class Renderer:
             "links": {"unsubscribe": unsubscribe, "checkin": {}, "connect": "", "page": ""}
             | dict(links or {}),
             "reply_to": self._reply_to,
-            "given": given(athlete.units, athlete.clock, rules) if athlete else given(),
             "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
         }
-        subject, text, html = self.loader.render(kind, context, language=self._language)
+        subject, text, html = self.loader.render(kind, context, locale or Locale(self._language))
         if self._inliner is None:
             import css_inline
 
@@ -296,18 +301,6 @@ def standalone(email: Email) -> str:
 
 
 # Text on its way into a mail
-
-
-def given(units: Units = "km", clock: Dial = "24", rules: Rules | None = None) -> dict[str, Any]:
-    """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
-    return {
-        "unit": units,
-        "per_unit": METRES_PER[units],
-        "clock": clock,
-        "rules": rules or Rules(),
-        "study": FRANDSEN_OVER,
-        "study_days": FRANDSEN_DAYS,
-    }
 
 
 def tenths(value: float) -> str:

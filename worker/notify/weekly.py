@@ -64,7 +64,8 @@ class WeeklyFacts:
 def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     """The summary of one week."""
     athlete, week, rules = facts.athlete, facts.week, facts.rules
-    words = renderer.words(athlete, rules)
+    locale = renderer.locale(athlete, rules)
+    words = renderer.loader.words("text", locale)
     today = local_day(athlete, facts.now)
     advice = advise(facts.diary, today=today)
     weeks = since_first_run(facts.weeks)
@@ -113,7 +114,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "weekly",
         athlete,
         context,
-        rules=rules,
+        locale=locale,
         images=[("chart.png", chart[0])] if chart else [],
         links=renderer.web_links(athlete, facts.now),
     )

@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse
 from worker.domain.models import Dial, Units
 from worker.domain.rules import Rules
 from worker.notify.chart import Picture
-from worker.notify.render import SHIPPED, TemplateLoader, clean, given, plainly
+from worker.notify.render import SHIPPED, Locale, TemplateLoader, clean, plainly
 
 _LANGUAGE = "en"
 Word = TypeVar("Word", bound=str)
@@ -23,9 +23,6 @@ Word = TypeVar("Word", bound=str)
 
 class Pages:
     """Renders pages; templates are read on first use."""
-
-    def __init__(self) -> None:
-        self._words: dict[tuple[Units, Dial, Rules | None], Any] = {}
 
     def show(
         self,
@@ -50,10 +47,7 @@ class Pages:
 
     def words(self, units: Units, clock: Dial = "24", rules: Rules | None = None) -> Any:
         """The catalogue of sentences, speaking in these units, by this clock and of these rules."""
-        if (units, clock, rules) not in self._words:
-            spoken = self._loader.words("html", _LANGUAGE, given(units, clock, rules))
-            self._words[units, clock, rules] = spoken
-        return self._words[units, clock, rules]
+        return self._loader.words("html", Locale(_LANGUAGE, units, clock, rules or Rules()))
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""
