@@ -151,9 +151,7 @@ class History:
 
     def sum_m(self, first: date, last: date) -> float:
         """Metres of these days."""
-        if last < first:
-            return 0.0
-        return (self._before_mm(last.toordinal() + 1) - self._before_mm(first.toordinal())) / MM
+        return self.sums_mm(last, last, days=max(0, (last - first).days + 1))[0] / MM
 
     def sums_mm(self, first: date, last: date, *, days: int) -> list[int]:
         """For each of these days the millimetres of the `days` that end with it."""
@@ -167,14 +165,8 @@ class History:
         most_mm = max(sums_mm)
         return most_mm / MM, earliest_end + timedelta(days=sums_mm.index(most_mm))
 
-    def _before_mm(self, ordinal: int) -> int:
-        """Millimetres run before the day of this number."""
-        if not self._ordinals:
-            return 0
-        return self._until_mm[min(max(ordinal - self._ordinals[0], 0), len(self._until_mm) - 1)]
-
     def _until(self, begin: int, end: int) -> Sequence[int]:
-        """`_before_mm` of the days numbered `begin` to `end` - 1, at the price of a slice."""
+        """Millimetres run before each of the days numbered `begin` to `end` - 1."""
         if not self._ordinals:
             return [0] * (end - begin)
         born = self._ordinals[0]

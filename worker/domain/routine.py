@@ -16,6 +16,7 @@ from worker.domain.models import PAIN_AREAS, Routine, Step, When
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
 _STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video")
+_TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas"))
 _NEEDED = ("key", "title", "how", "dose", "when")
 _LONGEST_TEXT = 600
 
@@ -127,22 +128,12 @@ def _step(entry: Mapping[str, Any], place: Place) -> Step:
     when = _words(entry, "when", get_args(When), place=place)
     if not when:
         raise RoutineError("when names at least one time", place=place._replace(key="when"))
-    video = _text(entry, "video", place=place)
-    if video and not re.fullmatch(r"https://[^\s\"'<>]+", video):
+    texts = {key: _text(entry, key, place=place) for key in _TEXTS}
+    if texts["video"] and not re.fullmatch(r"https://[^\s\"'<>]+", texts["video"]):
         raise RoutineError(
             "video is an address that begins https://", place=place._replace(key="video")
         )
-    return Step(
-        key=_text(entry, "key", place=place),
-        title=_text(entry, "title", place=place),
-        why=_text(entry, "why", place=place),
-        how=_text(entry, "how", place=place),
-        dose=_text(entry, "dose", place=place),
-        when=when,
-        areas=_words(entry, "areas", PAIN_AREAS, place=place),
-        not_when=_text(entry, "not_when", place=place),
-        video=video,
-    )
+    return Step(**texts, when=when, areas=_words(entry, "areas", PAIN_AREAS, place=place))
 
 
 def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
@@ -197,8 +188,10 @@ def _line_of(text: str, place: Place) -> int:
     found, here = 1, Place()
     for number, line in enumerate(text.splitlines(), start=1):
         heading = re.match(r"\s*\[\[\s*routine\s*(\.\s*step\s*)?\]\]", line)
-        if heading:
-            here = _next_place(here, is_step=bool(heading[1]))
+        if heading and heading[1]:
+            here = here._replace(step=0 if here.step is None else here.step + 1)
+        elif heading:
+            here = Place(0 if here.routine is None else here.routine + 1)
         if here != place._replace(key=None):
             continue
         if heading:
@@ -206,9 +199,3 @@ def _line_of(text: str, place: Place) -> int:
         if place.key and re.match(rf"\s*[\"']?{re.escape(place.key)}[\"']?\s*=", line):
             return number
     return found
-
-
-def _next_place(here: Place, *, is_step: bool) -> Place:
-    if is_step:
-        return here._replace(step=0 if here.step is None else here.step + 1)
-    return Place(0 if here.routine is None else here.routine + 1)
