@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.domain.histories import RULES, day, every, history, run
-from worker.domain.detector import judge_day
+from worker.domain.detector import judge_day, too_little
 from worker.domain.models import Finding, Kind, Run, Signal
 
 # Ten kilometres every third day for two months: old enough for every rule.
@@ -211,7 +211,7 @@ def test_a_rest_day_has_signals_and_no_findings() -> None:
     assert verdict.findings == ()
     assert verdict.signals[0].limit_m == pytest.approx(11_000)
     assert verdict.signals[0].held_by == "no run on this day"
-    assert verdict.too_little is None
+    assert too_little(history(BASE), day(61), rules=RULES) is None
 
 
 @pytest.mark.parametrize("runs", [[], [run(60, 10_000)], [run(55, 10_000), run(60, 30_000)]])
@@ -220,8 +220,9 @@ def test_too_little_history_is_a_state_of_its_own(runs: list[Run]) -> None:
     verdict = judge_day(history(runs), day(60), rules=RULES)
 
     assert verdict.findings == ()
-    assert verdict.too_little is not None
-    assert "too little history" in verdict.too_little
+    missing = too_little(history(runs), day(60), rules=RULES)
+    assert missing is not None
+    assert "too little history" in missing
     assert all(one.limit_m is None for one in verdict.signals)
 
 

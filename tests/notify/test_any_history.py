@@ -97,5 +97,5 @@ def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
         ceiling=planner.ceiling(past, ends_on, rules=RULES, week_starts=0, race=athlete.race),
         rules=RULES,
         now=datetime.combine(ends_on + timedelta(days=1), time(7), UTC),
-        too_little=verdict.too_little,
+        too_little=detector.too_little(past, day, rules=RULES),
     )

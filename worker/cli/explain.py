@@ -47,8 +47,8 @@ def explain(
         sessions = history.between(day, day)
         ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
         command.say(f"{who.name}, {day:%A} {day}: {ran}")
-        if verdict.too_little:
-            command.say(f"no ratio over so little: {verdict.too_little}")
+        if missing := detector.too_little(history, day, rules=rules):
+            command.say(f"no ratio over so little: {missing}")
         for signal in verdict.signals:
             _say_signal(command, who, signal, rules)
         if (season := verdict.season) is not None:

@@ -90,13 +90,11 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
         run, back = (replace(one, severity=2) if one.severity == 1 else one for one in (run, back))
     signals = (run, back, ramp)
     season = season_of(history, day, rules=rules)
-    known = any(signal.limit_m is not None for signal in signals)
     return Verdict(
         day=day,
         signals=signals,
         findings=_findings(signals, session, retraining=season is not None, race=race, rules=rules),
         season=season,
-        too_little=None if known else run.held_by,
     )
 
 
@@ -105,6 +103,16 @@ def judge_days(
 ) -> Iterator[Verdict]:
     """Judge each of these days, in their order."""
     return (judge_day(history, day, rules=rules, race=race) for day in days)
+
+
+def too_little(history: History, day: date, *, rules: Rules) -> str | None:
+    """What history is still missing for any rule to speak on `day`, in words; None: nothing."""
+    ramp_from = day - timedelta(days=rules.ramp_days - 1)
+    run = run_baseline(history, day, rules=rules)
+    back = return_baseline(history, day, rules=rules)
+    ramp = ramp_baseline(history, day, before=ramp_from, rules=rules)
+    known = any(one.distance_m is not None and not one.unknown for one in (run, back, ramp))
+    return None if known else run.unknown
 
 
 @dataclass(frozen=True, slots=True)

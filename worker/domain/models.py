@@ -227,13 +227,12 @@ class Season:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All that was judged on one day. `too_little` says in words what history is still missing."""
+    """All that was judged on one day."""
 
     day: date
     signals: tuple[Signal, ...]
     findings: tuple[Finding, ...]
     season: Season | None = None
-    too_little: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def weekly_facts(
         ),
         rules=rules,
         now=now,
-        too_little=detector.judge_day(history, ends_on, rules=rules, race=athlete.race).too_little,
+        too_little=detector.too_little(history, ends_on, rules=rules),
         never_ran=history.first_day is None,
         # What couldn't be synced was told once and isn't told again.
         troubles=tuple(

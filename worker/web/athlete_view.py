@@ -78,7 +78,7 @@ def athlete_view(
         weeks=weeks,
         chart=_chart(web, athlete, weeks, most.week_m if is_free else None),
         ceiling=most,
-        too_little=detector.judge_day(history, day, rules=web.rules).too_little is not None,
+        too_little=detector.too_little(history, day, rules=web.rules) is not None,
         calm_until=calm_until,
         alerts=_shown(web, athlete, history, found),
         diary=diary[::-1],
