@@ -29,16 +29,7 @@ class Composer(Renderer):
 
     def check(self) -> tuple[str, ...]:
         """Try every template of the operator on made-up mails; the broken ones, as `broken`."""
-        from worker.notify import samples
+        from worker.notify.samples import sample_facts
 
-        def compose_samples() -> None:
-            for alert in samples.sample_alerts():
-                self.alert(alert)
-            for week in samples.sample_weeklies():
-                self.weekly(week)
-            for lost in samples.sample_reconnects():
-                self.reconnect(lost)
-            self.notice(samples.sample_notice())
-
-        self.loader.try_each(compose_samples)
+        self.loader.try_each(lambda: [getattr(self, kind)(facts) for kind, facts in sample_facts()])
         return self.broken

@@ -1,7 +1,9 @@
 """Made-up mails, to try templates on before a real one depends on them."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from worker.domain.checkins import CheckIn
 from worker.domain.models import (
@@ -9,6 +11,7 @@ from worker.domain.models import (
     Ceiling,
     Finding,
     LongRun,
+    MailKind,
     Race,
     Readiness,
     Run,
@@ -44,24 +47,19 @@ _DIARY = (
 )
 
 
-def sample_alerts() -> tuple[AlertFacts, ...]:
-    """An alert of each kind, with and without a race and an easy season."""
+def sample_facts() -> Iterator[tuple[MailKind, Any]]:
+    """Facts of each kind of mail: alerts with and without a race and an easy season, a week with
+    everything, one without runs, a first one, a lost source by consent and by key, a notice.
+    """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
-    plain = _alert(run)
-    return (
-        plain,
-        replace(plain, diary=_DIARY),
-        _alert(replace(run, race="maybe")),
-        _alert(replace(run, race="race", retraining=False)),
-        _alert(replace(run, kind="return", severity=3, baseline_m=4_000.0)),
-        _alert(replace(run, kind="ramp", observed_m=41_000.0, baseline_m=28_000.0)),
-    )
-
-
-def sample_weeklies() -> tuple[WeeklyFacts, ...]:
-    """A week with everything, one without runs, a first one."""
+    yield "alert", _alert(run)
+    yield "alert", replace(_alert(run), diary=_DIARY)
+    yield "alert", _alert(replace(run, race="maybe"))
+    yield "alert", _alert(replace(run, race="race", retraining=False))
+    yield "alert", _alert(replace(run, kind="return", severity=3, baseline_m=4_000.0))
+    yield "alert", _alert(replace(run, kind="ramp", observed_m=41_000.0, baseline_m=28_000.0))
     weeks = _weeks()
-    finding = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0)
+    finding = replace(run, retraining=False)
     full = WeeklyFacts(
         athlete=_ATHLETE,
         week=weeks[-1],
@@ -76,22 +74,15 @@ def sample_weeklies() -> tuple[WeeklyFacts, ...]:
         diary=_DIARY,
     )
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
-    return (
-        full,
-        replace(full, week=empty, weeks=(*weeks[:-1], empty), findings=(), troubles=()),
-        replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks."),
+    yield "weekly", full
+    yield "weekly", replace(full, week=empty, weeks=(*weeks[:-1], empty), findings=(), troubles=())
+    yield "weekly", replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks.")
+    yield "reconnect", ReconnectFacts(_ATHLETE, "strava", _NOW)
+    yield "reconnect", ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)
+    yield (
+        "notice",
+        NoticeFacts("operator@example.org", "The mail server refused.", _NOW, ("Look at it.",)),
     )
-
-
-def sample_reconnects() -> tuple[ReconnectFacts, ...]:
-    """A source that has to be connected again, by consent and by key."""
-    by_key = ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)
-    return ReconnectFacts(_ATHLETE, "strava", _NOW), by_key
-
-
-def sample_notice() -> NoticeFacts:
-    """A word to the operator."""
-    return NoticeFacts("operator@example.org", "The mail server refused.", _NOW, ("Look at it.",))
 
 
 def _alert(finding: Finding) -> AlertFacts:

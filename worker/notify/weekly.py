@@ -7,6 +7,7 @@ that the templates in `templates/weekly/` are given.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from statistics import fmean
 from typing import Any
 
 from worker.domain.checkins import CheckIn, advise
@@ -69,7 +70,8 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     today = local_day(athlete, facts.now)
     advice = advise(facts.diary, today=today)
     weeks = since_first_run(facts.weeks)
-    mean_m = _mean_m(weeks)
+    before = weeks[-1 - _MEAN_OF : -1]
+    mean_m = fmean(w.distance_m for w in before) if len(before) == _MEAN_OF else None
 
     # The days after an alert come before any ceiling, which counts the run that was too long.
     mailed = (item.finding for item in facts.findings if item.mailed)
@@ -156,9 +158,3 @@ def _rows(weeks: Sequence[Week], words: Any) -> list[WeekRow]:
         )
         for title, of, say in figures
     ]
-
-
-def _mean_m(weeks: Sequence[Week]) -> float | None:
-    """Metres a week in the four before the last; None where there aren't four."""
-    before = weeks[-1 - _MEAN_OF : -1]
-    return sum(week.distance_m for week in before) / _MEAN_OF if len(before) == _MEAN_OF else None
