@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import SettingsError, load, platform_file
+from worker.config import SettingsError, found_in, load
 from worker.domain.rules import Rules
 
 Write = Callable[[str], Path]
@@ -67,7 +67,7 @@ def test_the_nearest_file_wins(here: Path, write: Write, monkeypatch: pytest.Mon
         file.write_text(f'data_dir = "{name}"')
         return file
 
-    platform = platform_file()
+    platform = found_in()[1]
     platform.parent.mkdir(parents=True)
     platform.write_text('data_dir = "platform"')
     assert str(load()[0].data_dir) == "platform"

@@ -9,21 +9,15 @@ environment for a setting; everything else is handed the settings, or a section 
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, ValidationError, create_model, model_validator
-from pydantic_settings import (
-    BaseSettings,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
 
 from worker import trust
 from worker.domain.models import SourceName
@@ -80,11 +74,11 @@ class EngineSection(Section):
     kind: Literal["embedded", "procrastinate"] = "embedded"
 
 
-class _Settings(BaseSettings):
+class _Settings(BaseModel):
     """Everything that can be set but the sources. Sections are TOML tables of the same names."""
 
     # Built once whole, below.
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     data_dir: Path = Path("data")
     database_url: Secret = None
@@ -98,21 +92,6 @@ class _Settings(BaseSettings):
     log: LogSection = LogSection()
     engine: EngineSection = EngineSection()
     rules: Rules = Rules()
-
-    given: ClassVar[Sequence[Mapping[str, Any]]] = ()
-    """What `load` has read, by section and key; the first that has a key wins."""
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        *_: PydanticBaseSettingsSource,
-        **__: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """No source of the library's own: they ignore what they don't know."""
-        read = (InitSettingsSource(settings_cls, dict(tables)) for tables in cls.given)
-        return init_settings, *read
 
     @model_validator(mode="after")
     def _sane(self) -> Self:
@@ -164,16 +143,11 @@ else:  # each service adds its section under its name
 def load(config: Path | None = None) -> tuple[Settings, Path | None]:
     """The settings, and the file they come from (None: there is none). Raises `SettingsError`."""
     file = find(config)
-    in_file = _tables(_from_file(file)) if file else {}
-    in_environment = _tables(_from_environment())
-
-    class LoadedSettings(Settings):
-        given = (in_environment, in_file)
-
+    tables, places = _merged(_from_file(file) if file else (), _from_environment())
     try:
-        settings = LoadedSettings()
+        settings = Settings.model_validate(tables)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error, file))) from error
+        raise SettingsError("; ".join(_sentences(error, places, file))) from error
     data_dir = settings.data_dir
     # A `data` that is found in the current folder, with its keys, must be our own.
     if not data_dir.is_absolute() and data_dir.exists():
@@ -206,21 +180,14 @@ def find(config: Path | None) -> Path | None:
         where = "--config" if config else CONFIG_VARIABLE
         raise SettingsError(f"{where}: there is no file {named}; `easeback init` writes one")
     file = named or next((path for path in found_in() if path.is_file()), None)
-    for path in _read_from(file):
-        with _in_one_line(path):
-            trust.check_trusted(
-                path, named=named is not None, otherwise="name a file of your own by --config"
-            )
-    return file
-
-
-def _read_from(file: Path | None) -> Iterator[Path]:
-    """The settings file, and what is read beside it, as far as it's there."""
     templates = folder(file) / "templates"
-    yield from (path for path in (file, folder(file) / "routine.toml") if path and path.exists())
-    if templates.is_dir():
-        yield templates
-        yield from (path for path in templates.rglob("*") if path.exists())
+    for path in (file, folder(file) / "routine.toml", templates, *templates.rglob("*")):
+        if path is not None and path.exists():
+            with _in_one_line(path):
+                trust.check_trusted(
+                    path, named=named is not None, otherwise="name a file of your own by --config"
+                )
+    return file
 
 
 @contextmanager
@@ -235,7 +202,8 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 def found_in() -> tuple[Path, ...]:
     """Where the file is looked for when none is named, the first one first."""
-    return LOCAL_FILE, platform_file()
+    platform = Path(platformdirs.user_config_dir("easeback", appauthor=False))
+    return LOCAL_FILE, platform / "easeback.toml"
 
 
 def folder(file: Path | None) -> Path:
@@ -246,11 +214,6 @@ def folder(file: Path | None) -> Path:
 def named_file(config: Path | None) -> Path | None:
     """The file that the command or the environment names, whether it is there or not."""
     return config or (Path(name) if (name := os.environ.get(CONFIG_VARIABLE)) else None)
-
-
-def platform_file() -> Path:
-    """Where this platform keeps a program's settings."""
-    return Path(platformdirs.user_config_dir("easeback", appauthor=False)) / "easeback.toml"
 
 
 def ca_file() -> str | None:
@@ -330,20 +293,28 @@ def _listed(value: str, variable: str) -> Any:
         raise SettingsError(f"{variable}: not a list such as [1000, 2000]: {error}") from error
 
 
-def _tables(given: Iterable[_Given]) -> dict[str, Any]:
-    """What was given in one place, by section and key; a secret's file yields to the secret."""
+def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
+    """The tables of settings that all sources give, and where each key stands; later ones win.
+
+    In one source a secret's file yields to the secret.
+    """
     tables: dict[str, Any] = {}
-    for one in sorted(given, key=lambda one: not one.key.endswith("_file")):
-        known, key, value = known_keys()[one.section], one.key, one.value
-        if key not in known:
-            key = key.removesuffix("_file")
-            if key == one.key or not known.get(key):
-                raise SettingsError(f"{one.place}: no such setting; the nearest is {_nearest(one)}")
-            place = one.place.replace(f"[{one.section}] ", f"{one.section}.")
-            value = _content(Path(str(value)), place)
-        table = tables.setdefault(one.section, {}) if one.section else tables
-        table[key] = value
-    return tables
+    places: dict[tuple[str, str], str] = {}
+    for source in sources:
+        for one in sorted(source, key=lambda one: not one.key.endswith("_file")):
+            known, key, value = known_keys()[one.section], one.key, one.value
+            if key not in known:
+                key = key.removesuffix("_file")
+                if key == one.key or not known.get(key):
+                    raise SettingsError(
+                        f"{one.place}: no such setting; the nearest is {_nearest(one)}"
+                    )
+                place = one.place.replace(f"[{one.section}] ", f"{one.section}.")
+                value = _content(Path(str(value)), place)
+            table = tables.setdefault(one.section, {}) if one.section else tables
+            table[key] = value
+            places[one.section, key] = one.place
+    return tables, places
 
 
 def _nearest(one: _Given) -> str:
@@ -361,7 +332,9 @@ def _content(file: Path, place: str) -> str:
         raise SettingsError(f"{place}: {file} can't be read: {error}") from error
 
 
-def _sentences(error: ValidationError, file: Path | None) -> Iterator[str]:
+def _sentences(
+    error: ValidationError, places: Mapping[tuple[str, str], str], file: Path | None
+) -> Iterator[str]:
     """One for each mistake, with the place it stands in; no secret is shown."""
     for mistake in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in mistake["loc"]]
@@ -370,12 +343,10 @@ def _sentences(error: ValidationError, file: Path | None) -> Iterator[str]:
         if not path and first_word in known_keys()["rules"]:
             path = ["rules", first_word]
         section, *rest = path if len(path) > 1 else ("", *path)
-        variable = PREFIX + "__".join(path).upper()
         key = (f"[{section}] " if section else "") + " ".join(rest)
-        places = (variable,) if variable in os.environ else (str(file or ""), key)
+        place = places.get((section, "".join(rest[:1])))
+        where = (" ".join([place, *rest[1:]]),) if place else (str(file or ""), key)
         given = mistake["input"]
         is_secret = known_keys()[section].get("".join(rest[:1]))
         is_shown = isinstance(given, str | int | float) and not is_secret
-        yield ": ".join(filter(None, (*places, message))) + (
-            f" (not {given!r})" if is_shown else ""
-        )
+        yield ": ".join(filter(None, (*where, message))) + (f" (not {given!r})" if is_shown else "")
