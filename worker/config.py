@@ -7,6 +7,7 @@ clear line that names the key, where it stands and what would do. No other modul
 environment for a setting; everything else is handed the settings, or a section of them.
 """
 
+import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -216,6 +217,11 @@ def named_file(config: Path | None) -> Path | None:
     return config or (Path(name) if (name := os.environ.get(CONFIG_VARIABLE)) else None)
 
 
+def toml_string(text: str) -> str:
+    """The text as TOML writes it: as JSON does, but for DEL."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def ca_file() -> str | None:
     """The authorities whose certificates are trusted, where the environment names other ones."""
     return os.environ.get("SSL_CERT_FILE")
@@ -285,8 +291,6 @@ def _listed(value: str, variable: str) -> Any:
     """A list is written as in JSON."""
     if not value.startswith("["):
         return value
-    import json
-
     try:
         return json.loads(value)
     except json.JSONDecodeError as error:

@@ -1,6 +1,5 @@
 """The command `init`: asks for what's needed, writes the settings, checks them."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -158,6 +157,7 @@ def _ask_key(written: CommandContext, kind: "type[Source]") -> None:
 def _filled(answers: Mapping[str, dict[str, object]]) -> str:
     """The shipped, commented settings with the answers filled in, by section and key."""
     from worker.app import shipped_file
+    from worker.config import toml_string
 
     section = ""
     lines: list[str] = []
@@ -166,8 +166,9 @@ def _filled(answers: Mapping[str, dict[str, object]]) -> str:
             section = line.strip("[]")
         key = line.removeprefix("# ").partition(" = ")[0]
         answered = line.startswith("# ") and key in answers.get(section, {})
-        # A TOML string is written as a JSON string is.
-        lines.append(f"{key} = {json.dumps(answers[section].pop(key))}" if answered else line)
+        answer = answers[section].pop(key) if answered else ""
+        value = toml_string(answer) if isinstance(answer, str) else answer
+        lines.append(f"{key} = {value}" if answered else line)
     return "\n".join(lines) + "\n"
 
 

@@ -1,17 +1,12 @@
 """The demo: a made-up runner's season, played through the real worker in seconds.
 
-    runner.py   who runs what, and when
-    fit.py      a run as the file that a watch would write
-    stage.py    the watched folder, the jobs, and a clock that steps from event to event
-    scene.py    the folder of the demo: made, or cleared of a former one
-    page.py     the mails as pages, and one page that lists them
+    runner.py       who runs what, and when
+    fit.py          a run as the file that a watch would write
+    simulation.py   the watched folder, the jobs, and a clock that steps from event to event
+    folder.py       the folder of the demo: made, or cleared of a former one
+    page.py         the mails as pages, and one page that lists them
 
 Only the runner and the time are made up: the files are FIT files, and store, inbox, detector,
 composer and mailbox are those of `easeback run`. The operator's own settings, data and
 environment are neither read nor touched.
 """
-
-from worker.demo.scene import Scene, SceneError
-from worker.demo.stage import Moment, PlayedSeason, play
-
-__all__ = ["Moment", "PlayedSeason", "Scene", "SceneError", "play"]

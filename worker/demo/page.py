@@ -15,15 +15,12 @@ from typing import cast
 from zoneinfo import ZoneInfo
 
 from worker.demo import runner
-from worker.demo.scene import Scene
-from worker.demo.stage import PlayedSeason
-from worker.domain.models import Email, MailKind, Week
+from worker.demo.folder import DemoFolder
+from worker.demo.simulation import SimulatedSeason
+from worker.domain.models import Email, MailKind
 from worker.notify.render import standalone
-from worker.store import StoredFinding
 
-_TEMPLATE = "page.html"
-_CHART_WIDTH, _CHART_HEIGHT, _FLOOR, _CEILING = 960.0, 250.0, 214.0, 34.0
-_BAR_SHARE = 0.66
+_LAST_OF_WEEK = timedelta(days=6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +34,14 @@ class DemoMail:
     html: str
 
 
-def write_pages(scene: Scene, season: PlayedSeason) -> tuple[DemoMail, ...]:
+def write_pages(folder: DemoFolder, season: SimulatedSeason) -> tuple[DemoMail, ...]:
     """Name the mails for their kinds, write how they look, and the page about all of it."""
-    letters = tuple(_letters(scene, season))
-    scene.page.write_text(_page(season, letters), "utf-8")
-    return letters
+    mails = tuple(_mails(folder, season))
+    folder.page.write_text(_page(season, mails), "utf-8")
+    return mails
 
 
-def _letters(scene: Scene, season: PlayedSeason) -> Iterator[DemoMail]:
+def _mails(folder: DemoFolder, season: SimulatedSeason) -> Iterator[DemoMail]:
     zone = ZoneInfo(season.athlete.timezone)
     taken: Counter[str] = Counter()
     for file in sorted(season.mailbox.glob("*.eml")):
@@ -54,10 +51,10 @@ def _letters(scene: Scene, season: PlayedSeason) -> Iterator[DemoMail]:
         stem = f"{day}-{kind}"
         taken[stem] += 1
         name = stem if taken[stem] == 1 else f"{stem}-{taken[stem]}"
-        letter = DemoMail(day, kind, str(message["Subject"]), f"{name}.eml", f"{name}.html")
-        (scene.folder / letter.html).write_text(standalone(_email(message, kind)), "utf-8")
-        file.rename(scene.folder / letter.eml)
-        yield letter
+        mail = DemoMail(day, kind, str(message["Subject"]), f"{name}.eml", f"{name}.html")
+        (folder.path / mail.html).write_text(standalone(_email(message, kind)), "utf-8")
+        file.rename(folder.path / mail.eml)
+        yield mail
 
 
 def _email(message: EmailMessage, kind: MailKind) -> Email:
@@ -78,58 +75,38 @@ def _email(message: EmailMessage, kind: MailKind) -> Email:
     )
 
 
-def _page(season: PlayedSeason, letters: Sequence[DemoMail]) -> str:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+def _page(season: SimulatedSeason, mails: Sequence[DemoMail]) -> str:
+    from jinja2 import StrictUndefined, Template
 
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    template = Template(
+        Path(__file__).with_name("page.html").read_text("utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    alerts = [letter for letter in letters if letter.kind == "alert"]
-    return templates.get_template(_TEMPLATE).render(
+    alerts = [mail for mail in mails if mail.kind == "alert"]
+    only_noticed = [one.finding.day for one in season.found if one.notified_on is None]
+    most_m = max(week.distance_m for week in season.weeks)
+    bars = [
+        {
+            "week": week,
+            "percent": round(100 * week.distance_m / most_m, 1),
+            "alert": next((one for one in alerts if week.starts_on <= one.day <= last), None),
+            "is_noticed": any(week.starts_on <= day <= last for day in only_noticed),
+        }
+        for week in season.weeks
+        for last in [week.starts_on + _LAST_OF_WEEK]
+    ]
+    mailed = [one for one in season.found if one.notified_on is not None]
+    largest = max(mailed, key=lambda one: one.finding.ratio)
+    page: str = template.render(
         name=season.athlete.name,
         race=runner.GOAL_RACE,
         runs=season.runs,
-        weeks=len(season.weeks),
-        width=_CHART_WIDTH,
-        height=_CHART_HEIGHT,
-        floor=_FLOOR,
-        bars=list(_bars(season.weeks, season.found, alerts)),
-        letters=letters,
+        bars=bars,
+        mails=mails,
         alerts=alerts,
-        shown=max(alerts, key=lambda letter: _weight(letter, season.found), default=letters[0]),
+        shown=next(one for one in alerts if one.day == largest.notified_on),
     )
-
-
-def _weight(letter: DemoMail, found: Sequence[StoredFinding]) -> float:
-    """How far the run of an alert went beyond what was prepared for."""
-    return max((f.finding.ratio for f in found if f.notified_on == letter.day), default=0.0)
-
-
-def _bars(
-    weeks: Sequence[Week], found: Sequence[StoredFinding], alerts: Sequence[DemoMail]
-) -> Iterator[dict[str, object]]:
-    """A week of the chart; `letter` is the alert of that week, `noticed` what wasn't mailed."""
-    step = _CHART_WIDTH / len(weeks)
-    most_m = max(week.distance_m for week in weeks)
-    month = 0
-    for number, week in enumerate(weeks):
-        span = (week.starts_on, week.starts_on + timedelta(days=6))
-        height = (_FLOOR - _CEILING) * week.distance_m / most_m
-        is_new_month = week.starts_on.month != month
-        month = week.starts_on.month
-        alerted = (one for one in alerts if span[0] <= one.day <= span[1])
-        quiet = [one.finding.day for one in found if one.notified_on is None]
-        yield {
-            "week": week,
-            "x": round(number * step + step * (1 - _BAR_SHARE) / 2, 1),
-            "y": round(_FLOOR - height, 1),
-            "width": round(step * _BAR_SHARE, 1),
-            "height": round(height, 1),
-            "letter": next(alerted, None),
-            "noticed": any(span[0] <= day <= span[1] for day in quiet),
-            "month": f"{week.starts_on:%b}" if is_new_month else "",
-        }
+    return page

@@ -1,0 +1,128 @@
+"""The season simulated: files dropped into the watched folder, the worker's jobs run by a clock
+that steps.
+
+    last year's files ─→ inbox ─┐
+    a run ends ────────→ inbox ─┼─→ the jobs of `easeback run` ─→ mailbox
+    Monday, seven o'clock ──────┘
+
+The clock never waits: it steps to the next event, and twice a few seconds further, for the inbox
+needs two equal scans of a file, and queued mail is sent in the next pass. Each job then runs if
+it is due by that clock, as in `easeback run`.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from heapq import merge
+from pathlib import Path
+
+from worker.app import build_services
+from worker.config import Settings
+from worker.demo import fit, runner
+from worker.demo.folder import DemoFolder
+from worker.demo.runner import Outing
+from worker.domain.history import History
+from worker.domain.models import Athlete, Week
+from worker.domain.weeks import local_day, next_weekly_due, past_weeks
+from worker.jobs.registry import jobs_of
+from worker.pipeline.services import Services
+from worker.store import StoredFinding
+
+_FROM_WATCH_TO_FOLDER = timedelta(minutes=2)
+_PASSES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedEvent:
+    """What one event came to: the distance of the run in metres, if it was one, and mails sent."""
+
+    day: date
+    ran_m: float | None
+    mails: int
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedSeason:
+    """The runner, the weeks from the season's first on, all that was found in them, the mails."""
+
+    athlete: Athlete
+    runs: int
+    weeks: tuple[Week, ...]
+    found: tuple[StoredFinding, ...]
+    mailbox: Path
+
+
+_Event = tuple[datetime, tuple[Outing, ...]]
+"""When, and the runs whose files arrive then."""
+
+
+def simulate(folder: DemoFolder, *, watch: Callable[[SimulatedEvent], None]) -> SimulatedSeason:
+    """Play the whole season in this folder; `watch` is called with every event."""
+    settings = Settings(data_dir=folder.data_dir)
+    # The folder's own settings file is named, so that no routine or template of the operator's
+    # comes into play.
+    services = build_services(settings, folder.settings_file)
+    at = runner.BEGINS
+    last_run: dict[str, datetime] = {}
+
+    def clock() -> datetime:
+        return at
+
+    with services.store.sole_worker():
+        with services.store.transaction() as tx:
+            athlete = tx.athletes.add(runner.made_up_athlete())
+        for begins, outings in _events(athlete):
+            at = begins
+            before = _mails(settings.mailbox_path)
+            for outing in outings:
+                local = outing.started_at + outing.offset
+                file = settings.inbox_path / f"{local:%Y-%m-%d-%H%M%S}.fit"
+                file.write_bytes(fit.written(outing))
+            for _ in range(_PASSES):
+                for job in jobs_of(services):
+                    last = last_run.get(job.name)
+                    if last is None or at - last >= job.every:
+                        last_run[job.name] = at
+                        job.run(services, clock, False)
+                at += services.inbox.settings.every
+            watch(
+                SimulatedEvent(
+                    day=local_day(athlete, begins),
+                    ran_m=outings[0].distance_m if len(outings) == 1 else None,
+                    mails=_mails(settings.mailbox_path) - before,
+                )
+            )
+    season = _season(services, athlete, settings.mailbox_path)
+    services.store.close()
+    return season
+
+
+def _events(athlete: Athlete) -> Iterator[_Event]:
+    """All events in their order: last year's files, then each run and each weekly mail."""
+    yield runner.BEGINS, runner.last_year()
+    runs = ((run.ended_at + _FROM_WATCH_TO_FOLDER, (run,)) for run in runner.season())
+    yield from merge(runs, _weekly_mails(athlete), key=lambda event: event[0])
+
+
+def _weekly_mails(athlete: Athlete) -> Iterator[_Event]:
+    at = runner.BEGINS
+    while (at := next_weekly_due(athlete, at).due_at) < runner.ENDS:
+        yield at, ()
+
+
+def _mails(mailbox: Path) -> int:
+    return sum(1 for _ in mailbox.glob("*.eml"))
+
+
+def _season(services: Services, athlete: Athlete, mailbox: Path) -> SimulatedSeason:
+    with services.store.reading() as tx:
+        runs = tx.runs.counted(athlete, since=runner.SEASON_BEGINS)
+        found = tx.findings.standing(athlete, since=runner.SEASON_BEGINS)
+    last = max(run.day for run in runs)
+    weeks = past_weeks(
+        History.of(runs, rules=services.rules),
+        until=last,
+        count=(last - runner.SEASON_BEGINS).days // 7 + 1,
+        week_starts=athlete.week_starts,
+    )
+    return SimulatedSeason(athlete, len(runs), weeks, tuple(found), mailbox)
