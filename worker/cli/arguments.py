@@ -5,6 +5,7 @@ import zoneinfo
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, time
+from functools import partial
 from typing import Any
 
 from worker.cli.context import UsageError, parse_day
@@ -53,15 +54,11 @@ def _timezone(text: str) -> str:
     return text
 
 
-def _choice(option: str, choices: Mapping[str, Any]) -> Callable[[str], object]:
-    """A parser of one of two words, each with what it stands for."""
-
-    def parse(text: str) -> object:
-        if text.lower() not in choices:
-            raise UsageError(f"{option}: {text!r} is neither {' nor '.join(choices)}")
-        return choices[text.lower()]
-
-    return parse
+def _choice(option: str, choices: Mapping[str, object], text: str) -> object:
+    """What one of two words stands for."""
+    if text.lower() not in choices:
+        raise UsageError(f"{option}: {text!r} is neither {' nor '.join(choices)}")
+    return choices[text.lower()]
 
 
 def _weekly(text: str) -> WeeklyHour:
@@ -93,9 +90,9 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "name": _name,
     "email": _email,
     "timezone": _timezone,
-    "units": _choice("--units", {"km": "km", "mi": "mi"}),
-    "clock": _choice("--clock", {"24": "24", "12": "12"}),
-    "week_starts": _choice("--week-starts", {"monday": 0, "sunday": 6}),
+    "units": partial(_choice, "--units", {"km": "km", "mi": "mi"}),
+    "clock": partial(_choice, "--clock", {"24": "24", "12": "12"}),
+    "week_starts": partial(_choice, "--week-starts", {"monday": 0, "sunday": 6}),
     "weekly": _weekly,
     "pain": _pain,
     "wants": _wants,

@@ -84,26 +84,24 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
     command = command_of(context)
     with command.store.reading() as tx:
         everybody = tx.athletes.all()
-    if as_json:
-        command.print_json([_athlete_json(athlete) for athlete in everybody])
-    elif not everybody:
-        command.say("no athlete yet: add one with `easeback athlete add`")
-    else:
-        command.print_table(
-            ("name", "e-mail", "zone", "units", "weekly mail", "pain", "race"),
-            [
-                (
-                    one.name,
-                    one.email,
-                    one.timezone,
-                    one.units,
-                    str(one.weekly),
-                    ", ".join(one.pain),
-                    f"{one.race.name}, {one.race.day}" if one.race else "",
-                )
-                for one in everybody
-            ],
-        )
+    command.print_list(
+        ("name", "e-mail", "zone", "units", "weekly mail", "pain", "race"),
+        [
+            (
+                one.name,
+                one.email,
+                one.timezone,
+                one.units,
+                str(one.weekly),
+                ", ".join(one.pain),
+                f"{one.race.name}, {one.race.day}" if one.race else "",
+            )
+            for one in everybody
+        ],
+        as_json=as_json,
+        json=[_athlete_json(athlete) for athlete in everybody],
+        empty="no athlete yet: add one with `easeback athlete add`",
+    )
 
 
 @athlete_commands.command("set")
@@ -160,7 +158,7 @@ def forget(
     athlete: Annotated[str, typer.Argument(metavar="ATHLETE", help="Whom.")],
     yes: YesOption = False,
 ) -> None:
-    """Everything about one athlete gone: runs, findings, mail, grants."""
+    """Everything about one athlete gone: runs, findings, mail, credentials."""
     from worker.pipeline.forget import forget_athlete
 
     command = command_of(context)
@@ -191,35 +189,31 @@ def show_diary(
     with command.store.reading() as tx:
         who = the_athlete(tx, athlete, how=BY_ITS_NAME)
         answers = tx.checkins.since(who, date.min)
-    if as_json:
-        command.print_json(
-            [
-                {
-                    "day": answer.day.isoformat(),
-                    "feels": answer.feels,
-                    "areas": list(answer.areas),
-                    "level": answer.level,
-                    "flags": list(answer.flags),
-                }
-                for answer in answers
-            ]
-        )
-    elif not answers:
-        command.say(f"{who.name} hasn't answered yet: each alert asks how it feels")
-    else:
-        command.print_table(
-            ("day", "feels", "of 10", "where", "warning signs"),
-            [
-                (
-                    f"{answer.day:%a} {answer.day}",
-                    answer.feels,
-                    "–" if answer.level is None else str(answer.level),
-                    ", ".join(answer.areas),
-                    ", ".join(answer.flags),
-                )
-                for answer in answers
-            ],
-        )
+    command.print_list(
+        ("day", "feels", "of 10", "where", "warning signs"),
+        [
+            (
+                f"{answer.day:%a %Y-%m-%d}",
+                answer.feels,
+                "–" if answer.level is None else str(answer.level),
+                ", ".join(answer.areas),
+                ", ".join(answer.flags),
+            )
+            for answer in answers
+        ],
+        as_json=as_json,
+        json=[
+            {
+                "day": answer.day.isoformat(),
+                "feels": answer.feels,
+                "areas": list(answer.areas),
+                "level": answer.level,
+                "flags": list(answer.flags),
+            }
+            for answer in answers
+        ],
+        empty=f"{who.name} hasn't answered yet: each alert asks how it feels",
+    )
 
 
 @athlete_commands.command("relink")

@@ -21,10 +21,10 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     command_of,
-    format_distance,
     parse_as_of,
     the_athlete,
 )
+from worker.cli.reports import FINDING_TITLES, finding_cells, finding_json
 from worker.domain.models import Athlete, Race, Run, Units, Week
 
 if TYPE_CHECKING:
@@ -211,18 +211,7 @@ def _result_json(result: BacktestResult) -> dict[str, Any]:
         "last_day": last.isoformat() if last else None,
         "days": result.days,
         "weeks_running": result.weeks_running,
-        "alerts": [
-            {
-                "day": one.finding.day.isoformat(),
-                "kind": one.finding.kind,
-                "severity": one.finding.severity,
-                "observed": one.finding.observed_m,
-                "baseline": one.finding.baseline_m,
-                "ratio": one.finding.ratio,
-                "mailed": one.mailed,
-            }
-            for one in result.replayed
-        ],
+        "alerts": [{**finding_json(one.finding), "mailed": one.mailed} for one in result.replayed],
         "mailed_per_year": result.mailed_per_year,
     }
 
@@ -233,23 +222,18 @@ def _print_result(
     from worker.cli.terminal_chart import print_weeks
 
     mailed = [(one.finding.day, one.mailed) for one in result.replayed]
-    print_weeks(command.out, result.weeks, mailed, units=units)
+    print_weeks(command.console, result.weeks, mailed, units=units)
     command.say()
     if result.replayed:
         command.print_table(
-            ("day", "kind", "weight", "ran", "against", "ratio", ""),
+            ("day", *FINDING_TITLES, ""),
             [
                 (
-                    f"{found.day:%a} {found.day}",
-                    found.kind,
-                    str(found.severity),
-                    format_distance(found.observed_m, units),
-                    format_distance(found.baseline_m, units),
-                    f"{found.ratio:.2f}",
+                    f"{one.finding.day:%a %Y-%m-%d}",
+                    *finding_cells(one.finding, units),
                     "mailed" if one.mailed else "",
                 )
                 for one in result.replayed
-                for found in [one.finding]
             ],
         )
         command.say()

@@ -4,7 +4,7 @@ import difflib
 import json
 import logging
 import sys
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -103,8 +103,8 @@ class CommandContext:
             store.close()
 
     @cached_property
-    def out(self) -> "Console":
-        """Standard output for people: colours and tables on a terminal, plain lines elsewhere."""
+    def console(self) -> "Console":
+        """Standard output for tables and charts: coloured on a terminal, plain elsewhere."""
         from rich.console import Console
 
         is_terminal = sys.stdout.isatty()
@@ -114,7 +114,7 @@ class CommandContext:
 
     def say(self, text: str = "") -> None:
         """Prints a line for people, as it stands."""
-        self.out.print(text, markup=False)
+        typer.echo(text)
 
     def print_table(
         self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
@@ -127,12 +127,28 @@ class CommandContext:
             table.add_column(title, justify="right" if place in right else "left")
         for row in rows:
             table.add_row(*row)
-        self.out.print(table)
+        self.console.print(table)
+
+    def print_list(
+        self,
+        titles: Sequence[str],
+        rows: Sequence[Sequence[str]],
+        *,
+        as_json: bool,
+        json: Sequence[Mapping[str, Any]],
+        empty: str,
+    ) -> None:
+        """Prints one list: as JSON, or for people as a table, or `empty` where there's nothing."""
+        if as_json:
+            self.print_json(json)
+        elif rows:
+            self.print_table(titles, rows)
+        else:
+            self.say(empty)
 
     def print_json(self, value: Any) -> None:
         """Prints what `--json` promises, and nothing else."""
-        json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
-        sys.stdout.write("\n")
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> None:
         """Asks, unless `--yes` was given; raises `AttentionError(otherwise)` on a no."""

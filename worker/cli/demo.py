@@ -48,7 +48,7 @@ def play_demo(
             until = event.day
             if not has_bar and event.ran_m is not None and event.mails:
                 ran = format_distance(event.ran_m, "km")
-                command.say(f"{event.day:%a} {event.day}: ran {ran}, alert mailed")
+                command.say(f"{event.day:%a %Y-%m-%d}: ran {ran}, alert mailed")
 
         season = simulate(made, watch=watch)
     _show(command, made, season, write_pages(made, season))
@@ -68,14 +68,14 @@ def _show(
     mailed = [(one.finding.day, one.notified_on is not None) for one in season.found]
     command.say(f"{who.name}, made up: {season.runs} runs in {len(season.weeks)} weeks, km a week")
     command.say()
-    print_weeks(command.out, season.weeks, mailed, units=who.units)
+    print_weeks(command.console, season.weeks, mailed, units=who.units)
     command.say()
     for one in season.found:
         found = one.finding
         if one.notified_on is not None:
             ran = format_distance(found.observed_m, who.units)
             baseline = format_distance(found.baseline_m, who.units)
-            command.say(f"{found.day:%a} {found.day}  {found.kind}: {ran} after {baseline}")
+            command.say(f"{found.day:%a %Y-%m-%d}  {found.kind}: {ran} after {baseline}")
     command.say()
     alerts = sum(mail.kind == "alert" for mail in mails)
     command.say(f"{len(mails)} mails, {alerts} of them alerts, as .eml and .html in {folder.path}")

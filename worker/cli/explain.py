@@ -16,6 +16,7 @@ from worker.cli.context import (
     parse_day,
     the_athlete,
 )
+from worker.cli.reports import mail_words
 from worker.domain.models import Athlete, Signal
 
 if TYPE_CHECKING:
@@ -113,14 +114,7 @@ def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, 
     command.say("")
     for found in tx.findings.standing(athlete, since=day):
         if found.finding.day == day:
-            mail = (
-                f"mailed at {found.mailed_at:%Y-%m-%d %H:%M} UTC"
-                if found.mailed_at
-                else "its mail is queued"
-                if found.notified_on
-                else f"not mailed: {found.silence}"
-            )
-            command.say(f"finding {found.id} ({found.finding.kind}): {mail}")
+            command.say(f"finding {found.id} ({found.finding.kind}): {mail_words(found)}")
     for found in tx.findings.withdrawn(athlete):
         if found.finding.day == day:
             command.say(f"finding {found.id} ({found.finding.kind}): withdrawn, its cause has gone")

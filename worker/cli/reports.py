@@ -16,7 +16,7 @@ from worker.cli.context import (
     the_athlete,
     zulu,
 )
-from worker.domain.models import METRES_PER, Athlete, Units
+from worker.domain.models import METRES_PER, Athlete, Finding, Units
 
 if TYPE_CHECKING:
     from worker.store import StoredFinding, StoredRun
@@ -35,26 +35,24 @@ def list_runs(
             if one.quarantine is None
         ]
     kept.sort(key=lambda pair: (pair[1].run.started_at, pair[1].run.id))
-    if as_json:
-        command.print_json([_run_json(who, one) for who, one in kept])
-    elif not kept:
-        command.say("no runs yet: drop FIT files into the inbox, or `easeback import` them")
-    else:
-        command.print_table(
-            ("id", "athlete", "day", "distance", "time", "sport", "from"),
-            [
-                (
-                    str(one.run.id),
-                    who.name,
-                    f"{one.run.day:%a} {one.run.day}",
-                    format_distance(one.run.distance_m, who.units),
-                    _clock_time(one.run.moving_s or one.run.elapsed_s),
-                    one.run.sport + (" race" if one.run.is_race else ""),
-                    ", ".join(sorted({source for source, _ in one.sources})),
-                )
-                for who, one in kept
-            ],
-        )
+    command.print_list(
+        ("id", "athlete", "day", "distance", "time", "sport", "from"),
+        [
+            (
+                str(one.run.id),
+                who.name,
+                f"{one.run.day:%a %Y-%m-%d}",
+                format_distance(one.run.distance_m, who.units),
+                _clock_time(one.run.moving_s or one.run.elapsed_s),
+                one.run.sport + (" race" if one.run.is_race else ""),
+                ", ".join(sorted({source for source, _ in one.sources})),
+            )
+            for who, one in kept
+        ],
+        as_json=as_json,
+        json=[_run_json(who, one) for who, one in kept],
+        empty="no runs yet: drop FIT files into the inbox, or `easeback import` them",
+    )
 
 
 def list_alerts(
@@ -67,28 +65,58 @@ def list_alerts(
             (who, one) for who in athletes_meant(tx, athlete) for one in tx.findings.standing(who)
         ]
     found.sort(key=lambda pair: (pair[1].finding.day, pair[1].id))
-    if as_json:
-        command.print_json([_alert_json(who, one) for who, one in found])
-    elif not found:
-        command.say("nothing was found so far (that doesn't mean safe)")
-    else:
-        command.print_table(
-            ("id", "athlete", "day", "kind", "weight", "ran", "against", "×", "mail"),
-            [
-                (
-                    str(one.id),
-                    who.name,
-                    f"{one.finding.day:%a} {one.finding.day}",
-                    one.finding.kind,
-                    str(one.finding.severity),
-                    format_distance(one.finding.observed_m, who.units),
-                    format_distance(one.finding.baseline_m, who.units),
-                    f"{one.finding.ratio:.2f}",
-                    _mail_words(one),
-                )
-                for who, one in found
-            ],
-        )
+    command.print_list(
+        ("id", "athlete", "day", *FINDING_TITLES, "mail"),
+        [
+            (
+                str(one.id),
+                who.name,
+                f"{one.finding.day:%a %Y-%m-%d}",
+                *finding_cells(one.finding, who.units),
+                mail_words(one),
+            )
+            for who, one in found
+        ],
+        as_json=as_json,
+        json=[
+            {
+                "id": one.id,
+                "athlete": who.name,
+                **finding_json(one.finding),
+                "run_id": one.finding.run_id,
+                "mailed_at": zulu(one.mailed_at),
+                "message_id": one.message_id,
+            }
+            for who, one in found
+        ],
+        empty="nothing was found so far (that doesn't mean safe)",
+    )
+
+
+FINDING_TITLES = ("kind", "weight", "ran", "against", "ratio")
+
+
+def finding_cells(finding: Finding, units: Units) -> tuple[str, ...]:
+    """What a table shows of a finding, below `FINDING_TITLES`."""
+    return (
+        finding.kind,
+        str(finding.severity),
+        format_distance(finding.observed_m, units),
+        format_distance(finding.baseline_m, units),
+        f"{finding.ratio:.2f}",
+    )
+
+
+def finding_json(finding: Finding) -> dict[str, Any]:
+    """What the JSON has of a finding; distances in metres."""
+    return {
+        "day": finding.day.isoformat(),
+        "kind": finding.kind,
+        "severity": finding.severity,
+        "observed": finding.observed_m,
+        "baseline": finding.baseline_m,
+        "ratio": finding.ratio,
+    }
 
 
 def show_ceiling(
@@ -166,24 +194,8 @@ def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:
     }
 
 
-def _alert_json(who: Athlete, found: "StoredFinding") -> dict[str, Any]:
-    f = found.finding
-    return {
-        "id": found.id,
-        "athlete": who.name,
-        "day": f.day.isoformat(),
-        "kind": f.kind,
-        "severity": f.severity,
-        "observed": f.observed_m,
-        "baseline": f.baseline_m,
-        "ratio": f.ratio,
-        "run_id": f.run_id,
-        "mailed_at": zulu(found.mailed_at),
-        "message_id": found.message_id,
-    }
-
-
-def _mail_words(found: "StoredFinding") -> str:
+def mail_words(found: "StoredFinding") -> str:
+    """What became of a finding's mail."""
     if found.mailed_at is not None:
         return f"mailed {found.mailed_at:%Y-%m-%d %H:%M} UTC"
     return "queued" if found.notified_on is not None else f"not mailed: {found.silence}"
