@@ -18,13 +18,10 @@ FROM_FILE: Final = "may come from a file of its own"
 
 _UNITS = {
     "ms": "milliseconds",
-    "s": "seconds",
-    "sec": "seconds",
+    **dict.fromkeys(("s", "sec"), "seconds"),
     "min": "minutes",
     "h": "hours",
-    "d": "days",
-    "day": "days",
-    "days": "days",
+    **dict.fromkeys(("d", "day", "days"), "days"),
     "w": "weeks",
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")

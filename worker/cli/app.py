@@ -107,40 +107,32 @@ def run_command_line(arguments: list[str]) -> int:
     except (Exception, KeyboardInterrupt) as error:
         if "--verbose" in arguments and not isinstance(error, TyperException):
             logging.getLogger(__name__).debug("where it happened", exc_info=error)
-        return _complain(error)
+        words, status = _words_and_status(error)
+        # A group called without one of its commands answers with its help, which stands alone.
+        prefix = "" if words.startswith("Usage:") else "easeback: "
+        print(prefix + words, file=sys.stderr)  # noqa: T201  commands print
     return status if isinstance(status, int) else 0
 
 
-def _complain(error: BaseException) -> int:
-    """Prints in one line what was wrong; returns the exit status that goes with it."""
-    if isinstance(error, UsageError):
-        words, status = str(error), 2
-    elif isinstance(error, TyperException):
-        words, status = error.format_message(), 2
+def _words_and_status(error: BaseException) -> tuple[str, int]:
+    """What was wrong in one line, and the exit status that goes with it."""
+    if isinstance(error, TyperException):
+        words = error.format_message()
         context = getattr(error, "ctx", None)
         if context and not words.startswith("Usage:"):
             words = f"{words.rstrip('.')} (see `{context.command_path} --help`)"
-    elif isinstance(error, AttentionError):
-        words, status = str(error), 1
-    elif isinstance(error, typer.Abort | KeyboardInterrupt):
-        words, status = "stopped", 1
-    else:
-        words, status = _words_and_status(error)
-    # A group called without one of its commands answers with its help, which stands alone.
-    prefix = "" if words.startswith("Usage:") else "easeback: "
-    print(prefix + words, file=sys.stderr)  # noqa: T201  commands print
-    return status
+        return words, 2
+    if isinstance(error, typer.Abort | KeyboardInterrupt):
+        return "stopped", 1
 
-
-def _words_and_status(error: BaseException) -> tuple[str, int]:
-    """Of an error that a lower room raised; one that nobody expected asks for `--verbose`."""
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources import SourceError
     from worker.store import LockedError, StoreAddressError, StoreError
 
-    if isinstance(error, SettingsError | StoreAddressError):
+    if isinstance(error, UsageError | SettingsError | StoreAddressError):
         return str(error), 2
-    if isinstance(error, SendError | SourceError | StoreError | LockedError):
+    if isinstance(error, AttentionError | SendError | SourceError | StoreError | LockedError):
         return str(error), 1
+    # One that nobody expected.
     return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1

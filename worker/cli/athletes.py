@@ -1,5 +1,6 @@
 """The commands about athletes: add, list, set, remove, diary and relink; and forget."""
 
+from dataclasses import asdict
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated
 
@@ -202,16 +203,7 @@ def show_diary(
             for answer in answers
         ],
         as_json=as_json,
-        json=[
-            {
-                "day": answer.day.isoformat(),
-                "feels": answer.feels,
-                "areas": list(answer.areas),
-                "level": answer.level,
-                "flags": list(answer.flags),
-            }
-            for answer in answers
-        ],
+        json=[asdict(answer) for answer in answers],
         empty=f"{who.name} hasn't answered yet: each alert asks how it feels",
     )
 
@@ -266,7 +258,7 @@ def _athlete_json(athlete: Athlete) -> dict[str, object]:
         "week_starts": "monday" if athlete.week_starts == 0 else "sunday",
         "weekly": str(athlete.weekly),
         "pain": list(athlete.pain),
-        "race": {"name": race.name, "date": race.day.isoformat(), "km": race.distance_m / 1000}
+        "race": {"name": race.name, "date": race.day, "km": race.distance_m / 1000}
         if race
         else None,
         "mail": sorted(athlete.wants & {"alert", "weekly"}),

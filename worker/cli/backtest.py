@@ -204,11 +204,10 @@ def _content(path: Path) -> bytes:
 
 
 def _result_json(result: BacktestResult) -> dict[str, Any]:
-    first, last = result.first_day, result.last_day
     return {
         "runs": result.runs,
-        "first_day": first.isoformat() if first else None,
-        "last_day": last.isoformat() if last else None,
+        "first_day": result.first_day,
+        "last_day": result.last_day,
         "days": result.days,
         "weeks_running": result.weeks_running,
         "alerts": [{**finding_json(one.finding), "mailed": one.mailed} for one in result.replayed],

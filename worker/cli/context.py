@@ -148,7 +148,7 @@ class CommandContext:
 
     def print_json(self, value: Any) -> None:
         """Prints what `--json` promises, and nothing else."""
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=2))
+        typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_json_text))
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> None:
         """Asks, unless `--yes` was given; raises `AttentionError(otherwise)` on a no."""
@@ -232,10 +232,16 @@ def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]"
     return tx.athletes.all() if name is None else (the_athlete(tx, name),)
 
 
-def zulu(at: datetime | None) -> str | None:
-    """An instant as the JSON has it: UTC, ending in Z."""
-    if at is None:
-        return None
+def _json_text(value: object) -> str:
+    """What the JSON has for an instant or a day."""
+    if isinstance(value, datetime):
+        return zulu(value)
+    assert isinstance(value, date)  # noqa: S101  nothing else is printed
+    return value.isoformat()
+
+
+def zulu(at: datetime) -> str:
+    """An instant in UTC, ending in Z."""
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -9,11 +9,9 @@ import typer
 
 from worker.cli.context import (
     AttentionError,
-    CommandContext,
     JsonOption,
     UsageError,
     command_of,
-    zulu,
 )
 
 if TYPE_CHECKING:
@@ -35,161 +33,144 @@ def list_outbox(
     """List the mails that were not sent, with the reason of each."""
     command = command_of(context)
     with command.store.reading() as tx:
-        letters = tx.outbox.all() if everything else tx.outbox.unsent()
+        mails = tx.outbox.all() if everything else tx.outbox.unsent()
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
-    if as_json:
-        command.print_json([_letter_json(letter, names) for letter in letters])
-    elif not letters:
-        command.say("no mail waits")
-    else:
-        command.print_table(
-            ("id", "kind", "athlete", "state", "due", "tries", "why"),
-            [
-                (
-                    str(letter.id),
-                    letter.kind,
-                    names.get(letter.athlete_id or 0, "–"),
-                    letter.state + (", perhaps twice" if letter.perhaps_twice else ""),
-                    f"{letter.sent_at or letter.due_at:%Y-%m-%d %H:%M}",
-                    str(letter.attempts),
-                    letter.last_error or "",
-                )
-                for letter in letters
-            ],
-        )
+    command.print_list(
+        ("id", "kind", "athlete", "state", "due", "tries", "why"),
+        [
+            (
+                str(mail.id),
+                mail.kind,
+                names.get(mail.athlete_id or 0, "–"),
+                mail.state + (", perhaps twice" if mail.perhaps_twice else ""),
+                f"{mail.sent_at or mail.due_at:%Y-%m-%d %H:%M}",
+                str(mail.attempts),
+                mail.last_error or "",
+            )
+            for mail in mails
+        ],
+        as_json=as_json,
+        json=[_mail_json(mail, names) for mail in mails],
+        empty="no mail waits",
+    )
 
 
 @dataclass(frozen=True, slots=True)
-class OutboxAction:
+class _Action:
     """What one of the other commands does to a mail.
 
     `apply` returns False for a mail that it can't be done to. `done` is the word for a mail that
     it was done to, `states` are those of the mails that `--all` means.
     """
 
-    verb: str
     help: str
     done: str
     states: tuple[str, ...]
     apply: Callable[["Transaction", "OutboxMail", datetime], bool]
 
 
-def _drop(tx: "Transaction", letter: "OutboxMail", _: datetime) -> bool:
-    if not tx.outbox.drop(letter):
+def _drop(tx: "Transaction", mail: "OutboxMail", _: datetime) -> bool:
+    if not tx.outbox.drop(mail):
         return False
-    tx.findings.dropped(letter.id)
+    tx.findings.dropped(mail.id)
     return True
 
 
-OUTBOX_ACTIONS = (
-    OutboxAction(
-        verb="retry",
+_ACTIONS = {
+    "retry": _Action(
         help="Send again what was given up, and now what waits for its next try.",
         done="queued again",
         states=("queued", "retry", "dead"),
-        apply=lambda tx, letter, now: tx.outbox.again(letter, now=now),
+        apply=lambda tx, mail, now: tx.outbox.again(mail, now=now),
     ),
-    OutboxAction(
-        verb="hold",
+    "hold": _Action(
         help="Put mail aside until it is released.",
         done="held",
         states=("queued", "retry"),
-        apply=lambda tx, letter, _: tx.outbox.hold(letter, why=BY_THE_OPERATOR),
+        apply=lambda tx, mail, _: tx.outbox.hold(mail, why=BY_THE_OPERATOR),
     ),
-    OutboxAction(
-        verb="release",
+    "release": _Action(
         help="Send held mail after all.",
         done="queued",
         states=("held",),
-        apply=lambda tx, letter, now: tx.outbox.release(letter, now=now),
+        apply=lambda tx, mail, now: tx.outbox.release(mail, now=now),
     ),
-    OutboxAction(
-        verb="drop",
+    "drop": _Action(
         help="Give mail up for good: it is never sent, nor queued again.",
         done="dropped",
         states=("queued", "retry", "dead", "held"),
         apply=_drop,
     ),
-)
+}
 
 
-def change_letters(
-    command: CommandContext,
-    action: OutboxAction,
-    ids: list[int] | None,
-    *,
-    every: bool,
-    as_json: bool,
+def change_mails(
+    context: typer.Context,
+    ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="ID...", help="Which mails, as `list` numbers them."),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Every mail that this can be done to.")
+    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Applies the action to each mail that was named; one that fails stops no other."""
+    """Applies the action of the command's name to each mail; one that fails stops no other."""
+    command = command_of(context)
+    verb = str(context.info_name)
+    action = _ACTIONS[verb]
     if bool(ids) == every:
-        raise UsageError(f"outbox {action.verb}: say which mails by their ids, or --all")
+        raise UsageError(f"outbox {verb}: say which mails by their ids, or --all")
     now = datetime.now(UTC)
     done: list[int] = []
     failed: list[str] = []
     with command.store.transaction() as tx:
-        for letter_id in ids or [letter.id for letter in tx.outbox.unsent()]:
-            letter = tx.outbox.by_id(letter_id)
-            if letter is None:
-                failed.append(f"there is no mail {letter_id}")
-            elif action.apply(tx, letter, now):
-                done.append(letter_id)
-            elif not every or letter.state in action.states:
-                failed.append(_why_not(letter))
+        for mail_id in ids or [mail.id for mail in tx.outbox.unsent()]:
+            mail = tx.outbox.by_id(mail_id)
+            if mail is None:
+                failed.append(f"there is no mail {mail_id}")
+            elif action.apply(tx, mail, now):
+                done.append(mail_id)
+            elif not every or mail.state in action.states:
+                failed.append(_why_not(mail))
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
-        after = [letter for i in done if (letter := tx.outbox.by_id(i)) is not None]
+        after = [mail for i in done if (mail := tx.outbox.by_id(i)) is not None]
     if as_json:
-        command.print_json([_letter_json(letter, names) for letter in after])
+        command.print_json([_mail_json(mail, names) for mail in after])
     else:
-        for letter in after:
-            command.say(f"{letter.id} {letter.kind}: {action.done}")
+        for mail in after:
+            command.say(f"{mail.id} {mail.kind}: {action.done}")
         if not after and not failed:
-            command.say(f"no mail to {action.verb}")
+            command.say(f"no mail to {verb}")
     if failed:
         raise AttentionError("; ".join(failed))
 
 
-def _add_command(action: OutboxAction) -> None:
-    @outbox_commands.command(action.verb, help=action.help)
-    def change(
-        context: typer.Context,
-        ids: Annotated[
-            list[int] | None,
-            typer.Argument(metavar="ID...", help="Which mails, as `list` numbers them."),
-        ] = None,
-        every: Annotated[
-            bool, typer.Option("--all", help="Every mail that this can be done to.")
-        ] = False,
-        as_json: JsonOption = False,
-    ) -> None:
-        change_letters(command_of(context), action, ids, every=every, as_json=as_json)
+for _verb, _action in _ACTIONS.items():
+    outbox_commands.command(_verb, help=_action.help)(change_mails)
 
 
-for _action in OUTBOX_ACTIONS:
-    _add_command(_action)
+def _why_not(mail: "OutboxMail") -> str:
+    if not mail.mime and mail.state == "dead":
+        return f"mail {mail.id} was given up so long ago that its text is gone"
+    if mail.state in ("claimed", "at_dot"):
+        return f"mail {mail.id} is being sent just now"
+    return f"mail {mail.id} is {mail.state}"
 
 
-def _why_not(letter: "OutboxMail") -> str:
-    if not letter.mime and letter.state == "dead":
-        return f"mail {letter.id} was given up so long ago that its text is gone"
-    if letter.state in ("claimed", "at_dot"):
-        return f"mail {letter.id} is being sent just now"
-    return f"mail {letter.id} is {letter.state}"
-
-
-def _letter_json(letter: "OutboxMail", names: dict[int, str]) -> dict[str, Any]:
+def _mail_json(mail: "OutboxMail", names: dict[int, str]) -> dict[str, Any]:
     return {
-        "id": letter.id,
-        "kind": letter.kind,
-        "athlete": names.get(letter.athlete_id or 0),
-        "recipient": letter.recipient,
-        "state": letter.state,
-        "created_at": zulu(letter.created_at),
-        "due_at": zulu(letter.due_at),
-        "expires_at": zulu(letter.expires_at),
-        "sent_at": zulu(letter.sent_at),
-        "attempts": letter.attempts,
-        "last_error": letter.last_error,
-        "message_id": letter.message_id,
-        "perhaps_twice": letter.perhaps_twice,
+        "id": mail.id,
+        "kind": mail.kind,
+        "athlete": names.get(mail.athlete_id or 0),
+        "recipient": mail.recipient,
+        "state": mail.state,
+        "created_at": mail.created_at,
+        "due_at": mail.due_at,
+        "expires_at": mail.expires_at,
+        "sent_at": mail.sent_at,
+        "attempts": mail.attempts,
+        "last_error": mail.last_error,
+        "message_id": mail.message_id,
+        "perhaps_twice": mail.perhaps_twice,
     }

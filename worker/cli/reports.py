@@ -14,7 +14,6 @@ from worker.cli.context import (
     command_of,
     format_distance,
     the_athlete,
-    zulu,
 )
 from worker.domain.models import METRES_PER, Athlete, Finding, Units
 
@@ -84,7 +83,7 @@ def list_alerts(
                 "athlete": who.name,
                 **finding_json(one.finding),
                 "run_id": one.finding.run_id,
-                "mailed_at": zulu(one.mailed_at),
+                "mailed_at": one.mailed_at,
                 "message_id": one.message_id,
             }
             for who, one in found
@@ -110,7 +109,7 @@ def finding_cells(finding: Finding, units: Units) -> tuple[str, ...]:
 def finding_json(finding: Finding) -> dict[str, Any]:
     """What the JSON has of a finding; distances in metres."""
     return {
-        "day": finding.day.isoformat(),
+        "day": finding.day,
         "kind": finding.kind,
         "severity": finding.severity,
         "observed": finding.observed_m,
@@ -142,7 +141,7 @@ def show_ceiling(
     if as_json:
         command.print_json(
             {
-                "day": found.day.isoformat(),
+                "day": found.day,
                 "next_run_m": _to_mm(found.next_run_m),
                 "week_m": _to_mm(found.week_m),
                 "week_done_m": _to_mm(found.week_done_m),
@@ -182,8 +181,8 @@ def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:
     return {
         "id": run.id,
         "athlete": who.name,
-        "started_at": zulu(run.started_at),
-        "day": run.day.isoformat(),
+        "started_at": run.started_at,
+        "day": run.day,
         "distance_m": run.distance_m,
         "moving_s": run.moving_s,
         "elapsed_s": run.elapsed_s,

@@ -33,10 +33,11 @@ log = logging.getLogger(__name__)
 
 
 WorkerOption = Annotated[
-    bool, typer.Option("--worker", help="Of a crew: the worker alone, without the web face.")
+    bool, typer.Option("--worker", help="Among several workers: work only, without the web server.")
 ]
 WebOption = Annotated[
-    bool, typer.Option("--web", help="Of a crew: the web face alone, without a worker.")
+    bool,
+    typer.Option("--web", help="Among several workers: the web server only, without a worker."),
 ]
 
 
@@ -46,16 +47,16 @@ def run_command(
     worker: WorkerOption = False,
     web: WebOption = False,
 ) -> None:
-    """The worker: watches the folder, decides, mails, until it is stopped."""
+    """Run the worker: it watches the folder, judges runs and mails, until it is stopped."""
     command = command_of(context)
     is_cluster = command.settings.engine.kind == "procrastinate"
     if (worker or web) and not is_cluster:
         raise UsageError(
-            "run --worker and --web are for a crew: one process does both, unless "
+            "run --worker and --web are for several workers: one process does both, unless "
             '[engine] kind = "procrastinate"'
         )
     if web and not worker and not command.settings.web.enabled:
-        raise UsageError("run --web: the web face is off ([web] enabled = false)")
+        raise UsageError("run --web: the web server is off ([web] enabled = false)")
     if not command.verbose:
         logging.getLogger().setLevel(logging.WARNING)
         logging.getLogger("worker").setLevel(logging.INFO)

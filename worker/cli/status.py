@@ -63,11 +63,9 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "skipped": files["skipped"],
             "waiting": [entry for entry in files["waiting"] if entry["reason"]],
         },
-        "ticks": {
-            name: {"at": zulu(tick.at), "trouble": tick.trouble} for name, tick in ticks.items()
-        },
+        "ticks": {name: {"at": tick.at, "trouble": tick.trouble} for name, tick in ticks.items()},
         "crew": [
-            {"role": worker.role, "place": worker.place, "seen": zulu(worker.seen_at)}
+            {"role": worker.role, "place": worker.place, "seen": worker.seen_at}
             for worker in tx.workers.living(within=timedelta(minutes=1))
         ],
         "attention": [trouble.text for trouble in troubles],
@@ -83,21 +81,21 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
     return {
         "name": who.name,
         "runs": number,
-        "last_run": zulu(last_at),
+        "last_run": last_at,
         "sources": {
             source: {
                 "state": state.state,
-                "last_success": zulu(state.last_success_at),
+                "last_success": state.last_success_at,
                 "last_error": state.last_error,
                 "backlog": state.backlog,
             }
             for source, state in sources.items()
         },
-        "next_weekly": zulu(tx.athletes.next_weekly_at(who)),
+        "next_weekly": tx.athletes.next_weekly_at(who),
         "quarantined": [
             {
                 "run_id": kept.run.id,
-                "day": kept.run.day.isoformat(),
+                "day": kept.run.day,
                 "distance_m": kept.run.distance_m,
                 "reason": kept.quarantine,
             }
@@ -111,9 +109,9 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
         "withdrawn": [
             {
                 "id": found.id,
-                "day": found.finding.day.isoformat(),
+                "day": found.finding.day,
                 "kind": found.finding.kind,
-                "withdrawn_at": zulu(found.withdrawn_at),
+                "withdrawn_at": found.withdrawn_at,
             }
             for found in tx.findings.withdrawn(who)
         ],
@@ -139,12 +137,12 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     )
     command.say(f"database  {report['database']}")
     for athlete in report["athletes"]:
-        last = athlete["last_run"] or "none yet"
+        last = zulu(athlete["last_run"]) if athlete["last_run"] else "none yet"
         command.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
-        command.say(f"  weekly mail next at {athlete['next_weekly']}")
+        command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
         for source, state in athlete["sources"].items():
             error = f", {state['last_error']}" if state["last_error"] else ""
-            last = f", last {state['last_success']}" if state["last_success"] else ""
+            last = f", last {zulu(state['last_success'])}" if state["last_success"] else ""
             command.say(f"  {source}: {state['state']}{last}{error}")
         for one in athlete["quarantined"]:
             command.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
@@ -161,6 +159,6 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
         for entry in inbox[verdict]:
             command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
     for worker in report["crew"]:
-        command.say(f"{worker['role']:9} {worker['place']}, seen {worker['seen']}")
+        command.say(f"{worker['role']:9} {worker['place']}, seen {zulu(worker['seen'])}")
     for line in report["attention"]:
         command.say(f"! {line}")
