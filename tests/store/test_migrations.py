@@ -29,6 +29,7 @@ from sqlalchemy import (
 from tests.command import ROOT
 from tests.store import older
 from tests.store.older import DAY, THEN
+from worker.domain.models import Athlete
 from worker.sources.rate_limit import Limit, Spacing, Windows
 from worker.store import HEAD, SeenActivity, Store, StoreError, migrations
 from worker.store.tables import metadata
@@ -42,7 +43,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-NEW = {"links_from", "clock"}
+NEW = {"links_from", "clock", "link_id", "links_by_number"}
 ADDED = datetime(2026, 1, 5, 6, tzinfo=UTC)
 
 
@@ -106,6 +107,26 @@ def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours
     with engine.connect() as connection:
         told = connection.execute(text("SELECT name, links_from, clock FROM athlete")).one()
     assert tuple(told) == ("Nora", None, "24")
+
+
+def test_each_athlete_of_an_older_version_gets_a_name_for_links_of_their_own(
+    database_url: str, engine: Engine
+) -> None:
+    """Those who are here are found by the number that links had; who comes later is not."""
+    older.make_0007(engine)
+    with closing(Store.open(database_url)) as store, store.transaction() as tx:
+        if store.file is None:  # the made rows took their numbers without asking for them
+            tx.connection.execute(text("SELECT setval('athlete_id_seq', 3)"))
+        old = tx.athletes.all()
+        assert [one.name for one in old] == ["Ann", "Ben", "Cleo"]
+        new = tx.athletes.add(Athlete(0, "Dora", "dora@example.org", THEN))
+        names = {one.link_id for one in (*old, new)}
+        assert len(names) == 4
+        assert all(len(name) == 16 for name in names)
+        numbered = tx.connection.execute(
+            text("SELECT name FROM athlete WHERE links_by_number ORDER BY id")
+        )
+        assert numbered.scalars().all() == ["Ann", "Ben", "Cleo"]
 
 
 class Killed(BaseException):

@@ -48,7 +48,8 @@ class Race:
 class Athlete:
     """Somebody who runs and reads mail.
 
-    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts.
+    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts. `link_id`
+    is what signed links call them: another for each athlete who ever was, given by the store.
     """
 
     id: int
@@ -63,6 +64,7 @@ class Athlete:
     race: Race | None = None
     wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
     clock: Dial = "24"
+    link_id: str = ""
 
 
 def folder_name(name: str) -> str:

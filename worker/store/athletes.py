@@ -33,7 +33,7 @@ class Athletes(Repository):
     """Athletes by name and id. Names are unique, whatever their case."""
 
     def add(self, athlete: Athlete) -> Athlete:
-        """Save a new athlete (its `id` is ignored); raises `NameTakenError`."""
+        """Save a new athlete (its ids are ignored); raises `NameTakenError`."""
         taken = self.named(athlete.name)
         if taken is not None:
             raise NameTakenError(f"there is an athlete called {taken.name} already")
@@ -216,7 +216,7 @@ def _first_due(athlete: Athlete, *, after: datetime) -> WeeklyDue:
 def _athlete(row: Row[Any]) -> Athlete:
     race = Race(row.race_name, row.race_on, row.race_m) if row.race_on else None
     return Athlete(
-        **{name: getattr(row, name) for name in ("id", *_PLAIN)},
+        **{name: getattr(row, name) for name in ("id", "link_id", *_PLAIN)},
         weekly=WeeklyHour(row.weekly_weekday, row.weekly_at),
         pain=tuple(row.pain),
         race=race,

@@ -1,5 +1,6 @@
 """The tables. Every instant is aware UTC, every day a date on the athlete's calendar."""
 
+import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -95,7 +96,19 @@ athlete = Table(
     Column("links_from", Utc),
     # How hours are written: "24" or "12".
     Column("clock", String(2), server_default="24", nullable=False),
-    # An id is never given twice: links in old mails name it.
+    # What links call the athlete: random and never given twice, where an id may be, after a
+    # restore.
+    Column(
+        "link_id",
+        String(16),
+        nullable=False,
+        unique=True,
+        index=True,
+        server_default="",
+        default=lambda: secrets.token_urlsafe(12),
+    ),
+    # Whether links made before there were such names, which have the id, open their pages.
+    Column("links_by_number", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
 

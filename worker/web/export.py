@@ -20,8 +20,10 @@ def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
 
     Not the credentials, which are secrets, nor the mails, which the athlete has.
     """
+    settings = asdict(athlete)
+    del settings["link_id"]  # it says something to our links alone
     return {
-        "athlete": {**asdict(athlete), "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
+        "athlete": {**settings, "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
         "runs": [
             {
                 **asdict(stored.run),

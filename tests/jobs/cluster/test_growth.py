@@ -25,9 +25,9 @@ def people(app: App, first: int, last: int) -> None:
         tx.connection.execute(
             text(
                 "INSERT INTO athlete (name, folder, email, added_at, timezone, units, week_starts, "
-                "weekly_weekday, weekly_at, pain, wants, next_weekly_at) "
+                "weekly_weekday, weekly_at, pain, wants, next_weekly_at, link_id) "
                 "SELECT 'a' || n, 'a' || n, n || '@example.org', :added, 'UTC', 'km', 0, 0, "
-                "'07:00', '[]', '[\"alert\", \"weekly\"]', :later "
+                "'07:00', '[]', '[\"alert\", \"weekly\"]', :later, n "
                 "FROM generate_series(CAST(:first AS int), :last) n"
             ),
             {"first": first, "last": last, "added": app.now - 50 * WEEK,
