@@ -23,10 +23,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from sqlalchemy import insert, select
 
 from worker.domain.models import Athlete
+from worker.domain.rules import Rules
 from worker.links import Signer
+from worker.pipeline.services import Services
 from worker.store import Store, tables
 from worker.web import WebContext, WebServer, build_app
-from worker.web.limits import ClientRateLimiter
+from worker.web.rate_limiter import ClientRateLimiter
 
 NOW = datetime(2026, 3, 2, 9, tzinfo=UTC)
 TODAY = NOW.date()
@@ -50,7 +52,10 @@ def main() -> None:
             f"{wanted.athletes} athletes with {wanted.runs} runs each, "
             f"filled in {time.perf_counter() - begun:.0f} s"
         )
-        web = WebContext(store, Signer(["made"], BASE_URL), lambda: NOW, BASE_URL)
+        # What pages of athletes don't use is left out.
+        services = Services(store, None, None, None, (), Rules(), "")  # type: ignore[arg-type]
+        signer = Signer(["made"], BASE_URL)
+        web = WebContext(services, signer, lambda: NOW, BASE_URL, Path(folder))
         server = WebServer(
             build_app(web, rate_limiter=ClientRateLimiter(burst=1e9)), host="127.0.0.1", port=0
         )

@@ -1,7 +1,7 @@
 """A made instance for the tests of the pages: a runner's winter and ramp, kept in a real store."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from pathlib import Path
@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 from starlette.testclient import TestClient
 
 from simulators.empty_database import put_empty_database
+from worker.app import build_services
+from worker.config import Settings
 from worker.domain import detector
 from worker.domain.checkins import CheckIn
 from worker.domain.history import History
 from worker.domain.models import Athlete, Recording, SourceName
 from worker.domain.rules import Rules
 from worker.links import Signer
-from worker.sources import SourceError
-from worker.sources.garmin.client import Garmin
 from worker.store import SourceState, Store, StoredFinding, Transaction
-from worker.web import KeyService, WebContext, build_app
-from worker.web.limits import ClientRateLimiter
+from worker.web import WebContext, build_app
 from worker.web.pages import Pages
+from worker.web.rate_limiter import ClientRateLimiter
 
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
 TODAY = date(2026, 2, 21)
@@ -47,15 +47,6 @@ class Clock:
 
 
 @dataclass
-class Calls:
-    """What the face asked the rooms above it for."""
-
-    forgotten: list[str] = field(default_factory=list)
-    disconnected: list[tuple[str, str]] = field(default_factory=list)
-    keys: list[tuple[str, str, str]] = field(default_factory=list)
-
-
-@dataclass
 class Instance:
     """A store, the face before it, and links into it."""
 
@@ -63,7 +54,6 @@ class Instance:
     clock: Clock
     signer: Signer
     web: WebContext
-    calls: Calls
 
     def client(self, *, burst: float = 1e6, **more: object) -> TestClient:
         """A visitor on this machine. Errors are answers here, as they are outside."""
@@ -113,39 +103,20 @@ def _pages() -> Pages:
 
 
 def instance(folder: Path) -> Instance:
-    """An empty instance on a SQLite file in `folder`."""
-    file = folder / "easeback.db"
-    put_empty_database(file)
-    store = Store.open(f"sqlite:///{file}")
-    clock, signer, calls = Clock(), Signer(["a made key"], BASE_URL), Calls()
-
-    def forget(athlete: Athlete) -> None:
-        calls.forgotten.append(athlete.name)
-        with store.transaction() as tx:
-            tx.athletes.remove(athlete)
-
-    def disconnect(athlete: Athlete, source: SourceName) -> None:
-        calls.disconnected.append((athlete.name, source))
-
-    def give_key(athlete: Athlete, _: SourceName, key: str, expires: str) -> None:
-        if not key:
-            raise SourceError("no key was given; nothing was changed", permanent=True)
-        calls.keys.append((athlete.name, key, expires))
-
-    web = WebContext(
-        store,
-        signer,
-        clock,
-        BASE_URL,
-        pages=_pages(),
-        ticks=TICKS,
-        connects=("strava",),
-        forget=forget,
-        disconnect=disconnect,
-        takes_keys=(KeyService("garmin", "Garmin", Garmin.key_page, Garmin.key_lives_days),),
-        give_key=give_key,
+    """An empty instance on a SQLite file in `folder`; of its services nobody answers."""
+    put_empty_database(folder / "easeback.db")
+    nobody = "http://127.0.0.1:1"
+    settings = Settings(
+        data_dir=folder,
+        strava={"client_id": "1", "client_secret": "made", "base_url": nobody},
+        garmin={"base_url": nobody},
     )
-    return Instance(store, clock, signer, web, calls)
+    services = build_services(settings, None)
+    clock, signer = Clock(), Signer(["a made key"], BASE_URL)
+    web = WebContext(
+        services, signer, clock, BASE_URL, settings.mailbox_path, pages=_pages(), ticks=TICKS
+    )
+    return Instance(services.store, clock, signer, web)
 
 
 def run_winter(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from worker.config import Settings, SettingsError, ca_file, folder, make_data_dir
 from worker.domain import routine
-from worker.domain.models import Athlete, Routine, SourceName
+from worker.domain.models import Routine, SourceName
 from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import MailboxMailer, Mailer, SmtpMailer
@@ -171,56 +171,22 @@ def build_web_server(
     `ticks` are the worker's jobs and how often each is run. `report` is called with why a consent
     came to nothing, in words; `notify` with what a webhook has made due.
     """
-    from worker.pipeline import credentials
-    from worker.pipeline.forget import forget_athlete
-    from worker.sources.base import ApiKey, takes_key
-    from worker.web import KeyService, WebContext, WebServer, build_app
-    from worker.web.consent import ConsentPages
-
-    def forget(athlete: Athlete) -> None:
-        forget_athlete(services, athlete, mailbox=settings.mailbox_path, now=clock())
-
-    def disconnect(athlete: Athlete, source: SourceName) -> None:
-        credentials.disconnect_athlete(services, source, athlete, now=clock())
+    from worker.web import WebContext, WebServer, build_app
 
     origin = (base_url or settings.base_url).rstrip("/")
-    by_consent = [one for one in services.sources.values() if not takes_key(one.client)]
-
-    def give_key(athlete: Athlete, source: SourceName, key: str, expires: str) -> None:
-        credentials.connect_with_key(services, source, athlete, clock, key=key, expires=expires)
-
     web = WebContext(
-        store=services.store,
+        services=services,
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,
-        rules=services.rules,
+        mailbox=settings.mailbox_path,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         ticks=ticks or {},
-        connects=tuple(one.client.name for one in by_consent),
-        forget=forget,
-        disconnect=disconnect,
-        takes_keys=tuple(
-            KeyService(
-                one.client.name,
-                one.client.title,
-                one.client.auth.key_page,
-                one.client.auth.key_lives_days,
-            )
-            for one in services.sources.values()
-            if isinstance(one.client.auth, ApiKey)
-        ),
-        give_key=give_key,
+        report=report,
+        notify=notify,
     )
     return WebServer(
-        build_app(
-            web,
-            more=[
-                route
-                for one in by_consent
-                for route in ConsentPages(web, services, one, report, notify).routes()
-            ],
-        ),
+        build_app(web),
         host=settings.web.host,
         port=settings.web.port if port is None else port,
     )

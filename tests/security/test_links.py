@@ -12,8 +12,7 @@ from tests.command import easeback
 from worker.domain.models import Athlete
 from worker.links import Signer
 from worker.store import Store
-from worker.web.access_log import LOGGED_EVERY, AccessLog
-from worker.web.context import LINK_LIVES
+from worker.web.visits import LINK_LIVES
 
 AGEING = ("athlete", "checkin")
 KEY = "a key that is long enough for anybody"
@@ -131,13 +130,3 @@ def test_the_operators_token_is_logged_once_an_hour(
         "web: the operator's token opened a page to 127.0.0.1"
     ] * 2
     assert TOKEN not in caplog.text
-
-
-def test_the_access_log_holds_so_many_and_no_more(made: Instance) -> None:
-    """Whoever comes from everywhere fills no memory."""
-    book, now = AccessLog(most=2), made.clock.now
-    assert all(book.should_log(name, now) for name in ("a", "b", "c"))
-    assert book.should_log("a", now)
-    assert not book.should_log("c", now)
-    assert not book.should_log("a", now + LOGGED_EVERY - timedelta(seconds=1))
-    assert book.should_log("a", now + LOGGED_EVERY)

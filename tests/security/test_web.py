@@ -4,9 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from urllib.parse import urlsplit
 
 import pytest
@@ -15,16 +13,12 @@ from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from simulators.web_instance import BASE_URL, Instance, instance
-from worker.app import connected_sources
-from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.links import Signer
-from worker.pipeline.services import ConnectedSource, Services
-from worker.sources.formats.child import Reader
 from worker.web import build_app
-from worker.web.consent import COOKIE_OVER_TLS, ConsentPages
-from worker.web.context import LINK_LIVES
-from worker.web.limits import ClientRateLimiter
+from worker.web.consent import COOKIE_OVER_TLS
+from worker.web.rate_limiter import ClientRateLimiter
+from worker.web.visits import LINK_LIVES
 
 MUST_BE_THERE = {
     "x-content-type-options": "nosniff",
@@ -40,24 +34,10 @@ UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg"), ("POST", "/strava/webhook"
 PUBLIC = "https://easeback.example.org"
 
 
-@cache
-def strava() -> ConnectedSource:
-    """Strava as it is set up, at an address where nobody answers."""
-    there = {"client_id": "1", "client_secret": "x", "base_url": "http://127.0.0.1:1"}
-    with TemporaryDirectory() as folder:
-        settings = Settings(data_dir=Path(folder), strava=there)
-        return connected_sources(settings, Reader())["strava"]
-
-
 def face(made: Instance, *, burst: float = 1e6, **more: object) -> Starlette:
     """The face as it is in a worker, Strava's pages included."""
-    desk = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
-    rate_limiter = ClientRateLimiter(burst=burst, per_s=0.001)
-    services = Services(
-        made.store, None, None, None, (), made.web.rules, "", sources={"strava": strava()}
-    )  # type: ignore[arg-type]  # what these pages don't use
-    pages = ConsentPages(desk, services, strava(), lambda _: None, lambda *_: None)
-    return build_app(desk, more=pages.routes(), rate_limiter=rate_limiter)
+    web = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
+    return build_app(web, rate_limiter=ClientRateLimiter(burst=burst, per_s=0.001))
 
 
 def stranger(app: Starlette, address: str = "203.0.113.9") -> TestClient:

@@ -5,14 +5,19 @@ import io
 import json
 import re
 import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from starlette.testclient import TestClient
 
+from simulators.garmin import Service
+from simulators.http_server import running
 from simulators.web_instance import NOW, TODAY, Instance
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, WeeklyHour
+from worker.sources.garmin.client import Garmin, GarminSection
 from worker.store import SourceState
 
 SETTINGS = {
@@ -160,7 +165,7 @@ def test_deleting_needs_the_box(made: Instance, mira: Athlete, client: TestClien
     answer = client.post(made.link("athlete", mira) + "/forget")
     assert answer.status_code == 400
     assert "Nothing was deleted: tick the box first." in answer.text
-    assert made.calls.forgotten == []
+    assert made.athlete(mira) == mira
 
 
 def test_deleting_deletes_and_closes_the_link(
@@ -170,7 +175,8 @@ def test_deleting_deletes_and_closes_the_link(
     link = made.link("athlete", mira)
     answer = client.post(f"{link}/forget", data={"sure": "yes"})
     assert "Everything is deleted" in answer.text
-    assert made.calls.forgotten == ["Mira"]
+    with made.store.reading() as tx:
+        assert tx.athletes.all() == ()
     assert client.get(link).status_code == 410
 
 
@@ -181,8 +187,11 @@ def test_a_source_can_be_connected_and_given_up(
     link = made.link("athlete", runner)
     page = client.get(link).text
     assert 'href="/connect/' in page
+    with made.store.transaction() as tx:
+        tx.source("strava").connect(runner, account_id="7", encrypted=b"sealed", now=NOW)
     client.post(f"{link}/disconnect", data={"source": "strava"})
-    assert made.calls.disconnected == [("Mira", "strava")]
+    with made.store.reading() as tx:
+        assert tx.source("strava").credential(runner) is None
     assert client.post(f"{link}/disconnect", data={"source": "inbox"}).status_code == 404
 
 
@@ -199,35 +208,43 @@ def test_a_source_that_is_off_is_offered_again(
 
 def test_what_the_operator_does_not_offer_is_not_shown(made: Instance, runner: Athlete) -> None:
     """No button that leads to a refusal."""
-    client = made.client(forget=None, disconnect=None, connects=())
+    client = made.client(services=replace(made.web.services, sources={}))
     link = made.link("athlete", runner)
-    page = client.get(link).text
-    assert "Delete me" not in page
-    assert "/connect/" not in page
-    assert client.post(f"{link}/forget", data={"sure": "yes"}).status_code == 404
+    assert "/connect/" not in client.get(link).text
+    assert client.post(f"{link}/disconnect", data={"source": "strava"}).status_code == 404
+
+
+@pytest.fixture
+def with_garmin(made: Instance) -> Iterator[tuple[Instance, Service]]:
+    """The instance beside a made Garmin that answers."""
+    service = Service()
+    with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
+        there = Garmin(GarminSection(base_url=server.base_url))
+        garmin = replace(made.web.services.sources["garmin"], client=there)
+        services = replace(made.web.services, sources={"garmin": garmin})
+        yield replace(made, web=replace(made.web, services=services)), service
+        there.close()
 
 
 def test_a_garmin_key_is_given_on_the_page(
-    made: Instance, mira: Athlete, client: TestClient
+    with_garmin: tuple[Instance, Service], mira: Athlete
 ) -> None:
     """By a field that shows nothing; afterwards the page says until when, and never the key."""
+    made, garmin = with_garmin
+    client, key = made.client(), garmin.make_key(garmin.account("Mira"))
     link = made.link("athlete", mira)
     page = client.get(link).text
     assert 'type="password"' in page
     assert "Connect Garmin" in page
-    answer = client.post(f"{link}/garmin", data={"garmin_key": "made key", "expires": "90"})
+    answer = client.post(f"{link}/garmin", data={"garmin_key": key, "expires": "90"})
     assert (answer.status_code, answer.headers["location"]) == (303, f"{link}?saved=yes")
-    assert made.calls.keys == [("Mira", "made key", "90")]
-    with made.store.transaction() as tx:
-        tx.source("garmin").connect(
-            mira, account_id="", encrypted=b"sealed", ends_at=NOW + timedelta(days=90), now=NOW
-        )
     page = client.get(link).text
     assert "the key runs out on Friday 22 May 2026" in page
     assert "Disconnect Garmin" in page
-    assert "made key" not in page
+    assert key not in page
     client.post(f"{link}/disconnect", data={"source": "garmin"})
-    assert made.calls.disconnected == [("Mira", "garmin")]
+    with made.store.reading() as tx:
+        assert tx.source("garmin").credential(mira) is None
 
 
 def test_a_garmin_key_that_does_not_work_is_said_on_the_page(
@@ -255,6 +272,6 @@ def test_a_dead_garmin_key_is_said_on_the_page(
 def test_without_garmin_the_page_does_not_speak_of_it(made: Instance, mira: Athlete) -> None:
     """Where the operator switched it off, and then nobody can give a key either."""
     link = made.link("athlete", mira)
-    with made.client(takes_keys=()) as client:
+    with made.client(services=replace(made.web.services, sources={})) as client:
         assert "Garmin" not in client.get(link).text
         assert client.post(f"{link}/garmin", data={"garmin_key": "x"}).status_code == 404

@@ -1,6 +1,6 @@
 """The web pages: those behind the links in mails, the operator's page, and health.
 
-    app = build_app(WebContext(...))             # one Starlette app; `more=` takes further routes
+    app = build_app(WebContext(...))             # one Starlette app
     server = WebServer(app, host=..., port=...)  # uvicorn in a thread of the worker
     server.start(); server.stop()
 
@@ -17,7 +17,7 @@ request may come through a proxy on this machine, and a token is needed.
 """
 
 from worker.web.app import build_app
-from worker.web.context import KeyService, WebContext
+from worker.web.context import WebContext
 from worker.web.server import WebServer, WebServerError
 
-__all__ = ["KeyService", "WebContext", "WebServer", "WebServerError", "build_app"]
+__all__ = ["WebContext", "WebServer", "WebServerError", "build_app"]

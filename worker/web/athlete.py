@@ -20,12 +20,16 @@ from worker.domain.models import (
     WeeklyHour,
 )
 from worker.domain.weeks import local_time
+from worker.pipeline.credentials import connect_with_key, disconnect_athlete
+from worker.pipeline.forget import forget_athlete
 from worker.sources import SourceError
+from worker.sources.base import Source, takes_key
 from worker.web.athlete_view import athlete_view
-from worker.web.context import KeyService, LinkVisit, PageError, WebContext
+from worker.web.context import PageError, WebContext
 from worker.web.export import export, export_json, export_zip
 from worker.web.forms import Form
 from worker.web.pages import chosen
+from worker.web.visits import LinkVisit
 
 log = logging.getLogger(__name__)
 
@@ -48,22 +52,17 @@ def save_settings(web: WebContext, visit: LinkVisit) -> Response:
 
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
     """Deletes everything about the athlete, where the box was ticked."""
-    if web.forget is None:
-        raise PageError(404)
     if visit.form.one("sure") != "yes":
         return _page(web, visit, unsure=True, status=400)
-    web.forget(visit.athlete)
+    forget_athlete(web.services, visit.athlete, mailbox=web.mailbox, now=visit.now)
     _log(visit, "web: athlete %(athlete)d deleted everything")
     return web.pages.show("forgotten.html")
 
 
 def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
     """Disconnects one of the sources that can be connected."""
-    known = (*web.connects, *(service.name for service in web.takes_keys))
-    source = next((one for one in known if one == visit.form.one("source")), None)
-    if web.disconnect is None or source is None:
-        raise PageError(404)
-    web.disconnect(visit.athlete, source)
+    source = _service(web, visit.form.one("source")).name
+    disconnect_athlete(web.services, source, visit.athlete, now=visit.now)
     return _saved(visit, "web: athlete %(athlete)d disconnected %(source)s", source=source)
 
 
@@ -79,13 +78,14 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
     return web.pages.show("links_closed.html", weekly="weekly" in visit.athlete.wants)
 
 
-def save_key(service: KeyService, web: WebContext, visit: LinkVisit) -> Response:
+def save_key(web: WebContext, visit: LinkVisit) -> Response:
     """Tries a key to a service and saves it; where it doesn't work, the page says so."""
-    if web.give_key is None:
-        raise PageError(404)
+    service = _service(web, visit.request.path_params["source"])
     key, expires = visit.form.one(f"{service.name}_key"), visit.form.one("expires")
     try:
-        web.give_key(visit.athlete, service.name, key, expires)
+        connect_with_key(
+            web.services, service.name, visit.athlete, web.clock, key=key, expires=expires
+        )
     except SourceError as error:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
@@ -103,6 +103,14 @@ def download_zip(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.reading() as tx:
         content = export_zip(export(tx, visit.athlete))
     return _download(content, "easeback.zip", "application/zip")
+
+
+def _service(web: WebContext, name: str) -> Source:
+    """The service of this name that is on; raises `PageError` where there's none."""
+    for one in web.services.sources.values():
+        if one.client.name == name:
+            return one.client
+    raise PageError(404)
 
 
 def _log(visit: LinkVisit, event: str, **fields: str) -> None:
@@ -126,9 +134,10 @@ def _page(
 ) -> Response:
     athlete = visit.athlete
     named: dict[str, str | int] = {"athlete": athlete.id}
+    clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
-        keys = {one.name: tx.source(one.name).credential(athlete) for one in web.takes_keys}
+        keys = [(one, tx.source(one.name).credential(athlete)) for one in clients if takes_key(one)]
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -141,14 +150,12 @@ def _page(
         here=visit.athlete_path,
         checkin=_path(web, web.signer.sign("checkin", named, now=visit.now)),
         connects={
-            source: _path(
-                web, web.signer.sign("connect", named | {"source": source}, now=visit.now)
+            one.name: _path(
+                web, web.signer.sign("connect", named | {"source": one.name}, now=visit.now)
             )
-            for source in web.connects
+            for one in clients
+            if not takes_key(one)
         },
-        can_disconnect=web.disconnect is not None,
-        can_forget=web.forget is not None,
-        takes_keys=web.takes_keys,
         keys=keys,
         key_troubles=key_troubles,
         saved=saved,

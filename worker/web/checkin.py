@@ -9,9 +9,10 @@ from worker.domain import checkins
 from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS
 from worker.domain.weeks import local_day
-from worker.web.context import LinkVisit, PageError, WebContext
+from worker.web.context import PageError, WebContext
 from worker.web.forms import Form
 from worker.web.pages import chosen
+from worker.web.visits import LinkVisit
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ after the answer.
 import hmac
 import json
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,14 +18,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from worker.domain.models import SourceName
 from worker.pipeline.credentials import begin_consent, finish_consent
-from worker.pipeline.services import ConnectedSource, Services
+from worker.pipeline.services import ConnectedSource
 from worker.pipeline.sync import note_events
 from worker.sources.base import STALE_CONSENT, SourceError
 from worker.store import StoreError
-from worker.web.app import link_page, page
-from worker.web.context import LinkVisit, Visit, WebContext
+from worker.web.context import WebContext
+from worker.web.visits import LinkVisit, Visit, link_page, page
 
 log = logging.getLogger(__name__)
 
@@ -40,20 +39,12 @@ _MOST_WAITING = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ConsentPages:
-    """The pages of one service.
-
-    `report` is called with why a consent came to nothing, in words; `notify` with the athletes for
-    whom a webhook has made something due.
-    """
+    """The pages of one service."""
 
     web: WebContext
-    services: Services
     connected: ConnectedSource
-    report: Callable[[str], None]
-    notify: Callable[[SourceName, Collection[int]], None]
 
     def routes(self) -> tuple[BaseRoute, ...]:
-        """For `build_app(more=...)`."""
         webhook, batches = f"/{self.connected.client.name}/webhook", _EventBatches(self.save)
 
         async def receive(request: Request) -> Response:
@@ -83,7 +74,7 @@ class ConsentPages:
     def _failed(self, error: SourceError) -> Response:
         log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
         if error.code != STALE_CONSENT:  # that one was nobody's
-            self.report(str(error))
+            self.web.report(str(error))
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
         return self.web.pages.show(
             "connected.html", status=400, service=self.connected.client.title, trouble=trouble
@@ -93,12 +84,9 @@ class ConsentPages:
         redirect = f"{self.web.base_url}{self._callback}"
         try:
             begun = begin_consent(
-                self.services,
-                self.connected.client.name,
-                visit.athlete,
-                redirect=redirect,
-                now=visit.now,
-            )
+                self.web.services, self.connected.client.name, visit.athlete,
+                redirect=redirect, now=visit.now,
+            )  # fmt: skip
         except SourceError as error:
             return self._failed(error)
         name, path = self._cookie
@@ -121,7 +109,7 @@ class ConsentPages:
         query = dict(visit.request.query_params)
         try:
             done = finish_consent(
-                self.services, self.connected.client.name, query, cookie=cookie, now=visit.now
+                self.web.services, self.connected.client.name, query, cookie=cookie, now=visit.now
             )
         except SourceError as error:
             answer = self._failed(error)
@@ -149,10 +137,9 @@ class ConsentPages:
 
     def save(self, events: Sequence[object]) -> None:
         try:
-            self.notify(
-                self.connected.client.name,
-                note_events(self.services, self.connected.client.name, events, self.web.clock()),
-            )
+            source = self.connected.client.name
+            due = note_events(self.web.services, source, events, self.web.clock())
+            self.web.notify(source, due)
         except StoreError as error:
             # Polling finds what the events are about.
             log.warning(

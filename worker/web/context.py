@@ -1,31 +1,21 @@
-"""What pages work with: the application behind them, a visit, the signed link that led to it."""
+"""What pages work with: the application behind them, and the plain page for what leads nowhere."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Final
+from datetime import timedelta
+from pathlib import Path
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response
 
-from worker.domain.models import Athlete, SourceName
+from worker.domain.models import SourceName
 from worker.domain.rules import Rules
-from worker.links import LinkError, Signer
+from worker.links import Signer
+from worker.pipeline.services import Clock, Services
 from worker.store import Store
-from worker.web.access_log import AccessLog
-from worker.web.forms import Form
 from worker.web.pages import Pages
 from worker.web.probe import Probe
-
-LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
-    "athlete": timedelta(days=60),
-    "checkin": timedelta(days=30),
-    "connect": timedelta(days=60),
-    # One gives up a mail years later; closing the others leaves it open too.
-    "unsubscribe": None,
-}
-"""How long a link of each purpose opens its page."""
+from worker.web.rate_limiter import ClientRateLimiter
 
 
 class PageError(Exception):
@@ -45,86 +35,38 @@ class PageError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class KeyService:
-    """A service that is connected by a key: where athletes make one, and how long it may live."""
-
-    name: SourceName
-    title: str
-    key_page: str
-    key_lives_days: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class WebContext:
     """The application, as far as pages need it.
 
-    `ticks` names the worker's jobs and how often each comes round. `forget` deletes an athlete for
-    good; `disconnect` disconnects a source. `connects` are the sources that are connected by a
-    consent, at `/connect/<token>`, `takes_keys` those connected by a key: `give_key` tries a key,
-    with when it ends as the athlete says it, and saves it; raises `SourceError` with words for
-    them. `token` opens the operator's pages.
+    Mails that were written as files lie in `mailbox`. `ticks` names the worker's jobs and how often
+    each comes round. `token` opens the operator's pages. `report` is called with why a consent came
+    to nothing, in words; `notify` with the athletes for whom a webhook has made something due.
     """
 
-    store: Store
+    services: Services
     signer: Signer
-    clock: Callable[[], datetime]
+    clock: Clock
     base_url: str
-    rules: Rules = field(default_factory=Rules)
+    mailbox: Path
     pages: Pages = field(default_factory=Pages)
     token: str | None = field(default=None, repr=False)
     ticks: Mapping[str, timedelta] = field(default_factory=dict)
-    probe: Probe = field(default_factory=Probe)
-    access_log: AccessLog = field(default_factory=AccessLog)
     proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
-    connects: tuple[SourceName, ...] = ()
-    forget: Callable[[Athlete], None] | None = None
-    disconnect: Callable[[Athlete, SourceName], None] | None = None
-    takes_keys: tuple[KeyService, ...] = ()
-    give_key: Callable[[Athlete, SourceName, str, str], None] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Visit:
-    """One request, with its body read and the instant it came."""
-
-    request: Request
-    form: Form
-    now: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class LinkVisit(Visit):
-    """A visit by a signed link: whom it was signed for, and all that it says."""
-
-    athlete: Athlete
-    payload: Mapping[str, str | int]
+    report: Callable[[str], None] = lambda _: None
+    notify: Callable[[SourceName, Collection[int]], None] = lambda *_: None
+    probe: Probe = field(default_factory=Probe)
+    operators: ClientRateLimiter = field(
+        default_factory=lambda: ClientRateLimiter(burst=1, per_s=1 / 3600, most=1_000)
+    )
+    """Whose use of the token is logged: each client's once an hour."""
 
     @property
-    def athlete_path(self) -> str:
-        """Where the athlete's own page is, by the same link."""
-        return f"/athlete/{self.request.path_params['token']}"
+    def store(self) -> Store:
+        return self.services.store
 
-
-def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
-    """The visit, where its link opens pages of this purpose; raises `PageError` otherwise."""
-    token: str = visit.request.path_params["token"]
-    lives = LINK_LIVES[purpose]
-    max_age_s = lives.total_seconds() if lives else None
-    try:
-        payload = web.signer.check(purpose, token, max_age_s=max_age_s, now=visit.now)
-    except LinkError as error:
-        raise PageError(410 if error.expired else 403) from error
-    athlete_id = payload.get("athlete")
-    with web.store.reading() as tx:
-        athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
-        begin_at = tx.athletes.links_from(athlete) if athlete else None
-    if athlete is None:
-        raise PageError(410, goodbye=True)
-    if lives is not None and begin_at is not None:
-        signed_at = web.signer.signed_at(purpose, token)
-        if signed_at is None or signed_at < begin_at:
-            raise PageError(410)
-    return LinkVisit(visit.request, visit.form, visit.now, athlete, payload)
+    @property
+    def rules(self) -> Rules:
+        return self.services.rules
 
 
 def error_page(web: WebContext, error: Exception) -> Response:

@@ -9,8 +9,9 @@ from starlette.responses import PlainTextResponse, Response
 
 from worker.health import Audience, Trouble, check_health
 from worker.store import StoreError
-from worker.web.context import Visit, WebContext
+from worker.web.context import WebContext
 from worker.web.operator import is_operator
+from worker.web.visits import Visit
 
 
 def livez(_: Request) -> Response:

@@ -1,16 +1,13 @@
 """Limits on what comes in, and security headers on all that goes out, around every route.
 
 A body is read whole before a route sees it, up to a bound in bytes and seconds; a client that asks
-too often has to wait; an unexpected exception becomes a plain page. A route's own header, such as a
-wider policy for a page that leads to another site, is left as it is.
+too often has to wait; an unexpected exception becomes a plain page. A route's own header is left as
+it is.
 """
 
 import asyncio
 import logging
 import re
-from collections import OrderedDict
-from dataclasses import dataclass
-from datetime import datetime
 from ipaddress import ip_address, ip_network
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -18,6 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from worker.notify.render import clean
 from worker.web.context import PageError, WebContext, error_page
+from worker.web.rate_limiter import ClientRateLimiter
 
 log = logging.getLogger(__name__)
 
@@ -30,33 +28,6 @@ _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
 )
-
-
-@dataclass(slots=True)
-class _Bucket:
-    left: float
-    at: datetime
-
-
-class ClientRateLimiter:
-    """Counts visits by client: `burst` at once, then `per_s` each second. Holds `most` clients."""
-
-    def __init__(self, *, burst: float = 120, per_s: float = 10, most: int = 10_000) -> None:
-        self._burst = burst
-        self._per_s = per_s
-        self._most = most
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
-
-    def wait_s(self, client: str, now: datetime, *, cost: float = 1.0) -> int:
-        """Count a visit; the seconds to wait where it was one too many, else 0."""
-        bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
-        passed_s = max(0.0, (now - bucket.at).total_seconds())
-        left = min(self._burst, bucket.left + passed_s * self._per_s)
-        admitted = left >= 1.0
-        self._buckets[client] = _Bucket(max(left - cost, 0.0) if admitted else left, now)
-        while len(self._buckets) > self._most:
-            self._buckets.popitem(last=False)
-        return 0 if admitted else max(1, round((1.0 - left) / self._per_s))
 
 
 class LimitsMiddleware:

@@ -50,7 +50,7 @@ def require_operator(web: WebContext, request: Request) -> None:
 def _log_use(web: WebContext, request: Request) -> None:
     """A token that opened something is an event; one an hour, for metrics are scraped all day."""
     client = client_of(request.scope, proxies=web.proxies)
-    if web.access_log.should_log(client, web.clock()):
+    if not web.operators.wait_s(client, web.clock()):
         log.info("web: the operator's token opened a page to %(visitor)s", {"visitor": client})
 
 

@@ -12,8 +12,9 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from worker import __version__
 from worker.health import WRITE_TICK, Audience, check_health
 from worker.store import Tick
-from worker.web.context import Visit, WebContext
+from worker.web.context import WebContext
 from worker.web.operator import is_operator, require_operator
+from worker.web.visits import Visit
 
 _FAILING_SHOWN = 50
 _LIVE_WITHIN = timedelta(minutes=1)

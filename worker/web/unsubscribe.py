@@ -11,7 +11,8 @@ from typing import get_args
 from starlette.responses import Response
 
 from worker.domain.models import MailKind
-from worker.web.context import LinkVisit, PageError, WebContext
+from worker.web.context import PageError, WebContext
+from worker.web.visits import LinkVisit
 
 log = logging.getLogger(__name__)
 
