@@ -204,7 +204,7 @@ def _of_links(body: str, signer: Signer) -> list[str]:
     base = re.escape(signer.base_url)
     for purpose, token in set(re.findall(rf"{base}/([a-z]+)/([\w.\-]+)", body)):
         try:
-            signer.check(purpose, token, now=datetime(2026, 1, 1, tzinfo=UTC))
+            signer.check(purpose, token, now=datetime.max.replace(tzinfo=UTC))
         except LinkError as error:
             found.append(f"{purpose}: {error}")
     return found

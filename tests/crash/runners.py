@@ -76,8 +76,7 @@ def says(answer: Answer) -> Errand:
     def go(town: Town) -> None:
         if answer in confirmed(town.home):
             return
-        named = {"athlete": _named(town, answer.athlete).id}
-        link = town.signer.sign("checkin", named, now=town.now)
+        link = town.signer.sign("checkin", _named(town, answer.athlete), now=town.now)
         Browser(town).ask("POST", link, answer.form, then=lambda: _confirm(town.home, answer))
 
     return go
@@ -124,7 +123,7 @@ def _link_to_connect(town: Town, name: str) -> str | None:
         kept = tx.source("strava").credential(athlete)
         letters = [one for one in tx.outbox.all() if one.kind == "reconnect"]
     if kept is None:
-        return town.signer.sign("connect", {"athlete": athlete.id}, now=town.now)
+        return town.signer.sign("connect", athlete, now=town.now)
     if kept.revoked_at is None:
         return None
     for letter in letters:

@@ -231,8 +231,10 @@ def _commands(place: Place, told: Told, deaf_port: int) -> None:
 def _worker(place: Place, store: Store, told: Told) -> None:
     """A worker at work: a file, mail, Strava, visits with good links and bad ones."""
     signer = Signer([SECRET_KEY], place.origin)
+    with store.reading() as tx:
+        athlete = tx.athletes.all()[0]
     links = [
-        signer.sign(purpose, {"athlete": 1, "kind": "weekly"}, now=datetime.now(UTC))
+        signer.sign(purpose, athlete, now=datetime.now(UTC), kind="weekly")
         for purpose in ("athlete", "checkin", "unsubscribe", "connect")
     ]
     told.links = tuple(link.rpartition("/")[2] for link in links)

@@ -1,6 +1,7 @@
 """Links of one athlete, ended at will: those made before open nothing, those made after do."""
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from starlette.testclient import TestClient
 from simulators.web_instance import Instance
 from tests.command import easeback
 from worker.domain.models import Athlete
-from worker.links import Signer
+from worker.links import Link, Signer
 from worker.store import Store
 from worker.web.visits import LINK_LIVES
 
@@ -96,9 +97,12 @@ def test_the_operator_closes_them_and_gets_a_fresh_one(tmp_path: Path) -> None:
     with store.reading() as tx:
         athlete = tx.athletes.named("Mira")
         assert athlete
-        assert tx.athletes.links_from(athlete) == signer.signed_at(
-            "athlete", address.rpartition("/")[2]
-        )
+        token = address.rpartition("/")[2]
+        link = signer.check("athlete", token, now=datetime.now(UTC))
+        assert tx.athletes.of_link(link) == (athlete, False)
+        assert link.signed_at
+        earlier = replace(link, signed_at=link.signed_at - timedelta(seconds=1))
+        assert tx.athletes.of_link(earlier) == (athlete, True)
     store.close()
 
 
@@ -108,12 +112,12 @@ def test_settings_changed_afterwards_open_no_closed_link(store: Store) -> None:
     now = added_at + timedelta(days=1, microseconds=1)
     with store.transaction() as tx:
         nora = tx.athletes.add(Athlete(0, "Nora", "nora@example.org", added_at))
-        assert tx.athletes.links_from(nora) is None
         begins_at = tx.athletes.close_links(nora, now=now)
         tx.athletes.change(nora, now=now)
     assert begins_at == added_at + timedelta(days=1, seconds=1)
     with store.reading() as tx:
-        assert tx.athletes.links_from(nora) == begins_at
+        for signed_at, is_closed in ((begins_at, False), (begins_at - timedelta(seconds=1), True)):
+            assert tx.athletes.of_link(Link(nora.link_id, signed_at, {})) == (nora, is_closed)
 
 
 def test_the_operators_token_is_logged_once_an_hour(

@@ -254,7 +254,7 @@ class TestKeys:
         both = Signer(["a new key", "a made key"], BASE_URL)
         client = stranger(face(old, signer=both))
         assert client.get(before).status_code == 200
-        fresh = urlsplit(both.sign("athlete", {"athlete": mira.id}, now=old.clock.now)).path
+        fresh = urlsplit(both.sign("athlete", mira, now=old.clock.now)).path
         only_new = stranger(face(old, signer=Signer(["a new key"], BASE_URL)))
         assert only_new.get(fresh).status_code == 200
         assert only_new.get(before).status_code == 403
@@ -267,7 +267,7 @@ def test_a_link_without_an_age_opens_only_what_never_runs_out(
     assert [purpose for purpose, lives in LINK_LIVES.items() if lives is None] == ["unsubscribe"]
     client = stranger(face(made))
     for purpose in ("athlete", "checkin", "connect"):
-        ageless = urlsplit(made.signer.sign(purpose, {"athlete": mira.id})).path
+        ageless = urlsplit(made.signer.sign(purpose, mira)).path
         assert client.get(ageless).status_code == 410, purpose
     made.clock.now += timedelta(days=3650)
     assert client.get(made.link("unsubscribe", mira, kind="weekly")).status_code == 200

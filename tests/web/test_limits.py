@@ -127,7 +127,7 @@ class TestLinks:
         """Cut, changed, made up, signed with another key or for another purpose: a plain 403."""
         link = made.link(purpose, mira, kind="weekly")
         stranger = Signer(["another key"], BASE_URL)
-        signed = stranger.sign(purpose, {"athlete": mira.id}, now=made.clock.now)
+        signed = stranger.sign(purpose, mira, now=made.clock.now)
         other = "checkin" if purpose != "checkin" else "athlete"
         borrowed = made.link(other, mira).replace(other, purpose)
         for path in (

@@ -229,7 +229,7 @@ def relink(
         begins_at = tx.athletes.close_links(who, now=datetime.now(UTC))
     signer = Signer(read_keys(command.settings), command.settings.base_url)
     command.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
-    address = signer.sign("athlete", {"athlete": who.id}, now=begins_at)
+    address = signer.sign("athlete", who, now=begins_at)
     print(address)  # noqa: T201  alone on its line, for scripts and people
 
 

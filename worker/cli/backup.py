@@ -61,3 +61,8 @@ def restore_backup(
         f"held {marked.held} mail(s) that may have been sent since (`easeback outbox list`); "
         f"{marked.weeks} week(s) up to now count as told"
     )
+    command.say(
+        "links to pages that were made until now open nothing any more: the next mail brings an "
+        "athlete fresh ones, `easeback athlete relink NAME` one at once; those that stop a mail "
+        "still work"
+    )

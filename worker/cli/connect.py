@@ -220,7 +220,7 @@ def _connect_by_consent(
         redirect = callback_url(origin, connected.client.name)
         check_redirect(services, connected.client.name, who, redirect=redirect, now=now)
         signer = Signer(read_keys(command.settings), origin)
-        address = signer.sign("connect", {"athlete": who.id}, now=now)
+        address = signer.sign("connect", who, now=now, source=connected.client.name)
         if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         until = time.monotonic() + WAITS_S

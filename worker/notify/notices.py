@@ -25,12 +25,12 @@ class ReconnectFacts:
 def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
     """The mail that asks to connect a source again."""
     links = {}
-    named: dict[str, str | int] = {"athlete": facts.athlete.id}
     if renderer.signer is not None and facts.by_key and renderer.checkins:
-        links["connect"] = renderer.signer.sign("athlete", named, now=facts.now)
+        links["connect"] = renderer.signer.sign("athlete", facts.athlete, now=facts.now)
     elif renderer.signer is not None and not facts.by_key:
-        named["source"] = facts.source
-        links["connect"] = renderer.signer.sign("connect", named, now=facts.now)
+        links["connect"] = renderer.signer.sign(
+            "connect", facts.athlete, now=facts.now, source=facts.source
+        )
     context = {"source": clean(facts.source).capitalize(), "by_key": facts.by_key}
     return renderer.email("reconnect", facts.athlete, context, links=links)
 

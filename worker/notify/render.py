@@ -225,7 +225,7 @@ class Renderer:
         """
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
-            unsubscribe = self.signer.sign("unsubscribe", {"athlete": athlete.id, "kind": kind})
+            unsubscribe = self.signer.sign("unsubscribe", athlete, kind=kind)
             # RFC 8058. It asks for https; over http a mail provider ignores the second header.
             headers += (
                 ("List-Unsubscribe", f"<{unsubscribe}>"),
@@ -264,13 +264,12 @@ class Renderer:
         """What the web server offers: the athlete's page, and the answers of how a day felt."""
         if self.signer is None or not self.checkins:
             return {}
-        links: dict[str, Any] = {
-            "page": self.signer.sign("athlete", {"athlete": athlete.id}, now=now)
-        }
+        links: dict[str, Any] = {"page": self.signer.sign("athlete", athlete, now=now)}
         if felt_on is not None:
-            answered: dict[str, str | int] = {"athlete": athlete.id, "on": felt_on.isoformat()}
             links["checkin"] = {
-                answer: self.signer.sign("checkin", {**answered, "feels": answer}, now=now)
+                answer: self.signer.sign(
+                    "checkin", athlete, now=now, on=felt_on.isoformat(), feels=answer
+                )
                 for answer in _CHECKIN_ANSWERS
             }
         return links

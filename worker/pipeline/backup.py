@@ -5,7 +5,8 @@ copies there are stands in their names; there is no other list.
 
 A copy doesn't know what was sent after it was made. So after a restore a mail that waits is held
 until the operator releases it, weeks up to now count as mailed, and findings about days up to now
-are saved in silence. The files in the inbox are simply ingested again.
+are saved in silence, and the links to pages are closed. The files in the inbox are simply ingested
+again.
 """
 
 import logging
@@ -114,9 +115,14 @@ class Marked:
 
 
 def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
-    """Let nothing of before `now` be sent by itself."""
+    """Let nothing of before `now` be sent by itself, and no page be opened by a link from then.
+
+    What closed links since the copy was made isn't known, so all are closed. Those that stop a mail
+    go on working.
+    """
     held = tx.outbox.hold_all(why=HELD)
     weeks = sum(_count_as_mailed(tx, athlete, now=now) for athlete in tx.athletes.all())
+    tx.athletes.close_links(None, now=now)
     tx.progress.ticked(RESTORED, at=now)
     return Marked(held, weeks)
 

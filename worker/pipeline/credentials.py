@@ -100,8 +100,7 @@ def begin_consent(
     connected, auth = _consenting(services, source)
     _check_redirect(connected, auth, redirect, now)
     state = secrets.token_urlsafe(_STATE_BYTES)
-    named: dict[str, str | int] = {"athlete": athlete.id, "state": _hash(state)}
-    cookie = connected.signer.sign(CONSENT, named, now=now).rpartition("/")[2]
+    cookie = connected.signer.token(CONSENT, athlete, now=now, state=_hash(state))
     return Consent(auth.authorize_url(state=state, redirect=redirect), cookie)
 
 
@@ -115,24 +114,22 @@ def finish_consent(
     connected, auth = _consenting(services, source)
     stale = SourceError(STALE_CONSENT_SAYS, permanent=True, code=STALE_CONSENT)
     try:
-        named = connected.signer.check(
+        begun = connected.signer.check(
             CONSENT, cookie, max_age_s=CONSENT_WAITS.total_seconds(), now=now
         )
     except LinkError as error:
         raise stale from error
     state_hash = _hash(query.get("state", ""))
-    athlete_id = named["athlete"]
+    if not hmac.compare_digest(state_hash, begun.more["state"]):
+        raise stale
     with services.store.transaction() as tx:
-        athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
-        mine = hmac.compare_digest(state_hash, str(named["state"])) and athlete is not None
-        if athlete is not None and (begin_at := tx.athletes.links_from(athlete)) is not None:
-            # It began with a link that has been closed since.
-            signed_at = connected.signer.signed_at(CONSENT, cookie)
-            mine = mine and signed_at is not None and signed_at >= begin_at
+        athlete, is_closed = tx.athletes.of_link(begun) or (None, False)
         old = now - CONSENT_WAITS
-        if not mine or not tx.source(source).use_state(state_hash, now=now, forget_before=old):
-            athlete = None
-    if athlete is None:
+        # The link that it began with may have been closed since.
+        is_fresh = not is_closed and tx.source(source).use_state(
+            state_hash, now=now, forget_before=old
+        )
+    if athlete is None or not is_fresh:
         raise stale
     credential = auth.exchange(query, now=now)
     _store(services, connected, athlete, credential, now=now)

@@ -6,13 +6,14 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, func, insert, select
+from sqlalchemy import Row, func, insert, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_name
 from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due
+from worker.links import Link
 from worker.store.progress import Progress
 from worker.store.repository import Repository
 from worker.store.tables import DUE_AT_ONCE, checkin, departure
@@ -23,6 +24,7 @@ _LONGEST_WAIT = timedelta(days=9)
 # After a change of the first weekday, a week that shares most of its days with one done is it.
 _HALF_A_WEEK = timedelta(days=3)
 _WEEK = timedelta(days=7)
+_SECOND = timedelta(seconds=1)
 
 
 class NameTakenError(ValueError):
@@ -67,21 +69,31 @@ class Athletes(Repository):
         """Save where it hurts, for the next routine, and touch nothing else."""
         self._set(athlete, pain=list(areas))
 
-    def close_links(self, athlete: Athlete, *, now: datetime) -> datetime:
-        """From now on, links that expire and were made until now open nothing.
+    def close_links(self, athlete: Athlete | None, *, now: datetime) -> datetime:
+        """From now on, links of one athlete or of everybody that were made until now are closed.
 
         Returns the instant from which new ones are valid: the next full second.
         """
-        begins_at = now.replace(microsecond=0) + timedelta(seconds=1)
-        self._set(athlete, links_from=begins_at)
+        begins_at = now.replace(microsecond=0) + _SECOND
+        whose = table.c.id == athlete.id if athlete else true()
+        self._update(table, whose, links_from=begins_at)
         return begins_at
 
-    def links_from(self, athlete: Athlete) -> datetime | None:
-        """When the oldest link that may open something was made; None where none was closed."""
-        at: datetime | None = self._value(
-            select(table.c.links_from).where(table.c.id == athlete.id)
-        )
-        return at
+    def of_link(self, link: Link) -> tuple[Athlete, bool] | None:
+        """Whom a link was made for, and whether it was closed since; None where they have gone.
+
+        A link that has an `id` is believed for those who were here when `link_id` came, and only
+        if it is younger than they are: in an older database the number may have been another's.
+        """
+        has_id = isinstance(link.athlete, int)
+        whose = table.c.id == link.athlete if has_id else table.c.link_id == link.athlete
+        row = self.connection.execute(select(table).where(whose)).one_or_none()
+        at = link.signed_at
+        if row is None:
+            return None
+        if has_id and (not row.links_by_number or (at and at + _SECOND <= row.added_at)):
+            return None
+        return _athlete(row), row.links_from is not None and (at is None or at < row.links_from)
 
     def remove(self, athlete: Athlete) -> None:
         """Delete an athlete, and everything that refers to the row."""

@@ -133,7 +133,6 @@ def _page(
     status: int = 200,
 ) -> Response:
     athlete = visit.athlete
-    named: dict[str, str | int] = {"athlete": athlete.id}
     clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
@@ -148,11 +147,10 @@ def _page(
         shown=shown,
         here_at=partial(local_time, athlete),
         here=visit.athlete_path,
-        checkin=_path(web, web.signer.sign("checkin", named, now=visit.now)),
+        checkin=f"/checkin/{web.signer.token('checkin', athlete, now=visit.now)}",
         connects={
-            one.name: _path(
-                web, web.signer.sign("connect", named | {"source": one.name}, now=visit.now)
-            )
+            one.name: "/connect/"
+            + web.signer.token("connect", athlete, now=visit.now, source=one.name)
             for one in clients
             if not takes_key(one)
         },
@@ -166,11 +164,6 @@ def _page(
         week_starts=_WEEK_STARTS,
         dials=_DIALS,
     )
-
-
-def _path(web: WebContext, address: str) -> str:
-    """A signed address within this site: the visitor may know it by another name than we do."""
-    return address.removeprefix(web.base_url.rstrip("/"))
 
 
 def _changed(athlete: Athlete, form: Form) -> Athlete:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
-    feels = visit.payload.get("feels")
+    feels = visit.more.get("feels")
     return web.pages.show(
         "checkin.html",
         athlete=visit.athlete,

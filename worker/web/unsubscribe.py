@@ -42,7 +42,7 @@ def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
 
 def _kind(visit: LinkVisit) -> MailKind:
     for kind in _KINDS:
-        if visit.payload.get("kind") == kind:
+        if visit.more.get("kind") == kind:
             return kind
     raise PageError(403)
 

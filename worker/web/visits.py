@@ -39,7 +39,7 @@ class LinkVisit(Visit):
     """A visit by a signed link: whom it was signed for, and all that it says."""
 
     athlete: Athlete
-    payload: Mapping[str, str | int]
+    more: Mapping[str, str]
 
     @property
     def athlete_path(self) -> str:
@@ -82,17 +82,14 @@ def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
     lives = LINK_LIVES[purpose]
     max_age_s = lives.total_seconds() if lives else None
     try:
-        payload = web.signer.check(purpose, token, max_age_s=max_age_s, now=visit.now)
+        link = web.signer.check(purpose, token, max_age_s=max_age_s, now=visit.now)
     except LinkError as error:
         raise PageError(410 if error.expired else 403) from error
-    athlete_id = payload.get("athlete")
     with web.store.reading() as tx:
-        athlete = tx.athletes.by_id(athlete_id) if isinstance(athlete_id, int) else None
-        begin_at = tx.athletes.links_from(athlete) if athlete else None
-    if athlete is None:
+        found = tx.athletes.of_link(link)
+    if found is None:
         raise PageError(410, goodbye=True)
-    if lives is not None and begin_at is not None:
-        signed_at = web.signer.signed_at(purpose, token)
-        if signed_at is None or signed_at < begin_at:
-            raise PageError(410)
-    return LinkVisit(visit.request, visit.form, visit.now, athlete, payload)
+    athlete, is_closed = found
+    if is_closed and lives is not None:
+        raise PageError(410)
+    return LinkVisit(visit.request, visit.form, visit.now, athlete, link.more)

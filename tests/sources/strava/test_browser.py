@@ -36,7 +36,7 @@ class Site:
         context = self.browser.new_context()
         context.set_default_timeout(15_000)
         page = context.new_page()
-        page.goto(self.signer.sign("connect", {"athlete": athlete.id}, now=self.app.clock()))
+        page.goto(self.signer.sign("connect", athlete, now=self.app.clock()))
         return page
 
 

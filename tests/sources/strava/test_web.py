@@ -41,7 +41,7 @@ def a_browser(app: StravaApp, origin: str = ORIGIN) -> Iterator[TestClient]:
 
 
 def link(app: StravaApp, athlete: Athlete) -> str:
-    signed = app.strava.signer.sign("connect", {"athlete": athlete.id}, now=app.clock())
+    signed = app.strava.signer.sign("connect", athlete, now=app.clock())
     return urlsplit(signed).path
 
 
@@ -129,8 +129,8 @@ class TestTheWay:
     def test_a_forged_link_opens_nothing(self, app: StravaApp, browser: TestClient) -> None:
         """Another key's signature, or another purpose's."""
         athlete, _ = app.add()
-        forged = Signer(["other"], ORIGIN).sign("connect", {"athlete": 1}, now=app.clock())
-        other = app.strava.signer.sign("checkin", {"athlete": athlete.id}, now=app.clock())
+        forged = Signer(["other"], ORIGIN).sign("connect", athlete, now=app.clock())
+        other = app.strava.signer.sign("checkin", athlete, now=app.clock())
         for path in (urlsplit(forged).path, urlsplit(other).path.replace("checkin", "connect")):
             assert browser.get(path).status_code == 403
 

@@ -1,0 +1,114 @@
+"""Whose page a link opens when a number is given twice: after a restore, in a fresh database."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from simulators.web_instance import NOW, Instance, instance
+from worker.domain.models import Athlete
+from worker.links import Link
+from worker.pipeline.backup import mark_restored
+from worker.store import Store
+from worker.store.restore import restore
+
+PURPOSES = ("athlete", "checkin", "connect", "unsubscribe")
+MINUTE = timedelta(minutes=1)
+
+
+def links(made: Instance, athlete: Athlete) -> list[str]:
+    return [made.link(purpose, athlete, kind="weekly") for purpose in PURPOSES]
+
+
+def answers(made: Instance, paths: list[str]) -> list[int]:
+    with made.client() as client:
+        return [client.get(path).status_code for path in paths]
+
+
+def over(made: Instance, store: Store) -> Instance:
+    """The same face over another store."""
+    services = replace(made.web.services, store=store)
+    return replace(made, store=store, web=replace(made.web, services=services))
+
+
+@pytest.fixture
+def restored(made: Instance, tmp_path: Path) -> Iterator[tuple[Instance, Athlete, Athlete]]:
+    """Mira was in the copy; Nora came after it and her number was given to Oona."""
+    mira, copy = made.add("Mira"), tmp_path / "copy.db"
+    made.store.copy_to(copy)
+    nora = made.add("Nora")
+    assert made.store.file
+    store = Store.at(f"sqlite:///{made.store.file}")
+    made.store.close()
+    made.clock.now += MINUTE
+    restore(copy, store, aside=tmp_path / "aside.db", mark=lambda tx: mark_restored(tx, now=NOW))
+    with closing(Store.open(f"sqlite:///{store.file}")) as store:
+        again = over(made, store)
+        assert again.add("Oona").id == nora.id
+        yield again, mira, nora
+
+
+def test_after_a_restore_no_link_opens_the_page_of_who_got_the_number(
+    restored: tuple[Instance, Athlete, Athlete],
+) -> None:
+    """Nora's open nothing, and her button to stop mails doesn't stop Oona's."""
+    made, _, nora = restored
+    assert answers(made, links(made, nora)) == [410] * 4
+    with made.client() as client:
+        client.post(links(made, nora)[-1], data={"List-Unsubscribe": "One-Click"})
+    with made.store.reading() as tx:
+        oona = tx.athletes.named("Oona")
+    assert oona
+    assert "weekly" in oona.wants
+
+
+def test_a_restore_closes_every_page_and_mails_can_still_be_stopped(
+    restored: tuple[Instance, Athlete, Athlete],
+) -> None:
+    """A link that was closed after the copy was made would open again; one click works on."""
+    made, mira, _ = restored
+    made.clock.now = NOW - MINUTE
+    before = links(made, mira)
+    made.clock.now = NOW + MINUTE
+    assert answers(made, before) == [410, 410, 410, 200]
+    assert answers(made, links(made, mira)[:2]) == [200, 200]
+    with made.client() as client:
+        client.post(before[-1], data={"List-Unsubscribe": "One-Click"})
+    assert "weekly" not in made.athlete(mira).wants
+
+
+def test_a_database_begun_anew_with_the_old_keys_opens_for_no_old_link(tmp_path: Path) -> None:
+    """Its first athlete has the number of the first athlete of the old one."""
+    with closing(instance(tmp_path).store) as store:
+        old = over(instance(tmp_path), store)
+        mira = old.add("Mira")
+    new = instance(tmp_path)
+    assert new.add("Nora").id == mira.id
+    assert answers(new, links(new, mira)) == [410] * 4
+    new.store.close()
+
+
+class TestLinksOfBefore:
+    """Links that name an athlete by number, as they were made before."""
+
+    def test_they_open_for_whom_they_were_made(self, store: Store) -> None:
+        """Those who were here at the upgrade, on both databases."""
+        with store.transaction() as tx:
+            mira = tx.athletes.add(Athlete(0, "Mira", "m@example.org", NOW))
+            tx.connection.execute(text("UPDATE athlete SET links_by_number = true"))
+            nora = tx.athletes.add(Athlete(0, "Nora", "n@example.org", NOW))
+        with store.reading() as tx:
+            for signed_at in (None, NOW, NOW + MINUTE):
+                assert tx.athletes.of_link(Link(mira.id, signed_at, {})) == (mira, False)
+                assert tx.athletes.of_link(Link(nora.id, signed_at, {})) is None
+
+    def test_one_that_is_older_than_the_athlete_was_another_s(self, store: Store) -> None:
+        """Who had the number before, in a database that was restored or begun anew."""
+        with store.transaction() as tx:
+            mira = tx.athletes.add(Athlete(0, "Mira", "m@example.org", NOW))
+            tx.connection.execute(text("UPDATE athlete SET links_by_number = true"))
+            assert tx.athletes.of_link(Link(mira.id, NOW - MINUTE, {})) is None
