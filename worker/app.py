@@ -129,6 +129,7 @@ def shipped_file(name: str) -> Path:
 def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName, ConnectedSource]:
     """The services that are on, by name. Raises `SettingsError`."""
     keys = read_keys(settings)
+    encrypter, signer = Encrypter(keys), Signer(keys, settings.base_url)
     # Only the service and we know this word. Of the oldest key: it stays when keys are added.
     made = hmac.new(keys[-1].encode(), b"easeback.webhook", "sha256").hexdigest()[:32]
     found: dict[SourceName, ConnectedSource] = {}
@@ -142,8 +143,8 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
         if client is not None:
             found[kind.name] = ConnectedSource(
                 client=client,
-                encrypter=Encrypter(keys),
-                signer=Signer(keys, settings.base_url),
+                encrypter=encrypter,
+                signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
                 verify_token=token.get_secret_value() if token else made,
             )

@@ -60,58 +60,32 @@ def metrics(web: WebContext, visit: Visit) -> Response:
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
         workers = Counter[str](one.role for one in tx.workers.living(within=_LIVE_WITHIN))
-    lines = [
-        *_gauge("build_info", "The version that runs.", {_label("version", __version__): 1}),
-        *_gauge("ready", "1 where the work goes on.", {"": int(not troubles)}),
-        *_gauge("athletes", "Athletes kept.", {"": athletes}),
-        *_gauge(
-            "outbox_mails",
-            "Mails not yet sent, by state.",
-            {_label("state", state): outbox.get(state, 0) for state in _STATES},
-        ),
-        *_gauge(
-            "inbox_files",
-            "Files of the inbox, by what came of them.",
-            {_label("verdict", verdict): inbox.get(verdict, 0) for verdict in _VERDICTS},
-        ),
-        *_gauge(
-            "tick_age_seconds",
-            "Since each piece of the work last ended.",
-            {
-                _label("tick", name): round((visit.now - tick.at).total_seconds(), 1)
-                for name, tick in ticks.items()
-            },
-        ),
-        *_gauge(
-            "tick_failing",
-            "1 where a piece of the work ended badly.",
-            {_label("tick", name): int(tick.trouble is not None) for name, tick in ticks.items()},
-        ),
-        *_gauge(
-            "crew",
-            "Processes of a crew that were seen within a minute, by role.",
-            {_label("role", role): workers[role] for role in _ROLES},
-        ),
-        *_gauge(
-            "sources_failing", f"Athletes' sources that fail, {_FAILING_SHOWN} at most.",
-            {"": failing},
-        ),
-    ]  # fmt: skip
+    age_s = {name: round((visit.now - one.at).total_seconds(), 1) for name, one in ticks.items()}
+    gauges: tuple[tuple[str, str, str, Mapping[str, float]], ...] = (
+        ("build_info", "The version that runs.", "version", {__version__: 1}),
+        ("ready", "1 where the work goes on.", "", {"": not troubles}),
+        ("athletes", "Athletes kept.", "", {"": athletes}),
+        ("outbox_mails", "Mails not yet sent, by state.", "state",
+         {state: outbox.get(state, 0) for state in _STATES}),
+        ("inbox_files", "Files of the inbox, by what came of them.", "verdict",
+         {verdict: inbox.get(verdict, 0) for verdict in _VERDICTS}),
+        ("tick_age_seconds", "Since each piece of the work last ended.", "tick", age_s),
+        ("tick_failing", "1 where a piece of the work ended badly.", "tick",
+         {name: tick.trouble is not None for name, tick in ticks.items()}),
+        ("crew", "Processes of a crew that were seen within a minute, by role.", "role",
+         {role: workers[role] for role in _ROLES}),
+        ("sources_failing", f"Athletes' sources that fail, {_FAILING_SHOWN} at most.", "",
+         {"": failing}),
+    )  # fmt: skip
+    lines = []
+    for name, told, label, values in gauges:
+        lines += [f"# HELP easeback_{name} {told}", f"# TYPE easeback_{name} gauge"]
+        for value, number in values.items():
+            escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+            of = f'{{{label}="{escaped}"}}' if label else ""
+            lines.append(f"easeback_{name}{of} {+number}")
     return PlainTextResponse("\n".join(lines) + "\n", media_type=_PROMETHEUS)
 
 
 def _shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
     return {name: tick for name, tick in ticks.items() if name != WRITE_TICK}
-
-
-def _gauge(name: str, help_text: str, values: Mapping[str, float]) -> list[str]:
-    return [
-        f"# HELP easeback_{name} {help_text}",
-        f"# TYPE easeback_{name} gauge",
-        *(f"easeback_{name}{label} {value}" for label, value in values.items()),
-    ]
-
-
-def _label(name: str, value: str) -> str:
-    escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-    return f'{{{name}="{escaped}"}}'
