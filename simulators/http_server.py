@@ -5,6 +5,7 @@ import http.client
 import socket
 import struct
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -15,7 +16,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 from simulators.strava.service import Answer, Question, Service
 
-FaultKind = Literal["status", "reset", "lost", "hang", "slow", "cut", "cut chunk", "nonsense"]
+FaultKind = Literal[
+    "status", "reset", "lost", "hang", "slow", "slow head", "slow chunk line", "endless trailers",
+    "endless continues", "cut", "cut chunk", "nonsense",
+]  # fmt: skip
+DROP_S = 0.05
+LONGEST_FAULT_S = 8.0
+LARGEST_FAULT_BYTES = 128 * 2**20
 
 
 @dataclass
@@ -23,8 +30,10 @@ class Fault:
     """What goes wrong with the next `times` questions whose path begins with `path`.
 
     `reset` closes the connection before anything is done, `lost` after it was done and before the
-    answer; `hang` answers nothing, `slow` a byte at a time, `cut` and `cut chunk` half a body,
-    `nonsense` a page where JSON should be, `status` the code with a body of HTML.
+    answer; `hang` answers nothing, `slow` a byte at a time, `slow head` and `slow chunk line` a
+    byte at a time of what never ends, `endless trailers` and `endless continues` as fast as they
+    are read; `cut` and `cut chunk` half a body, `nonsense` a page where JSON should be, `status`
+    the code with a body of HTML.
     """
 
     kind: FaultKind
@@ -59,6 +68,8 @@ class Server(ThreadingHTTPServer):
         self.service = service
         self.faults = Faults()
         self.closing = threading.Event()
+        self.flooded_bytes = 0
+        """What was written of answers that never end."""
 
     @property
     def base_url(self) -> str:
@@ -105,6 +116,8 @@ class _Door(BaseHTTPRequestHandler):
             self._reset()
         elif fault.kind == "hang":
             self.server.closing.wait(30)
+        elif fault.kind in _FLOODS:
+            self._flood(*_FLOODS[fault.kind])
         elif fault.kind in {"status", "nonsense"}:
             page = b"<html><h1>Strava is having a rest</h1></html>"
             status = fault.status if fault.kind == "status" else 200
@@ -156,10 +169,32 @@ class _Door(BaseHTTPRequestHandler):
                 return
             self.wfile.write(answer.body[i : i + 1])
 
+    def _flood(self, before: bytes, piece: bytes, pause_s: float) -> None:
+        """Write `before` and then the same piece on and on, until the client has had enough."""
+        until = time.monotonic() + LONGEST_FAULT_S
+        with contextlib.suppress(OSError):
+            self.wfile.write(before)
+            while time.monotonic() < until and self.server.flooded_bytes < LARGEST_FAULT_BYTES:
+                if self.server.closing.wait(pause_s):
+                    return
+                self.wfile.write(piece)
+                self.server.flooded_bytes += len(piece)
+
     def _reset(self) -> None:
         """Hang up the hard way: the peer sees a reset, not an end."""
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+
+_HEAD = b"HTTP/1.1 200 OK\r\n"
+_CHUNKED = _HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+_FLOODS = {
+    "slow head": (_HEAD + b"X-Slow: ", b"x", DROP_S),
+    "slow chunk line": (_CHUNKED + b"2;", b"x", DROP_S),
+    "endless trailers": (_CHUNKED + b"2\r\n[]\r\n0\r\n", b"X: y\r\n" * 2**13, 0.0),
+    "endless continues": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2**11, 0.0),
+}
+"""What is written first, what again and again, and the pause between two of those."""
 
 
 def fetch(address: str) -> tuple[int, bytes]:

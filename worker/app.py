@@ -127,7 +127,7 @@ def shipped_file(name: str) -> Path:
 
 
 def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName, ConnectedSource]:
-    """The services that are on, by name. Raises `SettingsError`."""
+    """The services that are on, by name."""
     keys = read_keys(settings)
     encrypter, signer = Encrypter(keys), Signer(keys, settings.base_url)
     # Only the service and we know this word. Of the oldest key: it stays when keys are added.
@@ -136,10 +136,7 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
     for kind in SOURCES:
         section = settings.sources[kind.name]
         token = getattr(section, "webhook_token", None)
-        try:
-            client = kind.set_up(section, ca_file=ca_file())
-        except ValueError as error:
-            raise SettingsError(f"[{kind.name}] {error}") from error
+        client = kind.set_up(section, ca_file=ca_file())
         if client is not None:
             found[kind.name] = ConnectedSource(
                 client=client,

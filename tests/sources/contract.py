@@ -1,6 +1,7 @@
 """What every service promises: the tests that each one's class has to pass."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from simulators.clock import Clock
+from simulators.http_server import LONGEST_FAULT_S
 from worker.config import Settings
 from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
@@ -32,7 +34,8 @@ class Stand:
     """A source with the service made for it, spoken to in the same words.
 
     `record` adds an activity, with `kind` "run", "ride" or "rotten"; `fault` lets the next answer
-    to the list be of a status, or break; `lapse` makes the access token useless.
+    to the list be of a status, or break; `lapse` makes the access token useless; `flooded_bytes`
+    is how much was written of an answer without end.
     """
 
     source: Source
@@ -41,6 +44,7 @@ class Stand:
     record: Callable[[datetime, float, str], str]
     fault: Callable[[str, int], None]
     lapse: Callable[[], None]
+    flooded_bytes: Callable[[], int]
 
     def page(self, **more: Any) -> Page:
         return self.source.list_activities(self.credential, now=self.clock.now, **more)
@@ -128,6 +132,26 @@ class SourceContract:
         assert not told.value.permanent
         assert told.value.for_everybody is for_everybody
         assert len(stand.rows()) == 1
+
+    @pytest.mark.parametrize("kind", ["slow head", "slow chunk line"])
+    def test_an_answer_in_drops_ends_at_the_deadline(self, stand: Stand, kind: str) -> None:
+        """Each byte comes in time, and the whole never would."""
+        stand.fault(kind, 200)
+        began = time.monotonic()
+        with pytest.raises(Unavailable, match="in time") as told:
+            stand.page()
+        assert told.value.for_everybody
+        assert time.monotonic() - began < LONGEST_FAULT_S / 2
+
+    @pytest.mark.parametrize("kind", ["endless trailers", "endless continues"])
+    def test_an_answer_without_end_ends_at_the_largest_there_is(
+        self, stand: Stand, kind: str
+    ) -> None:
+        """Also before its body, and after it."""
+        stand.fault(kind, 200)
+        with pytest.raises(Unavailable):
+            stand.page()
+        assert stand.flooded_bytes() < stand.source.largest_answer_bytes + 2**23
 
     def test_what_was_saved_of_an_activity_reads_as_it_did(self, stand: Stand) -> None:
         """The payload holds all that its recording is made of."""

@@ -6,7 +6,7 @@ that came from another service are stubs without figures. Nothing of Easeback kn
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -27,27 +27,26 @@ from worker.pipeline.sync import sync_all_due
 from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
+    ApiKey,
     Credential,
-    CredentialRevoked,
     ListedActivity,
     NotARun,
     NotFound,
     Observe,
     Page,
-    RateLimited,
     Source,
     SourceError,
     Unreadable,
     ignore,
 )
-from worker.sources.rate_limit import Spacing
+from worker.sources.rate_limit import RateLimit, Spacing
 
 NOW = datetime(2026, 11, 20, 18, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass
-class Intervals:
+class Intervals(ApiKey):
     """As small as a service can be; `activities` is what stands there, newest first."""
 
     name: ClassVar[str] = "intervals"
@@ -55,48 +54,18 @@ class Intervals:
     title: ClassVar[str] = "Intervals"
     off: ClassVar[str] = "Intervals is off"
     about: ClassVar[str] = "Intervals. Free."
-    asked_for: ClassVar[tuple[str, ...]] = ()
-    ends_at_service: ClassVar[str | None] = None
     precedence: ClassVar[int] = 1
+    limits: ClassVar[type[RateLimit]] = Spacing
     largest_page: ClassVar[int] = 50
     has_files: ClassVar[bool] = True
     calls_at_once: ClassVar[int | None] = 20
     key_page: ClassVar[str] = "https://intervals.example/settings"
     key_menu: ClassVar[str] = "Developer settings"
-    key_lives_days: ClassVar[tuple[int, ...]] = ()
     every: timedelta = HOUR
     reach: timedelta = 400 * DAY
-    retention: timedelta | None = None
-    webhook: None = None
     key: str = "good"
     activities: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
-
-    @property
-    def auth(self) -> Any:
-        return self
-
-    @classmethod
-    def set_up(cls, settings: Any, *, ca_file: str | None = None) -> "Intervals | None":
-        return cls()
-
-    def close(self) -> None:
-        pass
-
-    def rate_limit(self, state: Mapping[str, Any] | None, now: datetime) -> Spacing:
-        return Spacing.stored(state)
-
-    def rate_limited(self, resets_at: datetime) -> RateLimited:
-        return RateLimited("too many calls", resets_at=resets_at)
-
-    def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
-        return Credential("", (key.strip(),), ends_at=ends_at)
-
-    def wrong_key(self) -> SourceError:
-        return SourceError("that key opens nothing", permanent=True)
-
-    def ended(self) -> CredentialRevoked:
-        return CredentialRevoked("the key no longer opens anything")
 
     def is_stale(self, credential: Credential, now: datetime) -> bool:
         return False  # the key itself is sent
@@ -106,12 +75,6 @@ class Intervals:
             raise self.ended()
         return replace(credential, account_id="i7")
 
-    def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
-        return None
-
-    def revoke(self, credential: Credential, *, now: datetime) -> None:
-        pass
-
     def list_activities(
         self, credential: Credential, *, now: datetime, observe: Observe = ignore,
         page: int = 1, size: int = 50, before: datetime | None = None,
@@ -120,9 +83,6 @@ class Intervals:
         newest = str((before or now).date())
         listed = [raw for raw in self.activities if raw["start"][:10] <= newest]
         return Page(tuple(map(self.parse, listed[(page - 1) * size : page * size])))
-
-    def get_activity(self, *_: object, **__: object) -> ListedActivity | None:
-        return None
 
     def download(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
@@ -228,7 +188,7 @@ def test_a_wrong_key_changes_nothing(services: Services, service: Intervals) -> 
     """It's said in the service's words."""
     with services.store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
-    with pytest.raises(SourceError, match="opens nothing"):
+    with pytest.raises(SourceError, match="doesn't accept this key"):
         connect_with_key(services, "intervals", mira, lambda: NOW, key="bad")
     with services.store.reading() as tx:
         assert tx.source("intervals").credential(mira) is None

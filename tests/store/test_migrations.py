@@ -316,7 +316,7 @@ class TestServicesOfAnOlderVersion:
             )  # fmt: skip
             strava = Windows.stored(rows.limit(), THEN)
             assert strava == Windows(THEN, Limit(100, 1000, 7, 70), None, THEN + DAY)
-            assert Spacing.stored(tx.source("garmin").limit()) == Spacing(THEN, None, 3)
+            assert Spacing.stored(tx.source("garmin").limit(), THEN) == Spacing(THEN, None, 3)
         with upgraded.transaction() as tx:
             assert not tx.source("strava").use_state("ab" * 32, now=THEN, forget_before=THEN)
 

@@ -96,7 +96,7 @@ def test_the_limit_is_stored_over_a_restart(store: Store) -> None:
         assert tx.source("garmin").limit(lock=True) is None
         tx.source("garmin").save_limit(spacing.state())
     with store.transaction() as tx:
-        assert Spacing.stored(tx.source("garmin").limit(lock=True)) == spacing
+        assert Spacing.stored(tx.source("garmin").limit(lock=True), NOW) == spacing
         assert tx.source("strava").limit() is None
 
 
@@ -108,7 +108,7 @@ def test_workers_that_begin_at_once_take_a_moment_each(store: Store) -> None:
     def take() -> None:
         ready.wait()
         with store.transaction() as tx:
-            known = Spacing.stored(tx.source("garmin").limit(lock=True))
+            known = Spacing.stored(tx.source("garmin").limit(lock=True), NOW)
             at, reserved = known.reserve("new", NOW)
             tx.source("garmin").save_limit(reserved.state())
             taken.append(at)

@@ -26,7 +26,7 @@ from worker.cli.context import (
 
 if TYPE_CHECKING:
     from worker.domain.models import Athlete
-    from worker.pipeline.services import ConnectedSource, Services
+    from worker.pipeline.services import Services
     from worker.sources.base import ApiKey, OAuth2, Source, Webhook
 
 WAITS_S = 15 * 60
@@ -63,14 +63,14 @@ def connect(
     ] = None,
 ) -> None:
     """Connect an athlete to a service: by a consent in the browser, or by a key."""
-    from worker.sources.base import takes_key
+    from worker.sources.base import ApiKey
     from worker.sources.registry import SOURCES
 
     command = command_of(context)
     services = command.services()
     kind, name = _source_and_athlete(context, services, source, athlete)
-    if expires is not None and not takes_key(kind):
-        keyed = " or ".join(f"--{one.name}" for one in SOURCES if takes_key(one))
+    if expires is not None and not issubclass(kind, ApiKey):
+        keyed = " or ".join(f"--{one.name}" for one in SOURCES if issubclass(one, ApiKey))
         raise UsageError(f"--expires goes with {keyed}: a consent at {kind.title} has no end")
     connect_athlete(command, services, kind, name, expires=expires, no_open=no_open)
 
@@ -85,7 +85,7 @@ def connect_athlete(
     no_open: bool = False,
 ) -> None:
     """Connect the athlete of this name, or the only one; raises `SourceError`."""
-    from worker.sources.base import ApiKey, takes_key
+    from worker.sources.base import ApiKey, OAuth2
     from worker.sources.registry import SOURCES
 
     connected = services.sources.get(kind.name)
@@ -93,17 +93,17 @@ def connect_athlete(
         keyed = " or ".join(
             f"{one.title}, with --{one.name}"
             for one in SOURCES
-            if takes_key(one) and one.name in services.sources
+            if issubclass(one, ApiKey) and one.name in services.sources
         )
-        others = f"; or connect to {keyed}" if keyed and not takes_key(kind) else ""
+        others = f"; or connect to {keyed}" if keyed and not issubclass(kind, ApiKey) else ""
         raise UsageError(f"{kind.off}{others}")
     with services.store.reading() as tx:
         who = the_athlete(tx, athlete, how="by its name")
-    auth = connected.client.auth
-    if isinstance(auth, ApiKey):
-        _connect_with_key(command, services, connected, auth, who, expires)
-    else:
-        _connect_by_consent(command, services, connected, auth, who, no_open=no_open)
+    client = connected.client
+    if isinstance(client, ApiKey):
+        _connect_with_key(command, services, client, who, expires)
+    elif isinstance(client, OAuth2):
+        _connect_by_consent(command, services, client, who, no_open=no_open)
 
 
 def disconnect(
@@ -143,7 +143,7 @@ def _source_and_athlete(
     One word is a service where one is called so, else an athlete; then the service is the only one
     that is on and is connected by a consent. Raises `UsageError`.
     """
-    from worker.sources.base import takes_key
+    from worker.sources.base import ApiKey
     from worker.sources.registry import SOURCES
 
     by_name = {kind.name: kind for kind in SOURCES}
@@ -157,7 +157,7 @@ def _source_and_athlete(
         raise UsageError(f"No such option: {words[0]} (see `{context.command_path} --help`)")
     if words[1:]:
         raise UsageError(f"no service is called {words[0]!r}: there are {', '.join(by_name)}")
-    by_consent = [kind for kind in SOURCES if not takes_key(kind)]
+    by_consent = [kind for kind in SOURCES if not issubclass(kind, ApiKey)]
     on = [kind for kind in by_consent if kind.name in services.sources]
     if len(on) > 1:
         raise UsageError(f"say which service: {', '.join(kind.name for kind in on)}")
@@ -167,8 +167,7 @@ def _source_and_athlete(
 def _connect_with_key(
     command: CommandContext,
     services: "Services",
-    connected: "ConnectedSource",
-    auth: "ApiKey",
+    client: "ApiKey",
     who: "Athlete",
     expires: str | None,
 ) -> None:
@@ -178,27 +177,26 @@ def _connect_with_key(
 
     is_terminal = sys.stdin.isatty()
     if is_terminal:
-        typer.echo(f"Make a key at {auth.key_page} ({auth.key_menu}).", err=True)
+        typer.echo(f"Make a key at {client.key_page} ({client.key_menu}).", err=True)
         # Not shown, and never on the command's line, which every process list shows.
         key = str(typer.prompt("The key (it isn't shown)", hide_input=True, err=True))
     else:
         key = sys.stdin.readline()
-    if expires is None and is_terminal and auth.key_lives_days:
-        offered = ", ".join(map(str, auth.key_lives_days))
+    if expires is None and is_terminal and client.key_lives_days:
+        offered = ", ".join(map(str, client.key_lives_days))
         question = f"Its expiration, as you chose it there: {offered} days, or the last day's date"
-        expires = str(typer.prompt(question, default=str(auth.key_lives_days[0]), err=True))
+        expires = str(typer.prompt(question, default=str(client.key_lives_days[0]), err=True))
     done = credentials.connect_with_key(
-        services, connected.client.name, who, lambda: datetime.now(UTC), key=key, expires=expires
+        services, client.name, who, lambda: datetime.now(UTC), key=key, expires=expires
     )
     end = f"; the key runs out on {local_day(who, done.ends_at)}" if done.ends_at else ""
-    command.say(f"{who.name} is connected to {connected.client.title}{end}")
+    command.say(f"{who.name} is connected to {client.title}{end}")
 
 
 def _connect_by_consent(
     command: CommandContext,
     services: "Services",
-    connected: "ConnectedSource",
-    auth: "OAuth2",
+    client: "OAuth2",
     who: "Athlete",
     *,
     no_open: bool,
@@ -211,16 +209,16 @@ def _connect_by_consent(
 
     def connected_at() -> datetime | None:
         with services.store.reading() as tx:
-            stored = tx.source(connected.client.name).credential(who)
+            stored = tx.source(client.name).credential(who)
         return stored.connected_at if stored else None
 
     now, before = datetime.now(UTC), connected_at()
     refused: list[str] = []
     with _web_server(command, services, refused.append) as origin:
-        redirect = callback_url(origin, connected.client.name)
-        check_redirect(services, connected.client.name, who, redirect=redirect, now=now)
+        redirect = callback_url(origin, client.name)
+        check_redirect(services, client.name, who, redirect=redirect, now=now)
         signer = Signer(read_keys(command.settings), origin)
-        address = signer.sign("connect", who, now=now, source=connected.client.name)
+        address = signer.sign("connect", who, now=now, source=client.name)
         if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         until = time.monotonic() + WAITS_S
@@ -230,10 +228,10 @@ def _connect_by_consent(
             if time.monotonic() > until:
                 raise AttentionError(
                     "no consent came within 15 minutes, and nothing was changed; "
-                    f"{auth.no_consent_hint}"
+                    f"{client.no_consent_hint}"
                 )
             time.sleep(_CHECKS_EVERY_S)
-    command.say(f"{who.name} is connected to {connected.client.title}")
+    command.say(f"{who.name} is connected to {client.title}")
 
 
 def rotate_keys(context: typer.Context) -> None:
@@ -254,14 +252,14 @@ def add_webhook(context: typer.Context, source: SourceArgument = None) -> None:
     """Subscribe: the service checks at once that base_url can be reached."""
     command = command_of(context)
     services = command.services()
-    connected, hooks = _webhook_of(services, source)
-    now = datetime.now(UTC)
-    callback = f"{command.settings.base_url.rstrip('/')}/{connected.client.name}/webhook"
+    client, now = _webhook_of(services, source), datetime.now(UTC)
+    callback = f"{command.settings.base_url.rstrip('/')}/{client.name}/webhook"
+    verify_token = services.sources[client.name].verify_token
     with _web_server(command, services, lambda _: None):
-        made = hooks.subscribe(callback, verify_token=connected.verify_token, now=now)
+        made = client.subscribe(callback, verify_token=verify_token, now=now)
     with services.store.transaction() as tx:
-        tx.source(connected.client.name).subscribed(made, callback, now=now)
-    command.say(f"subscribed (number {made}): {connected.client.title} tells {callback}")
+        tx.source(client.name).subscribed(made, callback, now=now)
+    command.say(f"subscribed (number {made}): {client.title} tells {callback}")
 
 
 @webhook.command("list")
@@ -271,10 +269,10 @@ def list_webhooks(
     """Show the subscription that the service has, and whether it's this Easeback's."""
     command = command_of(context)
     services = command.services()
-    connected, hooks = _webhook_of(services, source)
-    found = hooks.subscriptions(now=datetime.now(UTC))
+    client = _webhook_of(services, source)
+    found = client.subscriptions(now=datetime.now(UTC))
     with services.store.reading() as tx:
-        ours = tx.source(connected.client.name).subscription()
+        ours = tx.source(client.name).subscription()
     rows = [
         {
             "id": one.id,
@@ -299,33 +297,32 @@ def remove_webhook(context: typer.Context, source: SourceArgument = None) -> Non
     """Remove the application's subscription; from then on Easeback polls."""
     command = command_of(context)
     services = command.services()
-    (connected, hooks), now = _webhook_of(services, source), datetime.now(UTC)
-    for one in hooks.subscriptions(now=now):
-        hooks.unsubscribe(one.id, now=now)
+    client, now = _webhook_of(services, source), datetime.now(UTC)
+    for one in client.subscriptions(now=now):
+        client.unsubscribe(one.id, now=now)
     with services.store.transaction() as tx:
-        tx.source(connected.client.name).unsubscribed()
+        tx.source(client.name).unsubscribed()
     command.say("no subscription any more: Easeback polls")
 
 
-def _webhook_of(services: "Services", source: str | None) -> "tuple[ConnectedSource, Webhook]":
+def _webhook_of(services: "Services", source: str | None) -> "Webhook":
     """The service named, or the only one that is on and has a webhook; raises `UsageError`."""
     from worker.sources.base import Webhook
     from worker.sources.registry import SOURCES
 
-    kinds = [kind for kind in SOURCES if isinstance(kind, Webhook)]
+    kinds = [kind for kind in SOURCES if issubclass(kind, Webhook)]
     names = ", ".join(kind.name for kind in kinds)
     if source is not None:
         kinds = [kind for kind in kinds if kind.name == source.lower()]
         if not kinds:
             raise UsageError(f"no service called {source!r} has a webhook: there are {names}")
-    on = [services.sources[kind.name] for kind in kinds if kind.name in services.sources]
+    clients = (one.client for one in services.sources.values())
+    on = [one for one in clients if isinstance(one, Webhook) and type(one) in kinds]
     if not on:
         raise UsageError(kinds[0].off)
     if len(on) > 1:
         raise UsageError(f"say which service: {names}")
-    hooks = on[0].client.webhook
-    assert hooks is not None  # noqa: S101  narrows the type: its class has one
-    return on[0], hooks
+    return on[0]
 
 
 @contextmanager

@@ -201,7 +201,7 @@ def _links(command: CommandContext) -> str:
 def _source(kind: "type[Source]", command: CommandContext) -> str:
     from worker.app import callback_url, connected_sources
     from worker.pipeline.session import ends_soon
-    from worker.sources.base import OAuth2
+    from worker.sources.base import OAuth2, Webhook
     from worker.sources.formats.child import Reader
 
     connected = connected_sources(command.settings, Reader()).get(kind.name)
@@ -213,10 +213,10 @@ def _source(kind: "type[Source]", command: CommandContext) -> str:
             else (f"off: [{kind.name}] enabled is false")
         )
     client, now = connected.client, datetime.now(UTC)
-    if client.webhook is not None:
-        client.webhook.subscriptions(now=now)
-    if isinstance(client.auth, OAuth2):
-        client.auth.check_redirect(callback_url(command.settings.base_url, kind.name), now=now)
+    if isinstance(client, Webhook):
+        client.subscriptions(now=now)
+    if isinstance(client, OAuth2):
+        client.check_redirect(callback_url(command.settings.base_url, kind.name), now=now)
     number, failing, ending = 0, list[str](), list[str]()
     with command.store.reading() as tx:
         for who in tx.athletes.all():
@@ -231,7 +231,7 @@ def _source(kind: "type[Source]", command: CommandContext) -> str:
                 ending.append(f"{who.name}: {soon}")
     if failing:
         raise BadError("; ".join(failing))
-    answers = ["answers"] if isinstance(client.auth, OAuth2) else []
+    answers = ["answers"] if isinstance(client, OAuth2) else []
     if not number and not answers:
         return "nobody is connected"
     return "; ".join([*answers, f"{number} athlete(s) connected", *ending])

@@ -29,7 +29,7 @@ def init(
     from worker.app import shipped_file
     from worker.cli.doctor import checks, report
     from worker.config import LOCAL_FILE, named_file
-    from worker.sources.base import takes_key
+    from worker.sources.base import ApiKey
 
     command = command_of(context)
     file = named_file(command.config) or LOCAL_FILE
@@ -46,7 +46,7 @@ def init(
     written = CommandContext(config=file, verbose=command.verbose)
     if not defaults and _ask_athlete(written):
         for kind in ways:
-            if takes_key(kind):
+            if issubclass(kind, ApiKey):
                 _ask_key(written, kind)
     # That there's no athlete yet is what comes next, and nothing wrong.
     report(command, list(checks(written)), ignored="athletes")

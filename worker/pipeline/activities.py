@@ -200,8 +200,9 @@ def _read_file(
     client = session.connected.client
     try:
         packed = session.ask("history", partial(client.download, external_id=one.external_id))
-    except NotFound as error:
-        return OriginalFile("none", without_file(one, str(error), title=client.title))
+    except NotFound:
+        reason = f"{client.title} has no file of it"
+        return OriginalFile("none", without_file(one, reason, title=client.title))
     members = list(session.connected.read_file(packed, f"{one.external_id}.zip"))
     reading = with_file(
         one, members, session.athlete, source=client.name, title=client.title, edited=edited

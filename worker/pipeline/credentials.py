@@ -151,15 +151,15 @@ def connect_with_key(
     that the service gives. Raises `SourceError`; then nothing has changed.
     """
     connected = connected_source(services, source)
-    client, auth = connected.client, connected.client.auth
-    if not isinstance(auth, ApiKey):
+    client = connected.client
+    if not isinstance(client, ApiKey):
         raise SourceError(f"{connected.client.title} takes no key", permanent=True)
     try:
         ends_at = None
-        if auth.key_lives_days:
-            expires = expires or f"{auth.key_lives_days[0]} days"
-            ends_at = key_end(auth, connected.client.title, expires, now=clock(), athlete=athlete)
-        pasted = auth.with_key(key, ends_at=ends_at)
+        if client.key_lives_days:
+            expires = expires or f"{client.key_lives_days[0]} days"
+            ends_at = key_end(client, expires, now=clock(), athlete=athlete)
+        pasted = client.with_key(key, ends_at=ends_at)
     except ValueError as error:
         raise SourceError(str(error), permanent=True) from None
     try:
@@ -167,12 +167,12 @@ def connect_with_key(
             services, connected, "token", clock, lambda at, _: client.refresh(pasted, now=at)
         )
     except CredentialRevoked:
-        raise auth.wrong_key() from None
+        raise client.wrong_key() from None
     _store(services, connected, athlete, tried, now=clock())
     return Connected(athlete, ends_at=ends_at)
 
 
-def key_end(auth: ApiKey, title: str, expires: str, *, now: datetime, athlete: Athlete) -> datetime:
+def key_end(client: ApiKey, expires: str, *, now: datetime, athlete: Athlete) -> datetime:
     """When a key ends: days from today, as the service offers them, or a date; raises ValueError.
 
     The key lives to the end of that day on the athlete's calendar.
@@ -186,26 +186,27 @@ def key_end(auth: ApiKey, title: str, expires: str, *, now: datetime, athlete: A
             today + timedelta(days=int(days)) if days.isdecimal() else date.fromisoformat(written)
         )
     except (ValueError, OverflowError) as error:
-        offered = ", ".join(map(str, auth.key_lives_days))
+        offered = ", ".join(map(str, client.key_lives_days))
         raise ValueError(
-            f"{expires.strip()!r} isn't when a key ends: say the days that you chose at {title} "
+            f"{expires.strip()!r} isn't when a key ends: say the days that you chose at "
+            f"{client.title} "
             f"({offered}), or the date, such as {today + timedelta(days=90)}"
         ) from error
     if until < today:
         raise ValueError(
-            f"a key that ended on {until} opens nothing: make a new one at {auth.key_page}"
+            f"a key that ended on {until} opens nothing: make a new one at {client.key_page}"
         )
     if until > today + _LONGEST_KEY_LIFE:
-        raise ValueError(f"no key lives until {until}: {title} gives a year at most")
+        raise ValueError(f"no key lives until {until}: {client.title} gives a year at most")
     return datetime.combine(until, time(23, 59, 59), zone).astimezone(UTC)
 
 
 def _consenting(services: Services, source: SourceName) -> tuple[ConnectedSource, OAuth2]:
     connected = connected_source(services, source)
-    auth = connected.client.auth
-    if not isinstance(auth, OAuth2):
-        raise SourceError(f"{connected.client.title} is connected by a key", permanent=True)
-    return connected, auth
+    client = connected.client
+    if not isinstance(client, OAuth2):
+        raise SourceError(f"{client.title} is connected by a key", permanent=True)
+    return connected, client
 
 
 def _check_redirect(connected: ConnectedSource, auth: OAuth2, redirect: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ service's rate limit before it's made; a refused token is refreshed, and the que
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,12 +23,11 @@ from worker.sources.base import (
     Credential,
     CredentialRevoked,
     Observe,
-    Purpose,
-    RateLimit,
     RateLimited,
     SourceError,
     Unavailable,
 )
+from worker.sources.rate_limit import Purpose, RateLimit
 from worker.sources.registry import SOURCES
 from worker.store import DecryptError, SourceState, StoredCredential, StoreError, Transaction
 
@@ -66,8 +65,8 @@ class ClientSession:
         """
         client, now = self.connected.client, self.clock()
         ends_at = self.stored.ends_at
-        if ends_at is not None and ends_at <= now and isinstance(client.auth, ApiKey):
-            ended = client.auth.ended()
+        if ends_at is not None and ends_at <= now and isinstance(client, ApiKey):
+            ended = client.ended()
             self._revoke(ended)
             raise ended
         credential = self.credential or decrypt(self.connected, self.stored)
@@ -134,7 +133,7 @@ class ClientSession:
             state = SourceState("failing", success_at, str(error))
             tx.progress.source(self.athlete, source, state)
             if self.asks_to_reconnect and "reconnect" in self.athlete.wants:
-                by_key = isinstance(self.connected.client.auth, ApiKey)
+                by_key = isinstance(self.connected.client, ApiKey)
                 facts = ReconnectFacts(self.athlete, source, now, by_key=by_key)
                 connected_at = self.stored.connected_at.isoformat()
                 enqueue(
@@ -159,16 +158,14 @@ def open_session(
     source, now = connected.client.name, clock()
     with services.store.transaction() as tx:
         rows = tx.source(source)
-        held = rows.lease(athlete, now=now, until=now + LEASE)
-        stored = rows.credential(athlete) if held else None
-    if not held:
+        stored = rows.credential(athlete)
+        alive = stored is not None and stored.revoked_at is None
+        held = alive and rows.lease(athlete, now=now, until=now + LEASE)
+    if stored is None or not held:
         yield None
         return
     try:
-        alive = stored is not None and stored.revoked_at is None
-        yield (
-            ClientSession(services, connected, athlete, stored, clock) if stored and alive else None
-        )
+        yield ClientSession(services, connected, athlete, stored, clock)
     except (SourceError, StoreError):
         raise
     except Exception as surprise:
@@ -203,55 +200,40 @@ def limited_call(
     if at > now:
         connected.wait((at - now).total_seconds())
     headers: dict[str, str] = {}
+    answered = True
     try:
-        answer = question(clock(), headers.update)
+        return question(clock(), headers.update)
     except RateLimited as error:
+        answered = False
         with services.store.transaction() as tx:
             known = known_limit(tx, connected, clock(), lock=True)
             closed = known.closed(headers, now=clock(), until=error.resets_at)
-            tx.source(connected.client.name).save_limit(closed.state())
+            tx.source(client.name).save_limit(closed.state())
         raise client.rate_limited(closed.closed_until or error.resets_at) from None
     except Unavailable:
+        answered = False
         raise
-    except SourceError:
-        _observe(services, connected, reserved, headers, clock())
-        raise
-    _observe(services, connected, reserved, headers, clock())
-    return answer
+    finally:
+        if answered and reserved.observe(headers, clock()) != reserved:
+            with services.store.transaction() as tx:
+                known = known_limit(tx, connected, clock(), lock=True)
+                tx.source(client.name).save_limit(known.observe(headers, clock()).state())
 
 
 def known_limit(
     tx: Transaction, connected: ConnectedSource, now: datetime, *, lock: bool = False
 ) -> RateLimit:
     """What is known of how many calls are left; `lock`: until the transaction's end."""
-    return connected.client.rate_limit(tx.source(connected.client.name).limit(lock=lock), now)
-
-
-def _observe(
-    services: Services,
-    connected: ConnectedSource,
-    reserved: RateLimit,
-    headers: Mapping[str, str],
-    now: datetime,
-) -> None:
-    """Store what an answer's headers said, where that's news."""
-    if reserved.observe(headers, now) == reserved:
-        return
-    with services.store.transaction() as tx:
-        known = known_limit(tx, connected, now, lock=True).observe(headers, now)
-        tx.source(connected.client.name).save_limit(known.state())
+    client = connected.client
+    return client.limits.stored(tx.source(client.name).limit(lock=lock), now)
 
 
 def connected_source(services: Services, source: SourceName) -> ConnectedSource:
     """The service of this name; raises `SourceError` where it is off."""
     if source not in services.sources:
-        raise SourceError(off(source), permanent=True)
+        off = next(kind.off for kind in SOURCES if kind.name == source)
+        raise SourceError(off, permanent=True)
     return services.sources[source]
-
-
-def off(source: SourceName) -> str:
-    """What to set where a service is off."""
-    return next(kind.off for kind in SOURCES if kind.name == source)
 
 
 def encrypt(connected: ConnectedSource, credential: Credential) -> bytes:
@@ -273,8 +255,8 @@ def ends_soon(
     connected: ConnectedSource, stored: StoredCredential, athlete: Athlete, now: datetime
 ) -> str | None:
     """What to say of a key in its last 14 days."""
-    auth = connected.client.auth
-    if stored.ends_at is None or stored.ends_at - now > WARN_BEFORE or not isinstance(auth, ApiKey):
+    client, ends_at = connected.client, stored.ends_at
+    if ends_at is None or ends_at - now > WARN_BEFORE or not isinstance(client, ApiKey):
         return None
-    ends_on = local_day(athlete, stored.ends_at)
-    return f"the key runs out on {ends_on}: make a new one at {auth.key_page} and connect again"
+    ends_on = local_day(athlete, ends_at)
+    return f"the key runs out on {ends_on}: make a new one at {client.key_page} and connect again"

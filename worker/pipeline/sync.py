@@ -35,7 +35,7 @@ from worker.pipeline.session import (
     open_session,
 )
 from worker.sources import polling
-from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError
+from worker.sources.base import CredentialRevoked, ListedActivity, RateLimited, SourceError, Webhook
 from worker.sources.polling import Shown, Standing
 from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
@@ -243,12 +243,14 @@ def note_events(
 
     Events that name nobody we know are counted.
     """
-    webhook = connected_source(services, source).client.webhook
+    client = connected_source(services, source).client
     with services.store.transaction() as tx:
         rows = tx.source(source)
         ours = rows.subscription()
         read = [
-            webhook.read_event(event, subscription_id=ours.id) if webhook and ours else None
+            client.read_event(event, subscription_id=ours.id)
+            if isinstance(client, Webhook) and ours
+            else None
             for event in events
         ]
         theirs = rows.athletes_of({one[0] for one in read if one is not None})
@@ -291,6 +293,7 @@ def _handle_event(
                 with services.store.transaction() as tx:
                     tx.source(source).event_done(athlete, _WHOLE_ATHLETE, looked_at=now)
         else:
+            assert isinstance(client, Webhook)  # noqa: S101  events come from one
             question = partial(client.get_activity, external_id=external_id)
             one = session.ask("new", question)
             listed = [one] if one is not None else []

@@ -13,18 +13,31 @@ that is a run. A *credential* is what an athlete gave us to read their account: 
 
 One bad activity or file is a value with its reason (`Unreadable`, `NotARun`), never an exception
 that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
-with a class that has what `Source` names, and a line in `registry`.
+with a subclass of `OAuth2` or `ApiKey`, of `Webhook` too if it has one, and a line in `registry`.
 """
 
 # ruff: noqa: N818  (each is named for what happened, as a reader of the log would say it)
+# ruff: noqa: ARG002  (what a service may do without is here and does nothing)
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+from functools import cached_property
+from http import HTTPStatus
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from urllib.parse import urlsplit
 
+from pydantic import AfterValidator
+
+from worker import __version__
 from worker.domain.models import Recording, SourceName
 from worker.setting_types import SourceSection
+from worker.sources.rate_limit import RateLimit, asked_pause
+
+if TYPE_CHECKING:
+    import requests
 
 
 class SourceError(Exception):
@@ -154,142 +167,40 @@ class Credential:
     scopes: frozenset[str] = frozenset()
 
 
-Purpose = Literal["new", "history", "token"]
-"""What a call is for: what is new goes before history; some services don't count token calls."""
-
-
-class RateLimit(Protocol):
-    """How many calls a service still allows. Immutable; stored between calls as JSON."""
-
-    @property
-    def patience(self) -> timedelta:
-        """How long it is worth waiting for the next call; who would wait longer comes back."""
-        ...
-
-    @property
-    def closed_until(self) -> datetime | None:
-        """When the service allows calls again, after it refused one."""
-        ...
-
-    def opens_at(self, purpose: Purpose, now: datetime) -> datetime:
-        """When the next call may be made; `now` where it may be at once."""
-        ...
-
-    def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, Self]:
-        """When to make the next call, and the limit with that call counted."""
-        ...
-
-    def observe(self, headers: Mapping[str, str], now: datetime) -> Self:
-        """With what the headers of an answer say that is no refusal."""
-        ...
-
-    def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> Self:
-        """After a refusal: no call before `until`, or later where refusals go on."""
-        ...
-
-    def paused(self, until: datetime) -> Self:
-        """Without a refusal: no call before `until`."""
-        ...
-
-    def state(self) -> dict[str, Any]:
-        """What is stored: JSON."""
-        ...
-
-
 Observe = Callable[[Mapping[str, str]], None]
 """Called with the headers of an answer, also of one that is a refusal."""
 
 
-@runtime_checkable
-class OAuth2(Protocol):
-    """Connecting by a consent on the service's own page.
-
-    `no_consent_hint` says what to try where no consent comes back.
-    """
-
-    no_consent_hint: ClassVar[str]
-
-    def authorize_url(self, *, state: str, redirect: str) -> str:
-        """Where the athlete's browser goes to consent."""
-        ...
-
-    def check_redirect(self, redirect: str, *, now: datetime) -> None:
-        """Raises `SourceError` with a `code` where the page would show nothing but an error."""
-        ...
-
-    def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
-        """The credential for what the browser brought back; raises `SourceError`."""
-        ...
-
-    def missing(self, credential: Credential) -> str | None:
-        """What the athlete won't get for what they didn't allow, in words."""
-        ...
+def ignore(_: Mapping[str, str]) -> None:
+    """An `Observe` for who doesn't count calls."""
 
 
-@runtime_checkable
-class ApiKey(Protocol):
-    """Connecting by a key that the athlete makes at the service.
-
-    `key_page` is where, `key_menu` how to find it there; `key_lives_days` what they choose from,
-    empty where keys don't end.
-    """
-
-    key_page: ClassVar[str]
-    key_menu: ClassVar[str]
-    key_lives_days: ClassVar[tuple[int, ...]]
-
-    def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
-        """The credential of a key as it was pasted; raises ValueError with words."""
-        ...
-
-    def wrong_key(self) -> SourceError:
-        """What to say of a key that was just given and is refused."""
-        ...
-
-    def ended(self) -> CredentialRevoked:
-        """What to say of a key that was good, and no longer is."""
-        ...
+def is_loopback(address: str) -> bool:
+    """True where an address stays on this machine."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
-def takes_key(kind: object) -> bool:
-    """True for a service that is connected by a key, False for one by a consent."""
-    return isinstance(kind, ApiKey)
+def _service_address(address: str) -> str:
+    parts = urlsplit(address)
+    is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))
+    if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
+        # What was given isn't shown: it may hold a password.
+        raise ValueError(
+            "must be https:// with a host and perhaps a path, or http:// to this machine's "
+            "loopback; anywhere else credentials would go in the clear"
+        )
+    return address.rstrip("/")
 
 
-@dataclass(frozen=True, slots=True)
-class Subscription:
-    """A webhook subscription as the service has it."""
-
-    id: int
-    callback_url: str
+ServiceAddress = Annotated[str, AfterValidator(_service_address)]
+"""Where a service is asked, in its section of the settings."""
 
 
-@runtime_checkable
-class Webhook(Protocol):
-    """A service that posts events to us. What an event says is a reason to look, no more."""
-
-    def subscribe(self, callback_url: str, *, verify_token: str, now: datetime) -> int:
-        """Ask for events at an address, which the service checks at once; the id."""
-        ...
-
-    def subscriptions(self, *, now: datetime) -> tuple[Subscription, ...]:
-        """The application's subscriptions."""
-        ...
-
-    def unsubscribe(self, subscription_id: int, *, now: datetime) -> None:
-        """Remove a subscription; one that isn't there is fine."""
-        ...
-
-    def read_event(self, event: object, *, subscription_id: int) -> tuple[str, str] | None:
-        """Whose account an event names, and the activity to look at.
-
-        An empty activity asks to look whether the athlete still allows anything. None where the
-        event isn't for us.
-        """
-        ...
-
-
-class Source(Protocol):
+class Source(ABC):
     """A service, asked with an athlete's credential. Safe to share between threads.
 
     Every method that asks raises `SourceError` and nothing else. `observe` gets the headers of
@@ -305,87 +216,259 @@ class Source(Protocol):
     """What to set where the service is off."""
     about: ClassVar[str]
     """What it costs and needs, for who chooses a way for runs to come."""
-    asked_for: ClassVar[tuple[str, ...]]
-    """The keys of its section without which it's off; empty where it needs none."""
-    ends_at_service: ClassVar[str | None]
-    """Where athletes end a connection that we couldn't give back."""
+    asked_for: ClassVar[tuple[str, ...]] = ()
+    """The keys of its section without which it's off."""
+    ends_at_service: ClassVar[str | None] = None
+    """Where athletes end a connection that we couldn't give back; None where we never can."""
     precedence: ClassVar[int]
     """Where sources disagree about a run, the lowest is believed: 1 for devices' own files."""
+    limits: ClassVar[type[RateLimit]]
     largest_page: ClassVar[int]
-    has_files: ClassVar[bool]
+    largest_answer_bytes: ClassVar[int] = 16 * 2**20
+    has_files: ClassVar[bool] = False
     """Original files can be had, and are believed before the list."""
-    calls_at_once: ClassVar[int | None]
+    calls_at_once: ClassVar[int | None] = None
     """After so many calls for history a tick ends, so that what is new elsewhere goes first."""
 
-    every: timedelta
-    """How often each athlete's list is asked for."""
-    reach: timedelta
-    """How far back runs are wanted."""
-    retention: timedelta | None
+    retention: timedelta | None = None
     """How long what was fetched may be kept; None: until the athlete disconnects."""
-    auth: OAuth2 | ApiKey
-    webhook: Webhook | None
+
+    def __init__(
+        self, settings: SourceSection, *, ca_file: str | None = None, answer_s: float = 60.0
+    ) -> None:
+        """`answer_s` is the longest time for a call, from sending to the last byte."""
+        self.base_url = settings.base_url
+        self.every = settings.every
+        """How often each athlete's list is asked for."""
+        self.reach = settings.history
+        """How far back runs are wanted."""
+        self._ca_file = ca_file
+        self._answer_s = answer_s
 
     @classmethod
-    def set_up(cls, settings: Any, *, ca_file: str | None = None) -> "Self | None":
-        """The service by its section of the settings, None where it is off; raises ValueError."""
-        ...
+    def set_up(cls, settings: Any, *, ca_file: str | None = None) -> Self | None:
+        """The service by its section of the settings, None where it is off."""
+        is_on = getattr(settings, "enabled", True)
+        is_on = is_on and all(getattr(settings, key) is not None for key in cls.asked_for)
+        return cls(settings, ca_file=ca_file) if is_on else None
 
-    def close(self) -> None:
-        """Close the connections; using it again opens new ones."""
-        ...
-
-    def rate_limit(self, state: Mapping[str, Any] | None, now: datetime) -> RateLimit:
-        """The limit as it was stored; `state` None where nothing is known of it."""
-        ...
-
-    def rate_limited(self, resets_at: datetime) -> RateLimited: ...
-
+    @abstractmethod
     def is_stale(self, credential: Credential, now: datetime) -> bool:
         """True where the access token has ended or is about to."""
-        ...
 
+    @abstractmethod
     def refresh(self, credential: Credential, *, now: datetime) -> Credential:
         """With a fresh access token; raises `CredentialRevoked`. Save it before using it."""
-        ...
 
     def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
         """Why our clock seems wrong by a credential that was just given, in words."""
-        ...
+        return None
 
-    def revoke(self, credential: Credential, *, now: datetime) -> None:
+    def revoke(self, credential: Credential, *, now: datetime) -> None:  # noqa: B027
         """End the credential at the service, where it has a way to."""
-        ...
 
+    @abstractmethod
     def list_activities(
         self,
         credential: Credential,
         *,
         now: datetime,
-        observe: Observe = ...,
+        observe: Observe = ignore,
         page: int = 1,
-        size: int = ...,
+        size: int,
         before: datetime | None = None,
     ) -> Page:
         """A page of the activities, newest first; `before` leaves out what began days later."""
-        ...
-
-    def get_activity(
-        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ...
-    ) -> ListedActivity | None:
-        """One activity; None where there is none, or none that may be seen."""
-        ...
 
     def download(
-        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ...
+        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> bytes:
         """The original file, perhaps packed. Raises `NotFound` where there is none."""
-        ...
+        raise NotFound(f"{self.title} gives no files")
 
+    @abstractmethod
     def parse(self, raw: object) -> ListedActivity:
         """One activity as the service tells it, or as its payload was saved. Never raises."""
-        ...
+
+    # What the services share
+
+    def rate_limited(self, resets_at: datetime) -> RateLimited:
+        words = self.limits.refusal.format(title=self.title, opens=resets_at)
+        return RateLimited(words, resets_at=resets_at)
+
+    @cached_property
+    def session(self) -> "requests.Session":
+        """Open connections to the service; every answer is bounded in time and size."""
+        from worker.sources.http import http_session
+
+        return http_session(self, ca_file=self._ca_file, answer_s=self._answer_s)
+
+    def close(self) -> None:
+        """Close the connections; using it again opens new ones."""
+        session = self.__dict__.pop("session", None)
+        if session is not None:
+            session.close()
+
+    def route(self, address: str) -> str:
+        """The address to go to in place of this one."""
+        return address
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        authorization: str,
+        *,
+        now: datetime,
+        accept: str = "application/json",
+        observe: Observe = ignore,
+        query: Mapping[str, str | int] | None = None,
+    ) -> "requests.Response":
+        """The answer at a path of the service's address; raises the error that its status means."""
+        from worker.sources.http import network_errors
+
+        headers = {
+            "Authorization": authorization,
+            "Accept": accept,
+            "User-Agent": f"easeback/{__version__}",
+        }
+        with network_errors(self.title):
+            answer = self.session.request(
+                method, f"{self.base_url}{path}", headers=headers, params=query
+            )
+        observe(answer.headers)
+        if not answer.ok:
+            raise self.refused(answer.status_code, answer.headers, now)
+        return answer
+
+    def ask_json(self, path: str, authorization: str, **how: Any) -> Any:
+        """What stands at a path; `how` is as for `ask`."""
+        answer = self.ask("GET", path, authorization, **how)
+        try:
+            return answer.json()
+        except ValueError:
+            words = f"{self.title} answered with something that isn't its API"
+            raise Unavailable(words) from None
+
+    def refused(self, status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
+        """The error that a status means by itself."""
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return self.rate_limited(now + asked_pause(headers.get("Retry-After"), now))
+        if status == HTTPStatus.UNAUTHORIZED:
+            return AccessRefused(f"{self.title} refused the access token")
+        if status == HTTPStatus.FORBIDDEN:
+            return Forbidden(f"{self.title} doesn't let this account see that (403)")
+        if status == HTTPStatus.NOT_FOUND:
+            return NotFound(f"{self.title} has nothing there, or doesn't show it")
+        return Unavailable(f"{self.title} has trouble of its own ({status}); asking again later")
+
+    def page_of(self, listed: object) -> Page:
+        """A page from the list as it came; raises `Unavailable` where it is no list."""
+        if not isinstance(listed, list):
+            raise Unavailable(f"{self.title}'s list of activities isn't a list")
+        return Page(tuple(map(self.parse, listed)))
 
 
-def ignore(_: Mapping[str, str]) -> None:
-    """An `Observe` for who doesn't count calls."""
+class OAuth2(Source):
+    """A service that is connected by a consent on its own page."""
+
+    no_consent_hint: ClassVar[str]
+    """What to try where no consent comes back."""
+
+    @abstractmethod
+    def authorize_url(self, *, state: str, redirect: str) -> str:
+        """Where the athlete's browser goes to consent."""
+
+    @abstractmethod
+    def check_redirect(self, redirect: str, *, now: datetime) -> None:
+        """Raises `SourceError` with a `code` where the page would show nothing but an error."""
+
+    @abstractmethod
+    def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
+        """The credential for what the browser brought back."""
+
+    @abstractmethod
+    def missing(self, credential: Credential) -> str | None:
+        """What the athlete won't get for what they didn't allow, in words."""
+
+
+class ApiKey(Source):
+    """A service that is connected by a key, which the athlete makes there and pastes here."""
+
+    key_page: ClassVar[str]
+    key_menu: ClassVar[str]
+    """How to find the page there."""
+    key_lives_days: ClassVar[tuple[int, ...]] = ()
+    """What they choose from; empty where keys don't end."""
+
+    def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
+        """The credential of a key as it was pasted; raises ValueError with words."""
+        pasted = key.strip().removeprefix("ApiKey ").strip()
+        if not pasted:
+            raise ValueError("no key was given; nothing was changed")
+        if not is_one_word(pasted) or len(pasted) > _LONGEST_KEY:
+            raise ValueError(
+                f"that isn't a key: paste the one line that {self.title} showed, and no more"
+            )
+        return Credential("", (pasted,), ends_at=ends_at)
+
+    def wrong_key(self) -> SourceError:
+        """What to say of a key that was just given and is refused."""
+        return SourceError(
+            f"{self.title} doesn't accept this key: paste it whole, or make a new one at "
+            f"{self.key_page}; nothing was changed",
+            permanent=True,
+        )
+
+    def ended(self) -> CredentialRevoked:
+        """What to say of a key that was good, and no longer is."""
+        return CredentialRevoked(
+            f"{self.title} no longer accepts the key (it ran out, or was deleted); make a new one "
+            f"at {self.key_page} and connect again"
+        )
+
+
+_LONGEST_KEY = 4096
+
+
+def is_one_word(text: str) -> bool:
+    """True for what may be a key or a token: printable ASCII without blanks."""
+    return text.isascii() and text.isprintable() and " " not in text and text != ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A webhook subscription as the service has it."""
+
+    id: int
+    callback_url: str
+
+
+class Webhook(Source):
+    """A service that posts events to us. What an event says is a reason to look, no more."""
+
+    @abstractmethod
+    def subscribe(self, callback_url: str, *, verify_token: str, now: datetime) -> int:
+        """Ask for events at an address, which the service checks at once; the id."""
+
+    @abstractmethod
+    def subscriptions(self, *, now: datetime) -> tuple[Subscription, ...]:
+        """The application's subscriptions."""
+
+    @abstractmethod
+    def unsubscribe(self, subscription_id: int, *, now: datetime) -> None:
+        """Remove a subscription; one that isn't there is fine."""
+
+    @abstractmethod
+    def get_activity(
+        self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
+    ) -> ListedActivity | None:
+        """The activity that an event named; None where there is none to be seen."""
+
+    @abstractmethod
+    def read_event(self, event: object, *, subscription_id: int) -> tuple[str, str] | None:
+        """Whose account an event names, and the activity to look at.
+
+        An empty activity asks to look whether the athlete still allows anything. None where the
+        event isn't for us.
+        """

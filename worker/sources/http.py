@@ -1,50 +1,40 @@
-"""HTTP to a service: a session that goes to one address and bounds every answer.
+"""HTTP to a service: a session that goes where the service says and bounds every answer.
 
-No answer takes longer or grows larger than allowed, no redirect carries a bearer token somewhere
-nobody chose, nothing of the environment adds credentials. What goes wrong on the network becomes a
-`SourceError` in words, without addresses, which may hold secrets.
+A call has one deadline from sending to the last byte, which each byte that comes moves on by no
+more than its share: whoever sends a head, a chunk line or a body in drops gains nothing. No answer
+grows larger than allowed, no redirect carries a bearer token somewhere nobody chose, nothing of
+the environment adds credentials. What goes wrong on the network becomes a `SourceError` in words,
+without addresses, which may hold secrets.
 """
 
+import http.client
+import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from worker.sources.base import Unavailable
+from worker.sources.base import Source, Unavailable, is_loopback
 
 CONNECT_S = 10.0
-LARGEST_ANSWER_BYTES = 16 * 2**20
+SLOWEST_BYTES_S = 128 * 2**10
+"""What comes faster than this may take longer than the deadline: the largest file does."""
 _PIECE_BYTES = 64 * 2**10
 
 
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """How patiently a service is asked, and where.
-
-    `title` is the service's, for sentences. `silence_s` is the longest wait for the next piece of
-    an answer, `answer_s` for all of it. `there` gives the address in place of the one asked for.
-    """
-
-    title: str
-    ca_file: str | None = None
-    silence_s: float = 30.0
-    answer_s: float = 60.0
-    largest_bytes: int = LARGEST_ANSWER_BYTES
-    there: Callable[[str], str] = lambda address: address
-
-
-def http_session(options: HttpOptions) -> requests.Session:
-    """A session with these options."""
+def http_session(source: Source, *, ca_file: str | None, answer_s: float) -> requests.Session:
+    """A session for one service; `answer_s` is the deadline of each call."""
     made = requests.Session()
-    made.mount("https://", _Bounded(options))
-    made.mount("http://", _Bounded(options))
+    made.mount("https://", _BoundedAdapter(source, ca_file, answer_s))
+    made.mount("http://", _BoundedAdapter(source, ca_file, answer_s))
     # A redirect of the API would carry the bearer token somewhere nobody chose.
     made.max_redirects = 0
     # With an authentication of its own, requests doesn't let ~/.netrc replace the bearer token.
@@ -82,33 +72,6 @@ def network_errors(title: str) -> Iterator[None]:
         raise Unavailable(f"{title} couldn't be asked") from None
 
 
-def is_loopback(address: str) -> bool:
-    """True where an address stays on this machine."""
-    host = urlsplit(address).hostname or ""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def check_address(address: str, *, title: str, given_away: str) -> None:
-    """Raises ValueError, with the reason, for an address that can't be the service's.
-
-    `given_away` is what plain http would show to everybody on the way.
-    """
-    parts = urlsplit(address)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"an address of {title} begins with https://; this is {address!r}")
-    if parts.scheme == "http" and not is_loopback(address):
-        raise ValueError(
-            f"{address!r} would send {given_away} in the clear; plain http is only for this machine"
-        )
-    if parts.username or parts.password or parts.query or parts.fragment:
-        raise ValueError(f"an address of {title} is a host and perhaps a path; this is {address!r}")
-
-
 def _unreachable(message: str) -> Unavailable:
     return Unavailable(message, for_everybody=True)
 
@@ -124,12 +87,93 @@ def _no_connection(error: requests.ConnectionError, title: str) -> str:
     return f"the connection to {title} broke"
 
 
-class _Bounded(HTTPAdapter):
-    """Goes to the configured address; no answer takes longer or grows larger than allowed."""
+@dataclass(slots=True)
+class _Bounds:
+    """Of one answer: by when its next byte has to come, and how many more may come."""
 
-    def __init__(self, options: HttpOptions) -> None:
+    title: str
+    until: float
+    bytes_left: int
+
+    def seconds_left(self) -> float:
+        left_s = self.until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("timed out")
+        return left_s
+
+    def received(self, count: int) -> None:
+        self.until += count / SLOWEST_BYTES_S
+        self.bytes_left -= count
+        if self.bytes_left < 0:
+            raise Unavailable(f"{self.title}'s answer is larger than any real one")
+
+
+_bounds: ContextVar[_Bounds] = ContextVar("_bounds")
+"""Of the answer that this thread is about to read: urllib3 hands on nothing but a socket."""
+
+
+class _BoundedBytes(io.RawIOBase):
+    """The bytes of one answer, as they come from the socket."""
+
+    def __init__(self, sock: Any, raw: io.RawIOBase) -> None:
+        self._sock, self._raw, self._bounds = sock, raw, _bounds.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        self._sock.settimeout(self._bounds.seconds_left())
+        count = self._raw.readinto(buffer)
+        self._bounds.received(count or 0)
+        return count
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _BoundedResponse(http.client.HTTPResponse):
+    """Reads status, headers, chunk lines and body alike within the bounds."""
+
+    def __init__(self, sock: Any, *args: Any, **more: Any) -> None:
+        super().__init__(sock, *args, **more)
+        self.fp = io.BufferedReader(_BoundedBytes(sock, self.fp.detach()))
+
+
+class _BoundedConnection(HTTPConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedTLSConnection(HTTPSConnection):
+    response_class = _BoundedResponse
+
+
+class _BoundedPool(HTTPConnectionPool):
+    ConnectionCls = _BoundedConnection
+
+
+class _BoundedTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _BoundedTLSConnection
+
+
+_POOLS = {"http": _BoundedPool, "https": _BoundedTLSPool}
+
+
+class _BoundedAdapter(HTTPAdapter):
+    """Goes where the service says, and bounds each answer."""
+
+    def __init__(self, source: Source, ca_file: str | None, answer_s: float) -> None:
         super().__init__(pool_maxsize=16)
-        self._options = options
+        self._source, self._ca_file, self._answer_s = source, ca_file, answer_s
+
+    def init_poolmanager(self, *args: Any, **more: Any) -> None:
+        super().init_poolmanager(*args, **more)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **more)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
 
     def send(
         self,
@@ -140,40 +184,40 @@ class _Bounded(HTTPAdapter):
         cert: Any = None,
         proxies: Any = None,
     ) -> requests.Response:
-        address = self._options.there(request.url or "")
-        request.url = address
-        response = super().send(
-            request,
-            stream=True,
-            timeout=(CONNECT_S, self._options.silence_s),
-            verify=self._options.ca_file or verify,
-            cert=cert,
-            proxies={} if is_loopback(address) else proxies,
-        )
-        until = time.monotonic() + self._options.answer_s
-        response.raw = cast("Any", _BoundedBody(response.raw, self._options, until))
+        request.url = self._source.route(request.url or "")
+        largest = self._source.largest_answer_bytes
+        bounds = _Bounds(self._source.title, time.monotonic() + self._answer_s, largest)
+        before = _bounds.set(bounds)
+        try:
+            response = super().send(
+                request,
+                stream=True,
+                timeout=(min(CONNECT_S, self._answer_s), self._answer_s),
+                verify=self._ca_file or verify,
+                cert=cert,
+                proxies={} if is_loopback(request.url) else proxies,
+            )
+        finally:
+            _bounds.reset(before)
+        response.raw = cast("Any", _BoundedBody(response.raw, self._source.title, largest))
         return response
 
 
 @dataclass(slots=True)
 class _BoundedBody:
-    """A body that gives up when it trickles or swells. Has what requests asks of a raw body."""
+    """A body that gives up when it unpacks to too much. Has what requests asks of a raw body."""
 
     raw: urllib3.BaseHTTPResponse
-    options: HttpOptions
-    until: float
+    title: str
+    largest_bytes: int
 
     def stream(self, _size: int, decode_content: bool = True) -> Iterator[bytes]:
         read_bytes = 0
-        title = self.options.title
         while piece := self.raw.read1(_PIECE_BYTES, decode_content=decode_content):
             read_bytes += len(piece)
-            if read_bytes > self.options.largest_bytes:
+            if read_bytes > self.largest_bytes:
                 self.close()
-                raise Unavailable(f"{title}'s answer is larger than any real one")
-            if time.monotonic() > self.until:
-                self.close()
-                raise _unreachable(f"{title}'s answer trickled in too slowly")
+                raise Unavailable(f"{self.title}'s answer is larger than any real one")
             yield piece
 
     def close(self) -> None:

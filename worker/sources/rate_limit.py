@@ -4,12 +4,18 @@ Windows     calls are counted in quarters of an hour and UTC days, and headers t
 Spacing     nothing is documented: one call a second, and longer pauses after refusals
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
+from email.utils import parsedate_to_datetime
+from functools import cache
+from typing import Any, ClassVar, Literal, Self
 
-from worker.sources.base import Purpose
+from pydantic import TypeAdapter
+
+Purpose = Literal["new", "history", "token"]
+"""What a call is for: what is new goes before history; some services don't count token calls."""
 
 SHARE: dict[Purpose, float] = {"new": 0.9, "history": 0.7}
 """How much of each limit may be used for what.
@@ -19,13 +25,58 @@ lags, don't end in refusals, and a fifth is kept from history for new runs.
 """
 
 QUARTER = timedelta(minutes=15)
-_COUNTS = ("read", "overall")
-_INSTANTS = ("at", "closed_until")
 
 BETWEEN = timedelta(seconds=1)
-PATIENCE = timedelta(seconds=5)
 LONGEST_PAUSE = timedelta(hours=4)
-_PAUSE = timedelta(minutes=1)
+SHORTEST_PAUSE = timedelta(minutes=1)
+
+
+class RateLimit(ABC):
+    """How many calls a service still allows. Immutable; stored between calls as JSON."""
+
+    refusal: ClassVar[str]
+    """What to say while no call is allowed, of a `title` that `opens` at an instant."""
+    patience: ClassVar[timedelta]
+    """How long it is worth waiting for the next call; who would wait longer comes back."""
+    closed_until: datetime | None
+    """When the service allows calls again, after it refused one."""
+
+    @classmethod
+    def stored(cls, state: Mapping[str, Any] | None, now: datetime) -> Self:
+        """The limit as it was stored; `state` None where nothing is known of it."""
+        known = {name: value for name, value in (state or {}).items() if value is not None}
+        limit: Self = _adapter(cls).validate_python({"at": now, **known})
+        return limit
+
+    def state(self) -> dict[str, Any]:
+        """What is stored: JSON."""
+        state: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
+        return state
+
+    @abstractmethod
+    def opens_at(self, purpose: Purpose, now: datetime) -> datetime:
+        """When the next call may be made; `now` where it may be at once."""
+
+    @abstractmethod
+    def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, Self]:
+        """When to make the next call, and the limit with that call counted before it is made."""
+
+    @abstractmethod
+    def observe(self, headers: Mapping[str, str], now: datetime) -> Self:
+        """With what the headers of an answer say that is no refusal."""
+
+    @abstractmethod
+    def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> Self:
+        """After a refusal: no call before `until`, or later where refusals go on."""
+
+    @abstractmethod
+    def paused(self, until: datetime) -> Self:
+        """Without a refusal: no call before `until`."""
+
+
+@cache
+def _adapter(kind: type[RateLimit]) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +90,7 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
-class Windows:
+class Windows(RateLimit):
     """What is known of the limits since `at`; one that no header told of yet is None.
 
     Nothing about the size of the limits is known here. Reads and all calls are counted apart, by
@@ -51,22 +102,11 @@ class Windows:
     overall: Limit | None = None
     closed_until: datetime | None = None
 
+    refusal = (
+        "{title}'s rate limit is used up; it opens again at {opens:%H:%M} UTC and nothing is lost "
+        "until then"
+    )
     patience = timedelta(0)
-
-    @classmethod
-    def stored(cls, state: Mapping[str, Any] | None, now: datetime) -> "Windows":
-        """The limits from what `state` gave; None: nothing is known."""
-        if state is None:
-            return cls(now)
-
-        read, overall = (Limit(**one) if (one := state[name]) else None for name in _COUNTS)
-        at, closed = (
-            datetime.fromisoformat(state[name]) if state[name] else None for name in _INSTANTS
-        )
-        return cls(at or now, read, overall, closed)
-
-    def state(self) -> dict[str, Any]:
-        return _plain(asdict(self))
 
     def as_of(self, now: datetime) -> "Windows":
         """The same with the windows that have ended since counted as empty."""
@@ -81,7 +121,6 @@ class Windows:
         return replace(self, at=now, read=read, overall=overall)
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Windows"]:
-        """When the next call is allowed, and the limits with it counted before it is made."""
         opens_at = self.opens_at(purpose, now)
         if purpose == "token" or opens_at > now:
             return opens_at, self
@@ -110,7 +149,6 @@ class Windows:
         )
 
     def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> "Windows":
-        """After a refusal with these headers: no call before `until`."""
         return replace(self.observe(headers, now), closed_until=until)
 
     def paused(self, until: datetime) -> "Windows":
@@ -137,7 +175,7 @@ class Windows:
 
 
 @dataclass(frozen=True, slots=True)
-class Spacing:
+class Spacing(RateLimit):
     """One call a second over all athletes and workers, and none during a pause.
 
     Each call takes the next free instant; who would have to wait long for one doesn't, but comes
@@ -149,24 +187,10 @@ class Spacing:
     closed_until: datetime | None = None
     refused: int = 0
 
-    patience = PATIENCE
-
-    @classmethod
-    def stored(cls, state: Mapping[str, Any] | None) -> "Spacing":
-        """The spacing from what `state` gave; None: nothing is known."""
-        if state is None:
-            return cls()
-        free_at, closed = (
-            datetime.fromisoformat(state[name]) if state[name] else None
-            for name in ("free_at", "closed_until")
-        )
-        return cls(free_at, closed, state["refused"])
-
-    def state(self) -> dict[str, Any]:
-        return _plain(asdict(self))
+    refusal = "{title} asks for a pause until {opens:%H:%M} UTC; nothing is lost until then"
+    patience = timedelta(seconds=5)
 
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, "Spacing"]:
-        """When the next call may be made, and the spacing with that instant taken."""
         at = self.opens_at(purpose, now)
         return at, replace(self, free_at=at + BETWEEN)
 
@@ -175,13 +199,12 @@ class Spacing:
         # A clock that was set back must not make us wait for the time it told before.
         return max([now, *(at for at in known if at is not None and at - now <= LONGEST_PAUSE)])
 
-    def observe(self, _: Mapping[str, str], now: datetime) -> "Spacing":  # noqa: ARG002  as above
-        """After a call that worked."""
+    def observe(self, _: Mapping[str, str], now: datetime) -> "Spacing":  # noqa: ARG002  `RateLimit`'s
         return replace(self, refused=0)
 
     def closed(self, _: Mapping[str, str], *, now: datetime, until: datetime) -> "Spacing":
-        """No call before `until`, and twice as long after each further refusal."""
-        pause = max(until - now, _PAUSE * (1 << min(self.refused, 8)))
+        """Twice as long after each further refusal."""
+        pause = max(until - now, SHORTEST_PAUSE * (1 << min(self.refused, 8)))
         return replace(self, closed_until=now + min(pause, LONGEST_PAUSE), refused=self.refused + 1)
 
     def paused(self, until: datetime) -> "Spacing":
@@ -223,6 +246,15 @@ def _most_used(mine: Limit | None, told: Limit | None) -> Limit | None:
     )
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """With instants as text, for JSON."""
-    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in fields.items()}
+def asked_pause(retry_after: str | None, now: datetime) -> timedelta:
+    """How long to ask nothing: what `Retry-After` says, a minute at least, four hours at most."""
+    asked = SHORTEST_PAUSE
+    try:
+        asked = timedelta(seconds=float(retry_after or ""))
+    except (ValueError, OverflowError):
+        try:
+            until = parsedate_to_datetime(retry_after or "")
+            asked = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
+        except (TypeError, ValueError):
+            pass
+    return min(max(asked, SHORTEST_PAUSE), LONGEST_PAUSE)

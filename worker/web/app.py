@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.sources.base import takes_key
+from worker.sources.base import ApiKey
 from worker.store import StoreError
 from worker.web import athlete, checkin, health, status, unsubscribe
 from worker.web.consent import ConsentPages
@@ -55,7 +55,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             *(
                 route
                 for one in web.services.sources.values()
-                if not takes_key(one.client)
+                if not isinstance(one.client, ApiKey)
                 for route in ConsentPages(web, one).routes()
             ),
         ],

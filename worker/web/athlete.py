@@ -23,7 +23,7 @@ from worker.domain.weeks import local_time
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.forget import forget_athlete
 from worker.sources import SourceError
-from worker.sources.base import Source, takes_key
+from worker.sources.base import ApiKey, Source
 from worker.web.athlete_view import athlete_view
 from worker.web.context import PageError, WebContext
 from worker.web.export import export, export_json, export_zip
@@ -136,7 +136,11 @@ def _page(
     clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
-        keys = [(one, tx.source(one.name).credential(athlete)) for one in clients if takes_key(one)]
+        keys = [
+            (one, tx.source(one.name).credential(athlete))
+            for one in clients
+            if isinstance(one, ApiKey)
+        ]
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -152,7 +156,7 @@ def _page(
             one.name: "/connect/"
             + web.signer.token("connect", athlete, now=visit.now, source=one.name)
             for one in clients
-            if not takes_key(one)
+            if not isinstance(one, ApiKey)
         },
         keys=keys,
         key_troubles=key_troubles,

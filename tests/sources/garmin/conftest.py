@@ -25,7 +25,7 @@ def server(service: Service) -> Iterator[Server]:
 @pytest.fixture
 def garmin(server: Server) -> Iterator[Garmin]:
     """The client, impatient."""
-    client = Garmin(GarminSection(base_url=server.base_url), silence_s=1.0, answer_s=1.0)
+    client = Garmin(GarminSection(base_url=server.base_url), answer_s=1.0)
     yield client
     client.close()
 

@@ -20,9 +20,9 @@ from worker.sources.base import (
     SourceError,
     Unavailable,
 )
-from worker.sources.garmin.client import Garmin, GarminSection, pause, token_end
+from worker.sources.garmin.client import Garmin, GarminSection, token_end
 from worker.sources.garmin.parse import parse_garmin_activity
-from worker.sources.rate_limit import LONGEST_PAUSE, Spacing
+from worker.sources.rate_limit import LONGEST_PAUSE, Spacing, asked_pause
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 MIRA = Athlete(1, "Mira", "mira@example.org", NOW, timezone="Europe/Berlin")
@@ -130,7 +130,7 @@ class TestQuestions:
         self, said: str | None, seconds: float
     ) -> None:
         """A minute at least, four hours at most; seconds or a date."""
-        assert pause(said, NOW).total_seconds() == seconds
+        assert asked_pause(said, NOW).total_seconds() == seconds
 
     @pytest.mark.parametrize("kind", ["reset", "hang", "slow", "cut", "cut chunk", "nonsense"])
     def test_whatever_the_network_does_is_an_error_in_words(
@@ -224,7 +224,7 @@ class TestKeys:
         self, garmin: Garmin, said: str, until: str
     ) -> None:
         """To the end of that day, where the athlete lives."""
-        ends_at = key_end(garmin, "Garmin", said, now=NOW, athlete=MIRA)
+        ends_at = key_end(garmin, said, now=NOW, athlete=MIRA)
         assert f"{ends_at:%Y-%m-%d}" == until
         assert ends_at.hour in {21, 22}
 
@@ -238,7 +238,7 @@ class TestKeys:
     ) -> None:
         """It says what would do."""
         with pytest.raises(ValueError, match=words):
-            key_end(garmin, "Garmin", said, now=NOW, athlete=MIRA)
+            key_end(garmin, said, now=NOW, athlete=MIRA)
 
 
 class TestSpacing:
@@ -274,4 +274,4 @@ class TestSpacing:
     def test_is_stored_as_it_was(self) -> None:
         """As JSON, to the second."""
         spacing = Spacing(NOW, NOW + DAY, 3)
-        assert Spacing.stored(json.loads(json.dumps(spacing.state()))) == spacing
+        assert Spacing.stored(json.loads(json.dumps(spacing.state())), NOW) == spacing

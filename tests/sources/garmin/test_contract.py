@@ -30,4 +30,12 @@ class TestGarmin(SourceContract):
         def fault(kind: Any, status: int) -> None:
             server.fault(kind, SEARCH, status=status)
 
-        return Stand(garmin, credential, service.clock, record, fault, service.tokens.clear)
+        return Stand(
+            garmin,
+            credential,
+            service.clock,
+            record,
+            fault,
+            service.tokens.clear,
+            lambda: server.flooded_bytes,
+        )

@@ -49,7 +49,7 @@ def impatient(server: Server, **more: object) -> Strava:
         "client_secret": server.service.application.client_secret,
         "base_url": server.base_url,
     }
-    return Strava(StravaSection.model_validate({**made, **more}), silence_s=1.0, answer_s=1.0)
+    return Strava(StravaSection.model_validate({**made, **more}), answer_s=1.0)
 
 
 def connect(strava: Strava, service: Service, *, untick: tuple[str, ...] = ()) -> Credential:

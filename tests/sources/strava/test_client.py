@@ -171,7 +171,7 @@ class TestActivities:
         now, heard = service.clock.now, dict[str, str]()
         page = strava.list_activities(grant, now=now, observe=heard.update)
         assert [row.external_id for row in page.activities] == [str(a.id) for a in made]
-        told = strava.rate_limit(None, now).observe(heard, now)
+        told = strava.limits.stored(None, now).observe(heard, now)
         assert told.read is not None
         assert (told.read.quarter, told.read.quarter_used) == (100, 1)
 
@@ -326,7 +326,7 @@ class TestSettings:
         ("wrong", "words"),
         [
             ({"client_id": "runner"}, "a number"),
-            ({"client_secret": ""}, "no client secret"),
+            ({"client_secret": ""}, "client_secret is missing"),
             ({"base_url": "http://strava.example"}, "must be https"),
             ({"api_base_url": "http://strava.example"}, "in the clear"),
             ({"api_base_url": "strava.com"}, "https://"),

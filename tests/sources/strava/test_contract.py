@@ -29,4 +29,12 @@ class TestStrava(SourceContract):
         def fault(kind: Any, status: int) -> None:
             server.fault(kind, ACTIVITIES, status=status)
 
-        return Stand(strava, grant, service.clock, record, fault, service.tokens.live.clear)
+        return Stand(
+            strava,
+            grant,
+            service.clock,
+            record,
+            fault,
+            service.tokens.live.clear,
+            lambda: server.flooded_bytes,
+        )

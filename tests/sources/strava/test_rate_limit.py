@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from simulators.strava.limits import Limit as MadeLimit
 from simulators.strava.limits import Limits
-from worker.sources.base import Purpose
-from worker.sources.rate_limit import Limit, Windows
+from worker.sources.rate_limit import Limit, Purpose, Windows
 
 NOW = datetime(2026, 3, 2, 9, 7, tzinfo=UTC)
 

@@ -9,16 +9,16 @@ and rewrites the process's warning filters.
 
 import logging
 import os
-import re
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cache, cached_property
+from functools import cache
+from http import HTTPStatus
 from types import ModuleType
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 from urllib.parse import urlencode, urlsplit
 
 from pydantic import Field, model_validator
@@ -29,7 +29,6 @@ from worker.sources.base import (
     REDIRECT_MISMATCH,
     WRONG_CLIENT,
     AccessRefused,
-    ApiKey,
     Credential,
     CredentialRevoked,
     ListedActivity,
@@ -37,19 +36,16 @@ from worker.sources.base import (
     OAuth2,
     Observe,
     Page,
-    RateLimited,
+    ServiceAddress,
     SourceError,
     Subscription,
     Unavailable,
     Webhook,
     ignore,
 )
-from worker.sources.rate_limit import Windows
+from worker.sources.rate_limit import RateLimit, Windows
 from worker.sources.strava import errors
 from worker.sources.strava.parse import parse_strava_activity
-
-if TYPE_CHECKING:
-    import requests
 
 STRAVA = "https://www.strava.com"
 READ_SOME = "activity:read"
@@ -63,7 +59,6 @@ _SHORTEST_LIFE, _LONGEST_LIFE = timedelta(hours=1), timedelta(hours=6)
 """What Strava leaves an access token that it gives out."""
 
 _importing = threading.Lock()
-_SAFE_ADDRESS = re.compile(r"https://|http://(127\.\d+\.\d+\.\d+|localhost|\[::1\])(:|/|$)")
 
 
 class StravaSection(SourceSection):
@@ -71,23 +66,26 @@ class StravaSection(SourceSection):
 
     client_id: Login = None
     client_secret: Secret = None
-    base_url: str = "https://www.strava.com"
-    api_base_url: str | None = None
+    base_url: ServiceAddress = "https://www.strava.com"
+    api_base_url: ServiceAddress | None = None
     every: Duration = timedelta(minutes=15)
     retention_days: Annotated[int, Field(ge=1)] | None = None
     webhook_token: Secret = None
 
     @model_validator(mode="after")
     def _usable(self) -> Self:
-        if (self.client_id is None) != (self.client_secret is None):
+        secret = self.client_secret.get_secret_value() if self.client_secret else ""
+        if (not self.client_id) != (not secret):
             missing = "client_secret" if self.client_id else "client_id"
             raise ValueError(f"{missing} is missing: Strava gives you both, and needs both")
-        if not _SAFE_ADDRESS.match(self.base_url):
-            raise ValueError("base_url must be https://, or http:// to this machine's loopback")
+        if self.client_id and not (self.client_id.isascii() and self.client_id.isdecimal()):
+            raise ValueError(
+                f"client_id is a number, as shown at {errors.API_PAGE}; this is {self.client_id!r}"
+            )
         return self
 
 
-class Strava:
+class Strava(OAuth2, Webhook):
     """Strava, for one application. Keeps connections open."""
 
     name: ClassVar[SourceName] = "strava"
@@ -108,69 +106,20 @@ class Strava:
     )
     ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
     precedence: ClassVar[int] = 3
+    limits: ClassVar[type[RateLimit]] = Windows
     largest_page: ClassVar[int] = 200
-    has_files: ClassVar[bool] = False
-    calls_at_once: ClassVar[int | None] = None
 
     def __init__(
-        self,
-        settings: StravaSection,
-        *,
-        ca_file: str | None = None,
-        silence_s: float = 30.0,
-        answer_s: float = 60.0,
+        self, settings: StravaSection, *, ca_file: str | None = None, answer_s: float = 60.0
     ) -> None:
-        """`silence_s` is the longest wait for the next piece of an answer, `answer_s` for all.
-
-        Raises ValueError with the reason where an address or the client id can't be right.
-        """
-        from worker.sources.http import HttpOptions, check_address
-
-        self.client_id = settings.client_id or ""
+        super().__init__(settings, ca_file=ca_file, answer_s=answer_s)
         secret = settings.client_secret
+        self.client_id = settings.client_id or ""
         self._client_secret = secret.get_secret_value() if secret is not None else ""
-        if not (self.client_id.isascii() and self.client_id.isdecimal()):
-            raise ValueError(
-                "the client id of a Strava application is a number, as shown at "
-                f"https://www.strava.com/settings/api; this is {self.client_id!r}"
-            )
-        if not self._client_secret:
-            raise ValueError("there is a client id for Strava and no client secret")
-        for address in (settings.base_url, *filter(None, [settings.api_base_url])):
-            check_address(address, title="Strava", given_away="tokens")
-        self._base_url = settings.base_url.rstrip("/")
-        self._api_url = (settings.api_base_url or f"{self._base_url}/api/v3").rstrip("/")
-        self._http = HttpOptions("Strava", ca_file, silence_s, answer_s, there=self._there)
-        self.every = settings.every
-        days = settings.retention_days
-        self.retention = timedelta(days=days) if days is not None else None
-        self.reach = min(filter(None, (settings.history, self.retention)))
-        self.auth: OAuth2 | ApiKey = self
-        self.webhook: Webhook | None = self
-
-    @classmethod
-    def set_up(cls, settings: StravaSection, *, ca_file: str | None = None) -> "Strava | None":
-        """None where no application is set."""
-        if settings.client_id is None or settings.client_secret is None:
-            return None
-        return cls(settings, ca_file=ca_file)
-
-    @cached_property
-    def _session(self) -> "requests.Session":
-        from worker.sources.http import http_session
-
-        return http_session(self._http)
-
-    def close(self) -> None:
-        session = self.__dict__.pop("_session", None)
-        if session is not None:
-            session.close()
-
-    def rate_limit(self, state: Mapping[str, Any] | None, now: datetime) -> Windows:
-        return Windows.stored(state, now)
-
-    def rate_limited(self, resets_at: datetime) -> RateLimited:
-        return errors.rate_limited(resets_at)
+        self._api_url = settings.api_base_url or f"{self.base_url}/api/v3"
+        if settings.retention_days is not None:
+            self.retention = timedelta(days=settings.retention_days)
+            self.reach = min(self.reach, self.retention)
 
     # Consent and tokens: the secrets are an access token and a refresh token
 
@@ -180,7 +129,7 @@ class Strava:
         A link that somebody else opens for them must not connect anything in passing.
         """
         query = urlencode(self._consent(state=state, redirect=redirect))
-        return f"{self._base_url}/oauth/authorize?{query}"
+        return f"{self.base_url}/oauth/authorize?{query}"
 
     def check_redirect(self, redirect: str, *, now: datetime) -> None:
         """Ask for the consent page as a browser would that nobody is logged in with.
@@ -188,14 +137,14 @@ class Strava:
         Any answer but Strava's error page, a log-in first of all, is taken for a good one.
         """
         with self._asking(None, now):
-            answer = self._session.get(
+            answer = self.session.get(
                 f"{STRAVA}/oauth/authorize",
                 params=self._consent(state="", redirect=redirect),
                 allow_redirects=False,
             )
         if answer.ok:
             return
-        meant = _refused(answer, now, bearer=False)
+        meant = self._meant(answer, now, bearer=False)
         if meant.code == REDIRECT_MISMATCH:
             raise errors.redirect_mismatch(urlsplit(redirect).hostname or "")
         if meant.code == WRONG_CLIENT:
@@ -208,11 +157,11 @@ class Strava:
         """
         refused = query.get("error", "")
         if refused == "access_denied":
-            raise errors.no_consent("you cancelled on Strava's page; nothing was changed")
+            raise SourceError("you cancelled on Strava's page; nothing was changed", permanent=True)
         if "redirect" in refused:
             raise errors.redirect_mismatch()
         if refused or not query.get("code"):
-            raise errors.no_consent("Strava sent no consent back; nothing was changed")
+            raise SourceError("Strava sent no consent back; nothing was changed", permanent=True)
         with self._asking(None, now) as api:
             access, athlete = api.exchange_code_for_token(
                 client_id=int(self.client_id),
@@ -223,7 +172,7 @@ class Strava:
             scopes = frozenset(query.get("scope", "").replace(" ", ",").split(",")) - {""}
             credential = _credential(access, str((athlete or {}).get("id", "")), scopes)
         if scopes.isdisjoint({READ_SOME, READ_ALL}):
-            raise errors.no_consent(errors.MISSING_SCOPE)
+            raise SourceError(errors.MISSING_SCOPE, permanent=True)
         if credential.account_id:
             return credential
         with self._asking(credential, now) as api:
@@ -264,7 +213,7 @@ class Strava:
     def revoke(self, credential: Credential, *, now: datetime) -> None:
         """By `oauth/revoke`, or where that isn't known by `deauthorize`."""
         with self._asking(credential, now) as api:
-            answer = self._session.post(
+            answer = self.session.post(
                 f"{STRAVA}/oauth/revoke",
                 data={"token": credential.secrets[1], "token_type_hint": "refresh_token"},
                 auth=(self.client_id, self._client_secret),
@@ -295,9 +244,7 @@ class Strava:
             asked["before"] = int(before.timestamp())
         with self._asking(credential, now, observe) as api:
             listed = api.get("/athlete/activities", **asked)
-        if not isinstance(listed, list):
-            raise Unavailable("Strava's list of activities isn't a list")
-        return Page(tuple(map(parse_strava_activity, listed)))
+        return self.page_of(listed)
 
     def get_activity(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
@@ -307,9 +254,6 @@ class Strava:
                 return parse_strava_activity(api.get("/activities/{id}", id=int(external_id)))
         except NotFound:
             return None
-
-    def download(self, *_: object, **__: object) -> bytes:
-        raise NotFound("Strava gives no files")
 
     def parse(self, raw: object) -> ListedActivity:
         return parse_strava_activity(raw)
@@ -366,12 +310,12 @@ class Strava:
             "state": state,
         }
 
-    def _there(self, address: str) -> str:
+    def route(self, address: str) -> str:
         """The configured address for the one that stravalib hard-codes."""
         rest = address.removeprefix(STRAVA)
         if rest.startswith("/api/v3/"):
             return self._api_url + rest.removeprefix("/api/v3")
-        return self._base_url + rest
+        return self.base_url + rest
 
     @contextmanager
     def _asking(
@@ -384,7 +328,7 @@ class Strava:
 
         api = stravalib_protocol().ApiV3(
             access_token=credential.secrets[0] if credential else None,
-            requests_session=self._session,
+            requests_session=self.session,
             rate_limiter=lambda headers, _: observe(headers),
         )
         # Else credentials in the environment would switch its own refreshing on, which loses them.
@@ -393,9 +337,24 @@ class Strava:
             with network_errors("Strava"):
                 yield api
         except requests.HTTPError as error:
-            raise _refused(error.response, now, bearer=credential is not None) from None
+            raise self._meant(error.response, now, bearer=credential is not None) from None
         except (KeyError, TypeError, AttributeError, ValueError):
             raise Unavailable("Strava answered in a form that nobody documented") from None
+
+    def _meant(self, response: Any, now: datetime, *, bearer: bool) -> SourceError:
+        """What a refusal means. Only the response tells: stravalib's classes lump most of it."""
+        try:
+            body = response.json()
+        except ValueError:
+            body = None
+        told = errors.told_by(body, bearer=bearer)
+        return told or self.refused(response.status_code, response.headers, now)
+
+    def refused(self, status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
+        """Strava's headers tell which of its windows is used up, and so when it opens again."""
+        if status == HTTPStatus.TOO_MANY_REQUESTS:
+            return self.rate_limited(Windows(now).observe(headers, now).resets_at(now))
+        return super().refused(status, headers, now)
 
 
 @cache
@@ -410,18 +369,6 @@ def stravalib_protocol() -> ModuleType:
     # Two webhook calls carry the client secret in the address, and urllib3 logs addresses.
     logging.getLogger("urllib3.connectionpool").setLevel(logging.INFO)
     return protocol
-
-
-def _refused(response: Any, now: datetime, *, bearer: bool) -> SourceError:
-    """What a refusal means. Only the response tells: stravalib's classes lump most of it."""
-    if response is None:
-        return Unavailable("Strava refused without an answer")
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    resets_at = Windows(now).observe(response.headers, now).resets_at(now)
-    return errors.refusal(response.status_code, body, resets_at=resets_at, bearer=bearer)
 
 
 def _credential(access: Mapping[str, Any], account_id: str, scopes: frozenset[str]) -> Credential:

@@ -6,8 +6,6 @@ or an address with a query.
 """
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from http import HTTPStatus
 from typing import Any
 
 from worker.sources.base import (
@@ -15,11 +13,8 @@ from worker.sources.base import (
     WRONG_CLIENT,
     AccessRefused,
     CredentialRevoked,
-    Forbidden,
     NotFound,
-    RateLimited,
     SourceError,
-    Unavailable,
 )
 
 API_PAGE = "https://www.strava.com/settings/api"
@@ -45,15 +40,6 @@ MISSING_SCOPE = (
 )
 
 
-def rate_limited(resets_at: datetime) -> RateLimited:
-    """The calls of this window are used up."""
-    return RateLimited(
-        f"Strava's rate limit is used up; it opens again at {resets_at:%H:%M} UTC and nothing "
-        "is lost until then",
-        resets_at=resets_at,
-    )
-
-
 def wrong_client(which: str = "client id or client secret") -> SourceError:
     """Client id or secret aren't those of an application."""
     return SourceError(
@@ -76,37 +62,19 @@ def redirect_mismatch(host: str = "") -> SourceError:
     )
 
 
-def no_consent(why: str) -> SourceError:
-    """The browser came back without a consent that could be used."""
-    return SourceError(why, permanent=True)
+def told_by(body: object, *, bearer: bool) -> SourceError | None:
+    """The error that a body tells; None where it tells none that is known.
 
-
-def refusal(status: int, body: object, *, resets_at: datetime, bearer: bool) -> SourceError:
-    """The error that a status and a body mean.
-
-    `resets_at` is when the rate limit opens again. `bearer` says that the question was asked with
-    an athlete's access token and not with the application's secret: the service uses the same
-    words for either being wrong.
+    `bearer` says that the question was asked with an athlete's access token and not with the
+    application's secret: the service uses the same words for either being wrong.
     """
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return rate_limited(resets_at)
     for error in _errors(body):
         for pattern, meaning in _MEANINGS:
             if pattern.items() <= error.items():
                 meant = meaning(error)
                 about_token = bearer and meant.code == WRONG_CLIENT
                 return AccessRefused("Strava refused the access token") if about_token else meant
-    if status == HTTPStatus.UNAUTHORIZED:
-        return AccessRefused("Strava refused the access token")
-    if status == HTTPStatus.NOT_FOUND:
-        return _not_found()
-    if status == HTTPStatus.FORBIDDEN:
-        return Forbidden("Strava forbids it and doesn't say why (403)")
-    return Unavailable(f"Strava has trouble of its own ({status}); asking again later")
-
-
-def _not_found() -> NotFound:
-    return NotFound("Strava has no such activity, or doesn't show it")
+    return None
 
 
 def _about_webhook(error: Mapping[str, str]) -> str:
@@ -146,10 +114,19 @@ _MEANINGS: tuple[tuple[Mapping[str, str], Callable[[Mapping[str, str]], SourceEr
     ),
     ({"resource": "application", "field": "redirect_uri"}, lambda _: redirect_mismatch()),
     ({"resource": "application", "field": "", "code": "invalid"}, lambda _: wrong_client()),
-    ({"resource": "requesttoken"}, lambda _: no_consent(CODE_REFUSED)),
-    ({"resource": "authorizationcode"}, lambda _: no_consent(CODE_REFUSED)),
+    ({"resource": "requesttoken"}, lambda _: SourceError(CODE_REFUSED, permanent=True)),
+    ({"resource": "authorizationcode"}, lambda _: SourceError(CODE_REFUSED, permanent=True)),
     ({"resource": "refreshtoken"}, lambda _: CredentialRevoked(REVOKED)),
-    ({"resource": "accesstoken", "code": "missing"}, lambda _: no_consent(MISSING_SCOPE)),
-    ({"resource": "pushsubscription", "field": "id"}, lambda _: _not_found()),
-    ({"resource": "pushsubscription"}, lambda error: no_consent(_about_webhook(error))),
+    (
+        {"resource": "accesstoken", "code": "missing"},
+        lambda _: SourceError(MISSING_SCOPE, permanent=True),
+    ),
+    (
+        {"resource": "pushsubscription", "field": "id"},
+        lambda _: NotFound("Strava has no such subscription"),
+    ),
+    (
+        {"resource": "pushsubscription"},
+        lambda error: SourceError(_about_webhook(error), permanent=True),
+    ),
 )
