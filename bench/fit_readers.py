@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 from rich.console import Console  # noqa: E402  # the checkout goes first
 from rich.table import Table  # noqa: E402  # the same
 
-from worker.sources.formats.fit import parse_fit, summarise  # noqa: E402  # the same
+from worker.sources.formats.fit import SESSION, parse_fit, summarise  # noqa: E402  # the same
 from worker.sources.formats.fit_walk import is_fit, parts  # noqa: E402  # the same
 
 Sessions = Iterator[dict[str, Any]]
@@ -42,7 +42,7 @@ OURS = "worker"
 
 def easeback(content: bytes) -> Sessions:
     for part in parts(content) if is_fit(content) else ():
-        yield from summarise(part).sessions
+        yield from summarise(part)[SESSION]
 
 
 def easeback_whole(content: bytes) -> Sessions:

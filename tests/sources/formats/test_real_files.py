@@ -50,7 +50,7 @@ def is_running(content: bytes) -> bool:
     return any(
         session.get("sport") == "running"
         for part in parts(content)
-        for session in fit.summarise(part).sessions
+        for session in fit.summarise(part)[fit.SESSION]
     )
 
 
@@ -93,7 +93,7 @@ def test_the_measured_way_agrees_with_the_devices_own_count() -> None:
         if path.suffix.lower() != ".fit":
             continue
         for part in parts(content):
-            sessions = fit.summarise(part).sessions
+            sessions = fit.summarise(part)[fit.SESSION]
             way = list(points(part))
             placed = sum(point.lat is not None for point in way)
             if len(sessions) != 1 or sessions[0].get("sport") not in ON_FOOT:

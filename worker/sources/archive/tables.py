@@ -13,7 +13,7 @@ twice, first in kilometres for people, then in metres; older ones have it once, 
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
 from statistics import median
@@ -201,61 +201,38 @@ def _own_reader(names: Sequence[str], *, zone: tzinfo) -> _ReadRow:
     return read_row
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    """Where an export has what; None: nowhere. `metres` is the second column of distances."""
-
-    date: int
-    type: int
-    distance: int
-    metres: int | None
-    id: int | None
-    title: int | None
-    elapsed: int | None
-    moving: int | None
-    file: int | None
-    race: int | None
+_Columns = Mapping[str, int | None]
+"""Where an export has what, by the keys of `_NAMES`; `metres` is the second of two distances."""
 
 
 def _export_columns(names: Sequence[str], rows: Sequence[tuple[int, _Row]]) -> _Columns | None:
     """The columns by their English names, else by their places; None where it is no export."""
-    places: dict[str, int | None] = {key: _index(names, known) for key, known in _NAMES.items()}
+    places: dict[str, int | None] = {
+        key: next((names.index(name) for name in known if name in names), None)
+        for key, known in _NAMES.items()
+    }
     if None in (places["date"], places["type"], places["distance"]):
         if not rows or len(names) <= _PLACES["distance"] or not _looks_exported(rows[0][1]):
             return None
         places |= _PLACES
-    date, type_, distance = places["date"], places["type"], places["distance"]
-    if date is None or type_ is None or distance is None:  # what was just seen to, for mypy
-        return None
-    elapsed = places["elapsed"]
-    elapsed_again = None if elapsed is None else _twin(names, elapsed)
-    moving = places["moving"]
-    if moving is None and elapsed_again is not None:
-        moving = elapsed_again + 1
-    return _Columns(
-        date=date,
-        type=type_,
-        distance=distance,
-        metres=_twin(names, distance),
-        id=places["id"],
-        title=places["title"],
-        elapsed=elapsed if elapsed_again is None else elapsed_again,
-        moving=moving,
-        file=places["file"] if places["file"] is not None else _file_column(rows),
-        race=places["race"],
-    )
+    elapsed_again = _twin(names, places["elapsed"])
+    if elapsed_again is not None:
+        places["elapsed"] = elapsed_again
+        if places["moving"] is None:
+            places["moving"] = elapsed_again + 1
+    if places["file"] is None:
+        places["file"] = _file_column(rows)
+    return places | {"metres": _twin(names, places["distance"])}
 
 
 def _looks_exported(row: _Row) -> bool:
     return _cell(row, _PLACES["id"]).isdecimal() and bool(written_at(_cell(row, _PLACES["date"])))
 
 
-def _index(names: Sequence[str], known: Sequence[str]) -> int | None:
-    return next((names.index(name) for name in known if name in names), None)
-
-
-def _twin(names: Sequence[str], place: int) -> int | None:
+def _twin(names: Sequence[str], place: int | None) -> int | None:
     """The last column of the same name, where there is another."""
+    if place is None:
+        return None
     last = len(names) - 1 - names[::-1].index(names[place])
     return last if last != place else None
 
@@ -272,39 +249,39 @@ def _export_reader(
     columns: _Columns, body: Sequence[tuple[int, _Row] | BadRow], *, zone: tzinfo
 ) -> _ReadRow:
     rows = [row[1] for row in body if not isinstance(row, BadRow)]
-    day_first = day_comes_first(_cell(row, columns.date) for row in rows)
+    day_first = day_comes_first(_cell(row, columns["date"]) for row in rows)
     unit_m = _unit_m(columns, rows)
 
     def read_row(line: int, row: _Row) -> TableRow | NotARun | Unreadable:
-        word = _cell(row, columns.type)
+        word = _cell(row, columns["type"])
         sport = "run" if word.casefold() in _ALSO_RUNS else named_run(word)
         if sport is None:
             return NotARun(f"it is called {_quoted(word)}")
-        written = written_at(_cell(row, columns.date), day_first=day_first)
+        written = written_at(_cell(row, columns["date"]), day_first=day_first)
         if written is None or not _FIRST_YEAR <= written.year <= _LAST_YEAR:
-            return Unreadable(f"{_quoted(_cell(row, columns.date))} is not a date")
-        shown = _number(_cell(row, columns.distance))
-        distance_m = _number(_cell(row, columns.metres))
+            return Unreadable(f"{_quoted(_cell(row, columns['date']))} is not a date")
+        shown = _number(_cell(row, columns["distance"]))
+        distance_m = _number(_cell(row, columns["metres"]))
         if distance_m is None and shown is not None:
             distance_m = shown * unit_m
         if distance_m is None:
-            return Unreadable(f"{_quoted(_cell(row, columns.distance))} is not a distance")
+            return Unreadable(f"{_quoted(_cell(row, columns['distance']))} is not a distance")
         started_at = written.replace(tzinfo=UTC)
-        file = _cell(row, columns.file)
+        file = _cell(row, columns["file"])
         return TableRow(
             line,
             Recording(
                 source="import",
-                external_id=_cell(row, columns.id) or _made_id(started_at, distance_m),
+                external_id=_cell(row, columns["id"]) or _made_id(started_at, distance_m),
                 started_at=started_at,
                 day=started_at.astimezone(zone).date(),
                 distance_m=distance_m,
-                moving_s=_number(_cell(row, columns.moving)) or None,
-                elapsed_s=_number(_cell(row, columns.elapsed)) or None,
+                moving_s=_number(_cell(row, columns["moving"])) or None,
+                elapsed_s=_number(_cell(row, columns["elapsed"])) or None,
                 sport=sport,
-                is_race=bool(_number(_cell(row, columns.race))),
+                is_race=bool(_number(_cell(row, columns["race"]))),
                 device=bool(file),
-                title=_title(_cell(row, columns.title)),
+                title=_title(_cell(row, columns["title"])),
             ),
             file,
         )
@@ -314,12 +291,13 @@ def _export_reader(
 
 def _unit_m(columns: _Columns, rows: Sequence[_Row]) -> float:
     """How many metres a number of the first distances means: old exports have them in metres."""
-    if columns.metres is not None:
+    if columns["metres"] is not None:
         return 1000.0
     runs = [
         number
         for row in rows
-        if named_run(_cell(row, columns.type)) and (number := _number(_cell(row, columns.distance)))
+        if named_run(_cell(row, columns["type"]))
+        and (number := _number(_cell(row, columns["distance"])))
     ]
     return 1.0 if runs and median(runs) >= _SHORTEST_MEDIAN_M else 1000.0
 

@@ -7,8 +7,8 @@ holds: a bad checksum, a cut end, a lost summary give their run with a note, or 
 """
 
 import io
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from math import isfinite
@@ -82,16 +82,6 @@ def parse_fit(content: bytes) -> Parsed:
         return Unreadable(f"can't be read as FIT ({type(error).__name__})")
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """What one part says of itself, field by field in fitparse's names and units."""
-
-    file_id: Fields
-    sport: Fields
-    activity: Fields
-    sessions: tuple[Fields, ...]
-
-
 class _Instants:
     """fitparse's hook for values: times become aware; it would make naive ones."""
 
@@ -112,34 +102,30 @@ class _Instants:
 
 def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
     """What each session of a part is; of other sports all in one."""
-    summary = summarise(part)
-    kind = summary.file_id.get("type")
+    told = summarise(part)
+    kind = next(iter(told[FILE_ID]), {}).get("type")
     if kind in NOT_ACTIVITIES:
         return [NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")]
-    if not summary.sessions:
-        return [_without_session(part, summary)]
-    sports = [session.get("sport") or summary.sport.get("sport") for session in summary.sessions]
+    if not told[SESSION]:
+        return [_without_session(part, told)]
+    of_all = next(iter(told[SPORT]), {}).get("sport")
+    sports = [session.get("sport") or of_all for session in told[SESSION]]
     if RUNNING not in sports:
         return [NotARun(not_a_run(sports))]
     return [
-        _run(part, summary, session)
-        for session, sport in zip(summary.sessions, sports, strict=True)
+        _run(part, told, session)
+        for session, sport in zip(told[SESSION], sports, strict=True)
         if sport == RUNNING
     ]
 
 
-def summarise(part: Part) -> Summary:
-    """What a part says of itself, decoded; nothing of its records."""
+def summarise(part: Part) -> Mapping[int, Sequence[Fields]]:
+    """What a part says of itself in fitparse's names and units, by the numbers of `WANTED`."""
     found: dict[int, list[Fields]] = {number: [] for number in WANTED}
     for message in _few(part.messages(WANTED)):
         if fields := _decode(message):
             found[message.definition.number].append(fields)
-    return Summary(
-        file_id=next(iter(found[FILE_ID]), {}),
-        sport=next(iter(found[SPORT]), {}),
-        activity=next(reversed(found[ACTIVITY]), {}),
-        sessions=tuple(found[SESSION]),
-    )
+    return found
 
 
 def _few(messages: Iterable[FitMessage]) -> Iterator[FitMessage]:
@@ -169,109 +155,80 @@ def _decode(message: FitMessage) -> Fields:
     return fields
 
 
-@dataclass(frozen=True, slots=True)
-class _Figures:
-    """A run's figures as far as they are known, and how they had to be come by."""
-
-    started_at: datetime | None = None
-    offset: timedelta | None = None
-    distance_m: float | None = None
-    moving_s: float | None = None
-    elapsed_s: float | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def lacks_something(self) -> bool:
-        return self.started_at is None or self.distance_m is None or self.moving_s is None
-
-
-def _run(part: Part, summary: Summary, session: Fields) -> Activity | Unreadable:
-    """A running session; what it doesn't tell comes from the records."""
-    figures = _figures(session, summary)
-    if figures.lacks_something:
-        figures = _completed(figures, _retrace(part, figures), summary)
-    return _activity(figures, part, SUB_SPORTS.get(session.get("sub_sport"), "run"))
-
-
-def _without_session(part: Part, summary: Summary) -> Activity | NotARun | Unreadable:
+def _without_session(
+    part: Part, told: Mapping[int, Sequence[Fields]]
+) -> Activity | NotARun | Unreadable:
     """A part that was never summed up: measured from its records, its sport from the laps."""
     if RECORD not in part.defined:
         return Unreadable(f"nothing in it: {part.damage}") if part.damage else NOTHING
-    sport = summary.sport.get("sport")
+    sports = next(iter(told[SPORT]), {})
+    sport = sports.get("sport")
     is_running = sport == RUNNING or (sport is None and lap_sport(part) == RUNNING_NUMBER)
     if sport is not None and not is_running:
         return NotARun(not_a_run([sport]))
-    track = _retrace(part, _Figures())
+    track = _retrace(part, None, None)
     if not is_running and (reason := why_not_by_pace(track)):
         return NotARun(reason)
-    notes = ("it has no summary",) if is_running else ("it has no summary", GUESSED)
-    figures = _completed(_Figures(offset=_offset(summary.activity), notes=notes), track, summary)
-    return _activity(figures, part, SUB_SPORTS.get(summary.sport.get("sub_sport"), "run"))
+    notes = ["it has no summary"] if is_running else ["it has no summary", GUESSED]
+    return _run(part, told, {"sub_sport": sports.get("sub_sport")}, track=track, notes=notes)
 
 
-def _figures(session: Fields, summary: Summary) -> _Figures:
-    """What the session itself tells."""
+def _run(
+    part: Part,
+    told: Mapping[int, Sequence[Fields]],
+    session: Fields,
+    *,
+    track: Odometer | None = None,
+    notes: Sequence[str] = (),
+) -> Activity | Unreadable:
+    """A running session. What it doesn't tell comes from the records: `track`, if measured yet."""
+    notes = list(notes)
+    activity = next(reversed(told[ACTIVITY]), {})
     elapsed_s = _positive(session.get("total_elapsed_time"))
-    moving_s = _positive(session.get("total_timer_time"))
-    started_at, offset = session.get("start_time"), _offset(summary.activity)
-    notes: tuple[str, ...] = ()
-    if isinstance(started_at, int) and (local := _local_start(started_at, summary.activity)):
+    moving_s = _positive(session.get("total_timer_time")) or elapsed_s
+    elapsed_s = elapsed_s or moving_s
+    distance_m = _positive(session.get("total_distance"))
+    started_at, offset = session.get("start_time"), _offset(activity)
+    if isinstance(started_at, int) and (local := _local_start(started_at, activity)):
         started_at, offset = local, timedelta(0)
-        notes = ("the watch knew only its local time",)
-    return _Figures(
-        started_at=started_at if isinstance(started_at, datetime) else None,
-        offset=offset,
-        distance_m=_positive(session.get("total_distance")),
-        moving_s=moving_s or elapsed_s,
-        elapsed_s=elapsed_s or moving_s,
-        notes=notes,
-    )
-
-
-def _completed(figures: _Figures, track: Odometer, summary: Summary) -> _Figures:
-    """The same with what was lacking taken from the records, and notes that say so."""
-    notes = list(figures.notes)
-    if figures.distance_m is None and track.distance_m:
-        notes.append("the distance comes from its records")
-    started_at = figures.started_at
-    if started_at is None:
-        created = summary.file_id.get("time_created")
-        started_at = track.started_at or (created if isinstance(created, datetime) else None)
-        notes.append("the start comes from its records")
-    return _Figures(
-        started_at=started_at,
-        offset=figures.offset,
-        distance_m=figures.distance_m or track.distance_m or None,
-        moving_s=figures.moving_s or track.moving_s or None,
-        elapsed_s=figures.elapsed_s or track.elapsed_s or None,
-        notes=tuple(notes),
-    )
-
-
-def _activity(figures: _Figures, part: Part, sport: Sport) -> Activity | Unreadable:
-    if figures.distance_m is None:
-        lasted = f" in {figures.moving_s:.0f} s" if figures.moving_s else ""
+        notes.append("the watch knew only its local time")
+    elif not isinstance(started_at, datetime):
+        started_at = None
+    if started_at is None or distance_m is None or moving_s is None:
+        track = track or _retrace(part, started_at, elapsed_s)
+        if distance_m is None and track.distance_m:
+            notes.append("the distance comes from its records")
+        distance_m = distance_m or track.distance_m or None
+        moving_s = moving_s or track.moving_s or None
+        elapsed_s = elapsed_s or track.elapsed_s or None
+        if started_at is None:
+            created = next(iter(told[FILE_ID]), {}).get("time_created")
+            started_at = track.started_at or (created if isinstance(created, datetime) else None)
+            notes.append("the start comes from its records")
+    if distance_m is None:
+        lasted = f" in {moving_s:.0f} s" if moving_s else ""
         return Unreadable(f"a run without distance: the file tells none{lasted}")
-    if figures.started_at is None:
+    if started_at is None:
         return Unreadable("a run without a date: the watch's clock was never set")
-    notes = (part.damage, *figures.notes) if part.damage else figures.notes
+    if part.damage:
+        notes.insert(0, part.damage)
     return Activity(
-        started_at=figures.started_at,
-        offset=figures.offset,
-        distance_m=figures.distance_m,
-        moving_s=figures.moving_s,
-        elapsed_s=figures.elapsed_s,
-        sport=sport,
+        started_at=started_at,
+        offset=offset,
+        distance_m=distance_m,
+        moving_s=moving_s,
+        elapsed_s=elapsed_s,
+        sport=SUB_SPORTS.get(session.get("sub_sport"), "run"),
         device=RECORD in part.defined,
         note=f"recovered: {'; '.join(notes)}" if notes else None,
     )
 
 
-def _retrace(part: Part, figures: _Figures) -> Odometer:
+def _retrace(part: Part, started_at: datetime | None, elapsed_s: float | None) -> Odometer:
     """The records within the session, or all of them where its time isn't known."""
     track = Odometer()
-    first_s = figures.started_at.timestamp() if figures.started_at else float("-inf")
-    last_s = first_s + figures.elapsed_s if figures.elapsed_s else float("inf")
+    first_s = started_at.timestamp() if started_at else float("-inf")
+    last_s = first_s + elapsed_s if elapsed_s else float("inf")
     before_m = 0.0  # what the legs before this one left on the watch's count
     for point in points(part):
         if point.at_s is not None and point.at_s < first_s:

@@ -10,7 +10,7 @@ from datetime import timedelta
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
 from worker.sources.formats.markup import Refused, Walk, parse_number, plain
-from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
+from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point
 
 SAME_RUN_S = 3600.0
@@ -117,23 +117,19 @@ def _activity(track: _Track, damage: str | None) -> Activity | NotARun | Unreada
     way = track.odometer
     if way.started_at is None:
         return NotARun("a route without times, not a recorded run")
-    sport = named_run(track.sport)
-    if sport is None:
-        if track.sport.lower() not in NO_SPORT:
-            return NotARun(not_a_run([track.sport]))
-        if reason := why_not_by_pace(way):
-            return NotARun(reason)
+    told = sport_told(track.sport, way)
+    if isinstance(told, NotARun):
+        return told
     if not way.distance_m:
         return Unreadable(f"a run without distance: {way.points} points in one place")
-    notes = [f"recovered: {damage}"] if damage else []
-    notes += [] if sport else [GUESSED]
+    sport, guessed = told
     return Activity(
         started_at=way.started_at,
         offset=track.offset,
         distance_m=way.distance_m,
         moving_s=way.moving_s or way.elapsed_s or None,
         elapsed_s=way.elapsed_s or None,
-        sport=sport or "run",
+        sport=sport,
         title=track.name,
-        note="; ".join(notes) or None,
+        note="; ".join(filter(None, (damage and f"recovered: {damage}", guessed))) or None,
     )

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 
 from worker.domain.models import Sport
+from worker.sources import NotARun
 from worker.sources.formats.track import Odometer
 
 # An untyped track's mean speed that a runner would call a run: 9:15 to 3:20 min/km.
@@ -17,7 +18,7 @@ MANY_GLITCHES = 0.1  # of the points: it wasn't the receiver, it was a car
 GUESSED = "the file names no sport: taken for a run by its pace"
 
 # What files that name their sports in words call none.
-NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity"})
+_NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity"})
 # Strava's numbers in its own GPX files.
 _NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming"}
 # As apps write it, in the languages they are used in; German's "Langlauf" is on skis.
@@ -82,6 +83,16 @@ def _name(sport: object) -> str:
         return _YOUNG.get(sport, f"sport number {sport}")
     name = str(sport).lower()
     return _NUMBERS.get(name, f"sport number {name}" if name.isdigit() else name)
+
+
+def sport_told(name: str, track: Odometer) -> tuple[Sport, str] | NotARun:
+    """The kind of run that a name or else the pace says, with a note where it's the pace's."""
+    if sport := named_run(name):
+        return sport, ""
+    if name.lower() not in _NO_SPORT:
+        return NotARun(not_a_run([name]))
+    reason = why_not_by_pace(track)
+    return NotARun(reason) if reason else ("run", GUESSED)
 
 
 def why_not_by_pace(track: Odometer) -> str | None:

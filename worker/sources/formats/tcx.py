@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
 from worker.sources.formats.markup import Refused, Walk, parse_number, plain
-from worker.sources.formats.sport import GUESSED, NO_SPORT, named_run, not_a_run, why_not_by_pace
+from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point
 
 MAX_ACTIVITIES = 256
@@ -125,12 +125,9 @@ class _Reader:
 
 def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | Unreadable:
     way = recorded.odometer
-    sport = named_run(recorded.sport)
-    if sport is None:
-        if recorded.sport.lower() not in NO_SPORT:
-            return NotARun(not_a_run([recorded.sport]))
-        if reason := why_not_by_pace(way):
-            return NotARun(reason)
+    told = sport_told(recorded.sport, way)
+    if isinstance(told, NotARun):
+        return told
     started_at = recorded.started_at or way.started_at
     distance_m = recorded.laps_m or way.distance_m
     if not distance_m:
@@ -138,16 +135,15 @@ def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | U
     if started_at is None:
         return Unreadable("a run without a date")
     moving_s = recorded.laps_s or way.moving_s or None
-    notes = [f"recovered: {damage}"] if damage else []
-    notes += [] if sport else [GUESSED]
+    sport, guessed = told
     return Activity(
         started_at=started_at,
         offset=recorded.offset,
         distance_m=distance_m,
         moving_s=moving_s,
         elapsed_s=max(way.elapsed_s, moving_s or 0.0) or None,
-        sport=sport or "run",
+        sport=sport,
         device=way.points > 0,
         title=recorded.title,
-        note="; ".join(notes) or None,
+        note="; ".join(filter(None, (damage and f"recovered: {damage}", guessed))) or None,
     )
