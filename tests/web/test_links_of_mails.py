@@ -27,8 +27,8 @@ def paths(email: Email) -> set[str]:
 
 
 def of_kind(kept: Athlete) -> Athlete:
-    """The made runner, under the id of one who is kept."""
-    return replace(mail_facts.athlete(), id=kept.id)
+    """The made runner, under the names of one who is kept."""
+    return replace(mail_facts.athlete(), id=kept.id, link_id=kept.link_id)
 
 
 def test_every_link_of_an_alert_opens_its_page(
