@@ -13,6 +13,7 @@ bad), and the ping is withheld, each by what is marked here:
     an athlete's source fails                                        x
     a file waits in the inbox, for a reason                          x
     the operator's routine or templates can't be used                x
+    the clock has leapt, and isn't trusted for some minutes yet      x
 
 So whatever withholds the ping also turns `/readyz` and `status` bad. The database appears as the
 `StoreError` that whoever asks meets. A failed file in the inbox is a fact about that file, and no
@@ -39,6 +40,9 @@ MADE_UP_TICK = "made-up clock"
 
 WEB_TICK = "web"
 """The tick that says why the web server didn't start."""
+
+CLOCK_TICK = "clock"
+"""The tick of the latest time of which the worker is sure; its trouble: the clock has leapt."""
 
 WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""
@@ -83,6 +87,8 @@ def check_health(
     troubles: list[Trouble] = []
     if Audience.STATUS in audience:
         troubles += [Trouble("settings", text) for text in unusable]
+        clock = ticks.get(CLOCK_TICK)
+        troubles += [Trouble("clock", clock.trouble)] if clock and clock.trouble else []
     troubles += _job_troubles(ticks, now, every)
     answer = ticks.get(MAIL_TICK)
     if answer and answer.trouble and any(outbox.get(state) for state in _WAITING):

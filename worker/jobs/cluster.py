@@ -48,6 +48,7 @@ from worker.jobs.cluster_tasks import (
     install,
     queued_check,
 )
+from worker.jobs.leaps import LeapGuard, SharedClock
 from worker.jobs.registry import jobs_of
 from worker.mail import Mailer
 from worker.pipeline.services import Clock, Services, WorkerIdentity
@@ -154,16 +155,19 @@ class ClusterWorker:
                     self._services,
                     identity=WorkerIdentity(name, timedelta(seconds=self._timing.stale_s)),
                 )
+                clock, now = self._clock, _beat(store, name)
+                if self._not_before is not None:  # None: a made-up clock
+                    clock = SharedClock(now)
+                    services = replace(services, doubts=LeapGuard(now).doubts)
                 context = WorkerContext(
                     name,
                     services,
-                    self._clock,
+                    clock,
                     self._mailer,
                     threads,
                     jobs_of(services),
                     self._not_before,
                 )
-                _beat(store, name)
                 yield context, still_holds
                 with suppress(StoreError), store.transaction() as tx:
                     tx.workers.leave(name)
@@ -231,7 +235,9 @@ class ClusterWorker:
         """Show that this worker lives, and queue again what dead workers left."""
         abandoned: set[int] = set()
         while True:
-            await context.do(_beat, context.services.store, context.name)
+            now = await context.do(_beat, context.services.store, context.name)
+            if isinstance(context.clock, SharedClock):
+                context.clock.set(now)
             await context.do(still_holds)
             await self._rescue(manager)
             before, abandoned = abandoned, await _not_under_way(manager, context)
@@ -296,9 +302,11 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
             tx.workers.leave(name)
 
 
-def _beat(store: Store, name: str, *, is_web: bool = False) -> None:
+def _beat(store: Store, name: str, *, is_web: bool = False) -> datetime:
     with store.transaction() as tx:
-        tx.workers.beat(name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME])
+        return tx.workers.beat(
+            name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME]
+        )
 
 
 async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int]:

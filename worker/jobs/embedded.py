@@ -9,8 +9,15 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.base import BaseTrigger
+
+from worker.health import CLOCK_TICK
+from worker.jobs.leaps import LeapGuard, steady_s
 from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.pipeline.services import Clock, Services
@@ -24,16 +31,32 @@ CLOCK_STEP_S = 5.0
 """A clock that goes back by more than this was set; less is the machine keeping time."""
 
 
+class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """So long after the last time a job was woken.
+
+    APScheduler's own interval goes by the time that was planned, and lists each one that was
+    missed: two million of them where the clock leaps forward by two months.
+    """
+
+    def __init__(self, interval: timedelta) -> None:
+        self.interval = interval
+
+    def get_next_fire_time(self, _: datetime | None, now: datetime) -> datetime:
+        return now + self.interval
+
+
 class EmbeddedWorker:
     """Runs the jobs until `stop`, and then gives what is under way a few seconds to end.
 
-    While the clock is before `not_before`, no job is run.
+    While the clock is before `not_before`, no job is run. None: the clock is a made-up one, and
+    leaps of it mean nothing.
     """
 
     def __init__(
         self, services: Services, clock: Clock, *, not_before: datetime | None = None
     ) -> None:
-        self._services = services
+        self._guard = None if not_before is None else _guard(services, clock())
+        self._services = replace(services, doubts=self._guard.doubts) if self._guard else services
         self._clock = clock
         self._not_before = not_before
         self._ended = threading.Event()
@@ -42,36 +65,29 @@ class EmbeddedWorker:
 
     def run(self, jobs: Sequence[Job]) -> bool:
         """Run these jobs until `stop`; True where every run had ended by then."""
-        from apscheduler.executors.pool import ThreadPoolExecutor
-        from apscheduler.schedulers.background import BackgroundScheduler
-
         self._under_way = {job.name: threading.Lock() for job in jobs}
         # The scheduler warns when a job still runs at its next tick, which is no error here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
             executors={"default": ThreadPoolExecutor(len(jobs))},
-            # A tick that comes late is still wanted, and several missed ones are one.
-            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+            # A tick that comes late is still wanted.
+            job_defaults={"max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
         for job in jobs:
             scheduler.add_job(
-                self._tick,
-                "interval",
-                args=(job,),
-                id=job.name,
-                seconds=job.every.total_seconds(),
-                next_run_time=datetime.now(UTC),
+                self._tick, Every(job.every), args=(job,), id=job.name, next_run_time=_now()
             )
-        lead = _lead()
+        lead_s = _lead_s()
         scheduler.start()
         while not self._ended.wait(CLOCK_CHECK_S):
+            self._check_leap()
             # The scheduler counts by the machine's clock: set back, it would sleep until then.
-            before, lead = lead, _lead()
-            if before - lead > CLOCK_STEP_S:
+            before_s, lead_s = lead_s, _lead_s()
+            if before_s - lead_s > CLOCK_STEP_S:
                 log.warning("the machine's clock was set back: going on by the new time")
                 for job in jobs:
-                    scheduler.modify_job(job.name, next_run_time=datetime.now(UTC))
+                    scheduler.modify_job(job.name, next_run_time=_now())
         scheduler.shutdown(wait=False)
         return self._all_ended()
 
@@ -89,13 +105,25 @@ class EmbeddedWorker:
                     job.run(self._services, self._clock, False)
                 except Exception as error:  # noqa: BLE001  it must not end the worker
                     trouble = trouble_of(job.name, error)
-            tick, before = Tick(self._clock(), trouble), self._recorded.get(job.name)
-            try:
-                tick = record_tick(self._services, job.name, tick, before=before)
-            except StoreError as error:
-                why = {"job": job.name, "why": str(error)}
-                log.error("%(job)s: %(why)s", why)  # noqa: TRY400  one line, no traceback
-            self._recorded[job.name] = tick
+            self._record(job.name, Tick(self._clock(), trouble))
+
+    def _check_leap(self) -> None:
+        """Record the latest time that is sure, or that the clock has leapt."""
+        now = self._clock()
+        if self._guard is None or unset_clock(now, self._not_before):
+            return
+        is_sure = not self._guard.doubts(now)
+        if is_sure or self._guard.trouble:
+            last = self._recorded.get(CLOCK_TICK)
+            at = now if is_sure or last is None else last.at
+            self._record(CLOCK_TICK, Tick(at, self._guard.trouble))
+
+    def _record(self, name: str, tick: Tick) -> None:
+        try:
+            tick = record_tick(self._services, name, tick, before=self._recorded.get(name))
+        except StoreError as error:
+            log.error("%(job)s: %(why)s", {"job": name, "why": str(error)})  # noqa: TRY400  one line
+        self._recorded[name] = tick
 
     def _all_ended(self) -> bool:
         """Wait for the runs under way, all in all at most `END_WITHIN_S`."""
@@ -107,6 +135,16 @@ class EmbeddedWorker:
         return True
 
 
-def _lead() -> float:
+def _guard(services: Services, now: datetime) -> LeapGuard:
+    with services.store.reading() as tx:
+        sure = tx.progress.tick(CLOCK_TICK)
+    return LeapGuard(now, last=sure.at if sure else None)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _lead_s() -> float:
     """How far the machine's clock is ahead of its steady counter, in seconds."""
-    return time.time() - time.clock_gettime(time.CLOCK_MONOTONIC)
+    return time.time() - steady_s()

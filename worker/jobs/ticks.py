@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from worker.health import MADE_UP_TICK, WEB_TICK, WRITE_TICK
+from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
@@ -46,7 +46,8 @@ def begin_ticks(
     """
     others = (*shared, *_SHARED) if shared else ()
     with services.store.transaction() as tx:
-        tx.progress.clear_ticks(but=(MAIL_TICK, RESTORED, DELETED, VACUUMED, *others))
+        kept = (CLOCK_TICK, MAIL_TICK, RESTORED, DELETED, VACUUMED, *others)
+        tx.progress.clear_ticks(but=kept)
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 

@@ -27,7 +27,9 @@ def tidy(services: Services, now: datetime) -> None:
 
 
 def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
-    """For whom something is overdue, at most so many."""
+    """For whom something is overdue, at most so many; nobody while the clock is in doubt."""
+    if services.doubts(now):
+        return ()
     # Where the calendar is ahead of all others it's tomorrow already.
     until = (now + _FURTHEST_AHEAD).date()
     with services.store.reading() as tx:
@@ -68,6 +70,8 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
 
 def tidy_store(services: Services, now: datetime) -> None:
     """Send what a clock that ran ahead put off; empty mails of long ago; leave no traces."""
+    if services.doubts(now):
+        return
     with services.store.transaction() as tx:
         tx.outbox.mend_clock(now)
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)

@@ -61,7 +61,8 @@ class Services:
     of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
     by name. `keeps_runs_of` names those of which what they told stays in place when an athlete
     disconnects, whether they are on or not. `identity` is this process's name among several
-    workers, None where it is the only one.
+    workers, None where it is the only one. `doubts` says whether a
+    time may be wrong: then no mail ends, no week is told and nothing is tidied away.
     """
 
     store: Store
@@ -79,6 +80,7 @@ class Services:
     sources: Mapping[SourceName, ConnectedSource] = field(default_factory=dict)
     keeps_runs_of: frozenset[SourceName] = frozenset()
     identity: WorkerIdentity | None = None
+    doubts: Callable[[datetime], bool] = lambda _: False
 
 
 def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete], object]) -> None:

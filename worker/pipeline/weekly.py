@@ -27,7 +27,9 @@ def queue_due_weeklies(services: Services, now: datetime) -> None:
 def weekly_due(
     services: Services, now: datetime, *, most: int = DUE_AT_ONCE
 ) -> tuple[Athlete, ...]:
-    """For whom a weekly mail is due, at most so many."""
+    """For whom a weekly mail is due, at most so many; nobody while the clock is in doubt."""
+    if services.doubts(now):
+        return ()
     with services.store.reading() as tx:
         return tx.athletes.with_weekly_due(now, most=most)
 
@@ -36,13 +38,20 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
     """Queue one athlete's weekly mail where it is due; twice is once.
 
     A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
-    collapse into the latest: they are marked as skipped.
+    collapse into the latest: they are marked as skipped. One that was told before its end, by a
+    clock that ran ahead, is told again.
     """
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
-        tx.progress.forget_weeks_after(athlete, starts_on)
+        today = local_day(athlete, now)
+        unfinished = [
+            week for week in tx.progress.forget_weeks_after(athlete, starts_on)
+            if week + _WEEK > today
+        ]  # fmt: skip
+        keys = [_key(athlete, week) for week in unfinished]
+        tx.outbox.take_back_early(athlete, keys, now=now)
         if starts_on + _WEEK - _DAY >= local_day(athlete, athlete.added_at):
             last = tx.progress.last_week(athlete)
             missed = last + _WEEK if last else starts_on
@@ -62,10 +71,14 @@ def _queue(
         tx.progress.save_week(athlete, starts_on, state="skipped")
         return
     email = services.composer.weekly(weekly_facts(tx, services, athlete, starts_on, now=now))
-    key = f"weekly:{athlete.id}:{starts_on}"
+    key = _key(athlete, starts_on)
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     tx.progress.save_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
     tx.progress.mark_errors_notified(athlete)
+
+
+def _key(athlete: Athlete, starts_on: date) -> str:
+    return f"weekly:{athlete.id}:{starts_on}"
 
 
 def weekly_facts(

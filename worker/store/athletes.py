@@ -16,7 +16,7 @@ from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due
 from worker.links import Link
 from worker.store.progress import Progress
 from worker.store.repository import Repository
-from worker.store.tables import DUE_AT_ONCE, checkin, departure
+from worker.store.tables import DUE_AT_ONCE, EARLY, checkin, departure, outbox
 from worker.store.tables import athlete as table
 
 # A week, and a zone that was left for one at the other end of the world.
@@ -148,10 +148,17 @@ class Athletes(Repository):
     def with_weekly_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
         """Whose mail is due; and whose was scheduled too far ahead by a clock that ran ahead."""
         at = table.c.next_weekly_at
-        # Two queries: one that asks for either can't follow the index to the first of them.
+        # Three queries: one that asks for all of them can't follow the index to the first of them.
         due = self._select(at <= now, by=at, most=most)
         ahead = self._select(at > now + _LONGEST_WAIT, by=at, most=most)
-        return (*due, *ahead)[:most]
+        told = select(outbox.c.athlete_id).where(
+            outbox.c.athlete_id == table.c.id,
+            outbox.c.kind == "weekly",
+            outbox.c.created_at > now + EARLY,
+        )
+        early = self._select(at > now + _WEEK, told.exists(), by=at, most=most)
+        found = {athlete.id: athlete for athlete in (*due, *ahead, *early)}
+        return tuple(found.values())[:most]
 
     def next_weekly_at(self, athlete: Athlete) -> datetime:
         at: datetime = self._value(select(table.c.next_weekly_at).where(table.c.id == athlete.id))

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import and_, func, insert, or_, select, text, update
+from sqlalchemy import String, and_, cast, func, insert, or_, select, text, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, MailKind
 from worker.store import tables
 from worker.store.repository import Repository, from_row
-from worker.store.tables import FULL_WORDS
+from worker.store.tables import EARLY, FULL_WORDS
 
 _OUTBOX = tables.outbox
 
@@ -108,7 +108,7 @@ class Outbox(Repository):
         """
         due = (
             select(_OUTBOX.c.id)
-            .where(*_due(now))
+            .where(*_due(now), _OUTBOX.c.expires_at >= now)
             .order_by(_OUTBOX.c.turn, _OUTBOX.c.due_at, _OUTBOX.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -179,6 +179,19 @@ class Outbox(Repository):
         )
         return tuple(from_row(OutboxMail, row) for row in ended)
 
+    def take_back_early(self, athlete: Athlete, keys: Collection[str], *, now: datetime) -> None:
+        """Let mails be queued anew that were queued by a clock that was `EARLY` ahead, or more.
+
+        Those that were sent stay as they are under another key; the others are given up.
+        """
+        early = (
+            _OUTBOX.c.athlete_id == athlete.id,
+            _OUTBOX.c.key.in_(keys),
+            _OUTBOX.c.created_at > now + EARLY,
+        )
+        self._update(_OUTBOX, *early, _IS_WAITING, state="dropped", mime=b"", last_error=None)
+        self._update(_OUTBOX, *early, key=_OUTBOX.c.key + ":early:" + cast(_OUTBOX.c.id, String))
+
     def mend_clock(self, now: datetime) -> int:
         """Send what a clock that ran ahead has delayed for longer than any mail ever waits."""
         too_far = _OUTBOX.c.due_at > now + 2 * LAST_RETRY
@@ -215,7 +228,7 @@ class Outbox(Repository):
 
     def due(self, now: datetime, *, most: int) -> int:
         """How many mails are due, counted up to `most`."""
-        some = select(_OUTBOX.c.id).where(*_due(now)).limit(most)
+        some = select(_OUTBOX.c.id).where(*_due(now), _OUTBOX.c.expires_at >= now).limit(most)
         number: int = self._value(select(func.count()).select_from(some.subquery()))
         return number
 

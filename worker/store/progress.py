@@ -88,10 +88,12 @@ class Progress(Repository):
         row = {"week_starts_on": week_starts_on, "state": state, "outbox_id": outbox_id}
         self._upsert(_WEEKLY, [{"athlete_id": athlete.id, **row}])
 
-    def forget_weeks_after(self, athlete: Athlete, week_starts_on: date) -> None:
-        """Forget the weeks to come that were marked while the clock ran ahead."""
-        after = _WEEKLY.c.week_starts_on > week_starts_on
-        self._delete(_WEEKLY, _WEEKLY.c.athlete_id == athlete.id, after)
+    def forget_weeks_after(self, athlete: Athlete, week_starts_on: date) -> tuple[date, ...]:
+        """Forget the weeks to come that were marked while the clock ran ahead; which they were."""
+        after = _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on > week_starts_on
+        weeks = self._values(select(_WEEKLY.c.week_starts_on).where(*after))
+        self._delete(_WEEKLY, *after)
+        return weeks
 
     # Sources
 
@@ -175,14 +177,15 @@ class LiveWorkers(Repository):
     They are seen by the database's own clock: their machines needn't agree on the time.
     """
 
-    def beat(self, name: str, *, role: Role, place: str) -> None:
-        """The process of this name is alive."""
+    def beat(self, name: str, *, role: Role, place: str) -> datetime:
+        """The process of this name is alive; the time by the database's clock."""
         now = self.now()
         if self._update(_WORKER, _WORKER.c.name == name, seen_at=now):
-            return
+            return now
         self._delete(_WORKER, _WORKER.c.seen_at < now - _FORGOTTEN_AFTER)
         row = {"name": name, "role": role, "place": place, "since_at": now, "seen_at": now}
         self.connection.execute(insert(_WORKER).values(row))
+        return now
 
     def leave(self, name: str) -> None:
         """The process of this name has ended."""

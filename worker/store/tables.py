@@ -1,7 +1,7 @@
 """The tables. Every instant is aware UTC, every day a date on the athlete's calendar."""
 
 import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
@@ -51,6 +51,9 @@ class Utc(TypeDecorator[datetime]):
 
 DUE_AT_ONCE = 500
 """The most due athletes that are returned at a time; whoever gets as many asks again."""
+
+EARLY = timedelta(hours=3)
+"""What was made so much later than now, or more, was made by a clock that ran ahead."""
 
 metadata = MetaData(
     naming_convention={

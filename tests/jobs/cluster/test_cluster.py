@@ -4,23 +4,29 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import NoReturn
 
 import pytest
 from sqlalchemy import text
 
-from tests.app import TODAY, App, recording, run_file, steady
+from tests.app import TODAY, App, recording, refused, run_file, steady
 from tests.draining import DrainingWorker
 from tests.jobs.cluster.conftest import QUICK
+from tests.waiting import wait_until
+from worker.jobs.cluster import ClusterWorker
 from worker.jobs.cluster_tasks import WorkerNotifier, cron, install, queued_task
 from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
+from worker.jobs.ticks import FIRST_RELEASE
 from worker.notify import Composer
 from worker.pipeline.deliver import make_ready, send
 from worker.pipeline.services import WorkerIdentity
+from worker.pipeline.weekly import queue_weekly
 from worker.store import LockedError, Store, StoreError
 
 Workers = Callable[[], DrainingWorker]
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 
 
@@ -107,6 +113,35 @@ def test_a_notification_that_fails_is_only_logged(
     notify("strava", {1})
     notify.close()
     assert "no worker was notified" in caplog.text
+
+
+def test_a_worker_whose_machine_is_days_ahead_goes_by_the_databases_clock(app: App) -> None:
+    """No mail of the others ends by it, no week is told."""
+    app.now = datetime.now(UTC)
+    anna = app.athlete(timezone="UTC")
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    queue_weekly(app.services, anna, app.now)
+    app.mailer.answers = [refused()]
+    worker = ClusterWorker(
+        app.services,
+        lambda: datetime.now(UTC) + 8 * DAY,
+        mailer=lambda: app.mailer,
+        not_before=FIRST_RELEASE,
+        timing=QUICK,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: app.mailer.tries > 0)
+        wait_until(lambda: app.unsent()[0].state == "retry")
+    finally:
+        worker.stop()
+        thread.join(10)
+    (mail,) = app.unsent()
+    assert mail.due_at < datetime.now(UTC) + HOUR
+    with app.services.store.reading() as tx:
+        assert tx.athletes.next_weekly_at(anna) < app.now + 8 * DAY
 
 
 class BrokenComposer(Composer):

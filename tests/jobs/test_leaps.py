@@ -1,0 +1,174 @@
+"""A clock that is wrong for a while ends no mail and tells no week before its time."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from tests.app import App, refused
+from worker.domain.models import WeeklyHour
+from worker.jobs.leaps import STANDS_AT_START_FOR_S, STANDS_FOR_S, LeapGuard
+
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+SUNDAY = datetime(2026, 11, 22, 11, tzinfo=UTC)
+
+
+class Machine:
+    """Its clock can be set, what it counts can't."""
+
+    def __init__(self, now: datetime) -> None:
+        self.now = now
+        self.counted_s = 1000.0
+
+    def passes(self, seconds: float) -> datetime:
+        self.counted_s += seconds
+        self.now += timedelta(seconds=seconds)
+        return self.now
+
+    def leaps(self, by: timedelta) -> datetime:
+        self.now += by
+        return self.now
+
+    def guard(self, last: datetime | None = None) -> LeapGuard:
+        return LeapGuard(self.now, last=last, steady=lambda: self.counted_s)
+
+
+@pytest.mark.parametrize("by", [8 * DAY, -8 * DAY, 2 * HOUR, 20 * 365 * DAY])
+def test_a_leap_is_doubted_until_it_has_stood(by: timedelta) -> None:
+    """It is said meanwhile; time that passes isn't one."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard()
+    assert not guard.doubts(machine.passes(3600))
+    assert guard.doubts(machine.leaps(by))
+    assert "the clock leapt from 2026-11-22 12:00 to " in str(guard.trouble)
+    assert guard.doubts(machine.passes(STANDS_FOR_S - 1))
+    assert not guard.doubts(machine.passes(1))
+    assert guard.trouble is None
+
+
+def test_a_leap_that_is_taken_back_leaves_nothing() -> None:
+    """45 s in the future and back: the first time was right."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard()
+    assert guard.doubts(machine.leaps(8 * DAY))
+    assert guard.doubts(machine.passes(45))
+    assert not guard.doubts(machine.leaps(-8 * DAY))
+    assert guard.trouble is None
+
+
+def test_each_new_leap_has_to_stand_anew() -> None:
+    """A clock that goes on leaping isn't trusted at all."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard()
+    for _ in range(5):
+        assert guard.doubts(machine.leaps(DAY))
+        assert guard.doubts(machine.passes(STANDS_FOR_S - 1))
+
+
+def test_a_clock_that_is_kept_in_time_is_trusted() -> None:
+    """Seconds a day, either way."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard()
+    for seconds in (-40, 40, 20, -59):
+        assert not guard.doubts(machine.leaps(timedelta(seconds=seconds)))
+        assert not guard.doubts(machine.passes(3600))
+
+
+def test_a_start_long_after_the_last_worker_is_sure_only_a_little_later() -> None:
+    """Off for a week, or a clock that is a week ahead: nobody knows yet."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard(last=SUNDAY - 7 * DAY)
+    assert guard.doubts(machine.now)
+    assert guard.trouble is None
+    assert guard.doubts(machine.passes(STANDS_AT_START_FOR_S - 1))
+    assert not guard.doubts(machine.passes(1))
+
+
+def test_a_start_before_the_last_workers_time_is_a_leap() -> None:
+    """One of the two clocks was wrong."""
+    machine = Machine(SUNDAY)
+    guard = machine.guard(last=SUNDAY + 60 * DAY)
+    assert guard.doubts(machine.now)
+    assert guard.trouble is not None
+    assert not guard.doubts(machine.passes(STANDS_FOR_S))
+
+
+@pytest.mark.parametrize("last", [None, SUNDAY, SUNDAY - HOUR])
+def test_a_restart_is_sure_at_once(last: datetime | None) -> None:
+    """And so is the first start of all."""
+    assert not Machine(SUNDAY).guard(last).doubts(SUNDAY)
+
+
+# What it keeps from happening
+
+
+@pytest.fixture
+def guarded(app: App) -> Callable[[timedelta], App]:
+    """The works on a machine whose clock leaps by so much."""
+    app.now = SUNDAY
+    machine = Machine(SUNDAY)
+    app.services = replace(app.services, doubts=machine.guard().doubts)
+
+    def leap(by: timedelta) -> App:
+        app.now = machine.leaps(by)
+        return app
+
+    return leap
+
+
+def test_a_clock_ahead_for_a_while_ends_no_mail(
+    app: App, guarded: Callable[[timedelta], App]
+) -> None:
+    """Eight days ahead nothing waits any longer than it may; set right again, it goes out."""
+    anna = app.athlete(weekly=WeeklyHour(0, time(7)))
+    app.runs(anna, [])
+    app.mailer.answers = [refused()]
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    app.pass_on()
+    assert [mail.state for mail in app.unsent()] == ["retry"]
+    guarded(8 * DAY).pass_on()
+    assert [mail.state for mail in app.unsent()] == ["retry"]
+    guarded(-8 * DAY + timedelta(minutes=2)).pass_on()
+    assert app.mailer.kinds() == ["weekly"]
+
+
+def test_a_clock_ahead_for_a_while_tells_no_week(
+    app: App, guarded: Callable[[timedelta], App]
+) -> None:
+    """The week that isn't over is told when it is."""
+    app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    guarded(8 * DAY).pass_on()
+    assert app.mailer.kinds() == []
+    guarded(-8 * DAY).pass_on()
+    app.services = replace(app.services, doubts=lambda _: False)
+    app.now = SUNDAY + DAY
+    app.pass_on()
+    assert app.mailer.kinds() == ["weekly"]
+
+
+@pytest.mark.parametrize("ahead", [20 * HOUR, 3 * DAY, 8 * DAY])
+@pytest.mark.parametrize("is_sent", [True, False])
+def test_a_week_that_was_told_before_its_end_is_told_again(
+    app: App, ahead: timedelta, is_sent: bool
+) -> None:
+    """By a clock that was ahead for longer than a leap is doubted; what wasn't sent yet isn't."""
+    app.now = SUNDAY - 7 * DAY
+    app.athlete(timezone="UTC", weekly=WeeklyHour(0, time(7)))
+    app.now = SUNDAY - 6 * DAY
+    app.pass_on()
+    app.mailer.taken.clear()
+    app.now = SUNDAY + ahead
+    app.mailer.answers = [] if is_sent else [refused()]
+    app.pass_on()
+    early = ["weekly"] if is_sent else []
+    assert app.mailer.kinds() == early
+    app.now = SUNDAY + timedelta(minutes=10)
+    app.pass_on()
+    assert app.mailer.kinds() == early
+    for hours in range(24, 24 * 9, 3):
+        app.now = SUNDAY + hours * HOUR
+        app.pass_on()
+    assert app.mailer.kinds() == [*early, "weekly", "weekly"], "this week and the one after it"
