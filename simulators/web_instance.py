@@ -25,7 +25,7 @@ from worker.web.rate_limiter import ClientRateLimiter
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
 TODAY = date(2026, 2, 21)
 BASE_URL = "http://127.0.0.1:8765"
-TICKS = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}
+TICKS = {"inbox": timedelta(minutes=3), "deliver": timedelta(minutes=3)}
 
 # Kilometres by days back from TODAY: an easy winter, a break over Christmas, a ramp with a jump.
 WINTER: tuple[tuple[int, float], ...] = (

@@ -13,11 +13,11 @@ from tests.app import NOW
 from tests.command import easeback
 from worker.domain.models import Athlete, Snapshot
 from worker.health import Audience, check_health
-from worker.jobs.registry import all_jobs, intervals
+from worker.jobs.registry import all_jobs, patience_of
 from worker.pipeline.deliver import MAIL_TICK
 from worker.store import SourceState, Store, Transaction
 
-EVERY = intervals(all_jobs(timedelta(seconds=5)))
+PATIENCE = patience_of(all_jobs(timedelta(seconds=5)))
 MINUTE = timedelta(minutes=1)
 
 Break = Callable[[Transaction, datetime], object]
@@ -36,8 +36,12 @@ def job_hangs(tx: Transaction, now: datetime) -> None:
     tx.progress.ticked("deliver", at=now - 10 * MINUTE)
 
 
+def mail_hangs(tx: Transaction, now: datetime) -> None:
+    tx.progress.ticked("deliver", at=now - timedelta(seconds=91))
+
+
 def all_stopped(tx: Transaction, now: datetime) -> None:
-    for name in EVERY:
+    for name in PATIENCE:
         tx.progress.ticked(name, at=now - timedelta(days=1))
 
 
@@ -94,6 +98,7 @@ TABLE: dict[Break, Audience] = {
     nothing: Audience(0),
     job_failed: Audience.ALL,
     job_hangs: Audience.ALL,
+    mail_hangs: Audience.ALL,
     all_stopped: Audience.ALL,
     clock_went_back: Audience.ALL,
     mail_server_refuses: Audience.ALL,
@@ -107,14 +112,14 @@ IDS = [one.__name__ for one in TABLE]
 
 
 def all_well(tx: Transaction, now: datetime) -> None:
-    for name in EVERY:
+    for name in PATIENCE:
         tx.progress.ticked(name, at=now)
 
 
 def turned_bad(tx: Transaction, now: datetime) -> Audience:
     bad = Audience(0)
     for audience in Audience:
-        if check_health(tx, now, every=EVERY, audience=audience):
+        if check_health(tx, now, patience=PATIENCE, audience=audience):
             bad |= audience
     return bad
 
@@ -153,7 +158,9 @@ def test_what_cannot_be_used_is_told_by_status_alone(store: Store) -> None:
     with store.transaction() as tx:
         all_well(tx, NOW)
         found = {
-            audience: check_health(tx, NOW, every=EVERY, audience=audience, unusable=["a.html: x"])
+            audience: check_health(
+                tx, NOW, patience=PATIENCE, audience=audience, unusable=["a.html: x"]
+            )
             for audience in Audience
         }
     assert [trouble.text for trouble in found[S]] == ["a.html: x"]
@@ -169,7 +176,7 @@ def test_the_command_and_the_web_server_say_the_same(tmp_path: Path, breaks: Bre
     with made.store.transaction() as tx:
         all_well(tx, now)
         breaks(tx, now)
-    client = made.client(ticks=EVERY, clock=Clock(now))
+    client = made.client(ticks=PATIENCE, clock=Clock(now))
     told = client.get("/readyz").text.splitlines()[1:]
     page = client.get("/status").text
     ready = "easeback_ready 1" in client.get("/metrics").text.splitlines()

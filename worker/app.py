@@ -166,8 +166,8 @@ def build_web_server(
 ) -> "WebServer":
     """The web server on its configured host and port; `base_url` and `port` stand in for those.
 
-    `ticks` are the worker's jobs and how often each is run. `report` is called with why a consent
-    came to nothing, in words; `notify` with what a webhook has made due.
+    `ticks` are the worker's jobs and how long health waits for each. `report` is called with why a
+    consent came to nothing, in words; `notify` with what a webhook has made due.
     """
     from worker.web import WebContext, WebServer, build_app
 

@@ -5,10 +5,11 @@ bad), and the ping is withheld, each by what is marked here:
 
     trouble                                                        status  ready  ping
     a run of a job failed; a job, or all, haven't ended a run for
-      minutes; a job ended in the future: the clock went back        x       x      x
+      minutes, or not one since the worker began; a job ended in
+      the future: the clock went back                                x       x      x
     the mail server refuses or isn't reached, while mails wait       x       x      x
     mails were given up, or are tried again                          x       x
-    a job hasn't run yet (somebody may run single passes only)               x
+    no worker has begun (somebody may run single passes only)                x
     the database can't be written                                    x       x      x
     an athlete's source fails                                        x
     a file waits in the inbox, for a reason                          x
@@ -47,7 +48,6 @@ CLOCK_TICK = "clock"
 WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""
 
-_SLACK = timedelta(minutes=3)
 _AHEAD = timedelta(minutes=5)
 _PING_TIMEOUT_S = 10
 _WAITING = ("queued", "claimed", "at_dot", "retry")
@@ -74,14 +74,15 @@ def check_health(
     tx: Transaction,
     now: datetime,
     *,
-    every: Mapping[str, timedelta],
+    patience: Mapping[str, timedelta],
     audience: Audience,
     unusable: Sequence[str] = (),
 ) -> tuple[Trouble, ...]:
     """What isn't well for this audience, the gravest first; nothing where all is well.
 
-    `every` says how often each watched job is run, by its name. `now` is by the clock of whoever
-    recorded the ticks. `unusable` says what of the operator's routine and templates can't be used.
+    `patience` says how long each watched job may go without ending a run, by its name. `now` is by
+    the clock of whoever recorded the ticks. `unusable` says what of the operator's routine and
+    templates can't be used.
     """
     ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
     troubles: list[Trouble] = []
@@ -89,12 +90,12 @@ def check_health(
         troubles += [Trouble("settings", text) for text in unusable]
         clock = ticks.get(CLOCK_TICK)
         troubles += [Trouble("clock", clock.trouble)] if clock and clock.trouble else []
-    troubles += _job_troubles(ticks, now, every)
+    troubles += _job_troubles(ticks, now, patience)
     answer = ticks.get(MAIL_TICK)
     if answer and answer.trouble and any(outbox.get(state) for state in _WAITING):
         troubles.append(Trouble("mail", f"mail: {answer.trouble}"))
     if Audience.READY in audience:
-        missing = [name for name in every if name not in ticks]
+        missing = [name for name in patience if name not in ticks]
         troubles += [Trouble(name, f"{name}: hasn't run yet") for name in missing]
     if audience & (Audience.STATUS | Audience.READY):
         if dead := outbox.get("dead"):
@@ -113,10 +114,10 @@ def check_health(
 
 
 def _job_troubles(
-    ticks: Mapping[str, Tick], now: datetime, every: Mapping[str, timedelta]
+    ticks: Mapping[str, Tick], now: datetime, patience: Mapping[str, timedelta]
 ) -> Iterator[Trouble]:
-    ticked = {name: ticks[name] for name in every if name in ticks}
-    stale = [name for name, tick in ticked.items() if now - tick.at > 2 * every[name] + _SLACK]
+    ticked = {name: ticks[name] for name in patience if name in ticks}
+    stale = [name for name, tick in ticked.items() if now - tick.at > patience[name]]
     if stale and len(stale) == len(ticked):
         last = max(tick.at for tick in ticked.values())
         yield Trouble(
@@ -135,7 +136,7 @@ def _job_troubles(
             yield Trouble(name, f"{name}: hasn't ended since {tick.at:%Y-%m-%d %H:%M} UTC")
 
 
-def ping(services: Services, now: datetime, *, every: Mapping[str, timedelta]) -> bool:
+def ping(services: Services, now: datetime, *, patience: Mapping[str, timedelta]) -> bool:
     """Fetch `ping_url` where it is set and health allows; True where it was fetched.
 
     What goes wrong with the fetching is only logged: the work doesn't depend on it.
@@ -143,7 +144,7 @@ def ping(services: Services, now: datetime, *, every: Mapping[str, timedelta]) -
     if services.ping_url is None:
         return False
     with services.store.reading() as tx:
-        troubles = check_health(tx, now, every=every, audience=Audience.PING)
+        troubles = check_health(tx, now, patience=patience, audience=Audience.PING)
     if troubles:
         log.debug("ping: withheld: %(why)s", {"why": troubles[0].text})
         return False

@@ -17,8 +17,9 @@ from tests.command import ROOT
 from tests.process import Process, running_in
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
+from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
-from worker.jobs.registry import Job
+from worker.jobs.registry import Job, patience_of
 from worker.jobs.ticks import clock_from
 from worker.pipeline.services import Services
 from worker.store import Store
@@ -165,6 +166,30 @@ def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(services: Serv
     ran(services, Job("inbox", SOON, work), until=lambda: len(count) > 1)
     with services.store.reading() as tx:
         assert "a bug" in str(tx.progress.ticks()["inbox"].trouble)
+
+
+def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Services) -> None:
+    """It has no end to be told of, so it's told of from the worker's beginning on."""
+    ended, ran_quick = threading.Event(), list[int]()
+    jobs = (
+        Job("deliver", SOON, lambda *_: ended.wait(20)),
+        Job("inbox", SOON, lambda *_: ran_quick.append(1)),
+    )
+    worker = EmbeddedWorker(services, lambda: NOW)
+    thread = threading.Thread(target=worker.run, args=(jobs,))
+    thread.start()
+    try:
+        wait_until(lambda: len(ran_quick) > 3)
+        later = NOW + timedelta(minutes=4)
+        with services.store.transaction() as tx:
+            tx.progress.ticked("inbox", at=later)
+            for audience in Audience:
+                found = check_health(tx, later, patience=patience_of(jobs), audience=audience)
+                assert [trouble.name for trouble in found] == ["deliver"]
+    finally:
+        ended.set()
+        worker.stop()
+        thread.join(10)
 
 
 def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) -> None:

@@ -13,7 +13,7 @@ from tests.app import App
 from tests.command import ROOT
 from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
-from worker.jobs.registry import AthleteTask, Job, all_jobs, intervals, jobs_of
+from worker.jobs.registry import AthleteTask, Job, all_jobs, jobs_of, patience_of
 from worker.jobs.ticks import begin_ticks
 from worker.pipeline.services import Services
 
@@ -31,7 +31,7 @@ def tasks() -> list[AthleteTask]:
 def test_the_jobs_keep_the_names_that_stand_in_databases() -> None:
     """Ticks of an earlier version go on to mean the same."""
     assert tuple(job.name for job in JOBS) == NAMES
-    assert tuple(intervals(JOBS)) == WATCHED
+    assert tuple(patience_of(JOBS)) == WATCHED
 
 
 def test_names_on_the_queue_are_unique() -> None:
@@ -113,7 +113,7 @@ def test_status_readyz_and_the_ping_watch_every_job(app: App) -> None:
     for name in troubled(app):
         with app.services.store.reading() as tx:
             for audience in Audience:
-                found = check_health(tx, app.now, every=intervals(JOBS), audience=audience)
+                found = check_health(tx, app.now, patience=patience_of(JOBS), audience=audience)
                 assert [trouble.text for trouble in found] == [f"{name}: bad"]
 
 

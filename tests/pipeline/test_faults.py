@@ -31,7 +31,7 @@ from worker.store import Tick
 from worker.store.file_system import share_under
 
 MINUTE = timedelta(minutes=1)
-EVERY = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}
+PATIENCE = {"inbox": timedelta(seconds=5), "deliver": timedelta(seconds=2)}
 PRIVATE = ("unshare", "--map-root-user", "--mount", "sh", "-euc")
 
 
@@ -224,7 +224,7 @@ def switchboard() -> Iterator[tuple[str, list[str]]]:
 
 
 def ticked(app: App, **troubles: str) -> None:
-    for name in EVERY:
+    for name in PATIENCE:
         record_tick(app.services, name, Tick(app.now, troubles.get(name)))
 
 
@@ -273,14 +273,14 @@ def test_the_dead_mans_switch_hears_of_a_halt(app: App, breaks: Callable[..., No
     with switchboard() as (url, fetched):
         app.services = replace(app.services, ping_url=url)
         ticked(app)
-        assert ping(app.services, app.now, every=EVERY)
+        assert ping(app.services, app.now, patience=PATIENCE)
         assert fetched == ["/secret-path"]
         breaks(app)
-        assert not ping(app.services, app.now, every=EVERY)
+        assert not ping(app.services, app.now, patience=PATIENCE)
         assert fetched == ["/secret-path"]
     with app.services.store.reading() as tx:
         for audience in Audience:
-            troubles = check_health(tx, app.now, every=EVERY, audience=audience)
+            troubles = check_health(tx, app.now, patience=PATIENCE, audience=audience)
             assert BREAKS[breaks] in troubles[0].text
 
 
@@ -291,7 +291,7 @@ def test_a_switch_that_does_not_answer_harms_nothing(
     app.services = replace(app.services, ping_url="http://127.0.0.1:1/secret-path")
     ticked(app)
     with caplog.at_level(logging.DEBUG):
-        assert not ping(app.services, app.now, every=EVERY)
+        assert not ping(app.services, app.now, patience=PATIENCE)
     assert "ping: not told" in caplog.text
     assert "secret-path" not in caplog.text
 

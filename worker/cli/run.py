@@ -155,12 +155,14 @@ def web_server(
         return
     from worker.app import build_web_server
     from worker.health import WEB_TICK
-    from worker.jobs.registry import intervals
+    from worker.jobs.registry import patience_of
     from worker.jobs.ticks import record_tick
     from worker.store import Tick
     from worker.web import WebServerError
 
-    server = build_web_server(command.settings, services, now, ticks=intervals(jobs), notify=notify)
+    server = build_web_server(
+        command.settings, services, now, ticks=patience_of(jobs), notify=notify
+    )
     try:
         server.start()
     except WebServerError as error:

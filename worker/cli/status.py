@@ -28,7 +28,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     from worker.health import MADE_UP_TICK, Audience, check_health
-    from worker.jobs.registry import all_jobs, intervals
+    from worker.jobs.registry import all_jobs, patience_of
 
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
     files = {
@@ -41,7 +41,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     troubles = check_health(
         tx,
         max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC),
-        every=intervals(all_jobs(command.settings.inbox.every)),
+        patience=patience_of(all_jobs(command.settings.inbox.every)),
         audience=Audience.STATUS,
         unusable=_unusable(command),
     )

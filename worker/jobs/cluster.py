@@ -49,7 +49,8 @@ from worker.jobs.cluster_tasks import (
     queued_check,
 )
 from worker.jobs.leaps import LeapGuard, SharedClock
-from worker.jobs.registry import jobs_of
+from worker.jobs.registry import jobs_of, patience_of
+from worker.jobs.ticks import await_ticks
 from worker.mail import Mailer
 from worker.pipeline.services import Clock, Services, WorkerIdentity
 from worker.store import Store, StoreError
@@ -168,6 +169,7 @@ class ClusterWorker:
                     jobs_of(services),
                     self._not_before,
                 )
+                await_ticks(services, patience_of(context.jobs), at=clock())
                 yield context, still_holds
                 with suppress(StoreError), store.transaction() as tx:
                     tx.workers.leave(name)

@@ -15,6 +15,7 @@ who is due in one query that has an index and a limit. Doing a task twice, or fo
 due any more, changes nothing.
 """
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +25,7 @@ from worker.domain.models import Athlete, SourceName
 from worker.health import ping
 from worker.pipeline import sync
 from worker.pipeline.backup import back_up
-from worker.pipeline.deliver import deliver, mails_due, make_ready, send
+from worker.pipeline.deliver import Delivered, deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
 from worker.pipeline.services import Clock, Services
@@ -44,8 +45,9 @@ SOURCE_EVERY = timedelta(seconds=5)
 BACKUP_EVERY = timedelta(minutes=10)
 """How often it's checked whether a copy is due; how often one is, stands in the settings."""
 
-MAILS_PER_TICK = 100
-"""How many mails a tick sends before it ends, so that a long queue isn't taken for a halt."""
+MAILS_AT_ONCE = 25
+MAILS_FOR = timedelta(seconds=20)
+"""A tick ends with so many mails, or goes on so long: a long queue isn't taken for a halt."""
 
 MAILS_PER_BATCH = 50
 
@@ -95,8 +97,8 @@ class Job:
     `name` is its name in the ticks, in `status`, and on the queue. `run(services, clock, in_full)`
     does everything that is due; where not `in_full`, as much as other jobs may be kept waiting for.
     A cluster calls `prepare` at each check, then queues `tasks` or `batches`; a job that has
-    neither is run by the check itself. A job that `reports` is about the others: it isn't
-    watched itself, and is no part of a whole pass.
+    neither is run by the check itself. A run that `takes` longer counts as a halt. A job that
+    `reports` is about the others: it isn't watched itself, and is no part of a whole pass.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Job:
     prepare: Callable[[Services, datetime], object] | None = None
     batches: Batches | None = None
     reports: bool = False
+    takes: timedelta = timedelta(minutes=3)
 
 
 def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
@@ -135,15 +138,14 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
         Job(
             "deliver",
             timedelta(seconds=2),
-            lambda services, clock, in_full: deliver(
-                services, clock, at_most=None if in_full else MAILS_PER_TICK
-            ),
+            _deliver,
             prepare=make_ready,
             batches=Batches(
                 MAILS_PER_BATCH,
                 due=lambda services, now, most: mails_due(services, now, most=most),
                 run=lambda services, clock, most: send(services, clock, at_most=most).sent,
             ),
+            takes=timedelta(seconds=86),
         ),
         Job(
             "backup",
@@ -154,7 +156,9 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
         Job(
             "ping",
             timedelta(minutes=1),
-            lambda services, clock, _: ping(services, clock(), every=intervals(jobs_of(services))),
+            lambda services, clock, _: ping(
+                services, clock(), patience=patience_of(jobs_of(services))
+            ),
             is_on=lambda services: services.ping_url is not None,
             reports=True,
         ),
@@ -167,9 +171,19 @@ def jobs_of(services: Services) -> tuple[Job, ...]:
     return tuple(job for job in all_jobs(every) if job.is_on(services))
 
 
-def intervals(jobs: Iterable[Job]) -> Mapping[str, timedelta]:
-    """How often each of the jobs that health watches is run, by name."""
-    return {job.name: job.every for job in jobs if not job.reports}
+def patience_of(jobs: Iterable[Job]) -> Mapping[str, timedelta]:
+    """How long each of the jobs that health watches may go without ending a run, by name."""
+    return {job.name: 2 * job.every + job.takes for job in jobs if not job.reports}
+
+
+def _deliver(services: Services, clock: Clock, in_full: bool) -> Delivered:
+    if in_full:
+        return deliver(services, clock)
+    until_s = time.monotonic() + MAILS_FOR.total_seconds()
+    while True:
+        done = deliver(services, clock, at_most=MAILS_AT_ONCE)
+        if done.sent < MAILS_AT_ONCE or time.monotonic() > until_s:
+            return done
 
 
 INBOX = AthleteTask(

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
 """No right clock shows an earlier time; some machines start in 1970."""
 
-RECORD_EVERY = timedelta(minutes=1)
+RECORD_EVERY = timedelta(seconds=30)
 """How often an unchanged state of a job is recorded."""
 
 _SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
@@ -52,8 +52,17 @@ def begin_ticks(
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)
 
 
+def await_ticks(services: Services, names: Iterable[str], *, at: datetime) -> None:
+    """A worker begins: each of these jobs is missed from now on, if it never ends a run."""
+    with services.store.transaction() as tx:
+        there = tx.progress.ticks()
+        for name in names:
+            if name not in there:
+                tx.progress.ticked(name, at=at)
+
+
 def record_tick(services: Services, name: str, tick: Tick, *, before: Tick | None = None) -> Tick:
-    """Record how a run ended: a change at once, that nothing changed once a minute.
+    """Record how a run ended: a change at once, that nothing changed now and then.
 
     `before` is the last recorded tick of this job. A change is logged. Returns the tick that is
     recorded now. Raises `StoreError`.

@@ -24,7 +24,7 @@ def readyz(web: WebContext, visit: Visit) -> Response:
     try:
         web.probe.write(web.store, visit.now)
         with web.store.reading() as tx:
-            troubles = check_health(tx, visit.now, every=web.ticks, audience=Audience.READY)
+            troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
     except StoreError as error:
         troubles = (Trouble("database", f"database: {error}"),)
     if not troubles:

@@ -38,7 +38,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
             "status.html",
             version=__version__,
             now=visit.now,
-            troubles=check_health(tx, visit.now, every=web.ticks, audience=Audience.READY),
+            troubles=check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY),
             ticks=_shown_ticks(tx.progress.ticks()),
             athletes=tx.athletes.count(),
             outbox=tx.outbox.counts(),
@@ -54,7 +54,7 @@ def metrics(web: WebContext, visit: Visit) -> Response:
     """Gauges in Prometheus' text format."""
     require_operator(web, visit.request)
     with web.store.reading() as tx:
-        troubles = check_health(tx, visit.now, every=web.ticks, audience=Audience.READY)
+        troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
         ticks = _shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()
