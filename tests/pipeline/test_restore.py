@@ -1,6 +1,7 @@
 """Backups by schedule, and a restore that sends nothing again."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.app import TODAY, App, steady
 from tests.command import easeback
 from worker.config import BackupSection
+from worker.domain.models import Athlete
 from worker.pipeline.backup import HELD, back_up, copies, mark_restored
 from worker.store import Store, StoreError
 from worker.store.restore import restore
@@ -50,6 +52,35 @@ def test_no_copy_outlives_its_time_but_the_newest_is_always_there(kept: App) -> 
     back_up(kept.services, kept.now)
     back_up(kept.services, kept.now + 30 * DAY)
     assert days_of(kept) == [30]
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_last_copies_that_know_an_athlete_arent_replaced_by_emptier_ones(
+    kept: App, tmp_path: Path, others: int
+) -> None:
+    """The database began anew, with nobody or with somebody else: for months nothing is lost."""
+    kept.runs(kept.athlete("Anna"), steady())
+    for day in range(5):
+        back_up(kept.services, kept.now + day * DAY)
+    with closing(Store.open(f"sqlite:///{tmp_path / 'anew.db'}")) as anew:
+        begun = replace(kept.services, store=anew)
+        with anew.transaction() as tx:
+            for number in range(others):
+                tx.athletes.add(Athlete(0, f"Bo {number}", "bo@example.org", kept.now))
+        for day in range(5, 60):
+            back_up(begun, kept.now + day * DAY)
+    assert days_of(kept) == [2, 3, 4, 57, 58, 59]
+
+
+def test_a_copy_that_knows_somebody_who_is_still_there_goes_as_ever(kept: App) -> None:
+    """Their name may have changed; who joins later changes nothing."""
+    anna = kept.athlete("Anna")
+    for day in range(8):
+        back_up(kept.services, kept.now + day * DAY)
+        with kept.services.store.transaction() as tx:
+            tx.athletes.change(replace(anna, name=f"Anna {day}"), now=kept.now)
+        kept.athlete(f"Bo {day}", added_at=kept.now + day * DAY)
+    assert days_of(kept) == [5, 6, 7]
 
 
 def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: App) -> None:

@@ -21,6 +21,7 @@ from worker.domain.weeks import local_day
 from worker.pipeline.services import Services
 from worker.setting_types import BackupSection
 from worker.store import RESTORED, StoreError, Transaction
+from worker.store.restore import athletes_in
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def back_up(services: Services, now: datetime) -> Path | None:
             torn.unlink()
         services.store.copy_to(copy)
         services.store.empty_log()
-        _thin_out(folder, backup, now)
+        _thin_out(folder, backup, copy, now)
     except OSError as error:
         raise StoreError(
             f"the copies in {folder} can't be kept ({error.strerror}): make room, or give "
@@ -94,12 +95,18 @@ def copies(folder: Path) -> dict[datetime, Path]:
     return found
 
 
-def _thin_out(folder: Path, backup: BackupSection, now: datetime) -> None:
-    taken = copies(folder)
+def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) -> None:
+    """Let go of copies that are many or old, but not of the last that know more than the newest.
+
+    Whoever is forgotten is gone from every copy. So an athlete whom only an older copy knows was
+    lost with the database, and the copy is what's left of them.
+    """
+    taken, known = copies(folder), athletes_in(newest)
+    lost = [at for at, copy in taken.items() if athletes_in(copy) - known][-backup.keep :]
     ahead = [at for at in taken if at > now + _AHEAD]
-    past = [at for at in taken if at not in ahead]
+    past = [at for at in taken if at not in ahead and at not in lost]
     old = [at for at in past if at < now - backup.keep_for]
-    for at in {*ahead, *old, *past[: -backup.keep]}:
+    for at in {*ahead, *old, *past[: -backup.keep]} - {*lost}:
         taken[at].unlink()
 
 
