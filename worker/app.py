@@ -52,7 +52,9 @@ def build_services(settings: Settings, file: Path | None, *, patient: bool = Tru
         ) from error
     reader = Reader()
     return Services(
-        store=Store.open(settings.url, rules=settings.rules, precedence=PRECEDENCE),
+        store=Store.open(
+            settings.url, rules=settings.rules, precedence=PRECEDENCE, traces=settings.traces
+        ),
         inbox=Inbox(
             settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
         ),

@@ -117,6 +117,11 @@ class _Settings(BaseModel):
         return self.data_dir / "backups"
 
     @property
+    def traces(self) -> tuple[Path, ...]:
+        """What is there once there was a database: a file, or a folder with something in it."""
+        return self.backups_path, self.data_dir / "keys", self.mailbox_path
+
+    @property
     def url(self) -> str:
         """The database's address, with the default filled in."""
         if self.database_url is not None:

@@ -90,6 +90,63 @@ def test_a_copy_from_a_clock_that_was_ahead_holds_up_none(kept: App) -> None:
     assert days_of(kept) == [0]
 
 
+def lost(home: Path, how: str, left: str) -> None:
+    """Anna's database is gone, and only this is left of what was beside it."""
+    assert easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=home,
+                    env=AT_HOME).returncode == 0  # fmt: skip
+    for file in home.glob("easeback.db*"):
+        file.unlink()
+    if how == "empty":
+        (home / "easeback.db").touch()
+    (home / "keys").unlink(missing_ok=True)
+    if left == "keys":
+        (home / "keys").write_text("k" * 43)
+    else:
+        (home / left).mkdir(exist_ok=True)
+        (home / left / "one").touch()
+
+
+AT_HOME = {"EASEBACK_DATA_DIR": "."}
+
+
+@pytest.mark.parametrize("left", ["keys", "backups", "mailbox"])
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_a_database_that_is_gone_is_refused_and_not_made_anew(
+    tmp_path: Path, how: str, left: str
+) -> None:
+    """Nobody says that all is well; begun anew it is on purpose alone."""
+    lost(tmp_path, how, left)
+    for command in (("once",), ("status",), ("run",), ("athlete", "list")):
+        done = easeback(*command, cwd=tmp_path, env=AT_HOME)
+        assert done.returncode == 1
+        (line,) = done.stderr.strip().splitlines()
+        assert "there is no database at" in line
+        assert str(left) in line
+        assert "easeback restore FILE" in line
+        assert "easeback restore --begin-anew" in line
+    assert [one.stat().st_size for one in tmp_path.glob("easeback.db*")] in ([], [0])
+    done = easeback("restore", "--begin-anew", cwd=tmp_path, env=AT_HOME)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert easeback("once", cwd=tmp_path, env=AT_HOME).returncode == 0
+
+
+def test_a_database_that_is_there_is_not_begun_anew(tmp_path: Path) -> None:
+    """Not by a slip of the hand either."""
+    env = AT_HOME
+    easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=tmp_path, env=env)
+    done = easeback("restore", "--begin-anew", cwd=tmp_path, env=env)
+    assert done.returncode == 2
+    assert "it stays as it is" in done.stderr
+    assert "Anna" in easeback("athlete", "list", cwd=tmp_path, env=env).stdout
+
+
+def test_a_first_start_finds_nothing_to_miss(tmp_path: Path) -> None:
+    """An inbox that is full already is none of it."""
+    (tmp_path / "inbox").mkdir()
+    (tmp_path / "inbox" / "run.fit").touch()
+    assert easeback("once", cwd=tmp_path, env=AT_HOME).returncode == 0
+
+
 def test_a_damaged_database_is_said_and_pushes_out_no_good_copy(kept: App) -> None:
     """What was copied before stays for the restore."""
     back_up(kept.services, kept.now)

@@ -1,5 +1,6 @@
 """The commands `backup` and `restore`: copies of the database."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,10 @@ def restore_backup(
         bool,
         typer.Option("--only-mark", help="The database was restored by other means (pg_restore)."),
     ] = False,
+    begin_anew: Annotated[
+        bool,
+        typer.Option("--begin-anew", help="The database is lost: begin with an empty one."),
+    ] = False,
 ) -> None:
     """Put a backup in the place of the database; nothing that was sent since goes again."""
     from worker.pipeline.backup import backup_name, mark_restored
@@ -43,8 +48,15 @@ def restore_backup(
 
     command = command_of(context)
     now = datetime.now(UTC)
-    if (file is None) != only_mark:
-        raise UsageError("restore: name the FILE to restore, or say --only-mark")
+    if [file is not None, only_mark, begin_anew].count(True) != 1:
+        raise UsageError("restore: name the FILE to restore, or say --only-mark or --begin-anew")
+    if begin_anew:
+        with closing(Store.at(command.settings.url)) as store:
+            if store.file is None or store.schema() is not None:
+                raise UsageError("restore --begin-anew: there is a database, and it stays as it is")
+        with closing(Store.open(command.settings.url)) as store:
+            command.say(f"made an empty database at {store.file}")
+        return
     if file is None:
         with command.store.sole_worker(), command.store.transaction() as tx:
             marked = mark_restored(tx, now=now)

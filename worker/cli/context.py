@@ -87,7 +87,7 @@ class CommandContext:
         from worker.store import Store
 
         make_data_dir(self.settings)
-        store = Store.open(self.settings.url, precedence=PRECEDENCE)
+        store = Store.open(self.settings.url, precedence=PRECEDENCE, traces=self.settings.traces)
         self._opened.append(store)
         return store
 

@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -129,10 +129,16 @@ class Store:
         *,
         rules: Rules | None = None,
         precedence: Mapping[SourceName, int] = FILES_PRECEDENCE,
+        traces: Iterable[Path] = (),
     ) -> "Store":
-        """Connect, and bring the schema up to date; raises `StoreError`."""
+        """Connect, and bring the schema up to date; raises `StoreError`.
+
+        A SQLite database that isn't there, or is empty, is made; but not where one of `traces`, a
+        file or a folder with something in it, shows that there was one.
+        """
         store = cls(_engine(url), rules or Rules(), precedence)
         try:
+            store._refuse_missing(traces)
             with store._translated():
                 store._upgrade()
         except BaseException:
@@ -280,6 +286,18 @@ class Store:
             yield
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
+
+    def _refuse_missing(self, traces: Iterable[Path]) -> None:
+        """Nobody is told that all is well over a new database in the place of a lost one."""
+        if self.file is None or (self.file.exists() and self.file.stat().st_size):
+            return
+        left = [str(one) for one in traces if one.is_file() or any(one.glob("*"))]
+        if left:
+            raise StoreError(
+                f"there is no database at {self.file}, but there was one: {', '.join(left)} is "
+                "there. Mount its disk, restore a copy (`easeback restore FILE`), or begin anew "
+                "with an empty one (`easeback restore --begin-anew`)"
+            )
 
     def _upgrade(self) -> None:
         found = self.schema()
