@@ -12,7 +12,7 @@ from simulators.web_instance import Clock, instance
 from tests.app import NOW
 from tests.command import easeback
 from worker.domain.models import Athlete, Snapshot
-from worker.health import Audience, check_health
+from worker.health import WEB_TICK, Audience, check_health
 from worker.jobs.registry import all_jobs, patience_of
 from worker.pipeline.deliver import MAIL_TICK
 from worker.store import SourceState, Store, Transaction
@@ -61,6 +61,10 @@ def mail_server_refuses(tx: Transaction, now: datetime) -> None:
     tx.progress.ticked(MAIL_TICK, at=now, trouble="535 no")
 
 
+def port_is_taken(tx: Transaction, now: datetime) -> None:
+    tx.progress.ticked(WEB_TICK, at=now, trouble="port 8765 is taken by another program")
+
+
 def mail_retried(tx: Transaction, now: datetime) -> None:
     _mail(tx, now, "retried")
     letter = tx.outbox.claim(now)
@@ -102,6 +106,7 @@ TABLE: dict[Break, Audience] = {
     all_stopped: Audience.ALL,
     clock_went_back: Audience.ALL,
     mail_server_refuses: Audience.ALL,
+    port_is_taken: Audience.ALL,
     mail_retried: S | R,
     mail_given_up: S | R,
     source_fails: S,

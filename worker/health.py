@@ -8,6 +8,7 @@ bad), and the ping is withheld, each by what is marked here:
       minutes, or not one since the worker began; a job ended in
       the future: the clock went back                                x       x      x
     the mail server refuses or isn't reached, while mails wait       x       x      x
+    the web server doesn't start: its port is taken                  x       x      x
     mails were given up, or are tried again                          x       x
     no worker has begun (somebody may run single passes only)                x
     the database can't be written                                    x       x      x
@@ -40,7 +41,7 @@ MADE_UP_TICK = "made-up clock"
 """Recorded among the ticks where the last worker ran by a made-up clock."""
 
 WEB_TICK = "web"
-"""The tick that says why the web server didn't start."""
+"""The tick that says why the web server doesn't start."""
 
 CLOCK_TICK = "clock"
 """The tick of the latest time of which the worker is sure; its trouble: the clock has leapt."""
@@ -91,7 +92,9 @@ def check_health(
         clock = ticks.get(CLOCK_TICK)
         troubles += [Trouble("clock", clock.trouble)] if clock and clock.trouble else []
     troubles += _job_troubles(ticks, now, patience)
-    answer = ticks.get(MAIL_TICK)
+    web, answer = ticks.get(WEB_TICK), ticks.get(MAIL_TICK)
+    if web and web.trouble:
+        troubles.append(Trouble("web", f"web: {web.trouble}"))
     if answer and answer.trouble and any(outbox.get(state) for state in _WAITING):
         troubles.append(Trouble("mail", f"mail: {answer.trouble}"))
     if Audience.READY in audience:

@@ -2,18 +2,20 @@
 
 import os
 import signal
+import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
 from simulators.smtp_server import SmtpServer
 from tests.app import ADDED, NOW, TODAY, run_file, steady
-from tests.command import ROOT
+from tests.command import ROOT, easeback
 from tests.process import Process, running_in
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
@@ -115,6 +117,37 @@ def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
         process.wait_for(lambda: column(home, "state", of="outbox") == sent, ARRIVES_WITHIN_S)
         assert process.end()[0] == 0
         assert len(server.mails) == 1
+
+
+def test_a_port_that_is_taken_at_the_start_is_told_and_taken_later(home: Path) -> None:
+    """Mail goes out meanwhile; the pages come once the port is free."""
+    with socket.create_server(("127.0.0.1", 0)) as taken, SmtpServer() as server:
+        port = taken.getsockname()[1]
+        web = {"EASEBACK_WEB__ENABLED": "true", "EASEBACK_WEB__PORT": str(port)}
+        with running(home, server.port, **web) as process:
+            drop(home)
+            process.wait_for(lambda: bool(server.mails), ARRIVES_WITHIN_S)
+            assert any(
+                "is taken by another program" in (why or "")
+                for why in column(home, "trouble", of="tick")
+            )
+            status = easeback("status", cwd=home, env={"EASEBACK_DATA_DIR": "data"})
+            assert status.returncode == 1
+            assert f"web: port {port}" in status.stdout + status.stderr
+            taken.close()
+            process.wait_for(lambda: process.said("web: pages at"), ARRIVES_WITHIN_S)
+            process.wait_for(lambda: not any(column(home, "trouble", of="tick")), ARRIVES_WITHIN_S)
+            with urlopen(f"http://127.0.0.1:{port}/livez", timeout=5) as answer:
+                assert answer.status == 200
+            assert process.end()[0] == 0
+    with (
+        SmtpServer() as server,
+        socket.create_server(("127.0.0.1", port)),
+        running(home, server.port, **web) as process,
+    ):
+        status_code, took_s = process.end()
+        assert status_code == 0
+        assert took_s < ENDS_WITHIN_S
 
 
 # Inside the process

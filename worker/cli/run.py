@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from worker.pipeline.services import Clock, Services
 
 log = logging.getLogger(__name__)
+
+WEB_TRIED_EVERY_S = 5.0
 
 
 WorkerOption = Annotated[
@@ -149,7 +151,10 @@ def web_server(
     *,
     notify: "NotifyWorkers" = lambda *_: None,
 ) -> Iterator[None]:
-    """The web server beside the worker. Mail goes out without it: its trouble is only recorded."""
+    """The web server beside the worker, started again and again where its port is taken.
+
+    Mail goes out without it: its trouble is only recorded.
+    """
     if not command.settings.web.enabled:
         yield
         return
@@ -157,19 +162,39 @@ def web_server(
     from worker.health import WEB_TICK
     from worker.jobs.registry import patience_of
     from worker.jobs.ticks import record_tick
-    from worker.store import Tick
+    from worker.store import StoreError, Tick
     from worker.web import WebServerError
 
     server = build_web_server(
         command.settings, services, now, ticks=patience_of(jobs), notify=notify
     )
-    try:
-        server.start()
-    except WebServerError as error:
-        record_tick(services, WEB_TICK, Tick(now(), str(error)))
+    ended, recorded = threading.Event(), None
+
+    def starts() -> bool:
+        nonlocal recorded
+        trouble = None
+        try:
+            server.start()
+        except WebServerError as error:
+            trouble = str(error)
+        if trouble or recorded:
+            with suppress(StoreError):
+                recorded = record_tick(services, WEB_TICK, Tick(now(), trouble), before=recorded)
+        return trouble is None
+
+    def try_again() -> None:
+        while not ended.wait(WEB_TRIED_EVERY_S) and not starts():
+            pass
+
+    trying = None if starts() else threading.Thread(target=try_again, name="web tries")
+    if trying:
+        trying.start()
     try:
         yield
     finally:
+        ended.set()
+        if trying:
+            trying.join()
         server.stop()
 
 
