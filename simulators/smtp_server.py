@@ -7,8 +7,9 @@
 
 Every mail of Easeback's that it ever took goes through the lint in the end.
 
-A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or, at the
-final dot, "swallow": take the mail, then drop the connection in place of the answer.
+A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or "endless"
+(lines without end, up to `MOST_SPOKEN` bytes), or "trickle" (lines byte by byte, for `TRICKLES_S`),
+or, at the final dot, "swallow": take the mail, then drop the connection in place of the answer.
 """
 
 import asyncio
@@ -27,6 +28,9 @@ Step = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "d
 STEPS: tuple[Step, ...] = (
     "connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "dot", "quit",
 )  # fmt: skip
+
+MOST_SPOKEN = 64 * 1024 * 1024
+TRICKLES_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,8 @@ class SmtpServer:
     mails: list[Taken] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     connections: int = 0
+    spoken: int = 0
+    stops_reading: bool = False
     port: int = 0
     lints: bool = True
 
@@ -196,8 +202,18 @@ class _Conversation(SMTP):
     async def _does(self, fault: str | None) -> bool:
         if fault is None:
             return False
-        if fault in {"drop", "hang"}:
-            if fault == "drop" and isinstance(self.transport, asyncio.WriteTransport):
+        if fault == "endless":
+            while self._script.spoken < MOST_SPOKEN:
+                self._writer.write(b"250-and more\r\n" * 5000)
+                await self._writer.drain()
+                self._script.spoken += 70_000
+        if fault == "trickle":
+            for _ in range(round(TRICKLES_S / 0.05)):
+                for byte in b"250-a\r\n":
+                    self._writer.write(bytes([byte]))
+                    await asyncio.sleep(0.05 / 7)
+        if fault in {"drop", "hang", "endless", "trickle"}:
+            if fault != "hang" and isinstance(self.transport, asyncio.WriteTransport):
                 self.transport.abort()
             await asyncio.Event().wait()  # until connection_lost cancels us
         await super().push(fault)
@@ -224,6 +240,10 @@ class _Conversation(SMTP):
             await super().smtp_RCPT(arg)
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802  aiosmtpd names it
+        if self._script.stops_reading and isinstance(self.transport, asyncio.Transport):
+            await super().push("354 go on")
+            self.transport.pause_reading()
+            await asyncio.Event().wait()
         if not await self._fails("data"):
             await super().smtp_DATA(arg)
 

@@ -56,6 +56,7 @@ class ScriptedMailer:
     answers: list[BaseException | tuple[str, BaseException] | None] = field(default_factory=list)
     taken: list[EmailMessage] = field(default_factory=list)
     tries: int = 0
+    connections: int = 1
 
     @contextmanager
     def connected(self) -> Iterator[None]:

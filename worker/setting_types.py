@@ -97,7 +97,8 @@ class MailSection(Section):
 
     `port` None is the usual one for `security`. `sender` None is the login where that is an
     address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
-    mail about failures.
+    mail about failures. `ca_file` holds authorities that are trusted beside the system's.
+    `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
     """
 
     host: str | None = None
@@ -109,6 +110,9 @@ class MailSection(Section):
     reply_to: Address | None = None
     language: Literal["en", "de"] = "en"
     operator: Address | None = None
+    ca_file: Path | None = None
+    ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
+    connections: Annotated[int, Field(ge=1, le=20)] = 2
 
     @property
     def from_header(self) -> str:

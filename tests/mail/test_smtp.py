@@ -253,7 +253,7 @@ def test_a_failure_before_the_dot_never_announces_it(
 def test_each_fault_has_its_verdict(
     step: Step, fault: str, permanent: bool, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """5xx is final, all else may be tried again; a refused login is a matter of the settings."""
+    """5xx about a mail is final, all else may be tried again: it's about us, or the settings."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, fault, times=None)
         began = monotonic()
@@ -261,14 +261,67 @@ def test_each_fault_has_its_verdict(
             send(mailer(server, timeouts=SHORT))
         assert monotonic() - began < 5
     error = caught.value
-    login_refused = step == "auth" and permanent
-    assert error.permanent == (permanent and not login_refused)
-    assert error.login == login_refused
+    assert error.permanent == (permanent and step in {"rcpt", "data", "dot"})
+    assert error.login == (permanent and step == "auth")
+    assert error.sender == (permanent and step == "mail")
     assert error.unreachable == (step in {"connect", "ehlo", "starttls", "auth"})
     assert error.unanswered == (step == "dot" and fault in {"gibberish", "drop", "hang"})
     assert server.mails == []
     if fault[0].isdigit():
         assert fault in str(error)
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "quit"])
+def test_a_server_that_trickles_gets_no_more_time_than_a_silent_one(
+    step: Step, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """A byte now and then buys nothing: a step has one deadline."""
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
+        server.fail(step, "trickle")
+        began = monotonic()
+        with refused() as caught:
+            send(mailer(server, timeouts=SHORT))
+        assert monotonic() - began < 2.5
+    assert "didn't answer in time" in str(caught.value)
+    assert caught.value.unanswered == (step == "dot")
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step != "quit"])
+def test_a_reply_without_end_is_read_no_further_than_a_long_one(
+    step: Step, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """However much a server sends, little of it is read, and that fills no memory."""
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
+        server.fail(step, "endless")
+        with refused() as caught:
+            send(mailer(server))
+        assert server.spoken < 16 * 1024 * 1024  # what the buffers between us take
+    assert "doesn't speak SMTP" in str(caught.value)
+    assert not caught.value.permanent
+
+
+def test_a_long_reply_is_no_fault() -> None:
+    """A server may well say a hundred lines."""
+    with SmtpServer() as server:
+        server.fail("dot", "250-thank you\r\n" * 100 + "250 done")
+        send(mailer(server))
+
+
+@pytest.mark.parametrize("tls", ["none", "tls"])
+def test_a_server_that_stops_reading_gets_no_more_time_than_a_silent_one(
+    tls: str, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """A mail that isn't taken off our hands is given up, encrypted or not."""
+    with SmtpServer(tls=tls, certificate=certificate) as server:  # type: ignore[arg-type]  # a str
+        server.stops_reading = True
+        began = monotonic()
+        with refused() as caught:
+            mailer(server, timeouts=SHORT).send(
+                b"x\r\n" * 4_000_000, sender="a@b.c", recipient="d@e.f", before_dot=lambda: None
+            )
+        assert monotonic() - began < 2.5
+    assert "didn't answer in time" in str(caught.value)
 
 
 @pytest.mark.parametrize("fault", ["451 later", "554 never", "drop", "hang"])
@@ -291,6 +344,57 @@ def test_a_mail_swallowed_without_an_answer_is_told_as_such() -> None:
     assert len(server.mails) == 1
     assert caught.value.unanswered
     assert not caught.value.permanent
+
+
+# Whose fault a refusal is
+
+
+@pytest.mark.parametrize("step", ["mail", "rcpt", "dot"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "553 5.7.1 <easeback@example.org>: Sender address rejected: not owned by user ann",
+        "550 5.4.5 Daily user sending limit exceeded. For more information go to",
+        "550 5.7.60 SMTP; Client does not have permissions to send as this sender",
+        "554 5.2.252 SendAsDenied; ann@example.org not allowed to send as easeback@example.org",
+        "504 5.5.2 <localhost>: Helo command rejected: need fully-qualified hostname",
+        "554 5.7.1 <runner@example.org>: Relay access denied",
+        "550 5.7.26 Unauthenticated email from example.org is not accepted",
+        "550 Sender verify failed",
+        "550 5.7.708 Access denied, traffic not accepted from this IP",
+        "550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 See our pages",
+    ],
+)
+def test_a_refusal_of_the_sender_ends_no_mail(step: Step, reply: str) -> None:
+    """It may be taken tomorrow, or once the settings are mended; the recipient is alright."""
+    with SmtpServer() as server, refused() as caught:
+        server.fail(step, reply)
+        send(mailer(server))
+    assert caught.value.sender
+    assert not caught.value.permanent
+    assert "[mail] sender" in str(caught.value)
+
+
+@pytest.mark.parametrize("step", ["rcpt", "dot"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "550 5.1.1 <runner@example.org>: Recipient address rejected: User unknown",
+        "550 5.1.1 <r@example.org>: Recipient rejected: User unknown in relay recipient table",
+        "550 no such user",
+        "552 5.2.2 over quota: the daily limit of this mailbox",
+        "550 5.2.1 the mailbox is disabled",
+        "550 5.7.1 rejected as spam by its content",
+        "552 5.3.4 message size exceeds fixed limit",
+    ],
+)
+def test_a_refusal_of_the_recipient_or_the_mail_is_final(step: Step, reply: str) -> None:
+    """Asking again changes nothing."""
+    with SmtpServer() as server, refused() as caught:
+        server.fail(step, reply)
+        send(mailer(server))
+    assert caught.value.permanent
+    assert not caught.value.sender
 
 
 # Plain words
@@ -460,7 +564,76 @@ def test_the_check_finds_a_refused_sender() -> None:
     assert "refused the sender easeback@example.org: 553 not yours" in str(caught.value)
 
 
+def test_the_dialogue_can_be_listened_to_without_its_secrets() -> None:
+    """Each step with its answer, in order, and no password in any form."""
+    heard: list[tuple[str, str]] = []
+    settings = {"host": "localhost", "security": "none", "username": "ann", "password": "hidden"}
+    with SmtpServer(login=("ann", "hidden")) as server:
+        server.fail("auth", "235 come in")
+        SmtpMailer(
+            MailSection(port=server.port, **settings),  # type: ignore[arg-type]  # a dict of strings
+            heard=lambda said, reply: heard.append((said, f"{reply[0]} {reply[1].decode()}")),
+        ).send(MIME, sender="a@example.org", recipient="b@example.org", before_dot=lambda: None)
+    assert [said.partition(" ")[0].upper() for said, _ in heard] == [
+        "CONNECT", "EHLO", "AUTH", "MAIL", "RCPT", "DATA", "THE", "QUIT",
+    ]  # fmt: skip
+    assert dict(heard)["the mail"] == "250 taken"
+    assert dict(heard)["AUTH (not shown)"] == "235 come in"
+
+
+def test_a_refusal_is_listened_to_as_well() -> None:
+    """Who tries out the settings sees where it ends, and how."""
+    heard: list[str] = []
+    with SmtpServer() as server:
+        server.fail("rcpt", "550 5.1.1 no such user")
+        post = SmtpMailer(
+            MailSection(host="localhost", port=server.port, security="none"),
+            heard=lambda said, reply: heard.append(f"{said}: {reply[0]}"),
+        )
+        with refused():
+            send(post)
+    assert "rcpt TO:<runner@example.org>: 550" in heard
+
+
 # Settings
+
+
+def test_the_server_is_told_the_name_that_was_set() -> None:
+    """Some servers want a full name, and a container has none."""
+    heard: list[str] = []
+    with SmtpServer() as server:
+        settings = MailSection(
+            host="localhost", port=server.port, security="none", ehlo_name="nas.example.org"
+        )
+        SmtpMailer(settings, heard=lambda said, _: heard.append(said)).check()
+    assert "ehlo nas.example.org" in heard
+
+
+@pytest.mark.parametrize("tls", ["starttls", "tls"])
+def test_an_authority_can_be_trusted_for_mail_alone(
+    authority: trustme.CA, certificate: trustme.LeafCert, tmp_path: Path, tls: str
+) -> None:
+    """No other connection of the worker trusts it."""
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    with SmtpServer(tls=tls, certificate=certificate) as server:  # type: ignore[arg-type]  # a str
+        send(mailer(server, ca_file=tmp_path / "authority.pem"))
+        with refused():
+            send(mailer(server))
+    assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("content", [None, "no certificate"])
+def test_a_file_without_authorities_is_named(
+    certificate: trustme.LeafCert, tmp_path: Path, content: str | None
+) -> None:
+    """It's a matter of the settings, and no mail's fault."""
+    if content:
+        (tmp_path / "authority.pem").write_text(content)
+    with SmtpServer(tls="tls", certificate=certificate) as server, refused() as caught:
+        send(mailer(server, ca_file=tmp_path / "authority.pem"))
+    assert "[mail] ca_file" in str(caught.value)
+    assert "authority.pem" in str(caught.value)
+    assert caught.value.login
 
 
 @pytest.mark.parametrize(

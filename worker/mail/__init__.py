@@ -2,13 +2,14 @@
 
 Nothing here decides whether, when or how often a mail goes out, or remembers that it did: the
 outbox does. `base.py` holds what the two ways share, `mime.py` makes the bytes, `smtp.py` and
-`mailbox.py` deliver them.
+`mailbox.py` deliver them; `dialogue.py` bounds what a mail server may take.
 """
 
 from worker.mail.base import Mailer, SendError
+from worker.mail.dialogue import Timeouts
 from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import to_mime
-from worker.mail.smtp import SmtpMailer, Timeouts
+from worker.mail.smtp import SmtpMailer
 
 __all__ = [
     "MailboxMailer",

@@ -19,8 +19,9 @@ class SendError(Exception):
     `permanent`: this mail will never be taken (a 5xx answer). `login`: the server wants another
     login or encryption; no mail goes out until the settings are mended, so this was no try
     of the mail's. `unreachable`: the trouble came before any mail was spoken of, so the others
-    will fare no better now. `unanswered`: the final dot went out and no answer came back; the
-    mail may have been delivered.
+    will fare no better now. `sender`: the server takes no mail from this sender or account,
+    whoever it is for; a later try may be taken. `unanswered`: the final dot went out and no
+    answer came back; the mail may have been delivered.
     """
 
     def __init__(
@@ -30,20 +31,24 @@ class SendError(Exception):
         permanent: bool,
         login: bool = False,
         unreachable: bool = False,
+        sender: bool = False,
         unanswered: bool = False,
     ) -> None:
         super().__init__(message)
         self.permanent = permanent
         self.login = login
         self.unreachable = unreachable
+        self.sender = sender
         self.unanswered = unanswered
 
 
 class Mailer(Protocol):
-    """Delivers rendered mails, one at a time and from one thread at a time."""
+    """Delivers rendered mails. `connections` is how many threads may send at a time."""
+
+    connections: int
 
     def connected(self) -> AbstractContextManager[None]:
-        """While inside, one connection serves every `send`. Entering it doesn't connect yet."""
+        """While inside, one connection serves all that this thread sends, made for the first."""
 
     def send(
         self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]

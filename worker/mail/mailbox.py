@@ -16,6 +16,8 @@ from worker.mail.base import SendError
 class MailboxMailer:
     """Writes each mail as an `.eml` file. The same mail twice is one file."""
 
+    connections = 1
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 

@@ -1,4 +1,4 @@
-"""Mail over SMTP, by single commands: each step has its time-out, its verdict and its words.
+"""Mail over SMTP, by single commands: each step has its deadline, its verdict and its words.
 
 `smtplib.sendmail` is one call from MAIL to the answer; the outbox has to commit before the final
 dot, so the steps stand here one by one. Nothing is ever sent less encrypted than the settings say.
@@ -9,52 +9,72 @@ import re
 import smtplib
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import Literal
 
 from worker.mail.base import SendError
+from worker.mail.dialogue import Dialogue, Heard, LongReplyError, Reply, Timeouts
 from worker.mail.mime import one_line, postal
 from worker.setting_types import MailSection
-
-Reply = tuple[int, bytes]
 
 # The first digit of a reply is its verdict (RFC 5321, 4.2.1).
 _DONE, _GO_ON, _NOT_NOW, _NEVER = 2, 3, 4, 5
 _WANTS_LOGIN = 530  # RFC 4954 "Authentication required", RFC 3207 "Must issue a STARTTLS first"
 
+_ABOUT_THE_RECIPIENT = re.compile(r"5\d\d 5\.(1\.[1-36]|2\.[0-4])\b")
+_ABOUT_THE_SENDER = re.compile(
+    # The command, its order or its arguments aren't liked, whoever is written to.
+    r"50[0234] "
+    # The sender's address, the sending host's authority and proofs (RFC 3463, RFC 7372); a day's
+    # limit (5.4.5, Google); what an account may do (5.7.57, 5.7.60, 5.7.501 and on, Microsoft).
+    r"|5\d\d 5\.(1\.[78]|4\.5|7\.(8|9|2\d|5\d|60|[5-7]\d\d))\b"
+    # Beside a general code, or none, only the words tell.
+    r"|5\d\d .*(sender (address|verif|domain|denied|rejected|not)|not owned|send ?as ?|\bhelo\b"
+    r"|relay(ing)? (access )?(denied|not permitted|prohibited)|authenticat"
+    r"|(daily|hourly|sending|rate) (\w+ ){0,2}(limit|quota))",
+    re.IGNORECASE,
+)
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long one step may take. The answer to the final dot may rightly take minutes."""
+About = Literal["session", "sender", "mail"]
 
-    connect_s: float = 30
-    command_s: float = 60
-    dot_s: float = 600
-    quit_s: float = 5
+
+class _OwnConnection(threading.local):
+    """The connection of one thread, and whether it outlives the mail that it was made for."""
+
+    smtp: Dialogue | None = None
+    is_kept: bool = False
 
 
 class SmtpMailer:
-    """Sends over SMTP; see `Mailer`."""
+    """Sends over SMTP; see `Mailer`. `heard` is told each step of the dialogue and its answer."""
 
-    def __init__(self, settings: MailSection, *, timeouts: Timeouts = Timeouts()) -> None:
+    def __init__(
+        self,
+        settings: MailSection,
+        *,
+        timeouts: Timeouts | None = None,
+        heard: Heard | None = None,
+    ) -> None:
         if not settings.host:
             raise ValueError("an SMTP mailer needs a host")
+        self.connections = settings.connections
         self._settings = settings
         self._host = settings.host
         self._server = f"{settings.host}:{settings.port_number}"
-        self._timeouts = timeouts
-        self._smtp: smtplib.SMTP | None = None
-        self._keeps_connection = False
+        self._timeouts = timeouts or Timeouts()
+        self._heard = heard
+        self._own = _OwnConnection()
 
     @contextmanager
     def connected(self) -> Iterator[None]:
-        """Keep one connection for every `send` inside."""
-        self._keeps_connection = True
+        """Keep one connection for every `send` of this thread inside."""
+        self._own.is_kept = True
         try:
             yield
         finally:
-            self._keeps_connection = False
+            self._own.is_kept = False
             self._hang_up()
 
     def send(
@@ -73,7 +93,7 @@ class SmtpMailer:
                 self._hang_up()
             raise
         finally:
-            if not self._keeps_connection:
+            if not self._own.is_kept:
                 self._hang_up()
 
     def check(self) -> str:
@@ -93,7 +113,7 @@ class SmtpMailer:
 
     # One mail
 
-    def _offer(self, smtp: smtplib.SMTP, sender: str, recipient: str) -> None:
+    def _offer(self, smtp: Dialogue, sender: str, recipient: str) -> None:
         options = []
         if not (sender + recipient).isascii():
             if not smtp.has_extn("smtputf8"):
@@ -103,88 +123,96 @@ class SmtpMailer:
                     permanent=True,
                 )
             options = ["SMTPUTF8"]
-        self._expect(_DONE, smtp.mail(sender, options), f"refused the sender {sender}")
-        self._expect(_DONE, smtp.rcpt(recipient), f"refused the recipient {recipient}")
-        self._expect(_GO_ON, smtp.docmd("DATA"), "refused to begin the mail")
+        mail = smtp.mail(sender, options)
+        self._expect(_DONE, mail, f"refused the sender {sender}", about="sender")
+        rcpt = smtp.rcpt(recipient)
+        self._expect(_DONE, rcpt, f"refused the recipient {recipient}", about="mail")
+        self._expect(_GO_ON, smtp.docmd("DATA"), "refused to begin the mail", about="mail")
 
-    def _transfer(self, smtp: smtplib.SMTP, mime: bytes, before_dot: Callable[[], None]) -> None:
+    def _transfer(self, smtp: Dialogue, mime: bytes, before_dot: Callable[[], None]) -> None:
         try:
             with self._in_words():
+                smtp.allow(smtp.step_s)
                 smtp.send(_dot_stuffed(mime))
             before_dot()
         except BaseException:
             smtp.close()  # in the midst of a mail there is no other way back
             raise
         with self._in_words(unanswered=True):
-            _wait_at_most(smtp, self._timeouts.dot_s)
+            smtp.allow(self._timeouts.dot_s, said="the mail")
             smtp.send(b".\r\n")
             reply = smtp.getreply()
-            _wait_at_most(smtp, self._timeouts.command_s)
-        if reply[0] // 100 != _DONE:
-            refusal = self._refusal(reply, "refused the mail")
-            refusal.unanswered = reply[0] // 100 not in {_NOT_NOW, _NEVER}
-            raise refusal
+            if reply[0] // 100 not in {_DONE, _NOT_NOW, _NEVER}:
+                raise smtplib.SMTPException
+        self._expect(_DONE, reply, "refused the mail", about="mail")
 
     # The connection
 
-    def _ready(self) -> smtplib.SMTP:
+    def _ready(self) -> Dialogue:
         """The connection at hand where it still answers, else a new one."""
-        if self._smtp is not None:
+        smtp = self._own.smtp
+        if smtp is not None:
             with suppress(OSError):
-                if self._smtp.rset()[0] // 100 == _DONE:
-                    return self._smtp
+                if smtp.rset()[0] // 100 == _DONE:
+                    return smtp
             self._hang_up()
         with self._in_words(unreachable=True):
-            self._smtp = self._connect()
-        return self._smtp
+            self._own.smtp = smtp = self._connect()
+        return smtp
 
     def _hang_up(self) -> None:
         """Say goodbye, shortly. What fails here changes nothing: the mail's fate is known."""
-        smtp, self._smtp = self._smtp, None
+        smtp, self._own.smtp = self._own.smtp, None
         if smtp is not None:
             with suppress(OSError):
-                _wait_at_most(smtp, self._timeouts.quit_s)
+                smtp.step_s = self._timeouts.quit_s
                 if smtp.sock is not None:
                     smtp.docmd("QUIT")
             smtp.close()
 
-    def _connect(self) -> smtplib.SMTP:
+    def _connect(self) -> Dialogue:
+        settings = self._settings
+        # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
+        name = settings.ehlo_name or socket.gethostname()
         try:
-            smtp = self._dial()
+            smtp = Dialogue(
+                self._host,
+                settings.port_number,
+                name if settings.ehlo_name or "." in name else "[127.0.0.1]",
+                timeouts=self._timeouts,
+                tls=self._tls_context() if settings.security == "tls" else None,
+                heard=self._heard,
+            )
         except smtplib.SMTPConnectError as error:
             raise self._refusal(_reply(error), "turned the connection away") from None
         try:
-            _wait_at_most(smtp, self._timeouts.command_s)
-            if smtp.sock is not None:
-                # The dot follows the body in a packet of its own: Nagle would hold it for 40 ms.
-                smtp.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._greet(smtp)
-            if self._settings.security == "starttls":
+            self._expect(_DONE, smtp.ehlo(), "refused the greeting")
+            if settings.security == "starttls":
                 self._encrypt(smtp)
-                self._greet(smtp)
-            if self._settings.username:
-                password = self._settings.password
-                secret = password.get_secret_value() if password else ""
-                self._log_in(smtp, self._settings.username, secret)
+                self._expect(_DONE, smtp.ehlo(), "refused the greeting")
+            if settings.username:
+                secret = settings.password.get_secret_value() if settings.password else ""
+                self._log_in(smtp, settings.username, secret)
         except BaseException:
             smtp.close()
             raise
         return smtp
 
-    def _dial(self) -> smtplib.SMTP:
-        port, timeout = self._settings.port_number, self._timeouts.connect_s
-        # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
-        name = socket.gethostname()
-        name = name if "." in name else "[127.0.0.1]"
-        if self._settings.security != "tls":
-            return smtplib.SMTP(self._host, port, name, timeout)
+    def _tls_context(self) -> ssl.SSLContext:
         context = ssl.create_default_context()
-        return smtplib.SMTP_SSL(self._host, port, name, timeout=timeout, context=context)
+        if (file := self._settings.ca_file) is not None:
+            try:
+                context.load_verify_locations(file)
+            except OSError as error:  # of TLS as well
+                raise SendError(
+                    f"[mail] ca_file: {file} holds no certificate that can be read "
+                    f"({error.strerror or error})",
+                    permanent=False,
+                    login=True,
+                ) from error
+        return context
 
-    def _greet(self, smtp: smtplib.SMTP) -> None:
-        self._expect(_DONE, smtp.ehlo(), "refused the greeting")
-
-    def _encrypt(self, smtp: smtplib.SMTP) -> None:
+    def _encrypt(self, smtp: Dialogue) -> None:
         if not smtp.has_extn("starttls"):
             raise SendError(
                 f"The mail server {self._server} offers no encryption (STARTTLS), and mail isn't "
@@ -193,11 +221,11 @@ class SmtpMailer:
                 login=True,
             )
         try:
-            smtp.starttls(context=ssl.create_default_context())
+            smtp.starttls(context=self._tls_context())
         except smtplib.SMTPResponseException as error:
             raise self._refusal(_reply(error), "refused to encrypt (STARTTLS)") from None
 
-    def _log_in(self, smtp: smtplib.SMTP, username: str, password: str) -> None:
+    def _log_in(self, smtp: Dialogue, username: str, password: str) -> None:
         """PLAIN or LOGIN by hand: smtplib's own can't say a password that isn't ASCII."""
         offered = smtp.esmtp_features.get("auth", "").upper().split()
         if "LOGIN" in offered and "PLAIN" not in offered:
@@ -219,16 +247,27 @@ class SmtpMailer:
 
     # Verdicts and words
 
-    def _expect(self, verdict: int, reply: Reply, refusal: str) -> None:
+    def _expect(
+        self, verdict: int, reply: Reply, refusal: str, *, about: About = "session"
+    ) -> None:
         if reply[0] // 100 != verdict:
-            raise self._refusal(reply, refusal)
+            raise self._refusal(reply, refusal, about=about)
 
-    def _refusal(self, reply: Reply, refusal: str) -> SendError:
+    def _refusal(self, reply: Reply, refusal: str, *, about: About = "session") -> SendError:
+        """What an answer other than the wanted one means; 5xx is final for the mail it's about."""
+        said = _quoted(reply)
         wants_login = reply[0] == _WANTS_LOGIN
+        never = reply[0] // 100 == _NEVER and not wants_login and about != "session"
+        senders = never and (
+            about == "sender"
+            or (_ABOUT_THE_SENDER.match(said) and not _ABOUT_THE_RECIPIENT.match(said)) is True
+        )
+        hint = ": check [mail] sender, and what its account may send" if senders else ""
         return SendError(
-            f"The mail server {self._server} {refusal}: {_quoted(reply)}",
-            permanent=reply[0] // 100 == _NEVER and not wants_login,
+            f"The mail server {self._server} {refusal}: {said}{hint}",
+            permanent=never and not senders,
             login=wants_login,
+            sender=senders,
         )
 
     @contextmanager
@@ -280,7 +319,7 @@ class SmtpMailer:
                 words = f"The mail server {server} didn't answer in time"
             case smtplib.SMTPServerDisconnected() | ConnectionError():
                 words = f"The mail server {server} dropped the connection"
-            case smtplib.SMTPException():
+            case smtplib.SMTPException() | LongReplyError():
                 words = f"What answers at {server} doesn't speak SMTP: check [mail] host and port"
             case _:
                 words = f"No connection with the mail server {server}: {error.strerror or error}"
@@ -298,11 +337,6 @@ def _dot_stuffed(mime: bytes) -> bytes:
     """`mime` as DATA wants it: every line ended by CRLF, a leading dot doubled."""
     lines = re.sub(rb"\r\n|\r|\n", b"\r\n", mime)
     return re.sub(rb"(?m)^\.", b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
-
-
-def _wait_at_most(smtp: smtplib.SMTP, seconds: float) -> None:
-    if smtp.sock is not None:
-        smtp.sock.settimeout(seconds)
 
 
 def _base64(text: str) -> str:

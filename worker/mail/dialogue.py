@@ -1,0 +1,131 @@
+"""The client's side of SMTP, command by command, with an end to every wait and every reply.
+
+`smtplib` renews its time-out with each byte that arrives and reads a reply for as long as lines
+come: a server that trickles, or never ends, holds it for good. Here each step has one deadline,
+from its first byte to the last of the answer, and a reply at most `LONGEST_REPLY` bytes.
+"""
+
+import io
+import smtplib
+import socket
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Reply = tuple[int, bytes]
+Heard = Callable[[str, Reply], None]
+"""Called with each thing that was said, secrets left out, and the answer to it."""
+
+LONGEST_REPLY = 64 * 1024
+
+_SHOWN = ("EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "RSET", "QUIT")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long one step may take in all. The answer to the final dot may rightly take minutes."""
+
+    connect_s: float = 30
+    command_s: float = 60
+    dot_s: float = 600
+    quit_s: float = 5
+
+
+class LongReplyError(OSError):
+    """A reply goes on beyond what any mail server has to say."""
+
+
+class Dialogue(smtplib.SMTP):
+    """A connection to a mail server, up to its greeting; by `tls` encrypted from the start.
+
+    `step_s` is how long each command and its answer may take, `allow` begins a step of another
+    length. Raises what `smtplib.SMTP` raises.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        name: str,
+        *,
+        timeouts: Timeouts,
+        tls: ssl.SSLContext | None = None,
+        heard: Heard | None = None,
+    ) -> None:
+        self.step_s = timeouts.command_s
+        self._tls = tls
+        self._heard = heard
+        self._said = "connect"
+        self._until = 0.0
+        self._room = 0
+        super().__init__(host, port, name, timeouts.connect_s)
+
+    def allow(self, seconds: float, *, said: str = "") -> None:
+        """A step begins, named for `heard`: what is sent and read from now on may take so long."""
+        self._until = time.monotonic() + seconds
+        self._said = said
+
+    def putcmd(self, cmd: str, args: str = "") -> None:
+        """Send a command; it begins a step."""
+        verb = cmd.partition(" ")[0].upper()
+        # What isn't a command is an answer to AUTH, a secret as well.
+        said = f"{cmd} {args}".strip() if verb in _SHOWN else "AUTH (not shown)"
+        self.allow(self.step_s, said=said)
+        super().putcmd(cmd, args)
+
+    def send(self, s: Any) -> None:
+        """Send all of it within the step."""
+        if self.sock is not None:
+            self.sock.settimeout(self._left_s())
+        super().send(s)
+
+    def getreply(self) -> Reply:
+        """Read one reply within the step."""
+        if self.file is None and self.sock is not None:
+            self.file = io.BufferedReader(_Incoming(self._receive))
+        self._room = LONGEST_REPLY
+        reply = super().getreply()
+        if self._heard is not None:
+            self._heard(self._said, reply)
+        return reply
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
+        """What `smtplib.SMTP` and its TLS version differ in."""
+        connection = socket.create_connection((host, port), timeout)
+        # The dot follows the body in a packet of its own: Nagle would hold it for 40 ms.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._tls is not None:
+            connection = self._tls.wrap_socket(connection, server_hostname=host)
+        self.allow(timeout, said="connect")
+        return connection
+
+    def _receive(self, buffer: Any) -> int:
+        if self.sock is None:
+            return 0
+        if self._room <= 0:
+            raise LongReplyError(f"a reply of more than {LONGEST_REPLY} bytes")
+        self.sock.settimeout(self._left_s())
+        received = self.sock.recv_into(buffer)
+        self._room -= received
+        return received
+
+    def _left_s(self) -> float:
+        left_s = self._until - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError
+        return left_s
+
+
+class _Incoming(io.RawIOBase):
+    """What `receive` reads, as a file."""
+
+    def __init__(self, receive: Callable[[Any], int]) -> None:
+        self._receive = receive
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._receive(buffer)
