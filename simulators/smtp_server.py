@@ -56,6 +56,7 @@ class SmtpServer:
     connections: int = 0
     spoken: int = 0
     stops_reading: bool = False
+    hangs_for: set[str] = field(default_factory=set)
     port: int = 0
     lints: bool = True
 
@@ -187,6 +188,8 @@ class _Conversation(SMTP):
         """The one answer that aiosmtpd gives nobody a hook for is that to the final dot."""
         if status == "250 taken":
             fault = self._script.next_fault("dot")
+            if self._script.mails[-1].recipient in self._script.hangs_for:
+                fault = "hang"
             if fault == "swallow":
                 fault = "drop"
             elif fault:

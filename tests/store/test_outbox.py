@@ -4,10 +4,11 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import update
 
 from tests.app import ADDED, NOW
 from worker.domain.models import Athlete, MailKind
-from worker.store import OutboxMail, Store, Transaction
+from worker.store import OutboxMail, Store, Transaction, tables
 
 MINUTE = timedelta(minutes=1)
 
@@ -21,7 +22,7 @@ def queue(
         key=key,
         message_id=f"<{key}@example.org>",
         sender="easeback@example.org",
-        recipient="anna@example.org",
+        recipient=f"{key.replace(' ', '.')}@example.org",
         mime=b"mail",
         now=now,
     )
@@ -118,23 +119,44 @@ def test_a_mail_that_slept_past_its_time_is_not_sent(store: Store) -> None:
         assert tx.outbox.unsent()[0].last_error == "not delivered in time"
 
 
+def test_what_was_not_tried_keeps_its_place(store: Store) -> None:
+    """The server was down: nobody who came later goes before it."""
+    with store.transaction() as tx:
+        queue(tx, "first")
+        queue(tx, "second", now=NOW + MINUTE)
+        tx.outbox.give_back(claimed(tx), error="nothing listens")
+        assert claimed(tx, NOW + 2 * MINUTE).key == "first"
+
+
+def test_a_recipient_gets_one_mail_at_a_time(store: Store) -> None:
+    """The next one waits for the first, as their server may hang; others' go."""
+    with store.transaction() as tx:
+        for key in ("a", "b"):
+            queue(tx, key)
+            queue(tx, f"{key} again")
+        for key in ("a", "b"):
+            tx.connection.execute(
+                update(tables.outbox)
+                .where(tables.outbox.c.key == f"{key} again")
+                .values(recipient=f"{key}@example.org")
+            )
+        first, other = claimed(tx), claimed(tx)
+        assert (first.key, other.key) == ("a", "b")
+        tx.outbox.at_dot(first)
+        assert tx.outbox.claim(NOW) is None
+        tx.outbox.sent(first, now=NOW)
+        assert claimed(tx).key == "a again"
+
+
 def test_a_login_failure_burns_no_attempt(store: Store) -> None:
     """The settings are wrong, not the mail."""
     with store.transaction() as tx:
         queue(tx, "a")
         for _ in range(3):
             now = tx.outbox.unsent()[0].due_at
-            tx.outbox.retry(claimed(tx, now), error="535 no", now=now, counts=False)
+            tx.outbox.give_back(claimed(tx, now), error="535 no")
         assert tx.outbox.unsent()[0].attempts == 0
-
-
-def test_a_pause_holds_what_is_due_and_leaves_what_is_due_later(store: Store) -> None:
-    """Nothing is tried before the pause is over."""
-    with store.transaction() as tx:
-        queue(tx, "now")
-        queue(tx, "later", now=NOW + 9 * MINUTE)
-        tx.outbox.postpone(until=NOW + 5 * MINUTE)
-        assert [one.due_at - NOW for one in tx.outbox.unsent()] == [5 * MINUTE, 9 * MINUTE]
+        assert tx.outbox.unsent()[0].last_error == "535 no"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,12 @@ class _Action:
     apply: Callable[["Transaction", "OutboxMail", datetime], bool]
 
 
+def _retry(tx: "Transaction", mail: "OutboxMail", now: datetime) -> bool:
+    from worker.pipeline.deliver import send_again
+
+    return send_again(tx, mail, now=now)
+
+
 def _drop(tx: "Transaction", mail: "OutboxMail", _: datetime) -> bool:
     if not tx.outbox.drop(mail):
         return False
@@ -81,7 +87,7 @@ _ACTIONS = {
         help="Send again what was given up, and now what waits for its next try.",
         done="queued again",
         states=("queued", "retry", "dead"),
-        apply=lambda tx, mail, now: tx.outbox.again(mail, now=now),
+        apply=_retry,
     ),
     "hold": _Action(
         help="Put mail aside until it is released.",

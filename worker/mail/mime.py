@@ -72,6 +72,15 @@ def to_mime(
     return message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
 
 
+def readdressed(mime: bytes, recipient: str) -> bytes:
+    """A mail from `to_mime` with another recipient in its To, and nothing else changed."""
+    head, end, body = mime.partition(b"\r\n\r\n")
+    policy = _Wire(linesep="\r\n", utf8=not (head.isascii() and recipient.isascii()))
+    to = policy.header_factory("To", _mailbox(recipient))
+    folded = policy.fold_binary("To", to).removesuffix(b"\r\n")
+    return re.sub(rb"(?m)^To: .*(\r\n[ \t].*)*", lambda _: folded, head, count=1) + end + body
+
+
 def one_line(text: str) -> str:
     """`text` without what could end a header or turn its reading direction."""
     return _CONTROLS.sub(" ", _DIRECTION_MARKS.sub("", text)).strip()

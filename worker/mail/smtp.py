@@ -299,7 +299,7 @@ class SmtpMailer:
                 words = (
                     f"The certificate of the mail server {server} isn't trusted "
                     f"({error.verify_message}): check [mail] host; for an authority of your own "
-                    "let SSL_CERT_FILE name its certificate"
+                    "let [mail] ca_file, or SSL_CERT_FILE, name its certificate"
                 )
             case ssl.SSLError():
                 words = (

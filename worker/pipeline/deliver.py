@@ -2,14 +2,17 @@
 
 The order is what keeps a mail from being lost or sent twice: `at_dot` is committed just before
 the final dot, `sent` just after its answer, and no lock of the store is held while the mail
-server takes its time.
+server takes its time. What is wrong with the server or our login pauses all mail and costs no mail
+a try; what it says of one mail is that mail's affair.
 """
 
 import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
+from threading import Lock, Thread
 
-from worker.mail import SendError
+from worker.mail import SendError, readdressed
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
 from worker.store import OutboxMail, StoreError, Transaction
@@ -24,7 +27,13 @@ MAIL_TICK = "mail"
 
 
 PAUSE_TICK = "mail paused"
-"""Under this name stands until when several workers send no mail."""
+"""Under this name stands until when no mail is sent."""
+
+REFUSED_IN_A_ROW = 10
+"""After so many refusals for now without a mail taken between them, the server is left alone."""
+
+PATIENCE_S = 2.0
+"""How long mails go out by one connection before another one helps."""
 
 SAVE_ANSWER_EVERY = timedelta(seconds=30)
 
@@ -44,7 +53,7 @@ class Delivered:
 def deliver(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
     """Send every mail that is due, or `at_most` so many of them."""
     with services.store.reading() as tx:
-        if not tx.outbox.waiting(clock()):
+        if _is_paused(tx, clock()) or not tx.outbox.waiting(clock()):
             return Delivered()
     make_ready(services, clock())
     return send(services, clock, at_most=at_most)
@@ -65,29 +74,105 @@ def mails_due(services: Services, now: datetime, *, most: int) -> int:
         return 0 if _is_paused(tx, now) else tx.outbox.due(now, most=most)
 
 
-def send(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
-    """Claim and send what is due, one mail after another, also beside other workers."""
-    sent, troubles = 0, list[str]()
-    name = services.identity.name if services.identity else None
-    with services.mailer.connected():
-        while at_most is None or sent + len(troubles) < at_most:
-            with services.store.transaction() as tx:
-                paused = _is_paused(tx, clock())
-                letter = None if paused else tx.outbox.claim(clock(), by=name)
-            if letter is None:
-                break
-            try:
-                error = _send(services, letter, clock)
-            except _TakenAwayError:
-                log.warning("mail %(mail)s: another worker has it by now", {"mail": letter.id})
-                continue
+def send(
+    services: Services, clock: Clock, *, at_most: int | None = None, patience_s: float = PATIENCE_S
+) -> Delivered:
+    """Claim and send what is due, also beside other workers.
+
+    One sender does it while mails go out swiftly. Each time that `patience_s` have passed another
+    one joins, up to the mailer's `connections`, so that a recipient whose server hangs keeps only
+    their own mail waiting. Comes back once all of them have ended.
+    """
+    run = _DeliveryRun(services, clock, at_most)
+    senders: list[Thread] = []
+    while (busy := [one for one in senders if one.is_alive()]) or not senders:
+        wanted = len(busy) < services.mailer.connections and run.goes_on()
+        if not senders or (wanted and mails_due(services, clock(), most=1)):
+            # A daemon: what hangs must not keep the process from ending.
+            busy = [*busy, Thread(target=run.send_in_turn, name="mail", daemon=True)]
+            senders.append(busy[-1])
+            busy[-1].start()
+        busy[0].join(patience_s)
+    if run.failure is not None:
+        raise run.failure
+    return Delivered(run.sent, tuple(run.troubles))
+
+
+def send_again(tx: Transaction, letter: OutboxMail, *, now: datetime) -> bool:
+    """What the operator wants sent now: to the athlete's address of today, whatever was paused.
+
+    True where the mail stood so that it could be done.
+    """
+    athlete = tx.athletes.by_id(letter.athlete_id) if letter.athlete_id is not None else None
+    if athlete and letter.kind != "notice" and letter.mime and athlete.email != letter.recipient:
+        mime = readdressed(letter.mime, athlete.email)
+        letter = tx.outbox.readdress(letter, recipient=athlete.email, mime=mime)
+    tx.progress.ticked(PAUSE_TICK, at=now)
+    return tx.outbox.again(letter, now=now)
+
+
+class _DeliveryRun:
+    """What the senders of one run share. `failure` is the error that ended one of them."""
+
+    def __init__(self, services: Services, clock: Clock, at_most: int | None) -> None:
+        self.sent = 0
+        self.troubles: list[str] = []
+        self.failure: BaseException | None = None
+        self._services = services
+        self._clock = clock
+        self._left = inf if at_most is None else at_most
+        self._refused_in_a_row = 0
+        self._is_over = False
+        self._lock = Lock()
+
+    def goes_on(self) -> bool:
+        """Whether another mail may be claimed."""
+        return not self._is_over and self._left > 0
+
+    def send_in_turn(self) -> None:
+        """Claim and send one mail after another until none is due."""
+        try:
+            with self._services.mailer.connected():
+                while (letter := self._claim()) is not None:
+                    try:
+                        self._note(letter, _send(self._services, letter, self._clock))
+                    except _TakenAwayError:
+                        log.warning("mail %(mail)s: another worker has it", {"mail": letter.id})
+        except BaseException as error:  # noqa: BLE001  raised where the run was begun
+            self.failure = error
+            self._is_over = True
+
+    def _claim(self) -> OutboxMail | None:
+        with self._lock:
+            if not self.goes_on():
+                return None
+            self._left -= 1  # before the others claim as many
+        now, identity = self._clock(), self._services.identity
+        with self._services.store.transaction() as tx:
+            letter = None
+            if not _is_paused(tx, now):
+                letter = tx.outbox.claim(now, by=identity.name if identity else None)
+        if letter is None:
+            with self._lock:
+                self._left += 1
+        return letter
+
+    def _note(self, letter: OutboxMail, error: SendError | None) -> None:
+        with self._lock:
             if error is None:
-                sent += 1
-                continue
-            troubles.append(f"mail to {letter.recipient}: {error}")
-            if error.login or error.unreachable:
-                break
-    return Delivered(sent, tuple(troubles))
+                self.sent += 1
+            else:
+                self.troubles.append(f"mail to {letter.recipient}: {error}")
+            for_now = error is not None and not error.permanent
+            self._refused_in_a_row = self._refused_in_a_row + 1 if for_now else 0
+            if error is not None and (error.login or error.unreachable):
+                self._is_over = True
+            elif self._refused_in_a_row == REFUSED_IN_A_ROW:
+                # It refuses whatever comes: asking for each that waits would only anger it.
+                self._is_over = True
+                until = self._clock() + PAUSE_WHILE_UNREACHABLE
+                with self._services.store.transaction() as tx:
+                    tx.progress.ticked(PAUSE_TICK, at=until)
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
@@ -138,26 +223,19 @@ def _unsent(services: Services, letter: OutboxMail, error: SendError, clock: Clo
     # Without the address: the log and the ticks outlive an athlete who is forgotten.
     nameless = str(error).replace(letter.recipient, "them")
     now = clock()
+    is_the_servers = error.login or error.unreachable
     with services.store.transaction() as tx:
-        _save_answer(tx, now, nameless if error.login or error.unreachable else None)
-        if error.permanent:
+        _save_answer(tx, now, nameless if is_the_servers or error.sender else None)
+        if is_the_servers:
+            # No try of the mail's: one pause holds all that wait, and its end lets all go.
+            tx.outbox.give_back(letter, error=str(error))
+            pause = PAUSE_AFTER_LOGIN_FAILURE if error.login else PAUSE_WHILE_UNREACHABLE
+            tx.progress.ticked(PAUSE_TICK, at=now + pause)
+        elif error.permanent:
             tx.outbox.dead(letter, error=str(error))
             _notify_operator(tx, services, letter, str(error), now=now)
-        elif not tx.outbox.retry(
-            letter,
-            error=str(error),
-            now=now,
-            counts=not error.login,
-            perhaps_twice=error.unanswered,
-        ):
+        elif not tx.outbox.retry(letter, error=str(error), now=now, perhaps_twice=error.unanswered):
             _notify_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
-        if (error.login or error.unreachable) and not error.permanent:
-            # Where many mails may wait, one row says so and not each of them.
-            until = now + (PAUSE_AFTER_LOGIN_FAILURE if error.login else PAUSE_WHILE_UNREACHABLE)
-            if services.identity is None:
-                tx.outbox.postpone(until=until)
-            else:
-                tx.progress.ticked(PAUSE_TICK, at=until)
     log.warning(
         "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": nameless}
     )

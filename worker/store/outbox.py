@@ -9,7 +9,7 @@ are in doubt that the server may already have; they are sent once more, flagged.
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -104,11 +104,18 @@ class Outbox(Repository):
     def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
         """Take the mail that has been due longest, or None. Alerts go before the rest.
 
-        `by` names the worker that takes it, where there are several.
+        `by` names the worker that takes it, where there are several. A recipient to whom another
+        mail is on its way is passed over: a server that hangs would hold the next one as well.
         """
+        others = _OUTBOX.alias()
+        on_their_way = select(others.c.recipient).where(others.c.state.in_(("claimed", "at_dot")))
         due = (
             select(_OUTBOX.c.id)
-            .where(*_due(now), _OUTBOX.c.expires_at >= now)
+            .where(
+                *_due(now),
+                _OUTBOX.c.expires_at >= now,
+                _OUTBOX.c.recipient.not_in(on_their_way),
+            )
             .order_by(_OUTBOX.c.turn, _OUTBOX.c.due_at, _OUTBOX.c.id)
             .limit(1)
             .with_for_update(skip_locked=True)
@@ -129,39 +136,31 @@ class Outbox(Repository):
         self._move(mail, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
 
     def retry(
-        self,
-        mail: OutboxMail,
-        *,
-        error: str,
-        now: datetime,
-        counts: bool = True,
-        perhaps_twice: bool = False,
+        self, mail: OutboxMail, *, error: str, now: datetime, perhaps_twice: bool = False
     ) -> bool:
         """Try again later, doubling from a minute to four hours; False: it's past that, and dead.
 
-        `counts` False (a login failure is not the mail's fault) leaves the attempts as they were.
         `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
         """
         if now >= mail.expires_at:
             self.dead(mail, error=f"not delivered in time: {error}")
             return False
         waits = min(FIRST_RETRY * 2 ** (min(mail.attempts, 16) - 1), LAST_RETRY)
-        attempts = mail.attempts if counts else mail.attempts - 1
         self._move(
             mail,
             "claimed",
             "at_dot",
             state="retry",
             due_at=min(now + waits, mail.expires_at),
-            attempts=attempts,
             last_error=error,
             perhaps_twice=mail.perhaps_twice or perhaps_twice,
         )
         return True
 
-    def postpone(self, *, until: datetime) -> None:
-        """Nothing can be sent now: everything due before `until` waits until then."""
-        self._update(_OUTBOX, _IS_WAITING, _OUTBOX.c.due_at < until, due_at=until)
+    def give_back(self, mail: OutboxMail, *, error: str) -> None:
+        """It wasn't tried: due as before, and before those that were queued after it."""
+        before = mail.attempts - 1
+        self._move(mail, "claimed", "at_dot", state="retry", attempts=before, last_error=error)
 
     def dead(self, mail: OutboxMail, *, error: str) -> None:
         self._move(mail, "claimed", "at_dot", state="dead", last_error=error)
@@ -266,6 +265,11 @@ class Outbox(Repository):
             attempts=0,
             expires_at=now + EXPIRES_AFTER[mail.kind],
         )
+
+    def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
+        """The same mail, which nobody sends now, to another address."""
+        self._decide(mail, ("queued", "retry", "dead"), recipient=recipient, mime=mime)
+        return replace(mail, recipient=recipient, mime=mime)
 
     def hold(self, mail: OutboxMail, *, why: str) -> bool:
         """Put a mail aside until it's released."""

@@ -1,0 +1,290 @@
+"""Delivery against a real mail server: what holds up whom, and for how long."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from string import ascii_lowercase
+from time import monotonic
+
+import pytest
+
+from simulators.recordings import recording, steady
+from simulators.smtp_server import SmtpServer
+from tests.app import NOW, App, refused
+from worker.config import MailSection
+from worker.domain.models import Athlete
+from worker.health import Audience, check_health
+from worker.mail import SmtpMailer, Timeouts
+from worker.pipeline.deliver import PAUSE_TICK, Delivered, mails_due, send, send_again
+from worker.pipeline.weekly import queue_due_weeklies
+
+MINUTE = timedelta(minutes=1)
+BENS = [f"Ben{letter}" for letter in ascii_lowercase]
+SHORT = Timeouts(connect_s=2, command_s=2, dot_s=2, quit_s=1)
+
+
+def weeklies(app: App, *names: str) -> None:
+    """A weekly mail for each of these athletes, due now."""
+    app.now = NOW - timedelta(days=7)
+    for name in names:
+        app.athlete(name)
+    app.now = NOW
+    queue_due_weeklies(app.services, app.now)
+
+
+def alert(app: App, name: str) -> None:
+    """An alert for a new athlete of this name, due now."""
+    athlete = app.athlete(name)
+    app.runs(athlete, steady())
+    app.arrive(athlete, recording(km=15.0))
+
+
+def over(app: App, server: SmtpServer, *, connections: int = 2) -> App:
+    """The same application, sending to that server."""
+    settings = MailSection(
+        host="127.0.0.1",
+        port=server.port,
+        security="none",
+        sender="easeback@example.org",
+        connections=connections,
+    )
+    services = replace(app.services, mailer=SmtpMailer(settings, timeouts=SHORT))
+    return App(services, app.mailer, app.now)
+
+
+@contextmanager
+def sending(app: App) -> Iterator[list[Delivered]]:
+    """A run of delivery beside what is done inside."""
+    done: list[Delivered] = []
+    thread = threading.Thread(
+        target=lambda: done.append(send(app.services, app.clock, patience_s=0.1)), daemon=True
+    )
+    thread.start()
+    yield done
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def until(holds: Callable[[], bool], *, within_s: float) -> None:
+    """Wait for the state that a test is about."""
+    ends_at = monotonic() + within_s
+    while not holds():
+        assert monotonic() < ends_at, "not in time"
+        threading.Event().wait(0.01)
+
+
+def pause(app: App) -> timedelta | None:
+    """For how long no mail is sent from now on."""
+    with app.services.store.reading() as tx:
+        tick = tx.progress.tick(PAUSE_TICK)
+    return tick.at - app.now if tick and tick.at > app.now else None
+
+
+# One recipient
+
+
+def test_a_recipient_whose_server_hangs_at_the_dot_keeps_no_other_waiting(app: App) -> None:
+    """The others' mails go by another connection, long before the first is given up."""
+    weeklies(app, "Anna", *BENS[:12])
+    with SmtpServer() as server:
+        server.hangs_for = {"anna@example.org"}
+        app = over(app, server)
+        with sending(app) as done:
+            until(lambda: len(server.mails) == 12, within_s=1.8)
+        assert done[0].sent == 12
+        assert server.connections == 2
+    (letter,) = app.unsent()
+    assert (letter.recipient, letter.state, letter.perhaps_twice) == (
+        "anna@example.org", "retry", True,
+    )  # fmt: skip
+
+
+def test_two_mails_to_one_hanging_recipient_hold_one_connection(app: App) -> None:
+    """The second is passed over while the first is on its way."""
+    weeklies(app, "Anna", *BENS[:6])
+    alert(app, "Zoe")
+    with app.services.store.transaction() as tx:
+        tx.connection.exec_driver_sql(
+            "UPDATE outbox SET recipient = 'anna@example.org' WHERE kind = 'alert'"
+        )
+    with SmtpServer() as server:
+        server.hangs_for = {"anna@example.org"}
+        app = over(app, server)
+        with sending(app):
+            until(lambda: len(server.mails) == 6, within_s=1.8)
+
+
+def test_a_mail_that_is_queued_while_another_hangs_is_sent_at_once(app: App) -> None:
+    """A warning must not wait for the end of somebody's time-out."""
+    weeklies(app, "Anna")
+    with SmtpServer() as server:
+        server.hangs_for = {"anna@example.org"}
+        app = over(app, server)
+        with sending(app):
+            until(lambda: "data" in server.commands, within_s=5)
+            alert(app, "Ben")
+            until(lambda: len(server.mails) == 1, within_s=1.5)
+            assert server.mails[0].recipient == "ben@example.org"
+
+
+def test_swift_mails_go_by_one_connection(app: App) -> None:
+    """A small relay isn't asked for two where one will do."""
+    weeklies(app, *BENS[:5])
+    with SmtpServer() as server:
+        app = over(app, server)
+        assert send(app.services, app.clock).sent == 5
+    assert server.connections == 1
+
+
+def test_one_connection_is_one_where_the_settings_say_so(app: App) -> None:
+    """`connections = 1` waits."""
+    weeklies(app, "Anna", "Ben")
+    with SmtpServer() as server:
+        server.hangs_for = {"anna@example.org"}
+        app = over(app, server, connections=1)
+        with sending(app) as done:
+            pass
+        assert done[0].sent == 1
+    assert server.connections == 2  # one after the other
+
+
+def test_no_more_is_sent_than_was_asked_for(app: App) -> None:
+    """Whoever sends."""
+    weeklies(app, *BENS[:8])
+    with SmtpServer() as server:
+        app = over(app, server)
+        assert send(app.services, app.clock, at_most=3, patience_s=0.001).sent == 3
+    assert mails_due(app.services, app.now, most=9) == 5
+
+
+# The server
+
+
+def test_an_unreachable_server_costs_no_mail_a_try_nor_its_place(app: App) -> None:
+    """After twelve hours without a server the warnings go first, at once, and none is delayed."""
+    weeklies(app, "Anna")
+    alert(app, "Ben")
+    for _ in range(24):
+        app.mailer.answers = [refused("nothing listens", unreachable=True)]
+        assert len(app.deliver().troubles) == 1
+        app.now += 30 * MINUTE
+    assert {letter.attempts for letter in app.unsent()} == {0}
+    app.mailer.answers = []
+    assert app.deliver().sent == 2
+    assert app.mailer.kinds() == ["alert", "weekly"]
+
+
+def test_a_mail_queued_during_the_pause_waits_for_its_end(app: App) -> None:
+    """One pause holds for all, whenever they came."""
+    weeklies(app, "Anna")
+    app.mailer.answers = [refused("nothing listens", unreachable=True)]
+    app.deliver()
+    alert(app, "Ben")
+    app.now += MINUTE / 2
+    assert app.deliver() == Delivered()
+    assert app.mailer.tries == 1
+    app.now += MINUTE / 2
+    assert app.deliver().sent == 2
+
+
+def test_a_server_that_refuses_everything_for_now_is_left_alone_after_ten(app: App) -> None:
+    """Ten tries, then a pause; each mail that was tried waits for its own time."""
+    weeklies(app, *BENS[:24])
+    with SmtpServer() as server:
+        server.fail("mail", "451 4.7.1 come back later", times=None)
+        app = over(app, server)
+        assert len(send(app.services, app.clock).troubles) == 10
+        assert server.connections == 10
+        app.deliver()
+        assert server.connections == 10
+    assert pause(app) is not None
+    assert sorted(letter.attempts for letter in app.unsent()) == [0] * 14 + [1] * 10
+    app.now += MINUTE
+    assert pause(app) is None
+
+
+def test_one_mail_that_is_taken_shows_that_the_server_is_well(app: App) -> None:
+    """Greylisting takes some and puts others off: that pauses nothing."""
+    weeklies(app, *BENS[:24])
+    app.mailer.answers = [None if n % 6 == 5 else refused("451 greylisted") for n in range(24)]
+    done = app.deliver()
+    assert (done.sent, len(done.troubles)) == (4, 20)
+    assert pause(app) is None
+
+
+# The sender
+
+
+def troubles(app: App) -> list[str]:
+    """What the ping is withheld for."""
+    with app.services.store.reading() as tx:
+        return [
+            str(trouble) for trouble in check_health(tx, app.now, every={}, audience=Audience.PING)
+        ]
+
+
+@pytest.mark.parametrize("step", ["mail", "rcpt", "dot"])
+def test_a_refused_sender_costs_no_mail_and_stops_the_ping(app: App, step: str) -> None:
+    """It is tried again like any other refusal for now, and is trouble until a mail is taken."""
+    weeklies(app, "Anna")
+    with SmtpServer() as server:
+        server.fail(step, "550 5.4.5 Daily user sending limit exceeded")  # type: ignore[arg-type]  # a str
+        app = over(app, server)
+        app.deliver()
+        (letter,) = app.unsent()
+        assert (letter.state, letter.attempts, letter.perhaps_twice) == ("retry", 1, False)
+        assert any("sending limit" in trouble for trouble in troubles(app))
+        app.now += MINUTE
+        assert app.deliver().sent == 1
+        assert troubles(app) == []
+
+
+def test_an_unknown_recipient_stays_final(app: App) -> None:
+    """And is nobody else's trouble."""
+    weeklies(app, "Anna")
+    with SmtpServer() as server:
+        server.fail("rcpt", "550 5.1.1 <anna@example.org>: Recipient address rejected")
+        app = over(app, server)
+        app.deliver()
+        assert [letter.state for letter in app.unsent()] == ["dead"]
+        assert troubles(app) == []
+
+
+# The operator's word
+
+
+def moved(app: App, email: str) -> Athlete:
+    """The athlete, with a new address."""
+    with app.services.store.transaction() as tx:
+        (athlete,) = tx.athletes.all()
+        athlete = replace(athlete, email=email)
+        tx.athletes.change(athlete, now=app.now)
+    return athlete
+
+
+@pytest.mark.parametrize("address", ["new@example.org", "jürgen@exämple.org"])
+def test_what_is_sent_again_goes_to_the_address_of_today(app: App, address: str) -> None:
+    """On the envelope and in the mail, which is otherwise the same; and no pause holds it."""
+    weeklies(app, "Anna")
+    with SmtpServer() as server:
+        server.lints = address.isascii()
+        server.fail("rcpt", "550 5.1.1 no such user")
+        app = over(app, server)
+        app.deliver()
+        (before,) = app.unsent()
+        moved(app, address)
+        with app.services.store.transaction() as tx:
+            tx.progress.ticked(PAUSE_TICK, at=app.now + MINUTE)
+            assert send_again(tx, before, now=app.now)
+        assert app.deliver().sent == 1
+    (mail,) = server.mails
+    assert mail.recipient.partition("@")[0] == address.partition("@")[0]
+    head, _, body = mail.content.partition(b"\r\n\r\n")
+    old_head, _, old_body = before.mime.partition(b"\r\n\r\n")
+    assert body == old_body
+    assert [line for line in head.split(b"\r\n") if not line.startswith(b"To:")] == [
+        line for line in old_head.split(b"\r\n") if not line.startswith(b"To:")
+    ]
+    assert f"To: {mail.recipient}".encode() in head
