@@ -18,6 +18,7 @@ from worker.domain.models import Athlete
 from worker.health import Audience, check_health
 from worker.mail import SmtpMailer, Timeouts
 from worker.pipeline.deliver import PAUSE_TICK, Delivered, mails_due, send, send_again
+from worker.pipeline.preview import trial_mail
 from worker.pipeline.weekly import queue_due_weeklies
 
 MINUTE = timedelta(minutes=1)
@@ -253,6 +254,24 @@ def test_an_unknown_recipient_stays_final(app: App) -> None:
 
 
 # The operator's word
+
+
+def test_a_trial_mail_goes_through_the_whole_dialogue(app: App) -> None:
+    """To any address, and nothing of it is kept."""
+    heard: list[str] = []
+    with SmtpServer() as server:
+        settings = MailSection(host="127.0.0.1", port=server.port, security="none")
+        SmtpMailer(settings, heard=lambda said, answer: heard.append(f"{said}: {answer}")).send(
+            trial_mail(app.services, "me@example.org", now=NOW),
+            sender=settings.from_header,
+            recipient="me@example.org",
+            before_dot=lambda: None,
+        )
+    (mail,) = server.mails
+    assert mail.recipient == "me@example.org"
+    assert b"To: me@example.org" in mail.content
+    assert "the mail: 250 taken" in heard
+    assert app.unsent() == ()
 
 
 def moved(app: App, email: str) -> Athlete:

@@ -14,9 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from worker.mail.mime import one_line
+
 Reply = tuple[int, bytes]
-Heard = Callable[[str, Reply], None]
-"""Called with each thing that was said, secrets left out, and the answer to it."""
+Heard = Callable[[str, str], None]
+"""Called with each thing that was said, secrets left out, and with the answer, on one line."""
 
 LONGEST_REPLY = 64 * 1024
 
@@ -88,7 +90,7 @@ class Dialogue(smtplib.SMTP):
         self._room = LONGEST_REPLY
         reply = super().getreply()
         if self._heard is not None:
-            self._heard(self._said, reply)
+            self._heard(self._said, quoted(reply))
         return reply
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
@@ -116,6 +118,11 @@ class Dialogue(smtplib.SMTP):
         if left_s <= 0:
             raise TimeoutError
         return left_s
+
+
+def quoted(reply: Reply) -> str:
+    """The server's answer, short and on one line."""
+    return f"{reply[0]} {one_line(reply[1].decode('utf-8', 'replace'))}"[:200]
 
 
 class _Incoming(io.RawIOBase):

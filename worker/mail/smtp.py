@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from worker.mail.base import SendError
-from worker.mail.dialogue import Dialogue, Heard, LongReplyError, Reply, Timeouts
+from worker.mail.dialogue import Dialogue, Heard, LongReplyError, Reply, Timeouts, quoted
 from worker.mail.mime import one_line, postal
 from worker.setting_types import MailSection
 
@@ -238,7 +238,7 @@ class SmtpMailer:
         if reply[0] // 100 == _NEVER:
             raise SendError(
                 f"The mail server {self._server} refused the login of {username} "
-                f"({_quoted(reply)}): check [mail] username and password; some providers want "
+                f"({quoted(reply)}): check [mail] username and password; some providers want "
                 "an app password here",
                 permanent=False,
                 login=True,
@@ -255,7 +255,7 @@ class SmtpMailer:
 
     def _refusal(self, reply: Reply, refusal: str, *, about: About = "session") -> SendError:
         """What an answer other than the wanted one means; 5xx is final for the mail it's about."""
-        said = _quoted(reply)
+        said = quoted(reply)
         wants_login = reply[0] == _WANTS_LOGIN
         never = reply[0] // 100 == _NEVER and not wants_login and about != "session"
         senders = never and (
@@ -346,8 +346,3 @@ def _base64(text: str) -> str:
 def _reply(error: smtplib.SMTPResponseException) -> Reply:
     text = error.smtp_error
     return error.smtp_code, text if isinstance(text, bytes) else text.encode()
-
-
-def _quoted(reply: Reply) -> str:
-    """The server's answer, short and on one line."""
-    return f"{reply[0]} {one_line(reply[1].decode('utf-8', 'replace'))}"[:200]

@@ -1,12 +1,13 @@
-"""Previews: a mail as it would be, composed from what is kept, neither queued nor sent."""
+"""Mails as they would be, composed from what is kept, never queued; and one that tries the settings."""
 
 from datetime import datetime
 
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
 from worker.domain.weeks import local_day
+from worker.notify import NoticeFacts
 from worker.pipeline.ingest import alert_facts
-from worker.pipeline.services import Services
+from worker.pipeline.services import Services, rendered
 from worker.pipeline.weekly import weekly_facts
 from worker.store import Transaction
 
@@ -26,6 +27,18 @@ def alert_preview(
             facts = alert_facts(tx, services, athlete, choice, verdict, history, now=now)
             return services.composer.alert(facts)
     return None
+
+
+def trial_mail(services: Services, recipient: str, *, now: datetime) -> bytes:
+    """A mail that says nothing but that it came, to be sent by hand to any address."""
+    email = services.composer.notice(
+        NoticeFacts(
+            recipient=recipient,
+            what="This mail was sent to try the settings: mail from this Easeback reaches you.",
+            now=now,
+        )
+    )
+    return rendered(services, email, key="trial", now=now)[1]
 
 
 def weekly_preview(

@@ -114,9 +114,7 @@ def enqueue(
     now: datetime,
 ) -> int | None:
     """Render a mail and queue it; None where one with this key was queued before."""
-    domain = services.sender.rpartition("@")[2].strip("<> ") or "localhost"
-    digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
-    message_id = f"<{email.kind}.{digest[:32]}@{domain}>"
+    message_id, mime = rendered(services, email, key=key, now=now)
     return tx.outbox.enqueue(
         athlete,
         kind=email.kind,
@@ -124,12 +122,17 @@ def enqueue(
         message_id=message_id,
         sender=services.sender,
         recipient=email.recipient,
-        mime=to_mime(
-            email,
-            message_id=message_id,
-            date=now,
-            sender=services.sender,
-            reply_to=services.reply_to,
-        ),
+        mime=mime,
         now=now,
+    )
+
+
+def rendered(services: Services, email: Email, *, key: str, now: datetime) -> tuple[str, bytes]:
+    """The Message-ID and the bytes of a mail; the same arguments give the same."""
+    domain = services.sender.rpartition("@")[2].strip("<> ") or "localhost"
+    digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
+    message_id = f"<{email.kind}.{digest[:32]}@{domain}>"
+    sender, reply_to = services.sender, services.reply_to
+    return message_id, to_mime(
+        email, message_id=message_id, date=now, sender=sender, reply_to=reply_to
     )
