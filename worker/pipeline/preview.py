@@ -1,4 +1,4 @@
-"""Mails as they would be, composed from what is kept, never queued; and one that tries the settings."""
+"""Mails as they would be, composed and never queued; and one that tries the settings."""
 
 from datetime import datetime
 
