@@ -217,7 +217,6 @@ def notice_facts() -> NoticeFacts:
     return NoticeFacts(
         "operator@example.org",
         "The mail server mail.example.org refuses the login.",
-        NOW,
         ("Mend [mail] username and password; what waits is sent then.",),
     )
 

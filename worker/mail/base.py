@@ -10,9 +10,11 @@ A process that dies before `before_dot` has delivered nothing; one that dies aft
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 
+@dataclass(eq=False)
 class SendError(Exception):
     """The mail wasn't delivered, in words for the operator.
 
@@ -24,22 +26,15 @@ class SendError(Exception):
     answer came back; the mail may have been delivered.
     """
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        permanent: bool,
-        login: bool = False,
-        unreachable: bool = False,
-        sender: bool = False,
-        unanswered: bool = False,
-    ) -> None:
-        super().__init__(message)
-        self.permanent = permanent
-        self.login = login
-        self.unreachable = unreachable
-        self.sender = sender
-        self.unanswered = unanswered
+    message: str
+    permanent: bool = field(kw_only=True)
+    login: bool = field(kw_only=True, default=False)
+    unreachable: bool = field(kw_only=True, default=False)
+    sender: bool = field(kw_only=True, default=False)
+    unanswered: bool = field(kw_only=True, default=False)
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Mailer(Protocol):

@@ -316,6 +316,7 @@ _LETTERS = {
     "label spike": _ORANGE,
 }
 _SIZE, _SPIKE_SIZE = 14.5, 19.0
+_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
 _LETTER_COLOURS = tuple(dict.fromkeys(_LETTERS.values()))
 _SHAPE_PLACE = {name: n for n, name in enumerate(_SHAPES, start=1)}
 _LETTER_PLACE = {colour: 1 + len(_SHAPES) + n * _LEVELS for n, colour in enumerate(_LETTER_COLOURS)}
@@ -337,8 +338,16 @@ def chart_png(svg: str, *, font: Path) -> bytes:
         elif kind == "line":
             _draw_line(draw, element)
         elif kind == "text":
-            layer = letters[_LETTERS[element.attrib["class"]]]
-            _draw_text(ImageDraw.Draw(layer), element, font)
+            x, y = _numbers(element, "x", "y")
+            tone = element.attrib["class"]
+            points = _SPIKE_SIZE if tone == "label spike" else _SIZE
+            ImageDraw.Draw(letters[_LETTERS[tone]]).text(
+                (x, y),
+                element.text or "",
+                fill=255,
+                font=_font(font, points),
+                anchor=_ANCHORS[element.attrib["text-anchor"]],
+            )
         elif kind != "title":
             raise ValueError(f"the chart's template draws a <{kind}>, which the PNG can't")
     levels, step = range(256), 256 / (_LEVELS + 1)
@@ -397,13 +406,6 @@ def _dashes(
     top, bottom = sorted((begin[1], end[1]))
     for y in range(top, bottom, step):
         draw.line((begin[0], y, begin[0], min(y + dash, bottom)), fill=place, width=thick)
-
-
-def _draw_text(layer: "ImageDraw.ImageDraw", element: ET.Element, font: Path) -> None:
-    x, y = _numbers(element, "x", "y")
-    size = _SPIKE_SIZE if element.attrib["class"] == "label spike" else _SIZE
-    anchor = {"start": "ls", "middle": "ms", "end": "rs"}[element.attrib["text-anchor"]]
-    layer.text((x, y), element.text or "", fill=255, font=_font(font, size), anchor=anchor)
 
 
 @lru_cache(maxsize=4)

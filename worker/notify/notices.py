@@ -44,7 +44,6 @@ class NoticeFacts:
 
     recipient: str
     what: str
-    now: datetime
     lines: tuple[str, ...] = ()
 
 

@@ -16,7 +16,7 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -38,8 +38,6 @@ _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
 _LINE = 76
 _JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
-
-Rendered = TypeVar("Rendered")
 
 
 class Locale(NamedTuple):
@@ -80,42 +78,46 @@ class TemplateLoader:
 
     def words(self, reading: Literal["text", "html"], locale: Locale) -> Any:
         """The catalogue of the language, speaking in these units and of these rules."""
+        if (reading, locale) in self._words:
+            return self._words[reading, locale]
         name = f"words/{locale.language}.jinja"
-
-        def load() -> Any:
+        given = {
+            **locale._asdict(),
+            "per_unit": METRES_PER[locale.unit],
+            "study": FRANDSEN_OVER,
+            "study_days": FRANDSEN_DAYS,
+        }
+        try:
             environment = self._text if reading == "text" else self.markup
-            return environment.get_template(name).make_module(
-                {
-                    **locale._asdict(),
-                    "per_unit": METRES_PER[locale.unit],
-                    "study": FRANDSEN_OVER,
-                    "study_days": FRANDSEN_DAYS,
-                }
-            )
-
-        if (reading, locale) not in self._words:
-            self._words[reading, locale] = self._or_shipped(load, {name})
-        return self._words[reading, locale]
+            catalogue = environment.get_template(name).make_module(given)
+        except Exception as error:  # noqa: BLE001  an operator's template may do anything
+            self._put_aside({name}, error)
+            return self.words(reading, locale)
+        self._words[reading, locale] = catalogue
+        return catalogue
 
     def render(self, mail: str, context: Mapping[str, Any], locale: Locale) -> tuple[str, ...]:
         """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
-
-        def render_parts() -> tuple[str, ...]:
+        try:
             plain = dict(context, language=locale.language, words=self.words("text", locale))
             subject = self._text.get_template(f"{mail}/subject.txt").render(plain)
             plain["subject"] = subject
             text = self._text.get_template(f"{mail}/body.txt").render(plain)
             rich = plain | {"words": self.words("html", locale)}
             return subject, text, self.markup.get_template(f"{mail}/body.html").render(rich)
-
-        taking_part = {name for name in self._own if "/" not in name or name.startswith(f"{mail}/")}
-        return self._or_shipped(render_parts, taking_part | {f"words/{locale.language}.jinja"})
+        except Exception as error:  # noqa: BLE001  an operator's template may do anything
+            shared = {name for name in self._own if "/" not in name}
+            parts = {f"{mail}/subject.txt", f"{mail}/body.txt", f"{mail}/body.html"}
+            self._put_aside(shared | parts | {f"words/{locale.language}.jinja"}, error)
+            return self.render(mail, context, locale)
 
     def svg(self, picture: Picture, *, title: str) -> str:
         """A chart as SVG; `title` is what a screen reader says."""
-        return self._or_shipped(
-            lambda: self.markup.get_template(_CHART).render(picture=picture, title=title), {_CHART}
-        )
+        try:
+            return self.markup.get_template(_CHART).render(picture=picture, title=title)
+        except Exception as error:  # noqa: BLE001  an operator's template may do anything
+            self._put_aside({_CHART}, error)
+            return self.svg(picture, title=title)
 
     def try_each(self, render_all: Callable[[], object]) -> None:
         """Try the operator's templates one at a time, so that one mistake costs one template."""
@@ -129,21 +131,17 @@ class TemplateLoader:
         self._own = good
         self._load()
 
-    def _or_shipped(self, render: Callable[[], Rendered], taking_part: set[str]) -> Rendered:
-        """Render; where that breaks, put aside the own templates that take part, and render."""
-        try:
-            return render()
-        except Exception as error:
-            suspects = taking_part & self._own.keys()
-            if not suspects:
-                raise
-            reason = clean(str(error) or type(error).__name__, longest=200)
-            line = getattr(error, "lineno", None)
-            place = f" line {line}" if line else ""
-            self.broken += tuple(f"{name}{place}: {reason}" for name in sorted(suspects))
-            self._own = {name: text for name, text in self._own.items() if name not in suspects}
-            self._load()
-            return render()
+    def _put_aside(self, taking_part: set[str], error: Exception) -> None:
+        """Go on without the own templates among these; raises the error where there is none."""
+        suspects = taking_part & self._own.keys()
+        if not suspects:
+            raise error
+        reason = clean(str(error) or type(error).__name__, longest=200)
+        line = getattr(error, "lineno", None)
+        place = f" line {line}" if line else ""
+        self.broken += tuple(f"{name}{place}: {reason}" for name in sorted(suspects))
+        self._own = {name: text for name, text in self._own.items() if name not in suspects}
+        self._load()
 
     def _load(self) -> None:
         def strong(text: str) -> Markup:

@@ -81,7 +81,7 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     yield "reconnect", ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)
     yield (
         "notice",
-        NoticeFacts("operator@example.org", "The mail server refused.", _NOW, ("Look at it.",)),
+        NoticeFacts("operator@example.org", "The mail server refused.", ("Look at it.",)),
     )
 
 

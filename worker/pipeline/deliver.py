@@ -267,7 +267,6 @@ def _notify_operator(
     facts = NoticeFacts(
         recipient=services.operator,
         what=f"The {letter.kind} mail{whose} couldn't be delivered: {error}",
-        now=now,
         lines=(
             f"`easeback outbox retry {letter.id}` sends it again once the cause is mended.",
             "`easeback outbox list` shows every mail that waits or was given up.",

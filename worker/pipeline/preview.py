@@ -35,7 +35,6 @@ def trial_mail(services: Services, recipient: str, *, now: datetime) -> bytes:
         NoticeFacts(
             recipient=recipient,
             what="This mail was sent to try the settings: mail from this Easeback reaches you.",
-            now=now,
         )
     )
     return rendered(services, email, key="trial", now=now)[1]
