@@ -173,10 +173,11 @@ def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) 
     made_here = instance(tmp_path)
     mira = made_here.add()
     run_winter(made_here, mira)
-    page = made_here.client(rules=OTHER).get(made_here.link("athlete", mira)).text
+    services = replace(made_here.web.services, rules=OTHER)
+    page = made_here.client(services=services).get(made_here.link("athlete", mira)).text
     page = page.replace("\u00a0", " ")
     made_here.clock.now += timedelta(days=8)
-    later = made_here.client(rules=OTHER).get(made_here.link("athlete", mira)).text
+    later = made_here.client(services=services).get(made_here.link("athlete", mira)).text
 
     assert "your longest of the 21 days before" in page
     assert "Nine days</strong>" in page
