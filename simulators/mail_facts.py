@@ -155,7 +155,6 @@ def weekly_facts(*, runner: Athlete | None = None, **changes: Any) -> WeeklyFact
     weeks = calendar_weeks(runs(), count=12)
     facts = WeeklyFacts(
         athlete=runner,
-        week=weeks[-1],
         weeks=weeks,
         findings=(),
         prescription=prescription(runner.pain, severity=1),
@@ -171,7 +170,6 @@ def week_after_the_jump(*, runner: Athlete | None = None) -> WeeklyFacts:
     weeks = calendar_weeks(runs())
     return weekly_facts(
         runner=runner,
-        week=weeks[-1],
         weeks=weeks,
         findings=(Noticed(finding(), mailed=True),),
         now=datetime(2026, 2, 23, 6, 0, tzinfo=UTC),
@@ -189,9 +187,7 @@ def hurting() -> tuple[CheckIn, ...]:
 def quiet_week(*, runner: Athlete | None = None) -> WeeklyFacts:
     """The summary of the second week without runs, over Christmas."""
     weeks = calendar_weeks(runs(), count=6)
-    return weekly_facts(
-        runner=runner, week=weeks[-1], weeks=weeks, now=datetime(2026, 1, 5, 6, 0, tzinfo=UTC)
-    )
+    return weekly_facts(runner=runner, weeks=weeks, now=datetime(2026, 1, 5, 6, 0, tzinfo=UTC))
 
 
 def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
@@ -199,7 +195,6 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
     weeks = calendar_weeks(runs(), count=1)
     return weekly_facts(
         runner=runner,
-        week=weeks[-1],
         weeks=weeks,
         ceiling=replace(ceiling(), next_run_m=None, week_m=None, readiness=None),
         too_little="42 days of runs are needed, there are 7",

@@ -90,7 +90,6 @@ def weekly(past: History, athlete: Athlete, day: date) -> WeeklyFacts:
     verdict = detector.judge_day(past, day, rules=RULES)
     return WeeklyFacts(
         athlete=athlete,
-        week=weeks[-1],
         weeks=weeks,
         findings=tuple(Noticed(finding, mailed=True) for finding in verdict.findings),
         prescription=made.prescription(athlete.pain, severity=1),

@@ -31,7 +31,7 @@ def pictures() -> dict[str, Picture]:
     week = week_chart(
         made.weekly_facts().weeks,
         WORDS,
-        mean_m=made.weekly_facts().week.distance_m,
+        mean_m=made.weekly_facts().weeks[-1].distance_m,
         ceiling_m=9_000,
     )
     assert ramps is not None

@@ -62,7 +62,6 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     finding = replace(run, retraining=False)
     full = WeeklyFacts(
         athlete=_ATHLETE,
-        week=weeks[-1],
         weeks=weeks,
         findings=(Noticed(finding, mailed=True), Noticed(finding, mailed=False, why_not="old")),
         prescription=_PRESCRIPTION,
@@ -75,7 +74,7 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     )
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
     yield "weekly", full
-    yield "weekly", replace(full, week=empty, weeks=(*weeks[:-1], empty), findings=(), troubles=())
+    yield "weekly", replace(full, weeks=(*weeks[:-1], empty), findings=(), troubles=())
     yield "weekly", replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks.")
     yield "reconnect", ReconnectFacts(_ATHLETE, "strava", _NOW)
     yield "reconnect", ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)

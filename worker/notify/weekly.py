@@ -40,7 +40,7 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class WeeklyFacts:
-    """One week. `weeks` are 12 or more calendar weeks, oldest first, `week` the last of them.
+    """One week, the last of `weeks`: 12 or more calendar weeks, oldest first.
 
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
     couldn't be synced and what to do, a line each, each told once. `key_ends_on` is set while the
@@ -48,7 +48,6 @@ class WeeklyFacts:
     """
 
     athlete: Athlete
-    week: Week
     weeks: tuple[Week, ...]
     findings: tuple[Noticed, ...]
     prescription: Prescription
@@ -64,7 +63,7 @@ class WeeklyFacts:
 
 def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     """The summary of one week."""
-    athlete, week, rules = facts.athlete, facts.week, facts.rules
+    athlete, week, rules = facts.athlete, facts.weeks[-1], facts.rules
     locale = renderer.locale(athlete, rules)
     words = renderer.loader.words("text", locale)
     today = local_day(athlete, facts.now)

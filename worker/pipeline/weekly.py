@@ -93,7 +93,6 @@ def weekly_facts(
              if one.finding.day <= ends_on]  # fmt: skip
     return WeeklyFacts(
         athlete=athlete,
-        week=weeks[-1],
         weeks=weeks,
         findings=tuple(
             Noticed(one.finding, mailed=one.notified_on is not None, why_not=one.silence or "")
