@@ -84,15 +84,12 @@ def send(
     their own mail waiting. Comes back once all of them have ended.
     """
     run = _DeliveryRun(services, clock, at_most)
-    senders: list[Thread] = []
-    while (busy := [one for one in senders if one.is_alive()]) or not senders:
-        wanted = len(busy) < services.mailer.connections and run.goes_on()
-        if not senders or (wanted and mails_due(services, clock(), most=1)):
-            # A daemon: what hangs must not keep the process from ending.
-            busy = [*busy, Thread(target=run.send_in_turn, name="mail", daemon=True)]
-            senders.append(busy[-1])
-            busy[-1].start()
-        busy[0].join(patience_s)
+    senders = [run.begin()]
+    while senders:
+        senders[0].join(patience_s)
+        senders = [one for one in senders if one.is_alive()]
+        if senders and len(senders) < services.mailer.connections and run.goes_on():
+            senders.append(run.begin())  # which ends at once where nothing is due
     if run.failure is not None:
         raise run.failure
     return Delivered(run.sent, tuple(run.troubles))
@@ -129,8 +126,13 @@ class _DeliveryRun:
         """Whether another mail may be claimed."""
         return not self._is_over and self._left > 0
 
-    def send_in_turn(self) -> None:
-        """Claim and send one mail after another until none is due."""
+    def begin(self) -> Thread:
+        """Another sender; one that hangs keeps no process from ending."""
+        sender = Thread(target=self._send_in_turn, name="mail", daemon=True)
+        sender.start()
+        return sender
+
+    def _send_in_turn(self) -> None:
         try:
             with self._services.mailer.connected():
                 while (letter := self._claim()) is not None:
