@@ -15,7 +15,7 @@ from worker.cli.terminal_chart import weeks_chart
 from worker.domain.matching import believed_run, group
 from worker.domain.models import Run, Week
 from worker.domain.rules import Rules
-from worker.sources.archive.tables import Logbook, read_table
+from worker.sources.formats.tables import Logbook, read_table
 
 MONDAY = date(2024, 1, 1)
 KEYS = ["runs", "first_day", "last_day", "days", "weeks_running", "alerts", "mailed_per_year"]

@@ -22,8 +22,9 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["worker.sources", "fitparse", "zipfile"]):
-    from worker.sources import NotARun, Unreadable, history
-    from worker.sources.formats import Activity, Parsed, fit, gpx, read_content, tcx
+    from tests.sources.formats.reading import read_content
+    from worker.sources import NotARun, Unreadable
+    from worker.sources.formats import Activity, Parsed, fit, gpx, tables, tcx
 
 from simulators.activity_files import Leg, definition, fit_activity, fit_file, fit_run, straight
 from simulators.activity_files import gpx as make_gpx
@@ -62,7 +63,7 @@ def fuzz_zip(content: bytes) -> None:
 
 
 def fuzz_csv(content: bytes) -> None:
-    logbook = history.read(content)
+    logbook = tables.read_table(content)
     if isinstance(logbook, Unreadable):
         assert logbook.reason
         return

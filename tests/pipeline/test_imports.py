@@ -395,7 +395,7 @@ def test_links_in_a_ring_are_a_reason(importing: Importing, tmp_path: Path) -> N
     ring = tmp_path / "ring.fit"
     ring.symlink_to(ring)
     ((name, reason),) = [(one.name, one.reason) for one in importing.start(anna, ring)]
-    assert (name, reason) == (str(ring), "can't be opened: it's a link")
+    assert (name, reason) == (str(ring), "can't be read: it's a link")
     assert importing.by(anna, tmp_path) == Counter()
 
 

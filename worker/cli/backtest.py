@@ -162,7 +162,7 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
     from worker.cli.arguments import local_timezone
     from worker.domain.matching import believed_run, group
     from worker.sources import Unreadable
-    from worker.sources.archive.tables import read_table
+    from worker.sources.formats.tables import read_table
 
     zone = ZoneInfo(who.timezone if who else local_timezone())
     table = read_table(_content(path), zone=zone)

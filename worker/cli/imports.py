@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from worker.cli.context import (
     AthleteOption,
     AttentionError,
+    CommandContext,
     JsonOption,
     UsageError,
     command_of,
@@ -52,8 +53,7 @@ def import_history(
     with services.store.reading() as tx:
         who = the_athlete(tx, athlete)
     counts: Counter[str] = Counter()
-    skipped: list[Imported] = []
-    failed: list[Imported] = []
+    without: dict[str, list[Imported]] = {"skipped": [], "failed": [], "unread": []}
     try:
         found = manifest_of(paths)
         total = None if found.open_ended else found.entries or None
@@ -66,37 +66,33 @@ def import_history(
         ):
             for one in import_entries(services, who, read, clock=lambda: datetime.now(UTC)):
                 counts[one.verdict] += 1
-                if one.verdict not in ("imported", "duplicate"):
-                    (skipped if one.verdict == "skipped" else failed).append(one)
+                if one.verdict in without:
+                    without[one.verdict].append(one)
                 advance(1)
     except KeyboardInterrupt as stop:
         raise AttentionError(
             f"stopped after {counts.total():,} files: the same command goes on from there"
         ) from stop
+    failed = [*without["failed"], *without["unread"]]
     listed_in = _list_failures(command.settings.data_dir / FAILURES, failed)
     if as_json:
         command.print_json(
             {
                 "imported": counts["imported"],
                 "duplicate": counts["duplicate"],
-                "skipped": [_import_json(one) for one in skipped],
-                "failed": [_import_json(one) for one in failed],
+                **{
+                    verdict: [
+                        {"file": one.name, "reason": one.reason}
+                        | ({} if one.count == 1 else {"count": one.count})
+                        for one in ones
+                    ]
+                    for verdict, ones in without.items()
+                },
                 "failures_file": str(listed_in) if listed_in else None,
             }
         )
     else:
-        not_runs = sum(one.count for one in skipped)
-        rows = [
-            ("imported", f"{counts['imported']:,}", ""),
-            ("known already", f"{counts['duplicate']:,}", ""),
-            ("not runs", f"{not_runs:,}", _by_reason(skipped)),
-            ("failed", f"{len(failed):,}", _by_reason(failed)),
-        ]
-        if found.passed_over:
-            rows.append(("passed over", f"{found.passed_over:,}", "other files, such as pictures"))
-        command.print_table(("", "", ""), rows, right={1})
-        for one in failed[:_SHOWN_FAILURES]:
-            command.say(f"failed {one.name}: {one.reason}")
+        _print_outcome(command, counts, without, found.passed_over)
         if listed_in:
             command.say(f"all that failed: {listed_in}")
     if failed:
@@ -105,9 +101,31 @@ def import_history(
         raise AttentionError(f"{failed[0].name}: {failed[0].reason}{more}")
 
 
-def _import_json(one: "Imported") -> dict[str, object]:
-    entry: dict[str, object] = {"file": one.name, "reason": one.reason}
-    return entry if one.count == 1 else {**entry, "count": one.count}
+def _print_outcome(
+    command: CommandContext,
+    counts: Counter[str],
+    without: "Mapping[str, Sequence[Imported]]",
+    passed_over: int,
+) -> None:
+    """How many files came to what; `without` has those that gave no run, by verdict."""
+    not_runs = sum(one.count for one in without["skipped"])
+    rows = [
+        ("imported", f"{counts['imported']:,}", ""),
+        ("known already", f"{counts['duplicate']:,}", ""),
+        ("not runs", f"{not_runs:,}", _by_reason(without["skipped"])),
+        ("failed", f"{counts['failed']:,}", _by_reason(without["failed"])),
+    ]
+    if unread := without["unread"]:
+        rows.append(("not read", f"{len(unread):,}", _by_reason(unread)))
+    if passed_over:
+        rows.append(("passed over", f"{passed_over:,}", "other files, such as pictures"))
+    command.print_table(("", "", ""), rows, right={1})
+    for one in (*without["failed"], *unread)[:_SHOWN_FAILURES]:
+        command.say(
+            f"{'not read' if one.verdict == 'unread' else 'failed'} {one.name}: {one.reason}"
+        )
+    if unread:
+        command.say("what couldn't be read is tried again by the same command")
 
 
 def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:

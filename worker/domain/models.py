@@ -106,7 +106,7 @@ class Recording:
     file_name: str = ""
 
 
-FileVerdict = Literal["waiting", "imported", "duplicate", "skipped", "failed"]
+FileVerdict = Literal["waiting", "unread", "imported", "duplicate", "skipped", "failed"]
 
 
 class Snapshot(NamedTuple):

@@ -8,7 +8,7 @@ that a finding and the mail about it are saved together or not at all.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,8 +21,9 @@ from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.services import Services, enqueue, for_each_due
-from worker.sources import NotARun, Reading, Unreadable
+from worker.sources import NotARun, NotRead, Reading, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
+from worker.sources.formats.unpack import Member
 from worker.store import Change, SourceState, StoredFinding, Transaction
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ CHART_WEEKS = 14
 """Weeks of runs that a mail is given, a few more than its chart shows."""
 
 _BY_INTEREST: tuple[FileVerdict, ...] = (
-    "imported", "duplicate", "failed", "skipped", "waiting"
+    "imported", "duplicate", "unread", "failed", "skipped", "waiting"
 )  # fmt: skip
 _REASONS = 3
 
@@ -52,20 +53,19 @@ class TakenIn:
     imported: int = 0
     duplicate: int = 0
     skipped: int = 0
+    unread: int = 0
     failed: tuple[tuple[str, str], ...] = ()
 
     @classmethod
-    def of(cls, files: Iterable[Snapshot]) -> "TakenIn":
+    def of(cls, files: Collection[Snapshot]) -> "TakenIn":
         """Counts the verdicts on files."""
-        verdicts = [(file.verdict, file.path, file.reason) for file in files]
-        count = [verdict for verdict, _, _ in verdicts].count
+        number_of = [file.verdict for file in files].count
         return cls(
-            imported=count("imported"),
-            duplicate=count("duplicate"),
-            skipped=count("skipped"),
-            failed=tuple(
-                (path, reason) for verdict, path, reason in verdicts if verdict == "failed"
-            ),
+            number_of("imported"),
+            number_of("duplicate"),
+            number_of("skipped"),
+            number_of("unread"),
+            tuple((file.path, file.reason) for file in files if file.verdict == "failed"),
         )
 
 
@@ -98,7 +98,7 @@ def take_in_theirs(
 
     To be called once a scan found some there. Twice is once: a file has one verdict.
     """
-    stable, _, _ = _compare(services, folders)
+    stable, _, _ = _compare(services, folders, now)
     done: list[Snapshot] = []
     _ingest_files(
         services, athlete, [file for file, who in stable if who.id == athlete.id], done, now
@@ -116,7 +116,7 @@ def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequenc
 
 def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlete]]:
     """Scan once: saves what waits, and returns the stable files, each with its athlete."""
-    stable, waiting, gone = _compare(services, folders=None)
+    stable, waiting, gone = _compare(services, None, now)
     if waiting or gone:
         with services.store.transaction() as tx:
             tx.inbox.wait(waiting, now=now)
@@ -131,7 +131,7 @@ def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlet
 
 
 def _compare(
-    services: Services, folders: Collection[str] | None
+    services: Services, folders: Collection[str] | None, now: datetime
 ) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
     """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
 
@@ -140,26 +140,30 @@ def _compare(
     """
     scanned = services.inbox.scan(folders)
     with services.store.reading() as tx:
-        known = {file.path: file for file in tx.inbox.with_verdict("waiting")}
+        known = {file.path: file for file in tx.inbox.with_verdict("waiting", "unread")}
         here = {file.path for file in scanned} if known else set()
-        gone = [path for path in known if path not in here] if folders is None else []
+        # Where a member of an archive couldn't be read, the archive is read again.
+        wanted = {_itself_or_archive(path, here) for path in known}
+        gone = [
+            path for path in known
+            if folders is None and _itself_or_archive(path, here) is None
+        ]  # fmt: skip
         # Verdicts only leave the database with an athlete.
         departed = tx.athletes.departed()
-        fingerprint = hash((departed, *(file for file in scanned if file.path not in known)))
+        fingerprint = hash((departed, *(file for file in scanned if file.path not in wanted)))
         if fingerprint == services.inbox.settled:
-            news = [file for file in scanned if file.path in known] if known else []
+            news = [file for file in scanned if file.path in wanted] if wanted else []
+            known |= tx.inbox.at_paths([file.path for file in news if file.path not in known])
         else:
             known |= tx.inbox.at_paths([file.path for file in scanned if file.path not in known])
             news = [
                 file
                 for file in scanned
                 if (before := known.get(file.path)) is None
-                or before.verdict == "waiting"
+                or file.path in wanted
                 or not _same(before, file)
             ]
-            if folders is None and all(
-                file.path in known and known[file.path].verdict == "waiting" for file in news
-            ):
+            if folders is None and all(file.path in wanted for file in news):
                 services.inbox.settled = fingerprint
         athletes: Sequence[Athlete] = ()
         if news:
@@ -176,10 +180,18 @@ def _compare(
         again = file._replace(scans=before.scans + 1)
         judged = services.inbox.judge(again, athletes)
         if isinstance(judged, Athlete):
-            stable.append((again, judged))
+            if services.inbox.is_due(file, now):
+                stable.append((again, judged))
         elif (judged.scans, judged.reason) != (before.scans, before.reason):
             waiting.append(judged)
     return stable, waiting, gone
+
+
+def _itself_or_archive(path: str, here: Collection[str]) -> str | None:
+    """Returns the file at this path, or the archive that this is a member of, where it's here."""
+    while path and path not in here:
+        path = path.rpartition("/")[0]
+    return path or None
 
 
 def _same(one: Snapshot, other: Snapshot) -> bool:
@@ -213,11 +225,12 @@ def _ingest_files(
             # Where a file was written over, what it held before is forgotten.
             before = tx.inbox.at_paths([file.path for file, _, _ in read])
             replaced_on: list[date] = []
-            for file, members, _ in read:
+            for file, members, readings in read:
                 old = before[file.path].sha256 if file.path in before else None
                 if (
                     old is not None
                     and [one.sha256 for one in members] != [old]
+                    and not any(isinstance(reading, NotRead) for reading in readings)
                     and all(one.path == file.path for one in tx.inbox.with_content(old))
                 ):
                     dropped = tx.runs.drop_content(
@@ -234,39 +247,22 @@ def _ingest_files(
                 silence=silence,
                 also_since=min(replaced_on, default=None),
             )
-            verdicts: list[Snapshot] = []
-            archives: list[str] = []
             claimed: set[int] = set()
-            for file, members, readings in read:
-                each_verdict = [verdict_of(reading, change, claimed) for reading in readings]
-                verdict = min(each_verdict, key=_BY_INTEREST.index)
-                reasons = [reason for one in readings if (reason := reason_of(one))]
-                if verdict == "duplicate":
-                    reasons.insert(0, "the run is known already")
-                more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
-                whole = file._replace(
-                    verdict=verdict,
-                    reason="; ".join(reasons[:_REASONS]) + more,
-                    athlete_id=athlete.id,
-                    sha256=members[0].sha256 if len(members) == 1 else None,
+            verdicts = [
+                verdict
+                for file, members, readings in read
+                for verdict in _verdicts(
+                    file, members, readings, before.get(file.path), change, claimed
                 )
-                verdicts.append(whole)
-                own_name = Path(file.path).name
-                inside = [one.name.removeprefix(own_name).lstrip("/") for one in members]
-                if not any(inside):
-                    continue
-                archives.append(file.path)
-                verdicts += [
-                    whole._replace(
-                        path=f"{file.path}/{name}", verdict=its_own, reason=reason_of(reading)
-                    )
-                    for name, reading, its_own in zip(inside, readings, each_verdict, strict=True)
-                    if its_own in ("failed", "skipped") and its_own != verdict
-                ]
+            ]
+            archives = [file.path for file, members, _ in read if _is_archive(file, members)]
             tx.inbox.drop_members(archives)
-            tx.inbox.save(verdicts, now=now)
+            tx.inbox.save((one._replace(athlete_id=athlete.id) for one in verdicts), now=now)
             state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
             tx.progress.source(athlete, "inbox", state_now)
+        for file, _, readings in read:
+            unread = any(isinstance(reading, NotRead) for reading in readings)
+            services.inbox.note(file, now, unread=unread)
         done += verdicts
         for file in verdicts:
             # Names of files tell of people, and the log outlives an athlete who is forgotten.
@@ -277,6 +273,50 @@ def _ingest_files(
             log.debug(
                 "inbox: %(verdict)s %(file)s: %(why)s",
                 {"verdict": file.verdict, "file": file.path, "why": file.reason or "a run"},
+            )
+
+
+def _is_archive(file: Snapshot, members: Sequence[Member]) -> bool:
+    return any(one.name != Path(file.path).name for one in members)
+
+
+def _verdicts(
+    file: Snapshot,
+    members: Sequence[Member],
+    readings: Sequence[Reading],
+    before: Snapshot | None,
+    change: Change,
+    claimed: set[int],
+) -> Iterator[Snapshot]:
+    """What came of a file; of an archive also of each member that gave no run.
+
+    `before` is what is known of the file at this path.
+    """
+    each: list[FileVerdict] = [verdict_of(reading, change, claimed) for reading in readings]
+    verdict = min(each, key=_BY_INTEREST.index)
+    if before and before.verdict == "imported" and _same(before, file):
+        verdict = "imported"  # it is read again for what couldn't be read of it then
+    reasons = [
+        reason
+        for reading in readings
+        if (reason := reason_of(reading)) and (verdict == "unread" or type(reading) is not NotRead)
+    ]
+    if verdict == "duplicate":
+        reasons.insert(0, "the run is known already")
+    more = f"; and {len(reasons) - _REASONS} more" if len(reasons) > _REASONS else ""
+    sha256 = members[0].sha256 if len(members) == 1 else None
+    if verdict == "unread" and before:
+        sha256 = before.sha256
+    yield file._replace(verdict=verdict, reason="; ".join(reasons[:_REASONS]) + more, sha256=sha256)
+    if not _is_archive(file, members):
+        return
+    for number, (member, reading, of_member) in enumerate(
+        zip(members, readings, each, strict=True), 1
+    ):
+        if of_member in ("failed", "skipped", "unread") and of_member != verdict:
+            name = member.name.removeprefix(Path(file.path).name).lstrip("/") or f"file {number}"
+            yield file._replace(
+                path=f"{file.path}/{name}", verdict=of_member, reason=reason_of(reading)
             )
 
 
@@ -297,6 +337,8 @@ def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdi
         return "skipped"
     if isinstance(reading, Unreadable):
         return "failed"
+    if isinstance(reading, NotRead):
+        return "unread"
     new = {change.run_of[r.source, r.external_id] for r in reading if change.is_new(r)} - claimed
     claimed |= new
     return "imported" if new else "duplicate"
@@ -304,7 +346,7 @@ def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdi
 
 def reason_of(reading: Reading) -> str:
     """Returns why a reading gives no run, or what had to be recovered; "" where there's nothing."""
-    if isinstance(reading, NotARun | Unreadable):
+    if not isinstance(reading, tuple):
         return reading.reason
     return "; ".join(recording.note for recording in reading if recording.note)
 

@@ -4,6 +4,6 @@ A source touches network or disk and nothing else: it gets what it must know as 
 returns values; the pipeline saves them. `base` says what a service is, `registry` which there are.
 """
 
-from worker.sources.base import NotARun, Reading, SourceError, Unreadable
+from worker.sources.base import NotARun, NotRead, Reading, SourceError, Unreadable
 
-__all__ = ["NotARun", "Reading", "SourceError", "Unreadable"]
+__all__ = ["NotARun", "NotRead", "Reading", "SourceError", "Unreadable"]

@@ -116,7 +116,14 @@ class NotARun:
     reason: str
 
 
-Reading = tuple[Recording, ...] | NotARun | Unreadable
+@dataclass(frozen=True, slots=True)
+class NotRead:
+    """A file that couldn't be read for now, which says nothing of what it holds."""
+
+    reason: str
+
+
+Reading = tuple[Recording, ...] | NotARun | Unreadable | NotRead
 """What reading one file gives: its runs (at least one), or why there are none."""
 
 

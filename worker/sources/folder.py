@@ -13,14 +13,15 @@ import os
 import stat
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from worker.domain.matching import plain_file_name
 from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
 from worker.setting_types import InboxSection
-from worker.sources import NotARun, Reading, SourceError, Unreadable
+from worker.sources import Reading, SourceError, Unreadable
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
 
@@ -28,6 +29,8 @@ STABLE_SCANS = 2
 TORN_FILE_SCANS = 6
 LARGEST_INBOX_FILE_BYTES = 256 * 2**20
 DEEPEST_FOLDER = 8
+FIRST_READ_PAUSE = timedelta(seconds=30)
+LONGEST_READ_PAUSE = timedelta(hours=6)
 LONGEST_FILE_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
 
@@ -44,13 +47,23 @@ ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
 """Reads files: the members of each, one or (of an archive) many, in the order of the files."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Until when a file that couldn't be read is left alone, and when its modes last changed."""
+
+    until: datetime
+    length: timedelta
+    changed_ns: int
+
+
 @dataclass
 class Inbox:
     """One watched folder.
 
     `read_many` reads files; `patient` gives a torn file its extra scans. `settled` is a fingerprint
     of the last scan of which the database had every verdict: the same scan again needs no
-    comparison. It is None until then.
+    comparison. It is None until then. `pauses` are known to this process alone: after a restart
+    everything that couldn't be read is due.
     """
 
     folder: Path
@@ -58,6 +71,7 @@ class Inbox:
     read_many: ReadMany
     patient: bool = True
     settled: int | None = None
+    pauses: dict[str, "Pause"] = field(default_factory=dict)
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         """Returns the files in the top `folders` or in all of them; "" stands for the inbox itself.
@@ -131,11 +145,36 @@ class Inbox:
             else:
                 yield file, members[path] or [refused(path.name, "nothing could be read")]
 
+    def note(self, file: Snapshot, now: datetime, *, unread: bool) -> None:
+        """Note that a file was read, or (`unread`) that it or a member of it couldn't be.
+
+        Such a file is due at the next scan, and then after pauses that grow.
+        """
+        if not unread:
+            self.pauses.pop(file.path, None)
+            return
+        before = self.pauses.get(file.path)
+        length = min(before.length * 2, LONGEST_READ_PAUSE) if before else timedelta(0)
+        if before and not length:
+            length = FIRST_READ_PAUSE
+        self.pauses[file.path] = Pause(now + length, length, self._changed_ns(file))
+
+    def is_due(self, file: Snapshot, now: datetime) -> bool:
+        """False in the pause of a file that couldn't be read; a change of its modes ends that."""
+        pause = self.pauses.get(file.path)
+        return pause is None or now >= pause.until or pause.changed_ns != self._changed_ns(file)
+
+    def _changed_ns(self, file: Snapshot) -> int:
+        try:
+            return (self.folder / file.path).stat(follow_symlinks=False).st_ctime_ns
+        except OSError:
+            return 0
+
 
 def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Reading:
     """A file's activities as this athlete's recordings: on their calendar, under stable names."""
     parsed, sha256 = member.parsed, member.sha256
-    if isinstance(parsed, NotARun | Unreadable):
+    if not isinstance(parsed, tuple):
         return parsed
     if sha256 is None:
         return Unreadable("its content has no digest")
@@ -154,7 +193,6 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
             moving_s=one.moving_s,
             elapsed_s=one.elapsed_s,
             sport=one.sport,
-            is_race=one.is_race,
             device=one.device,
             title=one.title,
             file_name=plain_file_name(member.name),

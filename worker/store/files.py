@@ -44,7 +44,8 @@ class InboxFiles(Repository):
         gone = [{"gone": path} for path in paths]
         if gone:
             by_path = inbox_file.c.path == bindparam("gone")
-            statement = delete(inbox_file).where(by_path, inbox_file.c.verdict == "waiting")
+            waits = inbox_file.c.verdict.in_(("waiting", "unread"))
+            statement = delete(inbox_file).where(by_path, waits)
             self.connection.execute(statement, gone)
 
     def drop_members(self, archives: Iterable[str]) -> None:

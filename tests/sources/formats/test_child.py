@@ -17,7 +17,7 @@ import pytest
 
 from simulators.activity_files import definition, fit_file, fit_run
 from tests.waiting import wait_until
-from worker.sources import Unreadable
+from worker.sources import NotRead, Unreadable
 from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.child import Reader
 from worker.sources.formats.unpack import MIB, Member
@@ -160,7 +160,7 @@ def test_a_killed_child_costs_one_file(tmp_path: Path) -> None:
     with Reader() as reader:
         one(reader.read(FIT))
         os.kill(pid_of(reader), signal.SIGKILL)
-        wait_until(lambda: reader._child is None or not reader._child.is_ours())
+        wait_until(lambda: reader._child is None or not reader._child.lives())
         assert isinstance(one(reader.read(FIT)).parsed, tuple)
 
 
@@ -173,7 +173,7 @@ def test_a_file_that_takes_too_long_is_given_up() -> None:
     """What can't be read in time, not by a fresh child either, is given up; the next is read."""
     with Reader(seconds=2) as reader:
         member = one(reader.read(slow(), name="slow.fit"))
-        assert member.parsed == Unreadable("reading it took longer than 2 s")
+        assert member.parsed == NotRead("reading it took longer than 2 s")
         assert isinstance(one(reader.read(FIT)).parsed, tuple)
 
 
@@ -311,17 +311,17 @@ def test_a_caller_that_stops_half_way_leaves_no_answers_behind(tmp_path: Path) -
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda path: None, "can't be opened: No such file or directory"),
-        (lambda path: path.mkdir(), "can't be opened: Is a directory"),
-        (os.mkfifo, "can't be opened: not a regular file"),
-        (lambda path: path.symlink_to("/etc/hostname"), "can't be opened: it's a link"),
+        (lambda path: None, NotRead("can't be read: No such file or directory")),
+        (lambda path: path.mkdir(), NotRead("can't be read: Is a directory")),
+        (os.mkfifo, Unreadable("can't be read: not a regular file")),
+        (lambda path: path.symlink_to("/etc/hostname"), NotRead("can't be read: it's a link")),
     ],
     ids=["gone", "folder", "pipe", "link"],
 )
 def test_opens_nothing_but_regular_files(
-    reader: Reader, tmp_path: Path, make: object, expected: str
+    reader: Reader, tmp_path: Path, make: object, expected: NotRead | Unreadable
 ) -> None:
     """A link, a pipe or a device in the folder is never followed or waited for."""
     path = tmp_path / "it.fit"
     make(path)  # type: ignore[operator]  # one of the lambdas above
-    assert one(reader.read(path)).parsed == Unreadable(expected)
+    assert one(reader.read(path)).parsed == expected

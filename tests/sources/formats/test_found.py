@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 
 from simulators.activity_files import definition, fit_file, fit_run, fit_seconds
 from tests.effort import calls_of
+from tests.sources.formats.reading import read_content
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import fit, read_content
+from worker.sources.formats import fit
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 UINT32, ENUM = 0x86, 0x00

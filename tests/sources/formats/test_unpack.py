@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulators.activity_files import fit_run, gpx, straight, tcx
+from tests.sources.formats.reading import read_content
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Parsed, read_content
+from worker.sources.formats import Parsed
 from worker.sources.formats.unpack import MAX_DEPTH, members
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)

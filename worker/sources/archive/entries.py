@@ -20,16 +20,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
 from worker import __version__
 from worker.domain.models import Athlete, KnownEntry
-from worker.sources import NotARun, Reading, Unreadable
-from worker.sources.archive.garmin_summaries import read_summaries
+from worker.sources import NotARun, NotRead, Reading, Unreadable
 from worker.sources.archive.manifest import TABLE, File, Manifest, Table, printable
-from worker.sources.archive.tables import Logbook, read_table
 from worker.sources.folder import recordings
 from worker.sources.formats.child import Reader
+from worker.sources.formats.tables import BadRow, TableRow
 from worker.sources.formats.unpack import Member
 
 RECALLED_AT_ONCE = 500
@@ -65,80 +63,60 @@ def read_entries(
 
     Whoever stops listening half-way closes it: until then the reader is taken.
     """
-    tables = [_table(listed, athlete) for listed in manifest.tables]
-    account = _Account(tables)
+    named = {
+        table.names(row.file)
+        for table in manifest.tables
+        if not table.has_summaries
+        for row in reader.read_table(table.path, member=table.member, zone=athlete.timezone)
+        if isinstance(row, TableRow) and row.file
+    }
+    hold_tables = {printable(str(table.path)) for table in manifest.tables}
+    digests: dict[str, str] = {}
+    saw_runs = False
     for entry in _files(manifest.files, athlete=athlete, reader=reader, recall=recall):
-        if seen := account.see(entry):
-            yield seen
-    for table in tables:
-        yield from account.rows(table)
+        reading = entry.reading
+        if entry.name in hold_tables and isinstance(reading, NotARun):
+            continue  # an archive without an activity's file, but with a table of them
+        saw_runs |= entry.sha256 is not None
+        if entry.name in named and entry.sha256 is not None:
+            digests[entry.name] = entry.sha256
+        elif entry.name in named and isinstance(reading, NotARun | Unreadable | NotRead):
+            reason = f"{reading.reason} (its row in {TABLE} counts instead)"
+            yield replace(entry, reading=replace(reading, reason=reason))
+            continue
+        yield entry
+    for table in manifest.tables:
+        if not (table.has_summaries and saw_runs):
+            yield from _rows(table, athlete, reader, digests, tells_others=not saw_runs)
 
 
-@dataclass(frozen=True, slots=True)
-class _ReadTable:
-    """A table as read."""
-
-    listed: Table
-    book: Logbook | Unreadable
-
-    @property
-    def named(self) -> Iterator[str]:
-        """The entries that its rows name."""
-        if isinstance(self.book, Logbook):
-            yield from (self.listed.names(one.file) for one in self.book.runs if one.file)
-
-
-def _table(listed: Table, athlete: Athlete) -> _ReadTable:
-    content = listed.content()
-    if isinstance(content, Unreadable):
-        return _ReadTable(listed, content)
-    if listed.has_summaries:
-        return _ReadTable(listed, read_summaries(content))
-    return _ReadTable(listed, read_table(content, zone=ZoneInfo(athlete.timezone)))
-
-
-class _Account:
-    """What files and tables tell of one another: which of the named files gave a run."""
-
-    def __init__(self, tables: Sequence[_ReadTable]) -> None:
-        self._named = {name for table in tables for name in table.named}
-        self._digests: dict[str, str] = {}
-        self._saw_runs = False
-        self._hold_tables = {
-            printable(str(table.listed.path)) for table in tables if isinstance(table.book, Logbook)
-        }
-
-    def see(self, entry: Entry) -> Entry | None:
-        """The entry, with a word about its row where that stands in; None: nothing to tell."""
-        if entry.name in self._hold_tables and isinstance(entry.reading, NotARun):
-            return None  # an archive without an activity's file, but with a table of them
-        self._saw_runs |= entry.sha256 is not None
-        if entry.name not in self._named:
-            return entry
-        if entry.sha256 is not None:
-            self._digests[entry.name] = entry.sha256
-        elif isinstance(entry.reading, NotARun | Unreadable):
-            reason = f"{entry.reading.reason} (its row in {TABLE} counts instead)"
-            return replace(entry, reading=type(entry.reading)(reason))
-        return entry
-
-    def rows(self, table: _ReadTable) -> Iterator[Entry]:
-        """The runs of a table, what stands in the way of some, and that there are others."""
-        book, name = table.book, table.listed.name
-        if isinstance(book, Unreadable):
-            yield Entry(name, book)
-            return
-        if table.listed.has_summaries and self._saw_runs:
-            return
-        for entry in book.runs:
-            sha256 = self._digests.get(table.listed.names(entry.file)) if entry.file else None
-            # The service's figures, not the watch's: a file of the run is believed first.
-            row = replace(entry.recording, device=False, sha256=sha256)
-            yield Entry(f"{name}, line {entry.line}", (row,), beside=sha256 is not None)
-        for bad in book.bad:
-            yield Entry(f"{name}, line {bad.line}", Unreadable(bad.reason))
-        if book.others and not self._saw_runs:
-            yield Entry(name, NotARun("of another sport, by the table"), count=book.others)
+def _rows(
+    table: Table,
+    athlete: Athlete,
+    reader: Reader,
+    digests: Mapping[str, str],
+    *,
+    tells_others: bool,
+) -> Iterator[Entry]:
+    """The runs of a table, what stands in the way of some, and that there are others."""
+    others = 0
+    zone = "" if table.has_summaries else athlete.timezone
+    for row in reader.read_table(table.path, member=table.member, zone=zone):
+        match row:
+            case TableRow():
+                sha256 = digests.get(table.names(row.file)) if row.file else None
+                # The service's figures, not the watch's: a file of the run is believed first.
+                run = replace(row.recording, device=False, sha256=sha256)
+                name = f"{table.name}, line {row.line}"
+                yield Entry(name, (run,), beside=sha256 is not None)
+            case BadRow():
+                yield Entry(f"{table.name}, line {row.line}", Unreadable(row.reason))
+            case NotARun():
+                others += 1
+            case reason:
+                yield Entry(table.name, reason)
+    if others and tells_others:
+        yield Entry(table.name, NotARun("of another sport, by the table"), count=others)
 
 
 def _files(
@@ -166,7 +144,8 @@ def _files(
 def _entry(path: Path, member: Member, mark: str, number: int, athlete: Athlete) -> Entry:
     reading = recordings(member, athlete=athlete, source="import")
     name = printable(f"{path}{member.name.removeprefix(path.name)}")
-    if isinstance(reading, Unreadable) and number == 0 and member.name == path.name:
+    whole_file = number == 0 and member.name == path.name
+    if isinstance(reading, NotRead) or (isinstance(reading, Unreadable) and whole_file):
         return Entry(name, reading)  # the next time it may be readable: it's tried again
     is_run = isinstance(reading, tuple)
     return Entry(name, reading, mark, number, member.sha256 if is_run else None)

@@ -10,17 +10,15 @@ import re
 import stat
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from worker.sources import Unreadable
 from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, kind_of
 from worker.sources.safe_open import open_file
 
 TABLE = "activities.csv"
 SUMMARIES = "_summarizedactivities.json"  # how such names end in a Garmin account's export
-LARGEST_TABLE_BYTES = 64 * 2**20
 
 _ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
 _ARCHIVE_NAME = re.compile(r"\.zip$", re.IGNORECASE)
@@ -57,24 +55,6 @@ class Table:
         """The name of an entry that the table calls `file`: its own names start where it lies."""
         folder, slash, _ = self.name.rpartition("/")
         return printable(f"{folder}{slash}{file}")
-
-    def content(self) -> bytes | Unreadable:
-        """The whole table, or why there is none."""
-        try:
-            with open_file(self.path) as file:
-                if not self.member:
-                    return self._bounded(os.fstat(file.fileno()).st_size, file.read)
-                with zipfile.ZipFile(file) as archive:
-                    size = archive.getinfo(self.member).file_size
-                    return self._bounded(size, lambda: archive.read(self.member))
-        except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
-            words = (error.strerror if isinstance(error, OSError) else None) or error
-            return Unreadable(f"can't be read: {words}")
-
-    def _bounded(self, size: int, read: Callable[[], bytes]) -> bytes | Unreadable:
-        if size > LARGEST_TABLE_BYTES:
-            return Unreadable(f"larger than a table of {LARGEST_TABLE_BYTES // 2**20} MB")
-        return read()
 
 
 @dataclass(slots=True)

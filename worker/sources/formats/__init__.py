@@ -4,8 +4,7 @@ A reader never raises for what a file holds: it gives the running activities (wi
 something had to be recovered), or says why there are none.
 """
 
-import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -33,7 +32,6 @@ class Activity:
     elapsed_s: float | None
     sport: Sport
     device: bool = True
-    is_race: bool = False
     leg: int = 0
     title: str = ""
     note: str | None = None
@@ -56,17 +54,6 @@ def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
         return tuple(replace(run, leg=leg) for leg, run in enumerate(runs.values()))
     reasons = [each for each in read if not isinstance(each, Activity)]
     return next((each for each in reasons if isinstance(each, Unreadable)), reasons[0])
-
-
-def read_content(content: bytes, *, name: str = "") -> Iterator[tuple[str, Parsed]]:
-    """Everything in a file, packed or not, by its content: each member's name and what it gives.
-
-    A file that is no archive is its own only member, called `name`.
-    """
-    from worker.sources.formats.unpack import members
-
-    for member in members(io.BytesIO(content), name=name):
-        yield member.name, member.parsed
 
 
 def credible_offset(lead: timedelta) -> timedelta | None:

@@ -5,9 +5,9 @@
 
 The child starts with the first file, serves one after another, and leaves by itself when nothing
 came for a while. What kills it (time, memory, a crash) is tried once more by a new child that has
-nothing else to read, as the file before may have been the one to blame. Only then it becomes that
-file's reason; the rest of an archive goes on. What the child does, and how the two talk, is in
-`child_serve.py`.
+nothing else to read, as the file before may have been the one to blame. Where that dies too, the
+file or member is one that couldn't be read for now (`NotRead`); the rest of an archive goes on.
+What the child does, and how the two talk, is in `child_serve.py`.
 """
 
 import json
@@ -20,14 +20,16 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from itertools import islice
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, Any, Self, cast
 
 from worker import search_path
-from worker.sources.formats.child_serve import END, OUT_OF_MEMORY, Request, decode_member
+from worker.sources import NotRead
+from worker.sources.formats.child_serve import END, OUT_OF_MEMORY, Request, decode_answer
+from worker.sources.formats.tables import TableItem
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
 SECONDS = 20.0
@@ -35,7 +37,7 @@ MEMORY_BYTES = 512 * MIB
 IDLE_S = 30.0
 GRACE_S = 5.0
 ENDS_WITHIN_S = 2.0
-AHEAD_BYTES = 8192  # of requests not yet answered: well within a pipe, so that nobody blocks
+SENT_AHEAD = 40  # files that the child may know of before they're asked for
 
 # All that an interpreter may need to start and to read names as we do. Nothing else of ours: the
 # settings may hold passwords, and what reads strangers' files must not.
@@ -106,6 +108,16 @@ class Reader:
             if isinstance(request.source, Path):
                 yield request.source, member
 
+    def read_table(
+        self, path: Path, *, member: str = "", zone: str = ""
+    ) -> Iterator[TableItem | NotRead]:
+        """The rows of a table of activities: the file itself, or that member of an archive.
+
+        `zone` is the athlete's; without it the table is a Garmin account's summaries.
+        """
+        for _, row in self._serve([Request(path, path.name, table=(member, zone))]):
+            yield cast("TableItem | NotRead", row.parsed) if isinstance(row, Member) else row
+
     def close(self) -> None:
         """End the child, if there is one; the next file starts another.
 
@@ -114,114 +126,60 @@ class Reader:
         with self._lock:
             self._end()
 
-    def _serve(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Member]]:
+    def _serve(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Any]]:
+        """Each answer to each request, in their order."""
+        coming = iter(requests)
+        waiting: deque[Request] = deque()  # the first is being read, the others are sent ahead
+        is_finished = False
         with self._lock:
-            queue = _Queue(requests)
             try:
-                while request := queue.fill():
+                while True:
+                    if not waiting or waiting[0].died_at is None:
+                        waiting += islice(coming, SENT_AHEAD - len(waiting))
+                    if not waiting:
+                        is_finished = True
+                        return
+                    request = waiting[0]
                     try:
-                        member = self._answer(queue)
+                        answer = self._ask(waiting)
                     except _Died as death:
                         self._end()
-                        if not death.idle and not queue.try_alone():
-                            rest = "" if queue.pass_over() else "; the rest of it is left out"
-                            yield request, refused(request.name, f"{death}{rest}")
+                        if death.idle:
+                            continue
+                        if request.died_at != request.skip:  # once more, alone
+                            request.died_at = request.skip
+                            continue
+                        # Two members in a row are enough: a file of them would kill without end.
+                        rest = ""
+                        if request.gave_up_at == request.skip:
+                            waiting.popleft()
+                            rest = "; the rest of it is left out"
+                        request.skip += 1
+                        request.gave_up_at = request.skip
+                        yield request, Member(request.name, None, NotRead(f"{death}{rest}"))
                         continue
-                    if member is None:
-                        queue.done()
+                    if answer is None:
+                        waiting.popleft()
                     else:
-                        queue.progressed += 1
-                        queue.passed_over = False
-                        yield request, member
-                queue.finished = True
+                        request.skip += 1
+                        yield request, answer
             finally:
-                if not queue.finished:  # the caller stopped listening half-way
+                if not is_finished:  # the caller stopped listening half-way
                     self._end()
 
-    def _answer(self, queue: "_Queue") -> Member | None:
-        """The next member of the first request, None where there are no more."""
-        if self._child is None or not self._child.is_ours():
+    def _ask(self, waiting: Sequence[Request]) -> Any:
+        """The next answer to the first request, None where it's answered; raises `_Died`."""
+        if self._child is None or not self._child.lives():
             self._end()
             self._child = _Child(self._limits)
-            queue.sent = 0  # a new child knows of none
-        self._child.send(queue.take_unsent())
-        return self._child.answer()
+        # What met the end of a child has the next one for itself.
+        known = len(waiting) if waiting[0].died_at is None else 1
+        return self._child.ask(list(islice(waiting, self._child.unanswered, known)))
 
     def _end(self) -> None:
         if self._child is not None:
             self._child.end()
             self._child = None
-
-
-class _Queue:
-    """Requests on their way: the first is being read, some more were sent ahead.
-
-    `sent` counts those that the child knows of, `progressed` the members of the first that are
-    read. `passed_over`: the member before was given up.
-    """
-
-    def __init__(self, requests: Iterable[Request]) -> None:
-        self.finished = False
-        self._coming = iter(requests)
-        self._waiting: deque[Request] = deque()
-        self.sent = 0
-        self.progressed = 0
-        self._alone = False
-        self.passed_over = False
-
-    def fill(self) -> Request | None:
-        """Take in as many as may be on their way at once; the one to be answered next."""
-        while not self._waiting or (
-            not self._alone and sum(request.size for request in self._waiting) < AHEAD_BYTES
-        ):
-            request = next(self._coming, None)
-            if request is None:
-                break
-            self._waiting.append(request)
-        return self._waiting[0] if self._waiting else None
-
-    def take_unsent(self) -> list[Request]:
-        """Those that the child doesn't know of yet, as far as it may."""
-        known = 1 if self._alone else len(self._waiting)
-        unsent = list(self._waiting)[self.sent : known]
-        self.sent = known
-        return unsent
-
-    def done(self) -> None:
-        """The first request is answered to its end."""
-        self._waiting.popleft()
-        self.sent -= 1
-        self.progressed = 0
-        self._alone = self.passed_over = False
-
-    def try_alone(self) -> bool:
-        """After a death try the member that it met once more, with nothing else sent to the child.
-
-        False where it has been tried so.
-        """
-        again = self.progressed > 0 or not self._alone
-        self._skip(self.progressed)
-        self._alone = True
-        return again
-
-    def pass_over(self) -> bool:
-        """Go on past the member that was tried alone in vain; False where the file is given up.
-
-        Two such members in a row are enough: a file of them would kill child after child.
-        """
-        goes_on = not self.passed_over
-        if goes_on:
-            self._skip(1)
-        else:
-            self._waiting.popleft()
-        self._alone = False
-        self.passed_over = goes_on
-        return goes_on
-
-    def _skip(self, members: int) -> None:
-        self._waiting[0] = replace(self._waiting[0], skip=self._waiting[0].skip + members)
-        self.sent = 0
-        self.progressed = 0
 
 
 class _Child:
@@ -230,9 +188,10 @@ class _Child:
     def __init__(self, limits: tuple[float, float, float, float]) -> None:
         self._seconds = limits[0]
         self._memory_bytes = limits[2]
-        self._owner = os.getpid()
+        self._outgoing = memoryview(b"")
         self._received = b""
         self._answered = False
+        self.unanswered = 0  # requests that it was sent
         command = [
             sys.executable, "-I", "-X", f"utf8={sys.flags.utf8_mode}",
             "-c", _START, json.dumps(search_path.for_modules()), *map(str, limits),
@@ -247,40 +206,47 @@ class _Child:
             bufsize=0,
             process_group=0,  # Ctrl-C is for us; we end the child
         )
+        self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
-        self._finalizer = weakref.finalize(self, _end_process, self._process, self._owner)
+        os.set_blocking(self._requests.fileno(), False)
+        self._finalizer = weakref.finalize(self, _end_process, self._process)
 
-    def is_ours(self) -> bool:
-        """False in a process forked from the one that started it, and after it left."""
-        return self._owner == os.getpid() and self._process.poll() is None
+    def lives(self) -> bool:
+        """False after it left."""
+        return self._process.poll() is None
 
-    def send(self, requests: list[Request]) -> None:
-        stream = self._process.stdin
-        if not requests or stream is None:
-            return
-        try:
-            left = memoryview(b"".join(request.encode() for request in requests))
-            while left:
-                left = left[stream.write(left) :]
-        except OSError:  # it's gone; the answer will tell why
-            pass
+    def ask(self, requests: Sequence[Request]) -> Any:
+        """Send requests and wait for the next answer, None for the end of a request's.
 
-    def answer(self) -> Member | None:
-        """The next answer; raises `_Died` where none comes in time."""
+        Raises `_Died` where none comes in time.
+        """
+        self.unanswered += len(requests)
+        if requests:
+            encoded = b"".join(request.encode() for request in requests)
+            self._outgoing = memoryview(bytes(self._outgoing) + encoded)
         deadline = time.monotonic() + self._seconds
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._answers, selectors.EVENT_READ)
-            while b"\n" not in self._received:
-                if not selector.select(max(deadline - time.monotonic(), 0.0)):
-                    self._process.kill()
-                    raise _Died(f"reading it took longer than {self._seconds:g} s")
+        while b"\n" not in self._received:
+            with selectors.DefaultSelector() as selector:
+                selector.register(self._answers, selectors.EVENT_READ)
+                if self._outgoing:
+                    selector.register(self._requests, selectors.EVENT_WRITE)
+                ready = {key.fileobj for key, _ in selector.select(deadline - time.monotonic())}
+            if not ready or time.monotonic() > deadline:
+                self._process.kill()
+                raise _Died(f"reading it took longer than {self._seconds:g} s")
+            if self._requests in ready:
+                with suppress(OSError):  # it's gone; the answer will tell why
+                    sent = self._requests.write(self._outgoing)
+                    self._outgoing = self._outgoing[sent or 0 :]
+            if self._answers in ready:
                 chunk = os.read(self._answers.fileno(), 1 << 16)
                 if not chunk:
                     raise self._died()
                 self._received += chunk
         line, _, self._received = self._received.partition(b"\n")
         self._answered = True
-        return None if line == END else decode_member(line)
+        self.unanswered -= line == END
+        return decode_answer(line)
 
     def _died(self) -> _Died:
         status = self._process.wait()
@@ -301,12 +267,11 @@ class _Child:
         self._finalizer()
 
 
-def _end_process(process: subprocess.Popen[bytes], owner: int) -> None:
-    if owner == os.getpid():  # a process forked from the owner has only its pipes to close
-        process.kill()
-        # Not without end: a Ctrl-C inside of `poll` can leave the process's lock taken for good.
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(ENDS_WITHIN_S)
+def _end_process(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    # Not without end: a Ctrl-C inside of `poll` can leave the process's lock taken for good.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(ENDS_WITHIN_S)
     for stream in (process.stdin, process.stdout):
         if stream is not None:
             stream.close()

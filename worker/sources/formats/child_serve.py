@@ -1,116 +1,124 @@
 """The child's side: reads one file after another within its limits, until nothing more comes.
 
 A request is a line of JSON, with the file's bytes behind it where there's no path; the answer is a
-line for each member read, and one for the end.
+line for each member or row read, and one for the end.
 
-It opens nothing but the regular files it's sent, and writes nothing but its answers. Once it
-has run out of memory it ends: what is left after that is too little for anybody's file.
+It opens nothing but the regular files it's sent, and writes nothing but its answers and, to unpack
+an archive in an archive, a temporary file without a name. Once it has run out of memory it ends:
+what is left after that is too little for anybody's file.
 """
 
 import contextlib
-import errno
 import gc
 import io
 import json
 import os
-import select
 import signal
 import sys
+import zipfile
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any
+from zoneinfo import ZoneInfo
 
-from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed
-from worker.sources.formats.unpack import Member, members, refused
+from worker.domain.models import Recording
+from worker.sources import NotARun, NotRead, Unreadable
+from worker.sources.formats import Activity
+from worker.sources.formats.garmin_summaries import summary_rows
+from worker.sources.formats.tables import BadRow, TableItem, TableRow, table_rows
+from worker.sources.formats.unpack import (
+    MAX_NESTED_BYTES,
+    MIB,
+    Member,
+    members,
+    not_unpacked,
+)
 from worker.sources.safe_open import open_file
 
-END = b"{}"  # all members of a request are told
+END = b"null"  # all of a request is told
 OUT_OF_MEMORY = 77  # the status of a child that ran out of it
+MAX_TABLE_BYTES = 64 * MIB
+
+Answer = Member | TableItem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Request:
-    """A file to read: a path, or the bytes themselves. `skip` members were read before.
+    """A file to read: a path, or the bytes themselves. The first `skip` answers are left out.
 
-    `payload` is what is sent to the child: the bytes, or the path from the root on, for the child
-    stands in another folder than we do.
+    `table` is set for a table of activities: the member of the archive that it is ("" for the file
+    itself), and the athlete's zone. Without a zone it is a Garmin account's summaries. `died_at` is
+    the answer at which a child died, `gave_up_at` the one after the last that was given up.
     """
 
     source: Path | bytes
     name: str
     skip: int = 0
-    payload: str | bytes = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        source = self.source
-        path_or_bytes = source if isinstance(source, bytes) else os.fspath(source.absolute())
-        object.__setattr__(self, "payload", path_or_bytes)
-
-    @property
-    def size(self) -> int:
-        """About how many bytes it is on its way."""
-        return len(self.payload) + len(self.name) + 64
+    table: tuple[str, str] | None = None
+    died_at: int | None = None
+    gave_up_at: int | None = None
 
     def encode(self) -> bytes:
         """The line, and after it the bytes where there's no path."""
-        message: dict[str, Any] = {"name": self.name, "skip": self.skip}
-        if isinstance(self.payload, bytes):
-            return (
-                json.dumps(message | {"bytes": len(self.payload)}).encode() + b"\n" + self.payload
-            )
-        return json.dumps(message | {"path": self.payload}).encode() + b"\n"
+        message: dict[str, Any] = {"name": self.name, "skip": self.skip, "table": self.table}
+        if isinstance(self.source, bytes):
+            return json.dumps(message | {"bytes": len(self.source)}).encode() + b"\n" + self.source
+        # From the root on, for the child stands in another folder than we do.
+        message["path"] = os.fspath(self.source.absolute())
+        return json.dumps(message).encode() + b"\n"
 
 
-def encode_member(member: Member) -> bytes:
-    """A member as a line."""
-    message: dict[str, Any] = {"name": member.name, "sha256": member.sha256}
-    match member.parsed:
-        case NotARun(reason):
-            message["not_a_run"] = reason
-        case Unreadable(reason):
-            message["unreadable"] = reason
-        case runs:
-            message["runs"] = [
-                asdict(run)
-                | {
-                    "started_at": run.started_at.isoformat(),
-                    "offset": None if run.offset is None else run.offset.total_seconds(),
-                }
-                for run in runs
-            ]
-    return json.dumps(message).encode()
+_SHAPES = {
+    shape.__name__: shape
+    for shape in (Activity, BadRow, Member, NotARun, NotRead, Recording, TableRow, Unreadable)
+}
 
 
-def decode_member(line: bytes) -> Member:
-    """The member that a line tells."""
-    message = json.loads(line)
-    parsed: Parsed
-    if "not_a_run" in message:
-        parsed = NotARun(message["not_a_run"])
-    elif "unreadable" in message:
-        parsed = Unreadable(message["unreadable"])
-    else:
-        parsed = tuple(
-            Activity(
-                **run
-                | {
-                    "started_at": datetime.fromisoformat(run["started_at"]),
-                    "offset": None if run["offset"] is None else timedelta(seconds=run["offset"]),
-                }
-            )
-            for run in message["runs"]
-        )
-    return Member(message["name"], message["sha256"], parsed)
+def encode_answer(answer: Answer) -> bytes:
+    """An answer as a line: JSON in which each value of a shape of ours names it."""
+    return json.dumps(answer, default=_named).encode()
+
+
+def _named(value: Any) -> dict[str, Any]:
+    if isinstance(value, date):
+        return {"date" if type(value) is date else "datetime": value.isoformat()}
+    if isinstance(value, timedelta):
+        return {"timedelta": value.total_seconds()}
+    return {
+        type(value).__name__: {name: getattr(value, name) for name in value.__dataclass_fields__}
+    }
+
+
+def decode_answer(line: bytes) -> Any:
+    """The answer that a line tells; None for the end."""
+    return json.loads(line, object_hook=_unnamed)
+
+
+def _unnamed(message: dict[str, Any]) -> Any:
+    if len(message) != 1:
+        return message
+    ((name, value),) = message.items()
+    match name:
+        case "date":
+            return date.fromisoformat(value)
+        case "datetime":
+            return datetime.fromisoformat(value)
+        case "timedelta":
+            return timedelta(seconds=value)
+        case "Member" if isinstance(value["parsed"], list):
+            return Member(**value | {"parsed": tuple(value["parsed"])})
+    return _SHAPES[name](**value) if name in _SHAPES else message
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
     """Answer requests from standard input on standard output; the child's whole life.
 
-    The parent ends it after `seconds` for one file; only if it died itself, an alarm does.
+    The parent ends it after `seconds` for one file; only if it died itself, an alarm does. Where
+    nothing comes for `idle_s`, it leaves.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
@@ -118,21 +126,26 @@ def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) ->
     import_module("fitparse")  # now, while there's memory for it
     gc.freeze()  # what is here now stays, and needn't be looked through after each file
     try:
-        for message, file in _Requests(idle_s):
-            _answer(message, file, answers, seconds + grace_s)
+        while True:
+            signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+            signal.setitimer(signal.ITIMER_REAL, idle_s)
+            line = sys.stdin.buffer.readline()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            if not line:
+                return
+            _answer(json.loads(line), answers, seconds + grace_s)
             gc.collect()  # nothing of one file is left for the next to stumble over
     except MemoryError:
         os._exit(OUT_OF_MEMORY)  # at once: cleaning up might want memory too
 
 
-def _answer(
-    message: dict[str, Any], file: BinaryIO | None, answers: BinaryIO, alarm_s: float
-) -> None:
-    """Tell every member of one file. Raises `MemoryError`."""
+def _answer(message: dict[str, Any], answers: IO[bytes], alarm_s: float) -> None:
+    """Tell all that is in one file. Raises `MemoryError`."""
     signal.setitimer(signal.ITIMER_REAL, alarm_s)
-    for member in _read(message, file):
+    for answer in _read(message):
         signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
-        answers.write(encode_member(member) + b"\n")
+        answers.write(encode_answer(answer) + b"\n")
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, alarm_s)
     signal.setitimer(signal.ITIMER_REAL, 0)
@@ -141,58 +154,46 @@ def _answer(
 
 
 def _limit(memory_bytes: int) -> None:
-    """No more memory than that, no core files; where the platform knows such limits."""
+    """No more memory than that, no larger file, no core; where the platform knows such limits."""
     import resource
 
-    for kind, most in ((resource.RLIMIT_AS, memory_bytes), (resource.RLIMIT_CORE, 0)):
+    limits = (
+        (resource.RLIMIT_AS, memory_bytes),
+        (resource.RLIMIT_FSIZE, MAX_NESTED_BYTES),
+        (resource.RLIMIT_CORE, 0),
+    )
+    for kind, most in limits:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (most, most))
 
 
-def _read(message: dict[str, Any], file: BinaryIO | None) -> Iterator[Member]:
+def _read(message: dict[str, Any]) -> Iterator[Answer]:
     name, skip = message["name"], message["skip"]
     try:
-        with file or open_file(message["path"]) as opened:
-            yield from members(opened, name=name, skip=skip)
-    except MemoryError:
-        raise
-    except OSError as error:
-        if error.errno == errno.ENOMEM:
-            raise MemoryError from error
-        yield refused(name, f"can't be opened: {error.strerror or error}")
+        content = message.get("bytes")
+        with (
+            open_file(message["path"])
+            if content is None
+            else io.BytesIO(sys.stdin.buffer.read(content))
+        ) as file:
+            if message["table"]:
+                yield from islice(_table(file, *message["table"]), skip, None)
+            else:
+                yield from members(file, name=name, skip=skip)
     except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child
-        yield refused(name, f"can't be read ({type(error).__name__})")
+        yield not_unpacked(name, error, lead="can't be read")
 
 
-class _Requests:
-    """The requests as they come; it ends where the parent closes, or sends none for long."""
-
-    def __init__(self, idle_s: float) -> None:
-        self._idle_s = idle_s
-        self._received = bytearray()
-
-    def __iter__(self) -> Iterator[tuple[dict[str, Any], BinaryIO | None]]:
-        while (line := self._line()) is not None:
-            message = json.loads(line)
-            yield message, io.BytesIO(self._bytes(message["bytes"])) if "bytes" in message else None
-
-    def _line(self) -> bytes | None:
-        while (end := self._received.find(b"\n")) < 0:
-            if not select.select([0], [], [], self._idle_s)[0] or not self._receive():
-                return None
-        line = bytes(self._received[:end])
-        del self._received[: end + 1]
-        return line
-
-    def _bytes(self, size: int) -> bytes:
-        while len(self._received) < size:
-            if not self._receive():
-                raise SystemExit(1)
-        content = bytes(memoryview(self._received)[:size])
-        del self._received[:size]
-        return content
-
-    def _receive(self) -> bool:
-        chunk = os.read(0, 1 << 16)
-        self._received += chunk
-        return bool(chunk)
+def _table(file: IO[bytes], member: str, zone: str) -> Iterator[TableItem]:
+    with contextlib.ExitStack() as opened:
+        size = os.fstat(file.fileno()).st_size
+        if member:
+            archive = opened.enter_context(zipfile.ZipFile(file))
+            size = archive.getinfo(member).file_size
+            file = opened.enter_context(archive.open(member))
+        if size > MAX_TABLE_BYTES:
+            yield Unreadable(f"larger than a table of {MAX_TABLE_BYTES // MIB} MB")
+        elif zone:
+            yield from table_rows(file, zone=ZoneInfo(zone))
+        else:
+            yield from summary_rows(file.read())

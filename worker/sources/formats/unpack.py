@@ -2,13 +2,17 @@
 
 Names are told and never become paths; sizes are bounded before and while unpacking; links,
 folders and what isn't an activity's format are passed over. Nothing is raised for what a file
-holds: a bomb, a password, a torn archive give a reason. Only `MemoryError` is: after that nothing
-else should be read by the same process.
+holds: a bomb, a password, a torn archive give a reason. What only kept it from being read (a full
+disk, a share that is gone) gives `NotRead`. `MemoryError` alone is raised: after that nothing else
+should be read by the same process.
 """
 
+import errno
 import hashlib
 import io
+import os
 import re
+import shutil
 import stat
 import tempfile
 import zipfile
@@ -18,12 +22,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, Literal
 
-from worker.sources import NotARun, Unreadable
+from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Parsed, fit, gpx, tcx
 
 MIB = 1024 * 1024
 MAX_BYTES = 128 * MIB  # of one file once unpacked; a million points of GPX take about 100
-MAX_NESTED_BYTES = 4096 * MIB  # of an archive within an archive, which goes through the disk
+MAX_NESTED_BYTES = 256 * MIB  # of an archive within an archive, which goes through the disk
+LEFT_FREE_BYTES = 256 * MIB  # of that disk, for everybody else
 MAX_TOTAL_BYTES = 16_384 * MIB
 MAX_MEMBERS = 200_000
 MAX_DEPTH = 3
@@ -47,7 +52,7 @@ class Member:
 
     name: str
     sha256: str | None
-    parsed: Parsed
+    parsed: Parsed | NotRead
 
 
 def kind_of(head: bytes) -> FileFormat | None:
@@ -102,11 +107,9 @@ class _Unpacking:
     def _open_zip(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
         try:
             archive = zipfile.ZipFile(file)
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
-            reason = f"a zip that can't be opened: {_in_words(error)}"
-            yield lambda: refused(name, reason)
+            refusal = not_unpacked(name, error, lead="a zip that can't be opened")
+            yield lambda: refusal
             return
         found = False
         with archive:
@@ -140,22 +143,23 @@ class _Unpacking:
                     yield from self.open(nested, full_name, depth=depth + 1)
             elif kind or _PACKED_NAME.search(entry.filename):
                 yield lambda: self._read_entry(archive, entry, full_name)
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001  # passwords, methods nobody knows, torn bytes
+            refusal = not_unpacked(full_name, error)
             if kind or _PACKED_NAME.search(entry.filename):
-                reason = f"can't be unpacked: {_in_words(error)}"
-                yield lambda: refused(full_name, reason)
+                yield lambda: refusal
 
     @contextmanager
     def _unpacked(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
         """A nested archive where it can be sought in: in memory or, if large, on disk."""
+        if entry.file_size > MAX_NESTED_BYTES:
+            raise TooLarge(MAX_NESTED_BYTES)
+        free_bytes = shutil.disk_usage(tempfile.gettempdir()).free - LEFT_FREE_BYTES
+        if IN_MEMORY_BYTES < entry.file_size > free_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
-            with archive.open(entry) as packed:
+            with archive.open(entry) as packed:  # it gives no more than the size that it tells
                 while chunk := packed.read(CHUNK_BYTES):
                     self._spend(len(chunk))
-                    if spool.tell() > MAX_NESTED_BYTES:
-                        raise TooLarge
                     spool.write(chunk)
             spool.seek(0)
             yield spool  # type: ignore[misc]  # a spooled file is one in all but its type
@@ -166,10 +170,8 @@ class _Unpacking:
                 raise TooLarge
             with archive.open(entry) as packed:
                 return self._read(packed, name, entry.file_size)
-        except MemoryError:
-            raise
         except Exception as error:  # noqa: BLE001  # one torn entry mustn't take the rest along
-            return refused(name, f"can't be unpacked: {_in_words(error)}")
+            return not_unpacked(name, error)
 
     def _read(self, file: IO[bytes], name: str, size: int) -> Member:
         # Python sets aside all that it's asked to read: no more than the file says it has.
@@ -179,7 +181,7 @@ class _Unpacking:
             if kind_of(content[:HEAD_BYTES]) == "gzip":
                 content = self._gunzip(content)
         except (TooLarge, zlib.error) as error:
-            return refused(name, f"can't be unpacked: {_in_words(error)}")
+            return not_unpacked(name, error)
         return Member(name, hashlib.sha256(content).hexdigest(), parse_content(content))
 
     def _gunzip(self, content: bytes) -> bytes:
@@ -205,10 +207,10 @@ class _Unpacking:
 
 
 class TooLarge(Exception):  # noqa: N818  # it reads as what it says
-    """More bytes than any activity has."""
+    """More bytes than any activity has, or any archive within another."""
 
-    def __str__(self) -> str:
-        return f"it's larger than {MAX_BYTES // MIB} MB unpacked"
+    def __init__(self, most_bytes: int = MAX_BYTES) -> None:
+        super().__init__(f"it's larger than {most_bytes // MIB} MB unpacked")
 
 
 def parse_content(content: bytes) -> Parsed:
@@ -230,10 +232,22 @@ def refused(name: str, reason: str) -> Member:
     return Member(name, None, Unreadable(reason))
 
 
-def _in_words(error: Exception) -> str:
-    """What an unpacker raised, in one line; raises `MemoryError` where it was one."""
-    if isinstance(error, RuntimeError) and "password" in str(error):
-        return "it needs a password"
-    if isinstance(error, zlib.error) and str(error).startswith(f"Error {_Z_MEM_ERROR} "):
+def not_unpacked(name: str, error: Exception, *, lead: str = "can't be unpacked") -> Member:
+    """A member that something kept from being read: what it holds, or what the machine lacks.
+
+    Raises `MemoryError` where that was lacking.
+    """
+    text = str(error)
+    if (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or (isinstance(error, zlib.error) and text.startswith(f"Error {_Z_MEM_ERROR} "))
+    ):
         raise MemoryError from error
-    return re.sub(r"\s+", " ", str(error))[:LONGEST_REASON] or type(error).__name__
+    # EINVAL is for a place before a file's start, which a crafted zip may name.
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        return Member(name, None, NotRead(f"{lead}: {error.strerror or error}"))
+    if isinstance(error, RuntimeError) and "password" in text:
+        text = "it needs a password"
+    text = re.sub(r"\s+", " ", text)[:LONGEST_REASON] or type(error).__name__
+    return refused(name, f"{lead}: {text}")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.sources import Unreadable
-from worker.sources.archive.tables import Logbook, TableRow, read_table
-from worker.sources.archive.written_dates import day_comes_first, written_at
+from worker.sources.formats.tables import Logbook, TableRow, read_table
+from worker.sources.formats.written_dates import day_comes_first, written_at
 
 QUARTER_PAST_FOUR = datetime(2014, 10, 5, 16, 15, 21)  # noqa: DTZ001  as written, without a zone
 

@@ -1,27 +1,34 @@
 """Histories as tables: a CSV of one's own, or the `activities.csv` of an account export.
 
-Bytes in, a `Logbook` out, or why the file is no history (`Unreadable`). A row that can't be read
-is a value with its line and its reason, and never the end of the rest. Nothing is judged here:
-duplicates, sessions and what can't be true are the business of lower rooms.
+A file in, its rows out one at a time, or why the file is no history (`Unreadable`). A row that
+can't be read is a value with its line and its reason, and never the end of the rest. Nothing is
+judged here: duplicates, sessions and what can't be true are the business of lower rooms.
 
 A table of one's own needs `start_date_local` (ISO, the clock on the runner's wall) and
 `distance_m`; it may have `moving_s`, and every row is a run. An export has a row for each
 activity: its dates are UTC, in words of the athlete's language; its header names `Distance`
-twice, first in kilometres for people, then in metres; older ones have it once, in either.
+twice, first in kilometres for people, then in metres; older ones have it once, in either. What
+only the whole table tells is asked of it first: the file is gone over several times, so that no
+more than a row of it is held.
 """
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
+from itertools import islice
 from statistics import median
+from typing import IO
 
 from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
-from worker.sources.archive.written_dates import day_comes_first, written_at
 from worker.sources.formats.sport import named_run
+from worker.sources.formats.written_dates import day_comes_first, written_at
+
+MAX_ROWS = 200_000
 
 _OWN_DATE, _OWN_DISTANCE, _OWN_MOVING = "start_date_local", "distance_m", "moving_s"
 _OWN_EXPECTED = f"a header with {_OWN_DATE} and {_OWN_DISTANCE}, or an export's activities.csv"
@@ -50,8 +57,10 @@ _MOST = 1e9
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
 _LONGEST_TITLE = 80
 _SHOWN = 40
+_CHUNK_BYTES = 64 * 1024
 
 _Row = Sequence[str]
+_Numbered = tuple[int, _Row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,10 @@ class TableRow:
     file: str = ""
 
 
+TableItem = TableRow | BadRow | NotARun | Unreadable
+"""A run, a row that can't be read, a row of another sport; or, alone, why the file is no table."""
+
+
 @dataclass(frozen=True, slots=True)
 class Logbook:
     """All that a table holds: its runs, how many rows are other activities, and the bad rows."""
@@ -95,80 +108,108 @@ class Logbook:
 
 
 def read_table(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
-    """The runs of a table; `zone` is the athlete's: an export's UTC dates become days there, and a
-    table's clock on the wall hung there.
+    """All rows of a table at once; see `table_rows`."""
+    items = list(table_rows(io.BytesIO(content), zone=zone))
+    if refused := next((one for one in items if isinstance(one, Unreadable)), None):
+        return refused
+    return Logbook(
+        tuple(one for one in items if isinstance(one, TableRow)),
+        sum(isinstance(one, NotARun) for one in items),
+        tuple(one for one in items if isinstance(one, BadRow)),
+    )
+
+
+def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
+    """The rows of a table that can be sought in; `zone` is the athlete's.
+
+    An export's UTC dates become days there, and a table's clock on the wall hangs there.
     """
-    text = _text(content)
-    if isinstance(text, Unreadable):
-        return text
-    rows = _rows(text)
-    header = next(rows, None)
+    written = _how_written(file)
+    if isinstance(written, Unreadable):
+        yield written
+        return
+
+    def rows() -> Iterator[_Numbered]:
+        return (row for row in _rows(file, *written) if not isinstance(row, BadRow))
+
+    header = next(_rows(file, *written), None)
     if header is None or isinstance(header, BadRow):
-        return Unreadable(f"not a table: {_OWN_EXPECTED} was expected")
+        yield Unreadable(f"not a table: {_OWN_EXPECTED} was expected")
+        return
     names = [name.strip().casefold() for name in header[1]]
-    if _OWN_DATE in names and _OWN_DISTANCE in names:
-        return _logbook(rows, _own_reader(names, zone=zone))
-    body = list(rows)
-    columns = _export_columns(names, [row for row in body if not isinstance(row, BadRow)])
-    if columns is not None:
-        return _logbook(iter(body), _export_reader(columns, body, zone=zone))
     missing = {_OWN_DATE, _OWN_DISTANCE} - set(names)
-    if len(missing) == 1:
-        return Unreadable(f"it has no column {missing.pop()}")
-    return Unreadable(f"not a history: {_OWN_EXPECTED} was expected")
-
-
-def _text(content: bytes) -> str | Unreadable:
-    if not content.strip():
-        return Unreadable("an empty file")
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # as spreadsheets write "Unicode text"
-        return content.decode("utf-16", errors="replace")
-    if b"\x00" in content:
-        return Unreadable("not a table: it isn't text")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Names may suffer from the wrong guess; dates and distances don't.
-        return content.decode("cp1252", errors="replace")
-
-
-def _rows(text: str) -> Iterator[tuple[int, _Row] | BadRow]:
-    """The rows with their lines, blank ones left out."""
-    start = text[: text.find("\n")]
-    delimiter = max(",;\t", key=start.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
+    if not missing:
+        read_row = _own_reader(names, zone=zone)
+    elif columns := _export_columns(names, lambda: islice(rows(), 1, None)):
+        read_row = _export_reader(columns, lambda: islice(rows(), 1, None), zone=zone)
+    else:
+        yield Unreadable(
+            f"it has no column {missing.pop()}"
+            if len(missing) == 1
+            else f"not a history: {_OWN_EXPECTED} was expected"
+        )
+        return
+    for number, row in enumerate(_rows(file, *written)):
+        if number > MAX_ROWS:
+            yield BadRow(row.line if isinstance(row, BadRow) else row[0],
+                         f"only the first {MAX_ROWS:,} rows of a table are read")  # fmt: skip
             return
-        except csv.Error as error:
-            yield BadRow(line, f"not a row of a table: {error}")
-            continue
-        if any(cell.strip() for cell in row):
-            yield line, row
+        if isinstance(row, BadRow):
+            yield row
+        elif number:
+            answer = read_row(*row)
+            yield BadRow(row[0], answer.reason) if isinstance(answer, Unreadable) else answer
+
+
+def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
+    """The encoding of a file, and what stands between its cells."""
+    head = file.read(_CHUNK_BYTES)
+    encoding = "utf-8-sig"
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # as spreadsheets write "Unicode text"
+        encoding = "utf-16"
+    else:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        is_blank, chunk = True, head
+        while chunk:
+            if b"\x00" in chunk:
+                return Unreadable("not a table: it isn't text")
+            is_blank = is_blank and chunk.isspace()
+            following = file.read(_CHUNK_BYTES)
+            try:
+                decoder.decode(chunk, not following)
+            except UnicodeDecodeError:
+                # Names may suffer from the wrong guess; dates and distances don't.
+                encoding = "cp1252"
+            chunk = following
+        if is_blank:
+            return Unreadable("an empty file")
+    start = head.decode(encoding, errors="replace").partition("\n")[0]
+    return encoding, max(",;\t", key=start.count)
+
+
+def _rows(file: IO[bytes], encoding: str, delimiter: str) -> Iterator[_Numbered | BadRow]:
+    """The rows from the first on with their lines, blank ones left out."""
+    file.seek(0)
+    text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
+    try:
+        reader = csv.reader(text, delimiter=delimiter)
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield BadRow(line, f"not a row of a table: {error}")
+                continue
+            if any(cell.strip() for cell in row):
+                yield line, row
+    finally:
+        text.detach()  # or it would close the file
 
 
 _ReadRow = Callable[[int, _Row], TableRow | NotARun | Unreadable]
-
-
-def _logbook(rows: Iterator[tuple[int, _Row] | BadRow], read_row: _ReadRow) -> Logbook:
-    runs: list[TableRow] = []
-    bad: list[BadRow] = []
-    others = 0
-    for row in rows:
-        if isinstance(row, BadRow):
-            bad.append(row)
-            continue
-        answer = read_row(*row)
-        if isinstance(answer, TableRow):
-            runs.append(answer)
-        elif isinstance(answer, Unreadable):
-            bad.append(BadRow(row[0], answer.reason))
-        else:
-            others += 1
-    return Logbook(tuple(runs), others, tuple(bad))
+_Rows = Callable[[], Iterable[_Numbered]]
 
 
 def _own_reader(names: Sequence[str], *, zone: tzinfo) -> _ReadRow:
@@ -205,14 +246,15 @@ _Columns = Mapping[str, int | None]
 """Where an export has what, by the keys of `_NAMES`; `metres` is the second of two distances."""
 
 
-def _export_columns(names: Sequence[str], rows: Sequence[tuple[int, _Row]]) -> _Columns | None:
+def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     """The columns by their English names, else by their places; None where it is no export."""
     places: dict[str, int | None] = {
         key: next((names.index(name) for name in known if name in names), None)
         for key, known in _NAMES.items()
     }
     if None in (places["date"], places["type"], places["distance"]):
-        if not rows or len(names) <= _PLACES["distance"] or not _looks_exported(rows[0][1]):
+        first = next(iter(rows()), None)
+        if first is None or len(names) <= _PLACES["distance"] or not _looks_exported(first[1]):
             return None
         places |= _PLACES
     elapsed_again = _twin(names, places["elapsed"])
@@ -237,19 +279,19 @@ def _twin(names: Sequence[str], place: int | None) -> int | None:
     return last if last != place else None
 
 
-def _file_column(rows: Sequence[tuple[int, _Row]]) -> int | None:
+def _file_column(rows: _Rows) -> int | None:
     """The column that names the recordings, whatever it is called."""
     found = (
-        place for _, row in rows for place, cell in enumerate(row) if cell.startswith("activities/")
+        place
+        for _, row in rows()
+        for place, cell in enumerate(row)
+        if cell.startswith("activities/")
     )
     return next(found, None)
 
 
-def _export_reader(
-    columns: _Columns, body: Sequence[tuple[int, _Row] | BadRow], *, zone: tzinfo
-) -> _ReadRow:
-    rows = [row[1] for row in body if not isinstance(row, BadRow)]
-    day_first = day_comes_first(_cell(row, columns["date"]) for row in rows)
+def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
+    day_first = day_comes_first(_cell(row, columns["date"]) for _, row in rows())
     unit_m = _unit_m(columns, rows)
 
     def read_row(line: int, row: _Row) -> TableRow | NotARun | Unreadable:
@@ -289,13 +331,13 @@ def _export_reader(
     return read_row
 
 
-def _unit_m(columns: _Columns, rows: Sequence[_Row]) -> float:
+def _unit_m(columns: _Columns, rows: _Rows) -> float:
     """How many metres a number of the first distances means: old exports have them in metres."""
     if columns["metres"] is not None:
         return 1000.0
     runs = [
         number
-        for row in rows
+        for _, row in rows()
         if named_run(_cell(row, columns["type"]))
         and (number := _number(_cell(row, columns["distance"])))
     ]

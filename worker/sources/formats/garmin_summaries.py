@@ -1,9 +1,10 @@
 """The summaries in a Garmin account's export: `..._summarizedActivities.json`, a list in a list.
 
-Bytes in, a `Logbook` out, or why the file is none. Distances there are centimetres, durations
-milliseconds, instants milliseconds since 1970. Such a file may be large (each activity brings its
-splits along), so activities are decoded one at a time. They tell less than the FIT files that an
-export has beside them, and nothing tells which belongs to which: who has the files leaves this.
+Bytes in, rows as of a table out, or why the file is none. Distances there are centimetres,
+durations milliseconds, instants milliseconds since 1970. Such a file may be large (each activity
+brings its splits along), so activities are decoded one at a time. They tell less than the FIT files
+that an export has beside them, and nothing tells which belongs to which: who has the files leaves
+this.
 """
 
 import json
@@ -14,8 +15,8 @@ from typing import Any
 
 from worker.domain.models import Recording
 from worker.sources import NotARun, Unreadable
-from worker.sources.archive.tables import BadRow, Logbook, TableRow
 from worker.sources.formats.sport import named_run
+from worker.sources.formats.tables import BadRow, TableItem, TableRow
 
 CM_PER_M = 100.0
 MS_PER_S = 1000.0
@@ -26,23 +27,18 @@ _LONGEST_ID = 128
 _LONGEST_TITLE = 80
 
 
-def read_summaries(content: bytes) -> Logbook | Unreadable:
+def summary_rows(content: bytes) -> Iterator[TableItem]:
     """The runs of a file of summaries; what can't be read of it costs only itself."""
     text = content.decode("utf-8", errors="replace")
     if not _LIST.search(text):
-        return Unreadable("not a file of activities' summaries")
-    runs: list[TableRow] = []
-    bad: list[BadRow] = []
-    others = 0
+        yield Unreadable("not a file of activities' summaries")
+        return
     for number, summary in enumerate(_summaries(text), 1):
         run = _run(summary)
         if isinstance(run, Recording):
-            runs.append(TableRow(number, run))
-        elif isinstance(run, Unreadable):
-            bad.append(BadRow(number, run.reason))
+            yield TableRow(number, run)
         else:
-            others += 1
-    return Logbook(tuple(runs), others, tuple(bad))
+            yield BadRow(number, run.reason) if isinstance(run, Unreadable) else run
 
 
 def _summaries(text: str) -> Iterator[Any]:

@@ -1,1 +1,0 @@
-"""Tests of account exports and tables of one's own."""
