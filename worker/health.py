@@ -13,7 +13,7 @@ bad), and the ping is withheld, each by what is marked here:
     no worker has begun (somebody may run single passes only)                x
     the database can't be written                                    x       x      x
     an athlete's source fails                                        x
-    a file waits in the inbox, for a reason                          x
+    a file waits in the inbox for a reason, or to be read again      x
     the operator's routine or templates can't be used                x
     the clock has leapt, and isn't trusted for some minutes yet      x
 
@@ -111,8 +111,12 @@ def check_health(
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
             for athlete, source, state in tx.progress.failing()
         ]
-        waiting = tx.inbox.with_verdict("waiting")
-        troubles += [Trouble("inbox", f"{e.path} waits: {e.reason}") for e in waiting if e.reason]
+        waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
+        troubles += [Trouble("inbox", f"{e.path} waits: {e.reason}") for e in waiting]
+        troubles += [
+            Trouble("inbox", f"{e.path} waits to be read again: {e.reason}")
+            for e in tx.inbox.with_verdict("unread")
+        ]
     return tuple(troubles)
 
 

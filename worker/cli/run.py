@@ -280,6 +280,7 @@ def _print_pass(command: CommandContext, done: "Pass") -> None:
     command.say(
         f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
         f"{taken.skipped} not runs, {len(taken.failed)} failed"
+        + (f", {taken.unread} to be read again" if taken.unread else "")
     )
     for name, synced in done.synced.items():
         if synced.polled:
@@ -298,6 +299,7 @@ def _as_json(done: "Pass") -> dict[str, object]:
             "imported": taken.imported,
             "duplicate": taken.duplicate,
             "skipped": taken.skipped,
+            "unread": taken.unread,
             "failed": [{"file": file, "reason": reason} for file, reason in taken.failed],
         },
         **{
@@ -310,7 +312,7 @@ def _as_json(done: "Pass") -> dict[str, object]:
 
 def _troubles(services: "Services", done: "Pass") -> list[str]:
     with services.store.reading() as tx:
-        waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
+        waiting = [e for e in tx.inbox.with_verdict("waiting", "unread") if e.reason]
     return [
         *done.delivered.troubles,
         *(trouble for synced in done.synced.values() for trouble in synced.troubles),

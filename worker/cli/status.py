@@ -33,7 +33,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
     files = {
         verdict: [{"file": e.path, "reason": e.reason} for e in tx.inbox.with_verdict(verdict)]
-        for verdict in ("failed", "skipped", "waiting")
+        for verdict in ("failed", "skipped", "waiting", "unread")
     }
     ticks = tx.progress.ticks()
     # Ticks by a made-up clock show how the runs ended, but not when.
@@ -62,6 +62,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "failed": files["failed"],
             "skipped": files["skipped"],
             "waiting": [entry for entry in files["waiting"] if entry["reason"]],
+            "unread": files["unread"],
         },
         "ticks": {name: {"at": tick.at, "trouble": tick.trouble} for name, tick in ticks.items()},
         "crew": [
@@ -154,8 +155,11 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     command.say(
         f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
     )
-    command.say(f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already")
-    for verdict in ("waiting", "failed", "skipped"):
+    again = f", {len(inbox['unread'])} waiting to be read again" if inbox["unread"] else ""
+    command.say(
+        f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already{again}"
+    )
+    for verdict in ("waiting", "unread", "failed", "skipped"):
         for entry in inbox[verdict]:
             command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
     for worker in report["crew"]:

@@ -20,7 +20,7 @@ _FAILING_SHOWN = 50
 _LIVE_WITHIN = timedelta(minutes=1)
 _ROLES = ("worker", "web")
 _STATES = ("queued", "claimed", "at_dot", "retry", "dead", "held")
-_VERDICTS = ("waiting", "imported", "duplicate", "skipped", "failed")
+_VERDICTS = ("waiting", "unread", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
