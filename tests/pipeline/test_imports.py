@@ -23,6 +23,7 @@ from worker.pipeline.ingest import IMPORTED
 from worker.sources.archive.entries import read_entries
 from worker.sources.archive.manifest import Table, manifest_of
 from worker.sources.formats.child import Reader
+from worker.sources.formats.unpack import MIB
 
 DAY = timedelta(days=1)
 HEADER = (
@@ -494,6 +495,25 @@ def test_a_run_that_arrives_beside_a_stopped_import_tells_nothing_of_it(
     app.deliver()
     assert set(app.silences(anna)) == {IMPORTED}
     assert app.mailer.taken == []
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["files", "archive"])
+def test_what_could_not_be_read_is_read_by_the_next_import(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """A reader without the memory for it judges nothing; what came beside it is known by then."""
+    anna = importing.app.athlete()
+    heavy = gzip.compress(run_file(8.0) + bytes(100 * MIB), compresslevel=1)
+    path = folder_of(
+        tmp_path / "files", {"a.fit": run_file(5.0, day=TODAY - DAY), "b.fit.gz": heavy}
+    )
+    if as_zip:
+        path = packed(tmp_path / "files.zip", path)
+    with Reader(memory_bytes=100 * MIB) as short_of_memory:
+        first = Importing(importing.app, short_of_memory).by(anna, path)
+    assert first == {"imported": 1, "unread": 1}
+    assert importing.by(anna, path) == {"imported": 1, "duplicate": 1}
+    assert importing.app.distances_km(anna) == [5.0, 8.0]
 
 
 def test_the_order_of_files_changes_nothing(importing: Importing, tmp_path: Path) -> None:

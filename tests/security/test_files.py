@@ -74,7 +74,7 @@ def test_names_in_an_archive_and_in_the_folder_lead_nowhere(tmp_path: Path) -> N
     assert not [path for path in new if "evil" in path.name]
 
 
-def test_the_readers_child_can_neither_take_memory_without_end_nor_dump_a_core() -> None:
+def test_the_readers_child_can_take_neither_memory_nor_disk_without_end() -> None:
     """Its limits are those that `resource` has set in it."""
     import resource
 
@@ -84,8 +84,9 @@ def test_the_readers_child_can_neither_take_memory_without_end_nor_dump_a_core()
     if not child:
         _limit(100 * 2**20)
         soft, _ = resource.getrlimit(resource.RLIMIT_AS)
+        file, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
         core, _ = resource.getrlimit(resource.RLIMIT_CORE)
-        os._exit(0 if (soft, core) == (100 * 2**20, 0) else 1)
+        os._exit(0 if (soft, file, core) == (100 * 2**20, 256 * 2**20, 0) else 1)
     assert os.waitpid(child, 0)[1] == 0
 
 

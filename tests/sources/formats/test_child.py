@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -20,6 +21,7 @@ from tests.waiting import wait_until
 from worker.sources import NotRead, Unreadable
 from worker.sources.formats import Activity, Parsed
 from worker.sources.formats.child import Reader
+from worker.sources.formats.tables import table_rows
 from worker.sources.formats.unpack import MIB, Member
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
@@ -190,6 +192,58 @@ def test_a_file_that_met_a_reader_in_trouble_is_read_by_a_fresh_one(tmp_path: Pa
             ("1.fit", ""),
             ("2.fit", ""),
         ]
+
+
+def test_a_file_whose_readers_are_killed_is_not_judged() -> None:
+    """By the system, for want of memory, again and again: nothing is said of what it holds."""
+    is_over = threading.Event()
+
+    def kill() -> None:
+        killed = None
+        while not is_over.wait(0.05):
+            child = reader._child
+            if child is not None and child is not killed:
+                killed = child
+                child._process.kill()
+
+    with Reader() as reader:
+        killer = threading.Thread(target=kill, daemon=True)
+        killer.start()
+        found = [member.parsed for member in reader.read(slow(), name="slow.fit")]
+        is_over.set()
+        killer.join()
+        assert found[0] == NotRead("its reader was killed, most likely for want of memory")
+        assert {type(parsed) for parsed in found} == {NotRead}
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
+
+
+def test_a_table_is_read_by_the_child_a_row_at_a_time(reader: Reader, tmp_path: Path) -> None:
+    """By itself or in an archive: the same rows as here; what is wrong with it is its reason."""
+    rows = "".join(f"2026-03-{day:02}T07:00:00,{5000 + day}\n" for day in range(1, 29))
+    content = f"start_date_local,distance_m\nnever,1\n{rows}".encode()
+    (tmp_path / "mine.csv").write_bytes(content)
+    (tmp_path / "all.zip").write_bytes(packed(mine_csv=content))
+    expected = list(table_rows(io.BytesIO(content), zone=ZoneInfo("Europe/Berlin")))
+    assert len(expected) == 29
+    for path, member in ((tmp_path / "mine.csv", ""), (tmp_path / "all.zip", "mine.csv")):
+        assert list(reader.read_table(path, member=member, zone="Europe/Berlin")) == expected
+    assert list(reader.read_table(tmp_path / "all.zip", member="no.csv", zone="UTC")) == [
+        Unreadable("can't be read: \"There is no item named 'no.csv' in the archive\"")
+    ]
+    assert list(reader.read_table(tmp_path / "gone.csv", zone="UTC")) == [
+        NotRead("can't be read: No such file or directory")
+    ]
+
+
+def test_a_table_that_takes_too_much_memory_takes_only_the_childs(tmp_path: Path) -> None:
+    """It isn't read, and says so; the next file is."""
+    path = tmp_path / "a_summarizedActivities.json"
+    path.write_bytes(bytes(60 * MIB))
+    with Reader(memory_bytes=100 * MIB) as reader:
+        assert list(reader.read_table(path)) == [
+            NotRead("reading it takes more than 100 MB of memory")
+        ]
+        assert isinstance(one(reader.read(FIT)).parsed, tuple)
 
 
 def test_the_rest_of_an_archive_is_read_after_a_death() -> None:

@@ -1,5 +1,6 @@
 """Reading histories: tables of one's own and account exports, with their bad rows."""
 
+import io
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -10,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.sources import Unreadable
-from worker.sources.formats.tables import Logbook, TableRow, read_table
+from worker.sources.formats.tables import (
+    MAX_ROWS,
+    BadRow,
+    Logbook,
+    TableRow,
+    read_table,
+    table_rows,
+)
 from worker.sources.formats.written_dates import day_comes_first, written_at
 
 QUARTER_PAST_FOUR = datetime(2014, 10, 5, 16, 15, 21)  # noqa: DTZ001  as written, without a zone
@@ -110,6 +118,14 @@ def test_a_cell_without_end_costs_its_row_only() -> None:
     book = logbook(f"start_date_local,distance_m\n2024-01-01,5000\n2024-01-02,{'9' * 140_000}\n")
     assert len(book.runs) == 1
     assert [bad.line for bad in book.bad] == [3]
+
+
+def test_a_table_without_end_is_read_up_to_a_bound() -> None:
+    """Nobody runs so often; the first rows are there, and the last says where it stopped."""
+    many = b"start_date_local,distance_m\n" + b"2024-01-01,5000\n" * (MAX_ROWS + 10)
+    *rows, last = table_rows(io.BytesIO(many))
+    assert len(rows) == MAX_ROWS
+    assert last == BadRow(MAX_ROWS + 2, "only the first 200,000 rows of a table are read")
 
 
 @pytest.mark.parametrize(

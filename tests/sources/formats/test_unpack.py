@@ -1,8 +1,10 @@
 """Archives: what is in them by content, within bounds, whatever their names say."""
 
+import errno
 import gzip
 import hashlib
 import io
+import os
 import stat
 import struct
 import zipfile
@@ -16,9 +18,9 @@ from hypothesis import strategies as st
 
 from simulators.activity_files import fit_run, gpx, straight, tcx
 from tests.sources.formats.reading import read_content
-from worker.sources import NotARun, Unreadable
+from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Parsed
-from worker.sources.formats.unpack import MAX_DEPTH, members
+from worker.sources.formats.unpack import MAX_DEPTH, MAX_NESTED_BYTES, members, not_unpacked
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 FIT = fit_run(START, distance_m=5000)
@@ -206,3 +208,34 @@ def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 6))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     assert reasons(bytes(content[: data.draw(st.integers(0, len(content)))]))
+
+
+def test_an_archive_in_an_archive_is_bounded_before_anything_is_written() -> None:
+    """Three megabytes may hold four gigabytes: by what it says of its size it is refused."""
+    nested = io.BytesIO()
+    with zipfile.ZipFile(nested, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("a.fit", FIT)
+    bomb = nested.getvalue() + bytes(MAX_NESTED_BYTES)
+    with zipfile.ZipFile(content := io.BytesIO(), "w") as archive:
+        archive.writestr("bomb.zip", bomb, zipfile.ZIP_DEFLATED, compresslevel=1)
+        archive.writestr("b.fit", FIT)
+    said, run = (parsed for _, parsed in read_content(content.getvalue()))
+    assert said == Unreadable("can't be unpacked: it's larger than 256 MB unpacked")
+    assert isinstance(run, tuple)
+
+
+@pytest.mark.parametrize(
+    ("number", "judged"),
+    [(errno.ENOSPC, False), (errno.EIO, False), (errno.ESTALE, False), (errno.EINVAL, True)],
+)
+def test_what_the_machine_lacks_says_nothing_of_the_file(number: int, judged: bool) -> None:
+    """A full disk or a share that is gone; but not a place that a crafted zip names."""
+    parsed = not_unpacked("a.zip", OSError(number, os.strerror(number))).parsed
+    assert isinstance(parsed, Unreadable if judged else NotRead)
+
+
+def test_memory_that_is_lacking_is_raised_however_it_is_said() -> None:
+    """The child that it happened in mustn't read on."""
+    for error in (MemoryError(), OSError(errno.ENOMEM, ""), zlib.error("Error -4 while")):
+        with pytest.raises(MemoryError):
+            not_unpacked("a.zip", error)

@@ -151,9 +151,9 @@ class Reader:
                             continue
                         # Two members in a row are enough: a file of them would kill without end.
                         rest = ""
-                        if request.gave_up_at == request.skip:
+                        if request.table or request.gave_up_at == request.skip:
                             waiting.popleft()
-                            rest = "; the rest of it is left out"
+                            rest = "; the rest of it is left out" if request.skip else ""
                         request.skip += 1
                         request.gave_up_at = request.skip
                         yield request, Member(request.name, None, NotRead(f"{death}{rest}"))
