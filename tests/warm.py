@@ -133,6 +133,6 @@ def _become(
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))
     # Only a child comes by here.
-    from worker.cli import main
+    from worker.cli.app import main
 
     main()

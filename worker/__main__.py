@@ -6,7 +6,7 @@ from worker import search_path
 # PYTHONPATH: nothing more may be imported before.
 search_path.leave_out_the_current_folder()
 
-from worker.cli import main  # noqa: E402
+from worker.cli.app import main  # noqa: E402
 
 __all__ = ["main"]
 

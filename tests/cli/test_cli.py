@@ -205,8 +205,7 @@ class Done:
 
 _MANY = """
 import contextlib, io, json, sys
-from worker.cli import _globals_first
-from worker.cli.app import run_command_line
+from worker.cli.app import _globals_first, run_command_line
 for arguments in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

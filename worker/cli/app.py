@@ -1,6 +1,7 @@
 """The command line itself: global options, and errors as one line with the right exit status."""
 
 import logging
+import os
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -39,6 +40,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+_GLOBAL_WITH_VALUE = "--config"
+_GLOBAL_FLAGS = frozenset({"--verbose", "--version"})
 
 _COMMANDS: Mapping[str, Callable[..., None]] = {
     "demo": demo.play_demo,
@@ -97,10 +101,35 @@ def _globals(
     set_up_log(logging.DEBUG if verbose else logging.CRITICAL)
 
 
+def main() -> None:
+    """Run one command; ends the process with its exit status."""
+    # What Easeback writes is for its owner alone, also where data_dir was made by somebody else.
+    os.umask(0o077)
+    sys.exit(run_command_line(sys.argv[1:]))
+
+
+def _globals_first(arguments: list[str]) -> list[str]:
+    """The global options are understood after the command as well."""
+    first: list[str] = []
+    rest: list[str] = []
+    left = iter(arguments)
+    for argument in left:
+        if argument == "--":
+            rest += [argument, *left]
+        elif argument == _GLOBAL_WITH_VALUE:
+            first += [argument, *([value] if (value := next(left, None)) is not None else [])]
+        elif argument in _GLOBAL_FLAGS or argument.startswith(f"{_GLOBAL_WITH_VALUE}="):
+            first.append(argument)
+        else:
+            rest.append(argument)
+    return first + rest
+
+
 def run_command_line(arguments: list[str]) -> int:
     """Run one command and give its exit status; every expected error is one line."""
+    ordered = _globals_first(arguments) or ["--help"]
     try:
-        status = app(arguments or ["--help"], prog_name="easeback", standalone_mode=False)
+        status = app(ordered, prog_name="easeback", standalone_mode=False)
     except BrokenPipeError:
         sys.stdout = None  # the reader has gone; there is nobody left to flush to
         return 0

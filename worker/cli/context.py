@@ -68,7 +68,8 @@ class CommandContext:
 
         settings, file = load(self.config)
         set_log_format(settings.log.format)
-        log.debug("settings: %(where)s", {"where": where_from(file)})
+        if self.verbose:
+            log.debug("settings: %(where)s", {"where": where_from(file)})
         return settings, file
 
     @property

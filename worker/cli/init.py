@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import indent
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -37,7 +37,9 @@ def init(
     shipped = shipped_file("easeback.toml").read_bytes()
     if file.exists() and not force and file.read_bytes() != shipped:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
-    data_dir = _ask("Where does Easeback keep its data?", str(Path("data").absolute()), defaults)
+    data_dir = str(Path("data").absolute())
+    if not defaults:
+        data_dir = _ask("Where does Easeback keep its data?", default=data_dir)
     mail = {} if defaults else _ask_mail()
     ways = () if defaults else _ask_ways()
     sections = {kind.name: _ask_section(kind) for kind in ways if kind.asked_for}
@@ -52,37 +54,33 @@ def init(
     report(command, list(checks(written)), ignored="athletes")
 
 
-def _ask(question: str, default: str, defaults: bool) -> str:
-    return default if defaults else str(typer.prompt(question, default=default, err=True))
+def _ask(question: str, **how: Any) -> str:
+    return str(typer.prompt(question, err=True, **how))
+
+
+def _ask_optional(question: str) -> str:
+    """The answer, which may be empty."""
+    return _ask(question, default="", show_default=False)
 
 
 def _ask_mail() -> dict[str, object]:
     from worker.setting_types import MAIL_PORTS
 
-    host = typer.prompt(
-        "Mail server (empty: mail is written as files)", default="", show_default=False, err=True
-    )
+    host = _ask_optional("Mail server (empty: mail is written as files)")
     if not host:
         return {}
     security = _choice("Its security", tuple(MAIL_PORTS), "starttls")
-    port = typer.prompt("Its port", default=MAIL_PORTS[security], type=int, err=True)
-    username = typer.prompt("Login (empty: none)", default="", show_default=False, err=True)
-    password = typer.prompt("Password", hide_input=True, err=True) if username else ""
-    sender = typer.prompt("Sender", default=username or "easeback@localhost", err=True)
-    answers = {
-        "host": host,
-        "port": port,
-        "security": security,
-        "username": username,
-        "password": password,
-        "sender": sender,
-    }
-    return {key: value for key, value in answers.items() if value != ""}
+    port = int(_ask("Its port", default=MAIL_PORTS[security], type=int))
+    username = _ask_optional("Login (empty: none)")
+    password = _ask("Password", hide_input=True) if username else ""
+    sender = _ask("Sender", default=username or "easeback@localhost")
+    login = {"username": username, "password": password} if username else {}
+    return {"host": host, "port": port, "security": security, **login, "sender": sender}
 
 
 def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
     while True:
-        answer = str(typer.prompt(f"{question} ({', '.join(choices)})", default=default, err=True))
+        answer = _ask(f"{question} ({', '.join(choices)})", default=default)
         if answer in choices:
             return answer
         typer.echo(f"one of {', '.join(choices)}, please", err=True)
@@ -99,7 +97,7 @@ def _ask_ways() -> "tuple[type[Source], ...]":
     for name, about in abouts.items():
         typer.echo(indent(about, " " * (width + 2)).replace(" " * width, f"  {name}", 1), err=True)
     while True:
-        answer = str(typer.prompt("Which (separated by commas)", default="folder", err=True))
+        answer = _ask("Which (separated by commas)", default="folder")
         ways = set(filter(None, (word.strip().lower() for word in answer.split(","))))
         if ways and ways <= abouts.keys():
             return tuple(kind for name, kind in kinds.items() if name in ways)
@@ -109,15 +107,13 @@ def _ask_ways() -> "tuple[type[Source], ...]":
 def _ask_section(kind: "type[Source]") -> dict[str, object]:
     """What a service needs to be on; nothing where the first answer is empty."""
     first, *others = kind.asked_for
-    question = f"{kind.title} {first.replace('_', ' ')} (empty: no {kind.title})"
-    answer = typer.prompt(question, default="", show_default=False, err=True)
+    answer = _ask_optional(f"{kind.title} {first.replace('_', ' ')} (empty: no {kind.title})")
     if not answer:
         return {}
-    answers = {
-        key: typer.prompt(f"{kind.title} {key.replace('_', ' ')}", hide_input=True, err=True)
-        for key in others
+    secrets = {
+        key: _ask(f"{kind.title} {key.replace('_', ' ')}", hide_input=True) for key in others
     }
-    return {first: answer, **answers}
+    return {first: answer, **secrets}
 
 
 def _ask_athlete(written: CommandContext) -> bool:
@@ -128,16 +124,14 @@ def _ask_athlete(written: CommandContext) -> bool:
     with written.store.reading() as tx:
         if tx.athletes.all():
             return False
-    name = typer.prompt(
-        "The runner's name (empty: add athletes later)", default="", show_default=False, err=True
-    )
+    name = _ask_optional("The runner's name (empty: add athletes later)")
     if not name:
         return False
     add_athlete(
         written,
         name=name,
-        email=str(typer.prompt("E-mail", err=True)),
-        timezone=str(typer.prompt("Time zone", default=local_timezone(), err=True)),
+        email=_ask("E-mail"),
+        timezone=_ask("Time zone", default=local_timezone()),
         units=_choice("Units", ("km", "mi"), "km"),
     )
     return True

@@ -3,7 +3,6 @@
 import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
@@ -80,7 +79,6 @@ def run_command(
             _exit_at_once()
     else:
         _run_embedded(command, services, now, made_up_from)
-    services.store.close()
 
 
 def _run_embedded(
@@ -228,18 +226,34 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     with services.store.sole_worker():
         begin_ticks(services)
         done = one_pass(services, now)
+    taken, delivered = done.taken_in, done.delivered
     if as_json:
         command.print_json(_as_json(done))
     else:
-        _print_pass(command, done)
-    troubles = _troubles(services, done)
+        command.say(
+            f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
+            f"{taken.skipped} not runs, {len(taken.failed)} failed"
+            + (f", {taken.unread} to be read again" if taken.unread else "")
+        )
+        for name, synced in done.synced.items():
+            if synced.polled:
+                command.say(f"{name}: {synced.polled} asked for")
+        command.say(f"mail: {delivered.sent} sent")
+    with services.store.reading() as tx:
+        entries = tx.inbox.with_verdict("waiting", "unread")
+        waiting = [entry for entry in entries if entry.reason]
+    troubles = [
+        *delivered.troubles,
+        *(trouble for synced in done.synced.values() for trouble in synced.troubles),
+        *(f"{file}: {reason}" for file, reason in taken.failed),
+        *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
+    ]
     if troubles:
         more = f" (and {len(troubles) - 1} more: easeback status)" if len(troubles) > 1 else ""
         raise AttentionError(troubles[0] + more)
     for job in jobs_of(services):
         if job.reports:
             job.run(services, now, True)
-    services.store.close()
 
 
 def refuse_half_moved(services: "Services") -> None:
@@ -272,20 +286,6 @@ def log_start(command: CommandContext, services: "Services") -> None:
         log.warning("%(why)s", {"why": share})
     if not athletes:
         log.warning("there is no athlete yet: add one with `easeback athlete add`")
-    sys.stderr.flush()
-
-
-def _print_pass(command: CommandContext, done: "Pass") -> None:
-    taken = done.taken_in
-    command.say(
-        f"inbox: {taken.imported} imported, {taken.duplicate} known already, "
-        f"{taken.skipped} not runs, {len(taken.failed)} failed"
-        + (f", {taken.unread} to be read again" if taken.unread else "")
-    )
-    for name, synced in done.synced.items():
-        if synced.polled:
-            command.say(f"{name}: {synced.polled} asked for")
-    command.say(f"mail: {done.delivered.sent} sent")
 
 
 def _as_json(done: "Pass") -> dict[str, object]:
@@ -293,7 +293,7 @@ def _as_json(done: "Pass") -> dict[str, object]:
     from worker.sources.registry import SOURCES
 
     taken = done.taken_in
-    synced = {kind.name: done.synced.get(kind.name, Synced()) for kind in SOURCES}
+    sources = {kind.name: done.synced.get(kind.name, Synced()) for kind in SOURCES}
     return {
         "inbox": {
             "imported": taken.imported,
@@ -303,19 +303,8 @@ def _as_json(done: "Pass") -> dict[str, object]:
             "failed": [{"file": file, "reason": reason} for file, reason in taken.failed],
         },
         **{
-            name: {"polled": one.polled, "troubles": list(one.troubles)}
-            for name, one in synced.items()
+            name: {"polled": synced.polled, "troubles": list(synced.troubles)}
+            for name, synced in sources.items()
         },
         "mail": {"sent": done.delivered.sent, "troubles": list(done.delivered.troubles)},
     }
-
-
-def _troubles(services: "Services", done: "Pass") -> list[str]:
-    with services.store.reading() as tx:
-        waiting = [e for e in tx.inbox.with_verdict("waiting", "unread") if e.reason]
-    return [
-        *done.delivered.troubles,
-        *(trouble for synced in done.synced.values() for trouble in synced.troubles),
-        *(f"{file}: {reason}" for file, reason in done.taken_in.failed),
-        *(f"{entry.path} waits: {entry.reason}" for entry in waiting),
-    ]
