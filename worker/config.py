@@ -235,13 +235,11 @@ def ca_file() -> str | None:
 @cache
 def known_keys() -> Mapping[str, Mapping[str, bool]]:
     """Every key there is: section (or "") → names, each with whether `<key>_file` is known too."""
-    models: dict[str, type[BaseModel]] = {"": Settings}
-    for name, field in Settings.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            models[name] = field.annotation
+    kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
     known = {
         section: {key: FROM_FILE in field.metadata for key, field in model.model_fields.items()}
-        for section, model in models.items()
+        for section, model in ({"": Settings} | kinds).items()
+        if isinstance(model, type) and issubclass(model, BaseModel)
     }
     return known | {"rules": {rule.name: False for rule in fields(Rules)}}
 

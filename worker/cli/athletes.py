@@ -39,7 +39,9 @@ RaceOption = Annotated[str | None, typer.Option("--race", help='The race\'s name
 RaceDateOption = Annotated[str | None, typer.Option("--race-date", help="E.g. 2027-05-09.")]
 RaceKmOption = Annotated[float | None, typer.Option("--race-km", help="E.g. 21.1.")]
 
-athlete_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Who runs.")
+athlete_commands = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="Add, list, change and remove athletes."
+)
 
 BY_ITS_NAME = "by its name"
 """How an athlete is named in these commands."""
@@ -109,7 +111,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
 def change_athlete(
     context: typer.Context,
     athlete: Annotated[
-        str | None, typer.Argument(metavar="[ATHLETE]", help="Whose settings.")
+        str | None, typer.Argument(metavar="[ATHLETE]", help="The athlete's name.")
     ] = None,
     whose: Annotated[str | None, typer.Option("--athlete", hidden=True)] = None,
     name: Annotated[str | None, NAME] = None,
@@ -145,21 +147,15 @@ def change_athlete(
 
 
 @athlete_commands.command("remove")
-def remove_athlete(
-    context: typer.Context,
-    athlete: Annotated[str, typer.Argument(metavar="ATHLETE", help="Who.")],
-    yes: YesOption = False,
-) -> None:
-    """Remove an athlete and everything about them (the same as forget)."""
-    forget(context, athlete, yes=yes)
-
-
 def forget(
     context: typer.Context,
-    athlete: Annotated[str, typer.Argument(metavar="ATHLETE", help="Whom.")],
+    athlete: Annotated[str, typer.Argument(metavar="ATHLETE", help="The athlete's name.")],
     yes: YesOption = False,
 ) -> None:
-    """Everything about one athlete gone: runs, findings, mail, credentials."""
+    """Remove an athlete and everything about them.
+
+    That is: runs, findings, mail, credentials.
+    """
     from worker.pipeline.forget import forget_athlete
 
     command = command_of(context)
@@ -185,7 +181,7 @@ def show_diary(
     athlete: Annotated[str | None, typer.Argument(metavar="[ATHLETE]", help="Whose diary.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The pain diary: one answer a day, oldest first."""
+    """List the pain diary: one answer a day, oldest first."""
     command = command_of(context)
     with command.store.reading() as tx:
         who = the_athlete(tx, athlete, how=BY_ITS_NAME)
@@ -216,9 +212,9 @@ def relink(
         typer.Argument(metavar="[ATHLETE]", help="Whose; not needed while there's one athlete."),
     ] = None,
 ) -> None:
-    """Close every link that was mailed to an athlete, and print a fresh one to their page.
+    """Close an athlete's mailed links, and print a fresh one.
 
-    Links to stop a mail go on working.
+    The fresh link opens their page. Links to stop a mail go on working.
     """
     from worker.keys import read_keys
     from worker.links import Signer

@@ -84,7 +84,7 @@ def backtest(
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a history day by day and list every warning it would have sent."""
+    """Replay a history and list the warnings it would have sent."""
     from worker.domain.history import implausible
 
     command = command_of(context)

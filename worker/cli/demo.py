@@ -25,7 +25,10 @@ def play_demo(
     ] = Path("demo"),
     no_open: NoOpenOption = False,
 ) -> None:
-    """Play a runner's season through, from watch file to mail; needs no set-up and no network."""
+    """Play a made-up runner's season, from watch file to mail.
+
+    Needs no set-up and no network.
+    """
     from worker.demo import runner
     from worker.demo.folder import DemoFolder, DemoFolderError
     from worker.demo.page import write_pages

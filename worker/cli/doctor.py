@@ -32,7 +32,7 @@ class BadError(Exception):
 
 
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
-    """Check settings, folder, database, mail and clock; says how to mend each."""
+    """Check the set-up, and say how to mend what is wrong."""
     command = command_of(context)
     report(command, list(checks(command)), as_json=as_json)
 

@@ -33,7 +33,10 @@ def explain(
     athlete: AthleteOption = None,
     as_of: AsOfOption = None,
 ) -> None:
-    """Why it did or didn't warn: each signal, its numbers, its threshold, its source."""
+    """Show why a day did or didn't bring a warning.
+
+    Each signal has its numbers, its threshold and its source.
+    """
     from worker.domain import detector
     from worker.domain.history import History
 

@@ -25,7 +25,7 @@ def init(
         bool, typer.Option("--defaults", help="Ask nothing: write what needs no answer.")
     ] = False,
 ) -> None:
-    """Ask for what's needed, write the settings, check them."""
+    """Ask for what's needed, write the settings and check them."""
     from worker.app import shipped_file
     from worker.cli.doctor import checks, report
     from worker.config import LOCAL_FILE, named_file

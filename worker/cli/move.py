@@ -14,7 +14,10 @@ def move_to(
     url: Annotated[str, typer.Argument(metavar="URL", help="postgresql+psycopg://user@host/name")],
     as_json: JsonOption = False,
 ) -> None:
-    """Copy the SQLite database to an empty PostgreSQL database, and compare every row."""
+    """Move the SQLite database to PostgreSQL.
+
+    Every row is copied to an empty database and compared; a killed move is continued.
+    """
     from worker.store import Store
     from worker.store.move import Move
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 BY_THE_OPERATOR = "held by the operator"
 
-outbox_commands = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Mail that waits.")
+outbox_commands = typer.Typer(
+    no_args_is_help=True, rich_markup_mode=None, help="List, retry, hold, release and drop mail."
+)
 
 
 @outbox_commands.command("list")
@@ -84,7 +86,7 @@ def _drop(tx: "Transaction", mail: "OutboxMail", _: datetime) -> bool:
 
 _ACTIONS = {
     "retry": _Action(
-        help="Send again what was given up, and now what waits for its next try.",
+        help="Send mail again that was given up, or that waits.",
         done="queued again",
         states=("queued", "retry", "dead"),
         apply=_retry,
@@ -102,7 +104,7 @@ _ACTIONS = {
         apply=lambda tx, mail, now: tx.outbox.release(mail, now=now),
     ),
     "drop": _Action(
-        help="Give mail up for good: it is never sent, nor queued again.",
+        help="Give mail up for good: it is never sent or queued again.",
         done="dropped",
         states=("queued", "retry", "dead", "held"),
         apply=_drop,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def list_runs(
     context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
 ) -> None:
-    """The runs that count, oldest first."""
+    """List the runs that count, oldest first."""
     command = command_of(context)
     with command.store.reading() as tx:
         kept = [
@@ -57,7 +57,7 @@ def list_runs(
 def list_alerts(
     context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
 ) -> None:
-    """What was found, and what was mailed of it."""
+    """List what was found, and what was mailed of it."""
     command = command_of(context)
     with command.store.reading() as tx:
         found = [
@@ -124,7 +124,7 @@ def show_ceiling(
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """The longest next run and the week that stay inside the rules today."""
+    """Show the longest next run and week inside the rules."""
     from worker.domain import planner as rule
     from worker.domain.history import History
     from worker.domain.weeks import local_day

@@ -48,7 +48,10 @@ def run_command(
     worker: WorkerOption = False,
     web: WebOption = False,
 ) -> None:
-    """Run the worker: it watches the folder, judges runs and mails, until it is stopped."""
+    """Run the worker until it is stopped.
+
+    It watches the folder, asks the services, judges runs and sends mail.
+    """
     command = command_of(context)
     is_cluster = command.settings.engine.kind == "procrastinate"
     if (worker or web) and not is_cluster:
@@ -215,7 +218,7 @@ def _exit_at_once() -> None:
 
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
-    """One whole pass of everything due, then exit."""
+    """Do everything that is due once, then exit."""
     from worker.jobs.once import one_pass
     from worker.jobs.registry import jobs_of
     from worker.jobs.ticks import begin_ticks

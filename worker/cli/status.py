@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
-    """How Easeback feels: database, athletes, sources, mail, inbox."""
+    """Show the state of athletes, sources, mail and inbox."""
     command = command_of(context)
     with command.store.reading() as tx:
         report = _status(command, tx)
