@@ -17,7 +17,7 @@ def backup(
         bool, typer.Option("--force", help="Write over a file that is there.")
     ] = False,
 ) -> None:
-    """Write a consistent copy of the database, also while the worker runs."""
+    """Write a copy of the database, also while the worker runs."""
     command = command_of(context)
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UsageError(f"{file}: not a place for a file")
@@ -41,7 +41,10 @@ def restore_backup(
         typer.Option("--begin-anew", help="The database is lost: begin with an empty one."),
     ] = False,
 ) -> None:
-    """Put a backup in the place of the database; nothing that was sent since goes again."""
+    """Put a backup in the place of the database.
+
+    No mail that was sent since goes again.
+    """
     from worker.pipeline.backup import backup_name, mark_restored
     from worker.store import Store
     from worker.store.restore import restore

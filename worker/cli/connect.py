@@ -42,7 +42,7 @@ AthleteArgument = Annotated[
 
 webhook = typer.Typer(
     name="webhook",
-    help="Let a service tell of new runs at once. Everything works without.",
+    help="Have a service announce new runs at once. Everything works without.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -62,7 +62,10 @@ def connect(
         ),
     ] = None,
 ) -> None:
-    """Connect an athlete to a service: by a consent in the browser, or by a key."""
+    """Connect an athlete to a service.
+
+    That is done by a consent in the browser, or by a key.
+    """
     from worker.sources.base import ApiKey
     from worker.sources.registry import SOURCES
 
@@ -112,7 +115,10 @@ def disconnect(
     athlete: AthleteArgument = None,
     yes: YesOption = False,
 ) -> None:
-    """Give a connection back and forget it, and by default the runs that no other service has."""
+    """End an athlete's connection to a service and forget it.
+
+    By default the runs that no other service has are forgotten too.
+    """
     from worker.pipeline import credentials
 
     command = command_of(context)
@@ -235,7 +241,7 @@ def _connect_by_consent(
 
 
 def rotate_keys(context: typer.Context) -> None:
-    """Seal every stored grant with a new key. Stop the worker first."""
+    """Encrypt every stored credential with a new key. Stop the worker first."""
     from worker.keys import add_key
     from worker.pipeline.credentials import encrypt_all_anew
 
@@ -244,7 +250,9 @@ def rotate_keys(context: typer.Context) -> None:
         made = add_key(command.settings)
         number = encrypt_all_anew(command.services())
     first = "a new key stands first" if made else "the first key of secret_key is used"
-    command.say(f"{first}; {number} grant(s) sealed with it; links signed before still work")
+    command.say(
+        f"{first}; {number} credential(s) encrypted with it; links signed before still work"
+    )
 
 
 @webhook.command("add")

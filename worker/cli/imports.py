@@ -39,7 +39,10 @@ def import_history(
     athlete: AthleteOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring in a history: nothing is mailed about it, and twice is once."""
+    """Import files, folders and whole account exports.
+
+    Nothing is mailed about them, and what was imported twice counts once.
+    """
     from worker.pipeline.imports import import_entries, recall_for
     from worker.sources.archive.entries import read_entries
     from worker.sources.archive.manifest import manifest_of
