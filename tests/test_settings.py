@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.config import SettingsError, found_in, load
+from worker.config import SettingsError, ca_file, found_in, load, machine_timezone
 from worker.domain.rules import Rules
 
 Write = Callable[[str], Path]
@@ -115,6 +115,100 @@ def test_what_a_container_is_given_around_is_not_taken_for_settings(
     load()
 
 
+@pytest.mark.parametrize(
+    "variable",
+    ["EASEBACK_MAIL__PORT", "EASEBACK_INBOX__EVERY", "EASEBACK_MAIL__PASSWORD_FILE",
+     "EASEBACK_WEB__ENABLED", "EASEBACK_BASE_URL", "EASEBACK_RULES__RUN_OVER", "EASEBACK_MAIL",
+     "EASEBACK_CONFIG", "EASEBACK_NO_SUCH_KEY", "EASEBACK_STRAVA__CLIENT_ID"],
+)  # fmt: skip
+def test_a_variable_that_is_set_to_nothing_is_as_if_unset(
+    variable: str, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `${X:-}` leaves it in a compose file; what the settings file has stays."""
+    write('base_url = "https://runs.example.org"\n[mail]\nport = 2525')
+    monkeypatch.setenv(variable, "")
+    settings, _ = load()
+    assert (settings.mail.port, settings.base_url) == (2525, "https://runs.example.org")
+
+
+def test_certificates_are_those_of_the_system_where_the_variable_is_empty(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An empty SSL_CERT_FILE names no file."""
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    assert ca_file() is None
+
+
+def test_a_byte_order_mark_is_no_mistake(here: Path, write: Write) -> None:
+    """Windows' editor begins files with one: the settings, and a secret's file."""
+    (here / "password").write_text("hunter2\n", "utf-8-sig")
+    write("").write_text('data_dir = "d"\n[mail]\npassword_file = "password"', "utf-8-sig")
+    settings, _ = load()
+    assert settings.data_dir == Path("d")
+    assert settings.mail.password is not None
+    assert settings.mail.password.get_secret_value() == "hunter2"
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No shell expands what stands in a file, in quotes, or in a unit's environment."""
+    home = here / "home"
+    home.mkdir()
+    (home / "mine.toml").write_text(
+        'data_dir = "~/data"\ndatabase_url = "sqlite:///~/runs.db"\n'
+        '[inbox]\npath = "~/runs"\n[mail]\npassword_file = "~/password"'
+    )
+    (home / "password").write_text("hunter2")
+    monkeypatch.setenv("EASEBACK_CONFIG", "~/mine.toml")
+    settings, file = load()
+    assert file == home / "mine.toml"
+    assert settings.data_dir == home / "data"
+    assert settings.inbox_path == home / "runs"
+    assert settings.url == f"sqlite:///{home}/runs.db"
+    assert settings.mail.password is not None
+    monkeypatch.setenv("SSL_CERT_FILE", "~/ca.pem")
+    assert ca_file() == str(home / "ca.pem")
+    assert load(Path("~/mine.toml"))[1] == home / "mine.toml"
+
+
+def test_the_home_of_nobody_is_said(write: Write) -> None:
+    """Not a traceback."""
+    write('data_dir = "~nobody-is-called-so/data"')
+    refused("data_dir: there is no home folder .*nobody-is-called-so")
+    write('[mail]\npassword_file = "~nobody-is-called-so/password"')
+    refused("mail.password_file: there is no home folder")
+    with pytest.raises(SettingsError, match="--config: there is no home folder"):
+        load(Path("~nobody-is-called-so/easeback.toml"))
+
+
+@pytest.mark.parametrize("zone", ['"Europe/Berlin"', "Europe/Berlln", "Mars"])
+def test_a_tz_that_is_no_zone_is_said(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It isn't taken for UTC."""
+    monkeypatch.setenv("TZ", zone)
+    with pytest.raises(SettingsError, match=r"TZ: .* is not a time zone such as Europe/Berlin"):
+        machine_timezone()
+
+
+@pytest.mark.parametrize(
+    ("zone", "name"),
+    [
+        ("Europe/Berlin", "Europe/Berlin"),
+        (":Europe/Berlin", "Europe/Berlin"),
+        ("/usr/share/zoneinfo/Europe/Berlin", "Europe/Berlin"),
+        ("", None),
+    ],
+)
+def test_the_zone_of_the_machine_is_that_of_tz(
+    zone: str, name: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one is as if unset."""
+    monkeypatch.delenv("TZ", raising=False)
+    of_the_machine = machine_timezone()
+    monkeypatch.setenv("TZ", zone)
+    assert machine_timezone() == (name or of_the_machine)
+
+
 # Secrets
 
 
@@ -219,7 +313,7 @@ def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
         ("[mail]\nport = 99999", r"\[mail\] port: .*65535"),
         ('[strava]\nclient_id = "7"', "client_secret is missing"),
         ('[strava]\nbase_url = "http://example.org"', "must be https://"),
-        ('base_url = "ftp://example.org"', "base_url must begin with http"),
+        ('base_url = "ftp://example.org"', "base_url: must begin with http"),
         ("[rules]\nrun_over = 0.9", "run_over must be a factor above 1"),
         ("[rules]\nrun_over = nan", "run_over"),
         ("[rules]\nrun_window_days = 1.5", "run_window_days"),
@@ -241,14 +335,26 @@ def test_a_mistake_is_one_line_that_names_the_key(write: Write, text: str, words
         ("EASEBACK_DATA_DIR__X", "x", "EASEBACK_DATA_DIR__X: no such setting"),
         ("EASEBACK_MAIL", "x", "EASEBACK_MAIL is a section: write EASEBACK_MAIL__"),
         ("EASEBACK_DATADIR", "x", "the nearest is EASEBACK_DATA_DIR"),
-        ("EASEBACK_INBOX__EVERY", "often", "EASEBACK_INBOX__EVERY: write a duration"),
+        ("EASEBACK_INBOX__EVERY", "often", "^EASEBACK_INBOX__EVERY: write a duration"),
+        ("EASEBACK_MAIL_HOST", "x", "no such setting; the nearest is EASEBACK_MAIL__HOST$"),
+        ("EASEBACK_STRAVA_CLIENT_SECRET_FILE", "x", "EASEBACK_STRAVA__CLIENT_SECRET_FILE$"),
+        ("EASEBACK_BASE_URL", "ftp://x", "^EASEBACK_BASE_URL: .*must begin with http"),
+        ("EASEBACK_PING_URL", "ftp://x", "^EASEBACK_PING_URL: .*must begin with http"),
+        (
+            "EASEBACK_STRAVA__CLIENT_ID",
+            "7",
+            "^EASEBACK_STRAVA__CLIENT_ID: .*client_secret is missing",
+        ),
+        ("EASEBACK_RULES__RUN_OVER", "0.9", "^EASEBACK_RULES__RUN_OVER: run_over must be"),
+        ("EASEBACK_RULES__RACE_MAYBE_M", '["x"]', "^EASEBACK_RULES__RACE_MAYBE_M"),
         ("EASEBACK_RULES__RACE_MAYBE_M", "[1, ", "EASEBACK_RULES__RACE_MAYBE_M: not a list"),
     ],
 )
 def test_a_mistake_in_the_environment_names_the_variable(
-    variable: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, words: str, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As it is written there."""
+    """As it is written there, and not the file that is there as well."""
+    write('data_dir = "d"')
     monkeypatch.setenv(variable, value)
     refused(words)
 

@@ -26,6 +26,7 @@ from worker.domain.rules import Rules, check_rules
 from worker.setting_types import (
     FROM_FILE,
     BackupSection,
+    HomePath,
     InboxSection,
     MailSection,
     OperatorToken,
@@ -33,6 +34,8 @@ from worker.setting_types import (
     Secret,
     Section,
     SourceSection,
+    WebAddress,
+    home_path,
 )
 from worker.sources.registry import SOURCES
 
@@ -81,11 +84,11 @@ class _Settings(BaseModel):
     # Built once whole, below.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    data_dir: Path = Path("data")
+    data_dir: HomePath = Path("data")
     database_url: Secret = None
-    base_url: str = "http://127.0.0.1:8765"
+    base_url: WebAddress = "http://127.0.0.1:8765"
     secret_key: Secret = None
-    ping_url: str | None = None
+    ping_url: WebAddress | None = None
     inbox: InboxSection = InboxSection()
     mail: MailSection = MailSection()
     backup: BackupSection = BackupSection()
@@ -97,11 +100,6 @@ class _Settings(BaseModel):
     @model_validator(mode="after")
     def _sane(self) -> Self:
         check_rules(self.rules)
-        if not re.match(r"https?://[^/\s]+", self.base_url):
-            raise ValueError("base_url must begin with http:// or https:// and name a host")
-        # urllib would open files too. What was given isn't shown: its path may be a secret.
-        if self.ping_url is not None and not re.fullmatch(r"https?://[^/\s]\S*", self.ping_url):
-            raise ValueError("ping_url must begin with http:// or https:// and name a host")
         return self
 
     @property
@@ -125,7 +123,8 @@ class _Settings(BaseModel):
     def url(self) -> str:
         """The database's address, with the default filled in."""
         if self.database_url is not None:
-            return self.database_url.get_secret_value()
+            home = f"sqlite:///{Path.home()}/"
+            return re.sub(r"^sqlite:///~/", home, self.database_url.get_secret_value())
         return f"sqlite:///{self.data_dir.absolute() / 'easeback.db'}"
 
     @property
@@ -153,7 +152,8 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
     try:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
-        raise SettingsError("; ".join(_sentences(error, places, file))) from error
+        # Not `from error`: what pydantic says of a mistake holds what was given, secrets too.
+        raise SettingsError("; ".join(_sentences(error, places, file))) from None
     data_dir = settings.data_dir
     # A `data` that is found in the current folder, with its keys, must be our own.
     if not data_dir.is_absolute() and data_dir.exists():
@@ -219,7 +219,10 @@ def folder(file: Path | None) -> Path:
 
 def named_file(config: Path | None) -> Path | None:
     """The file that the command or the environment names, whether it is there or not."""
-    return config or (Path(name) if (name := os.environ.get(CONFIG_VARIABLE)) else None)
+    if config is not None:
+        return _expanded(config, "--config")
+    named = os.environ.get(CONFIG_VARIABLE)
+    return _expanded(Path(named), CONFIG_VARIABLE) if named else None
 
 
 def toml_string(text: str) -> str:
@@ -229,7 +232,37 @@ def toml_string(text: str) -> str:
 
 def ca_file() -> str | None:
     """The authorities whose certificates are trusted, where the environment names other ones."""
-    return os.environ.get("SSL_CERT_FILE")
+    named = os.environ.get("SSL_CERT_FILE")
+    return str(_expanded(Path(named), "SSL_CERT_FILE")) if named else None
+
+
+def _expanded(path: Path, place: str) -> Path:
+    try:
+        return home_path(path)
+    except ValueError as error:
+        raise SettingsError(f"{place}: {error}") from error
+
+
+def machine_timezone() -> str:
+    """The machine's zone by its IANA name, UTC where it has none.
+
+    Raises `SettingsError` where `TZ` is set to something else than a zone.
+    """
+    from zoneinfo import ZoneInfo
+
+    from tzlocal import get_localzone_name
+
+    given = os.environ.get("TZ")
+    # It may also be the path of a zone's file, as in /usr/share/zoneinfo/Europe/Berlin.
+    name = given.removeprefix(":").rpartition("/zoneinfo/")[2] if given else None
+    try:
+        return ZoneInfo(name or get_localzone_name()).key
+    except (ValueError, OSError, LookupError) as error:
+        if given:
+            raise SettingsError(
+                f"TZ: {given!r} is not a time zone such as Europe/Berlin"
+            ) from error
+        return "UTC"
 
 
 @cache
@@ -246,20 +279,19 @@ def known_keys() -> Mapping[str, Mapping[str, bool]]:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One key as it was given: `place` begins a message, `prefix` is what names have there."""
+    """One key as it was given; `place` begins a message."""
 
     section: str
     key: str
     value: Any
     place: str
-    prefix: str = ""
 
 
 def _from_file(file: Path) -> Iterator[_Given]:
     import tomllib
 
     try:
-        written = tomllib.loads(file.read_text("utf-8"))
+        written = tomllib.loads(file.read_text("utf-8-sig"))
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{file}: not valid TOML: {error}") from error
     except (OSError, UnicodeDecodeError) as error:
@@ -277,7 +309,7 @@ def _from_file(file: Path) -> Iterator[_Given]:
 def _from_environment() -> Iterator[_Given]:
     sections = known_keys().keys() - {""}
     for variable, value in sorted(os.environ.items()):
-        if not variable.startswith(PREFIX) or _NOT_SETTINGS.fullmatch(variable):
+        if not value or not variable.startswith(PREFIX) or _NOT_SETTINGS.fullmatch(variable):
             continue
         name = variable.removeprefix(PREFIX).lower()
         section, _, key = name.partition("__")
@@ -285,9 +317,9 @@ def _from_environment() -> Iterator[_Given]:
             raise SettingsError(f"{variable} is a section: write {variable}__<KEY>")
         if section in sections:
             listed = _listed(value, variable) if section == "rules" else value
-            yield _Given(section, key, listed, variable, f"{PREFIX}{section}__")
+            yield _Given(section, key, listed, variable)
         else:
-            yield _Given("", name, value, variable, PREFIX)
+            yield _Given("", name, value, variable)
 
 
 def _listed(value: str, variable: str) -> Any:
@@ -317,7 +349,7 @@ def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str,
                         f"{one.place}: no such setting; the nearest is {_nearest(one)}"
                     )
                 place = one.place.replace(f"[{one.section}] ", f"{one.section}.")
-                value = _content(Path(str(value)), place)
+                value = _content(_expanded(Path(str(value)), place), place)
             table = tables.setdefault(one.section, {}) if one.section else tables
             table[key] = value
             places[one.section, key] = one.place
@@ -328,13 +360,20 @@ def _nearest(one: _Given) -> str:
     """The known key that is most like this one, as it would be written there."""
     from difflib import get_close_matches
 
-    [key] = get_close_matches(one.key, known_keys()[one.section], n=1, cutoff=0.0)
-    return f"{one.prefix}{key}".upper() if one.prefix else key
+    is_variable = one.place.startswith(PREFIX)
+    names = [
+        f"{PREFIX}{section}__{key}".replace("___", "_").upper() if is_variable else key
+        for section, known in known_keys().items()
+        if is_variable or section == one.section
+        for name, is_secret in known.items()
+        for key in ((name, f"{name}_file") if is_secret else (name,))
+    ]
+    return get_close_matches(one.place if is_variable else one.key, names, n=1, cutoff=0.0)[0]
 
 
 def _content(file: Path, place: str) -> str:
     try:
-        return file.read_text("utf-8").strip()
+        return file.read_text("utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{place}: {file} can't be read: {error}") from error
 
@@ -352,8 +391,21 @@ def _sentences(
         section, *rest = path if len(path) > 1 else ("", *path)
         key = (f"[{section}] " if section else "") + " ".join(rest)
         place = places.get((section, "".join(rest[:1])))
-        where = (" ".join([place, *rest[1:]]),) if place else (str(file or ""), key)
+        # What is wrong with a section as a whole came from the variables that are set, if any.
+        variables = [
+            variable
+            for (given_in, _), variable in places.items()
+            if [given_in] == path and variable.startswith(PREFIX)
+        ]
+        if place:
+            where = " ".join([place, *rest[1:]])
+        else:
+            where = " and ".join(variables) or ": ".join(filter(None, (str(file or ""), key)))
         given = mistake["input"]
-        is_secret = known_keys()[section].get("".join(rest[:1]))
-        is_shown = isinstance(given, str | int | float) and not is_secret
-        yield ": ".join(filter(None, (*where, message))) + (f" (not {given!r})" if is_shown else "")
+        # An address may hold a password.
+        is_shown = (
+            isinstance(given, str | int | float)
+            and not known_keys()[section].get("".join(rest[:1]))
+            and not re.search("://|@", str(given))
+        )
+        yield ": ".join(filter(None, (where, message))) + (f" (not {given!r})" if is_shown else "")

@@ -47,6 +47,13 @@ def _address(value: str) -> str:
     return value
 
 
+def _web_address(value: str) -> str:
+    # urllib would open files too.
+    if not re.fullmatch(r"https?://[^/\s]\S*", value):
+        raise ValueError("must begin with http:// or https:// and name a host")
+    return value
+
+
 def _token(value: SecretStr | None) -> SecretStr | None:
     # An empty one is none: an environment may leave it out so.
     if value is not None and 0 < len(value) < _SHORTEST_TOKEN:
@@ -57,9 +64,19 @@ def _token(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def home_path(path: Path) -> Path:
+    """The path with its `~` expanded; raises `ValueError` for somebody without a home."""
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"there is no home folder for {path}") from error
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
+WebAddress = Annotated[str, AfterValidator(_web_address)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
+HomePath = Annotated[Path, AfterValidator(home_path)]
 Login = Annotated[str | None, FROM_FILE]
 Secret = Annotated[SecretStr | None, FROM_FILE]
 OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
@@ -88,7 +105,7 @@ DEFAULT_SENDER = "Easeback <easeback@localhost>"
 class InboxSection(Section):
     """The watched folder (None: `inbox` in data_dir), and the time between two scans."""
 
-    path: Path | None = None
+    path: HomePath | None = None
     every: Duration = timedelta(seconds=5)
 
 

@@ -126,15 +126,3 @@ def race_of(before: Race | None, name: str | None, on: str | None, km: float | N
     if not 0 < distance_m <= 1_000_000:  # noqa: PLR2004  no race is longer than 1,000 km
         raise UsageError(f"--race-km: {km} is not the length of a race")
     return Race(_name(race_name), day, distance_m)
-
-
-def local_timezone() -> str:
-    """The zone of the machine by its IANA name, else UTC."""
-    from tzlocal import get_localzone_name
-
-    try:
-        name = get_localzone_name()
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        return "UTC"
-    return name

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import PARSERS, changed_athlete, local_timezone, race_of
+from worker.cli.arguments import PARSERS, changed_athlete, race_of
 from worker.cli.context import (
     AttentionError,
     CommandContext,
@@ -71,7 +71,10 @@ def add_athlete(command: CommandContext, race: Race | None = None, **given: str 
 
     Raises `UsageError` for a value that makes no sense and for a name that is taken.
     """
-    fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=local_timezone())
+    from worker.config import machine_timezone
+
+    zone = machine_timezone() if given.get("timezone") is None else "UTC"
+    fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
     wanted = changed_athlete(fresh, race, given)
     with command.store.transaction() as tx:
         _check_name_is_free(tx, wanted)

@@ -159,12 +159,12 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
     """The runs of a file; with an athlete named they are taken to be in their time zone."""
     from zoneinfo import ZoneInfo
 
-    from worker.cli.arguments import local_timezone
+    from worker.config import machine_timezone
     from worker.domain.matching import believed_run, group
     from worker.sources import Unreadable
     from worker.sources.formats.tables import read_table
 
-    zone = ZoneInfo(who.timezone if who else local_timezone())
+    zone = ZoneInfo(who.timezone if who else machine_timezone())
     table = read_table(_content(path), zone=zone)
     if isinstance(table, Unreadable):
         raise UsageError(f"{path}: {table.reason}")

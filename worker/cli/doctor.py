@@ -114,14 +114,14 @@ def _settings(command: CommandContext) -> str:
     return "every value can be used"
 
 
-def _clock(command: CommandContext) -> str:
+def _clock(_: CommandContext) -> str:
+    from worker.config import machine_timezone
     from worker.jobs.ticks import FIRST_RELEASE
 
-    del command
-    now = datetime.now(UTC)
+    now, zone = datetime.now(UTC), machine_timezone()
     if now < FIRST_RELEASE:
         raise BadError(f"this machine says it is {now:%Y-%m-%d %H:%M} UTC: set its clock")
-    return f"{now:%Y-%m-%d %H:%M} UTC"
+    return f"{now:%Y-%m-%d %H:%M} UTC, time zone {zone}"
 
 
 def _data_folder(command: CommandContext) -> str:

@@ -118,8 +118,8 @@ def _ask_section(kind: "type[Source]") -> dict[str, object]:
 
 def _ask_athlete(written: CommandContext) -> bool:
     """Add the first athlete; False where there was none to add."""
-    from worker.cli.arguments import local_timezone
     from worker.cli.athletes import add_athlete
+    from worker.config import machine_timezone
 
     with written.store.reading() as tx:
         if tx.athletes.all():
@@ -131,7 +131,7 @@ def _ask_athlete(written: CommandContext) -> bool:
         written,
         name=name,
         email=_ask("E-mail"),
-        timezone=_ask("Time zone", default=local_timezone()),
+        timezone=_ask("Time zone", default=machine_timezone()),
         units=_choice("Units", ("km", "mi"), "km"),
     )
     return True
