@@ -27,8 +27,10 @@ from worker.setting_types import (
     FROM_FILE,
     BackupSection,
     HomePath,
+    Host,
     InboxSection,
     MailSection,
+    OpenAddress,
     OperatorToken,
     Port,
     Secret,
@@ -60,7 +62,7 @@ class SettingsError(Exception):
 class WebSection(Section):
     """Where the web server listens; `token` opens the operator's page from elsewhere."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 8765
     enabled: bool = True
     token: OperatorToken = None
@@ -82,11 +84,13 @@ class _Settings(BaseModel):
     """Everything that can be set but the sources. Sections are TOML tables of the same names."""
 
     # Built once whole, below.
-    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
+    )
 
     data_dir: HomePath = Path("data")
     database_url: Secret = None
-    base_url: WebAddress = "http://127.0.0.1:8765"
+    base_url: OpenAddress = "http://127.0.0.1:8765"
     secret_key: Secret = None
     ping_url: WebAddress | None = None
     inbox: InboxSection = InboxSection()
@@ -402,10 +406,8 @@ def _sentences(
         else:
             where = " and ".join(variables) or ": ".join(filter(None, (str(file or ""), key)))
         given = mistake["input"]
-        # An address may hold a password.
-        is_shown = (
-            isinstance(given, str | int | float)
-            and not known_keys()[section].get("".join(rest[:1]))
-            and not re.search("://|@", str(given))
+        # Text isn't shown: a secret may have been pasted in the wrong place.
+        is_shown = isinstance(given, int | float) and not known_keys()[section].get(
+            "".join(rest[:1])
         )
         yield ": ".join(filter(None, (where, message))) + (f" (not {given!r})" if is_shown else "")

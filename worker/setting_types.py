@@ -10,6 +10,7 @@ from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
@@ -54,6 +55,21 @@ def _web_address(value: str) -> str:
     return value
 
 
+def _open_address(value: str) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("it stands in every mail: leave out the login before the @")
+    return value
+
+
+def _host(value: str) -> str:
+    if not re.fullmatch(r"[^\s@/]*", value):
+        raise ValueError(
+            "write a name or an address alone, such as mail.example.org: "
+            "a login and a port have keys of their own"
+        )
+    return value
+
+
 def _token(value: SecretStr | None) -> SecretStr | None:
     # An empty one is none: an environment may leave it out so.
     if value is not None and 0 < len(value) < _SHORTEST_TOKEN:
@@ -74,6 +90,8 @@ def home_path(path: Path) -> Path:
 
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]
+Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
 HomePath = Annotated[Path, AfterValidator(home_path)]
@@ -85,7 +103,7 @@ OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 class Section(BaseModel):
     """One table of the settings: no key but its fields, and none that changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class SourceSection(Section):
@@ -118,7 +136,7 @@ class MailSection(Section):
     `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
     """
 
-    host: str | None = None
+    host: Host | None = None
     port: Port | None = None
     security: Security = "starttls"
     username: Login = None

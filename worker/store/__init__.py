@@ -316,11 +316,14 @@ class Store:
 def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
-    except (ArgumentError, ValueError) as error:
+    except (ArgumentError, ValueError):
+        # Not `from error`, which may hold a part of the password.
         raise StoreAddressError(
             "database_url is not a database address such as "
             "sqlite:////var/lib/easeback/easeback.db or postgresql+psycopg://user@host/name"
-        ) from error
+        ) from None
+    if "@" in (parsed.host or ""):
+        raise StoreAddressError("database_url: write @ in a password as %40")
     if parsed.drivername in {"postgres", "postgresql"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
