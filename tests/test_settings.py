@@ -264,7 +264,7 @@ def test_a_password_may_look_like_anything(password: str, monkeypatch: pytest.Mo
         "[mail]\npassword = [2, 3]\nhost = 'hunter2'",
         '[strava]\nclient_secret = "hunter2"',
         '[web]\ntoken = "hunter2"\nport = 0',
-        'secret_key = "hunter2"\nbase_url = "nowhere"',
+        'secret_key = "hunter2hunter2hunter2hunter2hunter2"\nbase_url = "nowhere"',
         '[mail]\npassword = "hunter2',
     ],
 )
@@ -277,7 +277,8 @@ def test_no_error_shows_a_secret(write: Write, text: str) -> None:
 def test_settings_can_be_printed_without_showing_a_secret(write: Write) -> None:
     """In a log, in a traceback."""
     write(
-        'database_url = "postgresql://u:hunter2@h/d"\nsecret_key = "hunter2"\n'
+        'database_url = "postgresql://u:hunter2@h/d"\n'
+        'secret_key = "hunter2hunter2hunter2hunter2hunter2"\n'
         '[mail]\npassword = "hunter2"\n[strava]\nclient_id = "7"\nclient_secret = "hunter2"\n'
         'webhook_token = "hunter2"\n[web]\ntoken = "hunter2hunter2"'
     )

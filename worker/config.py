@@ -10,6 +10,8 @@ environment for a setting; everything else is handed the settings, or a section 
 import json
 import os
 import re
+import shlex
+import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -34,6 +36,7 @@ from worker.setting_types import (
     OperatorToken,
     Port,
     Secret,
+    SecretKeys,
     Section,
     SourceSection,
     WebAddress,
@@ -91,7 +94,7 @@ class _Settings(BaseModel):
     data_dir: HomePath = Path("data")
     database_url: Secret = None
     base_url: OpenAddress = "http://127.0.0.1:8765"
-    secret_key: Secret = None
+    secret_key: SecretKeys = None
     ping_url: WebAddress | None = None
     inbox: InboxSection = InboxSection()
     mail: MailSection = MailSection()
@@ -169,7 +172,12 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """The folder that everything is written to; nobody else may read it."""
+    """Make the folder that everything is written to, and keep others out of it.
+
+    Nobody else may list it or write to it, nor read its keys and its database. That others may
+    pass through it to the inbox stays as it is. Raises `SettingsError` where it can't be made,
+    or can't be kept from everybody.
+    """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
@@ -177,6 +185,29 @@ def make_data_dir(settings: Settings) -> None:
             f"data_dir {settings.data_dir} can't be made: {error.strerror}; "
             "set data_dir to a folder that Easeback may write to"
         ) from error
+    _keep_others_out(settings.data_dir, stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH)
+    for path in (settings.data_dir / "keys", *settings.data_dir.glob("easeback.db*")):
+        _keep_others_out(path, stat.S_IRWXG | stat.S_IRWXO)
+
+
+def _keep_others_out(path: Path, rights: int) -> None:
+    """Take these rights to a file or folder from others."""
+    try:
+        mode = path.stat().st_mode
+        if mode & rights:
+            path.chmod(stat.S_IMODE(mode) & ~rights)
+        left = path.stat().st_mode & rights
+    except FileNotFoundError:
+        return
+    except OSError:  # it belongs to somebody else
+        left = mode & rights
+    for right, what in ((stat.S_IWOTH, "written"), (stat.S_IROTH, "read")):
+        # A folder's list of names is no secret that's worth a worker that doesn't start.
+        if left & right and not (what == "read" and path.is_dir()):
+            raise SettingsError(
+                f"{path} can be {what} by everybody, and Easeback can't change that: "
+                f"chmod go-rwx {shlex.quote(str(path))}, or set data_dir to another folder"
+            )
 
 
 def find(config: Path | None) -> Path | None:

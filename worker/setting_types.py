@@ -27,6 +27,7 @@ _UNITS = {
 }
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 _SHORTEST_TOKEN = 8
+_SHORTEST_KEY = 32
 
 
 def _duration(value: object) -> object:
@@ -88,6 +89,16 @@ def home_path(path: Path) -> Path:
         raise ValueError(f"there is no home folder for {path}") from error
 
 
+def _keys(value: SecretStr | None) -> SecretStr | None:
+    keys = value.get_secret_value().split(",") if value else []
+    if any(0 < len(key.strip()) < _SHORTEST_KEY for key in keys):
+        raise ValueError(
+            f"a key has at least {_SHORTEST_KEY} characters, for who guesses it opens every link; "
+            '"openssl rand -base64 32" makes one'
+        )
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]
@@ -97,6 +108,7 @@ Address = Annotated[str, AfterValidator(_address)]
 HomePath = Annotated[Path, AfterValidator(home_path)]
 Login = Annotated[str | None, FROM_FILE]
 Secret = Annotated[SecretStr | None, FROM_FILE]
+SecretKeys = Annotated[SecretStr | None, AfterValidator(_keys), FROM_FILE]
 OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 
 

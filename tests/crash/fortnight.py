@@ -26,7 +26,7 @@ from tests.crash.story import INSTANT, OPERATOR, athletes_into, scenes
 from tests.crash.strava import Strava
 from worker.store import Store
 
-KEY = "a key of the tests"
+KEY = "a key of the tests, long enough for it"
 """The same links in every life."""
 
 

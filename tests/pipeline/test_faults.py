@@ -325,7 +325,7 @@ def test_no_secret_stands_in_logs_errors_or_status(tmp_path: Path) -> None:
     """Passwords, tokens, keys, the text of mails: not even with --verbose."""
     planted = {
         "EASEBACK_MAIL__PASSWORD": "planted-password",
-        "EASEBACK_SECRET_KEY": "planted-signing-key",
+        "EASEBACK_SECRET_KEY": "planted-signing-key-which-is-long",
         "EASEBACK_STRAVA__CLIENT_ID": "1",
         "EASEBACK_STRAVA__CLIENT_SECRET": "planted-client-secret",
         "EASEBACK_WEB__TOKEN": "planted-web-token",

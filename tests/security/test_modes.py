@@ -5,11 +5,15 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from tests.app import run_file
-from tests.command import ROOT
+from tests.command import ROOT, easeback
+from tests.nobody import nobody
+from tests.process import running_in
+from worker.config import Settings, SettingsError, make_data_dir
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +74,46 @@ def test_every_folder_is_for_its_owner_alone(home: Path) -> None:
         assert _mode(path) == 0o700, path
 
 
-def test_a_data_folder_that_others_may_read_is_said(home: Path) -> None:
-    """It was made by somebody else, who may have meant it."""
-    done = subprocess.run(
-        [sys.executable, "-m", "worker", "doctor"],
-        cwd=home, env={**_around(), "PYTHONPATH": str(ROOT)}, capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert "which others may read: chmod 700 it" in done.stdout
+@pytest.mark.parametrize("command", ["run", "once"])
+def test_what_others_may_read_or_write_is_tightened_at_the_start(
+    tmp_path: Path, command: str
+) -> None:
+    """The data folder, its keys and its database; the way to the inbox stays open."""
+    assert easeback("once", cwd=tmp_path).returncode == 0
+    data = tmp_path / "data"
+    data.chmod(0o775)
+    for name, mode in (("keys", 0o666), ("easeback.db", 0o644), ("inbox", 0o777)):
+        (data / name).chmod(mode)
+    if command == "once":
+        assert easeback("once", cwd=tmp_path).returncode == 0
+    else:
+        env = {**_around(), "PYTHONPATH": str(ROOT), "EASEBACK_WEB__ENABLED": "false"}
+        with running_in(tmp_path, env=env, ready="easeback runs") as worker:
+            assert worker.end()[0] == 0
+    assert _mode(data) == 0o711
+    assert _mode(data / "keys") == _mode(data / "easeback.db") == 0o600
+    assert _mode(data / "inbox") == 0o777
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a folder somebody else's")
+@pytest.mark.parametrize(
+    ("name", "mode", "words"),
+    [(".", 0o777, "can be written by everybody"), ("keys", 0o644, "can be read by everybody"),
+     ("easeback.db", 0o606, "can be written by everybody")],
+)  # fmt: skip
+def test_what_can_not_be_tightened_is_refused(name: str, mode: int, words: str) -> None:
+    """It belongs to somebody else, or lies where modes can't be changed."""
+    with TemporaryDirectory() as folder:  # a test's own folder is for root alone
+        data = Path(folder, "data")
+        data.mkdir()
+        for path in (data.parent, data):
+            path.chmod(0o755)
+        for file in ("keys", "easeback.db"):
+            (data / file).touch(mode=0o600)
+        (data / name).chmod(mode)
+        with nobody(), pytest.raises(SettingsError, match=words) as error:
+            make_data_dir(Settings(data_dir=data))
+    assert "chmod go-rwx" in str(error.value)
 
 
 def test_a_data_folder_that_easeback_makes_is_private(tmp_path: Path) -> None:
