@@ -48,10 +48,10 @@ PREFIX = "EASEBACK_"
 CONFIG_VARIABLE = "EASEBACK_CONFIG"
 LOCAL_FILE = Path("config/easeback.toml")
 
-# Other names with our prefix: the config file's own, those of the tests, and what Kubernetes
-# gives to every pod beside a service called easeback.
+# Other names with our prefix: the config file's own, that of `move-to`, those of the tests, and
+# what Kubernetes gives to every pod beside a service called easeback.
 _NOT_SETTINGS = re.compile(
-    r"EASEBACK_(CONFIG|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
+    r"EASEBACK_(CONFIG|MOVE_TO|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
 )
 
 

@@ -151,6 +151,40 @@ def test_the_command_says_what_to_set(source: Path, postgres_url: str, tmp_path:
     assert (again.returncode, len(again.stderr.splitlines())) == (1, 1)
 
 
+@pytest.mark.parametrize("way", ["variable", "file", "standard input"])
+def test_the_address_with_its_password_stays_off_the_command_line(
+    way: str, source: Path, postgres_url: str, tmp_path: Path
+) -> None:
+    """Where the shell's history and every process list would have it."""
+    assert source.is_file()
+    (tmp_path / "address").write_text(f"{postgres_url}\n")
+    given = postgres_url if way == "standard input" else ""
+    env = {"EASEBACK_MOVE_TO": postgres_url} if way == "variable" else {}
+    words = ["--url-file", "address"] if way == "file" else []
+    done = easeback("move-to", *words, cwd=tmp_path, env=env, given=given)
+    assert done.returncode == 0, done.stderr
+    assert "every one compared" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["postgresql+psycopg://u:hunter2@127.0.0.1:1/x", "postgresql://127.0.0.1:1/x?password=hunter2"],
+)
+def test_a_password_on_the_command_line_is_refused(address: str, tmp_path: Path) -> None:
+    """With what to do, and without the password; nobody is asked."""
+    done = easeback("move-to", address, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "EASEBACK_MOVE_TO" in done.stderr
+    assert "--url-file" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_no_address_at_all_is_wrong_usage(tmp_path: Path) -> None:
+    """Nobody sits at a terminal to be asked, and nothing is given."""
+    done = easeback("move-to", cwd=tmp_path)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+
+
 def test_a_worker_keeps_its_database_from_being_moved(
     source: Path, postgres_url: str, tmp_path: Path
 ) -> None:

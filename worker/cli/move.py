@@ -1,6 +1,9 @@
 """The command `move-to`: from SQLite to PostgreSQL, verified; a killed move is gone on with."""
 
+import re
+import sys
 from contextlib import closing
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -8,10 +11,24 @@ import typer
 from worker.cli.context import AttentionError, JsonOption, UsageError, command_of
 from worker.cli.progress import progress
 
+_PASSWORD = re.compile(r"//[^/@]*:.*@|[?&]password=")
+
 
 def move_to(
     context: typer.Context,
-    url: Annotated[str, typer.Argument(metavar="URL", help="postgresql+psycopg://user@host/name")],
+    url: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[URL]",
+            help="postgresql+psycopg://user@host/name; with a password by EASEBACK_MOVE_TO, by "
+            "--url-file, or when asked.",
+            envvar="EASEBACK_MOVE_TO",
+            show_envvar=False,
+        ),
+    ] = None,
+    url_file: Annotated[
+        Path | None, typer.Option("--url-file", metavar="FILE", help="A file with the address.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Move the SQLite database to PostgreSQL.
@@ -22,7 +39,8 @@ def move_to(
     from worker.store.move import Move
 
     command = command_of(context)
-    with closing(Store.open(url)) as target, closing(Store.at(command.settings.url)) as source:
+    address = _address(context, url, url_file)
+    with closing(Store.open(address)) as target, closing(Store.at(command.settings.url)) as source:
         if source.file is None:
             raise UsageError("move-to moves from SQLite: database_url names PostgreSQL already")
         try:
@@ -51,3 +69,25 @@ def move_to(
         keys = command.settings.data_dir / "keys"
         command.say(f"and let every process have {keys}: it opens links.")
     command.say("The SQLite file is as it was; keep it until all is well.")
+
+
+def _address(context: typer.Context, url: str | None, file: Path | None) -> str:
+    """Where to move to; a password in it must not stand on the command line."""
+    source = context.get_parameter_source("url")
+    if file is not None:
+        try:
+            url = file.read_text("utf-8-sig").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"--url-file: {file} can't be read: {error}") from error
+    elif url is None and sys.stdin.isatty():
+        url = str(typer.prompt("The address (it isn't shown)", hide_input=True, err=True))
+    elif url is None:
+        url = sys.stdin.readline().strip()
+    elif source is not None and source.name == "COMMANDLINE" and _PASSWORD.search(url):
+        raise UsageError(
+            "move-to: a password on the command line stands in the shell's history and in every "
+            "process list: give the address in EASEBACK_MOVE_TO, by --url-file, or when asked"
+        )
+    if not url:
+        raise UsageError("move-to: name the address of the PostgreSQL database to move to")
+    return url
