@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import fields
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
 import pytest
@@ -145,7 +146,9 @@ def _as_toml(default: object) -> str:
         case str() | Path():
             return f'"{default}"'
         case tuple():
-            return f"[{', '.join(map(str, default))}]"
+            shown = (f'"{one}"' if isinstance(one, IPv4Network | IPv6Network) else str(one)
+                     for one in default)  # fmt: skip
+            return f"[{', '.join(shown)}]"
         case SecretStr():
             raise AssertionError("a secret has no default")
     return str(default)

@@ -181,6 +181,7 @@ def build_web_server(
         base_url=origin,
         mailbox=settings.mailbox_path,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
+        proxies=settings.web.trusted_proxies,
         ticks=ticks or {},
         report=report,
         notify=notify,

@@ -27,11 +27,13 @@ from worker.domain.models import SourceName
 from worker.domain.rules import Rules, check_rules
 from worker.setting_types import (
     FROM_FILE,
+    LOOPBACK,
     BackupSection,
     HomePath,
     Host,
     InboxSection,
     MailSection,
+    Networks,
     OpenAddress,
     OperatorToken,
     Port,
@@ -63,12 +65,16 @@ class SettingsError(Exception):
 
 
 class WebSection(Section):
-    """Where the web server listens; `token` opens the operator's page from elsewhere."""
+    """Where the web server listens; `token` opens the operator's page from elsewhere.
+
+    Only `trusted_proxies` are believed when they say whom a visit comes from.
+    """
 
     host: Host = "127.0.0.1"
     port: Port = 8765
     enabled: bool = True
     token: OperatorToken = None
+    trusted_proxies: Networks = LOOPBACK
 
 
 class LogSection(Section):

@@ -8,8 +8,9 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parseaddr
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -28,6 +29,8 @@ _UNITS = {
 _DURATION = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*")
 _SHORTEST_TOKEN = 8
 _SHORTEST_KEY = 32
+
+LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 def _duration(value: object) -> object:
@@ -99,6 +102,15 @@ def _keys(value: SecretStr | None) -> SecretStr | None:
     return value
 
 
+def _networks(value: object) -> object:
+    named: Any = value.replace(",", " ").split() if isinstance(value, str) else value
+    try:
+        return tuple(map(ip_network, named))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{error}: write a list such as 10.0.0.2, 172.16.0.0/12") from error
+
+
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import NoReturn
 
 import pytest
@@ -16,9 +17,11 @@ from starlette.types import Message
 from simulators.web_instance import BASE_URL, Clock, Instance
 from worker.domain.models import Athlete
 from worker.links import Signer
+from worker.setting_types import LOOPBACK
 from worker.store import tables
 from worker.web import build_app
-from worker.web.limits import LONGEST_BODY, client_of
+from worker.web.forms import LONGEST_BODY
+from worker.web.limits import client_of
 from worker.web.rate_limiter import ClientRateLimiter
 from worker.web.visits import Visit
 
@@ -225,11 +228,24 @@ class TestBounds:
         assert client.get(link).status_code == 200
 
     def test_guessing_is_dearer_than_asking(self, made: Instance, mira: Athlete) -> None:
-        """Six visits to a link that opens nothing cost as much as thirty-odd to one that does."""
+        """Five visits to links that open nothing cost as much as thirty to the front page."""
         client = made.client(burst=30)
-        for _ in range(6):
+        assert [client.get("/athlete/guess").status_code for _ in range(6)] == [403] * 5 + [429]
+        assert client.get("/").status_code == 429
+
+    def test_a_sound_link_is_not_charged_for_wrong_ones_of_the_same_address(
+        self, made: Instance, mira: Athlete
+    ) -> None:
+        """As behind a proxy that nobody named; a flood of its own it is charged for."""
+        client = made.client(burst=30)
+        for _ in range(40):
             client.get("/athlete/guess")
-        assert client.get(made.link("checkin", mira)).status_code == 429
+        unsubscribe = made.link("unsubscribe", mira, kind="weekly")
+        assert client.get(made.link("athlete", mira)).status_code == 200
+        assert client.post(unsubscribe, data={"List-Unsubscribe": "One-Click"}).status_code == 200
+        asked = [client.get(made.link("athlete", mira)).status_code for _ in range(40)]
+        assert asked == [200] * 28 + [429] * 12
+        assert client.get(made.link("athlete", made.add("Nora"))).status_code == 200
 
     def test_a_database_that_cannot_be_reached_is_said_in_words(
         self, made: Instance, mira: Athlete, client: TestClient
@@ -275,7 +291,7 @@ class TestBounds:
 class TestClients:
     @staticmethod
     def scope(peer: str, told: str = "") -> dict[str, object]:
-        headers = [(b"x-forwarded-for", told.encode())] if told else []
+        headers = [(b"x-forwarded-for", line.encode()) for line in told.splitlines()]
         return {"type": "http", "client": (peer, 1), "headers": headers}
 
     @pytest.mark.parametrize(
@@ -286,12 +302,16 @@ class TestClients:
             ("127.0.0.1", "198.51.100.1", "198.51.100.1"),
             ("127.0.0.1", "8.8.8.8, 198.51.100.1", "198.51.100.1"),
             ("127.0.0.1", "nonsense", "127.0.0.1"),
+            ("127.0.0.1", "8.8.8.8, 198.51.100.1, 10.1.2.3", "198.51.100.1"),
+            ("10.9.9.9", "8.8.8.8\n198.51.100.1", "198.51.100.1"),
+            ("::ffff:127.0.0.1", "198.51.100.1", "198.51.100.1"),
+            ("10.9.9.9", "10.1.1.1", "10.1.1.1"),
             ("2001:db8:1:2:3:4:5:6", "", "2001:db8:1:2::/64"),
         ],
     )
     def test_a_client_is_who_a_trusted_proxy_says(self, peer: str, told: str, client: str) -> None:
         """And nobody else may say whom they stand for."""
-        proxies = frozenset({"127.0.0.1"})
+        proxies = (*LOOPBACK, ip_network("10.0.0.0/8"))
         assert client_of(self.scope(peer, told), proxies=proxies) == client
 
     def test_the_rate_limiter_forgets_the_longest_unseen(self) -> None:

@@ -10,8 +10,8 @@ to the worker. A signed link identifies the athlete it was signed for: there are
 cookies.
 
 Behind a proxy: the server speaks plain HTTP and takes an `X-Forwarded-For` only from the addresses
-in `WebContext.proxies` (loopback by default), and only to tell clients apart for the rate limits.
-No page's content depends on it. A request from this machine opens the operator's pages only while
+in `[web] trusted_proxies`, and only to tell clients apart for the rate limits. No page's content
+depends on it. A request from this machine opens the operator's pages only while
 `base_url` is a loopback address itself: once the pages are published under a name, anybody's
 request may come through a proxy on this machine, and a token is needed.
 """

@@ -1,9 +1,5 @@
 """The app: which page has which address, and the answer to a visit that leads nowhere."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import anyio.to_thread
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -20,9 +16,6 @@ from worker.web.limits import LimitsMiddleware
 from worker.web.rate_limiter import ClientRateLimiter
 from worker.web.visits import link_page, page
 
-_THREADS = 8
-"""Pages made at a time: below the store's number of connections."""
-
 
 def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None) -> Starlette:
     """The whole site."""
@@ -31,16 +24,18 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
         return error_page(web, error)
 
     pages = web.pages
-    return Starlette(
+    app = Starlette(
         routes=[
             link_page(web, "athlete", athlete.show_athlete),
             link_page(web, "athlete", athlete.save_settings, "/settings", posts=True),
-            link_page(web, "athlete", athlete.forget_everything, "/forget", posts=True),
-            link_page(web, "athlete", athlete.disconnect_source, "/disconnect", posts=True),
+            link_page(web, "athlete", athlete.forget_everything, "/forget", posts=True, waits=True),
+            link_page(
+                web, "athlete", athlete.disconnect_source, "/disconnect", posts=True, waits=True
+            ),
             link_page(web, "athlete", athlete.close_links, "/links", posts=True),
             link_page(web, "athlete", athlete.download_json, "/easeback.json"),
             link_page(web, "athlete", athlete.download_zip, "/easeback.zip"),
-            link_page(web, "athlete", athlete.save_key, "/{source}", posts=True),
+            link_page(web, "athlete", athlete.save_key, "/{source}", posts=True, waits=True),
             link_page(web, "checkin", checkin.show_checkin),
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
@@ -63,17 +58,14 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter())
         ],
         exception_handlers=dict.fromkeys((HTTPException, PageError, StoreError), show_error),
-        lifespan=_few_threads,
     )
+    # A redirect to the same address without a slash would go to whatever Host was asked, by http,
+    # with the token in it.
+    app.router.redirect_slashes = False
+    return app
 
 
 def _static(path: str, content: bytes, media_type: str) -> Route:
     """The style sheet and the icon, which hold no secrets and may be cached for good."""
     headers = {"cache-control": "public, max-age=31536000, immutable"}
     return Route(path, lambda _: Response(content, 200, headers, media_type))
-
-
-@asynccontextmanager
-async def _few_threads(_: Starlette) -> AsyncIterator[None]:
-    anyio.to_thread.current_default_thread_limiter().total_tokens = _THREADS
-    yield

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import time
+from datetime import datetime
 from functools import partial
 from types import MappingProxyType
 
@@ -178,7 +178,8 @@ def _changed(athlete: Athlete, form: Form) -> Athlete:
     weekly, day, at = athlete.weekly, form.one("weekday"), form.one("at")
     if day or at:
         try:
-            weekly = WeeklyHour(WEEKDAYS.index(day), time.fromisoformat(at).replace(second=0))
+            hour = datetime.strptime(at, "%H:%M").time()  # noqa: DTZ007  on the athlete's clock
+            weekly = WeeklyHour(WEEKDAYS.index(day), hour)
         except ValueError as error:
             raise PageError(400) from error
     return replace(

@@ -52,7 +52,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         answer=answer,
         areas=areas,
         advice=advice,
-        again=visit.request.url.path,
+        again=visit.request.scope["path"],
     )
 
 
@@ -60,7 +60,7 @@ def _answer(form: Form, day: date) -> CheckIn:
     """The form's check-in; raises `PageError` where it makes no sense."""
     feels = next((one for one in checkins.FEELS if one == form.one("feels")), None)
     level = form.one("level")
-    is_level = level.isascii() and level.isdecimal() and int(level) <= checkins.WORST
+    is_level = level in map(str, range(checkins.WORST + 1))
     if feels is None or (level and not is_level):
         raise PageError(400)
     return CheckIn(

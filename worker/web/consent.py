@@ -24,6 +24,7 @@ from worker.pipeline.sync import note_events
 from worker.sources.base import STALE_CONSENT, SourceError
 from worker.store import StoreError
 from worker.web.context import WebContext
+from worker.web.forms import read_body
 from worker.web.visits import LinkVisit, Visit, link_page, page
 
 log = logging.getLogger(__name__)
@@ -48,12 +49,12 @@ class ConsentPages:
         webhook, batches = f"/{self.connected.client.name}/webhook", _EventBatches(self.save)
 
         async def receive(request: Request) -> Response:
-            event = _event(await request.body())
+            event = _event(await read_body(request))
             return JSONResponse({}, background=BackgroundTask(batches.put, event))
 
         return (
-            link_page(self.web, "connect", self.begin),
-            page(self._callback, self.web, self.finish),
+            link_page(self.web, "connect", self.begin, waits=True),
+            page(self._callback, self.web, self.finish, waits=True),
             Route(webhook, self.check, methods=["GET"]),
             Route(webhook, receive, methods=["POST"]),
         )

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 
+from anyio import CapacityLimiter
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -12,6 +14,7 @@ from worker.domain.models import SourceName
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.pipeline.services import Clock, Services
+from worker.setting_types import LOOPBACK
 from worker.store import Store
 from worker.web.pages import Pages
 from worker.web.probe import Probe
@@ -51,7 +54,7 @@ class WebContext:
     pages: Pages = field(default_factory=Pages)
     token: str | None = field(default=None, repr=False)
     ticks: Mapping[str, timedelta] = field(default_factory=dict)
-    proxies: frozenset[str] = frozenset({"127.0.0.1", "::1"})
+    proxies: Collection[IPv4Network | IPv6Network] = LOOPBACK
     report: Callable[[str], None] = lambda _: None
     notify: Callable[[SourceName, Collection[int]], None] = lambda *_: None
     probe: Probe = field(default_factory=Probe)
@@ -59,6 +62,10 @@ class WebContext:
         default_factory=lambda: ClientRateLimiter(burst=1, per_s=1 / 3600, most=1_000)
     )
     """Whose use of the token is logged: each client's once an hour."""
+    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
+    """Pages made at a time: below the store's number of connections."""
+    waiting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
+    """Pages that wait for a service at a time."""
 
     @property
     def store(self) -> Store:

@@ -1,26 +1,27 @@
 """Limits on what comes in, and security headers on all that goes out, around every route.
 
-A body is read whole before a route sees it, up to a bound in bytes and seconds; a client that asks
-too often has to wait; an unexpected exception becomes a plain page. A route's own header is left as
-it is.
+The link of a page is checked before anything else of the request is read; a client that asks too
+often has to wait; an unexpected exception becomes a plain page. A route's own header is left as it
+is.
 """
 
-import asyncio
 import logging
 import re
-from ipaddress import ip_address, ip_network
+from collections.abc import Collection
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.links import Link, LinkError
 from worker.notify.render import clean
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.rate_limiter import ClientRateLimiter
+from worker.web.visits import LINK, LINK_LIVES
 
 log = logging.getLogger(__name__)
 
-LONGEST_BODY = 16_384
-BODY_WITHIN_S = 10.0
 _WRONG_LINK_COSTS = 5.0
 _UNCOUNTED = ("/livez", "/pages.", "/icon.svg")
 _WEBHOOK = re.compile(r"/[a-z]+/webhook")
@@ -44,20 +45,29 @@ class LimitsMiddleware:
             await self._app(scope, receive, send)
             return
         client = client_of(scope, proxies=self._web.proxies)
-        begun = False
+        begun, unread = False, _has_body(scope)
+
+        async def read() -> Message:
+            nonlocal unread
+            message = await receive()
+            unread = bool(message.get("more_body", False))
+            return message
 
         async def out(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
                 self._count_wrong_link(scope, client, message["status"])
-                self._add_headers(message)
+                headers = MutableHeaders(scope=message)
+                for name, value in self._headers.items():
+                    headers.setdefault(name, value)
+                if unread:  # whatever else is sent there is nothing of ours
+                    headers["connection"] = "close"
             await send(message)
 
         try:
-            if not _is_uncounted(scope):
-                self._admit(scope, client)
-            await self._app(scope, await _read_whole(scope, receive), out)
+            self._admit(scope, client)
+            await self._app(scope, read, out)
         except PageError as error:
             await error_page(self._web, error)(scope, receive, out)
         except Exception:
@@ -66,13 +76,41 @@ class LimitsMiddleware:
                 await error_page(self._web, PageError(500))(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
-        wait_s = self._rate_limiter.wait_s(client, self._web.clock())
-        if wait_s:
-            log.debug(
-                "web: too many visits of %(visitor)s, at %(page)s",
-                {"visitor": client, "page": _place(scope)},
+        """Raise `PageError` for what comes too often, opens nothing or makes no sense.
+
+        A sound link is counted for its athlete, wherever it is opened: others' wrong ones from the
+        same address, or from behind the same proxy, are nothing to it.
+        """
+        refused = None
+        try:
+            scope[LINK] = link = self._link(scope)
+            _check_headers(scope)
+        except PageError as error:
+            link, refused = None, error
+        if not _is_uncounted(scope):
+            whose = client if link is None else f"link of {link.athlete}"
+            if wait_s := self._rate_limiter.wait_s(whose, self._web.clock()):
+                log.debug(
+                    "web: too many visits of %(visitor)s, at %(page)s",
+                    {"visitor": client, "page": _place(scope)},
+                )
+                raise PageError(429, wait_s=wait_s)
+        if refused is not None:
+            raise refused
+
+    def _link(self, scope: Scope) -> Link | None:
+        """What the link says that leads to the page; None for a page that none leads to."""
+        purpose, _, rest = str(scope["path"]).removeprefix("/").partition("/")
+        if purpose not in LINK_LIVES:
+            return None
+        lives = LINK_LIVES[purpose]
+        max_age_s = lives.total_seconds() if lives else None
+        try:
+            return self._web.signer.check(
+                purpose, rest.partition("/")[0], max_age_s=max_age_s, now=self._web.clock()
             )
-            raise PageError(429, wait_s=wait_s)
+        except LinkError as error:
+            raise PageError(410 if error.expired else 403) from error
 
     def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
         """Guessing is dearer than asking, and is seen: a client has few guesses, so few lines."""
@@ -81,58 +119,50 @@ class LimitsMiddleware:
                 "web: %(status)d to %(visitor)s, at %(page)s",
                 {"status": status, "visitor": client, "page": _place(scope)},
             )
-        if status in (401, 403, 404) and not _is_uncounted(scope):
+        if status in (401, 403, 404) and not _is_uncounted(scope) and scope.get(LINK) is None:
             self._rate_limiter.wait_s(client, self._web.clock(), cost=_WRONG_LINK_COSTS)
 
-    def _add_headers(self, message: Message) -> None:
-        headers = MutableHeaders(scope=message)
-        for name, value in self._headers.items():
-            headers.setdefault(name, value)
 
+def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -> str:
+    """Whom to count a visit for: the peer, or whom trusted proxies say it stands for.
 
-async def _read_whole(scope: Scope, receive: Receive) -> Receive:
-    """The body, read within its bounds, to be received again by whoever wants it."""
-    declared = Headers(scope=scope).get("content-length", "0")
-    if not declared.isdecimal() or int(declared) > LONGEST_BODY:
-        raise PageError(413)
-    body, more = b"", True
-    try:
-        async with asyncio.timeout(BODY_WITHIN_S):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    # Half a form is none: nothing of it may be acted on.
-                    raise PageError(400)
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-                if len(body) > LONGEST_BODY:
-                    raise PageError(413)
-    except TimeoutError as error:
-        raise PageError(408) from error
-    unread = [body]
-
-    async def again() -> Message:
-        if unread:
-            return {"type": "http.request", "body": unread.pop(), "more_body": False}
-        return await receive()
-
-    return again
-
-
-def client_of(scope: Scope, *, proxies: frozenset[str]) -> str:
-    """Whom to count a visit for: the peer, or whom a trusted proxy says it stands for.
-
-    Of an IPv6 address the first 64 bits: a household's, where a single address is one of many.
+    Each proxy adds whom it saw at the end, on a line of its own or not; so from the right, the
+    first that isn't a trusted proxy is believed: all before it anybody may have written. Of an IPv6
+    address the first 64 bits: a household's, where a single address is one of many.
     """
     peer = scope["client"][0] if scope.get("client") else ""
-    told = Headers(scope=scope).get("x-forwarded-for", "") if peer in proxies else ""
-    # The last is what the trusted proxy itself saw; all before it anybody may have written.
-    client = told.rpartition(",")[2].strip() or peer
+    told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    client = peer
+    for hop in (peer, *reversed(told)):
+        try:
+            address = ip_address(hop.strip())
+        except ValueError:
+            break
+        client = str(address)
+        if address.version == 6:  # noqa: PLR2004  IPv6
+            if address.ipv4_mapped:
+                client = str(address := address.ipv4_mapped)
+            else:
+                client = str(ip_network((address, 64), strict=False))
+        if not any(address in network for network in proxies):
+            break
+    return client
+
+
+def _check_headers(scope: Scope) -> None:
+    """Raise `PageError` where a request can be read in two ways, or names no host."""
+    headers = Headers(scope=scope)
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise PageError(400)
     try:
-        address = ip_address(client)
-    except ValueError:
-        return peer
-    return str(ip_network((address, 64), strict=False)) if address.version == 6 else client  # noqa: PLR2004  IPv6
+        urlsplit(f"//{headers.get('host', '')}").port  # noqa: B018  it raises
+    except ValueError as error:
+        raise PageError(400) from error
+
+
+def _has_body(scope: Scope) -> bool:
+    headers = Headers(scope=scope)
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _is_uncounted(scope: Scope) -> bool:

@@ -1,7 +1,6 @@
 """Who may see the operator's pages: those with the token, or at this very machine."""
 
 import base64
-import binascii
 import hmac
 import logging
 from ipaddress import ip_address
@@ -62,8 +61,8 @@ def _given_token(authorization: str) -> str | None:
         return None
     try:
         return base64.b64decode(given, validate=True).decode().partition(":")[2]
-    except (binascii.Error, UnicodeDecodeError):
-        return None
+    except ValueError as error:  # no base64, or no UTF-8 in it
+        raise PageError(400) from error
 
 
 def _host(request: Request) -> str:

@@ -42,12 +42,14 @@ class WebServer:
         """Serve from now on; raises `WebServerError`. Port 0 takes any that is free."""
         import uvicorn
 
+        from worker.web.connections import ImpatientProtocol
+
         listening = self._listen()
         self._port = listening.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
                 self.app,
-                http="h11",
+                http=ImpatientProtocol,
                 loop="asyncio",
                 ws="none",
                 # Addresses hold tokens: no request is logged by its address.
@@ -60,7 +62,7 @@ class WebServer:
                 timeout_graceful_shutdown=1,
             )
         )
-        logging.getLogger("uvicorn").setLevel(logging.WARNING)
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # each odd request is a warning
         self._thread = threading.Thread(
             target=self._server.run, args=([listening],), name="web", daemon=True
         )

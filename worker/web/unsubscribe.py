@@ -56,7 +56,7 @@ def _page(
         address=_masked(visit.athlete.email),
         wanted=wanted,
         done=done,
-        here=visit.request.url.path,
+        here=visit.request.scope["path"],
     )
 
 

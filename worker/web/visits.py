@@ -5,15 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from starlette.concurrency import run_in_threadpool
+from anyio import to_thread
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.domain.models import Athlete
-from worker.links import LinkError
 from worker.web.context import PageError, WebContext
-from worker.web.forms import Form, read_form
+from worker.web.forms import Form, read_body, read_form
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "athlete": timedelta(days=60),
@@ -23,6 +22,12 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "unsubscribe": None,
 }
 """How long a link of each purpose opens its page."""
+
+LINK = "easeback.link"
+"""Under this name a request has what its link says, which was checked before it came here."""
+
+_MOST_QUEUED = 50
+"""Visits that may wait for a thread; beyond that they are sent away, to try again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,44 +57,57 @@ LinkAct = Callable[[WebContext, LinkVisit], Response]
 """Answers a visit. It may take its time: it runs in a thread of its own."""
 
 
-def page(path: str, web: WebContext, act: Act, *, posts: bool = False) -> Route:
-    """A route to an act; the form of a POST is read before it."""
+def page(
+    path: str, web: WebContext, act: Act, *, posts: bool = False, waits: bool = False
+) -> Route:
+    """A route to an act; the form of a POST is read before it.
+
+    `waits`: the act waits for a service. Such acts have threads of their own, a few, so that a
+    service that hangs keeps nobody from the other pages.
+    """
 
     async def endpoint(request: Request) -> Response:
-        form = Form()
-        if posts:
-            form = read_form(request.headers.get("content-type", ""), await request.body())
-        return await run_in_threadpool(act, web, Visit(request, form, web.clock()))
+        body = await read_body(request) if posts else b""
+
+        def answer() -> Response:
+            form = read_form(request.headers.get("content-type", ""), body)
+            return act(web, Visit(request, form, web.clock()))
+
+        limiter = web.waiting if waits else web.threads
+        if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
+            raise PageError(503, wait_s=30)
+        return await to_thread.run_sync(answer, limiter=limiter)
 
     return Route(path, endpoint, methods=["POST"] if posts else ["GET"])
 
 
 def link_page(
-    web: WebContext, purpose: str, act: LinkAct, path: str = "", *, posts: bool = False
+    web: WebContext,
+    purpose: str,
+    act: LinkAct,
+    path: str = "",
+    *,
+    posts: bool = False,
+    waits: bool = False,
 ) -> Route:
     """A route to an act that only signed links of this purpose reach, at `/purpose/<token>path`."""
     return page(
         f"/{purpose}/{{token}}{path}",
         web,
-        lambda web, visit: act(web, open_link(web, visit, purpose)),
+        lambda web, visit: act(web, _open_link(web, visit, purpose)),
         posts=posts,
+        waits=waits,
     )
 
 
-def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
-    """The visit, where its link opens pages of this purpose; raises `PageError` otherwise."""
-    token: str = visit.request.path_params["token"]
-    lives = LINK_LIVES[purpose]
-    max_age_s = lives.total_seconds() if lives else None
-    try:
-        link = web.signer.check(purpose, token, max_age_s=max_age_s, now=visit.now)
-    except LinkError as error:
-        raise PageError(410 if error.expired else 403) from error
+def _open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
+    """The visit of whom its link was made for; raises `PageError` where it was closed since."""
+    link = visit.request.scope[LINK]
     with web.store.reading() as tx:
         found = tx.athletes.of_link(link)
     if found is None:
         raise PageError(410, goodbye=True)
     athlete, is_closed = found
-    if is_closed and lives is not None:
+    if is_closed and LINK_LIVES[purpose] is not None:
         raise PageError(410)
     return LinkVisit(visit.request, visit.form, visit.now, athlete, link.more)

@@ -1,0 +1,230 @@
+"""What strangers and athletes can do to the pages of a running server, and to who else visits."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from http.client import HTTPConnection, HTTPResponse
+
+import pytest
+from starlette.testclient import TestClient
+
+from simulators.web_instance import Instance
+from worker.domain.models import Athlete
+from worker.sources.strava.client import Strava, StravaSection
+from worker.web import WebServer, build_app
+from worker.web.connections import HEADERS_WITHIN_S
+from worker.web.forms import read_form
+from worker.web.rate_limiter import ClientRateLimiter
+from worker.web.visits import LINK_LIVES
+
+MULTIPART = "multipart/form-data; boundary=b"
+
+
+@pytest.fixture
+def server(made: Instance) -> Iterator[WebServer]:
+    server = running(made)
+    yield server
+    server.stop()
+
+
+def running(made: Instance) -> WebServer:
+    generous = ClientRateLimiter(burst=1e6)
+    server = WebServer(build_app(made.web, rate_limiter=generous), host="127.0.0.1", port=0)
+    server.start()
+    return server
+
+
+def port(server: WebServer) -> int:
+    return int(server.address.rpartition(":")[2])
+
+
+def connected(server: WebServer, stack: ExitStack) -> socket.socket:
+    return stack.enter_context(socket.create_connection(("127.0.0.1", port(server)), timeout=5))
+
+
+def livez(server: WebServer) -> float:
+    """The seconds that the page took which touches nothing; it has to come."""
+    began = time.monotonic()
+    with closing(HTTPConnection("127.0.0.1", port(server), timeout=5)) as connection:
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == 200
+    return time.monotonic() - began
+
+
+def said(server: WebServer, request: bytes) -> tuple[int, str, bool]:
+    """Status and headers of the answer to raw bytes, and whether the connection was closed."""
+    with ExitStack() as stack:
+        client = connected(server, stack)
+        client.sendall(request)
+        answer = HTTPResponse(client)
+        answer.begin()
+        headers = str(answer.headers).lower()
+        answer.read()
+        try:
+            client.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            is_closed = client.recv(1) == b""
+        except OSError:
+            is_closed = True
+        return answer.status, headers, is_closed
+
+
+class TestStrangers:
+    @pytest.mark.parametrize("purpose", list(LINK_LIVES))
+    def test_a_made_up_link_is_refused_before_its_form_is_read(
+        self, server: WebServer, purpose: str
+    ) -> None:
+        """The body never comes; the answer does at once, and the connection ends."""
+        head = (
+            f"POST /{purpose}/made.up HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 16000\r\n\r\n"
+        )
+        status, _, is_closed = said(server, head.encode())
+        assert (status, is_closed) == (403, True)
+
+    @pytest.mark.parametrize(
+        "words",
+        [
+            b"form-data" + b"(a)" * 5_300,
+            b'form-data; name="' + b"a " * 7_900,
+            b"form-data" + b"; a=b" * 3_200,
+            b"\r\n".join(b"a: b" for _ in range(2_000)),
+            b"\r\n--b" * 3_000,
+            b"\r\n--b\r\nContent-Disposition: form-data; name=a\r\n\r\n" * 300,
+        ],
+    )
+    def test_no_form_costs_more_than_its_length(self, words: bytes) -> None:
+        """Half a second and more of the event loop, each of these, for the mail parser."""
+        body = (b"--b\r\nContent-Disposition: " + words)[:16_300] + b"\r\n\r\nx\r\n--b--\r\n"
+        began = time.process_time()
+        read_form(MULTIPART, body)
+        assert time.process_time() - began < 0.02
+
+    def test_who_says_nothing_keeps_nobody_out(self, server: WebServer) -> None:
+        """More connections than are served; visitors are, and some of those are closed."""
+        with ExitStack() as stack:
+            silent = [connected(server, stack) for _ in range(201)]
+            assert livez(server) < 1
+            silent[0].settimeout(1)
+            assert silent[0].recv(1) == b""
+
+    def test_headers_have_a_deadline(self, server: WebServer) -> None:
+        """Also those of a second request, said a byte at a time."""
+        assert HEADERS_WITHIN_S == 15
+        with ExitStack() as stack:
+            never, slow = connected(server, stack), connected(server, stack)
+            slow.sendall(b"GET /livez HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            slow.recv(4096)
+            began, is_open = time.monotonic(), True
+            for byte in b"GET /livez HTTP/1.1\r\nHost: " + b"a" * 40:
+                try:
+                    slow.sendall(bytes([byte]))
+                    time.sleep(0.4)
+                except OSError:
+                    is_open = False
+                    break
+            assert not is_open
+            assert time.monotonic() - began < 17
+            assert never.recv(1) == b""
+
+    def test_a_service_that_hangs_keeps_nobody_from_the_pages(
+        self, made: Instance, mira: Athlete
+    ) -> None:
+        """Eight consents at once wait for it; others don't."""
+        with ExitStack() as stack:
+            hangs = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+            there = f"http://127.0.0.1:{hangs.getsockname()[1]}"
+            section = StravaSection(client_id="1", client_secret="made", base_url=there)
+            strava = replace(made.web.services.sources["strava"], client=Strava(section))
+            services = replace(made.web.services, sources={"strava": strava})
+            server = running(replace(made, web=replace(made.web, services=services)))
+            stack.callback(server.stop)
+            for _ in range(8):
+                path = made.link("connect", mira, by="operator")
+                connected(server, stack).sendall(
+                    f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+                )
+            hangs.settimeout(5)
+            stack.enter_context(hangs.accept()[0])
+            with closing(HTTPConnection("127.0.0.1", port(server), timeout=5)) as connection:
+                connection.request("GET", made.link("athlete", mira))
+                assert connection.getresponse().status == 200
+
+
+class TestOddRequests:
+    def test_no_address_leads_to_another(
+        self, server: WebServer, made: Instance, mira: Athlete
+    ) -> None:
+        """With a slash more, a visitor would be sent to any Host, by http, token and all."""
+        paths = [made.link(purpose, mira, kind="weekly") for purpose in LINK_LIVES]
+        for path in (*paths, "/status", "/livez", "/strava/callback", "//evil.example/"):
+            for odd in (f"{path}/", f"{path}//", f"/{path}", f"{path}/..{path}", f"{path}/%2e%2e/"):
+                request = f"GET {odd} HTTP/1.1\r\nHost: evil.example\r\n\r\n"
+                status, headers, _ = said(server, request.encode())
+                assert status in (403, 404), odd
+                assert "\nlocation:" not in headers
+
+    def test_two_lengths_are_none(self, server: WebServer, made: Instance, mira: Athlete) -> None:
+        """What one reader takes for a body is another's next request."""
+        request = (
+            f"POST {made.link('checkin', mira)} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        )
+        status, headers, is_closed = said(server, request.encode())
+        assert (status, is_closed) == (400, True)
+        assert "connection: close" in headers
+
+    @pytest.mark.parametrize("host", ["[", "[::1", "a:b", "127.0.0.1:99999999", "]["])
+    def test_a_host_that_is_none_is_refused(
+        self, server: WebServer, made: Instance, mira: Athlete, host: str
+    ) -> None:
+        """On every kind of page, in one line and without a traceback."""
+        for path in ("/", "/status", made.link("checkin", mira), made.link("athlete", mira)):
+            request = f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+            assert said(server, request.encode())[0] == 400
+
+    @pytest.mark.parametrize("given", ["é", "YTpi" * 3 + "é", "???", "/w==", "="])
+    def test_a_password_that_is_none_is_refused(self, made: Instance, given: str) -> None:
+        """Not ASCII, no base64, no UTF-8."""
+        client = made.client(token="a token of the operator", base_url="https://example.org")
+        answer = client.get("/status", headers={b"Authorization": f"Basic {given}".encode()})
+        assert answer.status_code == 400
+
+    @pytest.mark.parametrize(
+        ("page", "form"),
+        [
+            ("settings", {"weekday": "mon", "at": "07:00Z"}),
+            ("settings", {"weekday": "mon", "at": "07:00+01:00"}),
+            ("settings", {"weekday": "mon", "at": "07:00:00.5"}),
+            ("settings", {"weekday": "mon", "at": "24:00"}),
+            ("settings", {"weekday": "é", "at": "07:00"}),
+            ("checkin", {"feels": "pain", "level": "9" * 5_000}),
+            ("checkin", {"feels": "pain", "level": "٣"}),
+            ("garmin", {"garmin_key": "x\r\ny", "expires": "9" * 5_000}),
+            ("garmin", {"garmin_key": "\x00é", "expires": "0001-01-01"}),
+        ],
+    )
+    def test_odd_values_are_refused(
+        self, made: Instance, mira: Athlete, client: TestClient, page: str, form: dict[str, str]
+    ) -> None:
+        """They change nothing, and break nothing later."""
+        link = made.link("checkin" if page == "checkin" else "athlete", mira)
+        answer = client.post(link if page == "checkin" else f"{link}/{page}", data=form)
+        assert answer.status_code == 400
+        assert made.athlete(mira) == mira
+        assert made.diary(mira) == ()
+
+    @pytest.mark.parametrize("odd", ["%00", "%ff", "[", "é", "a" * 3_000, "&&==", "hub.challenge"])
+    def test_odd_queries_break_nothing(
+        self, made: Instance, mira: Athlete, client: TestClient, odd: str
+    ) -> None:
+        """On every page that reads any."""
+        paths = ("/", "/status", "/strava/callback", "/strava/webhook", made.link("athlete", mira))
+        for path in paths:
+            for query in (
+                odd,
+                f"saved={odd}",
+                f"state={odd}&code={odd}",
+                f"hub.challenge={odd}",
+            ):
+                assert client.get(f"{path}?{query}").status_code < 500
