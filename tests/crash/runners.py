@@ -90,7 +90,8 @@ def connects(name: str) -> Errand:
         if link is None:
             return
         browser = Browser(town)
-        consent = browser.ask("GET", link)["location"]
+        browser.ask("GET", link)
+        consent = browser.ask("GET", f"{link}?go=yes")["location"]
         browser.ask("GET", f"/strava/callback?{urlencode(answer_consent(consent))}")
 
     return go

@@ -224,7 +224,7 @@ def _connect_by_consent(
         redirect = callback_url(origin, client.name)
         check_redirect(services, client.name, who, redirect=redirect, now=now)
         signer = Signer(read_keys(command.settings), origin)
-        address = signer.sign("connect", who, now=now, source=client.name)
+        address = signer.sign("connect", who, now=now, source=client.name, by="operator")
         if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
         until = time.monotonic() + WAITS_S

@@ -1,5 +1,7 @@
 """The app: which page has which address, and the answer to a visit that leads nowhere."""
 
+from functools import partial
+
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -9,7 +11,7 @@ from starlette.routing import Route
 
 from worker.sources.base import ApiKey
 from worker.store import StoreError
-from worker.web import athlete, checkin, health, status, unsubscribe
+from worker.web import athlete, checkin, consent, health, status, unsubscribe
 from worker.web.consent import ConsentPages
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
@@ -24,6 +26,11 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
         return error_page(web, error)
 
     pages = web.pages
+    consents = {
+        name: ConsentPages(web, one)
+        for name, one in web.services.sources.items()
+        if not isinstance(one.client, ApiKey)
+    }
     app = Starlette(
         routes=[
             link_page(web, "athlete", athlete.show_athlete),
@@ -47,12 +54,8 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             Route("/livez", health.livez),
             _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
             _static("/icon.svg", pages.icon, "image/svg+xml"),
-            *(
-                route
-                for one in web.services.sources.values()
-                if not isinstance(one.client, ApiKey)
-                for route in ConsentPages(web, one).routes()
-            ),
+            link_page(web, "connect", partial(consent.begin, consents), waits=True),
+            *(route for one in consents.values() for route in one.routes()),
         ],
         middleware=[
             Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter())

@@ -1,14 +1,15 @@
 """The pages of a service that is connected by a consent: to its page, back, and its webhook.
 
-A link leads straight to the service and sets nothing but a cookie; only the way back acts, and only
-in the browser that went. The webhook answers at once, whatever it's sent, and its events are saved
-after the answer.
+A link leads to a page that says whose it is, and from there to the service; that sets cookies and
+nothing else. Only the way back acts, and only in the browser that went. The webhook answers at
+once, whatever it's sent, and its events are saved after the answer.
 """
 
+import hashlib
 import hmac
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -18,20 +19,25 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from worker.domain.models import SourceName
 from worker.pipeline.credentials import begin_consent, finish_consent
 from worker.pipeline.services import ConnectedSource
 from worker.pipeline.sync import note_events
 from worker.sources.base import STALE_CONSENT, SourceError
 from worker.store import StoreError
-from worker.web.context import WebContext
+from worker.web.context import PageError, WebContext
 from worker.web.forms import read_body
-from worker.web.visits import LinkVisit, Visit, link_page, page
+from worker.web.visits import LinkVisit, Visit, page
 
 log = logging.getLogger(__name__)
 
 COOKIE = "easeback-consent"
 COOKIE_OVER_TLS = f"__Host-{COOKIE}"
 """Under this name browsers take it over TLS alone, and from no neighbouring host."""
+
+SEEN = "easeback-seen"
+SEEN_OVER_TLS = f"__Host-{SEEN}"
+"""Says that this browser was shown whose page a link is."""
 
 COOKIE_LIVES = timedelta(minutes=15)
 _MOST_WAITING = 10_000
@@ -53,7 +59,6 @@ class ConsentPages:
             return JSONResponse({}, background=BackgroundTask(batches.put, event))
 
         return (
-            link_page(self.web, "connect", self.begin, waits=True),
             page(self._callback, self.web, self.finish, waits=True),
             Route(webhook, self.check, methods=["GET"]),
             Route(webhook, receive, methods=["POST"]),
@@ -72,6 +77,10 @@ class ConsentPages:
         """The cookie's name and path: browsers want a `__Host-` cookie to be for the whole host."""
         return (COOKIE_OVER_TLS, "/") if self._is_tls else (COOKIE, self._callback)
 
+    @property
+    def _seen(self) -> tuple[str, str]:
+        return (SEEN_OVER_TLS, "/") if self._is_tls else (SEEN, "/connect/")
+
     def _failed(self, error: SourceError) -> Response:
         log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
         if error.code != STALE_CONSENT:  # that one was nobody's
@@ -81,7 +90,38 @@ class ConsentPages:
             "connected.html", status=400, service=self.connected.client.title, trouble=trouble
         )
 
-    def begin(self, _: WebContext, visit: LinkVisit) -> Response:
+    def begin(self, visit: LinkVisit) -> Response:
+        """Says whose page it is; who has read that, and goes on, is led to the service.
+
+        An athlete's link in the hands of somebody else would show the other's runs to the athlete.
+        The operator who runs `easeback connect` has just named the athlete.
+        """
+        path = visit.request.scope["path"]
+        name, cookie_path = self._seen
+        seen = hashlib.sha256(path.encode()).hexdigest()
+        goes_on = visit.request.query_params.get("go") == "yes"
+        if visit.more.get("by") == "operator" or (
+            goes_on and visit.request.cookies.get(name) == seen
+        ):
+            return self._lead_there(visit)
+        answer = self.web.pages.show(
+            "connect.html",
+            service=self.connected.client.title,
+            athlete=visit.athlete,
+            onward=f"{path}?go=yes",
+        )
+        answer.set_cookie(
+            name,
+            seen,
+            max_age=int(COOKIE_LIVES.total_seconds()),
+            path=cookie_path,
+            secure=self._is_tls,
+            httponly=True,
+            samesite="strict",  # it isn't sent where another site leads here
+        )
+        return answer
+
+    def _lead_there(self, visit: LinkVisit) -> Response:
         redirect = f"{self.web.base_url}{self._callback}"
         try:
             begun = begin_consent(
@@ -147,6 +187,15 @@ class ConsentPages:
                 "web: %(events)d events of the webhook weren't kept: %(why)s",
                 {"events": len(events), "why": str(error)},
             )
+
+
+def begin(pages: Mapping[SourceName, ConsentPages], _: WebContext, visit: LinkVisit) -> Response:
+    """Begins the consent of the service that the link names; older links name none."""
+    source = visit.more.get("source", next(iter(pages), ""))
+    for name, one in pages.items():
+        if name == source:
+            return one.begin(visit)
+    raise PageError(404)
 
 
 def _event(body: bytes) -> object:

@@ -37,6 +37,7 @@ class Site:
         context.set_default_timeout(15_000)
         page = context.new_page()
         page.goto(self.signer.sign("connect", athlete, now=self.app.clock()))
+        page.get_by_role("link", name="That’s me: go on to Strava").click()
         return page
 
 

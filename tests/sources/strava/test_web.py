@@ -45,6 +45,12 @@ def link(app: StravaApp, athlete: Athlete) -> str:
     return urlsplit(signed).path
 
 
+def go(browser: TestClient, path: str) -> Any:
+    """Read whose page it is, and go on to Strava."""
+    assert browser.get(path).status_code == 200
+    return browser.get(f"{path}?go=yes")
+
+
 def come_back(browser: TestClient, back: dict[str, str]) -> Any:
     return browser.get("/strava/callback", params=back)
 
@@ -53,7 +59,7 @@ class TestTheWay:
     def test_leads_there_and_back(self, app: StravaApp, browser: TestClient) -> None:
         """One link, one consent, connected; the cookie is gone afterwards."""
         athlete, _ = app.add()
-        there = browser.get(link(app, athlete))
+        there = go(browser, link(app, athlete))
         assert there.status_code == 303
         done = come_back(browser, answer_consent(there.headers["location"]))
         assert done.status_code == 200
@@ -62,11 +68,40 @@ class TestTheWay:
         with app.services.store.reading() as tx:
             assert tx.source("strava").credential(athlete) is not None
 
+    def test_says_whose_page_it_is_before_it_goes_there(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Who is sent another's link, with all that it may have at its end, learns it first."""
+        athlete, _ = app.add()
+        for path in (link(app, athlete), f"{link(app, athlete)}?go=yes"):
+            page = browser.get(path)
+            assert page.status_code == 200
+            assert f"Connect Strava for <bdi>{athlete.name}</bdi>" in page.text
+            assert "samesite=strict" in page.headers["set-cookie"].lower()
+            browser.cookies.clear()
+
+    def test_having_read_whose_another_page_is_is_not_enough(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """It's this page's that counts."""
+        athlete, _ = app.add()
+        browser.get(link(app, athlete))
+        other, _ = app.add("Another")
+        assert browser.get(f"{link(app, other)}?go=yes").status_code == 200
+
+    def test_the_operators_own_link_goes_there_at_once(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Who says `easeback connect Mira` has just said whose it is."""
+        athlete, _ = app.add()
+        path = app.strava.signer.token("connect", athlete, now=app.clock(), by="operator")
+        assert browser.get(f"/connect/{path}").status_code == 303
+
     def test_opening_the_link_changes_nothing(self, app: StravaApp, browser: TestClient) -> None:
         """A mail scanner follows links: nothing is kept for it."""
         athlete, _ = app.add()
         before = (app.mailbox.parent / "easeback.db").stat().st_mtime_ns
-        browser.get(link(app, athlete))
+        go(browser, link(app, athlete))
         assert (app.mailbox.parent / "easeback.db").stat().st_mtime_ns == before
 
     def test_closing_the_links_ends_what_was_under_way(
@@ -74,7 +109,7 @@ class TestTheWay:
     ) -> None:
         """Whoever began with a link that has been closed since connects nothing with it."""
         athlete, _ = app.add()
-        back = answer_consent(browser.get(link(app, athlete)).headers["location"])
+        back = answer_consent(go(browser, link(app, athlete)).headers["location"])
         with app.services.store.transaction() as tx:
             tx.athletes.close_links(athlete, now=app.clock())
         assert come_back(browser, back).status_code == 400
@@ -84,7 +119,7 @@ class TestTheWay:
     def test_another_browser_cannot_finish_it(self, app: StravaApp, browser: TestClient) -> None:
         """The state alone is worth nothing without the cookie."""
         athlete, _ = app.add()
-        there = browser.get(link(app, athlete))
+        there = go(browser, link(app, athlete))
         back = answer_consent(there.headers["location"])
         browser.cookies.clear()
         refused = come_back(browser, back)
@@ -97,7 +132,7 @@ class TestTheWay:
         """In our words, before the browser gets to read Strava's."""
         athlete, _ = app.add()
         for browser in a_browser(app, "https://runner.example"):
-            refused = browser.get(link(app, athlete))
+            refused = go(browser, link(app, athlete))
             assert refused.status_code == 400
             assert "Authorization Callback Domain" in refused.text
             assert "to runner.example" in refused.text
@@ -108,12 +143,12 @@ class TestTheWay:
         """The runner's browser may get further than we do."""
         athlete, _ = app.add()
         app.server.fault("reset", "/oauth/authorize", times=2)
-        assert browser.get(link(app, athlete)).status_code == 303
+        assert go(browser, link(app, athlete)).status_code == 303
 
     def test_a_cancelled_consent_says_so(self, app: StravaApp, browser: TestClient) -> None:
         """And that nothing was changed."""
         athlete, _ = app.add()
-        there = browser.get(link(app, athlete))
+        there = go(browser, link(app, athlete))
         refused = come_back(browser, answer_consent(there.headers["location"], button="cancel"))
         assert "nothing was changed" in refused.text
 
@@ -122,7 +157,7 @@ class TestTheWay:
     ) -> None:
         """In words, on the page."""
         athlete, _ = app.add()
-        there = browser.get(link(app, athlete))
+        there = go(browser, link(app, athlete))
         back = answer_consent(there.headers["location"], untick=("activity:read_all",))
         assert "unticked" in come_back(browser, back).text
 
@@ -139,7 +174,7 @@ class TestTheWay:
     ) -> None:
         """Out of reach of scripts and of other pages."""
         athlete, _ = app.add()
-        cookie = browser.get(link(app, athlete)).headers["set-cookie"].lower()
+        cookie = go(browser, link(app, athlete)).headers["set-cookie"].lower()
         for said in ("httponly", "samesite=lax", "path=/strava/callback", "max-age=900"):
             assert said in cookie
 
