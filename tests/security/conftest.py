@@ -1,5 +1,5 @@
 """The made instance of the web tests serves here too."""
 
-from tests.web.conftest import client, made, mira
+from tests.web.conftest import client, made, mira, runner
 
-__all__ = ["client", "made", "mira"]
+__all__ = ["client", "made", "mira", "runner"]

@@ -1,6 +1,7 @@
 """What strangers and athletes can do to the pages of a running server, and to who else visits."""
 
 import socket
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
@@ -11,6 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from simulators.web_instance import Instance
+from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.sources.strava.client import Strava, StravaSection
 from worker.web import WebServer, build_app
@@ -228,3 +230,48 @@ class TestOddRequests:
                 f"hub.challenge={odd}",
             ):
                 assert client.get(f"{path}?{query}").status_code < 500
+
+
+class TestAthletes:
+    @pytest.mark.parametrize("source", ["strava", "garmin"])
+    def test_disconnecting_nothing_does_nothing(
+        self, made: Instance, mira: Athlete, client: TestClient, source: str
+    ) -> None:
+        """Each time, everybody's database would be written anew."""
+        path = f"{made.link('athlete', mira)}/disconnect"
+        with made.store.engine.connect() as watcher:
+            before = watcher.exec_driver_sql("PRAGMA data_version").scalar()
+            for _ in range(3):
+                assert client.post(path, data={"source": source}).status_code == 303
+            assert watcher.exec_driver_sql("PRAGMA data_version").scalar() == before
+
+    def test_an_export_is_made_once_at_a_time_for_each(
+        self, server: WebServer, made: Instance, runner: Athlete
+    ) -> None:
+        """Who doesn't take theirs waits alone: others get their own, and so do they, in the end."""
+        path, nora = made.link("athlete", runner), made.link("athlete", made.add("Nora"))
+        ask = "GET {}/easeback.zip HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        assert made.web.exporting.begin(runner.id)
+        assert said(server, ask.format(path).encode())[0] == 429
+        assert said(server, ask.format(nora).encode())[0] == 200
+        made.web.exporting.end(runner.id)
+        for _ in range(3):
+            assert said(server, ask.format(path).encode())[0] == 200
+
+    def test_an_export_that_fails_or_is_not_taken_keeps_nobody_waiting(
+        self, server: WebServer, made: Instance, runner: Athlete
+    ) -> None:
+        """Neither an error while it's made nor a visitor who leaves is for ever."""
+        path = f"{made.link('athlete', runner)}/easeback.json"
+        with ExitStack() as stack:
+            leaves = connected(server, stack)
+            leaves.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            leaves.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode())
+            leaves.recv(1)
+        wait_until(lambda: made.web.exporting.begin(runner.id))
+        made.web.exporting.end(runner.id)
+        with made.store.transaction() as tx:
+            tx.connection.exec_driver_sql("ALTER TABLE checkin RENAME TO gone")
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+        assert said(server, request.encode())[0] == 503
+        assert made.web.exporting.begin(runner.id)

@@ -25,7 +25,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
     async def show_error(_: Request, error: Exception) -> Response:
         return error_page(web, error)
 
-    pages = web.pages
+    pages, does = web.pages, partial(link_page, web, "athlete", posts=True)
     consents = {
         name: ConsentPages(web, one)
         for name, one in web.services.sources.items()
@@ -34,15 +34,13 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
     app = Starlette(
         routes=[
             link_page(web, "athlete", athlete.show_athlete),
-            link_page(web, "athlete", athlete.save_settings, "/settings", posts=True),
-            link_page(web, "athlete", athlete.forget_everything, "/forget", posts=True, waits=True),
-            link_page(
-                web, "athlete", athlete.disconnect_source, "/disconnect", posts=True, waits=True
-            ),
-            link_page(web, "athlete", athlete.close_links, "/links", posts=True),
-            link_page(web, "athlete", athlete.download_json, "/easeback.json"),
-            link_page(web, "athlete", athlete.download_zip, "/easeback.zip"),
-            link_page(web, "athlete", athlete.save_key, "/{source}", posts=True, waits=True),
+            does(athlete.save_settings, "/settings"),
+            does(athlete.close_links, "/links"),
+            does(athlete.forget_everything, "/forget", pool="services"),
+            does(athlete.disconnect_source, "/disconnect", pool="services"),
+            does(athlete.save_key, "/{source}", pool="services"),
+            link_page(web, "athlete", athlete.download_json, "/easeback.json", pool="exports"),
+            link_page(web, "athlete", athlete.download_zip, "/easeback.zip", pool="exports"),
             link_page(web, "checkin", checkin.show_checkin),
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
@@ -54,7 +52,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             Route("/livez", health.livez),
             _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
             _static("/icon.svg", pages.icon, "image/svg+xml"),
-            link_page(web, "connect", partial(consent.begin, consents), waits=True),
+            link_page(web, "connect", partial(consent.begin, consents), pool="services"),
             *(route for one in consents.values() for route in one.routes()),
         ],
         middleware=[

@@ -1,13 +1,17 @@
 """The athlete's own page: what is known, what was mailed, what can be changed or taken."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
+from tempfile import TemporaryFile
 from types import MappingProxyType
+from typing import IO, Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from worker.domain.models import (
     METRES_PER,
@@ -26,7 +30,7 @@ from worker.sources import SourceError
 from worker.sources.base import ApiKey, Source
 from worker.web.athlete_view import athlete_view
 from worker.web.context import PageError, WebContext
-from worker.web.export import export, export_json, export_zip
+from worker.web.export import export, write_json, write_zip
 from worker.web.forms import Form
 from worker.web.pages import chosen
 from worker.web.visits import LinkVisit
@@ -36,6 +40,7 @@ log = logging.getLogger(__name__)
 _CHOOSABLE: tuple[MailKind, ...] = ("alert", "weekly")
 _WEEK_STARTS = {"monday": 0, "sunday": 6}
 _DIALS: tuple[Dial, ...] = ("24", "12")
+_PIECE = 65_536
 
 
 def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
@@ -60,8 +65,15 @@ def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
-    """Disconnects one of the sources that can be connected."""
+    """Disconnects one of the sources that can be connected, where it is."""
     source = _service(web, visit.form.one("source")).name
+    with web.store.reading() as tx:
+        state = tx.progress.sources(visit.athlete).get(source)
+        is_off = (state is None or state.state == "off") and (
+            tx.source(source).credential(visit.athlete) is None
+        )
+    if is_off:
+        return RedirectResponse(visit.athlete_path, 303)
     disconnect_athlete(web.services, source, visit.athlete, now=visit.now)
     return _saved(visit, "web: athlete %(athlete)d disconnected %(source)s", source=source)
 
@@ -94,15 +106,11 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def download_json(web: WebContext, visit: LinkVisit) -> Response:
-    with web.store.reading() as tx:
-        content = export_json(export(tx, visit.athlete))
-    return _download(content, "easeback.json", "application/json")
+    return _download(web, visit, write_json, "json")
 
 
 def download_zip(web: WebContext, visit: LinkVisit) -> Response:
-    with web.store.reading() as tx:
-        content = export_zip(export(tx, visit.athlete))
-    return _download(content, "easeback.zip", "application/zip")
+    return _download(web, visit, write_zip, "zip")
 
 
 def _service(web: WebContext, name: str) -> Source:
@@ -193,6 +201,39 @@ def _changed(athlete: Athlete, form: Form) -> Athlete:
     )
 
 
-def _download(content: bytes, name: str, media_type: str) -> Response:
-    headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(content, 200, headers, media_type)
+def _download(
+    web: WebContext,
+    visit: LinkVisit,
+    write: Callable[[Mapping[str, Any], IO[bytes]], None],
+    kind: str,
+) -> Response:
+    """The data as a file without a name on the disk: no memory holds it, nor a transaction."""
+    athlete = visit.athlete
+    if not web.exporting.begin(athlete.id):
+        raise PageError(429, wait_s=10)
+    with ExitStack() as stack:
+        stack.callback(web.exporting.end, athlete.id)
+        file = stack.enter_context(TemporaryFile())
+        with web.store.reading() as tx:
+            exported = export(tx, athlete)
+        write(exported, file)
+        then = stack.pop_all()
+    return _Download(file, f"easeback.{kind}", f"application/{kind}", then)
+
+
+class _Download(StreamingResponse):
+    """A file, sent piece by piece; `then` is closed once it was, or nobody takes it any more."""
+
+    def __init__(self, file: IO[bytes], name: str, media_type: str, then: ExitStack) -> None:
+        headers = {
+            "content-disposition": f'attachment; filename="{name}"',
+            "content-length": str(file.tell()),
+        }
+        file.seek(0)
+        pieces = iter(partial(file.read, _PIECE), b"")
+        super().__init__(pieces, headers=headers, media_type=media_type)
+        self._then = then
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._then:
+            await super().__call__(scope, receive, send)

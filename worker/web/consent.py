@@ -59,7 +59,7 @@ class ConsentPages:
             return JSONResponse({}, background=BackgroundTask(batches.put, event))
 
         return (
-            page(self._callback, self.web, self.finish, waits=True),
+            page(self._callback, self.web, self.finish, pool="services"),
             Route(webhook, self.check, methods=["GET"]),
             Route(webhook, receive, methods=["POST"]),
         )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
+from typing import Literal
 
 from anyio import CapacityLimiter
 from starlette.exceptions import HTTPException
@@ -18,7 +19,11 @@ from worker.setting_types import LOOPBACK
 from worker.store import Store
 from worker.web.pages import Pages
 from worker.web.probe import Probe
-from worker.web.rate_limiter import ClientRateLimiter
+from worker.web.rate_limiter import ClientRateLimiter, OneEach
+
+Pool = Literal["pages", "services", "exports"]
+_POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2}
+"""How many of each kind are made at a time; all of them below the store's number of connections."""
 
 
 class PageError(Exception):
@@ -62,10 +67,10 @@ class WebContext:
         default_factory=lambda: ClientRateLimiter(burst=1, per_s=1 / 3600, most=1_000)
     )
     """Whose use of the token is logged: each client's once an hour."""
-    threads: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(8))
-    """Pages made at a time: below the store's number of connections."""
-    waiting: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(4))
-    """Pages that wait for a service at a time."""
+    exporting: OneEach = field(default_factory=OneEach)
+    threads: Mapping[Pool, CapacityLimiter] = field(
+        default_factory=lambda: {pool: CapacityLimiter(most) for pool, most in _POOLS.items()}
+    )
 
     @property
     def store(self) -> Store:

@@ -5,9 +5,9 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, date, datetime, time
-from typing import Any
+from typing import IO, Any
 
 from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Transaction
@@ -26,7 +26,7 @@ def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
         "athlete": {**settings, "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
         "runs": [
             {
-                **asdict(stored.run),
+                **_row(stored.run),
                 "sources": [
                     {"source": source, "external_id": external_id}
                     for source, external_id in stored.sources
@@ -37,39 +37,47 @@ def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
         ],
         "findings": [
             {
-                **asdict(found.finding),
+                **_row(found.finding),
                 "ratio": found.finding.ratio,
                 "mailed_at": found.mailed_at,
                 "not_mailed_because": found.silence,
             }
             for found in tx.findings.standing(athlete)
         ],
-        "checkins": [asdict(answer) for answer in tx.checkins.all(athlete)],
+        "checkins": [_row(answer) for answer in tx.checkins.all(athlete)],
         "sources": {name: asdict(state) for name, state in tx.progress.sources(athlete).items()},
     }
 
 
-def export_json(exported: Mapping[str, Any]) -> bytes:
-    return json.dumps(exported, ensure_ascii=False, indent=1, default=_plain).encode()
+def write_json(exported: Mapping[str, Any], file: IO[bytes]) -> None:
+    """Piece by piece: the whole text never stands in memory."""
+    text = io.TextIOWrapper(file, "utf-8")
+    json.dump(exported, text, ensure_ascii=False, indent=1, default=_plain)
+    text.detach()
 
 
-def export_zip(exported: Mapping[str, Any]) -> bytes:
+def write_zip(exported: Mapping[str, Any], file: IO[bytes]) -> None:
     """The JSON, and a table of runs, of findings and of check-ins."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("easeback.json", export_json(exported))
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        with archive.open("easeback.json", "w") as member:
+            write_json(exported, member)
         for name in ("runs", "findings", "checkins"):
-            archive.writestr(f"{name}.csv", _table(exported[name]))
-    return packed.getvalue()
+            with archive.open(f"{name}.csv", "w") as member:
+                _write_table(exported[name], member)
 
 
-def _table(rows: Sequence[Mapping[str, Any]]) -> str:
-    table = io.StringIO()
+def _write_table(rows: Sequence[Mapping[str, Any]], file: IO[bytes]) -> None:
+    text = io.TextIOWrapper(file, "utf-8", newline="")
     if rows:
-        writer = csv.DictWriter(table, list(rows[0]))
+        writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
-    return table.getvalue()
+    text.detach()
+
+
+def _row(of: Any) -> dict[str, Any]:
+    """The fields of a flat dataclass; `asdict` copies each value deeply."""
+    return {field.name: getattr(of, field.name) for field in fields(of)}
 
 
 def _cell(value: object) -> object:

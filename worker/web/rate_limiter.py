@@ -1,5 +1,6 @@
-"""How often each client may come."""
+"""How often each client may come, and what each may do once at a time."""
 
+import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime
@@ -30,3 +31,22 @@ class ClientRateLimiter:
         while len(self._buckets) > self._most:
             self._buckets.popitem(last=False)
         return 0 if admitted else max(1, round((1.0 - left) / self._per_s))
+
+
+class OneEach:
+    """What each may do once at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._busy: set[int] = set()
+
+    def begin(self, who: int) -> bool:
+        """False where they are at it already; else `end` ends it."""
+        with self._lock:
+            is_free = who not in self._busy
+            self._busy.add(who)
+        return is_free
+
+    def end(self, who: int) -> None:
+        with self._lock:
+            self._busy.discard(who)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.domain.models import Athlete
-from worker.web.context import PageError, WebContext
+from worker.web.context import PageError, Pool, WebContext
 from worker.web.forms import Form, read_body, read_form
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
@@ -58,12 +58,12 @@ LinkAct = Callable[[WebContext, LinkVisit], Response]
 
 
 def page(
-    path: str, web: WebContext, act: Act, *, posts: bool = False, waits: bool = False
+    path: str, web: WebContext, act: Act, *, posts: bool = False, pool: Pool = "pages"
 ) -> Route:
     """A route to an act; the form of a POST is read before it.
 
-    `waits`: the act waits for a service. Such acts have threads of their own, a few, so that a
-    service that hangs keeps nobody from the other pages.
+    Acts that wait for a service, and exports, have a `pool` of threads of their own, a few, so that
+    a service that hangs keeps nobody from the other pages.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -73,7 +73,7 @@ def page(
             form = read_form(request.headers.get("content-type", ""), body)
             return act(web, Visit(request, form, web.clock()))
 
-        limiter = web.waiting if waits else web.threads
+        limiter = web.threads[pool]
         if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
             raise PageError(503, wait_s=30)
         return await to_thread.run_sync(answer, limiter=limiter)
@@ -88,7 +88,7 @@ def link_page(
     path: str = "",
     *,
     posts: bool = False,
-    waits: bool = False,
+    pool: Pool = "pages",
 ) -> Route:
     """A route to an act that only signed links of this purpose reach, at `/purpose/<token>path`."""
     return page(
@@ -96,7 +96,7 @@ def link_page(
         web,
         lambda web, visit: act(web, _open_link(web, visit, purpose)),
         posts=posts,
-        waits=waits,
+        pool=pool,
     )
 
 
