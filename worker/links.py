@@ -17,6 +17,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from worker.domain.models import Athlete
 
 _LONGEST_TOKEN = 2000
+_PREVIEW = "preview"
 _AHEAD_S = 300
 """How far the clock that signed may have been ahead of the one that checks."""
 
@@ -45,10 +46,12 @@ class Link:
 class Signer:
     """Signs and checks. `keys`: newest first; the first signs, every one of them is accepted."""
 
-    def __init__(self, keys: Sequence[str], base_url: str) -> None:
+    def __init__(self, keys: Sequence[str], base_url: str, *, preview: bool = False) -> None:
+        """`preview`: what it signs says so, and opens nothing."""
         if not keys or not all(keys):
             raise ValueError("links need at least one key, and no empty one")
         self.base_url = base_url.rstrip("/")
+        self._mark = {_PREVIEW: "yes"} if preview else {}
         self._serializer = URLSafeSerializer(
             [key.encode() for key in reversed(keys)],  # itsdangerous signs with the last
             signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac"},
@@ -64,7 +67,7 @@ class Signer:
         self, purpose: str, athlete: Athlete, *, now: datetime | None = None, **more: str
     ) -> str:
         signed_at = int(now.timestamp()) if now else None
-        said = [signed_at, {"athlete": athlete.link_id, **more}]
+        said = [signed_at, {"athlete": athlete.link_id, **more, **self._mark}]
         return self._serializer.dumps(said, salt=_salt(purpose))
 
     def check(
@@ -86,6 +89,8 @@ class Signer:
             )
         except (BadData, KeyError, OSError, OverflowError, TypeError, ValueError) as error:
             raise LinkError("this link is not valid") from error
+        if _PREVIEW in more:
+            raise LinkError("this link was made by a preview, at another time than it said")
         if max_age_s is not None and (
             link.signed_at is None or (now - link.signed_at).total_seconds() > max_age_s
         ):

@@ -1,23 +1,26 @@
 """Whose page a link opens when a number is given twice: after a restore, in a fresh database."""
 
+import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from simulators.web_instance import NOW, Instance, instance
+from tests.command import easeback
 from worker.domain.models import Athlete
-from worker.links import Link
+from worker.links import Link, LinkError, Signer
 from worker.pipeline.backup import mark_restored
 from worker.store import Store
 from worker.store.restore import restore
 
 PURPOSES = ("athlete", "checkin", "connect", "unsubscribe")
 MINUTE = timedelta(minutes=1)
+KEY = "a key that is long enough for anybody"
 
 
 def links(made: Instance, athlete: Athlete) -> list[str]:
@@ -112,3 +115,21 @@ class TestLinksOfBefore:
             mira = tx.athletes.add(Athlete(0, "Mira", "m@example.org", NOW))
             tx.connection.execute(text("UPDATE athlete SET links_by_number = true"))
             assert tx.athletes.of_link(Link(mira.id, NOW - MINUTE, {})) is None
+
+
+def test_what_a_preview_signs_as_of_another_time_never_opens(tmp_path: Path) -> None:
+    """Signed for the future, nothing could close it; without `--as-of` all is as it is sent."""
+    env = {"EASEBACK_SECRET_KEY": KEY}
+    easeback("athlete", "add", "--name", "Mira", "--email", "m@example.org", cwd=tmp_path, env=env)
+    signer = Signer([KEY], "http://127.0.0.1:8765")
+    for as_of, opens in (("2031-01-10T08:00:00Z", False), (None, True)):
+        when = ("--as-of", as_of) if as_of else ()
+        shown = easeback("preview", "weekly", "--no-open", *when, cwd=tmp_path, env=env)
+        assert shown.returncode == 0, shown.stderr
+        assert ("its links open nothing" in shown.stdout) is not opens
+        found = re.findall(r"127\.0\.0\.1:8765/([a-z]+)/([\w.-]+)", shown.stdout)
+        assert {"athlete", "unsubscribe"} <= {purpose for purpose, _ in found}
+        for purpose, token in found:
+            for now in (datetime.now(UTC), datetime(2031, 1, 11, tzinfo=UTC)):
+                with nullcontext() if opens else pytest.raises(LinkError, match="preview"):
+                    signer.check(purpose, token, now=now)

@@ -25,6 +25,8 @@ def preview(
     no_open: NoOpenOption = False,
 ) -> None:
     """Compose a mail as it would be, without sending it."""
+    from worker.keys import read_keys
+    from worker.links import Signer
     from worker.notify.render import standalone
     from worker.pipeline.preview import alert_preview, weekly_preview
 
@@ -34,6 +36,10 @@ def preview(
     command = command_of(context)
     services = command.services()
     now = clock_as_of(as_of)()
+    if as_of is not None:  # signed by a clock that is wrong, they would open another day
+        services.composer.signer = Signer(
+            read_keys(command.settings), command.settings.base_url, preview=True
+        )
     with services.store.reading() as tx:
         email = composers[kind](tx, services, the_athlete(tx, athlete), now=now)
     if email is None:
@@ -47,5 +53,7 @@ def preview(
     command.say()
     command.say(email.text)
     command.say(f"as it looks: {page}")
+    if as_of is not None:
+        command.say("its links open nothing: they are of another time")
     if not no_open:
         show_in_browser(page.as_uri())
