@@ -9,6 +9,7 @@ No state is held here, and no other module builds these parts.
 
 import hmac
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,6 +30,9 @@ from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:
     from worker.web import WebServer
+
+_PAGES_WAIT_S = 10.0
+"""How long a page waits for a service: somebody looks at it, and others may want its thread."""
 
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Notifies waiting workers that webhook events of a source are due for these athletes."""
@@ -174,8 +178,12 @@ def build_web_server(
     from worker.web import WebContext, WebServer, build_app
 
     origin = (base_url or settings.base_url).rstrip("/")
+    sources = {
+        name: replace(one, client=one.client.impatient(_PAGES_WAIT_S))
+        for name, one in services.sources.items()
+    }
     web = WebContext(
-        services=services,
+        services=replace(services, sources=sources),
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from simulators.web_instance import Instance
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
+from worker.sources.base import Unavailable
 from worker.sources.strava.client import Strava, StravaSection
 from worker.web import WebServer, build_app
 from worker.web.connections import HEADERS_WITHIN_S
@@ -151,6 +152,23 @@ class TestStrangers:
             with closing(HTTPConnection("127.0.0.1", port(server), timeout=5)) as connection:
                 connection.request("GET", made.link("athlete", mira))
                 assert connection.getresponse().status == 200
+
+
+def test_pages_wait_for_a_service_less_long_than_the_worker(made: Instance, mira: Athlete) -> None:
+    """A deadline of its own for each call; the worker's client keeps what it has."""
+    with ExitStack() as stack:
+        hangs = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        there = f"http://127.0.0.1:{hangs.getsockname()[1]}"
+        section = StravaSection(client_id="1", client_secret="made", base_url=there)
+        patient = Strava(section, answer_s=30)
+        began = time.monotonic()
+        stack.callback(patient.close)
+        hasty = patient.impatient(0.3)
+        stack.callback(hasty.close)
+        with pytest.raises(Unavailable):
+            hasty.check_redirect("http://127.0.0.1:8765/strava/callback", now=made.clock.now)
+        assert time.monotonic() - began < 5
+        assert patient.session is not hasty.session
 
 
 class TestOddRequests:

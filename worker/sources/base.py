@@ -21,6 +21,7 @@ with a subclass of `OAuth2` or `ApiKey`, of `Webhook` too if it has one, and a l
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -250,7 +251,7 @@ class Source(ABC):
         self.reach = settings.history
         """How far back runs are wanted."""
         self._ca_file = ca_file
-        self._answer_s = answer_s
+        self.answer_s = answer_s
 
     @classmethod
     def set_up(cls, settings: Any, *, ca_file: str | None = None) -> Self | None:
@@ -308,7 +309,14 @@ class Source(ABC):
         """Open connections to the service; every answer is bounded in time and size."""
         from worker.sources.http import http_session
 
-        return http_session(self, ca_file=self._ca_file, answer_s=self._answer_s)
+        return http_session(self, ca_file=self._ca_file, answer_s=self.answer_s)
+
+    def impatient(self, answer_s: float) -> Self:
+        """The same service with a deadline of its own for each call, and its own connections."""
+        other = copy(self)
+        other.__dict__.pop("session", None)
+        other.answer_s = answer_s
+        return other
 
     def close(self) -> None:
         """Close the connections; using it again opens new ones."""
