@@ -95,6 +95,17 @@ def test_a_database_begun_anew_with_the_old_keys_opens_for_no_old_link(tmp_path:
     new.store.close()
 
 
+def test_a_restore_by_other_means_closes_everybodys_links_too(store: Store) -> None:
+    """`restore --only-mark`, on both databases; links made after it open."""
+    with store.transaction() as tx:
+        people = [tx.athletes.add(Athlete(0, name, "m@example.org", NOW)) for name in "AB"]
+        mark_restored(tx, now=NOW)
+        for one in people:
+            for signed_at, is_closed in ((NOW, True), (NOW + MINUTE, False)):
+                link = Link(one.link_id, signed_at, {})
+                assert tx.athletes.of_link(link) == (one, is_closed)
+
+
 class TestLinksOfBefore:
     """Links that name an athlete by number, as they were made before."""
 
