@@ -1,7 +1,7 @@
-"""Connections that say nothing: closed after a while, or as soon as others need the room.
+"""Connections that ask nothing: closed after a while, or as soon as others need the room.
 
 uvicorn waits for ever for the headers of a request, and every connection counts against the most it
-serves. Bodies have a deadline of their own (`worker.web.forms`).
+serves. Bodies have a shorter deadline of their own (`worker.web.forms`).
 """
 
 import asyncio
@@ -9,14 +9,14 @@ import asyncio
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS_WITHIN_S = 15.0
-_MOST_SILENT = 100
+_MOST_WAITING = 100
 
 
 class ImpatientProtocol(H11Protocol):
-    """uvicorn's protocol, with a deadline for the headers of each request.
+    """uvicorn's protocol, with a deadline for each request to be there.
 
-    Of a server's connections that haven't said any there are only so many: one more, and the one
-    that has been silent longest is closed.
+    Of a server's connections whose request isn't there whole there are only so many: one more, and
+    the one that has been waiting longest is closed.
     """
 
     deadline: asyncio.TimerHandle | None = None
@@ -40,19 +40,21 @@ class ImpatientProtocol(H11Protocol):
 
     def _wait(self) -> None:
         self.end_wait()
-        self.deadline = self.loop.call_later(HEADERS_WITHIN_S, self.transport.close)
-        silent = {
+        # What isn't read is dropped too: its reader would hold the connection as long.
+        self.deadline = self.loop.call_later(HEADERS_WITHIN_S, self.transport.abort)
+        waiting = {
             one.deadline.when(): one
             for one in self.connections
             if isinstance(one, ImpatientProtocol) and one.deadline
         }
-        if len(silent) > _MOST_SILENT:
-            longest = silent[min(silent)]
+        if len(waiting) > _MOST_WAITING:
+            longest = waiting[min(waiting)]
             longest.end_wait()
-            longest.transport.close()
+            longest.transport.abort()
 
     def end_wait_if_asked(self) -> None:
-        if self.cycle is not None and not self.cycle.response_complete:
+        request = self.cycle
+        if request is not None and not request.response_complete and not request.more_body:
             self.end_wait()
 
     def end_wait(self) -> None:
