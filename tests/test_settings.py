@@ -3,12 +3,14 @@
 import os
 from collections.abc import Callable
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
 from worker.config import SettingsError, ca_file, found_in, load, machine_timezone
 from worker.domain.rules import Rules
+from worker.setting_types import LOOPBACK
 
 Write = Callable[[str], Path]
 
@@ -294,6 +296,19 @@ def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
     assert load()[0].web.token
 
 
+def test_trusted_proxies_come_as_a_list_or_on_one_line(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Addresses and networks; loopback where nothing is said."""
+    assert load()[0].web.trusted_proxies == LOOPBACK
+    named = (ip_network("10.0.0.2"), ip_network("fd00::/8"))
+    write('[web]\ntrusted_proxies = ["10.0.0.2", "fd00::/8"]')
+    assert load()[0].web.trusted_proxies == named
+    write("")
+    monkeypatch.setenv("EASEBACK_WEB__TRUSTED_PROXIES", "10.0.0.2, fd00::/8")
+    assert load()[0].web.trusted_proxies == named
+
+
 # Mistakes
 
 
@@ -305,6 +320,9 @@ def test_a_token_of_the_operator_that_is_empty_is_none(write: Write) -> None:
         ("[rule]\nrun_over = 1.2", "rule: no such setting; the nearest is rules"),
         ("[rules]\nrun_ovr = 1.2", r"\[rules\] run_ovr: no such setting; the nearest is run_over"),
         ('mail = "x"', r"mail is a section: write \[mail\]"),
+        ("[web]\ntrusted_proxies = 7", r"\[web\] trusted_proxies: write a list of addresses"),
+        ('[web]\ntrusted_proxies = ["x"]', r"trusted_proxies: 'x' does not appear.*: write a list"),
+        ('[web]\ntrusted_proxies = ["10.0.0.1/8"]', "10.0.0.1/8 has host bits set: write a list"),
         ("[inbox]\nevery = 5", r"\[inbox\] every: write a duration such as"),
         ('[inbox]\nevery = "5 fortnights"', r"\[inbox\] every: write a duration such as"),
         ('[inbox]\nevery = "0 s"', "longer than nothing"),

@@ -10,7 +10,7 @@ from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
@@ -103,11 +103,14 @@ def _keys(value: SecretStr | None) -> SecretStr | None:
 
 
 def _networks(value: object) -> object:
-    named: Any = value.replace(",", " ").split() if isinstance(value, str) else value
+    named = value.replace(",", " ").split() if isinstance(value, str) else value
+    hint = "write a list of addresses and networks such as 10.0.0.2, 172.16.0.0/12"
+    if not isinstance(named, list | tuple):
+        raise ValueError(hint)  # noqa: TRY004  pydantic's
     try:
-        return tuple(map(ip_network, named))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{error}: write a list such as 10.0.0.2, 172.16.0.0/12") from error
+        return tuple(ip_network(str(one)) for one in named)
+    except ValueError as error:
+        raise ValueError(f"{error}: {hint}") from error
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
