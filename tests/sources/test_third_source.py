@@ -23,7 +23,7 @@ from worker.config import Settings
 from worker.domain.models import Athlete, Recording
 from worker.pipeline.credentials import connect_with_key
 from worker.pipeline.services import ConnectedSource, Services
-from worker.pipeline.sync import sync_all_due
+from worker.pipeline.sync import SourceSync
 from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
@@ -162,7 +162,7 @@ def test_a_key_leads_to_runs_with_their_files(
     names = [add(service, days, 8_000.0 + days) for days in range(1, 61)]
     service.activities.insert(0, {"id": 9, "start": NOW.isoformat(), "source": "STRAVA"})
     mira = connected(services)
-    sync_all_due(services, "intervals", lambda: clock.now)
+    SourceSync.of(services, "intervals", lambda: clock.now).all_due()
     told = recordings(services, mira)
     assert told.keys() == set(names)
     assert [one.note for one in told.values() if not one.device] == []
@@ -178,7 +178,7 @@ def test_a_refused_key_is_asked_for_once(services: Services, service: Intervals)
     service.key = "another"
     for hours in range(1, 6):
         clock = partial(datetime.fromisoformat, (NOW + hours * HOUR).isoformat())
-        sync_all_due(services, "intervals", clock)
+        SourceSync.of(services, "intervals", clock).all_due()
     with services.store.reading() as tx:
         assert tx.progress.sources(mira)["intervals"].state == "failing"
         assert [one.kind for one in tx.outbox.all()].count("reconnect") == 1

@@ -36,7 +36,7 @@ def source(tmp_path: Path) -> Path:
                 now=NOW,
             )  # fmt: skip
             for number in range(3):
-                tx.source("strava").note_event(one.id, f"{number}-Ä", now=NOW)
+                tx.source("strava").note_events([(one.id, f"{number}-Ä")], now=NOW)
             tx.outbox.enqueue(
                 one, kind="weekly", key=f"k{one.id}", message_id=f"m{one.id}", sender="s",
                 recipient="r", mime=b"\x00mail\r\n", now=NOW,

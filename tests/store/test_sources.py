@@ -110,7 +110,7 @@ class TestGrants:
         with store.transaction() as tx:
             connect(tx, athlete)
             tx.source("strava").save_seen(athlete, [SeenActivity("1", NOW, "{}")], now=NOW)
-            tx.source("strava").note_event(athlete.id, "1", now=NOW)
+            tx.source("strava").note_events([(athlete.id, "1")], now=NOW)
             tx.source("strava").forget(athlete)
             assert tx.source("strava").credential(athlete) is None
             assert tx.source("strava").seen(athlete, ["1"]) == {}
@@ -147,8 +147,8 @@ class TestWishes:
     def test_the_same_wish_twice_is_one(self, store: Store, athlete: Athlete) -> None:
         """Strava posts an event up to three times."""
         with store.transaction() as tx:
-            tx.source("strava").note_event(athlete.id, "1", now=NOW)
-            tx.source("strava").note_event(athlete.id, "1", now=NOW)
+            tx.source("strava").note_events([(athlete.id, "1")], now=NOW)
+            tx.source("strava").note_events([(athlete.id, "1")], now=NOW)
             assert tx.source("strava").with_events_due(NOW) == (athlete.id,)
             assert tx.source("strava").events_due(athlete, NOW) == ("1",)
 
@@ -157,7 +157,7 @@ class TestWishes:
     ) -> None:
         """After 1, 2, 4 minutes, and so on."""
         with store.transaction() as tx:
-            tx.source("strava").note_event(athlete.id, "1", now=NOW)
+            tx.source("strava").note_events([(athlete.id, "1")], now=NOW)
             tx.source("strava").retry_event(athlete, "1", now=NOW, most=3)
             assert tx.source("strava").with_events_due(NOW) == ()
             assert tx.source("strava").with_events_due(NOW + MINUTE) != ()

@@ -17,18 +17,19 @@ due any more, changes nothing.
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
 
 from worker.domain.models import Athlete, SourceName
 from worker.health import ping
-from worker.pipeline import sync
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import Delivered, deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
 from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
 from worker.pipeline.services import Clock, Services
+from worker.pipeline.sync import SourceSync
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due
 from worker.sources.base import RateLimited, Source
 from worker.sources.registry import SOURCES
@@ -221,8 +222,8 @@ def _source_job(kind: type[Source]) -> Job:
     return Job(
         name,
         SOURCE_EVERY,
-        lambda services, clock, in_full: sync.sync_all_due(
-            services, name, clock, None if in_full else kind.calls_at_once
+        lambda services, clock, in_full: SourceSync.of(services, name, clock).all_due(
+            None if in_full else kind.calls_at_once
         ),
         is_on=lambda services: name in services.sources,
         tasks=source_tasks(name),
@@ -235,23 +236,25 @@ def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
     def task(
         name: str,
         urgency: Urgency,
-        due: Callable[[Services, SourceName, datetime, int], DueAthletes],
-        run: Callable[[Services, SourceName, Athlete, Where, Clock], object],
+        due: Callable[[SourceSync, int], Sequence[int]],
+        run: Callable[[SourceSync, Athlete], object],
     ) -> AthleteTask:
         return AthleteTask(
             f"{source}-{name}",
             urgency,
-            due=lambda services, now, most: due(services, source, now, most),
-            run=lambda services, athlete, where, clock: run(
-                services, source, athlete, where, clock
+            due=lambda services, now, most: dict.fromkeys(
+                due(SourceSync.of(services, source, lambda: now), most), ()
+            ),
+            run=lambda services, athlete, _, clock: run(
+                SourceSync.of(services, source, clock), athlete
             ),
             remote=True,
         )
 
     return (
-        task("events", Urgency.ALERT, sync.events_due, _handle_events),
-        task("poll", Urgency.NEWS, sync.polls_due, sync.poll),
-        task("history", Urgency.HISTORY, sync.history_due, sync.read_history),
+        task("events", Urgency.ALERT, SourceSync.events_due, _handle_events),
+        task("poll", Urgency.NEWS, SourceSync.polls_due, SourceSync.poll),
+        task("history", Urgency.HISTORY, SourceSync.history_due, SourceSync.read_history),
     )
 
 
@@ -260,10 +263,6 @@ def event_task(source: SourceName) -> AthleteTask:
     return source_tasks(source)[0]
 
 
-def _handle_events(
-    services: Services, source: SourceName, athlete: Athlete, where: Where, clock: Clock
-) -> None:
-    try:
-        sync.handle_events(services, source, athlete, where, clock)
-    except RateLimited:
-        return  # the events stay due, and are found by a later check
+def _handle_events(sync: SourceSync, athlete: Athlete) -> None:
+    with suppress(RateLimited):  # the events stay due, and are found by a later check
+        sync.handle_events(athlete)

@@ -15,7 +15,6 @@ from functools import partial
 from worker.domain.models import Recording
 from worker.domain.weeks import local_day
 from worker.pipeline.ingest import ingest, runs_in
-from worker.pipeline.services import Clock, Services
 from worker.pipeline.session import ClientSession
 from worker.sources.base import (
     CredentialRevoked,
@@ -46,7 +45,6 @@ _LONGEST_FILE_PAUSE = timedelta(days=1)
 
 def save_activities(
     tx: Transaction,
-    services: Services,
     session: ClientSession,
     listed: Sequence[ListedActivity],
     *,
@@ -59,11 +57,10 @@ def save_activities(
 
     Those that begin before what is wanted, or may be kept, are passed over.
     """
-    client, athlete, source = (
-        session.connected.client,
-        session.athlete,
-        session.connected.client.name,
-    )
+    if not (listed or gone):
+        return
+    client, athlete, services = session.connected.client, session.athlete, session.services
+    source = client.name
     by_id = {one.external_id: one for one in _wanted(listed, since=now - client.reach)}
     rows = tx.source(source)
     known = rows.seen(athlete, by_id)
@@ -159,13 +156,13 @@ class OriginalFile:
 
 
 def files_of_new(
-    services: Services, session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
+    session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
     """The files of new runs, newest first, before they're judged, as many as are waited for."""
     if not session.connected.client.has_files:
         return {}
     wanted = _wanted(listed, since=since)
-    with services.store.reading() as tx:
+    with session.services.store.reading() as tx:
         known = tx.source(session.connected.client.name).seen(
             session.athlete, {one.external_id for one in wanted}
         )
@@ -211,19 +208,15 @@ def _read_file(
     return OriginalFile("read" if was_read else "none", reading)
 
 
-def read_files(services: Services, session: ClientSession, clock: Clock, *, at_most: int) -> int:
+def read_files(session: ClientSession, *, at_most: int) -> int:
     """Fetch files that are due, the newest first; how many were asked for.
 
     One that can't be had now is tried again, later and later. Raises `SourceError` where nothing
     can be had.
     """
-    client, athlete, source = (
-        session.connected.client,
-        session.athlete,
-        session.connected.client.name,
-    )
-    with services.store.reading() as tx:
-        due = tx.source(source).files_due(athlete, clock(), most=at_most)
+    client, athlete, clock = session.connected.client, session.athlete, session.clock
+    with session.services.store.reading() as tx:
+        due = tx.source(client.name).files_due(athlete, clock(), most=at_most)
     stumbled = False
     for one in due:
         found: OriginalFile | None = None
@@ -235,16 +228,16 @@ def read_files(services: Services, session: ClientSession, clock: Clock, *, at_m
             pass
         except Unavailable:
             if stumbled:  # twice in a row: it isn't the file
-                _save_file(services, session, one, None, now=clock())
+                _save_file(session, one, None, now=clock())
                 raise
             stumbled = True
         except (SourceError, StoreError):
             raise
         except Exception:
             # Whatever nobody foresaw about one file must not stand before the others.
-            context = {"source": source, "athlete": athlete.id}
+            context = {"source": client.name, "athlete": athlete.id}
             log.exception("%(source)s: athlete %(athlete)s: unexpected", context)
-        _save_file(services, session, one, found, now=clock())
+        _save_file(session, one, found, now=clock())
     return len(due)
 
 
@@ -258,7 +251,6 @@ def _listed(parse: Callable[[object], ListedActivity], one: SeenActivity) -> Lis
 
 
 def _save_file(
-    services: Services,
     session: ClientSession,
     one: SeenActivity,
     found: OriginalFile | None,
@@ -266,7 +258,7 @@ def _save_file(
     now: datetime,
 ) -> None:
     """What a file told is believed; None tries again later and later, and gives up in the end."""
-    athlete, source = session.athlete, session.connected.client.name
+    athlete, services, source = session.athlete, session.services, session.connected.client.name
     with services.store.transaction() as tx:
         if not session.still_stands(tx):
             return

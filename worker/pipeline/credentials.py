@@ -73,10 +73,16 @@ def check_redirect(
 
     What it can't be asked now, the athlete's browser will find out.
     """
-    connected, auth = _consenting(services, source)
+    _, client = _consenting(services, source)
     try:
-        _check_redirect(connected, auth, redirect, now)
+        client.check_redirect(redirect, now=now)
     except SourceError as error:
+        if error.code not in {REDIRECT_MISMATCH, WRONG_CLIENT}:
+            log.debug(
+                "%(source)s: the consent page can't be asked for: %(why)s",
+                {"source": source, "why": str(error)},
+            )
+            return
         log.warning(
             "%(source)s: athlete %(athlete)s can't consent: %(why)s",
             {"source": source, "athlete": athlete.id, "why": str(error)},
@@ -98,7 +104,7 @@ def begin_consent(
     Raises `SourceError` where the service's page would show nothing but an error.
     """
     connected, auth = _consenting(services, source)
-    _check_redirect(connected, auth, redirect, now)
+    check_redirect(services, source, athlete, redirect=redirect, now=now)
     state = secrets.token_urlsafe(_STATE_BYTES)
     cookie = connected.signer.token(CONSENT, athlete, now=now, state=_hash(state))
     return Consent(auth.authorize_url(state=state, redirect=redirect), cookie)
@@ -207,18 +213,6 @@ def _consenting(services: Services, source: SourceName) -> tuple[ConnectedSource
     if not isinstance(client, OAuth2):
         raise SourceError(f"{client.title} is connected by a key", permanent=True)
     return connected, client
-
-
-def _check_redirect(connected: ConnectedSource, auth: OAuth2, redirect: str, now: datetime) -> None:
-    try:
-        auth.check_redirect(redirect, now=now)
-    except SourceError as error:
-        if error.code in {REDIRECT_MISMATCH, WRONG_CLIENT}:
-            raise
-        log.debug(
-            "%(source)s: the consent page can't be asked for: %(why)s",
-            {"source": connected.client.name, "why": str(error)},
-        )
 
 
 def _store(

@@ -91,21 +91,9 @@ def _no_connection(error: requests.ConnectionError, title: str) -> str:
 class _Bounds:
     """Of one answer: by when its next byte has to come, and how many more may come."""
 
-    title: str
     until: float
     bytes_left: int
-
-    def seconds_left(self) -> float:
-        left_s = self.until - time.monotonic()
-        if left_s <= 0:
-            raise TimeoutError("timed out")
-        return left_s
-
-    def received(self, count: int) -> None:
-        self.until += count / SLOWEST_BYTES_S
-        self.bytes_left -= count
-        if self.bytes_left < 0:
-            raise Unavailable(f"{self.title}'s answer is larger than any real one")
+    too_large: Unavailable
 
 
 _bounds: ContextVar[_Bounds] = ContextVar("_bounds")
@@ -121,10 +109,16 @@ class _BoundedBytes(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any, /) -> int | None:
-        self._sock.settimeout(self._bounds.seconds_left())
-        count = self._raw.readinto(buffer)
-        self._bounds.received(count or 0)
+    def readinto(self, buffer: Any, /) -> int:
+        seconds_left = self._bounds.until - time.monotonic()
+        if seconds_left <= 0:
+            raise TimeoutError("timed out")
+        self._sock.settimeout(seconds_left)
+        count = self._raw.readinto(buffer) or 0
+        self._bounds.until += count / SLOWEST_BYTES_S
+        self._bounds.bytes_left -= count
+        if self._bounds.bytes_left < 0:
+            raise self._bounds.too_large
         return count
 
     def close(self) -> None:
@@ -186,8 +180,8 @@ class _BoundedAdapter(HTTPAdapter):
     ) -> requests.Response:
         request.url = self._source.route(request.url or "")
         largest = self._source.largest_answer_bytes
-        bounds = _Bounds(self._source.title, time.monotonic() + self._answer_s, largest)
-        before = _bounds.set(bounds)
+        too_large = Unavailable(f"{self._source.title}'s answer is larger than any real one")
+        before = _bounds.set(_Bounds(time.monotonic() + self._answer_s, largest, too_large))
         try:
             response = super().send(
                 request,
@@ -199,7 +193,7 @@ class _BoundedAdapter(HTTPAdapter):
             )
         finally:
             _bounds.reset(before)
-        response.raw = cast("Any", _BoundedBody(response.raw, self._source.title, largest))
+        response.raw = cast("Any", _BoundedBody(response.raw, largest, too_large))
         return response
 
 
@@ -208,16 +202,15 @@ class _BoundedBody:
     """A body that gives up when it unpacks to too much. Has what requests asks of a raw body."""
 
     raw: urllib3.BaseHTTPResponse
-    title: str
-    largest_bytes: int
+    bytes_left: int
+    too_large: Unavailable
 
     def stream(self, _size: int, decode_content: bool = True) -> Iterator[bytes]:
-        read_bytes = 0
         while piece := self.raw.read1(_PIECE_BYTES, decode_content=decode_content):
-            read_bytes += len(piece)
-            if read_bytes > self.largest_bytes:
+            self.bytes_left -= len(piece)
+            if self.bytes_left < 0:
                 self.close()
-                raise Unavailable(f"{self.title}'s answer is larger than any real one")
+                raise self.too_large
             yield piece
 
     def close(self) -> None:

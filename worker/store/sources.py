@@ -311,12 +311,11 @@ class SourceRows(Repository):
 
     # Webhook events
 
-    def note_event(self, athlete_id: int, external_id: str, *, now: datetime) -> None:
-        """Save that an activity is to be fetched; empty: that the credential is to be tried."""
-        self.note_events([(athlete_id, external_id)], now=now)
-
     def note_events(self, events: Collection[tuple[int, str]], *, now: datetime) -> None:
-        """The same for many, by athlete's id and external id, each of them once."""
+        """Save that activities are to be looked at, by athlete's id and external id, each once.
+
+        An empty external id: that the credential is to be tried.
+        """
         every = {"source": self.source, "due_at": now, "tries": 0}
         # Always in one order, so that two who write the same events don't wait for each other.
         self._upsert(

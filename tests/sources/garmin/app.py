@@ -19,7 +19,7 @@ from worker.pipeline.credentials import Connected, connect_with_key
 from worker.pipeline.deliver import deliver
 from worker.pipeline.ingest import take_in_inbox
 from worker.pipeline.services import ConnectedSource, Services
-from worker.pipeline.sync import sync_all_due
+from worker.pipeline.sync import SourceSync
 from worker.sources.garmin.client import GarminSection
 from worker.store import SourceState
 
@@ -78,7 +78,7 @@ class GarminApp:
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            sync_all_due(self.services, "garmin", self.clock)
+            SourceSync.of(self.services, "garmin", self.clock).all_due()
             deliver(self.services, self.clock)
 
     def runs(self, athlete: Athlete) -> dict[str, float]:

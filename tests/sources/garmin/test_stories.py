@@ -13,7 +13,7 @@ from simulators.garmin import DOWNLOAD, EXCHANGE, SEARCH
 from simulators.http_server import Server
 from tests.sources.garmin.app import DAY, HOUR, GarminApp, garmin_app
 from worker.pipeline.credentials import encrypt_all_anew
-from worker.pipeline.sync import poll, sync_all_due
+from worker.pipeline.sync import SourceSync
 from worker.sources import SourceError
 from worker.sources.formats.unpack import Member
 from worker.store import Encrypter
@@ -71,14 +71,14 @@ class TestConnecting:
         rotating = replace(app.garmin, encrypter=Encrypter(["new", *old]))
         assert encrypt_all_anew(app.changed(rotating)) == 1
         alone = app.changed(replace(app.garmin, encrypter=Encrypter(["new"])))
-        poll(alone, "garmin", athlete, (), app.clock)
+        SourceSync.of(alone, "garmin", app.clock).poll(athlete)
         assert len(app.runs(athlete)) == 1
 
     def test_a_lost_sealing_key_is_said(self, app: GarminApp) -> None:
         """Nothing breaks; the state says what to do."""
         athlete, _ = app.connected()
         lost = app.changed(replace(app.garmin, encrypter=Encrypter(["another"])))
-        sync_all_due(lost, "garmin", app.clock)
+        SourceSync.of(lost, "garmin", app.clock).all_due()
         assert app.state(athlete).state == "failing"
         assert "put the key back" in (app.state(athlete).last_error or "")
 
@@ -88,7 +88,7 @@ class TestCalls:
         """All 300 are counted after eight pages, before a file is fetched."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 300, every=30 * HOUR)
-        sync_all_due(app.services, "garmin", app.clock, at_most=7)
+        SourceSync.of(app.services, "garmin", app.clock).all_due(7)
         assert len(app.runs(athlete)) == 300
         assert app.service.calls(SEARCH) <= 8
         assert app.service.calls(DOWNLOAD) == 0
@@ -120,23 +120,23 @@ class TestCalls:
         """Newest files first; the next turn goes on where the last one ended."""
         athlete, account = app.connected()
         made = app.service.weeks_of_runs(account, app.clock() - HOUR, 40)
-        sync_all_due(app.services, "garmin", app.clock, at_most=20)
+        SourceSync.of(app.services, "garmin", app.clock).all_due(20)
         read = {i for i, r in app.recorded(athlete).items() if r.device}
         assert read
         assert read == {str(a.id) for a in made[: len(read)]}
         assert app.service.calls(DOWNLOAD) < 20
         for _ in range(3):
-            sync_all_due(app.services, "garmin", app.clock, at_most=20)
+            SourceSync.of(app.services, "garmin", app.clock).all_due(20)
         assert app.service.calls(DOWNLOAD) == 40
 
     def test_a_new_run_comes_in_while_files_wait(self, app: GarminApp) -> None:
         """What's new goes first: one page and its own file."""
         athlete, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 300, every=30 * HOUR)
-        sync_all_due(app.services, "garmin", app.clock, at_most=7)
+        SourceSync.of(app.services, "garmin", app.clock).all_due(7)
         new = app.service.add(account, app.service.clock.step(HOUR) - 50 * MINUTE)
         before = app.service.calls()
-        sync_all_due(app.services, "garmin", app.clock, at_most=0)
+        SourceSync.of(app.services, "garmin", app.clock).all_due(0)
         assert app.recorded(athlete)[str(new.id)].device
         assert app.service.calls() == before + 2
 
@@ -177,7 +177,7 @@ class TestCalls:
         """45 at most: its own default of 99 ends in a 500."""
         _, account = app.connected()
         app.service.weeks_of_runs(account, app.clock() - HOUR, 200)
-        sync_all_due(app.services, "garmin", app.clock, at_most=7)
+        SourceSync.of(app.services, "garmin", app.clock).all_due(7)
         asked = [int(q.query["limit"]) for q in app.service.log if q.path == SEARCH]
         assert asked
         assert max(asked) == 45
@@ -197,7 +197,9 @@ class TestCalls:
             return read(content, name)
 
         with pytest.raises(KeyboardInterrupt):
-            sync_all_due(app.changed(replace(app.garmin, read_file=dying)), "garmin", app.clock)
+            SourceSync.of(
+                app.changed(replace(app.garmin, read_file=dying)), "garmin", app.clock
+            ).all_due()
         assert len(app.runs(athlete)) == 30
         app.turn()
         assert app.service.calls(DOWNLOAD) == 31
@@ -250,7 +252,7 @@ class TestFollowing:
             return read(content, name)
 
         broken = app.changed(replace(app.garmin, read_file=breaking))
-        sync_all_due(broken, "garmin", app.clock)
+        SourceSync.of(broken, "garmin", app.clock).all_due()
         told = app.recorded(athlete)
         assert len(told) == 12
         assert {i for i, r in told.items() if not r.device} == {str(a.id) for a in made[:2]}

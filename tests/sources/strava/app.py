@@ -22,7 +22,7 @@ from worker.jobs.once import Pass, one_pass
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
 from worker.pipeline.deliver import deliver
 from worker.pipeline.services import ConnectedSource, Services
-from worker.pipeline.sync import note_events, poll, sync_all_due
+from worker.pipeline.sync import SourceSync, note_events
 from worker.sources.strava.client import StravaSection
 from worker.store import SourceState
 
@@ -71,7 +71,7 @@ class StravaApp:
         until = self.clock() + time
         while self.clock() < until:
             self.service.clock.step(step)
-            sync_all_due(self.services, "strava", self.clock)
+            SourceSync.of(self.services, "strava", self.clock).all_due()
             deliver(self.services, self.clock)
 
     def changed(self, strava: ConnectedSource) -> Services:
@@ -86,7 +86,7 @@ class StravaApp:
     ) -> bool:
         """One athlete's poll; True where it brought an answer."""
         before = self.service.calls(ACTIVITIES)
-        poll(self.changed(with_ or self.strava), "strava", athlete, (), clock)
+        SourceSync.of(self.changed(with_ or self.strava), "strava", clock).poll(athlete)
         return self.service.calls(ACTIVITIES) > before
 
     def runs(self, athlete: Athlete) -> dict[str, float]:

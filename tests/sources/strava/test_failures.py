@@ -14,7 +14,7 @@ from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, s
 from worker.domain.models import Email
 from worker.jobs.once import one_pass
 from worker.notify import AlertFacts, Composer
-from worker.pipeline.sync import sync_all_due
+from worker.pipeline.sync import SourceSync
 from worker.sources.rate_limit import Limit as KnownLimit
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -101,7 +101,7 @@ class TestTrouble:
         broken = replace(app.services, composer=BrokenComposer())
         before = app.service.calls()
         for _ in range(5):
-            sync_all_due(broken, "strava", app.clock)
+            SourceSync.of(broken, "strava", app.clock).all_due()
         assert len(app.runs(timo)) == 1
         assert "out of ink" in (app.state(mira).last_error or "")
         assert app.service.calls() <= before + 4
