@@ -6,13 +6,14 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bench.cluster_rounds import event_about
-from bench.cluster_stage import Stage, services_on
+from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, services_on
 from simulators.query_reads import reads
 from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.ingest import scan_inbox
 from worker.pipeline.services import Services
 from worker.pipeline.sync import note_events
+from worker.sources.base import ServiceEvent
 
 
 def rows_read(stage: Stage) -> dict[str, tuple[int, int]]:
@@ -54,11 +55,12 @@ def tell_jobs(stage: Stage) -> None:
     with services_on(stage) as services:
         with services.store.reading() as tx:
             (athlete,) = tx.athletes.first(1)
-        event = event_about(athlete.id, round_number=9)
+        activity = str(event_about(athlete.id, round_number=9)["object_id"])
+        event = ServiceEvent(SUBSCRIPTION, str(athlete.id), activity)
         jobs: dict[str, Callable[[], object]] = {
             "weekly": lambda: WEEKLY.run(services, athlete, (), _now),
             "mail": lambda: send(services, _now, at_most=1),
-            "event kept": lambda: note_events(services, "strava", [event], _now()),
+            "event kept": lambda: note_events(services, "strava", [event], _now(), WEBHOOK),
             "strava-events": lambda: event_task("strava").run(services, athlete, (), _now),
             "housekeeping": lambda: HOUSEKEEPING.run(services, athlete, (), _now),
             "inbox": lambda: INBOX.run(services, athlete, (), _now),

@@ -12,13 +12,13 @@ from typing import Any
 
 from sqlalchemy import text
 
-from bench.cluster_stage import SUBSCRIPTION, Stage, process, wait
+from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, process, wait
 
 CALM_PER_S, CALM_LASTS_S = 20, 30
 SENDERS = 24
 HEAD = (
-    b"POST /strava/webhook HTTP/1.1\r\nHost: 127.0.0.1\r\n"
-    b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    f"POST {WEBHOOK} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
+    + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
 )
 
 

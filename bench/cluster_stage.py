@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import create_engine, make_url, text
 
 from bench.cluster_world import Counters, sink_process, strava_process
-from worker.app import build_services
+from worker.app import build_services, webhook_path
 from worker.config import Settings
 from worker.pipeline.services import Services, WorkerIdentity
 from worker.store import Encrypter, Store
@@ -25,6 +25,7 @@ from worker.store import Encrypter, Store
 ROOT = Path(__file__).parent.parent
 DATABASE = "easeback_bench"
 KEY = "a key of the cluster bench that is long enough"
+WEBHOOK = webhook_path("strava", (KEY,))
 SUBSCRIPTION = 7
 RUNS_EACH = 312
 """Three a week for two years."""
@@ -61,7 +62,7 @@ SELECT id, 'strava', id, :sealed, now() + interval '9 days', '["activity:read_al
     now() + interval '9 days', now(), 0
 FROM athlete WHERE id >= :first;
 
-INSERT INTO source_subscription VALUES ('strava', 7, 'https://easeback.example', now(), 0)
+INSERT INTO source_subscription VALUES ('strava', 7, :webhook, now(), 0)
 ON CONFLICT DO NOTHING;
 
 SELECT setval('run_id_seq', (SELECT max(id) FROM run));
@@ -141,7 +142,13 @@ def load(stage: Stage, athletes: int) -> None:
     began = time.monotonic()
     first = (stage.one("SELECT count(*) FROM athlete") or 0) + 1
     sealed = Encrypter((KEY,)).encrypt_text(json.dumps(["access", "refresh"]))
-    named = {"first": first, "last": athletes, "runs": RUNS_EACH, "sealed": sealed}
+    named = {
+        "first": first,
+        "last": athletes,
+        "runs": RUNS_EACH,
+        "sealed": sealed,
+        "webhook": f"https://easeback.example{WEBHOOK}",
+    }
     for statement in filter(str.strip, WORLD.split(";")):
         stage.do(statement, **{k: v for k, v in named.items() if f":{k}" in statement})
     with stage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -21,6 +21,7 @@ from simulators.smtp_server import SmtpServer
 from simulators.strava.accounts import Activity
 from simulators.strava.limits import Limit, Limits
 from simulators.strava.service import Answer, Question, Service
+from worker.app import webhook_path
 from worker.domain import weeks
 from worker.domain.models import Athlete, WeeklyHour
 from worker.store import Encrypter, Store, Transaction
@@ -30,6 +31,7 @@ WEEKLY_AT = datetime(2026, 11, 23, 7, tzinfo=UTC)
 """A Monday."""
 
 KEY, TOKEN = "a key of the load bench long enough", "a token of the load bench"
+WEBHOOK = webhook_path("strava", (KEY,))
 SUBSCRIPTION = 7
 SHORT_RUN_M = 1500.0
 """What Strava tells of raises nobody's week by enough for an alert."""
@@ -147,7 +149,7 @@ def staged(plan: Plan, athletes: int) -> Iterator[Stage]:
         kept = tuple(_seed(store, service, number, now) for number in range(athletes))
         with store.transaction() as tx:
             tx.source("strava").subscribed(
-                SUBSCRIPTION, "https://easeback.example/strava/webhook", now=now
+                SUBSCRIPTION, f"https://easeback.example{WEBHOOK}", now=now
             )
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         activities = tuple(

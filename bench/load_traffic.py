@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 
 from sqlalchemy import select
 
-from bench.load_stage import KEY, SUBSCRIPTION, TOKEN, WEEKLY_AT, Plan, Stage, asks
+from bench.load_stage import KEY, SUBSCRIPTION, TOKEN, WEBHOOK, WEEKLY_AT, Plan, Stage, asks
 from simulators.recordings import run_file
 from simulators.strava.accounts import Activity
 from worker.links import Signer
@@ -148,7 +148,7 @@ def _announce(stage: Stage, plan: Plan, seen: Seen, began: float) -> None:
                 "object_id": activity.id, "object_type": "activity",
                 "aspect_type": "update", "event_time": int(time.time()), "updates": {},
             }  # fmt: skip
-            return "webhook", asks(stage, "POST", "/strava/webhook", json.dumps(event))
+            return "webhook", asks(stage, "POST", WEBHOOK, json.dumps(event))
 
         seen.events += _paced(total, EVENTS_PER_S, began + at_s, ask, threads=16)
 

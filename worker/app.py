@@ -8,7 +8,7 @@ No state is held here, and no other module builds these parts.
 """
 
 import hmac
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
@@ -136,8 +136,6 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
     """The services that are on, by name."""
     keys = read_keys(settings)
     encrypter, signer = Encrypter(keys), Signer(keys, settings.base_url)
-    # Only the service and we know this word. Of the oldest key: it stays when keys are added.
-    made = hmac.new(keys[-1].encode(), b"easeback.webhook", "sha256").hexdigest()[:32]
     found: dict[SourceName, ConnectedSource] = {}
     for kind in SOURCES:
         section = settings.sources[kind.name]
@@ -149,9 +147,20 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 encrypter=encrypter,
                 signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
-                verify_token=token.get_secret_value() if token else made,
+                verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
+                webhook_path=webhook_path(kind.name, keys),
             )
     return found
+
+
+def webhook_path(source: SourceName, keys: Sequence[str]) -> str:
+    """Where a service posts events to: nobody else was told the path."""
+    return f"/{source}/webhook/{_word(keys, 'webhook.path')}"
+
+
+def _word(keys: Sequence[str], use: str) -> str:
+    """A word that only a service and we know. Of the oldest key: it stays when keys are added."""
+    return hmac.new(keys[-1].encode(), f"easeback.{use}".encode(), "sha256").hexdigest()[:32]
 
 
 def callback_url(base_url: str, source: SourceName) -> str:

@@ -29,8 +29,10 @@ MUST_BE_THERE = {
 }
 POLICY = {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"}
 OPEN_TO_ALL = {"/", "/livez", "/readyz", "/icon.svg", "/strava/callback", "/strava/webhook"}
+"""And the webhook's path with its secret, which is another in each instance."""
 OPERATORS = {"/status", "/metrics"}
-UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg"), ("POST", "/strava/webhook")}
+UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg")}
+"""And what is posted at that path."""
 PUBLIC = "https://easeback.example.org"
 
 
@@ -38,6 +40,10 @@ def face(made: Instance, *, burst: float = 1e6, **more: object) -> Starlette:
     """The face as it is in a worker, Strava's pages included."""
     web = replace(made.web, **more)  # type: ignore[arg-type]  # fields of WebContext
     return build_app(web, rate_limiter=ClientRateLimiter(burst=burst, per_s=0.001))
+
+
+def webhook_path(made: Instance) -> str:
+    return made.web.services.sources["strava"].webhook_path
 
 
 def stranger(app: Starlette, address: str = "203.0.113.9") -> TestClient:
@@ -162,7 +168,7 @@ class TestWhoMayOpenWhat:
         app = face(made, token="a token of the operator")
         stills = {made.web.pages.stylesheet_path}
         for method, path in every_route(app):
-            if path in OPEN_TO_ALL | stills:
+            if path in OPEN_TO_ALL | stills | {webhook_path(made)}:
                 continue
             answer = stranger(app).request(method, path.replace("{token}", "made-up"))
             assert answer.status_code == (401 if path in OPERATORS else 403), path
@@ -218,7 +224,7 @@ class TestLimits:
             client = stranger(app, f"203.0.113.{number}")
             client.request(method, filled(made, path, mira))
             again = client.request(method, filled(made, path, mira))
-            uncounted = (method, path) in UNCOUNTED | stills
+            uncounted = (method, path) in UNCOUNTED | stills | {("POST", webhook_path(made))}
             assert (again.status_code == 429) is not uncounted, (method, path)
             assert ("retry-after" in again.headers) is not uncounted
 
@@ -229,6 +235,16 @@ class TestLimits:
         codes = [client.get("/strava/webhook", params=asked).status_code for _ in range(10)]
         assert codes[0] == 403
         assert codes[-1] == 429
+
+    def test_guessing_the_webhooks_path_ends_soon(self, made: Instance) -> None:
+        """Only what is posted at the path that the service was told isn't counted."""
+        client = stranger(face(made, burst=30))
+        path = webhook_path(made)
+        codes = [client.post(f"{path[:-4]}{n:04}", json={}).status_code for n in range(10)]
+        assert codes[0] == 404
+        assert codes[-1] == 429
+        client = stranger(face(made, burst=30))
+        assert [client.post(path, json={}).status_code for _ in range(200)] == [200] * 200
 
     def test_who_is_refused_is_logged_by_address_and_not_by_link(
         self, made: Instance, mira: Athlete, caplog: pytest.LogCaptureFixture

@@ -261,10 +261,10 @@ def add_webhook(context: typer.Context, source: SourceArgument = None) -> None:
     command = command_of(context)
     services = command.services()
     client, now = _webhook_of(services, source), datetime.now(UTC)
-    callback = f"{command.settings.base_url.rstrip('/')}/{client.name}/webhook"
-    verify_token = services.sources[client.name].verify_token
+    connected = services.sources[client.name]
+    callback = f"{command.settings.base_url.rstrip('/')}{connected.webhook_path}"
     with _web_server(command, services, lambda _: None):
-        made = client.subscribe(callback, verify_token=verify_token, now=now)
+        made = client.subscribe(callback, verify_token=connected.verify_token, now=now)
     with services.store.transaction() as tx:
         tx.source(client.name).subscribed(made, callback, now=now)
     command.say(f"subscribed (number {made}): {client.title} tells {callback}")

@@ -6,6 +6,7 @@ from worker.domain.models import Athlete
 from worker.domain.weeks import local_day
 from worker.pipeline.ingest import judge_overdue, judge_since
 from worker.pipeline.services import Services, for_each_due
+from worker.pipeline.sync import SourceSync
 from worker.store import DELETED, DUE_AT_ONCE, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -82,3 +83,5 @@ def tidy_store(services: Services, now: datetime) -> None:
         services.store.compact()
         with services.store.transaction() as tx:
             tx.progress.ticked(VACUUMED, at=now)
+    for source in services.sources:
+        SourceSync.of(services, source, lambda: now).renew_webhook()

@@ -38,10 +38,10 @@ class ConnectedSource:
     """A service that is on, and what the work with it needs.
 
     `client` asks it. `encrypter` encrypts credentials, `signer` signs the cookies of consents.
-    `read_file` gives everything in a file by its bytes and name. `verify_token` is what the service
-    must repeat when it checks our webhook. `wait` lets so many seconds pass, never with a
-    transaction open. `jitter`, between 0 and 1, spreads the athletes over time: nobody's secret
-    depends on it.
+    `read_file` gives everything in a file by its bytes and name. `verify_token` is what the
+    service must repeat when it checks our webhook, `webhook_path` the path at which it posts to
+    us. `wait` lets so many seconds pass, never with a transaction open. `jitter`, between 0 and
+    1, spreads the athletes over time: nobody's secret depends on it.
     """
 
     client: Source
@@ -49,6 +49,7 @@ class ConnectedSource:
     signer: Signer
     read_file: Callable[[bytes, str], Iterable[Member]]
     verify_token: str = ""
+    webhook_path: str = ""
     wait: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
 

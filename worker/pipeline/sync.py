@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from worker.domain.models import Athlete, SourceName
@@ -34,10 +34,12 @@ from worker.sources.base import (
     CredentialRevoked,
     ListedActivity,
     RateLimited,
+    ServiceEvent,
     SourceError,
     Webhook,
 )
 from worker.sources.polling import Shown, Standing
+from worker.sources.rate_limit import next_day
 from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
 log = logging.getLogger(__name__)
@@ -48,9 +50,18 @@ GIVES_UP_QUIETLY = 5
 POLLS_A_TURN = 60
 """So many athletes are asked for in a turn that may not go on as long as it likes."""
 
+RENEWS_AFTER = timedelta(days=1)
+"""So long a subscription without a secret is left alone before it's made anew."""
+
 PAUSE_FOR_EVERYBODY = timedelta(minutes=1)
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
+EVENT_CALLS_A_DAY = 48
+"""So many calls a day the events of one athlete may cost; polling finds what else they told of."""
+
+UNKNOWN_AT_ONCE = 5
+"""Of more than so many activities that neither we nor the list know, none is asked for alone."""
+
 _WHOLE_ATHLETE = ""
 
 
@@ -110,7 +121,7 @@ class SourceSync:
                 polls_left -= 1
                 asked.add(athlete.id)
                 try:
-                    polled += self._read_newest(athlete)
+                    polled += self._read_newest(athlete) is not None
                 except SourceError as error:
                     theirs = left[number:] if error.for_everybody else [athlete]
                     self._log("everybody" if error.for_everybody else athlete.id, error)
@@ -175,25 +186,33 @@ class SourceSync:
         What they tell is only a reason to look; what is so, the service says. Raises
         `RateLimited`; what wasn't looked at stays due.
         """
-        source = self.connected.client.name
-        with self.services.store.reading() as tx:
-            due = tx.source(source).events_due(athlete, self.clock())
+        client, store, now = self.connected.client, self.services.store, self.clock()
+        with store.reading() as tx:
+            due = tx.source(client.name).events_due(athlete, now)
+            stored = tx.source(client.name).credential(athlete)
+        if stored is None or stored.revoked_at is not None:
+            if _WHOLE_ATHLETE in due:
+                self._withdrew(athlete)
+            else:
+                self._events_done(athlete, due)
+            return []
         troubles: list[str] = []
-        for external_id in due:
-            try:
-                self._handle_event(athlete, external_id)
-            except RateLimited:
-                raise
-            except SourceError as error:
-                with self.services.store.transaction() as tx:
-                    rows = tx.source(source)
-                    if error.permanent:
-                        rows.event_done(athlete, external_id)
-                        troubles.append(f"{athlete.name}: {error}")
-                    else:
-                        rows.retry_event(athlete, external_id, now=self.clock(), most=EVENT_TRIES)
-                if error.permanent:
-                    self._log(athlete.id, error)
+        if _WHOLE_ATHLETE in due:
+            troubles += self._spend_call(athlete, [_WHOLE_ATHLETE], self._look_whether_withdrawn)
+        named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
+        if len(named) > 1:
+            troubles += self._spend_call(athlete, named, self._look_at_newest)
+            with store.reading() as tx:
+                due = tx.source(client.name).events_due(athlete, now)
+                known = tx.source(client.name).seen(athlete, due)
+            named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
+            unknown = [external_id for external_id in named if external_id not in known]
+            if len(unknown) > UNKNOWN_AT_ONCE:
+                # Uploaded long after, or made up: a few pages tell of all that are true.
+                self._spend_call(athlete, unknown, self._read_past_again, calls=EVENT_CALLS_A_DAY)
+                named = [external_id for external_id in named if external_id in known]
+        for external_id in named:
+            troubles += self._spend_call(athlete, [external_id], self._look_at_one)
         return troubles
 
     def poll(self, athlete: Athlete) -> None:
@@ -212,67 +231,123 @@ class SourceSync:
         except SourceError as error:
             self._trouble(athlete, error)
 
-    # Events
+    # Events: whoever makes them up costs each athlete a few calls a day, and nobody else any
 
-    def _handle_event(self, athlete: Athlete, external_id: str) -> None:
-        """Look at what an event told of, and follow what is so."""
-        client, store, now = self.connected.client, self.services.store, self.clock()
-        source, withdrawn = client.name, False
+    def _spend_call(
+        self,
+        athlete: Athlete,
+        external_ids: Sequence[str],
+        look: Callable[[Athlete, Sequence[str]], None],
+        calls: int = 1,
+    ) -> list[str]:
+        """Look at events by calls of the day's; where those are used up they wait for the next.
+
+        What somebody must mend, in words.
+        """
+        source, now = self.connected.client.name, self.clock()
+        with self.services.store.transaction() as tx:
+            rows = tx.source(source)
+            today = now.astimezone(UTC).date()
+            if not rows.spend_event_calls(athlete, calls, today=today, most=EVENT_CALLS_A_DAY):
+                rows.hold_events(athlete, next_day(now))
+                return []
+        try:
+            look(athlete, external_ids)
+        except RateLimited:
+            raise
+        except SourceError as error:
+            if error.permanent:
+                self._events_done(athlete, external_ids)
+                self._log(athlete.id, error)
+                return [f"{athlete.name}: {error}"]
+            with self.services.store.transaction() as tx:
+                for external_id in external_ids:
+                    tx.source(source).retry_event(athlete, external_id, now=now, most=EVENT_TRIES)
+        return []
+
+    def _events_done(
+        self, athlete: Athlete, external_ids: Sequence[str], looked_at: datetime | None = None
+    ) -> None:
+        with self.services.store.transaction() as tx:
+            for external_id in external_ids:
+                tx.source(self.connected.client.name).event_done(
+                    athlete, external_id, looked_at=looked_at
+                )
+
+    def _look_whether_withdrawn(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
+        """The athlete withdrew, it says: believed once the service refuses the tokens too."""
+        now = self.clock()
         with open_session(self.services, self.connected, athlete, self.clock) as session:
             if session is None:
-                with store.transaction() as tx:
-                    stored = tx.source(source).credential(athlete)
-                    if stored is not None and stored.revoked_at is None:
-                        return  # Another worker is at it; the event stays due.
-                    tx.source(source).event_done(athlete, external_id)
-                withdrawn = external_id == _WHOLE_ATHLETE
-            elif external_id == _WHOLE_ATHLETE:
-                # The athlete withdrew, it says: believed once the service refuses the tokens too.
-                # Whoever withdraws on purpose isn't asked to come back.
-                session.asks_to_reconnect = False
-                try:
-                    session.ask("new", partial(client.list_activities, size=1))
-                except CredentialRevoked:
-                    withdrawn = True
-                else:
-                    with store.transaction() as tx:
-                        tx.source(source).event_done(athlete, _WHOLE_ATHLETE, looked_at=now)
+                return  # another worker is at it
+            # Whoever withdraws on purpose isn't asked to come back.
+            session.asks_to_reconnect = False
+            try:
+                session.ask("new", partial(self.connected.client.list_activities, size=1))
+            except CredentialRevoked:
+                withdrawn = True
             else:
-                assert isinstance(client, Webhook)  # noqa: S101  events come from one
-                question = partial(client.get_activity, external_id=external_id)
-                one = session.ask("new", question)
-                listed = [one] if one is not None else []
-                with store.reading() as tx:
-                    first = not tx.runs.any(athlete)
-                files = {} if first else files_of_new(session, listed, since=now - client.reach)
-                with store.transaction() as tx:
-                    tx.source(source).event_done(athlete, external_id, looked_at=now)
-                    if session.still_stands(tx):
-                        save_activities(
-                            tx, session, listed, files=files, now=self.clock(),
-                            gone=[] if listed else [external_id],
-                            silence=FIRST_SYNC.format(client.title) if first else None,
-                        )  # fmt: skip
+                withdrawn = False
+                self._events_done(athlete, external_ids, looked_at=now)
         if withdrawn:
+            self._withdrew(athlete)
+
+    def _withdrew(self, athlete: Athlete) -> None:
+        source = self.connected.client.name
+        with self.services.store.transaction() as tx:
+            forget_source(tx, self.services, source, athlete, now=self.clock())
+        self.services.store.empty_log()
+        names = {"source": source, "athlete": athlete.id}
+        log.info("%(source)s: athlete %(athlete)s withdrew", names)
+
+    def _look_at_newest(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
+        """Settle all events whose activities the list shows; of the others each costs a call."""
+        now = self.clock()
+        shown = self._read_newest(athlete)
+        if shown is not None:
+            settled = [one for one in external_ids if one in shown.ids]
+            self._events_done(athlete, settled, looked_at=now)
+
+    def _read_past_again(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
+        """Have all of the past read once more."""
+        with self.services.store.transaction() as tx:
+            again = {"read_back_to": self.clock(), "looked_back_at": None}
+            tx.source(self.connected.client.name).save_standing(athlete, again)
+        self._events_done(athlete, external_ids)
+
+    def _look_at_one(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
+        """Ask for the activity that an event names, and follow what is so."""
+        client, store, now = self.connected.client, self.services.store, self.clock()
+        assert isinstance(client, Webhook)  # noqa: S101  events come from one
+        (external_id,) = external_ids
+        with open_session(self.services, self.connected, athlete, self.clock) as session:
+            if session is None:
+                return  # another worker is at it
+            one = session.ask("new", partial(client.get_activity, external_id=external_id))
+            listed = [one] if one is not None else []
+            with store.reading() as tx:
+                first = not tx.runs.any(athlete)
+            files = {} if first else files_of_new(session, listed, since=now - client.reach)
             with store.transaction() as tx:
-                forget_source(tx, self.services, source, athlete, now=now)
-            store.empty_log()
-            log.info(
-                "%(source)s: athlete %(athlete)s withdrew",
-                {"source": source, "athlete": athlete.id},
-            )
+                tx.source(client.name).event_done(athlete, external_id, looked_at=now)
+                if session.still_stands(tx):
+                    save_activities(
+                        tx, session, listed, files=files, now=self.clock(),
+                        gone=[] if listed else [external_id],
+                        silence=FIRST_SYNC.format(client.title) if first else None,
+                    )  # fmt: skip
 
     # What is new, and what is gone
 
-    def _read_newest(self, athlete: Athlete) -> bool:
+    def _read_newest(self, athlete: Athlete) -> Shown | None:
         """Read the newest of one athlete's activities, and follow what changed or went.
 
-        False where another worker is at it. Raises `SourceError`.
+        What was shown; None where another worker is at it. Raises `SourceError`.
         """
         client, store = self.connected.client, self.services.store
         with open_session(self.services, self.connected, athlete, self.clock) as session:
             if session is None:
-                return False
+                return None
             now = self.clock()
             with store.reading() as tx:
                 standing = Standing(**tx.source(client.name).standing(athlete))
@@ -325,7 +400,7 @@ class SourceSync:
                     tx.progress.source(athlete, client.name, state)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
-        return True
+        return shown
 
     def _backlog(self, tx: Transaction, athlete: Athlete, standing: Standing, now: datetime) -> int:
         """What is still to come: days of the past, and after them files."""
@@ -370,6 +445,44 @@ class SourceSync:
             if stands and page is not None and page.confirm:
                 session.ask("history", page.confirm)
         return calls
+
+    # The subscription
+
+    def renew_webhook(self) -> None:
+        """Subscribe anew where the address that the service was told holds no secret yet.
+
+        An application has one subscription at most. Where the service can't reach the new address
+        the old one is told again, and the day after next the new one.
+        """
+        client, now = self.connected.client, self.clock()
+        with self.services.store.reading() as tx:
+            ours = tx.source(client.name).subscription()
+        plain = f"/{client.name}/webhook"
+        if (
+            ours is None
+            or not isinstance(client, Webhook)
+            or not ours.callback_url.endswith(plain)
+            or now - ours.made_at < RENEWS_AFTER
+        ):
+            return
+        told = ours.callback_url
+        try:
+            client.unsubscribe(ours.id, now=now)
+        except SourceError as error:
+            self._log("webhook", error)
+            return
+        for address in (told.removesuffix(plain) + self.connected.webhook_path, told):
+            try:
+                made = client.subscribe(address, verify_token=self.connected.verify_token, now=now)
+            except SourceError as error:
+                self._log("webhook", error)
+            else:
+                with self.services.store.transaction() as tx:
+                    tx.source(client.name).subscribed(made, address, now=now)
+                return
+        with self.services.store.transaction() as tx:
+            if tx.source(client.name).subscription() == ours:  # else another worker was quicker
+                tx.source(client.name).unsubscribed()
 
     # Trouble
 
@@ -431,31 +544,30 @@ class SourceSync:
 
 
 def note_events(
-    services: Services, source: SourceName, events: Sequence[object], now: datetime
+    services: Services,
+    source: SourceName,
+    events: Collection[ServiceEvent],
+    now: datetime,
+    path: str,
 ) -> frozenset[int]:
     """Save what a webhook told, many at once; returns the ids of the athletes told of.
 
-    Events that name nobody we know are counted.
+    `path` is where it was posted: only what comes to the subscription's own address is believed.
+    Other events, and those that name nobody we know, are counted.
     """
-    client = connected_source(services, source).client
     with services.store.transaction() as tx:
         rows = tx.source(source)
         ours = rows.subscription()
-        read = [
-            client.read_event(event, subscription_id=ours.id)
-            if isinstance(client, Webhook) and ours
-            else None
-            for event in events
-        ]
-        theirs = rows.athletes_of({one[0] for one in read if one is not None})
+        is_ours = ours is not None and ours.callback_url.endswith(path)
+        true = [one for one in events if is_ours and ours and one.subscription_id == ours.id]
+        theirs = rows.athletes_of({event.account_id for event in true})
         known = {
-            (athlete_id, one[1])
-            for one in read
-            if one is not None
-            for athlete_id in theirs.get(one[0], ())
+            (athlete_id, event.external_id)
+            for event in true
+            for athlete_id in theirs.get(event.account_id, ())
         }
         rows.note_events(known, now=now)
-        strangers = sum(one is None or one[0] not in theirs for one in read)
+        strangers = len(events) - sum(event.account_id in theirs for event in true)
         if strangers:
             rows.dropped(strangers)
     return frozenset(athlete_id for athlete_id, _ in known)

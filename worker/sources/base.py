@@ -459,6 +459,18 @@ class Subscription:
     callback_url: str
 
 
+@dataclass(frozen=True, slots=True)
+class ServiceEvent:
+    """What an event of a webhook names: a reason to look, no more.
+
+    An empty `external_id` asks to look whether the athlete still allows anything.
+    """
+
+    subscription_id: int
+    account_id: str
+    external_id: str
+
+
 class Webhook(Source):
     """A service that posts events to us. What an event says is a reason to look, no more."""
 
@@ -481,9 +493,5 @@ class Webhook(Source):
         """The activity that an event named; None where there is none to be seen."""
 
     @abstractmethod
-    def read_event(self, event: object, *, subscription_id: int) -> tuple[str, str] | None:
-        """Whose account an event names, and the activity to look at.
-
-        An empty activity asks to look whether the athlete still allows anything. None where the
-        event isn't for us.
-        """
+    def read_event(self, event: object) -> ServiceEvent | None:
+        """What an event's JSON names, a few short words; None where it is no event."""

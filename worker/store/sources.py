@@ -6,10 +6,10 @@ and go encrypted; nothing here can decrypt them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Table, func, insert, literal_column, or_, select
+from sqlalchemy import Select, Table, func, insert, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, SourceName
@@ -23,6 +23,9 @@ _EVENT = tables.source_event
 _LIMIT = tables.source_limit
 _SUBSCRIPTION = tables.source_subscription
 _USED_STATE = tables.used_state
+
+EVENTS_KEPT = 50
+"""So many events of one athlete wait at most."""
 
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 
@@ -72,6 +75,7 @@ class StoredSubscription:
 
     id: int
     callback_url: str
+    made_at: datetime
     dropped: int
 
 
@@ -311,16 +315,24 @@ class SourceRows(Repository):
 
     # Webhook events
 
-    def note_events(self, events: Collection[tuple[int, str]], *, now: datetime) -> None:
+    def note_events(
+        self, events: Collection[tuple[int, str]], *, now: datetime, most: int = EVENTS_KEPT
+    ) -> None:
         """Save that activities are to be looked at, by athlete's id and external id, each once.
 
-        An empty external id: that the credential is to be tried.
+        An empty external id: that the credential is to be tried. Of one athlete so many wait at
+        most, those first that `events_due` names first.
         """
         every = {"source": self.source, "due_at": now, "tries": 0}
         # Always in one order, so that two who write the same events don't wait for each other.
         self._upsert(
             _EVENT, [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
         )
+        for athlete_id in sorted({athlete_id for athlete_id, _ in events}):
+            theirs = _EVENT.c.athlete_id == athlete_id, self._is(_EVENT)
+            beyond = self._values(self._most_credible(*theirs).offset(most))
+            if beyond:
+                self._delete(_EVENT, *theirs, _EVENT.c.external_id.in_(beyond))
 
     def with_events_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes for whom an event is due, the oldest first."""
@@ -328,13 +340,47 @@ class SourceRows(Repository):
         return self._athlete_ids(_EVENT, at <= now, by=(at,), most=most)
 
     def events_due(self, athlete: Athlete, now: datetime) -> tuple[str, ...]:
-        """The external id of each of the athlete's events that is due, oldest first."""
-        query = (
-            select(_EVENT.c.external_id)
-            .where(*self._of(athlete, _EVENT), _EVENT.c.due_at <= now)
-            .order_by(_EVENT.c.due_at, _EVENT.c.external_id)
+        """The external id of each of the athlete's events that is due.
+
+        First whether the credential lives, then what is known here, then the newest.
+        """
+        return self._values(self._most_credible(*self._of(athlete, _EVENT), _EVENT.c.due_at <= now))
+
+    def _most_credible(self, *where: ColumnElement[bool]) -> Select[Any]:
+        """The external ids of events; what somebody made up comes last."""
+        event, known = _EVENT.c, _ACTIVITY.c
+        same = (
+            (known.athlete_id == event.athlete_id)
+            & (known.source == event.source)
+            & (known.external_id == event.external_id)
         )
-        return self._values(query)
+        return (
+            select(event.external_id)
+            .outerjoin(_ACTIVITY, same)
+            .where(*where)
+            .order_by(
+                event.external_id != "",
+                known.external_id.is_(None),
+                # Ids of digits grow: the longer, and then the greater, is the newer.
+                func.length(event.external_id).desc(),
+                event.external_id.desc(),
+            )
+        )
+
+    def spend_event_calls(self, athlete: Athlete, number: int, *, today: date, most: int) -> bool:
+        """Count calls for events of this athlete; False where the day's are used up."""
+        calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
+        fresh = or_(on.is_(None), on != today)
+        if self._update(
+            _CREDENTIAL, *self._of(athlete), fresh, event_calls_on=today, event_calls=number
+        ):
+            return True
+        left = *self._of(athlete), calls < most
+        return self._update(_CREDENTIAL, *left, event_calls=calls + number) == 1
+
+    def hold_events(self, athlete: Athlete, until: datetime) -> None:
+        """No event of this athlete is due before then."""
+        self._update(_EVENT, *self._of(athlete, _EVENT), due_at=until)
 
     def events_waiting(self, athlete: Athlete) -> int:
         """How many events wait for this athlete."""

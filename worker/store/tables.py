@@ -357,6 +357,9 @@ source_credential = Table(
     Column("looked_back_at", Utc),
     Column("doubted_at", Utc),
     Column("failures", Integer, nullable=False),
+    # How many calls events of the webhook have cost on the last day (UTC) on which they did.
+    Column("event_calls_on", Date),
+    Column("event_calls", Integer, server_default="0", nullable=False),
     Index(None, "source", "account_id"),
     Index(None, "source", "read_back_to"),
     Index("ix_source_credential_due", "source", "due_at", **only("revoked_at IS NULL")),

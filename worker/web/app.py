@@ -17,6 +17,7 @@ from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
 from worker.web.rate_limiter import ClientRateLimiter
 from worker.web.visits import link_page, page
+from worker.web.webhook import webhook_routes
 
 
 def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None) -> Starlette:
@@ -54,6 +55,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             _static("/icon.svg", pages.icon, "image/svg+xml"),
             link_page(web, "connect", partial(consent.begin, consents), pool="services"),
             *(route for one in consents.values() for route in one.routes()),
+            *(route for one in web.services.sources.values() for route in webhook_routes(web, one)),
         ],
         middleware=[
             Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter())

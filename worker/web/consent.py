@@ -1,32 +1,23 @@
-"""The pages of a service that is connected by a consent: to its page, back, and its webhook.
+"""The pages of a service that is connected by a consent: to its page, and back.
 
 A link leads to a page that says whose it is, and from there to the service; that sets cookies and
-nothing else. Only the way back acts, and only in the browser that went. The webhook answers at
-once, whatever it's sent, and its events are saved after the answer.
+nothing else. Only the way back acts, and only in the browser that went.
 """
 
 import hashlib
-import hmac
-import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from starlette.background import BackgroundTask
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import BaseRoute
 
 from worker.domain.models import SourceName
 from worker.pipeline.credentials import begin_consent, finish_consent
 from worker.pipeline.services import ConnectedSource
-from worker.pipeline.sync import note_events
 from worker.sources.base import STALE_CONSENT, SourceError
-from worker.store import StoreError
 from worker.web.context import PageError, WebContext
-from worker.web.forms import read_body
 from worker.web.visits import LinkVisit, Visit, page
 
 log = logging.getLogger(__name__)
@@ -40,8 +31,6 @@ SEEN_OVER_TLS = f"__Host-{SEEN}"
 """Says that this browser was shown whose page a link is."""
 
 COOKIE_LIVES = timedelta(minutes=15)
-_MOST_WAITING = 10_000
-"""Events beyond that are let go: polling finds what they told of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +41,7 @@ class ConsentPages:
     connected: ConnectedSource
 
     def routes(self) -> tuple[BaseRoute, ...]:
-        webhook, batches = f"/{self.connected.client.name}/webhook", _EventBatches(self.save)
-
-        async def receive(request: Request) -> Response:
-            event = _event(await read_body(request))
-            return JSONResponse({}, background=BackgroundTask(batches.put, event))
-
-        return (
-            page(self._callback, self.web, self.finish, pool="services"),
-            Route(webhook, self.check, methods=["GET"]),
-            Route(webhook, receive, methods=["POST"]),
-        )
+        return (page(self._callback, self.web, self.finish, pool="services"),)
 
     @property
     def _callback(self) -> str:
@@ -167,27 +146,6 @@ class ConsentPages:
         answer.delete_cookie(name, path=path, secure=self._is_tls, httponly=True, samesite="lax")
         return answer
 
-    def check(self, request: Request) -> Response:
-        """Whether a subscription is wanted here: the service's challenge is echoed if it is."""
-        asked = request.query_params
-        token = asked.get("hub.verify_token", "").encode()
-        is_known = hmac.compare_digest(token, self.connected.verify_token.encode())
-        if not is_known or "hub.challenge" not in asked:
-            return JSONResponse({"error": "this is not our verify token"}, 403)
-        return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
-
-    def save(self, events: Sequence[object]) -> None:
-        try:
-            source = self.connected.client.name
-            due = note_events(self.web.services, source, events, self.web.clock())
-            self.web.notify(source, due)
-        except StoreError as error:
-            # Polling finds what the events are about.
-            log.warning(
-                "web: %(events)d events of the webhook weren't kept: %(why)s",
-                {"events": len(events), "why": str(error)},
-            )
-
 
 def begin(pages: Mapping[SourceName, ConsentPages], _: WebContext, visit: LinkVisit) -> Response:
     """Begins the consent of the service that the link names; older links name none."""
@@ -196,36 +154,3 @@ def begin(pages: Mapping[SourceName, ConsentPages], _: WebContext, visit: LinkVi
         if name == source:
             return one.begin(visit)
     raise PageError(404)
-
-
-def _event(body: bytes) -> object:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-class _EventBatches:
-    """Events on their way into the store: while some are saved, the others gather.
-
-    So they take one thread however many they are, and leave the rest to those who want a page.
-    """
-
-    def __init__(self, save: Callable[[Sequence[object]], None]) -> None:
-        self._save = save
-        self._waiting: list[object] = []
-        self._is_saving = False
-
-    async def put(self, event: object) -> None:
-        """Add an event; whoever adds one while nothing is being saved saves them all."""
-        if len(self._waiting) < _MOST_WAITING:
-            self._waiting.append(event)
-        if self._is_saving:
-            return
-        self._is_saving = True
-        try:
-            while self._waiting:
-                events, self._waiting = self._waiting, []
-                await run_in_threadpool(self._save, events)
-        finally:
-            self._is_saving = False

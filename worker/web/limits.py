@@ -6,7 +6,6 @@ is.
 """
 
 import logging
-import re
 from collections.abc import Collection
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 
 _WRONG_LINK_COSTS = 5.0
 _UNCOUNTED = ("/livez", "/pages.", "/icon.svg")
-_WEBHOOK = re.compile(r"/[a-z]+/webhook")
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'"
@@ -39,6 +37,8 @@ class LimitsMiddleware:
         self._web = web
         self._rate_limiter = rate_limiter
         self._headers = _headers(web.base_url)
+        # Not the path without the secret: whoever finds that needn't be a service.
+        self._webhooks = {one.webhook_path for one in web.services.sources.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,7 +87,7 @@ class LimitsMiddleware:
             _check_headers(scope)
         except PageError as error:
             link, refused = None, error
-        if not _is_uncounted(scope):
+        if not self._is_uncounted(scope):
             whose = client if link is None else f"link of {link.athlete}"
             if wait_s := self._rate_limiter.wait_s(whose, self._web.clock()):
                 log.debug(
@@ -119,8 +119,15 @@ class LimitsMiddleware:
                 "web: %(status)d to %(visitor)s, at %(page)s",
                 {"status": status, "visitor": client, "page": _place(scope)},
             )
-        if status in (401, 403, 404) and not _is_uncounted(scope) and scope.get(LINK) is None:
+        if status in (401, 403, 404) and not self._is_uncounted(scope) and scope.get(LINK) is None:
             self._rate_limiter.wait_s(client, self._web.clock(), cost=_WRONG_LINK_COSTS)
+
+    def _is_uncounted(self, scope: Scope) -> bool:
+        """True for what guesses nothing and may come often: health, static files, events."""
+        path: str = scope["path"]
+        if path in self._webhooks:
+            return bool(scope["method"] == "POST")
+        return path.startswith(_UNCOUNTED)
 
 
 def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -> str:
@@ -163,13 +170,6 @@ def _check_headers(scope: Scope) -> None:
 def _has_body(scope: Scope) -> bool:
     headers = Headers(scope=scope)
     return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-def _is_uncounted(scope: Scope) -> bool:
-    """True for what guesses nothing and may come often: health, static files, events."""
-    if _WEBHOOK.fullmatch(scope["path"]):
-        return bool(scope["method"] == "POST")
-    return bool(scope["path"].startswith(_UNCOUNTED))
 
 
 def _place(scope: Scope) -> str:

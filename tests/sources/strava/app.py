@@ -23,6 +23,7 @@ from worker.pipeline.credentials import Connected, Consent, begin_consent, finis
 from worker.pipeline.deliver import deliver
 from worker.pipeline.services import ConnectedSource, Services
 from worker.pipeline.sync import SourceSync, note_events
+from worker.sources.base import Webhook
 from worker.sources.strava.client import StravaSection
 from worker.store import SourceState
 
@@ -132,16 +133,19 @@ def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaAp
 
 
 def subscribe(app: StravaApp) -> None:
-    app.service.subscription = Subscription(7, "https://easeback.example/strava/webhook")
+    address = f"https://easeback.example{app.strava.webhook_path}"
+    app.service.subscription = Subscription(7, address)
     with app.services.store.transaction() as tx:
-        tx.source("strava").subscribed(
-            7, "https://easeback.example/strava/webhook", now=app.clock()
-        )
+        tx.source("strava").subscribed(7, address, now=app.clock())
 
 
-def note_event(app: StravaApp, told: object, now: datetime) -> bool:
-    """Save an event; False where it names nobody."""
-    return bool(note_events(app.services, "strava", [told], now))
+def note_event(app: StravaApp, *told: object, path: str = "") -> bool:
+    """Save events as they are posted at a path; False where they name nobody."""
+    client = app.strava.client
+    assert isinstance(client, Webhook)
+    events = [event for one in told if (event := client.read_event(one)) is not None]
+    path = path or app.strava.webhook_path
+    return bool(note_events(app.services, "strava", events, app.clock(), path))
 
 
 def event(

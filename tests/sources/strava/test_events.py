@@ -1,10 +1,30 @@
-"""An event that comes while its activity is being looked at isn't lost with the wish before it."""
+"""What webhooks tell costs little, also where somebody makes it up; what is true comes in."""
 
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
+
+import pytest
 
 from simulators.clock import Clock
+from simulators.http_server import Server
+from simulators.strava.service import Subscription
+from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
 from worker.domain.models import Athlete
+from worker.pipeline.housekeeping import tidy
+from worker.pipeline.sync import EVENT_CALLS_A_DAY
 from worker.store import Store
+from worker.store.sources import EVENTS_KEPT
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+FORGED = range(9_000_000_000, 9_000_001_200)
+"""Ids of activities that nobody has, greater than all true ones."""
+
+
+@pytest.fixture
+def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
+    with strava_app(server, tmp_path) as made:
+        yield made
 
 
 def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> None:
@@ -21,3 +41,165 @@ def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> 
         assert tx.source("strava").events_due(mira, later) == ("1",)
         tx.source("strava").event_done(mira, "1", looked_at=later)
         assert tx.source("strava").with_events_due(later) == ()
+
+
+class TestMany:
+    def test_many_events_of_one_athlete_are_one_list_call(self, app: StravaApp) -> None:
+        """A watch that was offline for a week uploads all of it at once."""
+        athlete, account = app.connected()
+        app.service.diary.weeks_of_runs(account, app.clock() - 9 * DAY, 20)
+        app.turn()
+        subscribe(app)
+        made = [app.service.diary.add(account, app.clock() - n * DAY - HOUR) for n in range(7)]
+        before = app.service.calls()
+        note_event(app, *(event(app, account.id, one.id) for one in made))
+        app.turn()
+        assert app.service.calls() == before + 1
+        assert {str(one.id) for one in made} <= app.runs(athlete).keys()
+
+    def test_of_old_ones_each_is_asked_for(self, app: StravaApp) -> None:
+        """The list of the newest doesn't reach there: edits and deletes of last year."""
+        athlete, account = app.connected()
+        made = app.service.diary.weeks_of_runs(account, app.clock() - 100 * DAY, 40)
+        app.turn()
+        app.turn()
+        subscribe(app)
+        made[0].distance_m = 4_321.0
+        del app.service.diary.activities[made[1].id]
+        note_event(app, *(event(app, account.id, one.id, "update") for one in made[:2]))
+        app.turn()
+        runs = app.runs(athlete)
+        assert runs[str(made[0].id)] == 4_321.0
+        assert str(made[1].id) not in runs
+
+    def test_a_history_that_is_uploaded_at_once_comes_with_the_past(self, app: StravaApp) -> None:
+        """Forty runs of last winter: not a call each, and none is missing."""
+        athlete, account = app.connected()
+        app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
+        app.turn()
+        app.turn()
+        subscribe(app)
+        made = app.service.diary.weeks_of_runs(account, app.clock() - 100 * DAY, 40)
+        before = app.service.calls()
+        note_event(app, *(event(app, account.id, one.id) for one in made))
+        app.turn()
+        assert {str(one.id) for one in made} <= app.runs(athlete).keys()
+        assert app.service.calls() - before <= 4
+
+
+class TestForged:
+    def test_a_flood_takes_few_calls_and_the_true_run_comes(self, app: StravaApp) -> None:
+        """With the true subscription and owner, 1,200 ids that nobody has, again and again."""
+        athlete, account = app.connected()
+        app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
+        app.turn()
+        subscribe(app)
+        before = app.service.calls()
+        true = app.service.diary.add(account, app.clock() - 30 * MINUTE, 9_000)
+        note_event(app, *(event(app, account.id, number) for number in FORGED))
+        note_event(app, event(app, account.id, true.id))
+        app.turn()
+        assert app.runs(athlete)[str(true.id)] == 9_000.0
+        for _ in range(8):
+            app.service.clock.step(MINUTE)
+            note_event(app, *(event(app, account.id, number) for number in FORGED))
+            app.turn()
+        assert app.service.calls() - before <= 5
+
+    def test_what_is_known_goes_first_and_the_rest_is_cut_off(self, app: StravaApp) -> None:
+        """However many wait, an event about a run that's here is looked at."""
+        athlete, account = app.connected()
+        made = app.service.diary.weeks_of_runs(account, app.clock() - 100 * DAY, 3)
+        app.turn()
+        app.turn()
+        subscribe(app)
+        made[0].distance_m = 4_321.0
+        note_event(app, event(app, account.id, made[0].id, "update"))
+        for start in range(0, len(FORGED), 100):
+            note_event(
+                app, *(event(app, account.id, number) for number in FORGED[start : start + 100])
+            )
+        with app.services.store.reading() as tx:
+            rows = tx.source("strava")
+            assert rows.events_waiting(athlete) == EVENTS_KEPT
+            assert rows.events_due(athlete, app.clock())[0] == str(made[0].id)
+        app.turn()
+        assert app.runs(athlete)[str(made[0].id)] == 4_321.0
+
+    def test_one_athletes_flood_leaves_the_others_their_polls(self, app: StravaApp) -> None:
+        """A day of it, an event a minute: the others are asked about as ever, and nothing stops."""
+        _, account = app.connected("Mira")
+        other, theirs = app.connected("Timo")
+        app.turn()
+        subscribe(app)
+        before, polled = app.service.calls(), app.service.calls(ACTIVITIES)
+        for number in range(180):
+            app.service.clock.step(MINUTE)
+            note_event(app, event(app, account.id, FORGED[number]))
+            app.turn()
+        spent = app.service.calls() - before - (app.service.calls(ACTIVITIES) - polled)
+        assert spent <= EVENT_CALLS_A_DAY
+        true = app.service.diary.add(theirs, app.clock())
+        app.pass_by(15 * MINUTE)
+        assert str(true.id) in app.runs(other)
+
+
+class TestTheSecretPath:
+    def test_only_the_address_that_the_service_was_told_is_believed(self, app: StravaApp) -> None:
+        """Subscription and owner are no secrets; the path is."""
+        athlete, account = app.connected()
+        subscribe(app)
+        told = event(app, account.id, 1)
+        for path in ("/strava/webhook", f"{app.strava.webhook_path}x", "/strava/webhook/"):
+            assert not note_event(app, told, path=path)
+        assert note_event(app, told)
+        with app.services.store.reading() as tx:
+            ours = tx.source("strava").subscription()
+            assert tx.source("strava").events_waiting(athlete) == 1
+        assert ours is not None
+        assert ours.dropped == 3
+
+    def test_an_older_subscription_is_made_anew_once(self, app: StravaApp) -> None:
+        """Until then its own address is believed; afterwards it isn't."""
+        _, account = app.connected()
+        plain_subscription(app)
+        assert note_event(app, event(app, account.id, 1), path="/strava/webhook")
+        app.service.fetch = lambda _: (200, b'{"hub.challenge": "15f7d1"}')
+        app.service.clock.step(DAY)
+        for _ in range(3):
+            tidy(app.services, app.clock())
+        assert app.service.subscription is not None
+        address = f"https://easeback.example{app.strava.webhook_path}"
+        assert app.service.subscription.callback_url == address
+        assert app.service.calls("/api/v3/push_subscriptions") == 2
+        assert not note_event(app, event(app, account.id, 2), path="/strava/webhook")
+        with app.services.store.reading() as tx:
+            ours = tx.source("strava").subscription()
+        assert ours is not None
+        assert (ours.id, ours.callback_url) == (app.service.subscription.id, address)
+
+    def test_where_the_new_address_cannot_be_reached_the_old_one_stays(
+        self, app: StravaApp
+    ) -> None:
+        """A proxy that lets one path through: tried once a day, and events go on coming."""
+        _, account = app.connected()
+        plain_subscription(app)
+        found = (200, b'{"hub.challenge": "15f7d1"}')
+        app.service.fetch = lambda address: (
+            (404, b"") if app.strava.webhook_path in address else found
+        )
+        app.service.clock.step(DAY)
+        for _ in range(3):
+            tidy(app.services, app.clock())
+        assert app.service.calls("/api/v3/push_subscriptions") == 3
+        assert note_event(
+            app, event(app, account.id, 1) | {"subscription_id": 131_300}, path="/strava/webhook"
+        )
+
+
+def plain_subscription(app: StravaApp) -> None:
+    """One that was made before there were secrets."""
+    address = "https://easeback.example/strava/webhook"
+    app.service.subscription = Subscription(7, address)
+    with app.services.store.transaction() as tx:
+        tx.source("strava").subscribed(7, address, now=app.clock())

@@ -143,7 +143,7 @@ class TestBackfill:
         past.turn()
         new = past.service.diary.add(account, past.service.clock.step(5 * MINUTE) - MINUTE)
         subscribe(past)
-        note_event(past, event(past, account.id, new.id), past.clock())
+        note_event(past, event(past, account.id, new.id))
         past.turn()
         assert str(new.id) in past.runs(athlete)
         assert past.state(athlete).backlog > 0

@@ -126,7 +126,7 @@ class TestCalls:
         subscribe(app)
         made = app.service.diary.add(account, app.clock() - 30 * MINUTE, 9_000)
         before = app.service.calls()
-        assert note_event(app, event(app, account.id, made.id), app.clock())
+        assert note_event(app, event(app, account.id, made.id))
         app.turn()
         assert app.service.calls() == before + 1
         assert app.runs(athlete)[str(made.id)] == 9_000.0

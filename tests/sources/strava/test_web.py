@@ -1,5 +1,8 @@
 """Strava's pages: the way there and back in one browser, and a webhook that answers at once."""
 
+import http.client
+import json
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -186,9 +189,11 @@ class TestTheWebhook:
         """Strava checks a subscription so; others are refused."""
         asked = {"hub.mode": "subscribe", "hub.challenge": "15f7d1"}
         known = asked | {"hub.verify_token": app.strava.verify_token}
-        assert browser.get("/strava/webhook", params=known).json() == {"hub.challenge": "15f7d1"}
         forged = asked | {"hub.verify_token": "guess"}
-        assert browser.get("/strava/webhook", params=forged).status_code == 403
+        for path in (app.strava.webhook_path, "/strava/webhook"):
+            assert browser.get(path, params=known).json() == {"hub.challenge": "15f7d1"}
+            assert browser.get(path, params=forged).status_code == 403
+        assert browser.get(f"{app.strava.webhook_path}x", params=known).status_code == 404
 
     def test_keeps_the_wish_and_lets_the_worker_act(
         self, app: StravaApp, browser: TestClient
@@ -198,12 +203,32 @@ class TestTheWebhook:
         app.turn()
         subscribe(app)
         made = app.service.diary.add(account, app.clock())
-        assert (
-            browser.post("/strava/webhook", json=event(app, account.id, made.id)).status_code == 200
-        )
+        told = event(app, account.id, made.id)
+        assert browser.post(app.strava.webhook_path, json=told).status_code == 200
         assert app.runs(athlete) == {}
         app.turn()
         assert str(made.id) in app.runs(athlete)
+
+    def test_what_waits_is_small_whatever_was_posted(self, app: StravaApp) -> None:
+        """Events of 16 kB that unpack to ten times as much, while the store is busy."""
+        served = build_web_server(settings_of(app), app.services, app.clock, port=0)
+        served.start()
+        junk = ",".join(["[]"] * 5_200)
+        try:
+            host = urlsplit(served.address)
+            line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=30)
+            with app.services.store.transaction():
+                tracemalloc.start()
+                for number in range(60):
+                    told = json.dumps(event(app, 1, number))[:-1]
+                    line.request("POST", app.strava.webhook_path, f'{told}, "junk": [{junk}]}}')
+                    assert line.getresponse().read() == b"{}"
+                held_bytes, _ = tracemalloc.get_traced_memory()
+                tracemalloc.stop()
+            line.close()
+        finally:
+            served.stop()
+        assert held_bytes < 2 * 2**20
 
     @pytest.mark.parametrize("body", JUNK)
     def test_answers_well_whatever_it_is_fed(
@@ -211,12 +236,10 @@ class TestTheWebhook:
     ) -> None:
         """No body makes it stumble."""
         subscribe(app)
-        assert browser.post("/strava/webhook", content=body.encode()).status_code == 200
+        assert browser.post(app.strava.webhook_path, content=body.encode()).status_code == 200
 
     def test_answers_while_the_store_is_busy(self, app: StravaApp, server: Server) -> None:
         """The worker holds the writer's lock; the answer doesn't wait until it lets go."""
-        import http.client
-
         face = build_web_server(settings_of(app), app.services, app.clock, port=0)
         face.start()
         try:
@@ -224,7 +247,7 @@ class TestTheWebhook:
             line = http.client.HTTPConnection(str(host.hostname), host.port, timeout=5)
             with app.services.store.transaction():
                 # The lock is held until the answer has come whole, or the line gives up.
-                line.request("POST", "/strava/webhook", body=b"{}")
+                line.request("POST", app.strava.webhook_path, body=b"{}")
                 answered = line.getresponse()
                 answered.read()
             line.close()

@@ -37,6 +37,7 @@ from worker.sources.base import (
     Observe,
     Page,
     ServiceAddress,
+    ServiceEvent,
     SourceError,
     Subscription,
     Unavailable,
@@ -284,16 +285,16 @@ class Strava(OAuth2, Webhook):
         except NotFound:
             return
 
-    def read_event(self, event: object, *, subscription_id: int) -> tuple[str, str] | None:
-        if not isinstance(event, Mapping) or event.get("subscription_id") != subscription_id:
+    def read_event(self, event: object) -> ServiceEvent | None:
+        if not isinstance(event, Mapping):
             return None
-        owner, number = event.get("owner_id"), event.get("object_id")
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 2**63:
+        names = ("subscription_id", "owner_id", "object_id")
+        ids = [i for name in names if type(i := event.get(name)) is int and 0 <= i < 2**63]
+        kind = event.get("object_type")
+        if len(ids) != len(names) or kind not in ("activity", "athlete"):
             return None
-        if not isinstance(owner, int) or abs(owner) >= 2**63:
-            return None
-        wanted = {"activity": str(number), "athlete": ""}.get(str(event.get("object_type")))
-        return None if wanted is None else (str(owner), wanted)
+        subscription_id, owner, number = ids
+        return ServiceEvent(subscription_id, str(owner), str(number) if kind == "activity" else "")
 
     @property
     def _application(self) -> dict[str, str]:

@@ -1,0 +1,104 @@
+"""Webhooks: where a service posts what changed. Answered at once, and saved after the answer.
+
+Services don't sign what they post, so the path holds a secret that only they were told. The path
+without it is answered for a subscription made before there was one, until that is made anew.
+"""
+
+import hmac
+import json
+import logging
+from collections.abc import Callable, Collection
+from functools import partial
+
+from starlette.background import BackgroundTask
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from worker.pipeline.services import ConnectedSource
+from worker.pipeline.sync import note_events
+from worker.sources.base import ServiceEvent, Webhook
+from worker.store import StoreError
+from worker.web.context import WebContext
+from worker.web.forms import read_body
+
+log = logging.getLogger(__name__)
+
+_MOST_WAITING = 10_000
+"""Different events beyond that are let go: polling finds what they told of.
+
+Each is three short words by then, 19 digits at most, so all of them take a few MB however much was
+posted.
+"""
+
+
+def webhook_routes(web: WebContext, connected: ConnectedSource) -> list[Route]:
+    """For a service that has a webhook; empty for others."""
+    client = connected.client
+    if not isinstance(client, Webhook):
+        return []
+
+    def check(request: Request) -> Response:
+        """Whether a subscription is wanted here: the service's challenge is echoed if it is."""
+        asked = request.query_params
+        token = asked.get("hub.verify_token", "").encode()
+        is_known = hmac.compare_digest(token, connected.verify_token.encode())
+        if not is_known or "hub.challenge" not in asked:
+            return JSONResponse({"error": "this is not our verify token"}, 403)
+        return JSONResponse({"hub.challenge": asked["hub.challenge"][:200]})
+
+    def save(path: str, events: Collection[ServiceEvent]) -> None:
+        try:
+            due = note_events(web.services, client.name, events, web.clock(), path)
+            web.notify(client.name, due)
+        except StoreError as error:
+            # Polling finds what the events are about.
+            log.warning(
+                "web: %(events)d events of the webhook weren't kept: %(why)s",
+                {"events": len(events), "why": str(error)},
+            )
+
+    def both(path: str) -> tuple[Route, Route]:
+        box = _LetterBox(partial(save, path))
+
+        async def receive(request: Request) -> Response:
+            event = client.read_event(_json(await read_body(request)))
+            return JSONResponse({}, background=BackgroundTask(box.put, event) if event else None)
+
+        return Route(path, check, methods=["GET"]), Route(path, receive, methods=["POST"])
+
+    return [*both(connected.webhook_path), *both(f"/{client.name}/webhook")]
+
+
+def _json(body: bytes) -> object:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+class _LetterBox:
+    """Events on their way into the store, each once: while some are saved, the others gather.
+
+    So they take one thread however many they are, and leave the rest to those who want a page.
+    """
+
+    def __init__(self, save: Callable[[Collection[ServiceEvent]], None]) -> None:
+        self._save = save
+        self._waiting: set[ServiceEvent] = set()
+        self._is_saving = False
+
+    async def put(self, event: ServiceEvent) -> None:
+        """Add an event; whoever adds one while nothing is being saved saves them all."""
+        if len(self._waiting) < _MOST_WAITING:
+            self._waiting.add(event)
+        if self._is_saving:
+            return
+        self._is_saving = True
+        try:
+            while self._waiting:
+                events, self._waiting = self._waiting, set()
+                await run_in_threadpool(self._save, events)
+        finally:
+            self._is_saving = False
