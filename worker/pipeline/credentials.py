@@ -13,6 +13,7 @@ import hmac
 import logging
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -223,14 +224,23 @@ def _store(
     *,
     now: datetime,
 ) -> None:
+    """Save a credential for the athlete, or for whom its account is connected already.
+
+    Raises `SourceError` for the latter: one account's runs aren't two people's. The consent that
+    was just given may have ended the tokens that the other one had, so they get the new ones.
+    """
+    title = connected.client.title
     with services.store.transaction() as tx:
         rows = tx.source(connected.client.name)
-        before = rows.credential(athlete)
+        rows.limit(lock=True)  # of two who connect one account at once, one waits here
+        other = _connected_already(tx, connected, athlete, credential)
+        owner = other or athlete
+        before = rows.credential(owner)
         if before is not None and before.account_id != credential.account_id:
             # Another account: what the first one told belongs to whoever it belongs to.
-            forget_source(tx, services, connected.client.name, athlete, now=now)
+            forget_source(tx, services, connected.client.name, owner, now=now)
         rows.connect(
-            athlete,
+            owner,
             account_id=credential.account_id,
             encrypted=encrypt(connected, credential),
             expires_at=credential.expires_at,
@@ -238,10 +248,38 @@ def _store(
             scopes=credential.scopes,
             now=now,
         )
-        stored = rows.credential(athlete)
-        words = ends_soon(connected, stored, athlete, now) if stored else None
+        stored = rows.credential(owner)
+        words = ends_soon(connected, stored, owner, now) if stored else None
         state = SourceState("waiting" if words else "ok", None, words)
-        tx.progress.source(athlete, connected.client.name, state)
+        tx.progress.source(owner, connected.client.name, state)
+    if other is not None:
+        raise SourceError(
+            f"this {title} account is connected for another athlete already, and nothing was "
+            f"changed for {athlete.name}: log in at {title} as {athlete.name}, or have the other "
+            "one disconnected first",
+            permanent=True,
+        )
+
+
+def _connected_already(
+    tx: Transaction, connected: ConnectedSource, athlete: Athlete, credential: Credential
+) -> Athlete | None:
+    """Another athlete for whom this account, or where it isn't known this very key, is stored.
+
+    Nobody where the athlete has it as well, from a time when that was allowed.
+    """
+    rows = tx.source(connected.client.name)
+    found: list[Athlete] = []
+    ids = rows.athletes_of([credential.account_id]).get(credential.account_id, ())
+    for one in tx.athletes.by_ids(ids):
+        stored = rows.credential(one)
+        if stored is None or stored.revoked_at is not None:
+            continue
+        with suppress(SourceError):  # one that can't be decrypted is nobody's
+            same_key = decrypt(connected, stored).secrets[0] == credential.secrets[0]
+            found += [one] if credential.account_id or same_key else []
+    has_it = any(one.id == athlete.id for one in found)
+    return None if has_it or not found else found[0]
 
 
 # Disconnecting

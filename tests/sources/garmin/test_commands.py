@@ -89,6 +89,22 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
         yield Operator(tmp_path, service, server.base_url)
 
 
+def test_a_key_is_for_one_athlete_alone(operator: Operator) -> None:
+    """Pasted for another it's refused in words, and the first one's stays."""
+    key = operator.service.make_key(operator.service.account("Mira"))
+    assert operator.call("connect", "garmin", "Mira", given=f"{key}\n").returncode == 0
+    added = operator.call("athlete", "add", "--name", "Timo", "--email", "timo@example.org")
+    assert added.returncode == 0, added.stderr
+    done = operator.call("connect", "garmin", "Timo", given=f"{key}\n")
+    assert done.returncode == 1
+    assert "this Garmin account is connected for another athlete already" in done.stderr
+    assert done.stderr.count("\n") == 1
+    athletes = json.loads(operator.call("status", "--json").stdout)["athletes"]
+    connected = [one["name"] for one in athletes if "garmin" in one["sources"]]
+    assert connected == ["Mira"]
+    assert operator.call("connect", "garmin", "Mira", given=f"{key}\n").returncode == 0
+
+
 def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> None:
     """The key on standard input; a pass brings the runs; disconnecting takes them along."""
     service = operator.service

@@ -4,6 +4,7 @@ import http.client
 import json
 import tracemalloc
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,6 +19,7 @@ from worker.app import build_web_server
 from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.links import Signer
+from worker.pipeline.credentials import disconnect_athlete
 from worker.web.consent import COOKIE
 
 ORIGIN = "http://127.0.0.1:8765"
@@ -147,6 +149,28 @@ class TestTheWay:
         athlete, _ = app.add()
         app.server.fault("reset", "/oauth/authorize", times=2)
         assert go(browser, link(app, athlete)).status_code == 303
+
+    def test_an_account_is_connected_for_one_athlete_alone(
+        self, app: StravaApp, browser: TestClient
+    ) -> None:
+        """Whoever is logged in at Strava in a shared browser; the first one's goes on working."""
+        mira, account = app.connected("Mira")
+        timo, _ = app.add("Timo")
+        app.service.logged_in = account
+        back = answer_consent(browser.get(link(app, timo)).headers["location"])
+        refused = come_back(browser, back)
+        assert refused.status_code == 400
+        assert "is connected for another athlete already" in refused.text
+        assert "log in at Strava as Timo" in refused.text
+        assert "Mira" not in refused.text
+        made = app.service.diary.add(account, app.clock() - timedelta(hours=1))
+        app.turn()
+        assert app.runs(mira).keys() == {str(made.id)}
+        with app.services.store.reading() as tx:
+            assert tx.source("strava").credential(timo) is None
+        app.connect(mira, account)
+        disconnect_athlete(app.services, "strava", mira, now=app.clock())
+        app.connect(timo, account)
 
     def test_a_cancelled_consent_says_so(self, app: StravaApp, browser: TestClient) -> None:
         """And that nothing was changed."""
