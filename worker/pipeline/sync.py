@@ -358,7 +358,7 @@ class SourceSync:
             )
 
             # Pages until the window is read; cut short where the calls end after the first.
-            shown, listed = Shown(), list[ListedActivity]()
+            shown, listed, note = Shown(), list[ListedActivity](), None
             confirmations = list[Callable[..., None]]()
             while not (shown.stuck or shown.covers(window)):
                 number = shown.pages + 1
@@ -371,6 +371,7 @@ class SourceSync:
                     break
                 shown = shown.with_page(page.activities)
                 listed += page.activities
+                note = note or page.note
                 confirmations += [page.confirm] if page.confirm else []
 
             gone, standing = polling.vanished(shown, known, standing, now=now)
@@ -395,6 +396,7 @@ class SourceSync:
                             f"{client.title} suddenly shows much less; "
                             "believed if it's so tomorrow as well"
                         )
+                    words = words or note
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
                     tx.progress.source(athlete, client.name, state)

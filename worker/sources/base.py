@@ -152,11 +152,12 @@ class Page:
     """A page of the list as it came.
 
     `confirm`, called like a method that asks, tells the service that the page is saved; for those
-    that hand each activity over once.
+    that hand each activity over once. `note` says in words what isn't shown, for `status`.
     """
 
     activities: tuple[ListedActivity, ...]
     confirm: Callable[..., None] | None = None
+    note: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
