@@ -204,7 +204,10 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
 
 def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") -> ReconnectFacts:
     """A source lets nobody in any more."""
-    return ReconnectFacts(runner or athlete(), source, NOW, by_key=source == "garmin")
+    return ReconnectFacts(
+        runner or athlete(), source, source.capitalize(), NOW, by_key=source == "garmin",
+        key_menu="Settings, Personal API" if source == "garmin" else "",
+    )  # fmt: skip
 
 
 def notice_facts() -> NoticeFacts:

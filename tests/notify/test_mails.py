@@ -396,4 +396,4 @@ def test_a_key_is_spoken_of_in_each_language(language: str, subject: str, line: 
     assert renew.subject == subject
     assert "/athlete/" in renew.text
     bare = Composer(language=language).reconnect(made.reconnect_facts(source="garmin"))
-    assert "easeback connect --garmin" in " ".join(bare.text.split())
+    assert "easeback connect garmin" in " ".join(bare.text.split())

@@ -13,13 +13,16 @@ _LONGEST_LINE = 500
 class ReconnectFacts:
     """A source whose credential is no longer accepted, until the athlete connects it again.
 
+    `source` is its name, `title` what people call it; `key_menu` is where it lets them make a key.
     `by_key`: with a key, which is given on the athlete's page, not by a consent at the service.
     """
 
     athlete: Athlete
     source: str
+    title: str
     now: datetime
     by_key: bool = False
+    key_menu: str = ""
 
 
 def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
@@ -31,7 +34,12 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
         links["connect"] = renderer.signer.sign(
             "connect", facts.athlete, now=facts.now, source=facts.source
         )
-    context = {"source": clean(facts.source).capitalize(), "by_key": facts.by_key}
+    context = {
+        "source": clean(facts.title),
+        "source_name": clean(facts.source),
+        "by_key": facts.by_key,
+        "key_menu": clean(facts.key_menu),
+    }
     return renderer.email("reconnect", facts.athlete, context, links=links)
 
 

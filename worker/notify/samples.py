@@ -76,8 +76,13 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     yield "weekly", full
     yield "weekly", replace(full, weeks=(*weeks[:-1], empty), findings=(), troubles=())
     yield "weekly", replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks.")
-    yield "reconnect", ReconnectFacts(_ATHLETE, "strava", _NOW)
-    yield "reconnect", ReconnectFacts(_ATHLETE, "garmin", _NOW, by_key=True)
+    yield "reconnect", ReconnectFacts(_ATHLETE, "strava", "Strava", _NOW)
+    yield (
+        "reconnect",
+        ReconnectFacts(
+            _ATHLETE, "garmin", "Garmin", _NOW, by_key=True, key_menu="Settings, Personal API"
+        ),
+    )
     yield (
         "notice",
         NoticeFacts("operator@example.org", "The mail server refused.", ("Look at it.",)),

@@ -133,8 +133,16 @@ class ClientSession:
             state = SourceState("failing", success_at, str(error))
             tx.progress.source(self.athlete, source, state)
             if self.asks_to_reconnect and "reconnect" in self.athlete.wants:
-                by_key = isinstance(self.connected.client, ApiKey)
-                facts = ReconnectFacts(self.athlete, source, now, by_key=by_key)
+                client = self.connected.client
+                key_menu = client.key_menu if isinstance(client, ApiKey) else ""
+                facts = ReconnectFacts(
+                    self.athlete,
+                    source,
+                    client.title,
+                    now,
+                    by_key=bool(key_menu),
+                    key_menu=key_menu,
+                )
                 connected_at = self.stored.connected_at.isoformat()
                 enqueue(
                     tx,
