@@ -72,9 +72,11 @@ def connect(
     command = command_of(context)
     services = command.services()
     kind, name = _source_and_athlete(context, services, source, athlete)
-    if expires is not None and not issubclass(kind, ApiKey):
-        keyed = " or ".join(f"--{one.name}" for one in SOURCES if issubclass(one, ApiKey))
-        raise UsageError(f"--expires goes with {keyed}: a consent at {kind.title} has no end")
+    ending = [one for one in SOURCES if issubclass(one, ApiKey) and one.key_lives_days]
+    if expires is not None and kind not in ending:
+        keyed = " or ".join(f"--{one.name}" for one in ending)
+        what = "key" if issubclass(kind, ApiKey) else "consent"
+        raise UsageError(f"--expires goes with {keyed}: a {what} at {kind.title} has no end")
     connect_athlete(command, services, kind, name, expires=expires, no_open=no_open)
 
 
