@@ -115,19 +115,15 @@ def ask(
     body: bytes | None = None,
     wait_s: float = 5,
     **more: str,
-) -> tuple[int, str, str]:
-    """Status, body and the cookie that was set."""
+) -> tuple[int, str]:
+    """Status and body."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=wait_s)
     try:
         connection.request(
             method, path, body=body, headers={k.replace("_", "-"): v for k, v in more.items()}
         )
         answer = connection.getresponse()
-        return (
-            answer.status,
-            answer.read().decode(errors="replace"),
-            answer.headers.get("set-cookie", ""),
-        )
+        return answer.status, answer.read().decode(errors="replace")
     finally:
         connection.close()
 
@@ -170,14 +166,7 @@ def silent(port: int, stack: ExitStack) -> None:
 def consents(port: int, page: str) -> None:
     link = re.search(r'href="(/connect/[^"]+)"', ask(port, page)[1])
     assert link
-    at_once(lambda: _consent(port, link[1]), SLOW_CONSENTS)
-
-
-def _consent(port: int, path: str) -> None:
-    status, text, cookie = ask(port, path, wait_s=120)
-    onward = re.search(r'href="(/connect/[^"]+)"', text)
-    if status == 200 and onward:
-        ask(port, onward[1], wait_s=120, Cookie=cookie.partition(";")[0])
+    at_once(lambda: ask(port, link[1], wait_s=120), SLOW_CONSENTS)
 
 
 def exports(port: int, page: str) -> None:

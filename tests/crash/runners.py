@@ -6,6 +6,7 @@ again, who wasn't does.
 """
 
 import asyncio
+import html
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -91,7 +92,8 @@ def connects(name: str) -> Errand:
             return
         browser = Browser(town)
         browser.ask("GET", link)
-        consent = browser.ask("GET", f"{link}?go=yes")["location"]
+        (consent,) = re.findall(r'href="([^"]+/oauth/authorize[^"]+)"', browser.page)
+        consent = html.unescape(consent)
         browser.ask("GET", f"/strava/callback?{urlencode(answer_consent(consent))}")
 
     return go
@@ -143,6 +145,7 @@ class Browser:
 
     town: Town
     cookies: dict[str, str] = field(default_factory=dict)
+    page: str = ""
 
     def ask(
         self,
@@ -165,7 +168,10 @@ class Browser:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers.update((n.decode(), value.decode()) for n, value in message["headers"])
-            elif not message.get("more_body") and status == 200:
+                self.page = ""
+                return
+            self.page += message["body"].decode()
+            if not message.get("more_body") and status == 200:
                 then()
 
         asyncio.run(self._visit(method, address, len(body), receive, send))

@@ -1,10 +1,9 @@
 """The pages of a service that is connected by a consent: to its page, and back.
 
-A link leads to a page that says whose it is, and from there to the service; that sets cookies and
+A link leads to a page that says whose it is, and from there to the service; that sets a cookie and
 nothing else. Only the way back acts, and only in the browser that went.
 """
 
-import hashlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,10 +24,6 @@ log = logging.getLogger(__name__)
 COOKIE = "easeback-consent"
 COOKIE_OVER_TLS = f"__Host-{COOKIE}"
 """Under this name browsers take it over TLS alone, and from no neighbouring host."""
-
-SEEN = "easeback-seen"
-SEEN_OVER_TLS = f"__Host-{SEEN}"
-"""Says that this browser was shown whose page a link is."""
 
 COOKIE_LIVES = timedelta(minutes=15)
 
@@ -56,10 +51,6 @@ class ConsentPages:
         """The cookie's name and path: browsers want a `__Host-` cookie to be for the whole host."""
         return (COOKIE_OVER_TLS, "/") if self._is_tls else (COOKIE, self._callback)
 
-    @property
-    def _seen(self) -> tuple[str, str]:
-        return (SEEN_OVER_TLS, "/") if self._is_tls else (SEEN, "/connect/")
-
     def _failed(self, error: SourceError) -> Response:
         log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
         if error.code != STALE_CONSENT:  # that one was nobody's
@@ -70,48 +61,28 @@ class ConsentPages:
         )
 
     def begin(self, visit: LinkVisit) -> Response:
-        """Says whose page it is; who has read that, and goes on, is led to the service.
+        """Says whose page it is, with the way to the service; sets the cookie for the way back.
 
         An athlete's link in the hands of somebody else would show the other's runs to the athlete.
-        The operator who runs `easeback connect` has just named the athlete.
+        The operator who runs `easeback connect` has just named the athlete, and is led there.
         """
-        path = visit.request.scope["path"]
-        name, cookie_path = self._seen
-        seen = hashlib.sha256(path.encode()).hexdigest()
-        goes_on = visit.request.query_params.get("go") == "yes"
-        if visit.more.get("by") == "operator" or (
-            goes_on and visit.request.cookies.get(name) == seen
-        ):
-            return self._lead_there(visit)
-        answer = self.web.pages.show(
-            "connect.html",
-            service=self.connected.client.title,
-            athlete=visit.athlete,
-            onward=f"{path}?go=yes",
-        )
-        answer.set_cookie(
-            name,
-            seen,
-            max_age=int(COOKIE_LIVES.total_seconds()),
-            path=cookie_path,
-            secure=self._is_tls,
-            httponly=True,
-            samesite="strict",  # it isn't sent where another site leads here
-        )
-        return answer
-
-    def _lead_there(self, visit: LinkVisit) -> Response:
+        client = self.connected.client
         redirect = f"{self.web.base_url}{self._callback}"
         try:
             begun = begin_consent(
-                self.web.services, self.connected.client.name, visit.athlete,
-                redirect=redirect, now=visit.now,
-            )  # fmt: skip
+                self.web.services, client.name, visit.athlete, redirect=redirect, now=visit.now
+            )
         except SourceError as error:
             return self._failed(error)
+        answer: Response = (
+            RedirectResponse(begun.address, 303)
+            if visit.more.get("by") == "operator"
+            else self.web.pages.show(
+                "connect.html", service=client.title, athlete=visit.athlete, there=begun.address
+            )
+        )
         name, path = self._cookie
-        answer = RedirectResponse(begun.address, 303)
-        # Only for the way back. `lax`: coming back is a visit from another site.
+        # `lax`: coming back is a visit from another site.
         answer.set_cookie(
             name,
             begun.cookie,
