@@ -17,6 +17,7 @@ from itsdangerous import BadData, URLSafeSerializer
 from worker.domain.models import Athlete
 
 _LONGEST_TOKEN = 2000
+_SALT = "easeback.link."
 _PREVIEW = "preview"
 _AHEAD_S = 300
 """How far the clock that signed may have been ahead of the one that checks."""
@@ -68,7 +69,7 @@ class Signer:
     ) -> str:
         signed_at = int(now.timestamp()) if now else None
         said = [signed_at, {"athlete": athlete.link_id, **more, **self._mark}]
-        return self._serializer.dumps(said, salt=_salt(purpose))
+        return self._serializer.dumps(said, salt=_SALT + purpose)
 
     def check(
         self, purpose: str, token: str, *, max_age_s: float | None = None, now: datetime
@@ -80,7 +81,7 @@ class Signer:
         if len(token) > _LONGEST_TOKEN:
             raise LinkError("this link is too long to be one of ours")
         try:
-            signed_at, payload = self._serializer.loads(token, salt=_salt(purpose))
+            signed_at, payload = self._serializer.loads(token, salt=_SALT + purpose)
             more = dict(payload)
             link = Link(
                 more.pop("athlete"),
@@ -98,7 +99,3 @@ class Signer:
         if link.signed_at is not None and (link.signed_at - now).total_seconds() > _AHEAD_S:
             raise LinkError("this link was signed by a clock that runs ahead")
         return link
-
-
-def _salt(purpose: str) -> str:
-    return f"easeback.link.{purpose}"

@@ -18,7 +18,6 @@ from worker.pipeline.services import Clock, Services
 from worker.setting_types import LOOPBACK
 from worker.store import Store
 from worker.web.pages import Pages
-from worker.web.probe import Probe
 from worker.web.rate_limiter import ClientRateLimiter, OneEach
 
 Pool = Literal["pages", "services", "exports"]
@@ -62,7 +61,6 @@ class WebContext:
     proxies: Collection[IPv4Network | IPv6Network] = LOOPBACK
     report: Callable[[str], None] = lambda _: None
     notify: Callable[[SourceName, Collection[int]], None] = lambda *_: None
-    probe: Probe = field(default_factory=Probe)
     operators: ClientRateLimiter = field(
         default_factory=lambda: ClientRateLimiter(burst=1, per_s=1 / 3600, most=1_000)
     )
