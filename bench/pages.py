@@ -83,7 +83,7 @@ def fill(store: Store, athletes: int, runs: int) -> None:
         tx.connection.execute(
             insert(tables.athlete),
             [
-                like | {"id": number, "name": f"Athlete {number}"}
+                like | {"id": number, "name": f"Athlete {number}", "link_id": f"made {number}"}
                 for number in range(first.id + 1, athletes + 1)
             ],
         )
