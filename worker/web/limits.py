@@ -22,6 +22,8 @@ from worker.web.visits import LINK, LINK_LIVES
 log = logging.getLogger(__name__)
 
 _WRONG_LINK_COSTS = 5.0
+_MOST_PROXIES = 10
+"""Nobody has more in front; a stranger may name thousands."""
 _UNCOUNTED = ("/livez", "/pages.", "/icon.svg")
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -140,7 +142,7 @@ def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -
     peer = scope["client"][0] if scope.get("client") else ""
     told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
     client = peer
-    for hop in (peer, *reversed(told)):
+    for hop in (peer, *reversed(told[-_MOST_PROXIES:])):
         try:
             address = ip_address(hop.strip())
         except ValueError:
