@@ -9,10 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from worker.sources.base import ApiKey
+from worker.sources.base import OAuth2
 from worker.store import StoreError
 from worker.web import athlete, checkin, consent, health, status, unsubscribe
-from worker.web.consent import ConsentPages
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
 from worker.web.rate_limiter import ClientRateLimiter
@@ -27,10 +26,10 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
         return error_page(web, error)
 
     pages, does = web.pages, partial(link_page, web, "athlete", posts=True)
-    consents = {
-        name: ConsentPages(web, one)
+    by_consent = {
+        name: one.client
         for name, one in web.services.sources.items()
-        if not isinstance(one.client, ApiKey)
+        if isinstance(one.client, OAuth2)
     }
     app = Starlette(
         routes=[
@@ -53,8 +52,11 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             Route("/livez", health.livez),
             _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
             _static("/icon.svg", pages.icon, "image/svg+xml"),
-            link_page(web, "connect", partial(consent.begin, consents), pool="services"),
-            *(route for one in consents.values() for route in one.routes()),
+            link_page(web, "connect", partial(consent.begin_visit, by_consent), pool="services"),
+            *(
+                page(f"/{name}/callback", web, partial(consent.finish_visit, one), pool="services")
+                for name, one in by_consent.items()
+            ),
             *(route for one in web.services.sources.values() for route in webhook_routes(web, one)),
         ],
         middleware=[
