@@ -100,7 +100,7 @@ NONE = type(None)
 RUN = {
     "id": int, "athlete": str, "started_at": INSTANT, "day": DATE, "distance_m": float,
     "moving_s": (float, NONE), "elapsed_s": (float, NONE), "sport": str,
-    "sources": [{"source": re.compile("inbox|import|strava|garmin"), "external_id": str}],
+    "sources": [{"source": re.compile("inbox|import|strava|garmin|intervals"), "external_id": str}],
 }  # fmt: skip
 ALERT = {
     "id": int, "athlete": str, "day": DATE, "kind": re.compile("run|return|ramp"), "severity": int,

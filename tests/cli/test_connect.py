@@ -30,6 +30,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("Garmin Mira", "Mira is disconnected from Garmin"),
         ("--garmin Mira", "Mira is disconnected from Garmin"),
         ("strava --garmin", "strava is disconnected from Garmin"),
+        ("intervals Mira", "Mira is disconnected from intervals.icu; the key itself is deleted at"),
     ],
 )
 def test_one_word_is_a_service_or_an_athlete_and_two_are_both(
@@ -45,11 +46,12 @@ def test_one_word_is_a_service_or_an_athlete_and_two_are_both(
     ("words", "said"),
     [
         ("strava", "there are several athletes, say which by its name: Mira, strava"),
-        ("polar Mira", "no service is called 'polar': there are strava, garmin"),
+        ("polar Mira", "no service is called 'polar': there are strava, garmin, intervals"),
         ("--polar", "No such option: --polar (see `easeback connect --help`)"),
         ("--garmin Mira strava", "Got unexpected extra argument"),
         ("garmin Mia", "no athlete is called 'Mia'; did you mean 'Mira'?"),
         ("strava Mira --expires 90", "--expires goes with --garmin: a consent at Strava has no"),
+        ("intervals Mira --expires 90", "--expires goes with --garmin: a key at intervals.icu has"),
     ],
 )
 def test_words_that_mean_nothing_are_wrong_usage(home: Path, words: str, said: str) -> None:
@@ -67,7 +69,7 @@ def test_a_service_that_is_off_is_said_with_what_to_set(home: Path) -> None:
         done = easeback("connect", *words, cwd=home)
         assert done.returncode == 2
         assert done.stderr.startswith(off)
-        assert done.stderr.endswith("or connect to Garmin, with --garmin\n")
+        assert done.stderr.endswith("or intervals.icu, with --intervals\n")
 
 
 def test_only_a_service_with_a_webhook_can_be_subscribed_to(home: Path) -> None:

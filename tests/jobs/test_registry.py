@@ -17,7 +17,17 @@ from worker.jobs.registry import AthleteTask, Job, all_jobs, jobs_of, patience_o
 from worker.jobs.ticks import begin_ticks
 from worker.pipeline.services import Services
 
-NAMES = ("housekeeping", "inbox", "strava", "garmin", "weekly", "deliver", "backup", "ping")
+NAMES = (
+    "housekeeping",
+    "inbox",
+    "strava",
+    "garmin",
+    "intervals",
+    "weekly",
+    "deliver",
+    "backup",
+    "ping",
+)
 WATCHED = NAMES[:-1]
 JOBS = all_jobs(timedelta(seconds=5))
 NOWHERE = "http://127.0.0.1:1/"
@@ -50,7 +60,9 @@ def test_no_scheduler_names_a_job(module: str) -> None:
 
 def test_a_job_that_is_off_is_run_by_nobody(services: Services) -> None:
     """Sources that aren't set up, and the ping without an address."""
-    assert {"strava", "garmin", "ping"}.isdisjoint(job.name for job in jobs_of(services))
+    assert {"strava", "garmin", "intervals", "ping"}.isdisjoint(
+        job.name for job in jobs_of(services)
+    )
     assert "ping" in {job.name for job in jobs_of(replace(services, ping_url=NOWHERE))}
 
 

@@ -6,9 +6,10 @@ from worker.domain.matching import FILES_PRECEDENCE
 from worker.domain.models import SourceName
 from worker.sources.base import Source
 from worker.sources.garmin.client import Garmin
+from worker.sources.intervals.client import Intervals
 from worker.sources.strava.client import Strava
 
-SOURCES: tuple[type[Source], ...] = (Strava, Garmin)
+SOURCES: tuple[type[Source], ...] = (Strava, Garmin, Intervals)
 """In the order in which they are asked."""
 
 PRECEDENCE: Mapping[SourceName, int] = {

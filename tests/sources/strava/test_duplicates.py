@@ -1,8 +1,9 @@
-"""The same run from Strava, Garmin and a watch's file: one run, in whatever order they come.
+"""The same run from Strava, Garmin, intervals.icu and a watch's file: one run, in whatever order.
 
 A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice
-or three times, with the differences that real devices and services have; half are two runs that
-only look alike. Garmin tells of the watch's run: by the same file, or by a summary of its own.
+to four times, with the differences that real devices and services have; half are two runs that
+only look alike. Garmin and intervals.icu tell of the watch's run: by the same file, or by a summary
+of their own.
 """
 
 import random
@@ -34,9 +35,17 @@ class Twins:
     @property
     def garmin(self) -> Recording:
         """What Garmin tells of the watch's run: every other time its file is the very same."""
+        return self._by_a_service("garmin", "9", 1)
+
+    @property
+    def intervals(self) -> Recording:
+        """What intervals.icu tells of the watch's run, in the same way."""
+        return self._by_a_service("intervals", "i", CASES + 1)
+
+    def _by_a_service(self, source: SourceName, prefix: str, seed: int) -> Recording:
         number = int(self.watch.external_id.removeprefix("watch-"))
-        dice = random.Random(-number - 1)  # noqa: S311  (a dice, no secret)
-        told = replace(self.watch, source="garmin", external_id=f"9{number}")
+        dice = random.Random(-number - seed)  # noqa: S311  (a dice, no secret)
+        told = replace(self.watch, source=source, external_id=f"{prefix}{number}")
         if self.watch.sha256 is not None:
             return told
         return replace(
@@ -145,14 +154,14 @@ def test_each_pair_is_as_many_runs_as_it_is(store: Store, order: str) -> None:
     assert runs_a_day(store, mira) == EXPECTED
 
 
-@pytest.mark.parametrize("order", list(permutations(("watch", "garmin", "strava"))))
-@pytest.mark.parametrize("how", ["source by source", "day by day"])
-def test_three_sources_are_as_many_runs_as_there_are(
-    store: Store, order: tuple[str, ...], how: str
-) -> None:
-    """None wrong of 320, in each of the six orders: whole histories, or each day as it comes."""
+ORDERS = list(permutations(("watch", "garmin", "strava", "intervals")))
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=", ".join)
+def test_four_sources_are_as_many_runs_as_there_are(store: Store, order: tuple[str, ...]) -> None:
+    """None wrong of 320, in each of the 24 orders: whole histories, or each day as it comes."""
     mira = athlete(store)
-    if how == "source by source":
+    if ORDERS.index(order) % 2:
         for source in order:
             save(store, mira, *(getattr(one, source) for one in ALL))
     else:
@@ -162,19 +171,19 @@ def test_three_sources_are_as_many_runs_as_there_are(
     assert runs_a_day(store, mira) == EXPECTED
     with store.reading() as tx:
         told = [len(kept.sources) for kept in tx.runs.all(mira)]
-    assert sum(told) == 3 * CASES
+    assert sum(told) == 4 * CASES
 
 
-@pytest.mark.parametrize("gone", [("inbox", "garmin"), ("strava", "garmin"), ("inbox", "strava")])
-def test_of_three_sources_the_last_one_left_still_tells(
-    store: Store, gone: tuple[SourceName, ...]
-) -> None:
-    """One run a case stays when the other two are gone."""
+@pytest.mark.parametrize("left", ["inbox", "garmin", "strava", "intervals"])
+def test_of_four_sources_the_last_one_left_still_tells(store: Store, left: SourceName) -> None:
+    """One run a case stays when the other three are gone."""
     mira = athlete(store)
-    by_source = {"inbox": "watch", "garmin": "garmin", "strava": "strava"}
+    by_source = {
+        "inbox": "watch", "garmin": "garmin", "strava": "strava", "intervals": "intervals",
+    }  # fmt: skip
     for name in by_source.values():
         save(store, mira, *(getattr(one, name) for one in ALL))
-    for source in gone:
+    for source in by_source.keys() - {left}:
         ids = [getattr(one, by_source[source]).external_id for one in ALL]
         with store.transaction() as tx:
             tx.runs.drop(mira, source, ids, today=NOW.date())

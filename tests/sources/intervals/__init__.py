@@ -1,0 +1,1 @@
+"""Easeback against the made intervals.icu."""
