@@ -197,3 +197,35 @@ class TestSealing:
         encrypter = Encrypter(["key"])
         assert b"token" not in encrypter.encrypt_text("token")
         assert encrypter.encrypt_text("token") != encrypter.encrypt_text("token")
+
+
+def test_of_an_athletes_events_the_most_credible_are_kept(store: Store) -> None:
+    """What asks whether the credential lives, then what is known here, then the newest."""
+    with store.transaction() as tx:
+        mira, timo = (tx.athletes.add(Athlete(0, name, f"{name}@example.org", NOW))
+                      for name in ("Mira", "Timo"))  # fmt: skip
+        rows = tx.source("strava")
+        rows.save_seen(mira, [SeenActivity("17", NOW, "{}"), SeenActivity("3", NOW, "{}")], now=NOW)
+        rows.note_events([(timo.id, "1")], now=NOW, most=4)
+        rows.note_events([(mira.id, str(n)) for n in (3, 17, 200, 1000, 30)], now=NOW, most=4)
+        assert rows.events_due(mira, NOW) == ("17", "3", "1000", "200")
+        rows.note_events([(mira.id, "")], now=NOW, most=4)
+        assert rows.events_due(mira, NOW) == ("", "17", "3", "1000")
+        assert rows.events_due(timo, NOW) == ("1",)
+        rows.hold_events(mira, NOW + MINUTE)
+        assert rows.events_due(mira, NOW) == ()
+        assert rows.with_events_due(NOW) == (timo.id,)
+
+
+def test_the_calls_for_events_are_counted_by_the_day(store: Store) -> None:
+    """So many a day for each athlete, the last of them perhaps for several at once."""
+    with store.transaction() as tx:
+        mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
+        rows = tx.source("strava")
+        today, tomorrow = NOW.date(), NOW.date() + timedelta(days=1)
+        assert not rows.spend_event_calls(mira, 1, today=today, most=3)
+        rows.connect(mira, account_id="1", encrypted=b"x", now=NOW)
+        spent = [rows.spend_event_calls(mira, 1, today=today, most=3) for _ in range(4)]
+        assert spent == [True, True, True, False]
+        assert rows.spend_event_calls(mira, 3, today=tomorrow, most=3)
+        assert not rows.spend_event_calls(mira, 1, today=tomorrow, most=3)
