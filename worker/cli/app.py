@@ -30,6 +30,7 @@ from worker.cli.athletes import athlete_commands, forget
 from worker.cli.context import AttentionError, CommandContext, UsageError
 from worker.cli.log import set_up_log
 from worker.cli.outbox import outbox_commands
+from worker.domain.shown import printable
 
 app = typer.Typer(
     name="easeback",
@@ -150,7 +151,7 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
         context = getattr(error, "ctx", None)
         if context and not words.startswith("Usage:"):
             words = f"{words.rstrip('.')} (see `{context.command_path} --help`)"
-        return words, 2
+        return printable(words, but="\n"), 2
     if isinstance(error, typer.Abort | KeyboardInterrupt):
         return "stopped", 1
 
@@ -160,8 +161,8 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
     from worker.store import LockedError, StoreAddressError, StoreError
 
     if isinstance(error, UsageError | SettingsError | StoreAddressError):
-        return str(error), 2
+        return printable(str(error)), 2
     if isinstance(error, AttentionError | SendError | SourceError | StoreError | LockedError):
-        return str(error), 1
+        return printable(str(error)), 1
     # One that nobody expected.
     return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1

@@ -15,6 +15,7 @@ import typer
 
 from worker.cli.log import set_log_format
 from worker.domain.models import METRES_PER, Units
+from worker.domain.shown import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,8 +115,8 @@ class CommandContext:
         return Console(highlight=False, soft_wrap=not is_terminal, width=width, emoji=False)
 
     def say(self, text: str = "") -> None:
-        """Prints a line for people, as it stands."""
-        typer.echo(text)
+        """Prints a line for people; what names in it would do to a terminal is written out."""
+        typer.echo(printable(text))
 
     def print_table(
         self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
@@ -127,7 +128,7 @@ class CommandContext:
         for place, title in enumerate(titles):
             table.add_column(title, justify="right" if place in right else "left")
         for row in rows:
-            table.add_row(*row)
+            table.add_row(*(printable(cell, but="\n") for cell in row))
         self.console.print(table)
 
     def print_list(
@@ -149,7 +150,8 @@ class CommandContext:
 
     def print_json(self, value: Any) -> None:
         """Prints what `--json` promises, and nothing else."""
-        typer.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_json_text))
+        text = json.dumps(value, ensure_ascii=False, indent=2, default=_json_text)
+        typer.echo(printable_json(text))
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> None:
         """Asks, unless `--yes` was given; raises `AttentionError(otherwise)` on a no."""

@@ -20,6 +20,7 @@ from worker.cli.context import (
     the_athlete,
 )
 from worker.cli.progress import progress
+from worker.domain.shown import printable
 
 if TYPE_CHECKING:
     from worker.pipeline.imports import Imported
@@ -141,7 +142,8 @@ def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
         if not failed:
             path.unlink(missing_ok=True)
             return None
-        part.write_text("".join(f"{one.name}: {one.reason}\n" for one in failed), "utf-8")
+        lines = (printable(f"{one.name}: {one.reason}") for one in failed)
+        part.write_text("".join(f"{line}\n" for line in lines), "utf-8")
         part.replace(path)
     except OSError as error:
         log.warning("the list of failures can't be written: %(why)s", {"why": str(error)})

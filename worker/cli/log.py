@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from worker.domain.shown import printable
+
 _FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
-# What ends a line somewhere, moves a terminal's cursor, or turns the reading direction.
-_ACTING = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _PLACE = re.compile(r"%\((\w+)\)[-+ #0]*[\d.]*[a-z]")
 _CHATTY = ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyncio")
 
@@ -33,11 +33,11 @@ class TextFormatter(logging.Formatter):
         super().__init__(_FORMAT, "%Y-%m-%dT%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  logging's name
-        return _tamed(super().formatMessage(record))
+        return printable(super().formatMessage(record))
 
     def formatException(self, ei: Any) -> str:  # noqa: N802  logging's name
         lines = super().formatException(ei).split("\n")
-        return "\n".join(f"    {_tamed(line)}" for line in lines)
+        return "\n".join(f"    {printable(line)}" for line in lines)
 
 
 class JsonFormatter(logging.Formatter):
@@ -53,23 +53,19 @@ class JsonFormatter(logging.Formatter):
             "at": at.replace("+00:00", "Z"),
             "level": record.levelname,
             "room": record.name,
-            "event": _tamed(_PLACE.sub(r"{\1}", str(record.msg))),
-            "message": _tamed(record.getMessage()),
+            "event": printable(_PLACE.sub(r"{\1}", str(record.msg))),
+            "message": printable(record.getMessage()),
         }
         fields = record.args if isinstance(record.args, Mapping) else {}
         event = {name: _plain(value) for name, value in fields.items()} | event
         if record.exc_info:
             lines = self.formatException(record.exc_info).split("\n")
-            event["traceback"] = [_tamed(line) for line in lines]
+            event["traceback"] = [printable(line) for line in lines]
         return json.dumps(event, ensure_ascii=False)
 
 
 def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, int | float) else _tamed(str(value))
-
-
-def _tamed(text: str) -> str:
-    return _ACTING.sub("\N{REPLACEMENT CHARACTER}", text)
+    return value if value is None or isinstance(value, int | float) else printable(str(value))
 
 
 def set_up_log(level: int) -> None:

@@ -51,7 +51,8 @@ def preview(
     page.write_text(standalone(email), "utf-8")
     command.say(f"Subject: {email.subject}")
     command.say()
-    command.say(email.text)
+    for line in email.text.splitlines():
+        command.say(line)
     command.say(f"as it looks: {page}")
     if as_of is not None:
         command.say("its links open nothing: they are of another time")

@@ -25,6 +25,7 @@ from markupsafe import Markup, escape
 from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Units
 from worker.domain.routine import Prescription
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
+from worker.domain.shown import JOINERS, printable
 from worker.links import Signer
 from worker.notify.chart import Picture, chart_png
 
@@ -37,7 +38,6 @@ _TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
 _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
 _LINE = 76
-_JOINERS = "\u200c\u200d"  # inside emoji and some scripts; they turn nothing round
 
 
 class Locale(NamedTuple):
@@ -156,6 +156,7 @@ class TemplateLoader:
                 loader=loader,
                 undefined=StrictUndefined,
                 autoescape=is_markup,
+                finalize=_shown,
                 trim_blocks=True,
                 lstrip_blocks=True,
                 auto_reload=False,
@@ -300,6 +301,11 @@ def standalone(email: Email) -> str:
 # Text on its way into a mail
 
 
+def _shown(value: Any) -> Any:
+    """What any template puts anywhere; markup is made of what went through here."""
+    return printable(value, but="\n\t") if type(value) is str else value
+
+
 def tenths(value: float) -> str:
     """One decimal, halves up, as a runner's watch rounds."""
     return f"{math.floor(value * 10 + 0.5) / 10:.1f}"
@@ -318,7 +324,7 @@ def ratio_digits(ratio: float) -> str:
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
     """Text from outside, on one line: no controls, no marks that turn the reading direction."""
     safe = "".join(
-        mark if unicodedata.category(mark)[0] != "C" or mark in _JOINERS else " "
+        mark if unicodedata.category(mark)[0] != "C" or mark in JOINERS else " "
         for mark in text[: longest * 4]
     )
     line = " ".join(safe.split())

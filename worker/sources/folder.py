@@ -11,7 +11,6 @@ What the files were like at the last scan is in the database.
 import hashlib
 import os
 import stat
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 from worker.domain.matching import plain_file_name
 from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
+from worker.domain.shown import printable
 from worker.setting_types import InboxSection
 from worker.sources import Reading, SourceError, Unreadable
 from worker.sources.formats.unpack import Member, refused
@@ -275,10 +275,7 @@ def _passed_over(name: str) -> bool:
 
 def _shown(name: str) -> str:
     """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
-    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
-    if len(name) <= LONGEST_FILE_NAME and all(
-        one.isprintable() or unicodedata.category(one) == "Zs" for one in name
-    ):
+    if len(name) <= LONGEST_FILE_NAME and printable(name) == name:
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"

@@ -24,7 +24,7 @@ from pathlib import Path
 from worker import __version__
 from worker.domain.models import Athlete, KnownEntry
 from worker.sources import NotARun, NotRead, Reading, Unreadable
-from worker.sources.archive.manifest import TABLE, File, Manifest, Table, printable
+from worker.sources.archive.manifest import TABLE, File, Manifest, Table, as_text
 from worker.sources.folder import recordings
 from worker.sources.formats.child import Reader
 from worker.sources.formats.tables import BadRow, TableRow
@@ -70,7 +70,7 @@ def read_entries(
         for row in reader.read_table(table.path, member=table.member, zone=athlete.timezone)
         if isinstance(row, TableRow) and row.file
     }
-    hold_tables = {printable(str(table.path)) for table in manifest.tables}
+    hold_tables = {as_text(str(table.path)) for table in manifest.tables}
     digests: dict[str, str] = {}
     saw_runs = False
     for entry in _files(manifest.files, athlete=athlete, reader=reader, recall=recall):
@@ -143,7 +143,7 @@ def _files(
 
 def _entry(path: Path, member: Member, mark: str, number: int, athlete: Athlete) -> Entry:
     reading = recordings(member, athlete=athlete, source="import")
-    name = printable(f"{path}{member.name.removeprefix(path.name)}")
+    name = as_text(f"{path}{member.name.removeprefix(path.name)}")
     whole_file = number == 0 and member.name == path.name
     if isinstance(reading, NotRead) or (isinstance(reading, Unreadable) and whole_file):
         return Entry(name, reading)  # the next time it may be readable: it's tried again

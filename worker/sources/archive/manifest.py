@@ -44,7 +44,7 @@ class Table:
 
     @property
     def name(self) -> str:
-        return printable(f"{self.path}/{self.member}" if self.member else str(self.path))
+        return as_text(f"{self.path}/{self.member}" if self.member else str(self.path))
 
     @property
     def has_summaries(self) -> bool:
@@ -54,7 +54,7 @@ class Table:
     def names(self, file: str) -> str:
         """The name of an entry that the table calls `file`: its own names start where it lies."""
         folder, slash, _ = self.name.rpartition("/")
-        return printable(f"{folder}{slash}{file}")
+        return as_text(f"{folder}{slash}{file}")
 
 
 @dataclass(slots=True)
@@ -82,11 +82,9 @@ def manifest_of(paths: Iterable[Path]) -> Manifest:
     return found
 
 
-def printable(name: str) -> str:
-    """A name as it may be shown and kept: what isn't text or turns the line is escaped."""
-    if name.isprintable():
-        return name
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+def as_text(name: str) -> str:
+    """A name as it may be kept: bytes in it that are no text are written out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _meant(path: Path) -> Path:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from worker.domain.models import Recording
+from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.tables import BadRow, TableItem, TableRow
@@ -24,7 +25,6 @@ MS_PER_S = 1000.0
 _LIST = re.compile(r'"summarizedActivitiesExport"\s*:\s*\[')
 _NEXT = re.compile(r"[\s,]*")
 _LONGEST_ID = 128
-_LONGEST_TITLE = 80
 
 
 def summary_rows(content: bytes) -> Iterator[TableItem]:
@@ -80,7 +80,7 @@ def _run(summary: Any) -> Recording | NotARun | Unreadable:
         moving_s=moving_ms / MS_PER_S if moving_ms else None,
         elapsed_s=elapsed_ms / MS_PER_S if elapsed_ms else None,
         sport=sport,
-        title=_title(summary.get("name")),
+        title=plain_title(str(summary.get("name") or "")),
     )
 
 
@@ -97,10 +97,3 @@ def _instant(value: Any) -> datetime | None:
 def _positive(value: Any) -> float | None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 < value < 1e15 else None  # noqa: PLR2004  beyond any date
-
-
-def _title(value: Any) -> str:
-    text = value if isinstance(value, str) else ""
-    return " ".join("".join(one if one.isprintable() else " " for one in text).split())[
-        :_LONGEST_TITLE
-    ]

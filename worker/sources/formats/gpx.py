@@ -7,9 +7,10 @@ within an hour of the one before it is the same run, as some apps begin a new on
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
-from worker.sources.formats.markup import Refused, Walk, parse_number, plain
+from worker.sources.formats.markup import Refused, Walk, parse_number
 from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point
 
@@ -72,11 +73,11 @@ class _Reader:
 
     def _name(self, text: str) -> None:
         if self.walk.depth == self._track_depth + 1 and not self._point_depth:
-            self._new.name = plain(text)
+            self._new.name = plain_title(text)
 
     def _type(self, text: str) -> None:
         if self.walk.depth == self._track_depth + 1 and not self._point_depth:
-            self._new.sport = plain(text)
+            self._new.sport = plain_title(text)
 
     def _segment(self, _attributes: dict[str, str]) -> None:
         if self.tracks:

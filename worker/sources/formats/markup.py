@@ -13,7 +13,6 @@ Start = Callable[[dict[str, str]], None]
 End = Callable[[str], None]
 
 LONGEST_TEXT = 1000
-LONGEST_ELEMENT_NAME = 80
 LONGEST_TAG_BYTES = 256 * 1024
 FEED_BYTES = 64 * 1024
 MAX_NAMES = 1000  # of elements and attributes; an activity's file has some fifty
@@ -27,11 +26,6 @@ def parse_number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if value is not None and isfinite(value) else None
-
-
-def plain(text: str) -> str:
-    """A name as a stranger wrote it, without controls or marks that turn the line, and not long."""
-    return "".join(letter for letter in text if letter.isprintable())[:LONGEST_ELEMENT_NAME]
 
 
 class Refused(Exception):  # noqa: N818  # it reads as what happened

@@ -24,6 +24,7 @@ from statistics import median
 from typing import IO
 
 from worker.domain.models import Recording
+from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.written_dates import day_comes_first, written_at
@@ -55,7 +56,6 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 _MOST = 1e9
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
-_LONGEST_TITLE = 80
 _SHOWN = 40
 _CHUNK_BYTES = 64 * 1024
 
@@ -323,7 +323,7 @@ def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
                 sport=sport,
                 is_race=bool(_number(_cell(row, columns["race"]))),
                 device=bool(file),
-                title=_title(_cell(row, columns["title"])),
+                title=plain_title(_cell(row, columns["title"])),
             ),
             file,
         )
@@ -372,11 +372,6 @@ def _number(text: str) -> float | None:
 
 def _made_id(started_at: datetime, distance_m: float) -> str:
     return f"{started_at:%Y%m%dT%H%M%S}-{distance_m:.0f}"
-
-
-def _title(text: str) -> str:
-    printable = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(printable.split())[:_LONGEST_TITLE]
 
 
 def _quoted(text: str) -> str:

@@ -7,9 +7,10 @@ the track's points are added up (see `track.py`).
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
-from worker.sources.formats.markup import Refused, Walk, parse_number, plain
+from worker.sources.formats.markup import Refused, Walk, parse_number
 from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point
 
@@ -72,7 +73,7 @@ class _Reader:
 
     def _activity(self, attributes: dict[str, str]) -> None:
         self._activity_depth = self.walk.depth
-        self._current = _Recorded(plain(attributes.get("Sport", "")))
+        self._current = _Recorded(plain_title(attributes.get("Sport", "")))
         if len(self.activities) < MAX_ACTIVITIES:
             self.activities.append(self._current)
 
@@ -91,7 +92,7 @@ class _Reader:
 
     def _notes(self, text: str) -> None:
         if self._current and self.walk.depth == self._activity_depth + 1:
-            self._current.title = plain(text)
+            self._current.title = plain_title(text)
 
     def _seconds(self, text: str) -> None:
         if self._current and self.walk.depth == self._lap_depth + 1:

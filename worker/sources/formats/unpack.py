@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, BinaryIO, Literal
 
+from worker.domain.shown import printable
 from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Parsed, fit, gpx, tcx
 
@@ -249,5 +250,5 @@ def not_unpacked(name: str, error: Exception, *, lead: str = "can't be unpacked"
         return Member(name, None, NotRead(f"{lead}: {error.strerror or error}"))
     if isinstance(error, RuntimeError) and "password" in text:
         text = "it needs a password"
-    text = re.sub(r"\s+", " ", text)[:LONGEST_REASON] or type(error).__name__
+    text = printable(re.sub(r"\s+", " ", text))[:LONGEST_REASON] or type(error).__name__
     return refused(name, f"{lead}: {text}")

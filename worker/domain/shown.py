@@ -1,0 +1,46 @@
+"""The one cleaner of what strangers named: files, members of archives, activities, servers' words.
+
+Everything is stored and told to programs as it came. What shows it to people (commands, the log,
+the list of failures, mails and pages) passes it through here.
+"""
+
+import json
+import re
+import unicodedata
+
+JOINERS = "\u200c\u200d"
+"""Inside emoji and some scripts; they turn nothing round."""
+
+LONGEST_TITLE = 80
+_DOUBTFUL = re.compile(r"[^\x20-\x7e\w]")
+
+
+def _acts(letter: str) -> bool:
+    """True for what ends a line, moves a terminal's cursor, turns the writing, or is no text."""
+    # Python calls the wider and narrower spaces unprintable; macOS and French exports use them.
+    return not (letter.isprintable() or letter in JOINERS or unicodedata.category(letter) == "Zs")
+
+
+def printable(text: str, *, but: str = "") -> str:
+    r"""`text` on one line, with what acts on a terminal or a reader written out: `\x1b`.
+
+    The characters of `but` stay as they are.
+    """
+    if text.isprintable():
+        return text
+    return _DOUBTFUL.sub(
+        lambda one: ascii(one[0])[1:-1] if _acts(one[0]) and one[0] not in but else one[0], text
+    )
+
+
+def plain_title(text: str) -> str:
+    """What somebody called a run or its sport, on one line and not long; what acts is left out."""
+    kept = (letter for letter in text if letter.isspace() or not _acts(letter))
+    return " ".join("".join(kept).split())[:LONGEST_TITLE]
+
+
+def printable_json(text: str) -> str:
+    r"""JSON of the same value, with what acts on a terminal written as JSON does: `\u001b`."""
+    return _DOUBTFUL.sub(
+        lambda one: json.dumps(one[0])[1:-1] if _acts(one[0]) and one[0] != "\n" else one[0], text
+    )
