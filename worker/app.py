@@ -196,7 +196,7 @@ def build_web_server(
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,
-        mailbox=settings.mailbox_path,
+        data_dir=settings.data_dir,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         proxies=settings.web.trusted_proxies,
         ticks=ticks or {},

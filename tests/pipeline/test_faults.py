@@ -376,7 +376,7 @@ def test_nothing_of_who_was_forgotten_is_left(
         (mailbox / f".{next(mailbox.glob('*alert*.eml')).name}.part").write_bytes(
             b"To: quentin@planted.org\r\n\r\nhalf"
         )
-        forget_athlete(app.services, quentin, mailbox=mailbox, now=app.now)
+        forget_athlete(app.services, quentin, data_dir=tmp_path, now=app.now)
     kept = b"".join(
         path.read_bytes()
         for path in [*mailbox.iterdir(), *tmp_path.glob("easeback.db*")]

@@ -22,7 +22,7 @@ def test_the_copies_of_the_database_forget_too(app: App, tmp_path: Path) -> None
     app.runs(anna, steady())
     assert back_up(services, NOW - timedelta(days=2)) is not None
 
-    forget_athlete(services, anna, mailbox=tmp_path / "mailbox", now=NOW)
+    forget_athlete(services, anna, data_dir=tmp_path, now=NOW)
 
     (copy,) = copies(backups).values()
     assert not [

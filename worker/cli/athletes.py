@@ -171,7 +171,7 @@ def forget(
         otherwise="nothing was forgotten",
     )
     trouble = forget_athlete(
-        command.services(), who, mailbox=command.settings.mailbox_path, now=datetime.now(UTC)
+        command.services(), who, data_dir=command.settings.data_dir, now=datetime.now(UTC)
     )
     command.say(f"forgot {who.name}; files in the inbox are the runner's own and stay")
     if trouble:

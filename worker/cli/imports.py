@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-FAILURES = "import-failures.txt"
 _SHOWN_FAILURES = 10
 _SHOWN_REASONS = 12
 
@@ -44,7 +43,7 @@ def import_history(
 
     Nothing is mailed about them, and what was imported twice counts once.
     """
-    from worker.pipeline.imports import import_entries, recall_for
+    from worker.pipeline.imports import FAILURES, import_entries, recall_for
     from worker.sources.archive.entries import read_entries
     from worker.sources.archive.manifest import manifest_of
     from worker.sources.formats.child import Reader

@@ -1,4 +1,4 @@
-"""Forget: everything about one athlete gone: from the store, its copies, the mailbox folder."""
+"""Forget: everything about one athlete gone, from the store and all else that we wrote."""
 
 from datetime import datetime
 from pathlib import Path
@@ -7,28 +7,47 @@ from worker.domain.models import Athlete
 from worker.mail import file_digest
 from worker.pipeline.backup import renew_backups
 from worker.pipeline.credentials import give_everything_back
+from worker.pipeline.imports import FAILURES
 from worker.pipeline.services import Services
 from worker.store import StoreError
 
+_OTHERS = (
+    FAILURES,
+    f".{FAILURES}.part",
+    "preview/*",
+    # What a kill left of a copy, and the log of a database that a restored one replaced.
+    "backups/.easeback-*.db.part*",
+    "backups/easeback-*.db-*",
+)
+"""What else below `data_dir` may tell of an athlete. The scheduled copies are renewed."""
+
 
 def forget_athlete(
-    services: Services, athlete: Athlete, *, mailbox: Path, now: datetime
+    services: Services, athlete: Athlete, *, data_dir: Path, now: datetime
 ) -> str | None:
-    """Take the athlete out of the store, and their mails out of the mailbox folder.
+    """Take the athlete out of the store, and what tells of them out of `data_dir`.
 
     Credentials are given back at their services first; what couldn't be done about that is
     returned in words. The files in the inbox are the runner's own and stay; they are taken in again
     only when somebody adds an athlete for them. The scheduled copies of the database know the
-    athlete too: one is made anew, and the others go.
+    athlete too: one is made anew, and the others go. So do lists and previews, whoever they are of:
+    they are made again when they are wanted.
     """
     trouble = give_everything_back(services, athlete, now=now)
     with services.store.reading() as tx:
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip
+    mailbox = data_dir / "mailbox"
     # A kill may have left one half-written; and a notice to the operator tells of them too.
     for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):
         if any(digest in mail.name for digest in theirs) or _is_to(mail, athlete.email):
             mail.unlink()
+    for pattern in _OTHERS:
+        for path in data_dir.glob(pattern):
+            path.unlink(missing_ok=True)
+    if services.store.file is not None:
+        for path in services.store.file.parent.glob(f".{services.store.file.name}.restored.part*"):
+            path.unlink(missing_ok=True)
     with services.store.transaction() as tx:
         tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)

@@ -19,6 +19,9 @@ from worker.pipeline.services import Clock, Services
 from worker.sources.archive.entries import Entry, Recall
 from worker.store import SourceState
 
+FAILURES = "import-failures.txt"
+"""The list of what failed in the last import, below `data_dir`."""
+
 ENTRIES_AT_ONCE = 100
 """Entries saved in one transaction: about as many as the reader gets through in the meantime."""
 

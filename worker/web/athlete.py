@@ -59,7 +59,7 @@ def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
     """Deletes everything about the athlete, where the box was ticked."""
     if visit.form.one("sure") != "yes":
         return _page(web, visit, unsure=True, status=400)
-    forget_athlete(web.services, visit.athlete, mailbox=web.mailbox, now=visit.now)
+    forget_athlete(web.services, visit.athlete, data_dir=web.data_dir, now=visit.now)
     _log(visit, "web: athlete %(athlete)d deleted everything")
     return web.pages.show("forgotten.html")
 

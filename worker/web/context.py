@@ -45,16 +45,17 @@ class PageError(Exception):
 class WebContext:
     """The application, as far as pages need it.
 
-    Mails that were written as files lie in `mailbox`. `ticks` names the worker's jobs and how long
-    health waits for each. `token` opens the operator's pages. `report` is called with why a consent
-    came to nothing, in words; `notify` with the athletes for whom a webhook has made something due.
+    Mails that were written as files lie below `data_dir`. `ticks` names the worker's jobs and how
+    long health waits for each. `token` opens the operator's pages. `report` is called with why a
+    consent came to nothing, in words; `notify` with the athletes for whom a webhook has made
+    something due.
     """
 
     services: Services
     signer: Signer
     clock: Clock
     base_url: str
-    mailbox: Path
+    data_dir: Path
     pages: Pages = field(default_factory=Pages)
     token: str | None = field(default=None, repr=False)
     ticks: Mapping[str, timedelta] = field(default_factory=dict)
