@@ -125,7 +125,7 @@ def run_winter(
     with instance.store.transaction() as tx:
         tx.runs.save(athlete, map(_recording, kilometres), now=NOW, today=TODAY)
         history = History.of(tx.runs.counted(athlete), rules=rules)
-        verdicts = detector.judge_days(history, history.days(), rules=rules)
+        verdicts = [detector.judge_day(history, day, rules=rules) for day in history.days()]
         found = [finding for verdict in verdicts for finding in verdict.findings]
         risen = tx.findings.reconcile(athlete, since=date.min, found=found, now=NOW)
         tx.findings.silence(risen, "the run was 5 days ago (mail_within_days = 3)")

@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from simulators.plain_detector import crossings
 from tests.domain.histories import RULES, days_of, history, lives, run
-from worker.domain.detector import MailedAlert, judge_day, judge_days, replay, worth_mailing
+from worker.domain.detector import MailedAlert, judge_day, replay, worth_mailing
 from worker.domain.history import History, sessions
 from worker.domain.models import Finding, Run, Verdict
 from worker.domain.planner import ceiling
 
 
 def _verdicts(runs: list[Run]) -> list[Verdict]:
-    return list(judge_days(history(runs), days_of(runs), rules=RULES))
+    past = history(runs)
+    return [judge_day(past, day, rules=RULES) for day in days_of(runs)]
 
 
 @given(runs=lives(), chance=st.randoms(use_true_random=False))

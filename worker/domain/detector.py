@@ -11,7 +11,7 @@ mailed now. Baselines are always of days before the day judged, so one more metr
 takes a warning away. What a runner reads is written elsewhere (`compose`); so are routines.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from math import ceil
@@ -96,13 +96,6 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
         findings=_findings(signals, session, retraining=season is not None, race=race, rules=rules),
         season=season,
     )
-
-
-def judge_days(
-    history: History, days: Iterable[date], *, rules: Rules, race: Race | None = None
-) -> Iterator[Verdict]:
-    """Judge each of these days, in their order."""
-    return (judge_day(history, day, rules=rules, race=race) for day in days)
 
 
 def too_little(history: History, day: date, *, rules: Rules) -> str | None:
@@ -320,7 +313,8 @@ def replay(history: History, *, rules: Rules, race: Race | None = None) -> tuple
     """Live a history day by day: each finding, and whether it would have been mailed that day."""
     mailed: list[MailedAlert] = []
     replayed: list[Replayed] = []
-    for verdict in judge_days(history, history.days(), rules=rules, race=race):
+    for day in history.days():
+        verdict = judge_day(history, day, rules=rules, race=race)
         # The last mail says it all: any before it was less grave, or far enough back for it.
         choice = worth_mailing(
             verdict.findings, mailed=mailed[-1:], today=verdict.day, rules=rules, history=history

@@ -114,8 +114,12 @@ def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
     first = (pause[0] if pause else finding.day) - timedelta(days=rules.run_window_days)
     first = max(first, finding.day - timedelta(days=_MOST_DAYS_SHOWN))
     since = (pause[1] - first).days if pause else 0
+    daily_m: dict[date, float] = {}
+    for run in sorted(facts.runs, key=lambda run: run.day):
+        if first <= run.day <= finding.day:
+            daily_m[run.day] = daily_m.get(run.day, 0.0) + run.distance_m
     drawn = days_picture(
-        facts.runs,
+        daily_m,
         days=(first, finding.day),
         level=Level(finding.baseline_m, words.level_label(finding), max(0, since)),
         pause=pause,
@@ -123,10 +127,6 @@ def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
         say=words.distance,
         say_day=words.short_date,
     )
-    daily_m: dict[date, float] = {}
-    for run in sorted(facts.runs, key=lambda run: run.day):
-        if first <= run.day <= finding.day:
-            daily_m[run.day] = daily_m.get(run.day, 0.0) + run.distance_m
     return drawn, str(words.days_alt(list(daily_m.items()), finding))
 
 

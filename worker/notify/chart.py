@@ -11,7 +11,7 @@ times as long (docs/decisions/mail-chart.md). A palette makes the file small.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
-from worker.domain.models import Run, Week
+from worker.domain.models import Week
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
@@ -102,7 +102,7 @@ class Picture:
 
 
 def days_picture(
-    runs: Sequence[Run],
+    daily_m: Mapping[date, float],
     *,
     days: Span,
     level: Level,
@@ -111,24 +111,18 @@ def days_picture(
     say: Wording,
     say_day: DayWording,
 ) -> Picture:
-    """Each day's metres, the last one as the spike; the level before it; a stretch without runs.
+    """Each day's metres, the last day's as the spike; the level before; a stretch without runs.
 
     `days` holds the first day and the last, `pause` the last run before it and the first after.
     """
     first, last = days
-    metres = {first + timedelta(days=n): 0.0 for n in range((last - first).days + 1)}
-    for run in runs:
-        if first <= run.day <= last:
-            metres[run.day] += run.distance_m
-    x_of, width = _columns(len(metres))
-    height_of = _scale(max(*metres.values(), level.metres))
+    x_of, width = _columns((last - first).days + 1)
+    height_of = _scale(max(*daily_m.values(), level.metres))
     bars = [
-        _bar(x_of(n), width, height_of(amount_m))
-        for n, amount_m in enumerate(metres.values())
-        if amount_m
+        _bar(x_of((day - first).days), width, height_of(amount_m))
+        for day, amount_m in daily_m.items()
     ]
-    if metres[last]:
-        bars[-1] = replace(bars[-1], tone="spike", label=say(metres[last]))
+    bars[-1] = replace(bars[-1], tone="spike", label=say(daily_m[last]))
     gaps = []
     if pause is not None:
         begin, end = (x_of(max(0, (day - first).days)) for day in pause)

@@ -403,8 +403,8 @@ def judge_since(
     history = tx.runs.history(athlete, since=since, rules=services.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {
-        verdict.day: verdict
-        for verdict in detector.judge_days(history, days, rules=services.rules, race=athlete.race)
+        day: detector.judge_day(history, day, rules=services.rules, race=athlete.race)
+        for day in days
     }
     found = [finding for verdict in verdicts.values() for finding in verdict.findings]
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)

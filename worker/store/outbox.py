@@ -257,14 +257,7 @@ class Outbox(Repository):
 
     def again(self, mail: OutboxMail, *, now: datetime) -> bool:
         """Send now what waits or was given up on; it's worth sending for as long as a new mail."""
-        return self._decide(
-            mail,
-            ("queued", "retry", "dead"),
-            state="queued",
-            due_at=now,
-            attempts=0,
-            expires_at=now + EXPIRES_AFTER[mail.kind],
-        )
+        return self._requeue(mail, ("queued", "retry", "dead"), now=now, attempts=0)
 
     def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
         """The same mail, which nobody sends now, to another address."""
@@ -282,20 +275,20 @@ class Outbox(Repository):
 
     def release(self, mail: OutboxMail, *, now: datetime) -> bool:
         """Send a held mail after all."""
-        return self._decide(
-            mail,
-            ("held",),
-            state="queued",
-            due_at=now,
-            last_error=None,
-            expires_at=now + EXPIRES_AFTER[mail.kind],
-        )
+        return self._requeue(mail, ("held",), now=now, last_error=None)
 
     def drop(self, mail: OutboxMail) -> bool:
         """Give a mail up: its bytes go, its row stays, so that it isn't queued again."""
         return self._decide(
             mail, ("queued", "retry", "dead", "held"), state="dropped", mime=b"", last_error=None
         )
+
+    def _requeue(
+        self, mail: OutboxMail, expected: tuple[State, ...], *, now: datetime, **values: Any
+    ) -> bool:
+        lasts = now + EXPIRES_AFTER[mail.kind]
+        again = {"state": "queued", "due_at": now, "expires_at": lasts}
+        return self._decide(mail, expected, **again, **values)
 
     def _decide(self, mail: OutboxMail, expected: tuple[State, ...], **values: Any) -> bool:
         """Compare and set, beside a worker that may have claimed the mail a moment ago."""

@@ -11,7 +11,7 @@ from worker.domain.checkins import Advice, CheckIn
 from worker.domain.history import History
 from worker.domain.models import Athlete, Ceiling, Signal, Week
 from worker.domain.weeks import local_day, past_weeks, since_first_run
-from worker.notify.chart import weeks_picture
+from worker.notify.weekly import week_chart
 from worker.store import SourceState, StoredFinding, Transaction
 from worker.web.context import WebContext
 
@@ -94,12 +94,12 @@ def _shown(
     by_day: dict[date, list[StoredFinding]] = {}
     for one in found:
         by_day.setdefault(one.finding.day, []).append(one)
-    verdicts = detector.judge_days(history, list(by_day), rules=web.rules, race=athlete.race)
-    return tuple(
-        AlertDay(lead, tuple(others), verdict.signals)
-        for verdict in reversed(list(verdicts))
-        for lead, *others in [sorted(by_day[verdict.day], key=_leading)]
-    )
+    shown = []
+    for day in reversed(by_day):
+        verdict = detector.judge_day(history, day, rules=web.rules, race=athlete.race)
+        lead, *others = sorted(by_day[day], key=_leading)
+        shown.append(AlertDay(lead, tuple(others), verdict.signals))
+    return tuple(shown)
 
 
 def _leading(found: StoredFinding) -> tuple[bool, int, int]:
@@ -116,16 +116,6 @@ def _chart(
     web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
 ) -> Markup | None:
     """The weeks since the first run, this one last; None before there's anything to see."""
-    shown = since_first_run(weeks)
-    if len(shown) < 2:  # noqa: PLR2004  one bar says nothing
-        return None
     words = web.pages.words(athlete.units)
-    picture = weeks_picture(
-        shown,
-        mean=None,
-        ceiling_m=ceiling_m,
-        break_label=words.weeks_off,
-        say=words.whole,
-        say_day=words.short_date,
-    )
-    return web.pages.svg(picture, title=str(words.weeks_alt(shown)))
+    drawn = week_chart(since_first_run(weeks), words, mean_m=None, ceiling_m=ceiling_m)
+    return web.pages.svg(drawn[0], title=drawn[1]) if drawn else None
