@@ -23,17 +23,18 @@ from worker.setting_types import MailSection
 _DONE, _GO_ON, _NOT_NOW, _NEVER = 2, 3, 4, 5
 _WANTS_LOGIN = 530  # RFC 4954 "Authentication required", RFC 3207 "Must issue a STARTTLS first"
 
-_ABOUT_THE_RECIPIENT = re.compile(r"5\d\d 5\.(1\.[1-36]|2\.[0-4])\b")
 _ABOUT_THE_SENDER = re.compile(
+    # Not where the code blames the recipient's address or mailbox, whatever the words.
+    r"(?!5\d\d 5\.(1\.[1-36]|2\.[0-4])\b)"
     # The command, its order or its arguments aren't liked, whoever is written to.
-    r"50[0234] "
+    r"(50[0234] "
     # The sender's address, the sending host's authority and proofs (RFC 3463, RFC 7372); a day's
     # limit (5.4.5, Google); what an account may do (5.7.57, 5.7.60, 5.7.501 and on, Microsoft).
     r"|5\d\d 5\.(1\.[78]|4\.5|7\.(8|9|2\d|5\d|60|[5-7]\d\d))\b"
     # Beside a general code, or none, only the words tell.
     r"|5\d\d .*(sender (address|verif|domain|denied|rejected|not)|not owned|send ?as ?|\bhelo\b"
     r"|relay(ing)? (access )?(denied|not permitted|prohibited)|authenticat"
-    r"|(daily|hourly|sending|rate) (\w+ ){0,2}(limit|quota))",
+    r"|(daily|hourly|sending|rate) (\w+ ){0,2}(limit|quota)))",
     re.IGNORECASE,
 )
 
@@ -258,10 +259,7 @@ class SmtpMailer:
         said = quoted(reply)
         wants_login = reply[0] == _WANTS_LOGIN
         never = reply[0] // 100 == _NEVER and not wants_login and about != "session"
-        senders = never and (
-            about == "sender"
-            or (_ABOUT_THE_SENDER.match(said) and not _ABOUT_THE_RECIPIENT.match(said)) is True
-        )
+        senders = never and (about == "sender" or bool(_ABOUT_THE_SENDER.match(said)))
         hint = ": check [mail] sender, and what its account may send" if senders else ""
         return SendError(
             f"The mail server {self._server} {refusal}: {said}{hint}",
