@@ -478,7 +478,7 @@ def test_a_closed_port_is_named() -> None:
     assert caught.value.unreachable
 
 
-@pytest.mark.parametrize("host", ["mail.invalid", ".nonsense", "a b"])
+@pytest.mark.parametrize("host", ["mail.invalid", ".nonsense"])
 def test_an_unknown_host_is_named(host: str) -> None:
     """A typo in the host's name is said as that."""
     post = SmtpMailer(MailSection(host=host, security="none"))

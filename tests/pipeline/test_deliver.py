@@ -222,7 +222,8 @@ def troubles(app: App) -> list[str]:
     """What the ping is withheld for."""
     with app.services.store.reading() as tx:
         return [
-            str(trouble) for trouble in check_health(tx, app.now, every={}, audience=Audience.PING)
+            str(trouble)
+            for trouble in check_health(tx, app.now, patience={}, audience=Audience.PING)
         ]
 
 
