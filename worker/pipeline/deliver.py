@@ -81,15 +81,16 @@ def send(
 
     One sender does it while mails go out swiftly. Each time that `patience_s` have passed another
     one joins, up to the mailer's `connections`, so that a recipient whose server hangs keeps only
-    their own mail waiting. Comes back once all of them have ended.
+    their own mail waiting. Comes back once all of them have ended, so `at_most` holds only for as
+    long as none hangs.
     """
     run = _DeliveryRun(services, clock, at_most)
-    senders = [run.begin()]
+    senders = [run.begin(joins=False)]
     while senders:
         senders[0].join(patience_s)
         senders = [one for one in senders if one.is_alive()]
-        if senders and len(senders) < services.mailer.connections and run.goes_on():
-            senders.append(run.begin())  # which ends at once where nothing is due
+        if senders and len(senders) < services.mailer.connections:
+            senders.append(run.begin(joins=True))  # ends at once where nothing is due
     if run.failure is not None:
         raise run.failure
     return Delivered(run.sent, tuple(run.troubles))
@@ -118,24 +119,23 @@ class _DeliveryRun:
         self._services = services
         self._clock = clock
         self._left = inf if at_most is None else at_most
+        self._at_work = 0
         self._refused_in_a_row = 0
         self._is_over = False
         self._lock = Lock()
 
-    def goes_on(self) -> bool:
-        """Whether another mail may be claimed."""
-        return not self._is_over and self._left > 0
-
-    def begin(self) -> Thread:
-        """Another sender; one that hangs keeps no process from ending."""
-        sender = Thread(target=self._send_in_turn, name="mail", daemon=True)
+    def begin(self, *, joins: bool) -> Thread:
+        """Another sender, the first or one that joins; none keeps the process from ending."""
+        sender = Thread(target=self._send_in_turn, args=(joins,), name="mail", daemon=True)
+        with self._lock:
+            self._at_work += 1
         sender.start()
         return sender
 
-    def _send_in_turn(self) -> None:
+    def _send_in_turn(self, joins: bool) -> None:
         try:
             with self._services.mailer.connected():
-                while (letter := self._claim()) is not None:
+                while (letter := self._claim(joins=joins)) is not None:
                     try:
                         self._note(letter, _send(self._services, letter, self._clock))
                     except _TakenAwayError:
@@ -143,10 +143,15 @@ class _DeliveryRun:
         except BaseException as error:  # noqa: BLE001  raised where the run was begun
             self.failure = error
             self._is_over = True
+        finally:
+            with self._lock:
+                self._at_work -= 1
 
-    def _claim(self) -> OutboxMail | None:
+    def _claim(self, *, joins: bool) -> OutboxMail | None:
         with self._lock:
-            if not self.goes_on():
+            # While another hangs the run can't end anyway: who joined sends on beside it.
+            goes_on = self._left > 0 or (joins and self._at_work > 1)
+            if self._is_over or not goes_on:
                 return None
             self._left -= 1  # before the others claim as many
         now, identity = self._clock(), self._services.identity
