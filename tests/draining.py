@@ -15,7 +15,7 @@ class DrainingWorker(ClusterWorker):
 
     def drain(self) -> None:
         """Everything that is due, once and in order, beside whoever else is at work; then leave."""
-        with self._joined() as (context, _):
+        with self._joined() as context:
             asyncio.run(self._drain(context))
 
     async def _drain(self, context: WorkerContext) -> None:

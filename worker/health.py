@@ -11,7 +11,7 @@ bad), and the ping is withheld, each by what is marked here:
     the web server doesn't start: its port is taken                  x       x      x
     mails were given up, or are tried again                          x       x
     no worker has begun (somebody may run single passes only)                x
-    the database can't be written                                    x       x      x
+    the database can't be written, or the worker has another open    x       x      x
     an athlete's source fails                                        x
     a file waits in the inbox for a reason, or to be read again      x
     the operator's routine or templates can't be used                x
@@ -78,12 +78,13 @@ def check_health(
     patience: Mapping[str, timedelta],
     audience: Audience,
     unusable: Sequence[str] = (),
+    works_elsewhere: bool = False,
 ) -> tuple[Trouble, ...]:
     """What isn't well for this audience, the gravest first; nothing where all is well.
 
     `patience` says how long each watched job may go without ending a run, by its name. `now` is by
     the clock of whoever recorded the ticks. `unusable` says what of the operator's routine and
-    templates can't be used.
+    templates can't be used. `works_elsewhere`: the worker that runs has another database open.
     """
     ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
     troubles: list[Trouble] = []
@@ -92,6 +93,9 @@ def check_health(
         clock = ticks.get(CLOCK_TICK)
         troubles += [Trouble("clock", clock.trouble)] if clock and clock.trouble else []
     troubles += _job_troubles(ticks, now, patience)
+    if works_elsewhere:
+        text = "the worker has another file open: this one took its place; start the worker again"
+        troubles.append(Trouble("database", text))
     web, answer = ticks.get(WEB_TICK), ticks.get(MAIL_TICK)
     if web and web.trouble:
         troubles.append(Trouble("web", f"web: {web.trouble}"))

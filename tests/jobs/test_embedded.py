@@ -225,6 +225,32 @@ def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Se
         thread.join(10)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_job_runs_once_the_database_has_gone(services: Services) -> None:
+    """Nobody knows what was done; back in its place, the work goes on."""
+    runs: list[int] = []
+    worker = EmbeddedWorker(services, lambda: NOW)
+    thread = threading.Thread(
+        target=worker.run, args=([Job("inbox", SOON, lambda *_: runs.append(1))],)
+    )
+    file = services.store.file
+    assert file is not None
+    with services.store.sole_worker():
+        thread.start()
+        try:
+            wait_until(lambda: len(runs) > 1)
+            file.rename(file.with_name("elsewhere"))
+            threading.Event().wait(10 * SOON.total_seconds())
+            before = len(runs)
+            threading.Event().wait(10 * SOON.total_seconds())
+            assert len(runs) == before
+            file.with_name("elsewhere").rename(file)
+            wait_until(lambda: len(runs) > before)
+        finally:
+            worker.stop()
+            thread.join(10)
+
+
 def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) -> None:
     """A slow one is waited for by nobody."""
     at_work, most, quick = [], [], []

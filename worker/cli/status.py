@@ -44,6 +44,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         patience=patience_of(all_jobs(command.settings.inbox.every)),
         audience=Audience.STATUS,
         unusable=_unusable(command),
+        works_elsewhere=command.store.works_elsewhere(),
     )
     return {
         "ok": not troubles,

@@ -136,21 +136,21 @@ class ClusterWorker:
     # One session
 
     def _one_session(self) -> bool:
-        with self._joined() as (context, still_holds):
+        with self._joined() as context:
             self._joined_at = time.monotonic()
             log.info("worker %(name)s has joined", {"name": context.name})
             with asyncio.Runner() as runner:
-                runner.run(self._serve(context, still_holds))
+                runner.run(self._serve(context))
             return not context.calls
 
     @contextmanager
-    def _joined(self) -> Iterator[tuple[WorkerContext, Callable[[], None]]]:
+    def _joined(self) -> Iterator[WorkerContext]:
         """A place among the workers, under a name of its own; given up again at the end."""
         name = f"{place()[: _LONGEST_NAME - 9]} {uuid4().hex[:8]}"
         store = self._services.store
         threads = ThreadPoolExecutor(self._timing.threads, thread_name_prefix="task")
         try:
-            with store.cluster_member() as still_holds:
+            with store.cluster_member():
                 install(store)
                 services = replace(
                     self._services,
@@ -170,13 +170,13 @@ class ClusterWorker:
                     self._not_before,
                 )
                 await_ticks(services, patience_of(context.jobs), at=clock())
-                yield context, still_holds
+                yield context
                 with suppress(StoreError), store.transaction() as tx:
                     tx.workers.leave(name)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _serve(self, context: WorkerContext, still_holds: Callable[[], None]) -> None:
+    async def _serve(self, context: WorkerContext) -> None:
         """Until the worker is stopped; raises the error that ended a part of the session."""
         at_once = {
             LOCAL: self._timing.local_at_once,
@@ -209,7 +209,7 @@ class ClusterWorker:
                 for queue, number in at_once.items()
             ]
             beside = [
-                asyncio.create_task(self._heartbeat(context, manager, still_holds)),
+                asyncio.create_task(self._heartbeat(context, manager)),
                 asyncio.create_task(self._until_stopped()),
                 asyncio.create_task(context.broken.wait()),
             ]
@@ -231,16 +231,14 @@ class ClusterWorker:
         while not self._ended.is_set():  # noqa: ASYNC110
             await asyncio.sleep(_CHECKS_S)
 
-    async def _heartbeat(
-        self, context: WorkerContext, manager: JobManager, still_holds: Callable[[], None]
-    ) -> None:
+    async def _heartbeat(self, context: WorkerContext, manager: JobManager) -> None:
         """Show that this worker lives, and queue again what dead workers left."""
         abandoned: set[int] = set()
         while True:
             now = await context.do(_beat, context.services.store, context.name)
             if isinstance(context.clock, SharedClock):
                 context.clock.set(now)
-            await context.do(still_holds)
+            await context.do(context.services.store.assert_held)
             await self._rescue(manager)
             before, abandoned = abandoned, await _not_under_way(manager, context)
             for job_id in before & abandoned:

@@ -103,6 +103,7 @@ class EmbeddedWorker:
             trouble = unset_clock(self._clock(), self._not_before)
             if trouble is None:
                 try:
+                    self._services.store.assert_held()
                     job.run(self._services, self._clock, False)
                 except Exception as error:  # noqa: BLE001  it must not end the worker
                     trouble = trouble_of(job.name, error)

@@ -194,6 +194,7 @@ def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | N
 
     def before_dot() -> None:
         nonlocal is_at_dot
+        services.store.assert_held()
         with services.store.transaction() as tx:
             if not tx.outbox.at_dot(letter):
                 raise _TakenAwayError

@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -29,7 +29,16 @@ from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
 from worker.store.files import Imports, InboxFiles
 from worker.store.findings import Findings, StoredFinding
-from worker.store.lock import LockedError, WriteQueue, WriteQueueError, cluster_member, sole_worker
+from worker.store.lock import (
+    AdvisoryLock,
+    FileLock,
+    LockedError,
+    LockLostError,
+    WorkerLock,
+    WriteQueue,
+    WriteQueueError,
+    works_elsewhere,
+)
 from worker.store.outbox import Outbox, OutboxMail
 from worker.store.progress import (
     DELETED,
@@ -121,6 +130,7 @@ class Store:
     rules: Rules = field(default_factory=Rules)
     precedence: Mapping[SourceName, int] = field(default_factory=lambda: FILES_PRECEDENCE)
     write_queue: WriteQueue = field(default_factory=WriteQueue, repr=False)
+    locks: list[WorkerLock] = field(default_factory=list, repr=False)
 
     @classmethod
     def open(
@@ -164,20 +174,49 @@ class Store:
             reading = connection.execution_options(easeback_reading=True)
             yield Transaction(reading, self.rules, self.precedence)
 
-    @contextmanager
-    def sole_worker(self) -> Iterator[None]:
+    def sole_worker(self) -> AbstractContextManager[None]:
         """Be the only worker on this database while inside; raises `LockedError`."""
-        with self._translated(), sole_worker(self.engine, self.file):
-            yield
+        return self._holding(
+            lambda: FileLock(self.file) if self.file else AdvisoryLock(self.engine)
+        )
+
+    def cluster_member(self) -> AbstractContextManager[None]:
+        """Be one of several on this PostgreSQL database while inside; raises `LockedError`."""
+        return self._holding(lambda: AdvisoryLock(self.engine, is_shared=True))
 
     @contextmanager
-    def cluster_member(self) -> Iterator[Callable[[], None]]:
-        """Be one of several on this PostgreSQL database while inside; raises `LockedError`.
+    def _holding(self, take: Callable[[], WorkerLock]) -> Iterator[None]:
+        with self._translated():
+            lock = take()
+        self.locks.append(lock)
+        # No connection is made to a file that came in the place of this one, and no old one used.
+        moments = ("do_connect", "checkout") if self.file else ()
+        for moment in moments:
+            event.listen(self.engine, moment, self._assert_held)
+        try:
+            with self._translated():
+                yield
+        finally:
+            for moment in moments:
+                event.remove(self.engine, moment, self._assert_held)
+            self.locks.remove(lock)
+            lock.release()
 
-        Gives a function that raises where the connection that holds the lock has gone.
-        """
-        with self._translated(), cluster_member(self.engine) as still_holds:
-            yield still_holds
+    def assert_held(self) -> None:
+        """Raises `StoreError` where this worker doesn't have its place on the database any more."""
+        try:
+            with self._translated():
+                for lock in self.locks:
+                    lock.check()
+        except (LockLostError, LockedError) as error:
+            raise StoreError(str(error)) from error
+
+    def works_elsewhere(self) -> bool:
+        """True where a worker runs that has another file open than this SQLite database."""
+        return self.file is not None and works_elsewhere(self.file)
+
+    def _assert_held(self, *_: object) -> None:
+        self.assert_held()
 
     @property
     def file(self) -> Path | None:

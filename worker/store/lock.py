@@ -1,8 +1,10 @@
 """Locks: one worker at a time, and one writer at a time.
 
-The worker's lock is one on a file beside the SQLite database, or one in PostgreSQL, which several
-workers may share. It ends with its holder, so a killed worker leaves nothing to clean up. Reading,
-and the small writes of commands and pages, need no such lock.
+The worker's lock on a SQLite database is one on a file beside it, which names the holder, and one
+on the database file itself, which holds under every name that the file has. In PostgreSQL it's an
+advisory lock, which several workers may share. A lock ends with its holder, so a killed worker
+leaves nothing to clean up. Whoever holds one asks now and then whether it still does. Reading, and
+the small writes of commands and pages, need no such lock.
 
 `WriteQueue` lets the threads of one process write in the order in which they came. SQLite lets one
 write at a time; the others retry, each time later, and whoever has just written is the first to
@@ -10,17 +12,20 @@ retry. Behind two hundred weekly mails in a row a page could wait for seconds th
 it waits for one of them.
 """
 
+import errno
 import fcntl
 import os
+import struct
+import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
+from typing import Protocol
 
 from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 _ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
 _MOST_NAMED = 5
@@ -34,8 +39,24 @@ _HOLDERS = text(
 )
 
 
+_FAR_BYTE = 1 << 62  # far beyond what SQLite locks, and beyond the end of any file
+
+
+class WorkerLock(Protocol):
+    """A worker's lock on the database, taken when it's made."""
+
+    def check(self) -> None:
+        """Raises `LockLostError`, `LockedError` or an error of the database."""
+
+    def release(self) -> None: ...
+
+
 class LockedError(Exception):
     """Another worker runs on this database; the message names it."""
+
+
+class LockLostError(Exception):
+    """What this worker had to itself has gone, or is another's by now; the message says which."""
 
 
 class WriteQueueError(Exception):
@@ -75,60 +96,167 @@ class WriteQueue:
                     self._is_taken = False
 
 
-@contextmanager
-def sole_worker(engine: Engine, file: Path | None) -> Iterator[None]:
-    """Hold the lock until the block ends; raises `LockedError` where it's taken."""
-    if file is not None:
-        with _lock_file(file.with_name(f"{file.name}.lock")):
-            yield
-        return
-    with engine.connect() as connection:
+class FileLock:
+    """The lock of the only worker on a SQLite database; raises `LockedError` where it's taken."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        real = file.resolve()
+        path = real.with_name(f"{real.name}.lock")
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._beside = os.fdopen(descriptor, "r+")
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            with self._beside:
+                holder = self._beside.readline().strip() or "unknown"
+            raise LockedError(
+                f"another worker (process {holder}) is at work on this database"
+            ) from error
+        try:
+            self._identity = _lock_itself(real)
+        except LockedError:
+            self._beside.close()
+            raise
+        self._beside.truncate()
+        self._beside.write(f"{os.getpid()}\n{self._identity}\n")
+        self._beside.flush()
+
+    def check(self) -> None:
+        """Raises `LockLostError` where the file has gone, or another is in its place."""
+        found = _identity_of(self._file)
+        if self._identity is None or found == self._identity:
+            return
+        if found is None:
+            raise LockLostError(
+                f"the database {self._file} has gone from under the worker: nothing is done until "
+                "it's back; or restore a copy, and start the worker again"
+            )
+        raise LockLostError(
+            f"another file is in the place of the database {self._file} under the worker: nothing "
+            "is written to it until the worker is started again"
+        )
+
+    def release(self) -> None:
+        if self._identity is not None:
+            _lock_byte(_open_files[self._identity], fcntl.F_UNLCK)
+        self._beside.close()
+
+
+Identity = tuple[int, int]
+"""What a file is whatever its name: its device and its number there."""
+
+_open_files: dict[Identity, int] = {}
+"""Database files once locked by this process. They are never closed: that would take SQLite's own
+locks on the file away from this process (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
+
+
+def _identity_of(file: Path) -> Identity | None:
+    try:
+        found = file.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _lock_itself(file: Path) -> Identity | None:
+    """Lock the database file; None where there is none yet. Raises `LockedError`."""
+    identity = _identity_of(file)
+    if identity is None:
+        return None
+    if identity not in _open_files:
+        _open_files[identity] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        _lock_byte(_open_files[identity], fcntl.F_WRLCK)
+    except OSError as error:  # others: a file system without such locks
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            raise LockedError(
+                "another worker is at work on this database, under another name of its file"
+            ) from error
+    return identity
+
+
+def _lock_byte(descriptor: int, kind: int) -> None:
+    """A lock that belongs to the open file and not to the process, where there are such."""
+    if sys.platform == "linux":
+        wanted = struct.pack("hhqqi", kind, os.SEEK_SET, _FAR_BYTE, 1, 0)
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+
+
+def works_elsewhere(file: Path) -> bool:
+    """True where a worker runs that has another file open than the one that is there now."""
+    real = file.resolve()
+    try:
+        with real.with_name(f"{real.name}.lock").open() as beside:
+            with suppress(BlockingIOError):
+                fcntl.flock(beside, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            _, identity = beside.read().splitlines()
+    except (OSError, ValueError):
+        return False
+    return identity != str(_identity_of(file))
+
+
+class AdvisoryLock:
+    """A lock in PostgreSQL, which lasts as long as its connection.
+
+    `is_shared`: beside other workers, and gone for good with its connection. Else it's taken anew,
+    where nobody has it by then. Raises `LockedError` where it's taken.
+    """
+
+    def __init__(self, engine: Engine, *, is_shared: bool = False) -> None:
+        self._engine = engine
+        self._is_shared = is_shared
+        self._turn = threading.Lock()
+        self._connection: Connection | None = self._take()
+
+    def check(self) -> None:
+        """Raises `LockLostError`, `LockedError` or the database's error where it isn't held."""
+        with self._turn:
+            if self._connection is not None:
+                try:
+                    self._connection.execute(text("SELECT 1"))
+                    self._connection.commit()
+                except DBAPIError:
+                    self._connection.invalidate()
+                    self._connection.close()
+                    self._connection = None
+                else:
+                    return
+            if self._is_shared:
+                raise LockLostError("the connection that held this worker's place has died")
+            self._connection = self._take()
+
+    def release(self) -> None:
+        """Give it back now: closing the connection does so only later."""
+        with self._turn:
+            if self._connection is not None:
+                with suppress(SQLAlchemyError):
+                    self._connection.execute(_RELEASE)
+                    self._connection.commit()
+                self._connection.close()
+
+    def _take(self) -> Connection:
+        connection = self._engine.connect()
         # Closed afterwards, not pooled: the lock lasts as long as its connection.
         connection.detach()
-        taken = connection.execute(_TAKE, {"key": _ADVISORY_KEY}).scalar_one()
-        holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
-        connection.commit()
-        if not taken:
+        try:
+            take = _SHARE if self._is_shared else _TAKE
+            is_taken = connection.execute(take, {"key": _ADVISORY_KEY}).scalar_one()
+            holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
+            connection.commit()
+            if is_taken:
+                return connection
+            if self._is_shared:
+                alone = [row.application_name for row in holders if row.mode == "ExclusiveLock"]
+                raise LockedError(
+                    f"a worker that works alone ({', '.join(alone) or 'unknown'}) is at work on "
+                    'this database: stop it, or give it [engine] kind = "procrastinate" as well'
+                )
             raise LockedError(_in_words([row.application_name for row in holders]))
-        with _released(connection):
-            yield
-
-
-@contextmanager
-def cluster_member(engine: Engine) -> Iterator[Callable[[], None]]:
-    """Share the lock until the block ends; raises `LockedError` where a worker has it alone.
-
-    Gives a function that raises where the connection that holds the share has gone.
-    """
-    with engine.connect() as connection:
-        connection.detach()
-        taken = connection.execute(_SHARE, {"key": _ADVISORY_KEY}).scalar_one()
-        holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
-        connection.commit()
-        if not taken:
-            alone = [row.application_name for row in holders if row.mode == "ExclusiveLock"]
-            raise LockedError(
-                f"a worker that works alone ({', '.join(alone) or 'unknown'}) is at work on this "
-                'database: stop it, or give it [engine] kind = "procrastinate" as well'
-            )
-
-        def still_holds() -> None:
-            connection.execute(text("SELECT 1"))
-            connection.commit()
-
-        with _released(connection):
-            yield still_holds
-
-
-@contextmanager
-def _released(connection: Connection) -> Iterator[None]:
-    """Release the lock at the end of the block: closing the connection does so only later."""
-    try:
-        yield
-    finally:
-        with suppress(SQLAlchemyError):
-            connection.execute(_RELEASE)
-            connection.commit()
+        except BaseException:
+            connection.close()
+            raise
 
 
 def _in_words(holders: Sequence[str]) -> str:
@@ -137,20 +265,3 @@ def _in_words(holders: Sequence[str]) -> str:
         more = f" and {len(holders) - _MOST_NAMED} more" if len(holders) > _MOST_NAMED else ""
         return f"several workers ({named}{more}) are at work on this database: stop them first"
     return f"another worker ({holders[0] if holders else 'unknown'}) is at work on this database"
-
-
-def _lock_file(path: Path) -> TextIO:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    file = os.fdopen(descriptor, "r+")
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        with file:
-            holder = file.read().strip() or "unknown"
-        raise LockedError(
-            f"another worker (process {holder}) is at work on this database"
-        ) from error
-    file.truncate()
-    file.write(f"{os.getpid()}\n")
-    file.flush()
-    return file

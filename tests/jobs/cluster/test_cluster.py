@@ -241,8 +241,8 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(app: App) -> None:
 
 def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
     """Each is told in one line who is at work."""
-    with cluster_store.cluster_member(), cluster_store.cluster_member() as still_holds:
-        still_holds()
+    with cluster_store.cluster_member(), cluster_store.cluster_member():
+        cluster_store.assert_held()
         with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):
             cluster_store.sole_worker().__enter__()
     with (

@@ -1,0 +1,242 @@
+"""The worker's lock: held by the database whatever its name, and missed when it's gone."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from tests.app import App
+from tests.command import ROOT
+from worker.pipeline.deliver import deliver
+from worker.pipeline.weekly import queue_weekly
+from worker.store import LockedError, Store, StoreError
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
+
+
+def by_symlink(file: Path) -> Path:
+    other = file.with_name("link.db")
+    other.symlink_to(file)
+    return other
+
+
+def by_symlinked_folder(file: Path) -> Path:
+    folder = file.parent / "link"
+    folder.symlink_to(file.parent)
+    return folder / file.name
+
+
+def by_hard_link(file: Path) -> Path:
+    other = file.with_name("hard.db")
+    os.link(file, other)
+    return other
+
+
+def without_the_lock_file(file: Path) -> Path:
+    file.with_name(f"{file.name}.lock").unlink()
+    return file
+
+
+@linux
+@pytest.mark.parametrize(
+    "named", [by_symlink, by_symlinked_folder, by_hard_link, without_the_lock_file]
+)
+def test_a_second_worker_is_refused_whatever_name_it_has_for_the_file(
+    sqlite_url: str, named: Callable[[Path], Path]
+) -> None:
+    """And has its turn once the first one ends; SQLite's own locks are as they were."""
+    with closing(Store.open(sqlite_url)) as store:
+        assert store.file is not None
+        with store.sole_worker():
+            url = f"sqlite:///{named(store.file)}"
+            assert "at work on this database" in second_worker(url)
+            with store.transaction() as tx:
+                assert tx.athletes.count() == 0
+            assert "at work on this database" in second_worker(url)
+        assert second_worker(url) == ""
+
+
+def second_worker(url: str) -> str:
+    """What a second process has to say that wants to work on this database."""
+    program = (
+        "import sys; from worker.store import Store; "
+        "Store.open(sys.argv[1]).sole_worker().__enter__()"
+    )
+    done = subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-c", program, url],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    return done.stderr
+
+
+# Gone from under the worker
+
+
+def gone(file: Path) -> None:
+    file.unlink()
+
+
+def swapped(file: Path) -> None:
+    other = file.with_name("other.db")
+    Store.open(f"sqlite:///{other}").close()
+    other.replace(file)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    files = [one for one in folder.glob("easeback.db*") if not one.name.endswith("-shm")]
+    return {one.name: one.read_bytes() for one in files}
+
+
+@pytest.mark.parametrize("breaks", [gone, swapped])
+def test_nothing_is_written_where_the_database_was(
+    sqlite_url: str, breaks: Callable[[Path], None]
+) -> None:
+    """By no new connection and no old one; back in its place, the work goes on."""
+    with closing(Store.open(sqlite_url)) as store, store.sole_worker():
+        assert store.file is not None
+        kept = store.file.with_name("kept.db")
+        os.link(store.file, kept)
+        breaks(store.file)
+        before = content(store.file.parent)
+        for _ in range(2):
+            with pytest.raises(StoreError, match="under the worker"), store.transaction() as tx:
+                tx.progress.clear_ticks(but=())
+            with pytest.raises(StoreError, match="under the worker"), store.reading() as tx:
+                tx.progress.ticks()
+            store.engine.dispose()  # the next connection is a new one
+        with pytest.raises(StoreError, match="under the worker"):
+            store.assert_held()
+        assert content(store.file.parent) == before
+        kept.replace(store.file)
+        store.assert_held()
+        with store.transaction() as tx:
+            tx.progress.clear_ticks(but=())
+
+
+def test_status_knows_of_a_worker_that_has_another_file_open(sqlite_url: str) -> None:
+    """Nobody else would: each of the two databases is sound."""
+    with closing(Store.open(sqlite_url)) as store, closing(Store.at(sqlite_url)) as asking:
+        assert not asking.works_elsewhere()
+        with store.sole_worker():
+            assert not asking.works_elsewhere()
+            assert store.file is not None
+            swapped(store.file)
+            assert asking.works_elsewhere()
+        assert not asking.works_elsewhere()
+
+
+def test_a_copy_over_the_database_is_the_same_file(sqlite_url: str, tmp_path: Path) -> None:
+    """`cp` writes into it; that isn't noticed here, and the lock is held on."""
+    with closing(Store.open(sqlite_url)) as store, store.sole_worker():
+        assert store.file is not None
+        store.empty_log()
+        shutil.copy(store.file, tmp_path / "copy.db")
+        shutil.copy(tmp_path / "copy.db", store.file)
+        store.assert_held()
+
+
+# A connection that died
+
+
+@pytest.fixture
+def end_connections(postgres_url: str) -> Callable[[], None]:
+    """End every other connection to the database that holds a worker's lock."""
+
+    def end() -> None:
+        engine = create_engine(postgres_url)
+        with engine.begin() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks "
+                    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid() "
+                    "AND objid = hashtext(current_schema())::bit(32)::bigint::oid"
+                )
+            )
+        engine.dispose()
+
+    return end
+
+
+def test_a_lock_whose_connection_died_is_taken_anew(
+    postgres_url: str, end_connections: Callable[[], None]
+) -> None:
+    """The server was started again: nobody else came meanwhile."""
+    with closing(Store.open(postgres_url)) as store, closing(Store.open(postgres_url)) as other:
+        with store.sole_worker():
+            end_connections()
+            store.assert_held()
+            with pytest.raises(LockedError):
+                other.sole_worker().__enter__()
+        with other.sole_worker():
+            pass
+
+
+def test_a_lock_that_another_has_by_now_is_missed(
+    postgres_url: str, end_connections: Callable[[], None]
+) -> None:
+    """In one line; and held again once the other has gone."""
+    with (
+        closing(Store.open(postgres_url)) as store,
+        closing(Store.open(postgres_url)) as other,
+        store.sole_worker(),
+    ):
+        end_connections()
+        with other.sole_worker():
+            for _ in range(2):
+                with pytest.raises(StoreError, match=r"another worker .* is at work"):
+                    store.assert_held()
+        store.assert_held()
+
+
+def test_a_share_whose_connection_died_is_gone(
+    postgres_url: str, end_connections: Callable[[], None]
+) -> None:
+    """A worker of several joins anew, under another name."""
+    with closing(Store.open(postgres_url)) as store, store.cluster_member():
+        store.assert_held()
+        end_connections()
+        for _ in range(2):
+            with pytest.raises(StoreError, match="held this worker's place has died"):
+                store.assert_held()
+
+
+def weekly_waits(app: App) -> None:
+    anna = app.athlete(timezone="UTC")
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    queue_weekly(app.services, anna, app.now)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_no_mail_goes_once_another_worker_has_the_lock(
+    app: App, database_url: str, end_connections: Callable[[], None]
+) -> None:
+    """It may send that very mail."""
+    weekly_waits(app)
+    with closing(Store.open(database_url)) as other, app.services.store.sole_worker():
+        end_connections()
+        with other.sole_worker():
+            with pytest.raises(StoreError, match="another worker"):
+                deliver(app.services, app.clock)
+            assert app.mailer.taken == []
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_mail_goes_once_the_database_has_gone(app: App) -> None:
+    """What stands in the file isn't known any more."""
+    weekly_waits(app)
+    with app.services.store.sole_worker():
+        assert app.services.store.file is not None
+        swapped(app.services.store.file)
+        with pytest.raises(StoreError, match="under the worker"):
+            deliver(app.services, app.clock)
+    assert app.mailer.taken == []
