@@ -530,13 +530,13 @@ def test_a_file_that_met_readers_without_memory_is_read_once_there_is_some(
     assert app.look(2) == TakenIn(unread=1)
     assert entry(app, "run.fit.gz").verdict == "unread"
     with app.services.store.reading() as tx:
-        (trouble,) = check_health(tx, app.now, every={}, audience=Audience.STATUS)
+        (trouble,) = check_health(tx, app.now, patience={}, audience=Audience.STATUS)
     assert trouble.text.startswith("run.fit.gz waits to be read again: ")
     slow.mend()
     assert app.look().imported == 1
     assert app.distances_km(anna) == [8.0]
     with app.services.store.reading() as tx:
-        assert check_health(tx, app.now, every={}, audience=Audience.STATUS) == ()
+        assert check_health(tx, app.now, patience={}, audience=Audience.STATUS) == ()
 
 
 def test_the_pauses_of_a_file_that_cannot_be_read_grow_and_a_restart_ends_them(
