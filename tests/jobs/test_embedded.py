@@ -5,6 +5,7 @@ import signal
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -22,7 +23,7 @@ from worker.domain.models import Athlete
 from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job, patience_of
-from worker.jobs.ticks import clock_from
+from worker.jobs.ticks import await_ticks, clock_from
 from worker.pipeline.services import Services
 from worker.store import Store
 
@@ -150,6 +151,32 @@ def test_a_port_that_is_taken_at_the_start_is_told_and_taken_later(home: Path) -
         assert took_s < ENDS_WITHIN_S
 
 
+@pytest.mark.parametrize("start", range(3))
+def test_a_start_with_nobody_there_is_quiet(tmp_path: Path, start: int) -> None:
+    """Whatever its settings: no error, nothing locked, ready from the first answer on."""
+    del start
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
+    env = {
+        **around,
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+        "EASEBACK_WEB__PORT": str(port),
+    }
+    with running_in(tmp_path, env=env, ready="web: pages at") as process:
+        until = time.monotonic() + 4
+        while time.monotonic() < until:
+            with urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                assert answer.status == 200
+            time.sleep(0.2)
+        assert process.end()[0] == 0
+        said = "".join(process.lines)
+        assert "ERROR" not in said
+        assert "locked" not in said
+        assert "Traceback" not in said
+
+
 # Inside the process
 
 
@@ -209,6 +236,7 @@ def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Se
         Job("inbox", SOON, lambda *_: ran_quick.append(1)),
     )
     worker = EmbeddedWorker(services, lambda: NOW)
+    await_ticks(services, patience_of(jobs), at=NOW)
     thread = threading.Thread(target=worker.run, args=(jobs,))
     thread.start()
     try:

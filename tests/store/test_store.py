@@ -178,6 +178,17 @@ def test_what_is_forgotten_is_gone_from_the_file_and_its_log(sqlite_url: str) ->
     assert b"eedle" not in left
 
 
+def test_nothing_is_written_while_reading(store: Store) -> None:
+    """Beside a writer that would fail, now and then; so it fails always, and in every test."""
+    with pytest.raises(StoreError, match="can't be"), store.reading() as tx:
+        tx.progress.ticked("inbox", at=ADDED)
+    with store.transaction() as tx:
+        tx.progress.ticked("inbox", at=ADDED)
+    with store.reading() as tx:
+        assert tx.progress.tick("inbox") is not None
+    assert store.compact()
+
+
 def test_sqlite_is_opened_so_that_a_commit_survives_a_power_cut(sqlite_url: str) -> None:
     """WAL with synchronous=FULL, and foreign keys that hold."""
     with closing(Store.open(sqlite_url)) as store, store.reading() as tx:

@@ -88,14 +88,15 @@ def _run_embedded(
     command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
 ) -> None:
     from worker.jobs.embedded import EmbeddedWorker
-    from worker.jobs.registry import jobs_of
-    from worker.jobs.ticks import FIRST_RELEASE, begin_ticks
+    from worker.jobs.registry import jobs_of, patience_of
+    from worker.jobs.ticks import FIRST_RELEASE, await_ticks, begin_ticks
 
     jobs = jobs_of(services)
     worker = EmbeddedWorker(services, now, not_before=None if made_up_from else FIRST_RELEASE)
     with services.store.sole_worker():
         on_signals(worker.stop)
         begin_ticks(services, made_up_from=made_up_from)
+        await_ticks(services, patience_of(jobs), at=now())
         log_start(command, services)
         with web_server(command, services, now, jobs):
             ended = worker.run(jobs)

@@ -18,8 +18,8 @@ from apscheduler.triggers.base import BaseTrigger
 
 from worker.health import CLOCK_TICK
 from worker.jobs.leaps import LeapGuard, steady_s
-from worker.jobs.registry import Job, patience_of
-from worker.jobs.ticks import await_ticks, record_tick, trouble_of, unset_clock
+from worker.jobs.registry import Job
+from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.pipeline.services import Clock, Services
 from worker.store import StoreError, Tick
 
@@ -79,7 +79,6 @@ class EmbeddedWorker:
                 self._tick, Every(job.every), args=(job,), id=job.name, next_run_time=_now()
             )
         lead_s = _lead_s()
-        await_ticks(self._services, patience_of(jobs), at=self._clock())
         scheduler.start()
         while not self._ended.wait(CLOCK_CHECK_S):
             self._check_leap()

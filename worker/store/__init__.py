@@ -169,9 +169,9 @@ class Store:
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
-        """Read one consistent state; what is written here is rolled back."""
+        """Read one consistent state; writing raises `StoreError`."""
         with self._translated(), self.engine.connect() as connection:
-            reading = connection.execution_options(easeback_reading=True)
+            reading = connection.execution_options(easeback_reading=True, postgresql_readonly=True)
             yield Transaction(reading, self.rules, self.precedence)
 
     def sole_worker(self) -> AbstractContextManager[None]:
@@ -431,10 +431,11 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
-    if options.get("isolation_level") == "AUTOCOMMIT":
-        return  # what can't run inside a transaction, such as VACUUM
     reading = options.get("easeback_reading", False)
-    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+    # A write in a transaction that began as a read fails wherever somebody else has written since.
+    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
+    if options.get("isolation_level") != "AUTOCOMMIT":  # VACUUM can't run inside a transaction
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
 
 def _in_words(url: URL, error: DBAPIError) -> str:
