@@ -217,7 +217,7 @@ def test_a_command_refuses_in_one_line_with_status_2(here: Path, way: Ways) -> N
 def test_verbose_says_which_file_was_taken_and_json_stays_json(here: Path) -> None:
     """On standard error; without it nothing is said."""
     file = here / "config" / "easeback.toml"
-    easeback("athlete", "list", cwd=here)
+    easeback("once", cwd=here)
     done = easeback("status", "--json", "--verbose", cwd=here)
     assert f"settings: {file}" in done.stderr
     assert json.loads(done.stdout)["athletes"] == []

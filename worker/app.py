@@ -34,30 +34,39 @@ if TYPE_CHECKING:
 _PAGES_WAIT_S = 10.0
 """How long a page waits for a service: somebody looks at it, and others may want its thread."""
 
+UNUSED_KEYS = ("nothing is signed",)
+"""For a composer whose mails go nowhere: it makes no keys."""
+
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Notifies waiting workers that webhook events of a source are due for these athletes."""
 
 
-def build_services(settings: Settings, file: Path | None, *, patient: bool = True) -> Services:
+def build_services(
+    settings: Settings,
+    file: Path | None,
+    *,
+    patient: bool = True,
+    before_upgrade: Callable[[Store], None] = lambda _: None,
+) -> Services:
     """What the pipeline works with by these settings; `file` is where they came from.
 
-    `patient`: whether a torn file in the inbox is given extra scans. The data folder and the inbox
-    are made where they aren't there. Raises `SettingsError`, `StoreError`.
+    `patient`: whether a torn file in the inbox is given extra scans. `before_upgrade` is called
+    with a database of an older schema. The data folder and the inbox in it are made where they
+    aren't there; an inbox elsewhere isn't, for it may be a share that isn't mounted now. Raises
+    `SettingsError`, `StoreError`.
     """
     check_engine(settings)
     make_data_dir(settings)
-    # Only here, at the start: an inbox that goes away later (a share that was unmounted) is an
-    # error to report, not to hide behind an empty folder.
-    try:
-        settings.inbox_path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"[inbox] path {settings.inbox_path} can't be made: {error.strerror}"
-        ) from error
+    if settings.inbox.path is None:
+        settings.inbox_path.mkdir(exist_ok=True)
     reader = Reader()
     return Services(
         store=Store.open(
-            settings.url, rules=settings.rules, precedence=PRECEDENCE, traces=settings.traces
+            settings.url,
+            rules=settings.rules,
+            precedence=PRECEDENCE,
+            traces=settings.traces,
+            before_upgrade=before_upgrade,
         ),
         inbox=Inbox(
             settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
@@ -101,11 +110,17 @@ def build_mailer(settings: Settings) -> Mailer:
     return SmtpMailer(mail) if mail.host else MailboxMailer(settings.mailbox_path)
 
 
-def build_composer(settings: Settings, file: Path | None) -> Composer:
-    """The composer, with the operator's own templates beside the settings, if there are any."""
+def build_composer(
+    settings: Settings, file: Path | None, keys: Sequence[str] | None = None
+) -> Composer:
+    """The composer, with the operator's own templates beside the settings, if there are any.
+
+    `keys` sign the links in mails: by default those of the settings, which are made where there
+    are none.
+    """
     templates = folder(file) / "templates"
     return Composer(
-        signer=Signer(read_keys(settings), settings.base_url),
+        signer=Signer(keys or read_keys(settings), settings.base_url),
         templates=templates if templates.is_dir() else None,
         reply_to=settings.mail.reply_to,
         # The answers in a mail lead to the web server.

@@ -119,7 +119,7 @@ def test_what_can_not_be_tightened_is_refused(name: str, mode: int, words: str) 
 def test_a_data_folder_that_easeback_makes_is_private(tmp_path: Path) -> None:
     """From the start."""
     subprocess.run(
-        [sys.executable, "-m", "worker", "athlete", "list"],
+        [sys.executable, "-m", "worker", "once"],
         cwd=tmp_path, env={**_around(), "PYTHONPATH": str(ROOT)}, umask=0o022, capture_output=True,
         check=False,
     )  # fmt: skip

@@ -98,7 +98,8 @@ def test_the_dead_mans_switch_is_reached_over_http_or_not_at_all(address: str) -
     """And what was given isn't shown: its path may be a secret."""
     with pytest.raises(ValidationError) as refused:
         Settings(ping_url=address)
-    assert "ping_url must begin with http" in str(refused.value.errors()[0]["msg"])
+    assert refused.value.errors()[0]["loc"] == ("ping_url",)
+    assert "must begin with http" in str(refused.value.errors()[0]["msg"])
 
 
 def test_strava_under_a_certificate_nobody_knows_is_not_spoken_to() -> None:

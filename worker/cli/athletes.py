@@ -76,6 +76,7 @@ def add_athlete(command: CommandContext, race: Race | None = None, **given: str 
     zone = machine_timezone() if given.get("timezone") is None else "UTC"
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
     wanted = changed_athlete(fresh, race, given)
+    command.set_up()
     with command.store.transaction() as tx:
         _check_name_is_free(tx, wanted)
         added = tx.athletes.add(wanted)

@@ -45,6 +45,7 @@ def restore_backup(
 
     No mail that was sent since goes again.
     """
+    from worker.config import make_data_dir
     from worker.pipeline.backup import backup_name, mark_restored
     from worker.store import Store
     from worker.store.restore import restore
@@ -55,18 +56,20 @@ def restore_backup(
         raise UsageError("restore: name the FILE to restore, or say --only-mark or --begin-anew")
     if begin_anew:
         with closing(Store.at(command.settings.url)) as store:
-            if store.file is None or store.schema() is not None:
+            if store.file is None or (store.file.exists() and store.schema() is not None):
                 raise UsageError("restore --begin-anew: there is a database, and it stays as it is")
         with closing(Store.open(command.settings.url)) as store:
             command.say(f"made an empty database at {store.file}")
         return
     if file is None:
+        command.set_up()
         with command.store.sole_worker(), command.store.transaction() as tx:
             marked = mark_restored(tx, now=now)
     else:
         if not file.is_file():
             raise UsageError(f"{file}: there is no such file")
         aside = command.settings.backups_path / backup_name(now)
+        make_data_dir(command.settings)
         # Not opened as usual: what is to be replaced may be damaged.
         store = Store.at(command.settings.url)
         with store.sole_worker():

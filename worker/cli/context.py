@@ -5,7 +5,7 @@ import json
 import logging
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -84,21 +84,72 @@ class CommandContext:
 
     @cached_property
     def store(self) -> "Store":
-        from worker.config import make_data_dir
+        """The database that is there; raises `UsageError` where nothing was set up yet.
+
+        A database that is lost is a `StoreError`. An older schema is left to who works with it:
+        `AttentionError`.
+        """
         from worker.sources.registry import PRECEDENCE
+        from worker.store import HEAD, Store
+
+        store = replace(Store.at(self.settings.url), precedence=PRECEDENCE)
+        self._opened.append(store)
+        shown = store.file or store.engine.url.render_as_string(hide_password=True)
+        is_there = store.file is None or store.file.is_file()
+        is_empty = is_there and store.file is not None and not store.file.stat().st_size
+        schema = store.schema() if is_there and not is_empty else None
+        if schema is None:
+            store.refuse_missing(self.settings.traces)
+            what = f"{shown} is empty" if is_there else f"there is no database {shown}"
+            raise UsageError(
+                f"nothing is set up here: {what}, by the settings in {where_from(self.file)}; "
+                "begin with `easeback init` or `easeback athlete add`"
+            )
+        if schema > HEAD:
+            Store.open(self.settings.url)  # raises: a newer Easeback made it
+        if schema < HEAD:
+            raise AttentionError(
+                f"the database {shown} has schema {schema} and not {HEAD}: the worker copies it "
+                "and brings it up to date when it starts (`easeback run`, or `easeback once`)"
+            )
+        return store
+
+    def set_up(self) -> None:
+        """Make the data folder and the database where they aren't there yet."""
+        from worker.config import make_data_dir
         from worker.store import Store
 
         make_data_dir(self.settings)
-        store = Store.open(self.settings.url, precedence=PRECEDENCE, traces=self.settings.traces)
-        self._opened.append(store)
-        return store
+        Store.open(
+            self.settings.url, traces=self.settings.traces, before_upgrade=self._copy
+        ).close()
 
     def services(self, *, patient: bool = False) -> "Services":
+        """What the work needs; makes what isn't there yet."""
         from worker.app import build_services
 
-        services = build_services(self.settings, self.file, patient=patient)
+        services = build_services(
+            self.settings, self.file, patient=patient, before_upgrade=self._copy
+        )
         self._opened.append(services.store)
         return services
+
+    def _copy(self, store: "Store") -> None:
+        """Copy a database of an older schema, for the version before to go on with."""
+        if store.file is None:
+            return
+        from worker.pipeline.backup import backup_name
+
+        copy = self.settings.backups_path / backup_name(datetime.now(UTC))
+        try:
+            copy.parent.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise AttentionError(f"{copy.parent} can't be made: {error.strerror}") from error
+        store.copy_to(copy)
+        log.info(
+            "copied the database of schema %(schema)s to %(copy)s",
+            {"schema": store.schema(), "copy": str(copy)},
+        )
 
     def close(self) -> None:
         for store in self._opened:

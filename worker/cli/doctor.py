@@ -1,7 +1,7 @@
 """The command `doctor`: checks, each of which says how to mend what is bad."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, where_from
+from worker.cli.context import (
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    UsageError,
+    command_of,
+    where_from,
+)
 
 if TYPE_CHECKING:
     from worker.sources.base import Source
@@ -34,18 +41,30 @@ class BadError(Exception):
 def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
     """Check the set-up, and say how to mend what is wrong."""
     command = command_of(context)
-    report(command, list(checks(command)), as_json=as_json)
+    report(command, checks(command), as_json=as_json)
 
 
 def report(
-    command: CommandContext, done: Sequence[Check], *, as_json: bool = False, ignored: str = ""
+    command: CommandContext, run: Iterable[Check], *, as_json: bool = False, ignored: str = ""
 ) -> None:
-    """Prints the checks; raises `AttentionError` for the first bad one that isn't `ignored`."""
+    """Prints the checks; raises `AttentionError` for the first bad one that isn't `ignored`.
+
+    Where nothing is set up yet, the checks end there, and the `UsageError` is raised again.
+    """
+    done: list[Check] = []
+    not_set_up: UsageError | None = None
+    try:
+        for check in run:
+            done.append(check)  # noqa: PERF402  what ran before an error counts
+    except UsageError as error:
+        not_set_up = error
     if as_json:
         command.print_json([{"what": c.what, "ok": c.ok, "says": c.message} for c in done])
     else:
         for check in done:
             command.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.message}")
+    if not_set_up:
+        raise not_set_up
     bad = [check for check in done if not check.ok and check.what != ignored]
     if bad:
         raise AttentionError(f"{bad[0].what}: {bad[0].message}")
@@ -122,9 +141,6 @@ def _clock(_: CommandContext) -> str:
 
 
 def _data_folder(command: CommandContext) -> str:
-    from worker.config import make_data_dir
-
-    make_data_dir(command.settings)
     folder = command.settings.data_dir.absolute()
     probe = folder / f".check-{os.getpid()}"
     try:
@@ -136,7 +152,7 @@ def _data_folder(command: CommandContext) -> str:
         ) from error
     finally:
         probe.unlink(missing_ok=True)
-    mode = folder.stat().st_mode & 0o077
+    mode = folder.stat().st_mode & 0o066
     return f"{folder}{', which others may read: chmod 700 it' if mode else ''}"
 
 
@@ -152,7 +168,8 @@ def _database(command: CommandContext) -> str:
 
 def _inbox(command: CommandContext) -> str:
     folder = command.settings.inbox_path
-    folder.mkdir(parents=True, exist_ok=True)
+    if not folder.is_dir():
+        raise BadError(f"there is no folder {folder}: make it, or mount the share that it lies on")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise BadError(f"{folder} can't be read: give Easeback the right to")
     return str(folder.absolute())
@@ -167,9 +184,9 @@ def _routine(command: CommandContext) -> str:
 
 
 def _templates(command: CommandContext) -> str:
-    from worker.app import build_composer
+    from worker.app import UNUSED_KEYS, build_composer
 
-    broken = build_composer(command.settings, command.file).check()
+    broken = build_composer(command.settings, command.file, UNUSED_KEYS).check()
     if broken:
         raise BadError(f"{broken[0]}; the shipped one is used instead")
     return "compose"

@@ -46,12 +46,13 @@ def init(
     _write(file, _filled({"": {"data_dir": data_dir}, "mail": mail, **sections}))
     command.say(f"wrote {file}, which only you can read")
     written = CommandContext(config=file, verbose=command.verbose)
+    written.set_up()
     if not defaults and _ask_athlete(written):
         for kind in ways:
             if issubclass(kind, ApiKey):
                 _ask_key(written, kind)
     # That there's no athlete yet is what comes next, and nothing wrong.
-    report(command, list(checks(written)), ignored="athletes")
+    report(command, checks(written), ignored="athletes")
 
 
 def _ask(question: str, **how: Any) -> str:

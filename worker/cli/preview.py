@@ -34,6 +34,7 @@ def preview(
     if kind not in composers:
         raise UsageError(f"preview shows an alert or a weekly mail, not {kind!r}")
     command = command_of(context)
+    command.store.close()  # where nothing is set up, nothing is made
     services = command.services()
     now = clock_as_of(as_of)()
     if as_of is not None:  # signed by a clock that is wrong, they would open another day

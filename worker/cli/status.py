@@ -122,12 +122,12 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
 
 def _unusable(command: CommandContext) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
-    from worker.app import build_composer, read_routines
+    from worker.app import UNUSED_KEYS, build_composer, read_routines
     from worker.config import SettingsError
 
     try:
         read_routines(command.file)
-        broken = build_composer(command.settings, command.file).check()
+        broken = build_composer(command.settings, command.file, UNUSED_KEYS).check()
     except SettingsError as error:
         return [str(error)]
     return [f"{one}; the shipped one is used instead" for one in broken]

@@ -140,17 +140,26 @@ class Store:
         rules: Rules | None = None,
         precedence: Mapping[SourceName, int] = FILES_PRECEDENCE,
         traces: Iterable[Path] = (),
+        before_upgrade: Callable[["Store"], None] = lambda _: None,
     ) -> "Store":
         """Connect, and bring the schema up to date; raises `StoreError`.
 
         A SQLite database that isn't there, or is empty, is made; but not where one of `traces`, a
-        file or a folder with something in it, shows that there was one.
+        file or a folder with something in it, shows that there was one. `before_upgrade` is called
+        with a store that has an older schema.
         """
         store = cls(_engine(url), rules or Rules(), precedence)
+        store.refuse_missing(traces)
         try:
-            store._refuse_missing(traces)
+            if store.file is not None:
+                store.file.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"the database's folder can't be made: {error.strerror}: {error.filename}"
+            ) from error
+        try:
             with store._translated():
-                store._upgrade()
+                store._upgrade(before_upgrade)
         except BaseException:
             store.close()
             raise
@@ -225,8 +234,8 @@ class Store:
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
     def schema(self) -> str | None:
-        """The schema that the database has, None where it is empty."""
-        with self.engine.connect() as connection:
+        """The schema that the database has, None where it is empty; raises `StoreError`."""
+        with self._translated(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
             version: str | None = connection.execute(
@@ -326,8 +335,11 @@ class Store:
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
-    def _refuse_missing(self, traces: Iterable[Path]) -> None:
-        """Nobody is told that all is well over a new database in the place of a lost one."""
+    def refuse_missing(self, traces: Iterable[Path]) -> None:
+        """Raise `StoreError` where `traces` show that there was a database, and there is none.
+
+        Nobody is told that all is well over a new database in the place of a lost one.
+        """
         if self.file is None or (self.file.exists() and self.file.stat().st_size):
             return
         left = [str(one) for one in traces if one.is_file() or any(one.glob("*"))]
@@ -338,7 +350,7 @@ class Store:
                 "with an empty one (`easeback restore --begin-anew`)"
             )
 
-    def _upgrade(self) -> None:
+    def _upgrade(self, before_upgrade: Callable[["Store"], None]) -> None:
         found = self.schema()
         if found == HEAD:
             return
@@ -349,6 +361,8 @@ class Store:
             )
         from worker.store.migrations import upgrade
 
+        if found is not None:
+            before_upgrade(self)
         upgrade(self.engine)
 
 
@@ -380,13 +394,6 @@ def _parsed(url: str) -> URL:
 def _engine(address: str) -> Engine:
     url = _parsed(address)
     if url.get_backend_name() == "sqlite":
-        if url.database and url.database != ":memory:":
-            try:
-                Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise StoreError(
-                    f"the database's folder can't be made: {error.strerror}: {error.filename}"
-                ) from error
         engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_S})
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
