@@ -93,7 +93,7 @@ def calendar_weeks(of: Sequence[Run], *, count: int = 13) -> tuple[Week, ...]:
 
 def prescription(pain: Sequence[str] = ("buttock",), *, severity: int = 2) -> Prescription:
     """The shipped routine for this pain."""
-    path = Path(__file__).parent.parent / "config" / "routine.toml"
+    path = Path(__file__).parent.parent / "config" / "routine.example.toml"
     return prescribe(
         parse_routines(path.read_text("utf-8"), name="routine.toml"), pain=pain, severity=severity
     )

@@ -147,7 +147,7 @@ def composer() -> Composer:
 @pytest.fixture(scope="session")
 def routines() -> tuple[Routine, ...]:
     """The routine that is shipped."""
-    path = shipped_file("routine.toml")
+    path = shipped_file("routine.example.toml")
     return parse_routines(path.read_text("utf-8"), name=str(path))
 
 

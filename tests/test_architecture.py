@@ -100,7 +100,7 @@ def _imported(module: ast.Module) -> Iterator[str]:
 
 
 def test_the_shipped_settings_name_every_key_with_its_default() -> None:
-    """Each key of the code stands in config/easeback.toml as a comment, and no other."""
+    """Each key of the code stands in config/easeback.example.toml as a comment, and no other."""
     written = _written()
     for section, key, default in _known():
         assert (section, key) in written, f"[{section}] {key} is missing"
@@ -114,7 +114,7 @@ def _written() -> dict[tuple[str, str], str]:
     """Section and key of each line that sets something, were it no comment; and its value."""
     found: dict[tuple[str, str], str] = {}
     section = ""
-    for line in (ROOT / "config" / "easeback.toml").read_text("utf-8").splitlines():
+    for line in (ROOT / "config" / "easeback.example.toml").read_text("utf-8").splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         key, equals, value = line.removeprefix("# ").partition(" = ")

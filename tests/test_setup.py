@@ -2,6 +2,8 @@
 
 import hashlib
 import re
+import shutil
+import subprocess
 import threading
 import tomllib
 from collections.abc import Iterator
@@ -111,3 +113,31 @@ def test_asks_the_index_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "https://more.example.org/simple")
     assert list(fetch_pip.indexes()) == [mirror, "https://more.example.org/simple"]
     assert fetch_pip.without_login(mirror) == "https://mirror.example.org/simple"
+
+
+OWN = ("config/easeback.toml", "config/routine.toml", "config/templates/alert.txt.j2")
+
+
+@pytest.mark.parametrize("own", OWN)
+def test_what_is_the_operators_own_is_no_part_of_the_project(own: str) -> None:
+    """A mail password must not come into a commit, nor into an image."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("this is no checkout")
+    git = shutil.which("git")
+    assert git is not None
+    ignored = [git, "check-ignore", "--quiet", "--no-index", own]
+    assert subprocess.run(ignored, cwd=ROOT, check=False).returncode == 0  # noqa: S603
+    tracked = [git, "ls-files", "--error-unmatch", own]
+    done = subprocess.run(tracked, cwd=ROOT, capture_output=True, check=False)  # noqa: S603
+    assert done.returncode
+    allowed = (ROOT / ".dockerignore").read_text().splitlines()
+    assert [line for line in allowed if "config" in line] == ["!config/*.example.toml"]
+
+
+@pytest.mark.parametrize("name", ["easeback.example.toml", "routine.example.toml"])
+def test_what_is_shipped_instead_are_examples(name: str) -> None:
+    """In the checkout, and under the same name in the installed package."""
+    assert (ROOT / "config" / name).is_file()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    included = project["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    assert included[f"config/{name}"] == f"worker/shipped/{name}"

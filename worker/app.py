@@ -57,8 +57,6 @@ def build_services(
     """
     check_engine(settings)
     make_data_dir(settings)
-    if settings.inbox.path is None:
-        settings.inbox_path.mkdir(exist_ok=True)
     reader = Reader()
     return Services(
         store=Store.open(
@@ -132,7 +130,7 @@ def build_composer(
 def read_routines(file: Path | None) -> tuple[Routine, ...]:
     """The operator's `routine.toml` beside the settings, else the one that is shipped."""
     own = folder(file) / "routine.toml"
-    path = own if own.is_file() else shipped_file("routine.toml")
+    path = own if own.is_file() else shipped_file("routine.example.toml")
     try:
         return routine.parse_routines(path.read_text("utf-8"), name=str(path))
     except (OSError, UnicodeDecodeError) as error:

@@ -178,7 +178,7 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Make the folder that everything is written to, and keep others out of it.
+    """Make the folder that everything is written to, with the inbox; keep others out of it.
 
     Nobody else may list it or write to it, nor read its keys and its database. That others may
     pass through it to the inbox stays as it is. Raises `SettingsError` where it can't be made,
@@ -186,6 +186,8 @@ def make_data_dir(settings: Settings) -> None:
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if settings.inbox.path is None:
+            settings.inbox_path.mkdir(exist_ok=True)
     except OSError as error:
         raise SettingsError(
             f"data_dir {settings.data_dir} can't be made: {error.strerror}; "

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from worker.domain.models import Routine, Step
 from worker.domain.routine import RoutineError, parse_routines, prescribe
 
-SHIPPED_TEXT = (Path(__file__).parents[2] / "config" / "routine.toml").read_text("utf-8")
-SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.toml")
+SHIPPED_TEXT = (Path(__file__).parents[2] / "config" / "routine.example.toml").read_text("utf-8")
+SHIPPED = parse_routines(SHIPPED_TEXT, name="config/routine.example.toml")
 DAY = date(2026, 2, 21)
 STEP = Step(key="a", title="A", why="", how="how", dose="once", when=("after",))
 

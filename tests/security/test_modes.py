@@ -105,7 +105,7 @@ def test_what_can_not_be_tightened_is_refused(name: str, mode: int, words: str) 
     """It belongs to somebody else, or lies where modes can't be changed."""
     with TemporaryDirectory() as folder:  # a test's own folder is for root alone
         data = Path(folder, "data")
-        data.mkdir()
+        (data / "inbox").mkdir(parents=True)
         for path in (data.parent, data):
             path.chmod(0o755)
         for file in ("keys", "easeback.db"):
@@ -124,3 +124,15 @@ def test_a_data_folder_that_easeback_makes_is_private(tmp_path: Path) -> None:
         check=False,
     )  # fmt: skip
     assert _mode(tmp_path / "data") == 0o700
+
+
+def test_init_writes_settings_for_the_owner_alone_also_over_others(tmp_path: Path) -> None:
+    """They may hold a password; those that were there may have been readable by everybody."""
+    file = tmp_path / "config" / "easeback.toml"
+    file.parent.mkdir()
+    file.write_text("# mine")
+    file.chmod(0o644)
+    done = easeback("init", "--defaults", "--force", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "data_dir" in file.read_text()
+    assert _mode(file) == 0o600

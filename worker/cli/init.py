@@ -34,7 +34,7 @@ def init(
     command = command_of(context)
     file = named_file(command.config) or LOCAL_FILE
     # The commented file as it is shipped holds nothing of anybody's.
-    shipped = shipped_file("easeback.toml").read_bytes()
+    shipped = shipped_file("easeback.example.toml").read_bytes()
     if file.exists() and not force and file.read_bytes() != shipped:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     data_dir = str(Path("data").absolute())
@@ -156,7 +156,7 @@ def _filled(answers: Mapping[str, dict[str, object]]) -> str:
 
     section = ""
     lines: list[str] = []
-    for line in shipped_file("easeback.toml").read_text("utf-8").splitlines():
+    for line in shipped_file("easeback.example.toml").read_text("utf-8").splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         key = line.removeprefix("# ").partition(" = ")[0]
@@ -170,9 +170,10 @@ def _filled(answers: Mapping[str, dict[str, object]]) -> str:
 def _write(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        # It may hold a password.
+        # It may hold a password; what was there before may have been readable by others.
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+            os.fchmod(descriptor, 0o600)
             out.write(text)
     except OSError as error:
         raise AttentionError(f"{file} can't be written: {error.strerror}") from error
