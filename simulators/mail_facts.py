@@ -22,11 +22,12 @@ from worker.domain.models import (
     Run,
     Season,
     Signal,
+    Step,
     Verdict,
     Week,
 )
 from worker.domain.planner import recovery_days
-from worker.domain.routine import Prescription, parse_routines, prescribe
+from worker.domain.routine import parse_routines, prescribe
 from worker.domain.rules import Rules
 from worker.notify import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
 
@@ -91,7 +92,7 @@ def calendar_weeks(of: Sequence[Run], *, count: int = 13) -> tuple[Week, ...]:
     return tuple(weeks)
 
 
-def prescription(pain: Sequence[str] = ("buttock",), *, severity: int = 2) -> Prescription:
+def steps(pain: Sequence[str] = ("buttock",), *, severity: int = 2) -> tuple[Step, ...]:
     """The shipped routine for this pain."""
     path = Path(__file__).parent.parent / "config" / "routine.example.toml"
     return prescribe(
@@ -135,7 +136,7 @@ def alert_facts(kind: str = "run", *, runner: Athlete | None = None, **changes: 
         finding=found,
         verdict=Verdict(DAY, (signal,), (found, *others), season() if kind == "run" else None),
         runs=all_runs,
-        prescription=prescription(runner.pain),
+        steps=steps(runner.pain),
         recovery=recovery_days(
             DAY,
             median_m=median(run.distance_m for run in all_runs),
@@ -157,7 +158,7 @@ def weekly_facts(*, runner: Athlete | None = None, **changes: Any) -> WeeklyFact
         athlete=runner,
         weeks=weeks,
         findings=(),
-        prescription=prescription(runner.pain, severity=1),
+        steps=steps(runner.pain, severity=1),
         ceiling=ceiling(day=date(2026, 2, 16)),
         rules=Rules(),
         now=datetime(2026, 2, 16, 6, 0, tzinfo=UTC),

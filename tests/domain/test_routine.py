@@ -1,5 +1,6 @@
 """The routine: the shipped steps to the letter, own sets, recovery days, mistakes by line."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -34,48 +35,52 @@ def test_the_shipped_routine_has_the_four_steps_in_their_doses() -> None:
     }
 
 
+def keys_at(when: str, steps: Sequence[Step]) -> list[str]:
+    """The steps of a time of day."""
+    return [step.key for step in steps if when in step.when]
+
+
 @pytest.mark.parametrize("pain", [(), ("knee",), ("shin", "foot")])
 def test_without_pain_of_the_si_joint_there_are_walk_and_tilts(pain: tuple[str, ...]) -> None:
     """Two steps are for everybody."""
-    given_steps = prescribe(SHIPPED, pain=pain, severity=3)
-    assert keys(given_steps.before) == ["brisk-walk"]
-    assert keys(given_steps.after) == keys(given_steps.through_the_day) == ["pelvic-tilts"]
-    assert given_steps.not_now == ()
+    steps = prescribe(SHIPPED, pain=pain, severity=3)
+    assert keys_at("before", steps) == ["brisk-walk"]
+    assert keys_at("after", steps) == keys_at("through the day", steps) == ["pelvic-tilts"]
+    assert not any(step.not_when for step in steps)
 
 
 @pytest.mark.parametrize("area", ["buttock", "low_back", "hip_front"])
 def test_pain_of_the_si_joint_adds_the_self_correction(area: str) -> None:
     """Before the run and through the day; the stretch only for the buttock."""
-    given_steps = prescribe(SHIPPED, pain=[area], severity=1)
-    assert keys(given_steps.before) == ["brisk-walk", "si-self-correction"]
-    assert keys(given_steps.through_the_day) == ["si-self-correction", "pelvic-tilts"]
-    assert ("piriformis-stretch" in keys(given_steps.after)) == (area == "buttock")
+    steps = prescribe(SHIPPED, pain=[area], severity=1)
+    assert keys_at("before", steps) == ["brisk-walk", "si-self-correction"]
+    assert keys_at("through the day", steps) == ["si-self-correction", "pelvic-tilts"]
+    assert ("piriformis-stretch" in keys_at("after", steps)) == (area == "buttock")
 
 
 def test_the_piriformis_stretch_is_never_before_a_run() -> None:
     """It stands after activity, and under what not to do now."""
-    given_steps = prescribe(SHIPPED, pain=["buttock"], severity=3)
-    assert "piriformis-stretch" not in keys(given_steps.before + given_steps.through_the_day)
-    assert keys(given_steps.not_now) == ["piriformis-stretch"]
+    steps = prescribe(SHIPPED, pain=["buttock"], severity=3)
+    (stretch,) = [step for step in steps if step.key == "piriformis-stretch"]
+    assert stretch.when == ("after",)
+    assert [step for step in steps if step.not_when] == [stretch]
 
 
 def test_an_own_set_adds_steps_and_replaces_those_of_the_same_key() -> None:
     """More particular wins: a set for an area before a general one, wherever it stands."""
     own = Routine("Calf", (replace(STEP, key="brisk-walk", dose="8 minutes"), STEP), ("calf",))
     for routines in ((*SHIPPED, own), (own, *SHIPPED)):
-        hurting = prescribe(routines, pain=["calf"], severity=1)
-        doses = {step.key: step.dose for step in hurting.before + hurting.after}
+        doses = {s.key: s.dose for s in prescribe(routines, pain=["calf"], severity=1)}
         assert doses["brisk-walk"] == "8 minutes"
         assert "a" in doses
-    well = prescribe((*SHIPPED, own), pain=[], severity=1)
-    assert "a" not in keys(well.before + well.after)
+    assert "a" not in keys(prescribe((*SHIPPED, own), pain=[], severity=1))
 
 
 def test_a_set_for_grave_findings_waits_for_one() -> None:
     """Severity 3 brings it, 2 doesn't."""
     own = Routine("Grave", (STEP,), severity=3)
-    assert keys(prescribe([own], pain=[], severity=3).after) == ["a"]
-    assert prescribe([own], pain=[], severity=2).after == ()
+    assert keys(prescribe([own], pain=[], severity=3)) == ["a"]
+    assert prescribe([own], pain=[], severity=2) == ()
 
 
 @pytest.mark.parametrize(

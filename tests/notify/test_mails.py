@@ -12,7 +12,6 @@ from simulators.mail_lint import lint, visible
 from simulators.mails import MAILS
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Dial, Email, Finding, Step, WeeklyHour
-from worker.domain.routine import Prescription
 from worker.links import Signer
 from worker.mail import to_mime
 from worker.notify import Composer, Noticed
@@ -262,7 +261,7 @@ def test_hostile_text_stays_text(composer: Composer, kind: str) -> None:
 def test_a_therapists_step_with_a_film_links_to_it(composer: Composer) -> None:
     """The video of a step is a link in both parts."""
     step = Step("a", "Bridge", "Why.", "How.", "10 times", ("after",), video="https://x.example/v")
-    email = composer.alert(made.alert_facts(prescription=Prescription(after=(step,))))
+    email = composer.alert(made.alert_facts(steps=[step]))
     assert "https://x.example/v" in email.text
     assert 'href="https://x.example/v"' in email.html
 

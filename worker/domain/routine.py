@@ -9,7 +9,6 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeGuard, get_args
 
 from worker.domain.models import PAIN_AREAS, Routine, Step, When
@@ -37,19 +36,6 @@ class RoutineError(ValueError):
         self.place = place or Place()
 
 
-@dataclass(frozen=True, slots=True)
-class Prescription:
-    """The steps for one runner today. A step may stand in more than one list.
-
-    `not_now` are those of them that must not be done at some time: their `not_when` says when.
-    """
-
-    before: tuple[Step, ...] = ()
-    after: tuple[Step, ...] = ()
-    through_the_day: tuple[Step, ...] = ()
-    not_now: tuple[Step, ...] = ()
-
-
 def parse_routines(text: str, *, name: str) -> tuple[Routine, ...]:
     """The routines of a TOML text in their order, at least one.
 
@@ -72,7 +58,9 @@ def parse_routines(text: str, *, name: str) -> tuple[Routine, ...]:
         raise RoutineError(f"{name}:{line_number}: {error}", place=error.place) from error
 
 
-def prescribe(routines: Sequence[Routine], *, pain: Sequence[str], severity: int) -> Prescription:
+def prescribe(
+    routines: Sequence[Routine], *, pain: Sequence[str], severity: int
+) -> tuple[Step, ...]:
     """The steps of every set that applies to this pain and severity, in the order of the file.
 
     Of two steps with the same key the more particular one counts: that of a set for an area before
@@ -87,13 +75,7 @@ def prescribe(routines: Sequence[Routine], *, pain: Sequence[str], severity: int
     chosen: dict[str, Step] = {}
     for routine in sorted(applying, key=lambda routine: (bool(routine.areas), routine.severity)):
         chosen |= {step.key: step for step in routine.steps}
-    steps = [step for step in chosen.values() if not step.areas or hurting & set(step.areas)]
-    return Prescription(
-        before=tuple(step for step in steps if "before" in step.when),
-        after=tuple(step for step in steps if "after" in step.when),
-        through_the_day=tuple(step for step in steps if "through the day" in step.when),
-        not_now=tuple(step for step in steps if step.not_when),
-    )
+    return tuple(step for step in chosen.values() if not step.areas or hurting & set(step.areas))
 
 
 def _routine(entry: Mapping[str, Any], number: int) -> Routine:

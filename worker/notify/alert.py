@@ -19,10 +19,10 @@ from worker.domain.models import (
     Run,
     Season,
     Signal,
+    Step,
     Verdict,
     Week,
 )
-from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
@@ -47,7 +47,7 @@ class AlertFacts:
     finding: Finding
     verdict: Verdict
     runs: Sequence[Run]
-    prescription: Prescription
+    steps: Sequence[Step]
     recovery: Recovery
     rules: Rules
     now: datetime
@@ -87,7 +87,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "chart_alt": chart_alt,
         "ramps_alt": ramps_alt,
         "areas": [area for area in athlete.pain if area in words.area_names],
-        **routine_context(facts.prescription),
+        **routine_context(facts.steps),
     }
     first_id = facts.reply_to_id
     return renderer.email(

@@ -16,14 +16,13 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Units
-from worker.domain.routine import Prescription
+from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
 from worker.domain.shown import JOINERS, printable
 from worker.links import Signer
@@ -274,20 +273,18 @@ class Renderer:
         return links
 
 
-def routine_context(prescription: Prescription) -> dict[str, Any]:
-    """The steps by time of day; each says whether it's the first time in the same mail."""
+def routine_context(steps: Sequence[Step]) -> dict[str, Any]:
+    """The steps by time of day, each with whether it's the first time in the same mail; and those
+    that must not be done at some time: their `not_when` says when.
+    """
     seen: set[str] = set()
     groups = []
-    for when, steps in (
-        ("before", prescription.before),
-        ("after", prescription.after),
-        ("through the day", prescription.through_the_day),
-    ):
-        shown = [(step, step.key not in seen) for step in steps]
-        seen |= {step.key for step in steps}
+    for when in get_args(When):
+        shown = [(step, step.key not in seen) for step in steps if when in step.when]
+        seen |= {step.key for step, _ in shown}
         if shown:
             groups.append((when, shown))
-    return {"groups": groups, "not_now": prescription.not_now}
+    return {"groups": groups, "not_now": [step for step in steps if step.not_when]}
 
 
 def standalone(email: Email) -> str:

@@ -22,7 +22,6 @@ from worker.domain.models import (
     Week,
 )  # fmt: skip
 from worker.domain.planner import recovery_days
-from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
 from worker.notify.notices import NoticeFacts, ReconnectFacts
@@ -37,9 +36,8 @@ _ATHLETE = Athlete(
 )
 _STEP = Step(
     key="walk", title="Brisk walk", why="Readies you to run.", how="Walk.", dose="5 minutes",
-    when=("before",), not_when="Never after.", video="https://example.org/walk",
+    when=("before", "after"), not_when="Never after.", video="https://example.org/walk",
 )  # fmt: skip
-_PRESCRIPTION = Prescription((_STEP,), (_STEP,), (_STEP,), (_STEP,))
 
 _DIARY = (
     CheckIn(_DAY, "sore", ("buttock",), 3),
@@ -64,7 +62,7 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
         athlete=_ATHLETE,
         weeks=weeks,
         findings=(Noticed(finding, mailed=True), Noticed(finding, mailed=False, why_not="old")),
-        prescription=_PRESCRIPTION,
+        steps=(_STEP,),
         ceiling=_ceiling(),
         rules=_RULES,
         now=_NOW,
@@ -103,7 +101,7 @@ def _alert(finding: Finding) -> AlertFacts:
         finding=finding,
         verdict=Verdict(_DAY, (signal,), findings, season if finding.retraining else None),
         runs=_runs(),
-        prescription=_PRESCRIPTION,
+        steps=(_STEP,),
         recovery=recovery_days(
             _DAY, median_m=6_000.0, longest_before_m=8_900.0, week_most_m=24_000.0, rules=_RULES
         ),

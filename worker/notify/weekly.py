@@ -11,9 +11,8 @@ from statistics import fmean
 from typing import Any
 
 from worker.domain.checkins import CheckIn, advise
-from worker.domain.models import Athlete, Ceiling, Email, Finding, Week
+from worker.domain.models import Athlete, Ceiling, Email, Finding, Step, Week
 from worker.domain.planner import RECOVERY, recovering_from
-from worker.domain.routine import Prescription
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture
@@ -50,7 +49,7 @@ class WeeklyFacts:
     athlete: Athlete
     weeks: tuple[Week, ...]
     findings: tuple[Noticed, ...]
-    prescription: Prescription
+    steps: Sequence[Step]
     ceiling: Ceiling | None
     rules: Rules
     now: datetime
@@ -109,7 +108,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
         "rows": _rows(weeks, words) if week.runs else [],
         "chart_alt": chart[1] if chart else "",
-        **routine_context(facts.prescription),
+        **routine_context(facts.steps),
     }
     return renderer.email(
         "weekly",

@@ -487,9 +487,7 @@ def alert_facts(
         finding=finding,
         verdict=verdict,
         runs=tuple(run for session in shown for run in session.runs),
-        prescription=routine.prescribe(
-            services.routines, pain=athlete.pain, severity=finding.severity
-        ),
+        steps=routine.prescribe(services.routines, pain=athlete.pain, severity=finding.severity),
         recovery=planner.recovery(history, finding.day, rules=rules),
         rules=rules,
         now=now,

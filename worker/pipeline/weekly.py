@@ -98,7 +98,7 @@ def weekly_facts(
             Noticed(one.finding, mailed=one.notified_on is not None, why_not=one.silence or "")
             for one in found
         ),
-        prescription=routine.prescribe(
+        steps=routine.prescribe(
             services.routines,
             pain=athlete.pain,
             severity=max((one.finding.severity for one in found), default=1),
