@@ -324,7 +324,6 @@ class RecoveryDay:
     """One of the days after an alert: what to do, and how far at most if it's a running day."""
 
     day: date
-    number: int
     action: RecoveryAction
     at_most_m: float | None = None
 

@@ -174,7 +174,7 @@ def recovery_days(
             action, at_most_m = "rest", None
         if left_m is not None and at_most_m is not None:
             left_m -= at_most_m
-        days.append(RecoveryDay(day + timedelta(days=number), number, action, at_most_m))
+        days.append(RecoveryDay(day + timedelta(days=number), action, at_most_m))
     return Recovery(tuple(days), week_most_m)
 
 

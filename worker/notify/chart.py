@@ -330,7 +330,12 @@ def chart_png(svg: str, *, font: Path) -> bytes:
         if kind == "rect":
             _draw_rect(draw, element)
         elif kind == "line":
-            _draw_line(draw, element)
+            left, right, level = map(round, _numbers(element, "x1", "x2", "y1"))
+            place = _SHAPE_PLACE[element.attrib["class"]]
+            if element.attrib["class"] == "level":
+                _dashes(draw, (left, level), (right, level), place)
+            else:
+                draw.line((left, level, right, level), fill=place, width=_ZOOM)
         elif kind == "text":
             x, y = _numbers(element, "x", "y")
             tone = element.attrib["class"]
@@ -379,27 +384,18 @@ def _draw_rect(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
     draw.rounded_rectangle(box, max(0, corner), fill=_SHAPE_PLACE[name])
 
 
-def _draw_line(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
-    x1, x2, y = (round(number) for number in _numbers(element, "x1", "x2", "y1"))
-    place = _SHAPE_PLACE[element.attrib["class"]]
-    if element.attrib["class"] == "level":
-        _dashes(draw, (x1, y), (x2, y), place)
-    else:
-        draw.line((x1, y, x2, y), fill=place, width=_ZOOM)
-
-
 def _dashes(
     draw: "ImageDraw.ImageDraw", begin: tuple[int, int], end: tuple[int, int], place: int
 ) -> None:
     """A dashed line along one axis."""
     dash, step, thick = 5 * _ZOOM, 9 * _ZOOM, 3
-    if begin[1] == end[1]:
-        for x in range(begin[0], end[0], step):
-            draw.line((x, begin[1], min(x + dash, end[0]), begin[1]), fill=place, width=thick)
-        return
-    top, bottom = sorted((begin[1], end[1]))
-    for y in range(top, bottom, step):
-        draw.line((begin[0], y, begin[0], min(y + dash, bottom)), fill=place, width=thick)
+    (left, top), (right, bottom) = sorted((begin, end))
+    for n in range(0, max(right - left, bottom - top), step):
+        if top == bottom:
+            segment = (left + n, top, min(left + n + dash, right), top)
+        else:
+            segment = (left, top + n, left, min(top + n + dash, bottom))
+        draw.line(segment, fill=place, width=thick)
 
 
 @lru_cache(maxsize=4)
