@@ -1,4 +1,4 @@
-"""Pages from templates: `templates/web/*.html` in the same sandbox as the mails, in HTML only.
+"""Pages from templates: `templates/web/*.html` by the same loader as the mails, in HTML only.
 
 A page is given nouns and numbers; its sentences stand in its template, those it shares with the
 mails in the mails' catalogue.
