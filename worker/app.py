@@ -20,7 +20,7 @@ from worker.domain import routine
 from worker.domain.models import Routine, SourceName
 from worker.keys import read_keys
 from worker.links import Signer
-from worker.mail import MailboxMailer, Mailer, SmtpMailer
+from worker.mail import Heard, MailboxMailer, Mailer, SmtpMailer
 from worker.notify import Composer
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
@@ -102,10 +102,10 @@ def check_engine(settings: Settings) -> None:
         )
 
 
-def build_mailer(settings: Settings) -> Mailer:
-    """SMTP where a host is set, else the mailbox folder."""
+def build_mailer(settings: Settings, *, heard: Heard | None = None) -> Mailer:
+    """SMTP where a host is set, else the mailbox folder; `heard` is told the dialogue."""
     mail = settings.mail
-    return SmtpMailer(mail) if mail.host else MailboxMailer(settings.mailbox_path)
+    return SmtpMailer(mail, heard=heard) if mail.host else MailboxMailer(settings.mailbox_path)
 
 
 def build_composer(

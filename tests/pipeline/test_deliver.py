@@ -274,7 +274,7 @@ def test_a_trial_mail_goes_through_the_whole_dialogue(app: App) -> None:
     with SmtpServer() as server:
         settings = MailSection(host="127.0.0.1", port=server.port, security="none")
         SmtpMailer(settings, heard=lambda said, answer: heard.append(f"{said}: {answer}")).send(
-            trial_mail(app.services, "me@example.org", now=NOW),
+            trial_mail(app.services.composer, settings, "me@example.org", now=NOW),
             sender=settings.from_header,
             recipient="me@example.org",
             before_dot=lambda: None,

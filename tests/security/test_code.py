@@ -24,7 +24,7 @@ ONLY_IN = {
     "subprocess": {"cli/browser.py", "sources/formats/child.py"},
     # Spreads athletes over time; nothing is to be kept from anybody by it.
     "random": {"pipeline/services.py"},
-    "smtplib": {"mail/smtp.py"},
+    "smtplib": {"mail/smtp.py", "mail/dialogue.py"},
     "cryptography": {"store/encryption.py"},
 }
 RAW_SQL = {"exec_driver_sql", "text"}

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -38,10 +38,27 @@ class BadError(Exception):
     """A check failed; the message says how to mend it."""
 
 
-def doctor(context: typer.Context, as_json: JsonOption = False) -> None:
+def doctor(
+    context: typer.Context,
+    mail_to: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Send a trial mail there, and show each answer."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Check the set-up, and say how to mend what is wrong."""
     command = command_of(context)
-    report(command, checks(command), as_json=as_json)
+    done = list(checks(command))
+    heard: list[str] = []
+    if mail_to is not None and all(check.ok for check in done if check.what.startswith("setting")):
+        try:
+            done.append(Check("trial mail", True, _send_trial(command, mail_to, heard)))
+        except BadError as error:
+            done.append(Check("trial mail", False, str(error)))
+        if not as_json:
+            for line in heard:
+                command.say(f"     {line}")
+    report(command, done, as_json=as_json)
 
 
 def report(
@@ -196,6 +213,27 @@ def _mail(command: CommandContext) -> str:
     from worker.app import build_mailer
 
     return build_mailer(command.settings).check()
+
+
+def _send_trial(command: CommandContext, recipient: str, heard: list[str]) -> str:
+    """Sends a mail to any address; what was said and answered goes into `heard`."""
+    from worker.app import build_composer, build_mailer
+    from worker.mail import SendError
+    from worker.pipeline.preview import trial_mail
+
+    settings, composer = command.settings, build_composer(command.settings, command.file)
+    mime = trial_mail(composer, settings.mail, recipient, now=datetime.now(UTC))
+    mailer = build_mailer(settings, heard=lambda said, answer: heard.append(f"{said}: {answer}"))
+    try:
+        mailer.send(
+            mime,
+            sender=settings.mail.from_header,
+            recipient=recipient,
+            before_dot=lambda: None,
+        )
+    except SendError as error:
+        raise BadError(str(error)) from error
+    return f"sent to {recipient}" if settings.mail.host else "written into the mailbox folder"
 
 
 def _links(command: CommandContext) -> str:

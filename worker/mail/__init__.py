@@ -6,12 +6,13 @@ outbox does. `base.py` holds what the two ways share, `mime.py` makes the bytes,
 """
 
 from worker.mail.base import Mailer, SendError
-from worker.mail.dialogue import Timeouts
+from worker.mail.dialogue import Heard, Timeouts
 from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import readdressed, to_mime
 from worker.mail.smtp import SmtpMailer
 
 __all__ = [
+    "Heard",
     "MailboxMailer",
     "Mailer",
     "SendError",

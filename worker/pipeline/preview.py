@@ -5,10 +5,11 @@ from datetime import datetime
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
 from worker.domain.weeks import local_day
-from worker.notify import NoticeFacts
+from worker.notify import Composer, NoticeFacts
 from worker.pipeline.ingest import alert_facts
 from worker.pipeline.services import Services, rendered
 from worker.pipeline.weekly import weekly_facts
+from worker.setting_types import MailSection
 from worker.store import Transaction
 
 
@@ -29,15 +30,12 @@ def alert_preview(
     return None
 
 
-def trial_mail(services: Services, recipient: str, *, now: datetime) -> bytes:
+def trial_mail(composer: Composer, mail: MailSection, recipient: str, *, now: datetime) -> bytes:
     """A mail that says nothing but that it came, to be sent by hand to any address."""
-    email = services.composer.notice(
-        NoticeFacts(
-            recipient=recipient,
-            what="This mail was sent to try the settings: mail from this Easeback reaches you.",
-        )
-    )
-    return rendered(services, email, key="trial", now=now)[1]
+    what = "This mail was sent to try the settings: mail from this Easeback reaches you."
+    email = composer.notice(NoticeFacts(recipient=recipient, what=what))
+    sender, reply_to = mail.from_header, mail.reply_to
+    return rendered(email, key="trial", sender=sender, reply_to=reply_to, now=now)[1]
 
 
 def weekly_preview(

@@ -115,7 +115,9 @@ def enqueue(
     now: datetime,
 ) -> int | None:
     """Render a mail and queue it; None where one with this key was queued before."""
-    message_id, mime = rendered(services, email, key=key, now=now)
+    message_id, mime = rendered(
+        email, key=key, sender=services.sender, reply_to=services.reply_to, now=now
+    )
     return tx.outbox.enqueue(
         athlete,
         kind=email.kind,
@@ -128,12 +130,13 @@ def enqueue(
     )
 
 
-def rendered(services: Services, email: Email, *, key: str, now: datetime) -> tuple[str, bytes]:
+def rendered(
+    email: Email, *, key: str, sender: str, reply_to: str | None, now: datetime
+) -> tuple[str, bytes]:
     """The Message-ID and the bytes of a mail; the same arguments give the same."""
-    domain = services.sender.rpartition("@")[2].strip("<> ") or "localhost"
+    domain = sender.rpartition("@")[2].strip("<> ") or "localhost"
     digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
     message_id = f"<{email.kind}.{digest[:32]}@{domain}>"
-    sender, reply_to = services.sender, services.reply_to
     return message_id, to_mime(
         email, message_id=message_id, date=now, sender=sender, reply_to=reply_to
     )

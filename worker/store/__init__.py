@@ -275,12 +275,15 @@ class Store:
         """
         if self.file is None:
             return True
+        waits, as_before = (
+            f"PRAGMA busy_timeout={seconds * 1000:.0f}" for seconds in (within_s, BUSY_TIMEOUT_S)
+        )
         with self._translated(), self._autocommit() as connection:
-            connection.exec_driver_sql(f"PRAGMA busy_timeout={within_s * 1000:.0f}")
+            connection.exec_driver_sql(waits)
             try:
                 busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
             finally:
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_TIMEOUT_S * 1000}")
+                connection.exec_driver_sql(as_before)
         return not busy
 
     def copy_to(self, path: Path) -> None:

@@ -1,0 +1,54 @@
+"""`doctor --mail-to`: a mail through the whole dialogue, with each answer shown."""
+
+import json
+from pathlib import Path
+
+from simulators.smtp_server import SmtpServer
+from tests.command import easeback
+
+
+def test_a_trial_mail_shows_each_answer_of_the_server(tmp_path: Path) -> None:
+    """From the greeting to the last word, and it arrives."""
+    with SmtpServer() as server:
+        done = easeback("doctor", "--mail-to", "me@example.org", cwd=tmp_path, env=to(server))
+    assert [mail.recipient for mail in server.mails] == ["me@example.org"]
+    assert "ok   trial mail: sent to me@example.org" in done.stdout
+    for line in ("rcpt TO:<me@example.org>: 250 OK", "the mail: 250 taken"):
+        assert line in done.stdout
+
+
+def test_a_refused_trial_mail_says_where_and_why(tmp_path: Path) -> None:
+    """The answer stands there, and the status is 1."""
+    with SmtpServer() as server:
+        server.fail("rcpt", "550 5.1.1 no such user")
+        done = easeback("doctor", "--mail-to", "me@example.org", cwd=tmp_path, env=to(server))
+    assert done.returncode == 1
+    assert "rcpt TO:<me@example.org>: 550 5.1.1 no such user" in done.stdout
+    assert "BAD  trial mail: The mail server" in done.stdout
+
+
+def test_a_trial_mail_is_told_to_programs_as_a_check(tmp_path: Path) -> None:
+    """The output of --json stays JSON."""
+    with SmtpServer() as server:
+        done = easeback(
+            "doctor", "--mail-to", "me@example.org", "--json", cwd=tmp_path, env=to(server)
+        )
+    (trial,) = [one for one in json.loads(done.stdout) if one["what"] == "trial mail"]
+    assert trial["ok"]
+
+
+def test_what_is_no_address_is_said_as_that(tmp_path: Path) -> None:
+    """In one line."""
+    done = easeback(
+        "doctor", "--mail-to", "nobody", cwd=tmp_path, env={"EASEBACK_MAIL__HOST": "localhost"}
+    )
+    assert "BAD  trial mail: 'nobody' isn't a mail address" in done.stdout
+
+
+def to(server: SmtpServer) -> dict[str, str]:
+    """Settings that send to this server."""
+    return {
+        "EASEBACK_MAIL__HOST": "127.0.0.1",
+        "EASEBACK_MAIL__PORT": str(server.port),
+        "EASEBACK_MAIL__SECURITY": "none",
+    }
