@@ -26,7 +26,7 @@ from tests.crash.story import INSTANT, OPERATOR, athletes_into, scenes
 from tests.crash.strava import Strava
 from worker.store import Store
 
-KEY = "a key of the tests, long enough for it"
+KEY = "a key of the crash tests that is long enough"
 """The same links in every life."""
 
 

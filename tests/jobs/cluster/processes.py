@@ -20,7 +20,7 @@ def environment(home: Path, url: str, **settings: str) -> Mapping[str, str]:
         "EASEBACK_DATA_DIR": str(home / "data"),
         "EASEBACK_DATABASE_URL": url,
         "EASEBACK_ENGINE__KIND": "procrastinate",
-        "EASEBACK_SECRET_KEY": "a key of the tests, long enough for it",
+        "EASEBACK_SECRET_KEY": "a key of the worker tests that is long enough",
         "EASEBACK_INBOX__EVERY": "1 s",
         "EASEBACK_MAIL__SECURITY": "none",
         **settings,
