@@ -6,7 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from tests.app import App, refused
+from tests.app import App, ScriptedMailer, refused
 from worker.domain.models import WeeklyHour
 from worker.jobs.leaps import STANDS_AT_START_FOR_S, STANDS_FOR_S, LeapGuard
 
@@ -132,6 +132,28 @@ def test_a_clock_ahead_for_a_while_ends_no_mail(
     guarded(8 * DAY).pass_on()
     assert [mail.state for mail in app.unsent()] == ["retry"]
     guarded(-8 * DAY + timedelta(minutes=2)).pass_on()
+    assert app.mailer.kinds() == ["weekly"]
+
+
+def test_a_mail_that_is_refused_while_the_clock_is_ahead_is_tried_soon_after(
+    app: App, guarded: Callable[[timedelta], App]
+) -> None:
+    """It was under way when the clock leapt; neither its end nor its next try is in the future."""
+    anna = app.athlete(weekly=WeeklyHour(0, time(7)))
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+
+    class Leaping(ScriptedMailer):
+        def send(self, *_: object, **__: object) -> None:
+            guarded(8 * DAY)
+            raise refused()
+
+    well = app.services
+    app.services = replace(well, mailer=Leaping())
+    app.pass_on()
+    assert [mail.state for mail in app.unsent()] == ["retry"]
+    app.services = well
+    guarded(-8 * DAY).pass_on()
     assert app.mailer.kinds() == ["weekly"]
 
 

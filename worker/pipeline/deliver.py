@@ -242,7 +242,13 @@ def _unsent(services: Services, letter: OutboxMail, error: SendError, clock: Clo
         elif error.permanent:
             tx.outbox.dead(letter, error=str(error))
             _notify_operator(tx, services, letter, str(error), now=now)
-        elif not tx.outbox.retry(letter, error=str(error), now=now, perhaps_twice=error.unanswered):
+        elif not tx.outbox.retry(
+            letter,
+            error=str(error),
+            now=now,
+            perhaps_twice=error.unanswered,
+            may_end=not services.doubts(now),
+        ):
             _notify_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
     log.warning(
         "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": nameless}

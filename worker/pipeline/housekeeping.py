@@ -71,10 +71,10 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
 
 def tidy_store(services: Services, now: datetime) -> None:
     """Send what a clock that ran ahead put off; empty mails of long ago; leave no traces."""
-    if services.doubts(now):
-        return
     with services.store.transaction() as tx:
         tx.outbox.mend_clock(now)
+        if services.doubts(now):
+            return
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
         ticks = tx.progress.ticks(DELETED, VACUUMED)
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)

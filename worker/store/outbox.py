@@ -136,13 +136,20 @@ class Outbox(Repository):
         self._move(mail, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)
 
     def retry(
-        self, mail: OutboxMail, *, error: str, now: datetime, perhaps_twice: bool = False
+        self,
+        mail: OutboxMail,
+        *,
+        error: str,
+        now: datetime,
+        perhaps_twice: bool = False,
+        may_end: bool = True,
     ) -> bool:
         """Try again later, doubling from a minute to four hours; False: it's past that, and dead.
 
         `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
+        `may_end`: `now` is sure.
         """
-        if now >= mail.expires_at:
+        if may_end and now >= mail.expires_at:
             self.dead(mail, error=f"not delivered in time: {error}")
             return False
         waits = min(FIRST_RETRY * 2 ** (min(mail.attempts, 16) - 1), LAST_RETRY)
