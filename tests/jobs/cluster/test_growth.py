@@ -1,6 +1,7 @@
 """No question grows with the athletes: ten times as many, and each check and task reads no more."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -8,10 +9,13 @@ from sqlalchemy import Connection, event, text
 
 from simulators.query_reads import reads
 from tests.app import App, recording, steady
-from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, all_jobs
+from worker.app import connected_sources
+from worker.config import Settings
+from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, jobs_of
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy_store
 from worker.pipeline.ingest import scan_inbox
+from worker.sources.formats.child import Reader
 
 FEW, MANY = 20, 200
 WEEK = timedelta(days=7)
@@ -60,12 +64,15 @@ def people(app: App, first: int, last: int) -> None:
 
 def queries(app: App) -> Queries:
     """Every question that is asked again and again, by name."""
-    services, now = app.services, app.now
+    sections = {"strava": {"client_id": "1", "client_secret": "a secret"}}
+    settings = Settings(secret_key="a key that is long enough for the tests", **sections)
+    services = replace(app.services, sources=connected_sources(settings, Reader()))
+    now = app.now
 
     def due(task: AthleteTask) -> Callable[[], object]:
         return lambda: task.due(services, now, 500)
 
-    tasks = [task for job in all_jobs(WEEK) for task in job.tasks if task is not INBOX]
+    tasks = [task for job in jobs_of(services) for task in job.tasks if task is not INBOX]
     return {
         **{task.name: due(task) for task in tasks},
         "inbox": lambda: scan_inbox(services, now),
