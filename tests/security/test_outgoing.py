@@ -1,6 +1,5 @@
 """Whom Easeback calls, and what it insists on: addresses, certificates, no way onwards."""
 
-import smtplib
 import ssl
 import threading
 from collections.abc import Iterator
@@ -149,17 +148,17 @@ def test_the_dead_mans_switch_is_checked_as_well() -> None:
 
 def test_old_tls_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing below 1.2, in mail as elsewhere: the defaults of Python's are kept."""
-    contexts: list[ssl.SSLContext] = []
+    contexts: list[ssl.SSLContext | None] = []
 
-    class Dialled(smtplib.SMTP_SSL):
-        def __init__(self, *_: object, context: ssl.SSLContext, **__: object) -> None:
-            contexts.append(context)
-            raise OSError("that's enough")
+    def dial(*_: object, tls: ssl.SSLContext | None = None, **__: object) -> None:
+        contexts.append(tls)
+        raise OSError("that's enough")
 
-    monkeypatch.setattr(smtplib, "SMTP_SSL", Dialled)
+    monkeypatch.setattr("worker.mail.smtp.Dialogue", dial)
     with pytest.raises(SendError):
         SmtpMailer(MailSection(host="localhost", security="tls")).check()
     [context] = contexts
+    assert context is not None
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname

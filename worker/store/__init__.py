@@ -443,7 +443,7 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     reading = options.get("easeback_reading", False)
     # A write in a transaction that began as a read fails wherever somebody else has written since.
-    connection.exec_driver_sql(f"PRAGMA query_only={'ON' if reading else 'OFF'}")
+    connection.exec_driver_sql("PRAGMA query_only=ON" if reading else "PRAGMA query_only=OFF")
     if options.get("isolation_level") != "AUTOCOMMIT":  # VACUUM can't run inside a transaction
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
