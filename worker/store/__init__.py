@@ -201,18 +201,21 @@ class Store:
         # No connection is made to a file that came in the place of this one, and no old one used.
         moments = ("do_connect", "checkout") if self.file else ()
         for moment in moments:
-            event.listen(self.engine, moment, self._assert_held)
+            event.listen(self.engine, moment, self.assert_held)
         try:
             with self._translated():
                 yield
         finally:
             for moment in moments:
-                event.remove(self.engine, moment, self._assert_held)
+                event.remove(self.engine, moment, self.assert_held)
             self.locks.remove(lock)
             lock.release()
 
-    def assert_held(self) -> None:
-        """Raises `StoreError` where this worker doesn't have its place on the database any more."""
+    def assert_held(self, *_: object) -> None:
+        """Raises `StoreError` where this worker doesn't have its place on the database any more.
+
+        It also listens to the engine's events, whose arguments mean nothing here.
+        """
         try:
             with self._translated():
                 for lock in self.locks:
@@ -223,9 +226,6 @@ class Store:
     def works_elsewhere(self) -> bool:
         """True where a worker runs that has another file open than this SQLite database."""
         return self.file is not None and works_elsewhere(self.file)
-
-    def _assert_held(self, *_: object) -> None:
-        self.assert_held()
 
     @property
     def file(self) -> Path | None:
