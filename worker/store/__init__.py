@@ -14,7 +14,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -315,26 +315,20 @@ class Store:
         """A connection without transactions, for what can't run inside one."""
         return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> AbstractContextManager[None]:
         """Wait until it's this thread's turn to write; on PostgreSQL many write at once."""
-        if self.file is None:
-            yield
-            return
+        return self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Raise the errors of the database, and of waiting for it, as `StoreError`."""
         try:
-            with self.write_queue.turn(within_s=BUSY_TIMEOUT_S):
-                yield
+            yield
         except WriteQueueError as error:
             raise StoreError(
                 f"the database {self.file} is busy: another piece of the work has been writing to "
                 f"it for {BUSY_TIMEOUT_S} s"
             ) from error
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Raise the database's errors as `StoreError`."""
-        try:
-            yield
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
