@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from simulators.activity_files import fit_run
-from tests.app import NOW, TODAY, App, run_file
+from tests.app import NOW, TODAY, App, run_file, steady
 from tests.effort import calls_of
 from tests.nobody import nobody
 from worker.domain.models import Snapshot
 from worker.health import Audience, check_health
 from worker.pipeline.ingest import TakenIn, scan_inbox
+from worker.pipeline.weekly import queue_due_weeklies
 from worker.setting_types import InboxSection
 from worker.sources import SourceError
 from worker.sources.folder import LONGEST_READ_PAUSE, NO_FILE, TORN_FILE_SCANS, Inbox
@@ -381,6 +382,70 @@ def test_a_folder_that_goes_away_is_said_and_comes_back(app: App) -> None:
     elsewhere.rename(app.inbox)
     assert app.look().imported == 1
     assert app.distances_km(anna) == [8.0]
+
+
+def unmount(app: App) -> Path:
+    """An empty folder stands where the share was; returns where the share is now."""
+    elsewhere = app.inbox.with_name("unmounted")
+    app.inbox.rename(elsewhere)
+    app.inbox.mkdir()
+    return elsewhere
+
+
+def test_an_empty_mount_point_is_not_an_empty_inbox(app: App) -> None:
+    """It's said, before and after a restart, until the share is back; nothing is lost."""
+    anna = app.athlete()
+    app.drop("Anna/run.fit", km=5, day=TODAY - DAY)
+    app.look(2)
+    share = unmount(app)
+    for at in (app, restarted(app)):
+        with pytest.raises(SourceError, match=r"isn't the folder that held 1 file\(s\) before"):
+            at.look()
+    app.inbox.rmdir()
+    share.rename(app.inbox)
+    app.drop("Anna/more.fit")
+    app.look(2)
+    assert app.distances_km(anna) == [5.0, 8.0]
+
+
+def test_no_week_without_runs_is_told_of_an_inbox_that_is_not_mounted(app: App) -> None:
+    """The mail waits for the share; it comes when that is back."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    app.drop("Anna/run.fit")
+    app.look(2)
+    share = unmount(app)
+    with pytest.raises(SourceError):
+        app.look()
+    app.now += timedelta(days=7)
+    queue_due_weeklies(app.services, app.now)
+    app.deliver()
+    assert app.mailer.kinds().count("weekly") == 0
+    app.inbox.rmdir()
+    share.rename(app.inbox)
+    app.look()
+    queue_due_weeklies(app.services, app.now)
+    app.deliver()
+    assert app.mailer.kinds().count("weekly") == 1
+
+
+def test_an_inbox_that_was_tidied_up_or_begun_anew_is_just_empty(app: App) -> None:
+    """The same folder without its files; or another one into which a file came."""
+    anna = app.athlete()
+    app.drop("run.fit", km=5, day=TODAY - DAY)
+    app.look(2)
+    (app.inbox / "run.fit").unlink()
+    app.look()
+    app.drop("run.fit", km=5, day=TODAY - DAY)
+    app.look(2)
+    unmount(app)
+    with pytest.raises(SourceError):
+        app.look()
+    app.drop("new.fit")
+    app.look(2)
+    assert app.distances_km(anna) == [5.0, 8.0]
+    (app.inbox / "new.fit").unlink()
+    app.look()
 
 
 # One folder stops no other

@@ -21,10 +21,10 @@ from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.services import Services, enqueue, for_each_due
-from worker.sources import NotARun, NotRead, Reading, Unreadable
+from worker.sources import NotARun, NotRead, Reading, SourceError, Unreadable
 from worker.sources.folder import UNLISTED, recordings, top_folder
 from worker.sources.formats.unpack import Member
-from worker.store import Change, SourceState, StoredFinding, Transaction
+from worker.store import Change, InboxFolder, SourceState, StoredFinding, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ def take_in_theirs(
 
     To be called once a scan found some there. Twice is once: a file has one verdict.
     """
-    stable, _, _ = _compare(services, folders, now)
+    stable, _, _ = _compare(services, services.inbox.scan(folders), now, is_whole=False)
     done: list[Snapshot] = []
     _ingest_files(
         services, athlete, [file for file, who in stable if who.id == athlete.id], done, now
@@ -116,7 +116,9 @@ def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequenc
 
 def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlete]]:
     """Scan once: saves what waits, and returns the stable files, each with its athlete."""
-    stable, waiting, gone = _compare(services, None, now)
+    scanned = services.inbox.scan()
+    _check_folder(services, len(scanned), now)
+    stable, waiting, gone = _compare(services, scanned, now, is_whole=True)
     if waiting or gone:
         with services.store.transaction() as tx:
             tx.inbox.wait(waiting, now=now)
@@ -130,15 +132,37 @@ def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlet
     return stable
 
 
+def _check_folder(services: Services, files: int, now: datetime) -> None:
+    """Remember the folder with its number of files; raises `SourceError` for an empty mount point.
+
+    That is an empty folder which isn't the one that files lay in: one that was only tidied up is.
+    """
+    identity, is_empty = services.inbox.identity()
+    with services.store.reading() as tx:
+        before = tx.inbox.folder()
+    seen = InboxFolder(identity, files)
+    is_missing = before and before.files and is_empty and before.identity != identity
+    if before and is_missing:
+        seen = replace(before, missing_at=before.missing_at or now)
+    if seen != before and (before or files):
+        with services.store.transaction() as tx:
+            tx.inbox.save_folder(seen)
+    if seen.missing_at:
+        raise SourceError(
+            f"the inbox {services.inbox.folder} is empty since {seen.missing_at:%Y-%m-%d %H:%M} "
+            f"UTC, and isn't the folder that held {seen.files:,} file(s) before: mount that again, "
+            "or put a file here to begin anew"
+        )
+
+
 def _compare(
-    services: Services, folders: Collection[str] | None, now: datetime
+    services: Services, scanned: Sequence[Snapshot], now: datetime, *, is_whole: bool
 ) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
     """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
 
     A scan that equals the last settled one is compared only in what waits. What waits and is as
     the database has it already isn't returned.
     """
-    scanned = services.inbox.scan(folders)
     with services.store.reading() as tx:
         known = {file.path: file for file in tx.inbox.with_verdict("waiting", "unread")}
         here = {file.path for file in scanned} if known else set()
@@ -146,7 +170,7 @@ def _compare(
         wanted = {_itself_or_archive(path, here) for path in known}
         gone = [
             path for path in known
-            if folders is None and _itself_or_archive(path, here) is None
+            if is_whole and _itself_or_archive(path, here) is None
         ]  # fmt: skip
         # Verdicts only leave the database with an athlete.
         departed = tx.athletes.departed()
@@ -163,7 +187,7 @@ def _compare(
                 or file.path in wanted
                 or not _same(before, file)
             ]
-            if folders is None and all(file.path in wanted for file in news):
+            if is_whole and all(file.path in wanted for file in news):
                 services.inbox.settled = fingerprint
         athletes: Sequence[Athlete] = ()
         if news:

@@ -42,6 +42,9 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
     clock that ran ahead, is told again.
     """
     with services.store.transaction() as tx:
+        folder = tx.inbox.folder()
+        if folder and folder.missing_at and "inbox" in tx.progress.sources(athlete):
+            return  # their files can't be seen: it waits, so as not to tell of a week without runs
         tx.athletes.hold(athlete)
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on

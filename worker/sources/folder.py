@@ -91,11 +91,27 @@ class Inbox:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise SourceError(
-                f"the inbox {root} can't be read ({error.strerror or error}): "
-                "check that it is there (mounted?), and that Easeback may read it"
-            ) from error
+            raise self._not_listed(error) from error
         return tuple(found)
+
+    def identity(self) -> tuple[str, bool]:
+        """What tells the folder from another at the same path, and whether nothing lies in it.
+
+        Raises `SourceError` as `scan` does.
+        """
+        try:
+            status = self.folder.stat()
+            with os.scandir(self.folder) as entries:
+                is_empty = all(entry.name.startswith(".") for entry in entries)
+        except OSError as error:
+            raise self._not_listed(error) from error
+        return f"{status.st_dev}:{status.st_ino}", is_empty
+
+    def _not_listed(self, error: OSError) -> SourceError:
+        return SourceError(
+            f"the inbox {self.folder} can't be read ({error.strerror or error}): "
+            "check that it is there (mounted?), and that Easeback may read it"
+        )
 
     def judge(self, file: Snapshot, athletes: Sequence[Athlete]) -> Athlete | Snapshot:
         """Returns the athlete of a file that can be read now, else its snapshot with the reason.

@@ -27,7 +27,7 @@ from worker.domain.models import SourceName
 from worker.domain.rules import Rules
 from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
-from worker.store.files import Imports, InboxFiles
+from worker.store.files import Imports, InboxFiles, InboxFolder
 from worker.store.findings import Findings, StoredFinding
 from worker.store.lock import (
     AdvisoryLock,
@@ -65,6 +65,7 @@ __all__ = [
     "DecryptError",
     "Encrypter",
     "FileState",
+    "InboxFolder",
     "LiveWorker",
     "LockedError",
     "NameTakenError",
@@ -85,7 +86,7 @@ __all__ = [
 BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0010"
+HEAD = "0011"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 

@@ -1,14 +1,14 @@
 """What came of files: those of the watched inbox, and the entries of imported archives."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date, datetime
 
 from sqlalchemy import bindparam, delete, func, or_, select
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
 from worker.store.repository import Repository, from_row
-from worker.store.tables import DUE_AT_ONCE, import_piece, inbox_file, unjudged
+from worker.store.tables import DUE_AT_ONCE, import_piece, inbox_file, inbox_folder, unjudged
 
 _PATHS_AT_ONCE = 1000
 _SNAPSHOT = (
@@ -26,8 +26,28 @@ _SNAPSHOT = (
 _COLUMNS = tuple(column.name for column in _SNAPSHOT)
 
 
+@dataclass(frozen=True, slots=True)
+class InboxFolder:
+    """The folder that was listed last, and how many files lay in it.
+
+    `missing_at` is since when an empty folder stands in its place.
+    """
+
+    identity: str
+    files: int
+    missing_at: datetime | None = None
+
+
 class InboxFiles(Repository):
     """Files by path. One that is gone from the folder keeps its verdict."""
+
+    def folder(self) -> InboxFolder | None:
+        """The folder as it was listed last, None where no file was ever there."""
+        rows = self._rows(select(inbox_folder))
+        return from_row(InboxFolder, rows[0]) if rows else None
+
+    def save_folder(self, seen: InboxFolder) -> None:
+        self._upsert(inbox_folder, [{"id": 1, **asdict(seen)}])
 
     def save(self, files: Iterable[Snapshot], *, now: datetime) -> None:
         """Save what came of files."""

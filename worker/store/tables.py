@@ -188,6 +188,17 @@ inbox_file = Table(
     Column("looked_at", Utc, nullable=False),
 )
 
+inbox_folder = Table(
+    "inbox_folder",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    # The device and the number there of the folder that was listed last, and its files.
+    Column("identity", String(64), nullable=False),
+    Column("files", Integer, nullable=False),
+    # Since when another folder without anything in it stands in its place.
+    Column("missing_at", Utc),
+)
+
 import_piece = Table(
     "import_piece",
     metadata,
