@@ -22,6 +22,7 @@ from worker.sources.base import (
     ListedActivity,
     NotARun,
     NotFound,
+    NotRead,
     Reading,
     SourceError,
     Unavailable,
@@ -201,6 +202,9 @@ def _read_file(
         reason = f"{client.title} has no file of it"
         return OriginalFile("none", without_file(one, reason, title=client.title))
     members = list(session.connected.read_file(packed, f"{one.external_id}.zip"))
+    for member in members:
+        if isinstance(member.parsed, NotRead):
+            raise Unavailable(f"its file couldn't be read for now: {member.parsed.reason}")
     reading = with_file(
         one, members, session.athlete, source=client.name, title=client.title, edited=edited
     )

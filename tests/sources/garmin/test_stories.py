@@ -14,7 +14,7 @@ from simulators.http_server import Server
 from tests.sources.garmin.app import DAY, HOUR, GarminApp, garmin_app
 from worker.pipeline.credentials import encrypt_all_anew
 from worker.pipeline.sync import SourceSync
-from worker.sources import SourceError
+from worker.sources import NotRead, SourceError
 from worker.sources.formats.unpack import Member
 from worker.store import Encrypter
 
@@ -256,6 +256,20 @@ class TestFollowing:
         told = app.recorded(athlete)
         assert len(told) == 12
         assert {i for i, r in told.items() if not r.device} == {str(a.id) for a in made[:2]}
+
+    def test_a_file_that_could_not_be_read_for_now_is_read_later(self, app: GarminApp) -> None:
+        """The reader was killed: the summary stands in, and the file is fetched again."""
+        athlete, account = app.connected()
+        run = app.service.add(account, app.clock() - HOUR, 8_004, recorded_m=8_000.5)
+
+        def killed(content: bytes, name: str) -> Iterable[Member]:
+            return [Member(name, None, NotRead("its reader was killed"))]
+
+        broken = app.changed(replace(app.garmin, read_file=killed))
+        SourceSync.of(broken, "garmin", app.clock).all_due()
+        assert not app.recorded(athlete)[str(run.id)].device
+        app.pass_by(6 * HOUR)
+        assert app.recorded(athlete)[str(run.id)].device
 
     def test_a_file_that_never_can_be_had_is_given_up(self, app: GarminApp) -> None:
         """After eight tries the summary stays, and nothing is asked any more."""
