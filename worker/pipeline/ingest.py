@@ -137,22 +137,25 @@ def _check_folder(services: Services, files: int, now: datetime) -> None:
 
     That is an empty folder which isn't the one that files lay in: one that was only tidied up is.
     """
-    identity, is_empty = services.inbox.identity()
+    inbox = services.inbox
+    identity, is_empty = inbox.identity()
     with services.store.reading() as tx:
         before = tx.inbox.folder()
     seen = InboxFolder(identity, files)
-    is_missing = before and before.files and is_empty and before.identity != identity
-    if before and is_missing:
+    # Several workers may know the same folder by different numbers, each by its own machine's.
+    is_known = before is None or identity in (before.identity, inbox.listed)
+    if before and before.files and is_empty and not is_known:
         seen = replace(before, missing_at=before.missing_at or now)
     if seen != before and (before or files):
         with services.store.transaction() as tx:
             tx.inbox.save_folder(seen)
     if seen.missing_at:
         raise SourceError(
-            f"the inbox {services.inbox.folder} is empty since {seen.missing_at:%Y-%m-%d %H:%M} "
+            f"the inbox {inbox.folder} is empty since {seen.missing_at:%Y-%m-%d %H:%M} "
             f"UTC, and isn't the folder that held {seen.files:,} file(s) before: mount that again, "
             "or put a file here to begin anew"
         )
+    inbox.listed = identity
 
 
 def _compare(

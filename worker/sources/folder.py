@@ -62,8 +62,9 @@ class Inbox:
 
     `read_many` reads files; `patient` gives a torn file its extra scans. `settled` is a fingerprint
     of the last scan of which the database had every verdict: the same scan again needs no
-    comparison. It is None until then. `pauses` are known to this process alone: after a restart
-    everything that couldn't be read is due.
+    comparison. It is None until then. `listed` is the identity of the folder that was scanned
+    last. `pauses` are known to this process alone: after a restart everything that couldn't be
+    read is due.
     """
 
     folder: Path
@@ -71,6 +72,7 @@ class Inbox:
     read_many: ReadMany
     patient: bool = True
     settled: int | None = None
+    listed: str | None = None
     pauses: dict[str, "Pause"] = field(default_factory=dict)
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
