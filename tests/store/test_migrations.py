@@ -109,6 +109,30 @@ def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours
     assert tuple(told) == ("Nora", None, "24")
 
 
+def test_files_that_could_not_be_read_then_are_read_again(
+    database_url: str, engine: Engine
+) -> None:
+    """An older version put them down as failed; what its parsers said of a file stands."""
+    upgrade_to(engine, "0010")
+    reasons = {
+        "slow": "reading it took longer than 20 s",
+        "locked": "can't be opened: Permission denied",
+        "bad": "can't be read as GPX: the file is cut off",
+        "text": "not a FIT, GPX or TCX file",
+    }
+    files = metadata.tables["inbox_file"]
+    rows = [
+        {"path": path, "size": 1, "mtime_ns": 1, "looks": 2, "verdict": "failed",
+         "reason": reason, "looked_at": ADDED}
+        for path, reason in reasons.items()
+    ]  # fmt: skip
+    with engine.begin() as connection:
+        connection.execute(insert(files), rows)
+    with closing(Store.open(database_url)) as store, store.reading() as tx:
+        verdicts = {file.path: file.verdict for file in tx.inbox.with_verdict()}
+    assert verdicts == {"slow": "unread", "locked": "unread", "bad": "failed", "text": "failed"}
+
+
 def test_each_athlete_of_an_older_version_gets_a_name_for_links_of_their_own(
     database_url: str, engine: Engine
 ) -> None:

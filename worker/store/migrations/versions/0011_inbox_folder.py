@@ -1,4 +1,7 @@
-"""The inbox: which folder it was and how many files lay in it, to tell an empty mount point."""
+"""The inbox: which folder it was and how many files lay in it, to tell an empty mount point.
+
+Files that were put down as failed because they couldn't be read then are read again.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +13,14 @@ down_revision = "0010"
 branch_labels = None
 depends_on = None
 
+_NOT_READ = (
+    "reading it took longer than",
+    "reading it takes more than",
+    "its reader was killed",
+    "it crashed its reader",
+    "can't be opened: ",
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -19,4 +30,11 @@ def upgrade() -> None:
         sa.Column("files", sa.Integer(), nullable=False),
         sa.Column("missing_at", Utc(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox_folder")),
+    )
+    file = sa.table("inbox_file", *map(sa.column, ("verdict", "reason")))
+    not_read = [file.c.reason.like(f"{beginning}%") for beginning in _NOT_READ]
+    op.execute(
+        sa.update(file)
+        .where(file.c.verdict == "failed", sa.or_(*not_read))
+        .values(verdict="unread")
     )
