@@ -33,6 +33,8 @@ from worker.store import FileState, SeenActivity, StoreError, Transaction
 
 log = logging.getLogger(__name__)
 
+Parse = Callable[[object], ListedActivity]
+
 FIRST_SYNC = "it came with the first look at {}: nothing is mailed about the past"
 HISTORY = "it came with the history at {}: nothing is mailed about the past"
 
@@ -88,7 +90,7 @@ def save_activities(
         if not isinstance(one.parsed, Recording):
             seen.append(remembered)
             continue
-        edited = _is_edited(before, one.parsed)
+        edited = _is_edited(client.parse, before, one.parsed)
         if not client.has_files or before is None or before.reason is not None:
             recordings.append(replace(one.parsed, edited=edited))
         elif edited:
@@ -132,17 +134,17 @@ def _remembered(
     return replace(before, started_at=one.started_at, payload=one.payload, reason=reason)
 
 
-def _is_edited(before: SeenActivity | None, now: Recording) -> bool:
+def _is_edited(parse: Parse, before: SeenActivity | None, now: Recording) -> bool:
     """True where the athlete changed the distance since it was first seen.
 
     Services round anew now and then; a change beyond 1 % is the athlete's.
     """
     if before is None or before.edited:
         return before is not None
-    before_m = json.loads(before.payload).get("distance")
-    if before.reason is not None or not isinstance(before_m, int | float):
+    then = _listed(parse, before).parsed
+    if before.reason is not None or not isinstance(then, Recording):
         return False
-    return abs(now.distance_m - before_m) > EDITED_SHARE * before_m
+    return abs(now.distance_m - then.distance_m) > EDITED_SHARE * then.distance_m
 
 
 # Original files
@@ -245,7 +247,7 @@ def read_files(session: ClientSession, *, at_most: int) -> int:
     return len(due)
 
 
-def _listed(parse: Callable[[object], ListedActivity], one: SeenActivity) -> ListedActivity:
+def _listed(parse: Parse, one: SeenActivity) -> ListedActivity:
     """The activity as its payload was saved."""
     try:
         return parse(json.loads(one.payload))
