@@ -27,12 +27,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Flag, auto
-from http.client import HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.services import Services
+from worker.sources.bounded import BoundedResponse, bounded
 from worker.store import Tick, Transaction
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""
 
 _AHEAD = timedelta(minutes=5)
-_PING_TIMEOUT_S = 10
+_LONGEST_PING_BYTES = 2**20
 _WAITING = ("queued", "claimed", "at_dot", "retry")
 
 
@@ -162,11 +163,32 @@ def ping(services: Services, now: datetime, *, patience: Mapping[str, timedelta]
     return fetch_address(services.ping_url)
 
 
-def fetch_address(url: str) -> bool:
+class _PingConnection(HTTPConnection):
+    response_class = BoundedResponse
+
+
+class _PingTLSConnection(HTTPSConnection):
+    response_class = BoundedResponse
+
+
+class _PingHandler(HTTPHandler, HTTPSHandler):
+    """Opens both kinds of addresses, by connections whose answers are bounded."""
+
+    def http_open(self, request: Request) -> HTTPResponse:
+        return self.do_open(_PingConnection, request)
+
+    def https_open(self, request: Request) -> HTTPResponse:
+        return self.do_open(_PingTLSConnection, request)
+
+
+def fetch_address(url: str, *, within_s: float = 10.0) -> bool:
     """Fetch the address; its path may be a secret, and stays out of the log."""
     request = Request(url, headers={"User-Agent": "easeback"})  # noqa: S310  http(s) by settings
     try:
-        with urlopen(request, timeout=_PING_TIMEOUT_S) as answer:  # noqa: S310  as above
+        with (
+            bounded(within_s, _LONGEST_PING_BYTES, ValueError("an answer without end")),
+            build_opener(_PingHandler).open(request, timeout=within_s) as answer,
+        ):
             answer.read(1)
     except (OSError, URLError, HTTPException, ValueError) as error:
         why = getattr(error, "reason", None) or type(error).__name__

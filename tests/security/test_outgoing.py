@@ -2,6 +2,7 @@
 
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ import pytest
 import trustme
 from pydantic import SecretStr, ValidationError
 
+from simulators.http_server import LONGEST_FAULT_S, FaultKind, running
+from simulators.strava.service import Service
 from worker.config import MailSection, Settings
 from worker.health import fetch_address
 from worker.mail import SendError, SmtpMailer
@@ -162,3 +165,14 @@ def test_old_tls_is_not_spoken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_REQUIRED
     assert context.check_hostname
+
+
+@pytest.mark.parametrize("kind", ["slow head", "endless continues"])
+def test_the_dead_mans_switch_is_not_waited_for_without_end(kind: FaultKind) -> None:
+    """A head in drops, or one that never comes to its end, is trouble within the time set."""
+    with running(Service()) as server:
+        server.fault(kind)
+        began = time.monotonic()
+        assert not fetch_address(f"{server.base_url}/secret", within_s=1.0)
+        assert time.monotonic() - began < LONGEST_FAULT_S / 2
+        assert server.flooded_bytes < 2**23

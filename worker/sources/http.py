@@ -1,18 +1,13 @@
 """HTTP to a service: a session that goes where the service says and bounds every answer.
 
-A call has one deadline from sending to the last byte, which each byte that comes moves on by no
-more than its share: whoever sends a head, a chunk line or a body in drops gains nothing. No answer
-grows larger than allowed, no redirect carries a bearer token somewhere nobody chose, nothing of
+A call has one deadline from sending to the last byte (see `bounded`). No answer grows larger than
+allowed, no redirect carries a bearer token somewhere nobody chose, nothing of
 the environment adds credentials. What goes wrong on the network becomes a `SourceError` in words,
 without addresses, which may hold secrets.
 """
 
-import http.client
-import io
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,10 +18,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from worker.sources.base import Source, Unavailable, is_loopback
+from worker.sources.bounded import BoundedResponse, bounded
 
 CONNECT_S = 10.0
-SLOWEST_BYTES_S = 128 * 2**10
-"""What comes faster than this may take longer than the deadline: the largest file does."""
 _PIECE_BYTES = 64 * 2**10
 
 
@@ -87,59 +81,12 @@ def _no_connection(error: requests.ConnectionError, title: str) -> str:
     return f"the connection to {title} broke"
 
 
-@dataclass(slots=True)
-class _Bounds:
-    """Of one answer: by when its next byte has to come, and how many more may come."""
-
-    until: float
-    bytes_left: int
-    too_large: Unavailable
-
-
-_bounds: ContextVar[_Bounds] = ContextVar("_bounds")
-"""Of the answer that this thread is about to read: urllib3 hands on nothing but a socket."""
-
-
-class _BoundedBytes(io.RawIOBase):
-    """The bytes of one answer, as they come from the socket."""
-
-    def __init__(self, sock: Any, raw: io.RawIOBase) -> None:
-        self._sock, self._raw, self._bounds = sock, raw, _bounds.get()
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any, /) -> int:
-        seconds_left = self._bounds.until - time.monotonic()
-        if seconds_left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(seconds_left)
-        count = self._raw.readinto(buffer) or 0
-        self._bounds.until += count / SLOWEST_BYTES_S
-        self._bounds.bytes_left -= count
-        if self._bounds.bytes_left < 0:
-            raise self._bounds.too_large
-        return count
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _BoundedResponse(http.client.HTTPResponse):
-    """Reads status, headers, chunk lines and body alike within the bounds."""
-
-    def __init__(self, sock: Any, *args: Any, **more: Any) -> None:
-        super().__init__(sock, *args, **more)
-        self.fp = io.BufferedReader(_BoundedBytes(sock, self.fp.detach()))
-
-
 class _BoundedConnection(HTTPConnection):
-    response_class = _BoundedResponse
+    response_class = BoundedResponse
 
 
 class _BoundedTLSConnection(HTTPSConnection):
-    response_class = _BoundedResponse
+    response_class = BoundedResponse
 
 
 class _BoundedPool(HTTPConnectionPool):
@@ -181,8 +128,7 @@ class _BoundedAdapter(HTTPAdapter):
         request.url = self._source.route(request.url or "")
         largest = self._source.largest_answer_bytes
         too_large = Unavailable(f"{self._source.title}'s answer is larger than any real one")
-        before = _bounds.set(_Bounds(time.monotonic() + self._answer_s, largest, too_large))
-        try:
+        with bounded(self._answer_s, largest, too_large):
             response = super().send(
                 request,
                 stream=True,
@@ -191,8 +137,6 @@ class _BoundedAdapter(HTTPAdapter):
                 cert=cert,
                 proxies={} if is_loopback(request.url) else proxies,
             )
-        finally:
-            _bounds.reset(before)
         response.raw = cast("Any", _BoundedBody(response.raw, largest, too_large))
         return response
 
