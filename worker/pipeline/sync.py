@@ -469,7 +469,9 @@ class SourceSync:
             return
         told = ours.callback_url
         try:
-            client.unsubscribe(ours.id, now=now)
+            # All there are: one made just before a crash is known there alone.
+            for one in client.subscriptions(now=now):
+                client.unsubscribe(one.id, now=now)
         except SourceError as error:
             self._log("webhook", error)
             return

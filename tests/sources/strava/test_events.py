@@ -171,12 +171,25 @@ class TestTheSecretPath:
         assert app.service.subscription is not None
         address = f"https://easeback.example{app.strava.webhook_path}"
         assert app.service.subscription.callback_url == address
-        assert app.service.calls("/api/v3/push_subscriptions") == 2
+        assert app.service.calls("/api/v3/push_subscriptions") == 3
         assert not note_event(app, event(app, account.id, 2), path="/strava/webhook")
         with app.services.store.reading() as tx:
             ours = tx.source("strava").subscription()
         assert ours is not None
         assert (ours.id, ours.callback_url) == (app.service.subscription.id, address)
+
+    def test_one_that_was_made_just_before_a_crash_is_made_once_more(self, app: StravaApp) -> None:
+        """The service knows its number, and we don't: an application has one at most."""
+        app.connected()
+        plain_subscription(app)
+        app.service.subscription = Subscription(8, "https://easeback.example/strava/webhook/x")
+        app.service.fetch = lambda _: (200, b'{"hub.challenge": "15f7d1"}')
+        app.service.clock.step(DAY)
+        tidy(app.services, app.clock())
+        with app.services.store.reading() as tx:
+            ours = tx.source("strava").subscription()
+        assert ours is not None
+        assert ours.id == app.service.subscription.id != 8
 
     def test_where_the_new_address_cannot_be_reached_the_old_one_stays(
         self, app: StravaApp
@@ -191,7 +204,7 @@ class TestTheSecretPath:
         app.service.clock.step(DAY)
         for _ in range(3):
             tidy(app.services, app.clock())
-        assert app.service.calls("/api/v3/push_subscriptions") == 3
+        assert app.service.calls("/api/v3/push_subscriptions") == 4
         assert note_event(
             app, event(app, account.id, 1) | {"subscription_id": 131_300}, path="/strava/webhook"
         )
