@@ -166,14 +166,17 @@ def open_session(
     source, now = connected.client.name, clock()
     with services.store.transaction() as tx:
         rows = tx.source(source)
-        stored = rows.credential(athlete)
-        alive = stored is not None and stored.revoked_at is None
-        held = alive and rows.lease(athlete, now=now, until=now + LEASE)
-    if stored is None or not held:
+        held = rows.lease(athlete, now=now, until=now + LEASE)
+        # Not before it's held: another worker may have renewed it until then.
+        stored = rows.credential(athlete) if held else None
+    if not held:
         yield None
         return
     try:
-        yield ClientSession(services, connected, athlete, stored, clock)
+        alive = stored is not None and stored.revoked_at is None
+        yield (
+            ClientSession(services, connected, athlete, stored, clock) if stored and alive else None
+        )
     except (SourceError, StoreError):
         raise
     except Exception as surprise:
