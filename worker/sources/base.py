@@ -258,7 +258,7 @@ class Source(ABC):
     def set_up(cls, settings: Any, *, ca_file: str | None = None) -> Self | None:
         """The service by its section of the settings, None where it is off."""
         is_on = getattr(settings, "enabled", True)
-        is_on = is_on and all(getattr(settings, key) is not None for key in cls.asked_for)
+        is_on = is_on and all(getattr(settings, key) for key in cls.asked_for)
         return cls(settings, ca_file=ca_file) if is_on else None
 
     @abstractmethod

@@ -339,6 +339,11 @@ class TestSettings:
         with pytest.raises(ValueError, match=words):
             Strava(StravaSection.model_validate({**sound, **wrong}))
 
+    def test_what_is_set_to_nothing_is_off(self) -> None:
+        """Both lines taken out of the comments, and nothing written between the quotes."""
+        section = StravaSection.model_validate({"client_id": "", "client_secret": ""})
+        assert Strava.set_up(section) is None
+
     def test_the_api_may_live_on_a_host_of_its_own(
         self, server: Server, service: Service, grant: Credential
     ) -> None:
