@@ -105,11 +105,8 @@ class _BoundedAdapter(HTTPAdapter):
 
     def __init__(self, source: Source, ca_file: str | None, answer_s: float) -> None:
         super().__init__(pool_maxsize=16)
-        self._source, self._ca_file, self._answer_s = source, ca_file, answer_s
-
-    def init_poolmanager(self, *args: Any, **more: Any) -> None:
-        super().init_poolmanager(*args, **more)
         self.poolmanager.pool_classes_by_scheme = _POOLS
+        self._source, self._ca_file, self._answer_s = source, ca_file, answer_s
 
     def proxy_manager_for(self, *args: Any, **more: Any) -> Any:
         manager = super().proxy_manager_for(*args, **more)
