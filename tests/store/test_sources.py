@@ -10,7 +10,14 @@ from alembic.migration import MigrationContext
 from worker.domain.models import Athlete
 from worker.sources.polling import Standing
 from worker.sources.rate_limit import Limit, Windows
-from worker.store import DecryptError, Encrypter, SeenActivity, Store, Transaction
+from worker.store import (
+    DecryptError,
+    Encrypter,
+    SeenActivity,
+    SourceState,
+    Store,
+    Transaction,
+)
 from worker.store.sources import STANDING
 from worker.store.tables import metadata
 
@@ -229,3 +236,22 @@ def test_the_calls_for_events_are_counted_by_the_day(store: Store) -> None:
         assert spent == [True, True, True, False]
         assert rows.spend_event_calls(mira, 3, today=tomorrow, most=3)
         assert not rows.spend_event_calls(mira, 1, today=tomorrow, most=3)
+
+
+def test_what_a_sound_source_does_not_show_is_told_once(store: Store, athlete: Athlete) -> None:
+    """And again only after it showed everything, or where the words are others."""
+
+    def told(state: SourceState) -> bool:
+        with store.transaction() as tx:
+            tx.progress.source(athlete, "intervals", state)
+            is_new = tx.progress.new_errors(athlete) == {"intervals": state.last_error}
+            tx.progress.mark_errors_notified(athlete)
+            return is_new
+
+    hidden = SourceState("ok", NOW, "some runs are hidden")
+    assert [told(hidden), told(hidden)] == [True, False]
+    assert not told(SourceState("waiting", NOW, "the rate limit is used up"))
+    assert not told(hidden)
+    assert not told(SourceState("ok", NOW))
+    assert told(hidden)
+    assert told(SourceState("failing", NOW, "the key is refused"))

@@ -396,9 +396,8 @@ class SourceSync:
                             f"{client.title} suddenly shows much less; "
                             "believed if it's so tomorrow as well"
                         )
-                    words = words or note
                     backlog = self._backlog(tx, athlete, standing, now)
-                    state = SourceState("waiting" if words else "ok", now, words, backlog=backlog)
+                    state = SourceState("waiting" if words else "ok", now, words or note, backlog)
                     tx.progress.source(athlete, client.name, state)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)

@@ -152,7 +152,8 @@ class Page:
     """A page of the list as it came.
 
     `confirm`, called like a method that asks, tells the service that the page is saved; for those
-    that hand each activity over once. `note` says in words what isn't shown, for `status`.
+    that hand each activity over once. `note` says in words what isn't shown, for `status` and once
+    for the weekly mail.
     """
 
     activities: tuple[ListedActivity, ...]

@@ -30,9 +30,17 @@ _WEEKLY, _STATE, _TICK, _WORKER = tables.weekly, tables.source_state, tables.tic
 _FORGOTTEN_AFTER = timedelta(days=1)
 
 
+_IS_TOLD = (_STATE.c.state == "failing") | (
+    (_STATE.c.state == "ok") & _STATE.c.last_error.is_not(None)
+)
+
+
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How one source fares for one athlete; `backlog` is how much of it is still to come."""
+    """How one source fares for one athlete; `backlog` is how much of it is still to come.
+
+    `last_error` beside the state "ok" says what a sound source doesn't show.
+    """
 
     state: Literal["ok", "waiting", "failing", "off"]
     last_success_at: datetime | None = None
@@ -100,15 +108,18 @@ class Progress(Repository):
     def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
         """Save how a source fares."""
         row = {"athlete_id": athlete.id, "source": source, **asdict(state)}
-        if state.state in ("ok", "off"):
+        if state.state in ("ok", "off") and state.last_error is None:
             row["told_error"] = None
         self._upsert(_STATE, [row])
 
     def new_errors(self, athlete: Athlete) -> Mapping[str, str]:
-        """What is wrong with each source that fails, where no mail has said so yet."""
+        """What is wrong with each source that fails, or isn't shown by one that works.
+
+        Where no mail has said so yet.
+        """
         query = (
             select(_STATE.c.source, _STATE.c.last_error)
-            .where(_STATE.c.athlete_id == athlete.id, _STATE.c.state == "failing")
+            .where(_STATE.c.athlete_id == athlete.id, _IS_TOLD)
             .where(_STATE.c.last_error.is_distinct_from(_STATE.c.told_error))
             .order_by(_STATE.c.source)
         )
@@ -116,10 +127,8 @@ class Progress(Repository):
 
     def mark_errors_notified(self, athlete: Athlete) -> None:
         """Save that a mail says what is wrong with the athlete's sources."""
-        fails = _STATE.c.state == "failing"
-        self._update(
-            _STATE, _STATE.c.athlete_id == athlete.id, fails, told_error=_STATE.c.last_error
-        )
+        theirs = _STATE.c.athlete_id == athlete.id
+        self._update(_STATE, theirs, _IS_TOLD, told_error=_STATE.c.last_error)
 
     def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
         """Save how much of a source that has a state is still to come."""

@@ -49,11 +49,11 @@ class IntervalsApp:
     def turn(self) -> Pass:
         return one_pass(self.services, self.clock)
 
-    def pass_by(self, time: timedelta) -> None:
-        """Let time go on, with a pass each hour."""
+    def pass_by(self, time: timedelta, *, step: timedelta = HOUR) -> None:
+        """Let time go on, with a pass at each step."""
         until = self.clock() + time
         while self.clock() < until:
-            self.service.clock.step(HOUR)
+            self.service.clock.step(step)
             self.turn()
 
     def runs(self, athlete: Athlete) -> dict[str, float]:
