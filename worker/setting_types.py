@@ -110,7 +110,9 @@ def _networks(value: object) -> object:
     try:
         return tuple(ip_network(str(one)) for one in named)
     except ValueError as error:
-        raise ValueError(f"{error}: {hint}") from error
+        # What isn't written like an address isn't shown: it may be a secret.
+        is_shown = all(re.fullmatch(r"[\da-fA-F.:/]+", str(one)) for one in named)
+        raise ValueError(f"{error}: {hint}" if is_shown else hint) from None
 
 
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks)]
