@@ -216,7 +216,6 @@ class AdvisoryLock:
             if self._connection is not None:
                 try:
                     self._connection.execute(text("SELECT 1"))
-                    self._connection.commit()
                 except DBAPIError:
                     self._connection.invalidate()
                     self._connection.close()
@@ -233,18 +232,17 @@ class AdvisoryLock:
             if self._connection is not None:
                 with suppress(SQLAlchemyError):
                     self._connection.execute(_RELEASE)
-                    self._connection.commit()
                 self._connection.close()
 
     def _take(self) -> Connection:
-        connection = self._engine.connect()
+        # The lock is the session's: no transaction is left open over it.
+        connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         # Closed afterwards, not pooled: the lock lasts as long as its connection.
         connection.detach()
         try:
             take = _SHARE if self._is_shared else _TAKE
             is_taken = connection.execute(take, {"key": _ADVISORY_KEY}).scalar_one()
             holders = connection.execute(_HOLDERS, {"key": _ADVISORY_KEY}).all()
-            connection.commit()
             if is_taken:
                 return connection
             if self._is_shared:
