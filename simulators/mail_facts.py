@@ -8,17 +8,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from worker.domain.checkins import CheckIn
+from worker.domain.history import History
 from worker.domain.models import (
     Athlete,
-    Ceiling,
     Finding,
-    LongRun,
+    Plan,
     Race,
-    Readiness,
     Run,
     Season,
     Signal,
@@ -26,7 +24,7 @@ from worker.domain.models import (
     Verdict,
     Week,
 )
-from worker.domain.planner import recovery_days
+from worker.domain.planner import plan, recovery
 from worker.domain.routine import parse_routines, prescribe
 from worker.domain.rules import Rules
 from worker.notify import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
@@ -117,6 +115,7 @@ def finding(kind: str = "run", **changes: Any) -> Finding:
         "run": Finding(DAY, "run", 27, 2, 14_200, 8_900, retraining=True),
         "return": Finding(DAY, "return", 27, 2, 8_600, 4_750, retraining=True),
         "ramp": Finding(DAY, "ramp", 27, 2, 37_300, 21_700),
+        "month": Finding(DAY, "month", 27, 2, 96_100, 54_200),
     }
     return replace(by_kind[kind], **changes)
 
@@ -137,13 +136,7 @@ def alert_facts(kind: str = "run", *, runner: Athlete | None = None, **changes: 
         verdict=Verdict(DAY, (signal,), (found, *others), season() if kind == "run" else None),
         runs=all_runs,
         steps=steps(runner.pain),
-        recovery=recovery_days(
-            DAY,
-            median_m=median(run.distance_m for run in all_runs),
-            longest_before_m=8_900 if kind != "return" else found.baseline_m,
-            week_most_m=18_075,
-            rules=Rules(),
-        ),
+        recovery=recovery(History.of(all_runs, rules=Rules()), DAY, rules=Rules()),
         rules=Rules(),
         now=NOW,
     )
@@ -159,7 +152,7 @@ def weekly_facts(*, runner: Athlete | None = None, **changes: Any) -> WeeklyFact
         weeks=weeks,
         findings=(),
         steps=steps(runner.pain, severity=1),
-        ceiling=ceiling(day=date(2026, 2, 16)),
+        plan=coming(date(2026, 2, 16)),
         rules=Rules(),
         now=datetime(2026, 2, 16, 6, 0, tzinfo=UTC),
     )
@@ -173,6 +166,7 @@ def week_after_the_jump(*, runner: Athlete | None = None) -> WeeklyFacts:
         runner=runner,
         weeks=weeks,
         findings=(Noticed(finding(), mailed=True),),
+        plan=coming(date(2026, 2, 23), findings=(finding(),)),
         now=datetime(2026, 2, 23, 6, 0, tzinfo=UTC),
     )
 
@@ -188,7 +182,12 @@ def hurting() -> tuple[CheckIn, ...]:
 def quiet_week(*, runner: Athlete | None = None) -> WeeklyFacts:
     """The summary of the second week without runs, over Christmas."""
     weeks = calendar_weeks(runs(), count=6)
-    return weekly_facts(runner=runner, weeks=weeks, now=datetime(2026, 1, 5, 6, 0, tzinfo=UTC))
+    return weekly_facts(
+        runner=runner,
+        weeks=weeks,
+        plan=coming(date(2026, 1, 5)),
+        now=datetime(2026, 1, 5, 6, 0, tzinfo=UTC),
+    )
 
 
 def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
@@ -197,7 +196,7 @@ def first_week(*, runner: Athlete | None = None) -> WeeklyFacts:
     return weekly_facts(
         runner=runner,
         weeks=weeks,
-        ceiling=replace(ceiling(), next_run_m=None, week_m=None, readiness=None),
+        plan=coming(date(2025, 12, 1)),
         too_little="42 days of runs are needed, there are 7",
         now=datetime(2025, 12, 1, 6, 0, tzinfo=UTC),
     )
@@ -220,17 +219,17 @@ def notice_facts() -> NoticeFacts:
     )
 
 
-def ceiling(day: date = DAY) -> Ceiling:
-    """Long runs that reach the half marathon in time."""
-    plan: list[LongRun] = []
-    metres = 9_790.0
-    sunday = day + timedelta(days=(6 - day.weekday()) % 7 or 7)
-    while not plan or plan[-1].distance_m < RACE.distance_m:
-        plan.append(LongRun(sunday + timedelta(weeks=len(plan)), min(metres, RACE.distance_m)))
-        metres *= 1.1
-    readiness = Readiness(RACE, "on track", plan[-1].day, 0, tuple(plan))
-    return Ceiling(
-        day, 9_790, 29_250, 0, 8_900, "the longest of the last 30 days, 8.9 km", readiness
+def coming(
+    day: date, *, findings: Sequence[Finding] = (), checkins: Sequence[CheckIn] = ()
+) -> Plan:
+    """The plan of that day, up to the half marathon."""
+    return plan(
+        History.of(runs(), rules=Rules()),
+        day,
+        race=RACE,
+        findings=findings,
+        checkins=checkins,
+        rules=Rules(),
     )
 
 

@@ -57,7 +57,7 @@ def _run(days: Days, day: date) -> bool:
     return (
         (day - days.ordered[0]).days >= 42
         and len(before) >= 3
-        and metres >= 5000 - _HAIR_M
+        and metres >= 6000 - _HAIR_M
         and metres > 1.10 * max(before) + _HAIR_M
         and metres - max(before) >= 1000 - _HAIR_M
     )
@@ -80,7 +80,7 @@ def _return(days: Days, day: date) -> bool:
     metres = max(days.by_day[day])
     return (
         len(before) >= 4
-        and metres >= 3000 - _HAIR_M
+        and metres >= 5000 - _HAIR_M
         and metres > 1.10 * reference + _HAIR_M
         and metres - reference >= 1000 - _HAIR_M
     )
@@ -98,4 +98,21 @@ def _ramp(days: Days, day: date) -> bool:
     )
 
 
-RULES: dict[Kind, Callable[[Days, date], bool]] = {"run": _run, "return": _return, "ramp": _ramp}
+def _month(days: Days, day: date) -> bool:
+    month_m = days.sum_m(day, 28)
+    ends = (day - timedelta(days=back) for back in range(28, 28 + 57))
+    largest_m = max(days.sum_m(end, 28) for end in ends)
+    return (
+        (day - days.ordered[0]).days >= 84
+        and largest_m >= 20_000 - _HAIR_M
+        and month_m > 1.60 * largest_m + _HAIR_M
+        and month_m - largest_m >= min(30_000, largest_m) - _HAIR_M
+    )
+
+
+RULES: dict[Kind, Callable[[Days, date], bool]] = {
+    "run": _run,
+    "return": _return,
+    "ramp": _ramp,
+    "month": _month,
+}

@@ -103,13 +103,20 @@ RUN = {
     "sources": [{"source": re.compile("inbox|import|strava|garmin|intervals"), "external_id": str}],
 }  # fmt: skip
 ALERT = {
-    "id": int, "athlete": str, "day": DATE, "kind": re.compile("run|return|ramp"), "severity": int,
+    "id": int, "athlete": str, "day": DATE, "kind": re.compile("run|return|ramp|month"),
+    "severity": int,
     "observed": float, "baseline": float, "ratio": float, "run_id": int,
     "mailed_at": (INSTANT, NONE), "message_id": (str, NONE),
 }  # fmt: skip
 CEILING = {
     "day": DATE, "next_run_m": (float, NONE), "week_m": (float, NONE), "week_done_m": float,
     "longest_30d_m": float, "basis": str,
+}  # fmt: skip
+PLAN = {
+    "day": DATE, "state": re.compile("unknown|open|on track|tight|short|see somebody"),
+    "weeks_short": int, "reason": str,
+    "weeks": [{"starts_on": DATE, "kind": re.compile("gentle|build|hold|easy|taper|rest"),
+               "week_m": float, "long_m": float, "long_on": (DATE, NONE)}],
 }  # fmt: skip
 BACKTEST = {
     "runs": int, "first_day": DATE, "last_day": DATE, "days": int, "weeks_running": int,
@@ -179,6 +186,20 @@ def test_status_is_told_to_the_letter(home: Path) -> None:
     }  # fmt: skip
     assert (status["ok"], athlete["runs"], status["inbox"]["imported"]) == (True, 28, 1)
     assert [one["file"] for one in status["inbox"]["failed"]] == ["bad.fit"]
+
+
+def test_the_plan_is_told_to_the_letter_and_the_ceiling_is_its_first_week(home: Path) -> None:
+    """Up to the athlete's race and to another; `next_run_m` and `week_m` are the plan's."""
+    race = ("--race-date", (TODAY + timedelta(weeks=10)).isoformat(), "--race-km", "21.1")
+    for more in ((), race):
+        found = read(home, "plan", "--as-of", NEXT_MINUTE, *more)
+        assert list(misfits(found, PLAN)) == []
+        assert found["day"] == TODAY.isoformat()
+        assert len(found["weeks"]) == (11 if more else 25)
+    week = read(home, "plan", "--as-of", NEXT_MINUTE)["weeks"][0]
+    ceiling = read(home, "ceiling", "--as-of", NEXT_MINUTE)
+    assert ceiling["week_m"] == week["week_m"]
+    assert ceiling["next_run_m"] >= week["long_m"]
 
 
 def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
@@ -270,6 +291,8 @@ NONSENSE = [
     (("explain", "sometime"), "neither a date"),
     (("explain", "2026-13-45"), "not a date"),
     (("ceiling", "--as-of", "soon"), "not an instant"),
+    (("plan", "--race-km", "10"), "both --race-date DATE and --race-km N"),
+    (("plan", "--race-date", "2026-09-01", "--race-km", "0"), "not the length of a race"),
     (("ceiling", "--as-of", "9999-12-31T23:59:59Z"), "--as-of"),
     (("once", "--as-of", "0001-01-01"), "--as-of"),
     (("preview", "nothing"), "not 'nothing'"),
@@ -443,6 +466,7 @@ def test_people_are_answered_in_words(home: Path) -> None:
     calls = [
         ("runs",), ("alerts",), ("status",), ("explain", "--as-of", EVENING),
         ("explain", TODAY.isoformat()), ("ceiling", "--as-of", EVENING), ("backtest",),
+        ("plan", "--as-of", EVENING),
         ("doctor",), ("athlete", "list"), ("outbox", "list"),
         ("preview", "alert", "--no-open", "--as-of", EVENING),
         ("preview", "weekly", "--no-open", "--as-of", EVENING),

@@ -79,8 +79,8 @@ def test_a_session_crosses_though_none_of_its_runs_does() -> None:
     [
         ([*every(3, 10_000, last=36), run(41, 15_000)], 41, "run_history_days"),
         ([run(0, 9000), run(20, 10_000), run(30, 10_000), run(45, 15_000)], 45, "run_min_runs"),
-        ([*every(3, 3000, last=60), run(62, 4990)], 62, "run_min_m"),
-        ([*every(3, 4500, last=60), run(62, 5400)], 62, "run_excess_m"),
+        ([*every(3, 3000, last=60), run(62, 5990)], 62, "run_min_m"),
+        ([*every(3, 5500, last=60), run(62, 6400)], 62, "run_excess_m"),
         ([*BASE, run(62, 11_000)], 62, "run_over"),
     ],
 )
@@ -99,11 +99,11 @@ def test_each_gate_of_the_run_rule_says_its_name(runs: list[Run], on: int, gate:
     [
         ([*every(3, 10_000, last=39), run(42, 15_000)], 42),
         ([run(0, 9000), *(run(d, 10_000) for d in (20, 30, 40)), run(45, 15_000)], 45),
-        ([*every(3, 4000, last=60), run(62, 5000)], 62),
+        ([*every(3, 5000, last=60), run(62, 6000)], 62),
     ],
 )
 def test_each_gate_of_the_run_rule_opens_at_its_figure(runs: list[Run], on: int) -> None:
-    """42 days, 3 runs, 5 km and 1 km are enough."""
+    """42 days, 3 runs, 6 km and 1 km are enough."""
     assert "run" in findings(runs, on)
 
 
@@ -241,3 +241,52 @@ def test_a_leap_day_is_a_day() -> None:
 
     assert (day(59).month, day(59).day) == (2, 29)
     assert findings(runs, 59)["run"].day == day(59)
+
+
+@pytest.mark.parametrize(
+    ("before_m", "after_m", "fires"),
+    [
+        (10_000, 16_000, False),
+        (10_000, 17_000, True),
+        (5_000, 9_000, False),
+        (5_000, 10_000, True),
+    ],
+)
+def test_a_months_rise_is_four_weeks_above_the_largest_four(
+    before_m: float, after_m: float, fires: bool
+) -> None:
+    """More than 1.6 times, and 30 km or as much again more; seven runs in four weeks."""
+    runs = [*every(4, before_m, last=111), *every(4, after_m, first=112, last=136)]
+    found = findings(runs, 136).get("month")
+
+    assert (found is not None) == fires
+    if found:
+        assert (found.severity, found.observed_m, found.baseline_m) == (
+            2, 7 * after_m, 7 * before_m
+        )  # fmt: skip
+    assert "coach" in signal(runs, 136, "month").source
+
+
+@pytest.mark.parametrize(
+    ("runs", "on", "gate"),
+    [
+        (
+            [*every(4, 10_000, last=50), *every(4, 20_000, first=54, last=82)],
+            82,
+            "month_history_days",
+        ),
+        ([*every(8, 4_000, last=111), *every(4, 10_000, first=112, last=136)], 136, "month_min_m"),
+        ([*every(4, 10_000, last=111), *every(4, 14_000, first=112, last=136)], 136, "month_over"),
+        (
+            [*every(4, 6_000, last=111), *every(4, 10_000, first=112, last=136)],
+            136,
+            "month_excess_m",
+        ),
+    ],
+)
+def test_each_gate_of_the_month_says_its_name(runs: list[Run], on: int, gate: str) -> None:
+    """History, a baseline, the factor, the metres."""
+    held = signal(runs, on, "month")
+
+    assert not held.fired
+    assert gate in str(held.held_by)

@@ -95,13 +95,69 @@ def test_a_slight_excess_over_a_distance_run_lately_is_no_news() -> None:
     assert "mail_familiar_days" in str(quiet)
 
 
-def test_a_great_excess_is_news_however_lately_the_distance_was_run() -> None:
-    """15 km after a month of 10 is half as much again."""
+def test_a_distance_run_lately_is_no_news_though_the_month_forgot_it() -> None:
+    """15 km after a month of 10 is half as much again, and not more than six weeks ago."""
     runs = [*every(3, 10_000, last=66), run(28, 15_000, hour=18, run_id=999), run(70, 15_000)]
     known = history(runs)
     (found,) = judge_day(known, TODAY, rules=RULES).findings
 
+    quiet = worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known)
+
+    assert found.severity == 2
+    assert "mail_familiar_days" in str(quiet)
+
+
+@pytest.mark.parametrize(("metres", "mailed"), [(12_000, False), (15_000, True)])
+def test_in_a_low_month_only_a_slight_excess_is_familiar(metres: float, mailed: bool) -> None:
+    """Two runs a week of late, not four: severity 2 is news, severity 1 was run 42 days ago."""
+    runs = [*every(2, 10_000, last=42), run(28, 15_000, hour=18, run_id=999),
+            *every(4, 10_000, first=46, last=66), run(70, metres)]  # fmt: skip
+    known = history(runs)
+    found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "run")
+
+    choice = worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known)
+
+    assert (choice is found) == mailed
+
+
+def test_severity_3_is_news_however_lately_the_distance_was_run() -> None:
+    """21 km after a month of 10, seven weeks after another."""
+    runs = [*every(3, 10_000, last=66), run(21, 21_000, hour=18, run_id=999), run(70, 21_000)]
+    known = history(runs)
+    found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "run")
+
+    assert found.severity == 3
     assert worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known) is found
+
+
+@pytest.mark.parametrize(("metres", "mailed"), [(25_900, False), (26_010, True)])
+def test_far_beyond_the_longest_of_months_waits_for_no_runs(metres: float, mailed: bool) -> None:
+    """Beyond 1.3 times the longest of 90 days: though only two runs followed the last alert."""
+    runs = [*every(6, 10_000, first=4, last=64), run(20, 20_000, hour=18, run_id=999),
+            run(70, metres)]  # fmt: skip
+    known = history(runs)
+    found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "run")
+    told = [MailedAlert(TODAY - timedelta(days=16), 3)]
+
+    choice = worth_mailing([found], mailed=told, today=TODAY, rules=RULES, history=known)
+
+    assert found.severity == 3
+    assert (choice is found) == mailed
+
+
+@pytest.mark.parametrize(("days", "mailed"), [(27, False), (28, True)])
+def test_a_months_rise_is_mailed_where_no_alert_was_for_four_weeks(days: int, mailed: bool) -> None:
+    """It goes on for weeks; whatever was mailed in them, of whatever weight, has said it."""
+    month = finding(2, kind="month")
+    told = [MailedAlert(TODAY - timedelta(days=days), 1)]
+
+    choice = worth_mailing(
+        [month], mailed=told, today=TODAY, rules=RULES, history=history(every(3, 9_000, last=70))
+    )
+
+    assert (choice is month) == mailed
+    if not mailed:
+        assert "mail_month_days" in str(choice)
 
 
 @pytest.mark.parametrize(("every_days", "mailed"), [(3, True), (6, False)])

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.plain_detector import crossings
-from tests.domain.histories import RULES, days_of, history, lives, run
+from tests.domain.histories import RULES, day, days_of, history, lives, run
 from worker.domain.detector import MailedAlert, judge_day, replay, worth_mailing
 from worker.domain.history import History, sessions
 from worker.domain.models import Finding, Run, Verdict
-from worker.domain.planner import ceiling
+from worker.domain.planner import ceiling, plan
 
 
 def _verdicts(runs: list[Run]) -> list[Verdict]:
@@ -86,11 +86,9 @@ def test_no_look_into_the_future(runs: list[Run], cut: int) -> None:
     known = [one for one in runs if one.day <= until]
     whole = history(runs)
 
-    for day in (one for one in days_of(known) if one <= until):
-        assert judge_day(history(known), day, rules=RULES) == judge_day(whole, day, rules=RULES)
-        assert ceiling(history(known), day, rules=RULES, week_starts=0) == ceiling(
-            whole, day, rules=RULES, week_starts=0
-        )
+    for on in (one for one in days_of(known) if one <= until):
+        assert judge_day(history(known), on, rules=RULES) == judge_day(whole, on, rules=RULES)
+        assert plan(history(known), on, rules=RULES) == plan(whole, on, rules=RULES)
 
 
 @given(runs=lives())
@@ -138,16 +136,17 @@ def test_at_most_one_mail_a_fortnight_but_for_a_graver_one(runs: list[Run]) -> N
 def test_a_run_at_the_ceiling_is_never_a_spike(runs: list[Run], hour: float) -> None:
     """What `ceiling` calls inside the rules, the detector holds to be so."""
     last = max(one.day for one in runs)
-    limit = ceiling(history(runs), last, rules=RULES, week_starts=0)
-    if limit.next_run_m is None:
+    monday = last + timedelta(days=7 - last.weekday())
+    known = history(runs)
+    week = plan(known, monday, rules=RULES)
+    limit = ceiling(week, known, rules=RULES)
+    if limit.next_run_m is None or week.weeks[0].long_on is None:
         return
-    number = (last - date(2024, 1, 1)).days + 1
-    after = [*runs, run(number, limit.next_run_m - 0.01, hour=hour, run_id=9999)]
+    number = (week.weeks[0].long_on - date(2024, 1, 1)).days
+    after = [*runs, run(number, limit.next_run_m, hour=hour, run_id=9999)]
 
-    kinds = {
-        f.kind for f in judge_day(history(after), last + timedelta(days=1), rules=RULES).findings
-    }
-    assert kinds <= {"ramp"}
+    kinds = {f.kind for f in judge_day(history(after), day(number), rules=RULES).findings}
+    assert kinds <= {"ramp", "month"}
 
 
 @given(runs=lives())

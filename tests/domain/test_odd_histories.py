@@ -8,7 +8,7 @@ import pytest
 from tests.domain.histories import RULES, day, every, history, run
 from worker.domain.detector import judge_day, replay
 from worker.domain.models import Race, Run
-from worker.domain.planner import ceiling
+from worker.domain.planner import ceiling, plan
 from worker.domain.weeks import past_weeks
 
 
@@ -49,7 +49,8 @@ def test_odd_histories_are_judged_without_a_finding(runs: list[Run]) -> None:
     assert judge_day(known, last, rules=RULES).findings == ()
     assert len(past_weeks(known, until=last, count=12, week_starts=6)) == 12
     race = Race("Half", date(2040, 5, 1), 21_097.5)
-    assert ceiling(known, last, rules=RULES, week_starts=0, race=race).day == last
+    planned = plan(known, last, rules=RULES, week_starts=6, race=race)
+    assert ceiling(planned, known, rules=RULES).day == last
 
 
 def test_the_hour_that_the_clock_skips_is_no_pause() -> None:

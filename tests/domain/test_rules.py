@@ -13,18 +13,26 @@ def test_the_defaults_are_the_published_ones() -> None:
 
     assert (rules.session_gap_min, rules.plausible_max_m) == (60, 300_000)
     assert (rules.run_over, rules.run_window_days, rules.run_history_days) == (1.10, 30, 42)
-    assert (rules.run_min_runs, rules.run_min_m, rules.run_excess_m) == (3, 5000, 1000)
+    assert (rules.run_min_runs, rules.run_min_m, rules.run_excess_m) == (3, 6000, 1000)
     assert (rules.severity_2_over, rules.severity_3_over) == (1.30, 2.0)
     assert (rules.return_break_days, rules.return_watch_days) == (14, 30)
     assert (rules.return_before_days, rules.return_min_runs) == (60, 4)
     assert (rules.return_short_days, rules.return_medium_days) == (28, 56)
     assert (rules.return_short_share, rules.return_medium_share) == (0.75, 0.50)
     assert (rules.return_long_share, rules.return_over) == (0.33, 1.10)
-    assert (rules.return_min_m, rules.return_excess_m) == (3000, 1000)
+    assert (rules.return_min_m, rules.return_excess_m) == (5000, 1000)
     assert (rules.ramp_over, rules.ramp_window_days, rules.ramp_history_days) == (1.30, 42, 42)
     assert (rules.ramp_min_m, rules.ramp_excess_m) == (8000, 10_000)
     assert rules.ramp_severity_2_from == 1.60
+    assert (rules.month_over, rules.month_days, rules.month_window_days) == (1.60, 28, 84)
+    assert (rules.month_min_m, rules.month_excess_m, rules.month_history_days) == (
+        20_000, 30_000, 84
+    )  # fmt: skip
+    assert (rules.season_volume_days, rules.season_easy_share) == (56, 0.50)
     assert (rules.mail_every_days, rules.mail_within_days) == (14, 3)
+    assert (rules.mail_familiar_days, rules.mail_familiar_level) == (90, 0.75)
+    assert (rules.mail_familiar_low_days, rules.mail_month_days) == (60, 28)
+    assert rules.mail_far_over == 1.30
 
 
 def test_the_defaults_pass_their_own_check() -> None:

@@ -28,21 +28,20 @@ def png_of(picture: Picture) -> bytes:
 def pictures() -> dict[str, Picture]:
     """Every kind of chart there is."""
     ramps = ramps_chart(made.season(), WORDS)
+    facts = made.weekly_facts()
     week = week_chart(
-        made.weekly_facts().weeks,
-        WORDS,
-        mean_m=made.weekly_facts().weeks[-1].distance_m,
-        ceiling_m=9_000,
+        facts.weeks[-6:], WORDS, mean_m=facts.weeks[-1].distance_m, planned=facts.plan.weeks[:9]
     )
     assert ramps is not None
     assert week is not None
     found = {
-        kind: alert_chart(made.alert_facts(kind), WORDS)[0] for kind in ("run", "return", "ramp")
+        kind: alert_chart(made.alert_facts(kind), WORDS)[0]
+        for kind in ("run", "return", "ramp", "month")
     }
     return found | {"ramps": ramps[0], "weeks": week[0]}
 
 
-@pytest.mark.parametrize("name", ["run", "return", "ramp", "ramps", "weeks"])
+@pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
 def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
     """A small PNG, 800 × 392, of an SVG of 400 × 196."""
     picture = pictures()[name]
@@ -52,7 +51,7 @@ def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
     assert len(png) < 12_000
 
 
-@pytest.mark.parametrize("name", ["run", "return", "ramp", "ramps", "weeks"])
+@pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
 def test_nothing_of_a_chart_lies_outside_of_it(name: str) -> None:
     """No bar, line or word begins beyond the edge; nothing is negative."""
     picture = pictures()[name]
@@ -93,7 +92,20 @@ def test_the_level_of_a_return_begins_where_the_break_ends() -> None:
 
 def test_two_empty_weeks_are_marked_as_a_break() -> None:
     """The weeks over Christmas are a stretch of their own."""
-    assert [gap.label for gap in pictures()["weeks"].gaps] == ["2 wk off"]
+    drawn = week_chart(made.weekly_facts().weeks, WORDS, mean_m=None)
+    assert drawn is not None
+    assert [gap.label for gap in drawn[0].gaps] == ["2 wk off"]
+
+
+def test_what_is_planned_stands_beside_what_was_run() -> None:
+    """Each planned week is an outlined bar after the last one run, the week to come among them."""
+    weeks = made.weekly_facts().plan.weeks[:9]
+    bars = pictures()["weeks"].bars
+    planned = [bar for bar in bars if bar.tone == "planned"]
+    assert len(planned) == len(weeks)
+    assert min(bar.x for bar in planned) > max(bar.x for bar in bars if bar.tone != "planned")
+    highest = max(weeks, key=lambda week: week.week_m)
+    assert max(planned, key=lambda bar: bar.height) is planned[weeks.index(highest)]
 
 
 def test_a_break_longer_than_the_picture_is_cut_at_its_edge() -> None:

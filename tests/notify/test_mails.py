@@ -12,6 +12,7 @@ from simulators.mail_lint import lint, visible
 from simulators.mails import MAILS
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Dial, Email, Finding, Step, WeeklyHour
+from worker.domain.planner import PlanChange
 from worker.links import Signer
 from worker.mail import to_mime
 from worker.notify import Composer, Noticed
@@ -164,9 +165,19 @@ def test_today_is_the_athletes_day(composer: Composer) -> None:
 
 
 def test_the_next_long_run_is_measured_before_the_jump(composer: Composer) -> None:
-    """1.10 × 8.9 km is 9.79: said as 9.7, for rounding up would break the rule it tells."""
+    """0.90 × 8.9 km is 8.01: said as 8.0, for rounding up would break the rule it tells."""
     said = " ".join(composer.alert(made.alert_facts()).text.split())
-    assert "Your next long run, after these days: at most 9.7 km" in said
+    assert "Your next long run, after these days: at most 8.0 km" in said
+
+
+@pytest.mark.parametrize("kind", ["run", "return", "ramp", "month"])
+def test_the_days_of_an_alert_sum_to_the_week_it_names(composer: Composer, kind: str) -> None:
+    """And to no more than what the weekly mail plans after the finding."""
+    facts = made.alert_facts(kind)
+    said = " ".join(composer.alert(facts).text.split())
+    easy_m = [day.at_most_m or 0 for day in facts.recovery.days]
+    assert facts.recovery.week_m == sum(easy_m) > 0
+    assert f"Together at most {sum(easy_m) // 100 / 10:.1f} km." in said
 
 
 def test_a_race_is_answered_without_reproach(composer: Composer) -> None:
@@ -233,14 +244,8 @@ def test_mails_of_one_episode_are_one_thread(composer: Composer) -> None:
 def test_hostile_text_stays_text(composer: Composer, kind: str) -> None:
     """Line breaks, markup, braces, marks that turn text round, 10,000 letters: shown harmless."""
     runner = made.athlete(name=HOSTILE, race=replace(made.RACE, name=HOSTILE))
-    readiness = made.ceiling().readiness
-    assert readiness is not None
-    ceiling = replace(
-        made.ceiling(), readiness=replace(readiness, race=replace(made.RACE, name=HOSTILE))
-    )
     weekly = made.weekly_facts(
         runner=runner,
-        ceiling=ceiling,
         troubles=(HOSTILE,),
         findings=(Noticed(made.finding(kind), mailed=False, why_not=HOSTILE),),
     )
@@ -302,12 +307,29 @@ def test_the_weekly_mail_says_why_a_finding_was_not_mailed(composer: Composer) -
     assert "No mail came: an alert of more weight was mailed on Tuesday." in said
 
 
-def test_calm_days_come_before_the_ceiling(composer: Composer) -> None:
-    """Two days after a jump the weekly mail doesn't call 1.10 × that jump a ceiling."""
+def test_the_week_after_a_jump_is_gentle(composer: Composer) -> None:
+    """Two days after 14.2 km the long run is 0.6 × the 8.9 before it, and the week says why."""
     said = " ".join(composer.weekly(made.week_after_the_jump()).text.split())
-    assert "Until Saturday 28 February the calm days of your last mail come first." in said
-    assert "next long run: at most 9.7 km" in said
-    assert "The week: at most" not in said
+    assert "at most 5.3 km." in said
+    assert "It's a gentle week, after what happened." in said
+
+
+@pytest.mark.parametrize(
+    ("why", "words"),
+    [
+        ("pain", "as you said that it hurts or is sore."),
+        ("finding", "as last week had a jump."),
+        ("less", "as last week had 12.0 km of 24.0 km planned."),
+        ("more", "as last week had 12.0 km, where 24.0 km were planned."),
+    ],
+)
+def test_a_week_planned_otherwise_says_why_in_one_line(
+    composer: Composer, why: Any, words: str
+) -> None:
+    """What was planned, what is now, and the reason."""
+    change = PlanChange(26_000, 20_000, 12_000, 24_000, why)
+    said = " ".join(composer.weekly(made.weekly_facts(change=change)).text.split())
+    assert f"Planned for this week were 26.0 km; now it's 20.0 km, {words}" in said
 
 
 @pytest.mark.parametrize(
@@ -315,16 +337,12 @@ def test_calm_days_come_before_the_ceiling(composer: Composer) -> None:
     [("on track", "On track."), ("tight", "Tight."), ("short", "3 weeks short.")],
 )
 def test_a_race_ahead_is_told_as_it_stands(composer: Composer, state: Any, words: str) -> None:
-    """On track, tight, or weeks short, with the long runs by date."""
-    readiness = made.ceiling().readiness
-    assert readiness is not None
-    weeks_short = 3 if state == "short" else 0
-    ceiling = replace(
-        made.ceiling(), readiness=replace(readiness, state=state, weeks_short=weeks_short)
-    )
-    email = composer.weekly(made.weekly_facts(ceiling=ceiling))
+    """On track, tight, or weeks short, with every week by its first day."""
+    plan = replace(made.weekly_facts().plan, state=state, weeks_short=3 if state == "short" else 0)
+    email = composer.weekly(made.weekly_facts(plan=plan))
     assert words in email.text
-    assert "Sun 1 Mar: 10.7 km" in email.text
+    for week in plan.weeks:
+        assert f"Mon {week.starts_on.day} {week.starts_on:%b}: {week.kind}, " in email.text
 
 
 def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
@@ -342,7 +360,8 @@ def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_s
     composer: Composer,
 ) -> None:
     """The answers by date, what they come to, and nothing that invites a run."""
-    email = composer.weekly(made.weekly_facts(diary=made.hurting()))
+    plan = made.coming(date(2026, 2, 16), checkins=made.hurting())
+    email = composer.weekly(made.weekly_facts(diary=made.hurting(), plan=plan))
     said = " ".join(email.text.split())
     assert "Sun 15 Feb: It hurts, 6 of 10, buttock" in said
     assert "pain on more than one day" in said

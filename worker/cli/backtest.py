@@ -56,8 +56,8 @@ class BacktestResult:
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
-    """The runs to replay, and the day up to which they can be real.
+class ReadHistory:
+    """The runs of a table or of an athlete, and the day up to which they can be real.
 
     `others` counts the rows of a table that are other activities; `left_out` describes
     which rows couldn't be read, "" where all could.
@@ -96,11 +96,11 @@ def backtest(
             who = the_athlete(tx, athlete)
             runs = tx.runs.counted(who) if history is None else ()
     if history is not None:
-        given = _read_table(history, who, now)
+        given = read_history(history, who, now)
     elif who is not None:
         from worker.domain.weeks import local_day
 
-        given = _Input(who.name, runs, local_day(who, now or datetime.now(UTC)))
+        given = ReadHistory(who.name, runs, local_day(who, now or datetime.now(UTC)))
     judged = [(run, implausible(run, today=given.today, rules=rules)) for run in given.runs]
     counted = [run for run, reason in judged if reason is None]
     odd = [f"{run.day}: {reason}" for run, reason in judged if reason is not None]
@@ -155,7 +155,7 @@ def replay_runs(
     )
 
 
-def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input:
+def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadHistory:
     """The runs of a file; with an athlete named they are taken to be in their time zone."""
     from zoneinfo import ZoneInfo
 
@@ -175,7 +175,7 @@ def _read_table(path: Path, who: Athlete | None, now: datetime | None) -> _Input
             f"{len(table.bad)} of {table.rows} rows can't be read and were left out; "
             f"the first is line {first.line}: {first.reason}"
         )
-    return _Input(
+    return ReadHistory(
         title=str(path),
         runs=[
             believed_run(one, run_id=number)

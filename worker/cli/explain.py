@@ -20,6 +20,7 @@ from worker.cli.reports import mail_words
 from worker.domain.models import Athlete, Signal
 
 if TYPE_CHECKING:
+    from worker.domain.planner import Absorbed
     from worker.domain.rules import Rules
     from worker.store import Transaction
 
@@ -39,6 +40,7 @@ def explain(
     """
     from worker.domain import detector
     from worker.domain.history import History
+    from worker.domain.planner import absorbed
 
     command = command_of(context)
     rules = command.settings.rules
@@ -63,7 +65,27 @@ def explain(
             command.say(
                 f"re-training: the {span} to {season.easiest_on} held {easiest}, usual is {usual}"
             )
+        _say_absorbed(command, who, absorbed(history, day, rules=rules), rules)
         _say_recorded(command, tx, who, day)
+
+
+def _say_absorbed(
+    command: CommandContext, athlete: Athlete, found: "Absorbed", rules: "Rules"
+) -> None:
+    """What the plan builds on, and each session of the window that didn't count in full."""
+    if not found.sessions:
+        return
+    long, week = (format_distance(each, athlete.units) for each in (found.long_m, found.week_m))
+    command.say()
+    command.say(
+        f"plan: it builds on a long run of {long}, absorbed in {rules.run_window_days} days, "
+        f"and on a week of {week}, absorbed in four weeks"
+    )
+    for session, metres in found.sessions:
+        if metres < session.distance_m:
+            ran = format_distance(session.distance_m, athlete.units)
+            counted = format_distance(metres, athlete.units)
+            command.say(f"  {ran} on {session.day} counted as {counted}, until it's run twice")
 
 
 def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
@@ -87,6 +109,11 @@ def _measured(signal: Signal, rules: "Rules") -> tuple[str, str]:
         return (
             f"the last {rules.ramp_days} days",
             f"the largest {rules.ramp_days} days of the {rules.ramp_window_days} before",
+        )
+    if signal.kind == "month":
+        return (
+            f"the last {rules.month_days} days",
+            f"the largest {rules.month_days} days of the {rules.month_window_days} before",
         )
     if signal.kind == "return":
         return "the day's longest session", "what the break leaves of the longest before it"

@@ -1,21 +1,17 @@
-"""The commands `runs`, `alerts` and `ceiling`."""
+"""The commands `runs` and `alerts`."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from worker.cli.context import (
-    AsOfOption,
     AthleteOption,
     JsonOption,
     athletes_meant,
-    clock_as_of,
     command_of,
     format_distance,
-    the_athlete,
 )
-from worker.domain.models import METRES_PER, Athlete, Finding, Units
+from worker.domain.models import Athlete, Finding, Units
 
 if TYPE_CHECKING:
     from worker.store import StoredFinding, StoredRun
@@ -116,64 +112,6 @@ def finding_json(finding: Finding) -> dict[str, Any]:
         "baseline": finding.baseline_m,
         "ratio": finding.ratio,
     }
-
-
-def show_ceiling(
-    context: typer.Context,
-    athlete: AthleteOption = None,
-    as_of: AsOfOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Show the longest next run and week inside the rules."""
-    from worker.domain import planner as rule
-    from worker.domain.history import History
-    from worker.domain.weeks import local_day
-
-    command = command_of(context)
-    now = clock_as_of(as_of)()
-    with command.store.reading() as tx:
-        who = the_athlete(tx, athlete)
-        history = History.of(tx.runs.counted(who), rules=command.settings.rules)
-    today = local_day(who, now)
-    found = rule.ceiling(
-        history, today, rules=command.settings.rules, week_starts=who.week_starts, race=who.race
-    )
-    if as_json:
-        command.print_json(
-            {
-                "day": found.day,
-                "next_run_m": _to_mm(found.next_run_m),
-                "week_m": _to_mm(found.week_m),
-                "week_done_m": _to_mm(found.week_done_m),
-                "longest_30d_m": _to_mm(found.longest_window_m),
-                "basis": found.basis,
-            }
-        )
-        return
-    done = format_distance(found.week_done_m, who.units)
-    command.say(f"next run: {_at_most(found.next_run_m, who.units)}")
-    command.say(f"this week: {_at_most(found.week_m, who.units)}, {done} done so far")
-    days = command.settings.rules.run_window_days
-    longest = format_distance(found.longest_window_m, who.units)
-    command.say(f"longest of the last {days} days: {longest}")
-    command.say(f"why: {found.basis}")
-    if found.readiness is not None:
-        ready = found.readiness
-        state = f"{ready.weeks_short} weeks short" if ready.weeks_short else ready.state
-        command.say(f"{ready.race.name} on {ready.race.day}: {state}")
-        for one in ready.plan:
-            command.say(f"  {one.day:%a} {one.day}  {_at_most(one.distance_m, who.units)}")
-
-
-def _to_mm(metres: float | None) -> float | None:
-    return None if metres is None else round(metres, 3)
-
-
-def _at_most(metres: float | None, units: Units) -> str:
-    """A ceiling, rounded down: what is shown must lie inside it."""
-    if metres is None:
-        return "not known yet"
-    return f"at most {math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"
 
 
 def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:

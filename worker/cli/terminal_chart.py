@@ -41,18 +41,29 @@ class _Glyphs:
     floor: str
     mailed: str
     found: str
+    planned: str
 
 
-_BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", "│", "└", "─", "▲", "△")
-_PLAIN = _Glyphs(" .:#", "|", "+", "-", "^", "o")
+_BLOCKS = _Glyphs(" ▁▂▃▄▅▆▇█", "│", "└", "─", "▲", "△", "░")
+_PLAIN = _Glyphs(" .:#", "|", "+", "-", "^", "o", "~")
 
 
 def print_weeks(
-    console: Console, weeks: Sequence[Week], warnings: Iterable[tuple[date, bool]], *, units: Units
+    console: Console,
+    weeks: Sequence[Week],
+    warnings: Iterable[tuple[date, bool]],
+    *,
+    units: Units,
+    planned_from: date = date.max,
 ) -> None:
     """Prints the chart as wide as the console; see `weeks_chart`."""
     chart = weeks_chart(
-        weeks, warnings, units=units, columns=console.width, encoding=console.encoding
+        weeks,
+        warnings,
+        units=units,
+        columns=console.width,
+        encoding=console.encoding,
+        planned_from=planned_from,
     )
     console.print(chart, no_wrap=True, crop=False)
 
@@ -64,10 +75,12 @@ def weeks_chart(
     units: Units,
     columns: int,
     encoding: str = "utf-8",
+    planned_from: date = date.max,
 ) -> Text:
     """The weeks, oldest first and without gaps, on a terminal of so many columns.
 
-    `warnings` are days, each with whether a mail was sent about it.
+    `warnings` are days, each with whether a mail was sent about it. The weeks from `planned_from`
+    on are drawn lighter.
     """
     glyphs = _BLOCKS if encoding.lower().startswith("utf") else _PLAIN
     by_week: dict[date, bool] = {}
@@ -79,7 +92,7 @@ def weeks_chart(
     drawn = Text()
     strips = _strips(weeks, room=room)
     slots = max((offset + len(strip) for offset, strip in strips), default=1)
-    pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // slots)))
+    pen = _Pen(glyphs, units, most_m, max(1, min(_WIDEST, room // slots)), planned_from)
     for offset, strip in strips:
         year = str(strip[0].starts_on.year) if len(strips) > 1 else ""
         drawn.append_text(pen.strip(strip, by_week, offset=offset, title=year))
@@ -114,6 +127,7 @@ class _Pen:
     units: Units
     most_m: float
     width: int
+    planned_from: date
 
     def strip(
         self, weeks: Sequence[Week], marks: dict[date, bool], *, offset: int, title: str
@@ -147,7 +161,10 @@ class _Pen:
         if week.distance_m > 0:
             height = max(height, 1)
         level = min(max(height - (_HEIGHT - 1 - row) * full, 0), full)
-        return (self.glyphs.levels[level] * max(1, self.width - 1)).ljust(self.width)
+        glyph = self.glyphs.levels[level]
+        if level and week.starts_on >= self.planned_from:
+            glyph = self.glyphs.planned
+        return (glyph * max(1, self.width - 1)).ljust(self.width)
 
     def _months(self, weeks: Sequence[Week]) -> str:
         """The month's name under its first whole week, where there is room for it."""
@@ -162,6 +179,8 @@ class _Pen:
 
     def legend(self) -> Text:
         drawn = Text(" " * (_AXIS + 1))
+        if self.planned_from < date.max:
+            return drawn.append(f"{self.glyphs.levels[-1]} run   {self.glyphs.planned} planned")
         drawn.append(self.glyphs.mailed, style=_style(mailed=True))
         drawn.append(" mailed   ")
         drawn.append(self.glyphs.found, style=_style(mailed=False))

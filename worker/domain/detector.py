@@ -24,6 +24,7 @@ from worker.domain.history import (
     Baseline,
     History,
     days_before,
+    month_baseline,
     ramp_baseline,
     return_baseline,
     run_baseline,
@@ -31,7 +32,7 @@ from worker.domain.history import (
 from worker.domain.models import Finding, Kind, Race, Season, Session, Signal, Verdict
 from worker.domain.rules import COACH, FRANDSEN, NIELSEN, Rules
 
-_LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2}
+_LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2, "month": 3}
 """Of equal severity the single run leads: it alone has a clear positive result in runners."""
 
 _WEEK_DAYS: Final = 7
@@ -88,7 +89,7 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
             ramp = replace(ramp, severity=2)
         # A ramp beside it lifts a run or a return of severity 1 to 2.
         run, back = (replace(one, severity=2) if one.severity == 1 else one for one in (run, back))
-    signals = (run, back, ramp)
+    signals = (run, back, ramp, _month(history, day, has_run=session is not None, rules=rules))
     season = season_of(history, day, rules=rules)
     return Verdict(
         day=day,
@@ -96,6 +97,19 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
         findings=_findings(signals, session, retraining=season is not None, race=race, rules=rules),
         season=season,
     )
+
+
+def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signal:
+    """Four weeks against the largest four before: a rise that goes on after the first warning.
+
+    Whoever runs little must rise by less in metres: twice the baseline is enough.
+    """
+    begin = day - timedelta(days=rules.month_days - 1)
+    baseline = month_baseline(history, day, before=begin, rules=rules)
+    excess_m = min(rules.month_excess_m, baseline.distance_m or 0.0)
+    bounds = _Bounds(rules.month_over, 0.0, excess_m, (), COACH)
+    month = _signal("month", history.sum_m(begin, day), baseline, has_run=has_run, bounds=bounds)
+    return replace(month, severity=2) if month.fired else month
 
 
 def too_little(history: History, day: date, *, rules: Rules) -> str | None:
@@ -272,13 +286,24 @@ def worth_mailing(
 
 
 def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
-    """Whether a slight excess is no more than what the body did some weeks before."""
-    if finding.kind == "ramp" or finding.severity > 1:
+    """Whether a run is no longer than what the body did some weeks before.
+
+    Where the last weeks have far less than the months, what was run then is no longer prepared for.
+    """
+    if finding.kind not in ("run", "return") or finding.severity > 2:  # noqa: PLR2004  of three
         return False
-    longest = history.longest(*days_before(finding.day, rules.mail_familiar_days))
-    if longest is None:
-        return False
-    return finding.observed_m <= longest.distance_m * rules.run_over + HAIR_M
+    month_m = history.sum_m(*days_before(finding.day, rules.month_days))
+    season_m = history.sum_m(*days_before(finding.day, rules.month_window_days))
+    level_m = season_m * rules.month_days / rules.month_window_days
+    days = rules.mail_familiar_days
+    if month_m < rules.mail_familiar_level * level_m:
+        if finding.severity > 1:
+            return False
+        days = rules.mail_familiar_low_days
+    longest = history.longest(*days_before(finding.day, days))
+    return longest is not None and (
+        finding.observed_m <= longest.distance_m * rules.run_over + HAIR_M
+    )
 
 
 def _held_back(
@@ -290,6 +315,8 @@ def _held_back(
     rules: Rules,
 ) -> str | None:
     """Which earlier alert holds this one back, in words, or None."""
+    if finding.kind == "month":
+        return _month_held_back(mailed, today=today, rules=rules)
     for one in sorted(mailed, key=lambda one: (-one.severity, -one.day.toordinal())):
         if finding.severity > one.severity:
             return None
@@ -298,11 +325,27 @@ def _held_back(
         alert = f"an alert of {weight} weight was mailed on {one.day}"
         if days < rules.mail_every_days:
             return f"{alert} (mail_every_days = {rules.mail_every_days})"
-        if history and days < rules.mail_forget_days:
+        if history and days < rules.mail_forget_days and not _far(history, finding, rules=rules):
             runs = len(history.between(one.day + timedelta(days=1), today))
             if runs < rules.mail_every_runs:
                 return f"{alert}, {runs} runs ago (mail_every_runs = {rules.mail_every_runs})"
     return None
+
+
+def _month_held_back(mailed: Sequence[MailedAlert], *, today: date, rules: Rules) -> str | None:
+    """Why no mail tells of a month's rise, which goes on for weeks, or None."""
+    last = max((one.day for one in mailed), default=None)
+    if last is None or (today - last).days >= rules.mail_month_days:
+        return None
+    return f"an alert was mailed on {last} (mail_month_days = {rules.mail_month_days})"
+
+
+def _far(history: History, finding: Finding, *, rules: Rules) -> bool:
+    """Whether a run goes so much further than any of the last months that it can't wait."""
+    if finding.kind not in ("run", "return") or finding.severity < 3:  # noqa: PLR2004  of three
+        return False
+    longest = history.longest(*days_before(finding.day, rules.mail_familiar_days))
+    return longest is None or finding.observed_m > rules.mail_far_over * longest.distance_m
 
 
 def _lead(finding: Finding) -> tuple[int, int, int]:

@@ -60,6 +60,21 @@ class Break:
         return (self.returned_on - self.last_run_on).days - 1
 
 
+@dataclass(frozen=True, slots=True)
+class Return:
+    """Running again after `rest`, stray runs in it left out; the first run back was `returned_on`.
+
+    `before` is the days before the break whose longest session counts, both ends included, and
+    `runs_before` how many sessions they had. `share` of that session is the reference.
+    """
+
+    rest: Break
+    returned_on: date
+    before: tuple[date, date]
+    runs_before: int
+    share: float
+
+
 _MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
 
 
@@ -183,15 +198,11 @@ class History:
         A break counts if the first run after it was on one of the `watch_days` that end with
         `day`; where `day` itself has no run, as if there were one.
         """
-        since = day.toordinal() - watch_days + 1
-        begin = max(0, bisect_left(self._ordinals, since) - 1)
-        end = bisect_right(self._ordinals, day.toordinal())
-        days = [*self._ordinals[begin:end], day.toordinal()]
-        return tuple(
-            Break(date.fromordinal(last), date.fromordinal(back))
-            for last, back in reversed(list(pairwise(days)))
-            if back >= since and back - last > min_days
-        )
+        return breaks(self._ordinals, day.toordinal(), min_days=min_days, watch_days=watch_days)
+
+    def return_from(self, day: date, *, rules: Rules) -> Return | None:
+        """The return that a run on `day` would be a part of, if it would be one of any."""
+        return return_from(self._ordinals, day.toordinal(), rules=rules)
 
 
 IN_THE_FUTURE = "it is dated in the future"
@@ -269,13 +280,35 @@ def ramp_baseline(history: History, day: date, *, before: date, rules: Rules) ->
 
     `day` is the day that is judged, which decides how much history there is.
     """
-    window = days_before(before, rules.ramp_window_days)
-    largest_m, last = history.largest_sum(*window, days=rules.ramp_days)
     unknown = _too_young(history, day, "ramp_history_days", rules.ramp_history_days)
-    if not unknown and largest_m < rules.ramp_min_m - HAIR_M:
+    window = days_before(before, rules.ramp_window_days)
+    return _sum_baseline(
+        history, window, rules.ramp_days, unknown, least=("ramp_min_m", rules.ramp_min_m)
+    )
+
+
+def month_baseline(history: History, day: date, *, before: date, rules: Rules) -> Baseline:
+    """The largest `month_days` in a row of the window that ends the day before `before`."""
+    unknown = _too_young(history, day, "month_history_days", rules.month_history_days)
+    window = days_before(before, rules.month_window_days)
+    return _sum_baseline(
+        history, window, rules.month_days, unknown, least=("month_min_m", rules.month_min_m)
+    )
+
+
+def _sum_baseline(
+    history: History,
+    window: tuple[date, date],
+    days: int,
+    unknown: str | None,
+    *,
+    least: tuple[str, float],
+) -> Baseline:
+    largest_m, last = history.largest_sum(*window, days=days)
+    if not unknown and largest_m < least[1] - HAIR_M:
         unknown = (
-            f"too little running before: {largest_m:.0f} m in the largest {rules.ramp_days} days "
-            f"(ramp_min_m = {rules.ramp_min_m:.0f})"
+            f"too little running before: {largest_m:.0f} m in the largest {days} days "
+            f"({least[0]} = {least[1]:.0f})"
         )
     return Baseline(largest_m, last, unknown) if largest_m else Baseline(unknown=unknown)
 
@@ -286,34 +319,24 @@ def return_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
     It is the longest session before the break times a share that falls with the break's length,
     or the longest since the return where that is more.
     """
-    rests = history.breaks(
-        day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
-    )
-    if not rests:
+    back = history.return_from(day, rules=rules)
+    if back is None:
         return Baseline(
             unknown=f"no break of {rules.return_break_days} days or more "
             f"ended in the last {rules.return_watch_days} days"
         )
-    rest = _whole_break(history, rests[0], rules=rules)
-    before = _before_break(history, rest, rules=rules)
     unknown = None
-    if len(before) < rules.return_min_runs:
+    if back.runs_before < rules.return_min_runs:
         unknown = (
             f"too few runs in the {rules.return_before_days} days before the break: "
-            f"{len(before)} (return_min_runs = {rules.return_min_runs})"
+            f"{back.runs_before} (return_min_runs = {rules.return_min_runs})"
         )
-    longest = max(before, key=attrgetter("distance_m"))
-    if rest.days <= rules.return_short_days:
-        share = rules.return_short_share
-    elif rest.days <= rules.return_medium_days:
-        share = rules.return_medium_share
-    else:
-        share = rules.return_long_share
-    distance_m, against = longest.distance_m * share, longest.day
-    since = history.longest(*days_before(day, (day - rests[0].returned_on).days))
+    longest = max(history.between(*back.before), key=attrgetter("distance_m"))
+    distance_m, against = longest.distance_m * back.share, longest.day
+    since = history.longest(back.returned_on, day - timedelta(days=1))
     if since and since.distance_m > distance_m:
         distance_m, against = since.distance_m, since.day
-    return Baseline(distance_m, against, unknown, rest)
+    return Baseline(distance_m, against, unknown, back.rest)
 
 
 def _too_young(history: History, day: date, key: str, days: int) -> str | None:
@@ -321,16 +344,56 @@ def _too_young(history: History, day: date, key: str, days: int) -> str | None:
     return None if age_days >= days else f"too little history: {age_days} days ({key} = {days})"
 
 
-def _whole_break(history: History, rest: Break, *, rules: Rules) -> Break:
+def breaks(
+    ordinals: Sequence[int], day: int, *, min_days: int, watch_days: int
+) -> tuple[Break, ...]:
+    """As `History.breaks`, of the days of runs as numbers in their order."""
+    since = day - watch_days + 1
+    begin = max(0, bisect_left(ordinals, since) - 1)
+    days = [*ordinals[begin : bisect_right(ordinals, day)], day]
+    return tuple(
+        Break(date.fromordinal(last), date.fromordinal(back))
+        for last, back in reversed(list(pairwise(days)))
+        if back >= since and back - last > min_days
+    )
+
+
+def return_from(ordinals: Sequence[int], day: int, *, rules: Rules) -> Return | None:
+    """As `History.return_from`, of the days of runs as numbers in their order."""
+    rests = breaks(
+        ordinals, day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
+    )
+    if not rests:
+        return None
+    rest = _whole_break(ordinals, rests[0], rules=rules)
+    if rest.days <= rules.return_short_days:
+        share = rules.return_short_share
+    elif rest.days <= rules.return_medium_days:
+        share = rules.return_medium_share
+    else:
+        share = rules.return_long_share
+    return Return(
+        rest,
+        rests[0].returned_on,
+        (rest.last_run_on - timedelta(days=rules.return_before_days - 1), rest.last_run_on),
+        _runs_before(ordinals, rest, rules=rules),
+        share,
+    )
+
+
+def _whole_break(ordinals: Sequence[int], rest: Break, *, rules: Rules) -> Break:
     """The break with the stray runs in it: one run in March doesn't end a winter.
 
     While too few runs lie before the break, and another break before those, the two are one. Where
     no such break has enough runs before it within a year, the break stays as it was.
     """
     whole = rest
-    while len(_before_break(history, whole, rules=rules)) < rules.return_min_runs:
-        earlier = history.breaks(
-            whole.last_run_on, min_days=rules.return_break_days, watch_days=rules.return_before_days
+    while _runs_before(ordinals, whole, rules=rules) < rules.return_min_runs:
+        earlier = breaks(
+            ordinals,
+            whole.last_run_on.toordinal(),
+            min_days=rules.return_break_days,
+            watch_days=rules.return_before_days,
         )
         if not earlier:
             return rest
@@ -340,9 +403,9 @@ def _whole_break(history: History, rest: Break, *, rules: Rules) -> Break:
     return whole
 
 
-def _before_break(history: History, rest: Break, *, rules: Rules) -> tuple[Session, ...]:
-    first = rest.last_run_on - timedelta(days=rules.return_before_days - 1)
-    return history.between(first, rest.last_run_on)
+def _runs_before(ordinals: Sequence[int], rest: Break, *, rules: Rules) -> int:
+    last = rest.last_run_on.toordinal()
+    return bisect_right(ordinals, last) - bisect_left(ordinals, last - rules.return_before_days + 1)
 
 
 def days_before(day: date, count: int) -> tuple[date, date]:

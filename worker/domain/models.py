@@ -15,7 +15,7 @@ SourceName = str
 
 Units = Literal["km", "mi"]
 Dial = Literal["24", "12"]
-Kind = Literal["run", "return", "ramp"]
+Kind = Literal["run", "return", "ramp", "month"]
 MailKind = Literal["alert", "weekly", "reconnect", "notice"]
 
 METRES_PER: dict[Units, float] = {"km": 1000.0, "mi": 1609.344}
@@ -248,35 +248,51 @@ class Week:
     moving_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class LongRun:
-    """One long run of a plan towards a race."""
-
-    day: date
-    distance_m: float
+WeekKind = Literal["gentle", "build", "hold", "easy", "taper", "rest"]
+PlanState = Literal["unknown", "open", "on track", "tight", "short", "see somebody"]
 
 
 @dataclass(frozen=True, slots=True)
-class Readiness:
-    """Whether the long run can reach the race's distance in time, at one long run a week.
+class PlannedWeek:
+    """A week of a plan, in metres: what all its runs come to at most, and its long run.
 
-    `reachable_on` is the earliest day that the distance stays inside the rules; `weeks_short` is
-    0 where that is before the race.
+    `long_m` is 0 and `long_on` None where the week has no long run; `easy_m` are its other runs. In
+    the week of a race all this is what is run beside it.
     """
 
-    race: Race
-    state: Literal["on track", "tight", "short"]
-    reachable_on: date
-    weeks_short: int
-    plan: tuple[LongRun, ...]
+    starts_on: date
+    kind: WeekKind
+    week_m: float
+    long_m: float
+    long_on: date | None
+    easy_m: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The weeks from the one that holds `day`, up to a race where one was asked about.
+
+    Without a race there is one week. There is none where nothing can be planned; `reason` says why
+    in words, and for a race that is too soon how far the plan gets. `weeks_short` is 0 unless
+    `state` is `short`: by so many weeks the race would have to be later. `basis` says what the
+    first week rests on.
+    """
+
+    day: date
+    state: PlanState
+    weeks: tuple[PlannedWeek, ...] = ()
+    weeks_short: int = 0
+    reason: str = ""
+    basis: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most that stays inside the rules: the next run's metres, the week's, and what for.
+    """The most of the next run and of this week, in metres, by the plan of `day`.
 
-    `next_run_m` and `week_m` are None where there is too little history to say; `basis` says in
-    words what they rest on. `longest_window_m` is the longest session of the window of the rules.
+    `next_run_m` and `week_m` are None where nothing can be planned; `basis` says in words what they
+    rest on, or why there are none. `longest_window_m` is the longest session of the window of the
+    rules.
     """
 
     day: date
@@ -285,7 +301,6 @@ class Ceiling:
     week_done_m: float
     longest_window_m: float
     basis: str
-    readiness: Readiness | None = None
 
 
 When = Literal["before", "after", "through the day"]
@@ -330,10 +345,15 @@ class RecoveryDay:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The days after an alert, and the most metres that they may come to (None: not known)."""
+    """The days after an alert, in metres.
+
+    Together the days come to `week_m` at most; `next_long_m` is the longest run of the week after
+    them. Both are None where too little is known.
+    """
 
     days: tuple[RecoveryDay, ...]
-    week_most_m: float | None
+    week_m: float | None
+    next_long_m: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,187 +1,537 @@
-"""What to run next: the ceiling of today, the way to a race, the days after an alert. Pure.
+"""What to run: next week, each week up to a race, the days after an alert. Pure.
 
-The ceiling is the arithmetic of the detector asked the other way round: not whether a run was too
-long but how long the next one may be. A number is only given where the rule behind it has a
-baseline; else it's None and `basis` says so.
+Every number that recommends running comes from here: `plan` makes the weeks, `ceiling` reads the
+next run and the week off them, and `recovery` is the first gentle week by its days. It is a
+coach's plan; no trial stands behind it. The sources of single thresholds are in `rules`; what was
+measured is in `docs/evidence.md`.
+
+A week follows from the four weeks before it and from the long runs of thirty days, whether those
+were run or are planned. So whoever does what was planned is planned the same again.
+
+Below, *L* is the long run that the next one builds on, and *A* the week that the next one builds
+on, both by what was absorbed (`Load`).
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
-from statistics import fmean, median
+from itertools import count, islice, zip_longest
+from math import ceil, inf
+from operator import attrgetter
+from statistics import median, median_low
 from typing import Final, Literal
 
-from worker.domain.history import (
-    History,
-    days_before,
-    ramp_baseline,
-    return_baseline,
-    run_baseline,
-    week_start,
-)
+from worker.domain.checkins import CheckIn, advise
+from worker.domain.history import History, days_before, run_baseline, week_start
+from worker.domain.load import FOUR, STEP_M, WEEK_DAYS, Load
 from worker.domain.models import (
     Ceiling,
     Finding,
-    LongRun,
+    Plan,
+    PlannedWeek,
+    PlanState,
     Race,
-    Readiness,
     Recovery,
     RecoveryAction,
     RecoveryDay,
+    Session,
+    WeekKind,
 )
 from worker.domain.rules import Rules
 
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
-
 _DAYS_AFTER: Final[tuple[RecoveryAction, ...]] = (
     "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
 )  # fmt: skip
 """The days after an alert, from 0: principles of a gradual return, no trial tested the days."""
+_HABIT_WEEKS: Final = 8
+"""Weeks whose long runs say on which weekday it usually is."""
+_LEAST_RUNS: Final = 2
+_HAIR: Final = 0.01
+"""An easy run may be cut by this share, rather than split in two."""
+_HALVINGS: Final = 10
+"""Steps of the search for the growth: it is found to a ten-thousandth."""
 
-RECOVERY: Final = timedelta(days=len(_DAYS_AFTER) - 1)
-"""How long the days after an alert go on."""
 
+def plan(
+    history: History,
+    day: date,
+    *,
+    race: Race | None = None,
+    checkins: Iterable[CheckIn] = (),
+    findings: Iterable[Finding] = (),
+    rules: Rules,
+    week_starts: int = 0,
+) -> Plan:
+    """The weeks from the one that holds `day` up to the race; without a race that one week.
 
-def ceiling(
-    history: History, day: date, *, rules: Rules, week_starts: int, race: Race | None = None
-) -> Ceiling:
-    """The most that stays inside the rules, by the sessions up to `day`.
-
-    The next run is one on `day` while that has none, else one on the day after; of the rules that
-    can speak on that day the stricter counts. The week is held against what the ramp rule will
-    hold it against on its last day.
+    A week is planned by the runs before it. What was run in the week of `day` itself changes the
+    plan only through a finding or a check-in. Whatever is later than `day` is not seen.
     """
-    next_day = day + _DAY if history.between(day, day) else day
-    longest = history.longest(*days_before(next_day, rules.run_window_days))
-    nothing = "too little running in the last weeks to say"
-    if history.first_day is None or history.first_day > day:
-        nothing = "no run is known yet"
-
-    next_run_m, run_basis = None, nothing
-    run = run_baseline(history, next_day, rules=rules)
-    if run.distance_m is not None and not run.unknown:
-        next_run_m = run.distance_m * rules.run_over
-        run_basis = (
-            f"{rules.run_over:.2f} times the longest of the last {rules.run_window_days} days, "
-            f"run on {run.against}"
-        )
-    back = return_baseline(history, next_day, rules=rules)
-    if back.distance_m is not None and back.rest is not None and not back.unknown:
-        back_m = back.distance_m * rules.return_over
-        if next_run_m is None or back_m < next_run_m:
-            next_run_m = back_m
-            run_basis = (
-                f"{rules.return_over:.2f} times the reference after a break of "
-                f"{back.rest.days} days, from the run on {back.against}"
-            )
-
-    week_m, week_basis = None, nothing
+    diary = [one for one in checkins if one.day <= day]
+    advice = advise(diary, today=day)
+    if advice.stops_runs:
+        return Plan(day, "see somebody", reason="the last check-in says to see somebody first")
     begin = week_start(day, week_starts)
-    week = ramp_baseline(history, day, before=begin, rules=rules)
-    if week.distance_m is not None and not week.unknown:
-        week_m = week.distance_m * rules.ramp_over
-        week_basis = (
-            f"{rules.ramp_over:.2f} times the largest {rules.ramp_days} days of the "
-            f"{rules.ramp_window_days} before this week, which ended on {week.against}"
-        )
+    load = Load.of(history, begin, rules=rules)
+    unknown = _unknown(history, load, begin, rules=rules)
+    if unknown:
+        return Plan(day, "unknown", reason=unknown)
+    setting = _setting(history, day, begin, diary, findings)
+    if race is None or not day <= race.day <= day + _WEEK * rules.plan_most_weeks:
+        week = _week(load, setting.begin, rules.run_over, inf, setting, rules)
+        return Plan(day, "open", (week,), basis=_basis(week, load, setting, rules))
+    return _up_to(race, day, load, setting, rules)
+
+
+def ceiling(planned: Plan, history: History, *, rules: Rules) -> Ceiling:
+    """The most of the next run and of the week, by the first week of a plan."""
+    week = planned.weeks[0] if planned.weeks else None
+    longest = history.longest(*days_before(planned.day + _DAY, rules.run_window_days))
+    longest_run_m = max((week.long_m, *week.easy_m)) if week else None
     return Ceiling(
-        day=day,
-        next_run_m=next_run_m,
-        week_m=week_m,
-        week_done_m=history.sum_m(begin, day),
+        day=planned.day,
+        next_run_m=longest_run_m,
+        week_m=week.week_m if week else None,
+        week_done_m=history.sum_m(week.starts_on, planned.day) if week else 0.0,
         longest_window_m=longest.distance_m if longest else 0.0,
-        basis=f"Next run: {run_basis}. Week: {week_basis}.",
-        readiness=_readiness(next_run_m, next_day, race, rules=rules)
-        if race and next_run_m
-        else None,
+        basis=planned.basis or planned.reason,
     )
 
 
-def _readiness(limit_m: float, next_day: date, race: Race, *, rules: Rules) -> Readiness | None:
-    """Whether one long run a week, on the race's weekday, leads to its distance in time.
+PlanChangeReason = Literal["pain", "finding", "less", "more"]
 
-    Each of them is the longest that the one before allows, until the race is allowed. On track, the
-    plan rises as late as it may and still be done `plan_spare_weeks` before; else it
-    rises from now on. None where the race is over or out of any plan's reach.
+
+@dataclass(frozen=True, slots=True)
+class PlanChange:
+    """A week planned otherwise than a week before, in metres, and why.
+
+    In the week between `ran_m` were run of `planned_m`.
     """
-    if race.day < next_day:
+
+    before_m: float
+    now_m: float
+    ran_m: float
+    planned_m: float
+    why: PlanChangeReason
+
+
+def change_of(before: Plan, now: Plan, history: History, *, rules: Rules) -> PlanChange | None:
+    """What the first week of a plan has otherwise than the plan of a week before; None if little.
+
+    Without a race there is nothing to compare: each week is planned for itself.
+    """
+    if len(before.weeks) < 2 or not now.weeks:  # noqa: PLR2004  the week between, and this one
         return None
-    first = next_day + timedelta(days=(race.day - next_day).days % 7)
-    climb_m: list[float] = []
-    while limit_m < race.distance_m:
-        if len(climb_m) == rules.plan_most_weeks:
-            return None
-        climb_m.append(limit_m)
-        limit_m *= rules.run_over
-    reachable_on = first + _WEEK * len(climb_m)
-    spare_weeks = (race.day - reachable_on).days // 7
-    state: Literal["on track", "tight", "short"] = "on track"
-    if spare_weeks < 0:
-        state = "short"
-    elif spare_weeks < rules.plan_spare_weeks:
-        state = "tight"
-    wait = _WEEK * max(0, spare_weeks - rules.plan_spare_weeks)
-    return Readiness(
-        race=race,
-        state=state,
-        reachable_on=reachable_on,
-        weeks_short=max(0, -spare_weeks),
-        plan=tuple(
-            LongRun(first + wait + _WEEK * number, metres) for number, metres in enumerate(climb_m)
-        ),
-    )
+    between, then = before.weeks[:2]
+    first = now.weeks[0]
+    if first.starts_on != then.starts_on or abs(first.week_m - then.week_m) <= (
+        rules.plan_same_share * max(first.week_m, then.week_m)
+    ):
+        return None
+    ran_m = history.sum_m(between.starts_on, first.starts_on - _DAY)
+    why: PlanChangeReason = "less" if ran_m < between.week_m else "more"
+    if first.kind == "rest":
+        why = "pain"
+    elif first.kind == "gentle":
+        why = "finding" if "finding" in now.basis else "pain"
+    return PlanChange(then.week_m, first.week_m, ran_m, between.week_m, why)
 
 
 def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
-    """The days after an alert about `day`, measured by what was usual before it."""
+    """Days 0 to 7 after a finding on `day`: walk, rest, easy, rest, easy, rest, easy, review.
+
+    They are the first gentle week, by what was absorbed before the day: together at most a share of
+    the usual week, none longer than a share of the long run, the first at most a share of the
+    median run. Where less than `recovery_min_m` is left the day is one of rest.
+    """
+    load, begin = Load.of(history, day, rules=rules), day.toordinal()
     before = history.between(*days_before(day, rules.recovery_median_days))
-    longest = history.longest(*days_before(day, rules.run_window_days))
-    weeks_m = [history.sum_m(day - _WEEK * back, day - _WEEK * (back - 1) - _DAY)
-               for back in range(1, rules.recovery_mean_weeks + 1)]  # fmt: skip
-    return recovery_days(
-        day,
-        median_m=median(one.distance_m for one in before) if before else None,
-        longest_before_m=longest.distance_m if longest else None,
-        week_most_m=fmean(weeks_m) if any(weeks_m) else None,
-        rules=rules,
+    usual_m, long_m = load.usual_m(begin), load.long_m(begin, begin)
+    if not before or not usual_m or not long_m:
+        return Recovery(_days_of_rest(day, None), None, None)
+    first_m = rules.recovery_easy_share * median(one.distance_m for one in before)
+    left_m = rules.plan_gentle_week[0] * usual_m
+    most_m = rules.plan_gentle_long[0] * long_m
+    runs_m = []
+    for wish_m in (min(first_m, most_m), most_m, most_m):
+        run_m = _floor(min(wish_m, left_m))
+        runs_m.append(run_m if run_m >= rules.recovery_min_m else 0.0)
+        left_m -= runs_m[-1]
+    return Recovery(
+        _days_of_rest(day, runs_m), sum(runs_m), _floor(rules.plan_gentle_long[1] * long_m)
     )
 
 
-def recovery_days(
-    day: date,
-    *,
-    median_m: float | None,
-    longest_before_m: float | None,
-    week_most_m: float | None,
-    rules: Rules,
-) -> Recovery:
-    """Days 0 to 7 after a spike on `day`: walk, rest, easy, rest, easy, rest, easy, review.
-
-    The easy days are at most `recovery_easy_share` of the median run, the median run, and the
-    longest run *before* the spike; together never more than `week_most_m`. Where that leaves less
-    than `recovery_min_m` the day is a day of rest. A figure that isn't known limits nothing.
-    """
-    first_m = None if median_m is None else rules.recovery_easy_share * median_m
-    easy_m = {2: first_m, 4: median_m, 6: longest_before_m}
-    left_m = week_most_m
+def _days_of_rest(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
+    """The days after an alert, with these easy runs in them; their distance may not be known."""
+    easy_m = iter(runs_m or ())
     days = []
     for number, planned in enumerate(_DAYS_AFTER):
         action, at_most_m = planned, None
-        if planned == "easy":
-            limits_m = (easy_m[number], longest_before_m, left_m)
-            at_most_m = min((limit for limit in limits_m if limit is not None), default=None)
-        if at_most_m is not None and at_most_m < rules.recovery_min_m:
-            action, at_most_m = "rest", None
-        if left_m is not None and at_most_m is not None:
-            left_m -= at_most_m
+        if planned == "easy" and runs_m is not None:
+            at_most_m = next(easy_m) or None
+            action = "easy" if at_most_m else "rest"
         days.append(RecoveryDay(day + timedelta(days=number), action, at_most_m))
-    return Recovery(tuple(days), week_most_m)
+    return tuple(days)
 
 
-def recovering_from(alerted: Iterable[Finding], day: date) -> Finding | None:
-    """The newest of these mailed findings whose days after it still go on on `day`.
+@dataclass(frozen=True, slots=True)
+class Absorbed:
+    """What a plan of the week from a day on builds on, in metres.
 
-    They come before any ceiling, which counts the run that was too long. A ramp has no such run.
+    `long_m` is L and `week_m` is A. `sessions` are those of the window of the single run, each with
+    what it counts as.
     """
-    going_on = [one for one in alerted if one.kind != "ramp" and one.day + RECOVERY > day]
-    return max(reversed(going_on), key=lambda one: one.day, default=None)
+
+    long_m: float
+    week_m: float
+    sessions: tuple[tuple[Session, float], ...]
+
+
+def absorbed(history: History, day: date, *, rules: Rules) -> Absorbed:
+    """What the body has taken in by the sessions before `day`."""
+    load = Load.of(history, day, rules=rules)
+    first, last = days_before(day, rules.run_window_days)
+    sessions, begin = history.between(first, last), day.toordinal()
+    counted_m = load.absorbed_m(first.toordinal(), begin)
+    return Absorbed(
+        load.long_m(begin, begin), load.usual_m(begin), tuple(zip(sessions, counted_m, strict=True))
+    )
+
+
+def _unknown(history: History, load: Load, begin: date, *, rules: Rules) -> str | None:
+    """Why nothing can be planned, in words, or None."""
+    if not load.days:
+        return "no run is known yet"
+    ordinal = begin.toordinal()
+    if load.reference_m(ordinal) is None:
+        unknown = run_baseline(history, begin, rules=rules).unknown
+        if unknown:
+            return unknown
+    long_m = load.long_m(ordinal + WEEK_DAYS - 1, ordinal)
+    if min(load.week_m(ordinal), long_m) < rules.recovery_min_m:
+        return "too little running in the last weeks to say"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """What bears on the weeks beside the load; days are numbers.
+
+    `begin` is the first day of the first week, in which `done_m` was run and `days_left` come after
+    today. Usual are `runs` in a week, with the long one on its day number `long_place`, from 0.
+    `found_on` is the day of the latest finding; `hurt_on` or `sore_on` that of the last check-in,
+    if that is what it says.
+    """
+
+    begin: int
+    done_m: float
+    days_left: int
+    long_place: int
+    runs: int
+    found_on: int | None = None
+    hurt_on: int | None = None
+    sore_on: int | None = None
+
+
+def _setting(
+    history: History,
+    day: date,
+    begin: date,
+    diary: Sequence[CheckIn],
+    findings: Iterable[Finding],
+) -> _Setting:
+    last = max(diary, key=attrgetter("day"), default=None)
+    starts = [begin - _WEEK * back for back in range(_HABIT_WEEKS, 0, -1)]
+    weeks = [week for start in starts if (week := history.between(start, start + _WEEK - _DAY))]
+    longs = [max(week, key=attrgetter("distance_m", "started_at")) for week in weeks]
+    places = Counter((long.day - begin).days % WEEK_DAYS for long in longs)
+    return _Setting(
+        begin=begin.toordinal(),
+        done_m=history.sum_m(begin, day),
+        days_left=(begin + _WEEK - day).days - 1,
+        long_place=max(places, key=lambda place: (places[place], place), default=WEEK_DAYS - 1),
+        runs=max(_LEAST_RUNS, median_low(map(len, weeks[-FOUR:]))) if weeks else _LEAST_RUNS,
+        found_on=max((one.day.toordinal() for one in findings if one.day <= day), default=None),
+        hurt_on=last.day.toordinal() if last and last.feels == "hurts" else None,
+        sore_on=last.day.toordinal() if last and last.feels == "sore" else None,
+    )
+
+
+def _week(
+    load: Load, begin: int, growth: float, target_m: float, setting: _Setting, rules: Rules
+) -> PlannedWeek:
+    """A week before any taper: its long run is `growth` times L, and at most `target_m`.
+
+    An infinite target stands for no race: the week is then the ceiling itself.
+    """
+    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
+    held = _held_back(load, begin, setting, rules)
+    if held:
+        return _planned(held.kind, begin, held.week_m, held.long_m, setting, rules)
+    most_m = load.week_most_m(begin)
+    if target_m == inf:
+        return _planned("build", begin, most_m, growth * long_m, setting, rules)
+    weeks_m = load.weeks_m(begin)
+    if _easy_is_due(weeks_m, rules):
+        week_m = rules.plan_easy_week_share * usual_m
+        return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, setting, rules)
+    kind: WeekKind = "build"
+    share = load.long_share(begin)
+    if long_m < target_m - STEP_M:
+        long_m = min(growth * long_m, target_m)
+    else:
+        kind = "hold"
+        long_m = min(long_m, max(target_m, median(load.longs_m(begin))))
+    second_m, largest_m = sorted(weeks_m)[-2:]
+    rise_m = rules.plan_build_over * min(largest_m, rules.plan_build_over * second_m)
+    most_m = min(most_m, load.month_most_m(begin))
+    week_m = min(max(usual_m, min(long_m / share, rise_m)), most_m)
+    return _planned(kind, begin, week_m, min(long_m, share * week_m), setting, rules)
+
+
+def _long_m(load: Load, begin: int, setting: _Setting) -> float:
+    """L of the week that begins on the day `begin`.
+
+    Where nothing of the last month prepares for one long run, all runs of the week are alike, but
+    that the long one may be as much longer as the rule of single runs allows.
+    """
+    long_m = load.long_m(begin + setting.long_place, begin)
+    if load.is_fresh(begin + setting.long_place, begin):
+        long_m = min(long_m, load.usual_m(begin) / (setting.runs - 1 + load.rules.run_over))
+    return long_m
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldBack:
+    """A week after pain or a finding."""
+
+    kind: WeekKind
+    week_m: float
+    long_m: float
+
+
+def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _HeldBack | None:
+    """What holds back the week that begins on the day `begin`, the strictest of all, or None.
+
+    Pain counts from the nearest start of a week, since it was there before the answer. A finding
+    counts from the next, so that nothing grows for a fortnight, not even because a smaller week is
+    forgotten.
+    """
+    usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
+    shares = []
+    if setting.hurt_on is not None:
+        weeks = max(0, (begin - setting.hurt_on + WEEK_DAYS // 2) // WEEK_DAYS)
+        if weeks == 0:
+            return _HeldBack("rest", 0.0, 0.0)
+        if weeks <= len(rules.plan_pain_week):
+            shares.append((rules.plan_pain_week[weeks - 1],) * 2)
+    if setting.sore_on is not None and begin <= setting.sore_on + WEEK_DAYS // 2:
+        shares.append((rules.plan_sore_share,) * 2)
+    if setting.found_on is not None:
+        weeks = max(0, (begin - setting.found_on - 1) // WEEK_DAYS)
+        if weeks < len(rules.plan_gentle_week):
+            shares.append((rules.plan_gentle_week[weeks], rules.plan_gentle_long[weeks]))
+            then = begin - max(0, begin - setting.found_on + WEEK_DAYS - 1) // WEEK_DAYS * WEEK_DAYS
+            usual_m = min(usual_m, load.usual_m(then))
+            long_m = min(long_m, _long_m(load, then, setting))
+    if not shares:
+        return None
+    week_share, long_share = min(shares)
+    return _HeldBack("gentle", week_share * usual_m, long_share * long_m)
+
+
+def _easy_is_due(weeks_m: Sequence[float], rules: Rules) -> bool:
+    """Whether none of the last weeks was a step back: less than one before it and one of them."""
+    first = len(weeks_m) - rules.plan_easy_after_weeks
+    largest_m = max(weeks_m[first:])
+    return not any(
+        weeks_m[place]
+        <= rules.plan_step_back_share * min(largest_m, max(weeks_m[:place], default=0.0))
+        for place in range(first, len(weeks_m))
+    )
+
+
+def _planned(
+    kind: WeekKind,
+    begin: int,
+    week_m: float,
+    long_m: float,
+    setting: _Setting,
+    rules: Rules,
+    most_m: float = inf,
+) -> PlannedWeek:
+    """A week of these metres, no run of it longer than `most_m`.
+
+    Where a finding or pain came in the week of today itself, its share holds for the days left.
+    """
+    left_m = week_m
+    if begin == setting.begin and max(setting.found_on or 0, setting.hurt_on or 0) >= begin:
+        left_m = week_m * setting.days_left / WEEK_DAYS
+        week_m = setting.done_m + left_m
+    long_m = min(long_m, left_m)
+    week_m, long_m = _floor(week_m), _floor(long_m)
+    easy_m, most_m = max(0.0, left_m - long_m), min(long_m or inf, most_m)
+    runs = 0
+    if most_m:
+        runs = min(setting.runs - bool(long_m), int(easy_m / rules.recovery_min_m))
+        runs = max(runs, ceil(easy_m / most_m - _HAIR))
+    return PlannedWeek(
+        starts_on=date.fromordinal(begin),
+        kind=kind,
+        week_m=week_m,
+        long_m=long_m,
+        long_on=date.fromordinal(begin + setting.long_place) if long_m else None,
+        easy_m=(_floor(min(easy_m / runs, most_m)),) * runs if runs else (),
+    )
+
+
+def _floor(metres: float) -> float:
+    """Metres rounded down to ten, so that what is shown lies inside what is allowed."""
+    return float(metres // STEP_M * STEP_M)
+
+
+def runs_of(week: PlannedWeek) -> list[tuple[date, float]]:
+    """The runs of a planned week by day, in metres: the easy ones evenly spread about the long."""
+    days = (week.starts_on + _DAY * place for place in range(WEEK_DAYS))
+    free = [day for day in days if day != week.long_on]
+    apart = max(len(week.easy_m), len(free))
+    runs = [
+        (free[number * len(free) // apart], metres) for number, metres in enumerate(week.easy_m)
+    ]
+    if week.long_on:
+        runs.append((week.long_on, week.long_m))
+    return sorted(runs)
+
+
+def _do(week: PlannedWeek, load: Load) -> None:
+    """Adds the runs of a week to the load as if they had been run."""
+    for day, metres in runs_of(week):
+        load.add(day.toordinal(), metres)
+
+
+def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -> Plan:
+    """The plan of a race in reach: build or hold, easy weeks, then the taper."""
+    target_m = _target_m(race.distance_m, rules)
+    taper = _taper(race.distance_m, rules)
+    race_on = race.day.toordinal()
+    race_week = race_on - (race_on - setting.begin) % WEEK_DAYS
+    taper_from = race_week - WEEK_DAYS * (len(taper) - 1)
+    building = max(0, (taper_from - setting.begin) // WEEK_DAYS)
+
+    growth = rules.plan_build_over
+    state: PlanState = "on track"
+    weeks_short = 0
+    reached = _reached(target_m, growth, load, setting, rules)
+    until_taper = list(islice(reached, building + 1))
+    if until_taper[building]:
+        if not all(until_taper[max(0, building - rules.plan_spare_weeks) :]):
+            state = "tight"
+        growth = _least_growth(target_m, building, load, setting, rules)
+    else:
+        state = "short"
+        later = islice(reached, rules.plan_most_weeks)
+        weeks_short = next(
+            (weeks for weeks, has in enumerate(later, 1) if has), rules.plan_most_weeks
+        )
+
+    road = load.copy()
+    weeks = []
+    for begin in range(setting.begin, taper_from, WEEK_DAYS):
+        weeks.append(_week(road, begin, growth, target_m, setting, rules))
+        _do(weeks[-1], road)
+    second_m, largest_m = sorted(road.weeks_m(taper_from))[-2:]
+    peak_m = min(largest_m, rules.plan_build_over * second_m)
+    peak_long_m = _long_m(road, taper_from, setting)
+    for begin, (week_share, long_share) in zip(count(taper_from, WEEK_DAYS), taper):
+        if begin < setting.begin:
+            continue
+        week_m, most_m = week_share * peak_m, inf
+        if begin == race_week:
+            # The last long run and these runs may fall into seven days.
+            last_m = max(road.absorbed_m(begin - WEEK_DAYS, begin), default=0.0)
+            week_m = min(week_m, rules.ramp_over * sorted(road.weeks_m(begin))[-2] - last_m)
+            most_m = rules.plan_race_week_share * peak_long_m
+        kind: WeekKind = "taper"
+        long_m = long_share * peak_long_m
+        if held := _held_back(road, begin, setting, rules):
+            kind = held.kind
+            week_m, long_m = min(week_m, held.week_m), min(long_m, held.long_m)
+        weeks.append(_planned(kind, begin, week_m, long_m, setting, rules, most_m))
+        _do(weeks[-1], road)
+    reason = ""
+    if state == "short":
+        longest_m = max([peak_long_m, *(week.long_m for week in weeks)])
+        reason = (
+            f"the long run gets to {longest_m / 1000:.1f} km; "
+            f"the race asks for one of {target_m / 1000:.1f} km"
+        )
+    basis = f"the plan up to {race.name} on {race.day}. " + _basis(weeks[0], load, setting, rules)
+    return Plan(day, state, tuple(weeks), weeks_short, reason, basis)
+
+
+def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> str:
+    """What the first week rests on, in words."""
+    if week.kind == "rest":
+        return "Rest: the last check-in says that it hurts."
+    begin = setting.begin
+    long_km = load.long_m(begin + setting.long_place, begin) / 1000
+    week_km = load.usual_m(begin) / 1000
+    why = ""
+    if week.kind == "gentle":
+        found = setting.found_on is not None and begin - setting.found_on <= 2 * WEEK_DAYS
+        since = date.fromordinal(setting.found_on or begin)
+        why = f"A gentle week after the finding of {since}. " if found else "A gentle week: pain. "
+    return (
+        f"{why}Long run: {long_km:.1f} km were absorbed in {rules.run_window_days} days. "
+        f"Week: {week_km:.1f} km were absorbed in {FOUR} weeks."
+    )
+
+
+def _target_m(race_m: float, rules: Rules) -> float:
+    """What the long run is to reach before a race."""
+    if race_m <= rules.plan_race_whole_m:
+        return race_m
+    most_m = max(rules.plan_race_whole_m, rules.plan_race_share * race_m)
+    return min(most_m, rules.plan_long_most_m)
+
+
+def _taper(race_m: float, rules: Rules) -> list[tuple[float, float]]:
+    """The last weeks before a race: their shares of the peak's week and long run.
+
+    The week of the race has no long run.
+    """
+    if race_m >= rules.plan_taper_marathon_m:
+        weeks, longs = rules.plan_taper_marathon, rules.plan_taper_marathon_long
+    elif race_m >= rules.plan_taper_half_m:
+        weeks, longs = rules.plan_taper_half, rules.plan_taper_half_long
+    else:
+        weeks, longs = rules.plan_taper_short, ()
+    return list(zip_longest(weeks, longs, fillvalue=0.0))
+
+
+def _reached(
+    target_m: float, growth: float, load: Load, setting: _Setting, rules: Rules
+) -> Iterator[bool]:
+    """Whether L has reached `target_m` after 0, 1, 2, … weeks of this growth, without end."""
+    road = load.copy()
+    for begin in count(setting.begin, WEEK_DAYS):
+        yield _long_m(road, begin, setting) >= target_m - STEP_M
+        _do(_week(road, begin, growth, target_m, setting, rules), road)
+
+
+def _least_growth(
+    target_m: float, building: int, load: Load, setting: _Setting, rules: Rules
+) -> float:
+    """The smallest growth of the long run that has reached `target_m` after so many weeks."""
+    least, most = 1.0, rules.plan_build_over
+    for _ in range(_HALVINGS):
+        middle = (least + most) / 2
+        if next(islice(_reached(target_m, middle, load, setting, rules), building, None)):
+            most = middle
+        else:
+            least = middle
+    return most

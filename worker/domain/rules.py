@@ -58,7 +58,7 @@ class Rules:
         42, "d", OURS, "days since the first run before the rule may speak"
     )
     run_min_runs: int = _rule(3, "runs", OURS, "sessions in the window before the rule may speak")
-    run_min_m: float = _rule(5000.0, "m", OURS, "shorter sessions are never a spike")
+    run_min_m: float = _rule(6000.0, "m", OURS, "shorter sessions are never a spike")
     run_excess_m: float = _rule(
         1000.0, "m", OURS, "a session must be at least this much longer than the longest"
     )
@@ -91,7 +91,7 @@ class Rules:
         60, "d", COACH, "days before the break whose longest session is the reference"
     )
     return_min_runs: int = _rule(4, "runs", COACH, "sessions in those days for a reference")
-    return_min_m: float = _rule(3000.0, "m", COACH, "shorter sessions are never too much")
+    return_min_m: float = _rule(5000.0, "m", COACH, "shorter sessions are never too much")
     return_excess_m: float = _rule(
         1000.0, "m", COACH, "a session must be at least this much longer than the reference"
     )
@@ -129,7 +129,25 @@ class Rules:
         1.60, "times", OURS, "from this many times the largest sum on, a ramp weighs 2"
     )
 
-    season_volume_days: int = _rule(28, "d", OURS, "days of the volume that tells the season")
+    month_over: float = _rule(
+        1.60,
+        "times",
+        COACH,
+        "four weeks above this many times the largest four of the window are a month's rise",
+    )
+    month_days: int = _rule(28, "d", COACH, "days summed up")
+    month_window_days: int = _rule(
+        84, "d", COACH, "days before those, searched for the largest sum"
+    )
+    month_history_days: int = _rule(
+        84, "d", COACH, "days since the first run before the rule may speak"
+    )
+    month_min_m: float = _rule(20_000.0, "m", COACH, "a smaller largest sum is no baseline")
+    month_excess_m: float = _rule(
+        30_000.0, "m", COACH, "the sum must be this much more than the largest, or twice as much"
+    )
+
+    season_volume_days: int = _rule(56, "d", OURS, "days of the volume that tells the season")
     season_easy_share: float = _rule(
         0.50, "share", OURS, "a volume at most this share of the usual is an easy season"
     )
@@ -161,7 +179,22 @@ class Rules:
         365, "d", OURS, "an alert mailed longer ago holds nothing back, however few runs followed"
     )
     mail_familiar_days: int = _rule(
-        60, "d", OURS, "no alert of severity 1 for a distance inside run_over of one so recent"
+        90, "d", OURS, "no alert of severity 1 or 2 for a distance inside run_over of one so recent"
+    )
+    mail_familiar_level: float = _rule(
+        0.75, "share", OURS, "unless four weeks have less than this of the level of twelve"
+    )
+    mail_familiar_low_days: int = _rule(
+        60, "d", OURS, "then no alert of severity 1 for a distance inside run_over of one so recent"
+    )
+    mail_month_days: int = _rule(
+        28, "d", OURS, "a month's rise is mailed where no alert was for so many days"
+    )
+    mail_far_over: float = _rule(
+        FRANDSEN_OVER[1],
+        "times",
+        OURS,
+        "severity 3 beyond this many times the longest of mail_familiar_days waits for no runs",
     )
     mail_within_days: int = _rule(3, "d", OURS, "nothing is mailed for a run older than this")
     mail_thread_days: int = _rule(
@@ -177,14 +210,85 @@ class Rules:
     recovery_median_days: int = _rule(
         30, "d", COACH, "days before the alert's day whose median run measures the easy days"
     )
-    recovery_mean_weeks: int = _rule(
-        4, "weeks", COACH, "weeks before the alert's day whose mean the week after may not pass"
-    )
     recovery_min_m: float = _rule(
         1000.0, "m", COACH, "an easy run that would be shorter is a day of rest"
     )
     recovery_easy_days: int = _rule(4, "d", COACH, "days after an alert without a hard session")
 
+    plan_week_over: float = _rule(
+        1.25, "times", COACH, "a week is at most this many times the second-largest of four"
+    )
+    plan_mean_over: float = _rule(
+        1.50, "times", COACH, "a week is at most this many times the mean of the four before it"
+    )
+    plan_absorbed_over: float = _rule(
+        1.36, "times", COACH, "a week counts as absorbed up to this many times the mean of four"
+    )
+    plan_build_over: float = _rule(
+        1.10, "times", COACH, "up to a race a week rises by at most this in a week"
+    )
+    plan_long_share: float = _rule(
+        0.50, "share", COACH, "of its week a long run is at most this, unless it usually is more"
+    )
+    plan_long_share_most: float = _rule(
+        0.75, "share", COACH, "of its week a long run is never more than this"
+    )
+    plan_race_whole_m: float = _rule(
+        12_000.0, "m", COACH, "up to this distance the long run is to reach the race's own"
+    )
+    plan_race_share: float = _rule(
+        0.76, "share", COACH, "of a longer race, what the long run is to reach"
+    )
+    plan_long_most_m: float = _rule(
+        35_000.0, "m", COACH, "no race asks for a longer long run than this"
+    )
+    plan_easy_after_weeks: int = _rule(
+        3, "weeks", COACH, "after this many weeks without a step back comes an easy one"
+    )
+    plan_step_back_share: float = _rule(
+        0.86, "share", COACH, "a week at most this much of a recent one is a step back"
+    )
+    plan_easy_week_share: float = _rule(0.75, "share", COACH, "of the usual week in an easy one")
+    plan_easy_long_share: float = _rule(
+        0.70, "share", COACH, "of the usual long run in an easy week"
+    )
+    plan_taper_marathon_m: float = _rule(
+        40_000.0, "m", COACH, "from this distance on a race has a marathon's taper"
+    )
+    plan_taper_half_m: float = _rule(
+        15_000.0, "m", COACH, "from this distance on a race has a half marathon's taper"
+    )
+    plan_taper_marathon: tuple[float, ...] = _rule(
+        (0.8, 0.6, 0.4), "share", COACH, "of the peak week, the last weeks before a marathon"
+    )
+    plan_taper_half: tuple[float, ...] = _rule(
+        (0.7, 0.45), "share", COACH, "of the peak week, the last weeks before a half marathon"
+    )
+    plan_taper_short: tuple[float, ...] = _rule(
+        (0.6,), "share", COACH, "of the peak week, the week of a shorter race"
+    )
+    plan_taper_marathon_long: tuple[float, ...] = _rule(
+        (0.75, 0.5), "share", COACH, "of the peak's long run, those before the week of a marathon"
+    )
+    plan_taper_half_long: tuple[float, ...] = _rule(
+        (0.7,), "share", COACH, "of the peak's long run, that before the week of a half marathon"
+    )
+    plan_race_week_share: float = _rule(
+        0.50, "share", COACH, "of the peak's long run, the longest run in the week of a race"
+    )
+    plan_gentle_week: tuple[float, ...] = _rule(
+        (0.7, 0.9), "share", COACH, "of the usual week, the weeks after a finding"
+    )
+    plan_gentle_long: tuple[float, ...] = _rule(
+        (0.6, 0.9), "share", COACH, "of the usual long run, the weeks after a finding"
+    )
+    plan_pain_week: tuple[float, ...] = _rule(
+        (0.5, 0.75), "share", COACH, "of the usual week, the weeks that follow a week of rest"
+    )
+    plan_sore_share: float = _rule(0.9, "share", COACH, "of the usual week while sore")
+    plan_same_share: float = _rule(
+        0.05, "share", COACH, "a week planned otherwise by no more than this is called the same"
+    )
     plan_spare_weeks: int = _rule(
         2, "weeks", COACH, "on track for a race is reaching its distance this long before"
     )
@@ -203,12 +307,16 @@ _MAY_BE_ZERO: Final = frozenset(
         "return_min_m",
         "return_excess_m",
         "ramp_excess_m",
+        "month_excess_m",
         "race_within_days",
         "race_share",
         "race_maybe_share",
         "mail_every_days",
         "mail_every_runs",
         "mail_familiar_days",
+        "mail_familiar_level",
+        "mail_familiar_low_days",
+        "mail_month_days",
         "mail_within_days",
         "mail_thread_days",
         "weekly_like_share",
@@ -223,6 +331,7 @@ _RISING: Final = (
     ("return_break_days", "return_short_days", "return_medium_days", "return_whole_days"),
     ("return_long_share", "return_medium_share", "return_short_share"),
     ("ramp_days", "ramp_window_days"),
+    ("month_days", "month_window_days"),
     ("mail_every_days", "mail_forget_days"),
     ("season_volume_days", "season_year_days"),
     ("season_volume_days", "season_history_days"),

@@ -18,7 +18,6 @@ from worker.domain.models import (
     Recovery,
     Run,
     Season,
-    Signal,
     Step,
     Verdict,
     Week,
@@ -80,8 +79,8 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "against": next((one.against for one in verdict.signals if one.kind == finding.kind), None),
         "advice": advice,
         "next_run": next((e for e in plan if e.action == "easy" and e.day > today), None),
-        "long_m": None if advice.stops_runs else _next_long_m(facts),
-        "mean_m": facts.recovery.week_most_m,
+        "long_m": None if advice.stops_runs else facts.recovery.next_long_m,
+        "week_m": None if advice.stops_runs else facts.recovery.week_m,
         "season": verdict.season,
         "plan": plan,
         "chart_alt": chart_alt,
@@ -104,8 +103,9 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
 def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
     """The chart of what happened, and the same in words with all its numbers."""
     finding, rules = facts.finding, facts.rules
-    if finding.kind == "ramp":
-        blocks = _blocks(facts.runs, finding.day, days=rules.ramp_days)
+    if finding.kind in ("ramp", "month"):
+        days = rules.ramp_days if finding.kind == "ramp" else rules.month_days
+        blocks = _blocks(facts.runs, finding.day, days=days)
         level = Level(finding.baseline_m, words.level_label(finding))
         drawn = blocks_picture(blocks, level=level, say=words.distance, say_day=words.short_date)
         return drawn, str(words.blocks_alt(blocks, finding))
@@ -138,21 +138,6 @@ def ramps_chart(season: Season | None, words: Any) -> tuple[Picture, str] | None
         season.this_ramp_m, season.last_ramp_m, say=words.whole, say_week=words.week_number
     )
     return drawn, str(words.ramps_alt(season))
-
-
-def _next_long_m(facts: AlertFacts) -> float | None:
-    """What the rules for single runs allow by the runs *before* the finding; of two the stricter.
-
-    Those rules count that found something on that day; for a ramp, all that have a baseline.
-    """
-    over = {"run": facts.rules.run_over, "return": facts.rules.return_over}
-    counting: list[Signal] | list[Finding] = [facts.finding, *facts.verdict.findings]
-    if facts.finding.kind == "ramp":
-        counting = list(facts.verdict.signals)
-    limits_m = [
-        over[one.kind] * one.baseline_m for one in counting if one.kind in over and one.baseline_m
-    ]
-    return min(limits_m, default=None)
 
 
 def _break(facts: AlertFacts) -> Span | None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from xml.etree import ElementTree as ET
 
-from worker.domain.models import Week
+from worker.domain.models import PlannedWeek, Week
 
 if TYPE_CHECKING:
     from PIL import ImageDraw, ImageFont
@@ -29,7 +29,7 @@ WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
 _LETTER = 7.6  # how wide a letter of a label is, about
 
-Tone = Literal["plain", "now", "spike", "earlier", "ceiling"]
+Tone = Literal["plain", "now", "spike", "earlier", "planned"]
 Anchor = Literal["start", "middle", "end"]
 Wording = Callable[[float], str]
 DayWording = Callable[[date], str]
@@ -148,17 +148,18 @@ def weeks_picture(
     weeks: Sequence[Week],
     *,
     mean: Level | None,
-    ceiling_m: float | None,
+    planned: Sequence[PlannedWeek] = (),
     break_label: Callable[[int], str],
     say: Wording,
     say_day: DayWording,
 ) -> Picture:
     """Weeks as bars, the last one marked; the mean as a tint behind the weeks it was made of;
-    stretches of empty weeks; the coming week's ceiling as an outline.
+    stretches of empty weeks; the weeks planned after them as outlines.
     """
-    x_of, width = _columns(len(weeks) + (ceiling_m is not None))
+    x_of, width = _columns(len(weeks) + len(planned))
     most_m = max(week.distance_m for week in weeks)
-    height_of = _scale(max(most_m, ceiling_m or 0.0, mean.metres if mean else 0.0))
+    planned_m = [week.week_m for week in planned]
+    height_of = _scale(max(most_m, *planned_m, mean.metres if mean else 0.0))
     bars = [
         _bar(x_of(n), width, height_of(week.distance_m), label=say(week.distance_m))
         for n, week in enumerate(weeks)
@@ -166,9 +167,10 @@ def weeks_picture(
     ]
     if weeks[-1].runs:
         bars[-1] = replace(bars[-1], tone="now")
-    if ceiling_m is not None:
-        outline = _bar(x_of(len(weeks)), width, height_of(ceiling_m), "ceiling", say(ceiling_m))
-        bars.append(outline)
+    bars += [
+        _bar(x_of(n), width, height_of(metres), "planned", say(metres))
+        for n, metres in enumerate(planned_m, len(weeks))
+    ]
     tints = []
     if mean is not None:
         start, end = x_of(max(0, mean.first)) - 2, x_of(len(weeks) - 1) - 2
@@ -179,10 +181,11 @@ def weeks_picture(
         _gap(x_of(begin), x_of(end) - x_of(begin), break_label(end - begin))
         for begin, end in _empty_stretches(weeks)
     ]
-    every = 3 if len(weeks) > 8 else 1  # noqa: PLR2004 - as many dates as fit side by side
+    starts = [week.starts_on for week in weeks] + [week.starts_on for week in planned]
+    every = 3 if len(starts) > 9 else 1  # noqa: PLR2004 - as many dates as fit side by side
     ticks = [
-        _tick(x_of(n) + width / 2, say_day(week.starts_on))
-        for n, week in enumerate(weeks)
+        _tick(x_of(n) + width / 2, say_day(starts_on))
+        for n, starts_on in enumerate(starts)
         if (len(weeks) - 1 - n) % every == 0
     ]
     return Picture(tuple(bars), gaps=tuple(gaps), ticks=tuple(ticks), tints=tuple(tints))
@@ -238,9 +241,12 @@ def _line(
 
 
 def _tick(x: float, label: str) -> AxisLabel:
-    """A word under the column at `x`, pulled in where it would run over the right edge."""
-    if x + len(label) * _LETTER / 2 > WIDTH - 2:
+    """A word under the column at `x`, pulled in where it would run over an edge."""
+    half = len(label) * _LETTER / 2
+    if x + half > WIDTH - 2:
         return AxisLabel(WIDTH - 2, label, "end")
+    if x - half < 2:  # noqa: PLR2004  the margin on either side
+        return AxisLabel(2, label, "start")
     return AxisLabel(x, label)
 
 
@@ -296,16 +302,16 @@ _SHAPES = {
     "bar earlier": Ink(_PALE),
     "bar now": Ink(_TEAL),
     "bar spike": Ink(_ORANGE),
-    "bar ceiling": Ink(_TEAL, 42),
+    "bar planned": Ink(_TEAL, 42),
     "level": Ink(_TEAL),
     "floor": Ink(_GREY),
 }
-_OUTLINED = {"bar ceiling": "bar now"}
+_OUTLINED = {"bar planned": "bar now"}
 _LETTERS = {
     "quiet": _QUIET,
     "label plain": _QUIET,
     "label now": _TEAL,
-    "label ceiling": _TEAL,
+    "label planned": _TEAL,
     "level": _TEAL,
     "label spike": _ORANGE,
 }

@@ -3,25 +3,27 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, get_args
 
 from worker.domain.checkins import CheckIn
 from worker.domain.models import (
     Athlete,
-    Ceiling,
     Finding,
-    LongRun,
     MailKind,
+    Plan,
+    PlannedWeek,
     Race,
-    Readiness,
+    Recovery,
+    RecoveryDay,
     Run,
     Season,
     Signal,
     Step,
     Verdict,
     Week,
+    WeekKind,
 )  # fmt: skip
-from worker.domain.planner import recovery_days
+from worker.domain.planner import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
 from worker.notify.notices import NoticeFacts, ReconnectFacts
@@ -56,6 +58,7 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     yield "alert", _alert(replace(run, race="race", retraining=False))
     yield "alert", _alert(replace(run, kind="return", severity=3, baseline_m=4_000.0))
     yield "alert", _alert(replace(run, kind="ramp", observed_m=41_000.0, baseline_m=28_000.0))
+    yield "alert", _alert(replace(run, kind="month", observed_m=160_000.0, baseline_m=90_000.0))
     weeks = _weeks()
     finding = replace(run, retraining=False)
     full = WeeklyFacts(
@@ -63,7 +66,7 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
         weeks=weeks,
         findings=(Noticed(finding, mailed=True), Noticed(finding, mailed=False, why_not="old")),
         steps=(_STEP,),
-        ceiling=_ceiling(),
+        plan=_plan(),
         rules=_RULES,
         now=_NOW,
         troubles=("A file couldn't be read.",),
@@ -73,7 +76,20 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
     yield "weekly", full
     yield "weekly", replace(full, weeks=(*weeks[:-1], empty), findings=(), troubles=())
-    yield "weekly", replace(full, weeks=weeks[-1:], ceiling=None, too_little="five more weeks.")
+    yield (
+        "weekly",
+        replace(full, weeks=weeks[-1:], plan=Plan(_DAY, "unknown"), too_little="five more weeks."),
+    )
+    for kind in full.plan.weeks:
+        yield "weekly", replace(full, plan=replace(full.plan, weeks=(kind,)))
+    plan = full.plan
+    yield "weekly", replace(full, plan=Plan(plan.day, "tight", plan.weeks))
+    yield "weekly", replace(full, plan=Plan(plan.day, "short", plan.weeks, weeks_short=3))
+    for why in get_args(PlanChangeReason):
+        yield (
+            "weekly",
+            replace(full, change=PlanChange(26_000.0, 20_000.0, 12_000.0, 24_000.0, why)),
+        )
     yield "reconnect", ReconnectFacts(_ATHLETE, "strava", "Strava", _NOW)
     yield (
         "reconnect",
@@ -102,8 +118,8 @@ def _alert(finding: Finding) -> AlertFacts:
         verdict=Verdict(_DAY, (signal,), findings, season if finding.retraining else None),
         runs=_runs(),
         steps=(_STEP,),
-        recovery=recovery_days(
-            _DAY, median_m=6_000.0, longest_before_m=8_900.0, week_most_m=24_000.0, rules=_RULES
+        recovery=Recovery(
+            (RecoveryDay(_DAY + timedelta(days=2), "easy", 3_600.0),), 12_000.0, 8_000.0
         ),
         rules=_RULES,
         now=_NOW,
@@ -126,7 +142,14 @@ def _weeks() -> tuple[Week, ...]:
     )
 
 
-def _ceiling() -> Ceiling:
-    plan = (LongRun(_DAY + timedelta(days=7), 9_700.0),)
-    readiness = Readiness(_RACE, "on track", _DAY + timedelta(days=50), 0, plan)
-    return Ceiling(_DAY, 9_700.0, 26_000.0, 4_000.0, 8_900.0, "the longest of 30 days", readiness)
+def _plan() -> Plan:
+    kinds: tuple[WeekKind, ...] = ("gentle", "build", "hold", "easy", "taper", "rest")
+    monday = _DAY + timedelta(days=2)
+    weeks = tuple(
+        PlannedWeek(
+            monday + timedelta(weeks=number), kind, 26_000.0, 9_700.0,
+            monday + timedelta(weeks=number, days=6), (5_400.0, 5_400.0, 5_400.0),
+        )
+        for number, kind in enumerate(kinds)
+    )  # fmt: skip
+    return Plan(_DAY, "on track", weeks, basis="what was absorbed")

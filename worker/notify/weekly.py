@@ -11,16 +11,17 @@ from statistics import fmean
 from typing import Any
 
 from worker.domain.checkins import CheckIn, advise
-from worker.domain.models import Athlete, Ceiling, Email, Finding, Step, Week
-from worker.domain.planner import RECOVERY, recovering_from
+from worker.domain.models import Athlete, Email, Finding, Plan, PlannedWeek, Step, Week
+from worker.domain.planner import PlanChange
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture
 from worker.notify.render import Renderer, clean, plainly, routine_context
 
 _SHOWN = 12
+_SHOWN_BESIDE_PLAN = 6
+_PLANNED = 9
 _MEAN_OF = 4
-_LONG_RUNS = 6
 _DIARY = 7
 _TROUBLE = 300
 
@@ -41,6 +42,7 @@ class Noticed:
 class WeeklyFacts:
     """One week, the last of `weeks`: 12 or more calendar weeks, oldest first.
 
+    `plan` is of the week after it, and `change` what is planned otherwise than a week ago.
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
     couldn't be synced and what to do, a line each, each told once. `key_ends_on` is set while the
     athlete's key to a source is about to run out. `diary` are the check-ins of the last fortnight.
@@ -50,11 +52,12 @@ class WeeklyFacts:
     weeks: tuple[Week, ...]
     findings: tuple[Noticed, ...]
     steps: Sequence[Step]
-    ceiling: Ceiling | None
+    plan: Plan
     rules: Rules
     now: datetime
     too_little: str | None = None
     never_ran: bool = False
+    change: PlanChange | None = None
     troubles: tuple[str, ...] = ()
     key_ends_on: date | None = None
     diary: tuple[CheckIn, ...] = ()
@@ -71,38 +74,30 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     before = weeks[-1 - _MEAN_OF : -1]
     mean_m = fmean(w.distance_m for w in before) if len(before) == _MEAN_OF else None
 
-    # The days after an alert come before any ceiling, which counts the run that was too long.
-    mailed = (item.finding for item in facts.findings if item.mailed)
-    jump = recovering_from(mailed, today)
-    jumps = [item.finding for item in facts.findings
-             if jump and item.finding.day == jump.day and item.finding.kind != "ramp"]  # fmt: skip
-    over = {"run": rules.run_over, "return": rules.return_over}
-    ceiling = None if advice.stops_runs else facts.ceiling
-    ceiling_m = ceiling.week_m if ceiling and not jump else None
-    readiness = ceiling.readiness if ceiling else None
-    long_runs = readiness.plan if readiness and not jump else ()
-
+    plan = facts.plan
+    planned = plan.weeks[:_PLANNED]
+    race = athlete.race if len(plan.weeks) > 1 else None
     empty_weeks = next((n for n, past in enumerate(reversed(facts.weeks)) if past.runs), None)
-    chart = week_chart(weeks[-_SHOWN:], words, mean_m=mean_m, ceiling_m=ceiling_m)
+    shown = weeks[-_SHOWN_BESIDE_PLAN:] if race else weeks[-_SHOWN:]
+    chart = week_chart(shown, words, mean_m=mean_m, planned=planned)
     context = {
         "week": week,
         "ends_on": week.starts_on + timedelta(days=6),
         "mean_m": mean_m,
         "empty_weeks": len(facts.weeks) if empty_weeks is None else empty_weeks,
-        "weeks": weeks[-_SHOWN:],
-        "calm_until": jump.day + RECOVERY if jump else None,
-        # The next long run after a jump, by its own rule and the runs before it.
-        "calm_long_m": min((over[one.kind] * one.baseline_m for one in jumps), default=None),
-        "ceiling_m": ceiling_m,
+        "weeks": shown,
+        "planned": planned,
         "too_little": bool(facts.too_little),
         "never_ran": facts.never_ran,
         "advice": advice,
         "diary": sorted(facts.diary, key=lambda entry: entry.day)[-_DIARY:],
-        "ceiling": ceiling,
-        "readiness": readiness,
-        "race_name": clean(readiness.race.name) if readiness else "",
-        "days_left": (readiness.race.day - today).days if readiness else 0,
-        "long_runs": [run for run in long_runs if run.day >= today][:_LONG_RUNS],
+        "plan": plan,
+        "coming": plan.weeks[0] if plan.weeks else None,
+        "change": facts.change,
+        "to_race": plan.weeks if race else (),
+        "longest_m": max((week.long_m for week in plan.weeks), default=0.0),
+        "race_name": clean(race.name) if race else "",
+        "days_left": (race.day - today).days if race else 0,
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "key_ends_on": facts.key_ends_on,
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
@@ -121,20 +116,25 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
 
 
 def week_chart(
-    weeks: Sequence[Week], words: Any, *, mean_m: float | None, ceiling_m: float | None
+    weeks: Sequence[Week],
+    words: Any,
+    *,
+    mean_m: float | None,
+    planned: Sequence[PlannedWeek] = (),
 ) -> tuple[Picture, str] | None:
-    """Weeks with mean, breaks and the coming ceiling, and the same in words; None for one week."""
+    """Weeks with mean, breaks and what is planned, and the same in words; None for one week."""
     if len(weeks) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
     drawn = weeks_picture(
         weeks,
         mean=Level(mean_m, "", len(weeks) - 1 - _MEAN_OF) if mean_m else None,
-        ceiling_m=ceiling_m,
+        planned=planned,
         break_label=words.weeks_off,
         say=words.whole,
         say_day=words.short_date,
     )
-    return drawn, str(words.weeks_alt(weeks))
+    said = str(words.weeks_alt(weeks))
+    return drawn, f"{said} {words.plan_alt(planned)}" if planned else said
 
 
 def _rows(weeks: Sequence[Week], words: Any) -> list[WeekRow]:

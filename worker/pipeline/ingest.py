@@ -507,7 +507,7 @@ def alert_facts(
 ) -> AlertFacts:
     """All that the alert about this finding tells of, but for the mail that it answers."""
     rules = services.rules
-    days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.ramp_days, rules.run_window_days)
+    days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.month_days, rules.run_window_days)
     shown = history.between(finding.day - timedelta(days=days), finding.day)
     return AlertFacts(
         athlete=athlete,

@@ -94,6 +94,21 @@ def weekly_facts(
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     found = [one for one in tx.findings.standing(athlete, since=starts_on)
              if one.finding.day <= ends_on]  # fmt: skip
+    today = local_day(athlete, now)
+    diary = tx.checkins.since(athlete, today - 2 * FORTNIGHT)
+    recent = tx.findings.standing(athlete, since=starts_on - 3 * _WEEK)
+    plan, before = (
+        planner.plan(
+            history,
+            day,
+            race=athlete.race,
+            checkins=diary,
+            findings=[one.finding for one in recent],
+            rules=rules,
+            week_starts=athlete.week_starts,
+        )
+        for day in (max(starts_on + _WEEK, today), starts_on)
+    )
     return WeeklyFacts(
         athlete=athlete,
         weeks=weeks,
@@ -106,13 +121,8 @@ def weekly_facts(
             pain=athlete.pain,
             severity=max((one.finding.severity for one in found), default=1),
         ),
-        ceiling=planner.ceiling(
-            history,
-            local_day(athlete, now),
-            rules=rules,
-            week_starts=athlete.week_starts,
-            race=athlete.race,
-        ),
+        plan=plan,
+        change=planner.change_of(before, plan, history, rules=rules),
         rules=rules,
         now=now,
         too_little=detector.too_little(history, ends_on, rules=rules),
@@ -122,7 +132,7 @@ def weekly_facts(
             f"{source}: {trouble}" for source, trouble in tx.progress.new_errors(athlete).items()
         ),
         key_ends_on=_key_ends_on(tx, athlete, now),
-        diary=tx.checkins.since(athlete, local_day(athlete, now) - FORTNIGHT),
+        diary=tuple(one for one in diary if one.day > today - FORTNIGHT),
     )
 
 

@@ -9,13 +9,14 @@ from markupsafe import Markup
 from worker.domain import checkins, detector, planner
 from worker.domain.checkins import Advice, CheckIn
 from worker.domain.history import History
-from worker.domain.models import Athlete, Ceiling, Signal, Week
+from worker.domain.models import Athlete, Ceiling, Plan, Signal, Week
 from worker.domain.weeks import local_day, past_weeks, since_first_run
 from worker.notify.weekly import week_chart
 from worker.store import SourceState, StoredFinding, Transaction
 from worker.web.context import WebContext
 
 _WEEKS_SHOWN = 14
+_WEEKS_PLANNED = 12
 _FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
 _DIARY_DAYS = timedelta(days=91)
@@ -38,7 +39,7 @@ class AlertDay:
 
 @dataclass(frozen=True, slots=True)
 class AthleteView:
-    """One athlete today. `calm_until` is set while the days after an alert come first."""
+    """One athlete today."""
 
     day: date
     runs: int
@@ -46,8 +47,8 @@ class AthleteView:
     weeks: tuple[Week, ...]
     chart: Markup | None
     ceiling: Ceiling
+    plan: Plan
     too_little: bool
-    calm_until: date | None
     alerts: tuple[AlertDay, ...]
     diary: tuple[CheckIn, ...]
     advice: Advice
@@ -63,23 +64,26 @@ def athlete_view(
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
     weeks = past_weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
-    most = planner.ceiling(
-        history, day, rules=web.rules, week_starts=athlete.week_starts, race=athlete.race
+    plan = planner.plan(
+        history,
+        day,
+        race=athlete.race,
+        checkins=diary,
+        findings=[one.finding for one in found],
+        rules=web.rules,
+        week_starts=athlete.week_starts,
     )
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
-    jump = planner.recovering_from((one.finding for one in found if one.notified_on), day)
-    calm_until = jump.day + planner.RECOVERY if jump else None
-    is_free = calm_until is None and not advice.stops_runs
     return AthleteView(
         day=day,
         runs=number,
         last_run_on=local_day(athlete, last_at) if last_at else None,
         weeks=weeks,
-        chart=_chart(web, athlete, weeks, most.week_m if is_free else None),
-        ceiling=most,
+        chart=_chart(web, athlete, weeks, plan),
+        ceiling=planner.ceiling(plan, history, rules=web.rules),
+        plan=plan,
         too_little=detector.too_little(history, day, rules=web.rules) is not None,
-        calm_until=calm_until,
         alerts=_shown(web, athlete, history, found),
         diary=diary[::-1],
         advice=advice,
@@ -108,14 +112,15 @@ def _leading(found: StoredFinding) -> tuple[bool, int, int]:
     return (
         found.notified_on is None,
         -finding.severity,
-        ("run", "return", "ramp").index(finding.kind),
+        ("run", "return", "ramp", "month").index(finding.kind),
     )
 
 
-def _chart(
-    web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], ceiling_m: float | None
-) -> Markup | None:
-    """The weeks since the first run, this one last; None before there's anything to see."""
+def _chart(web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], plan: Plan) -> Markup | None:
+    """The weeks since the first run, this one last, and those planned after it; None before there's
+    anything to see.
+    """
     words = web.pages.words(athlete.units)
-    drawn = week_chart(since_first_run(weeks), words, mean_m=None, ceiling_m=ceiling_m)
+    planned = [week for week in plan.weeks if week.starts_on > plan.day][:_WEEKS_PLANNED]
+    drawn = week_chart(since_first_run(weeks), words, mean_m=None, planned=planned)
     return web.pages.svg(drawn[0], title=drawn[1]) if drawn else None

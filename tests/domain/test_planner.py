@@ -1,0 +1,437 @@
+"""The plan of the coming weeks: examples by hand, and laws that hold for everybody."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from statistics import fmean
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.domain.histories import MONDAY, RULES, history, run
+from worker.domain.checkins import CheckIn
+from worker.domain.detector import judge_day
+from worker.domain.history import History, breaks
+from worker.domain.models import Finding, Plan, PlannedWeek, Race, Run
+from worker.domain.planner import absorbed, ceiling, change_of, plan, recovery, runs_of
+
+WEEK = timedelta(weeks=1)
+WEEKS = 16
+NOW = MONDAY + WEEK * WEEKS
+
+
+def weekly(*plans: Sequence[float], first: int = 0) -> list[Run]:
+    """Runs week by week: kilometres of Tuesday, Thursday, Saturday and Sunday, 0 for none."""
+    return [
+        run((first + week) * 7 + place, km * 1000)
+        for week, kms in enumerate(plans)
+        for place, km in zip((1, 3, 5, 6), kms, strict=False)
+        if km
+    ]
+
+
+STEADY = weekly(*[(6, 8, 6, 14)] * WEEKS)
+"""Sixteen weeks of 34 km with a long run of 14 on Sundays, up to `NOW`, a Monday."""
+
+
+def ask(runs: Sequence[Run], on: date = NOW, **asked: object) -> Plan:
+    return plan(history(runs), on, rules=RULES, **asked)  # type: ignore[arg-type]
+
+
+def race_in(weeks: int, km: float) -> Race:
+    """A race on the Sunday of the week that begins so many weeks from now."""
+    return Race("Spring", NOW + WEEK * weeks + timedelta(days=6), km * 1000)
+
+
+def kinds(found: Plan) -> str:
+    return " ".join(week.kind for week in found.weeks)
+
+
+class TestOneWeek:
+    def test_the_long_run_is_a_tenth_longer_and_the_week_a_quarter_larger(self) -> None:
+        """Whoever has no race gets the ceilings of the week, on the day of their long run."""
+        found = ask(STEADY)
+
+        assert (found.state, kinds(found)) == ("open", "build")
+        week = found.weeks[0]
+        assert week.starts_on == NOW
+        assert week.long_on == NOW + timedelta(days=6)
+        assert week.long_m == pytest.approx(15_400, abs=10)
+        assert week.week_m == pytest.approx(42_500, abs=10)
+
+    def test_a_jump_buys_what_was_allowed(self) -> None:
+        """A run of 30 km after 14: it counts as the 15.4 that were allowed."""
+        jumped = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (6, 8, 6, 30))
+
+        assert ask(jumped).weeks[0].long_m == pytest.approx(1.1 * 15_400, abs=10)
+
+    def test_what_was_run_twice_counts_in_full(self) -> None:
+        """The second-longest of the month is what the body has done."""
+        twice = weekly(*[(6, 8, 6, 14)] * (WEEKS - 2), (6, 8, 6, 30), (6, 8, 6, 30))
+
+        assert ask(twice).weeks[0].long_m == pytest.approx(33_000, abs=10)
+
+    def test_one_large_week_buys_no_larger_one(self) -> None:
+        """A week of twice the usual is the largest of four, and the second-largest counts."""
+        large = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (14, 14, 14, 14))
+
+        assert ask(large).weeks[0].week_m == pytest.approx(1.25 * 34_000, abs=10)
+
+    def test_after_a_break_it_begins_with_a_share(self) -> None:
+        """Six weeks off: half of the weeks before, within the ramp rule; runs nearly alike.
+
+        After three weeks, which the month still knows, three quarters of the long run too.
+        """
+        week = ask(STEADY, NOW + WEEK * 6).weeks[0]
+        sooner = ask(STEADY, NOW + WEEK * 3).weeks[0]
+
+        assert week.week_m == pytest.approx(min(0.5 * 34_000 * 1.1, 8_000 + 10_000), abs=10)
+        assert week.long_m == pytest.approx(1.1 * 0.5 * 34_000 / (3 + 1.1), abs=10)
+        assert len(week.easy_m) == 3
+        assert sooner.long_m == pytest.approx(0.75 * 14_000 * 1.1, abs=10)
+
+    def test_too_little_history_is_said_and_no_number_given(self) -> None:
+        """Neither for a beginner nor for nobody."""
+        found = ask(weekly((3, 3, 3, 4), first=WEEKS - 1))
+
+        assert (found.state, found.weeks) == ("unknown", ())
+        assert "too little history" in found.reason
+        assert ask([]).reason == "no run is known yet"
+
+    def test_the_week_stays_as_planned_while_it_is_run(self) -> None:
+        """What was run on Tuesday changes nothing on Wednesday."""
+        done = [*STEADY, run(WEEKS * 7 + 1, 7_000)]
+
+        assert ask(done, NOW + timedelta(days=2)).weeks == ask(STEADY).weeks
+
+
+class TestRace:
+    def test_a_half_marathon_in_twelve_weeks(self) -> None:
+        """Easy weeks each fourth, the long run up to 16 km, two weeks of taper."""
+        found = ask(STEADY, race=race_in(11, 21.1))
+
+        assert found.state == "on track"
+        assert kinds(found) == (
+            "easy build build build easy build build build easy build taper taper"
+        )
+        longs = [week.long_m for week in found.weeks]
+        assert max(longs) == pytest.approx(16_036, abs=10)
+        assert longs[-2:] == [pytest.approx(0.7 * 16_030, abs=10), 0]
+
+    def test_the_week_of_the_race_has_short_runs_only(self) -> None:
+        """None is longer than half of the peak's long run."""
+        last = ask(STEADY, race=race_in(9, 21.1)).weeks[-1]
+
+        assert (last.kind, last.long_on) == ("taper", None)
+        assert last.easy_m
+        assert max(last.easy_m) <= 0.5 * 16_040
+
+    def test_four_weeks_are_too_few_and_it_says_by_how_many(self) -> None:
+        """Moved later by so many weeks the race is reached."""
+        found = ask(STEADY, race=race_in(4, 42.2))
+
+        assert found.state == "short"
+        assert "the long run gets to" in found.reason
+        later = ask(STEADY, race=race_in(4 + found.weeks_short, 42.2))
+        assert later.weeks_short == 0
+        assert ask(STEADY, race=race_in(3 + found.weeks_short, 42.2)).weeks_short == 1
+
+    def test_with_one_week_to_spare_it_is_tight(self) -> None:
+        """On track is two weeks to spare."""
+        short = ask(STEADY, race=race_in(4, 42.2)).weeks_short
+        states = [ask(STEADY, race=race_in(4 + short + more, 42.2)).state for more in range(4)]
+
+        assert states == ["tight", "tight", "on track", "on track"]
+
+    def test_a_race_that_was_is_no_race(self) -> None:
+        """The plan is open again on the day after."""
+        assert ask(STEADY, race=race_in(-1, 21.1)).state == "open"
+
+
+class TestHeldBack:
+    def test_after_a_finding_two_weeks_are_gentle(self) -> None:
+        """Seven tenths and six tenths, then nine tenths, then on."""
+        found = Finding(NOW - timedelta(days=1), "run", 1, 2, 20_000, 14_000)
+        planned = ask(STEADY, findings=[found], race=race_in(11, 21.1))
+
+        assert kinds(planned).startswith("gentle gentle")
+        first, second = planned.weeks[:2]
+        assert (first.week_m, first.long_m) == (pytest.approx(23_800), pytest.approx(8_400))
+        assert (second.week_m, second.long_m) == (pytest.approx(30_600), pytest.approx(12_600))
+
+    def test_pain_is_a_week_of_rest_and_two_smaller_ones(self) -> None:
+        """None, half, then three quarters of a usual week that knows of the rest."""
+        hurts = CheckIn(NOW - timedelta(days=1), "hurts")
+        planned = ask(STEADY, checkins=[hurts], race=race_in(11, 21.1))
+
+        assert kinds(planned).startswith("rest gentle gentle")
+        assert [week.week_m for week in planned.weeks[:3]] == [0, 17_000, 21_670]
+        assert planned.weeks[0].easy_m == ()
+
+    def test_sore_is_a_tenth_less_this_week(self) -> None:
+        """And next week as usual."""
+        sore = CheckIn(NOW, "sore")
+
+        assert ask(STEADY, checkins=[sore]).weeks[0].week_m == pytest.approx(30_600)
+        assert ask(STEADY, NOW + WEEK, checkins=[sore]).weeks[0].kind != "gentle"
+
+    @pytest.mark.parametrize("flag", ["saddle_numb", "no_weight"])
+    def test_a_red_flag_leaves_no_plan(self, flag: str) -> None:
+        """No kilometres, and it says why."""
+        found = ask(STEADY, checkins=[CheckIn(NOW, "hurts", flags=(flag,))], race=race_in(9, 10))
+
+        assert (found.state, found.weeks) == ("see somebody", ())
+        assert "see somebody" in found.reason
+
+    def test_a_finding_in_midweek_leaves_a_share_of_the_days_that_are_left(self) -> None:
+        """What is done is done; the rest of the week is gentle."""
+        jumped = [*STEADY, run(WEEKS * 7 + 1, 30_000)]
+        found = Finding(NOW + timedelta(days=1), "run", 1, 3, 30_000, 14_000)
+        week = ask(jumped, NOW + timedelta(days=1), findings=[found]).weeks[0]
+
+        assert week.week_m == pytest.approx(30_000 + 0.7 * 34_000 * 5 / 7, abs=20)
+        assert week.long_m <= 0.6 * 14_000
+
+
+@st.composite
+def runners(draw: st.DrawFn) -> list[Run]:
+    """Sixteen weeks to `NOW`: 1 to 6 runs a week, noise, small and large weeks, maybe a break."""
+    chance = random.Random(draw(st.integers(0, 2**32)))  # noqa: S311  chance, no secret
+    week_m = chance.uniform(8_000, 80_000)
+    places = sorted(chance.sample(range(7), chance.randint(1, 6)))
+    noise = chance.choice([0.0, 0.1, 0.4])
+    away = chance.choice([None, None, range(*sorted(chance.sample(range(WEEKS + 1), 2)))])
+    runs = []
+    for week in range(WEEKS):
+        if away is not None and week in away:
+            continue
+        share = chance.choice([1.0, 1.0, 1.0, 0.6, 1.7])
+        for place in places:
+            metres = week_m * share / (len(places) + 1) * (2 if place == places[-1] else 1)
+            metres *= 1 + chance.uniform(-noise, noise)
+            if chance.random() < 0.9:
+                runs.append(run(week * 7 + place, round(metres), run_id=week * 7 + place))
+    return runs
+
+
+RACES = st.builds(race_in, st.integers(3, 20), st.sampled_from([5.0, 10.0, 21.1, 42.2, 80.0]))
+
+
+def followed(runs: Sequence[Run], weeks: Sequence[PlannedWeek], before: date) -> list[Run]:
+    """The runs, and those of the planned weeks, done to the metre up to the day `before`."""
+    planned = [one for week in weeks for one in runs_of(week)]
+    return [
+        *runs,
+        *(
+            run((on - MONDAY).days, metres, run_id=10_000 + number)
+            for number, (on, metres) in enumerate(planned)
+            if on < before
+        ),
+    ]
+
+
+PARTLY_PAST = {"ramp": WEEK, "month": 4 * WEEK}
+"""So long a finding of the kind rests on days before the plan as well."""
+
+
+def after_a_break(lived: History, on: date) -> bool:
+    """Whether the weeks that a month is held against are partly those of a break.
+
+    Even the same weeks again and again are a month's rise then, as the break's weeks count as none.
+    """
+    days = [one.toordinal() for one in lived.days()]
+    most_days = RULES.month_days + RULES.month_window_days
+    return bool(
+        breaks(days, on.toordinal(), min_days=RULES.return_medium_days, watch_days=most_days)
+    )
+
+
+class TestLaws:
+    @given(runners(), RACES)
+    def test_a_weeks_runs_come_to_no_more_than_its_total(self, runs: list[Run], race: Race) -> None:
+        """Nor is a long run longer than its week, or an easy one longer than the long."""
+        for week in ask(runs, race=race).weeks:
+            assert week.long_m + sum(week.easy_m) <= week.week_m + 0.001
+            assert not week.long_m or max(week.easy_m, default=0) <= week.long_m
+
+    @given(runners(), RACES)
+    def test_who_follows_it_is_never_warned(self, runs: list[Run], race: Race) -> None:
+        """But for a rise of days of which some lie before the plan."""
+        planned = ask(runs, race=race)
+        lived = history(followed(runs, planned.weeks, race.day))
+        for one in (one for one in lived.days() if one >= NOW):
+            found = judge_day(lived, one, rules=RULES, race=race).findings
+            for finding in found:
+                past = one < NOW + PARTLY_PAST.get(finding.kind, WEEK * 0)
+                assert past or (finding.kind == "month" and after_a_break(lived, one)), (one, found)
+
+    @given(runners(), RACES)
+    def test_planned_again_a_week_later_it_is_the_same(self, runs: list[Run], race: Race) -> None:
+        """Within a twentieth, after doing the week."""
+        planned = ask(runs, race=race)
+        lived = followed(runs, planned.weeks[:1], race.day)
+        for before, after in zip(
+            planned.weeks[1:], ask(lived, NOW + WEEK, race=race).weeks, strict=False
+        ):
+            assert (after.kind == "easy") == (before.kind == "easy")
+            assert after.week_m == pytest.approx(before.week_m, rel=0.05, abs=50)
+            assert after.long_m == pytest.approx(before.long_m, rel=0.05, abs=50)
+
+    @given(runners(), RACES)
+    def test_no_week_is_far_above_those_before_it(self, runs: list[Run], race: Race) -> None:
+        """Outside a return at most 1.5 times the mean of the four weeks before."""
+        lived = history(runs)
+        planned = ask(runs, race=race)
+        if lived.return_from(NOW, rules=RULES) is not None:
+            return
+        weeks_m = [
+            lived.sum_m(NOW - WEEK * n, NOW - WEEK * (n - 1) - timedelta(1)) for n in (4, 3, 2, 1)
+        ]
+        for week in planned.weeks:
+            assert week.week_m <= 1.5 * fmean(weeks_m[-4:]) + 0.001
+            weeks_m.append(week.week_m)
+
+    @given(runners(), RACES)
+    def test_every_fourth_week_is_an_easier_one(self, runs: list[Run], race: Race) -> None:
+        """Of any four weeks before the taper one has at most 0.86 of the largest."""
+        weeks_m = [
+            w.week_m for w in ask(runs, race=race).weeks if w.kind in ("build", "hold", "easy")
+        ]
+        for first in range(len(weeks_m) - 3):
+            four = weeks_m[first : first + 4]
+            assert min(four) <= 0.86 * max(four)
+
+    @given(runners(), st.integers(0, 200), st.floats(0, 30_000))
+    def test_more_metres_never_lower_what_comes(
+        self, runs: list[Run], which: int, more_m: float
+    ) -> None:
+        """A longer run in the past lowers neither what the long run nor what the week builds on."""
+        if not runs:
+            return
+        longer = [*runs]
+        longer[which % len(runs)] = replace(
+            longer[which % len(runs)],
+            distance_m=longer[which % len(runs)].distance_m + more_m,
+        )
+        before, after = (absorbed(history(each), NOW, rules=RULES) for each in (runs, longer))
+        assert after.week_m >= before.week_m - 0.001
+        assert after.long_m >= before.long_m - 0.001
+
+    @given(runners(), RACES)
+    def test_a_race_moved_by_the_weeks_that_are_missing_is_reached(
+        self, runs: list[Run], race: Race
+    ) -> None:
+        """And by one week fewer it isn't."""
+        short = ask(runs, race=race).weeks_short
+        if 0 < short < RULES.plan_most_weeks - 20:
+            later = replace(race, day=race.day + WEEK * short)
+            assert ask(runs, race=later).weeks_short == 0
+
+    @given(runners(), RACES, st.integers(0, 13))
+    def test_nothing_grows_in_the_fortnight_after_a_finding(
+        self, runs: list[Run], race: Race, ago: int
+    ) -> None:
+        """Each week that begins in it is below the usual one, its long run below the longest."""
+        found = Finding(NOW - timedelta(days=ago), "run", 1, 1, 12_000, 10_000)
+        usual = ask(runs, found.day)
+        longest = history(runs).longest(NOW - timedelta(days=60), NOW)
+        for week in ask(runs, race=race, findings=[found]).weeks:
+            if usual.weeks and longest and week.starts_on <= found.day + timedelta(days=14):
+                assert week.week_m <= usual.weeks[0].week_m
+                assert week.long_m <= 0.9 * longest.distance_m
+
+
+class TestCeiling:
+    def test_its_numbers_are_those_of_the_plans_first_week(self) -> None:
+        """The longest run of the week, the week, what is done of it, and the month's longest."""
+        done = history([*STEADY, run(WEEKS * 7 + 1, 7_000)])
+        planned = plan(done, NOW + timedelta(days=1), rules=RULES)
+        found = ceiling(planned, done, rules=RULES)
+
+        assert (found.next_run_m, found.week_m) == (
+            planned.weeks[0].long_m,
+            planned.weeks[0].week_m,
+        )
+        assert (found.week_done_m, found.longest_window_m) == (7_000, 14_000)
+        assert "14.0 km were absorbed in 30 days" in found.basis
+
+    def test_there_is_none_without_a_plan(self) -> None:
+        """And the basis says why."""
+        young = history(weekly((3, 3, 3, 4), first=WEEKS - 1))
+        found = ceiling(plan(young, NOW, rules=RULES), young, rules=RULES)
+
+        assert (found.next_run_m, found.week_m) == (None, None)
+        assert "too little history" in found.basis
+
+
+class TestChange:
+    """What the plan has otherwise than the plan of a week before, which knew no more than then."""
+
+    RACE = race_in(11, 21.1)
+    RAN = weekly(*[(6, 8, 6, 14)] * (WEEKS - 1), (5, 5, 5, 10))
+    """An easy week was the last, so that the coming one is like those before it."""
+
+    def changed(self, week: Sequence[float], **asked: object) -> str:
+        before = ask(self.RAN, race=self.RACE)
+        lived = [*self.RAN, *weekly(week, first=WEEKS)]
+        race = asked.pop("race", self.RACE)
+        now = ask(lived, NOW + WEEK, race=race, **asked)
+        found = change_of(before, now, history(lived), rules=RULES)
+        return found.why if found else ""
+
+    def test_who_does_the_week_has_the_same_plan(self) -> None:
+        """34 km with 14.3 in the long run."""
+        assert self.changed((6.5, 6.5, 6.5, 14.3)) == ""
+
+    def test_a_missed_week_is_less(self) -> None:
+        """Nothing run: the next week is smaller."""
+        assert self.changed(()) == "less"
+
+    def test_pain_is_pain(self) -> None:
+        """Whatever was run."""
+        hurts = CheckIn(NOW + WEEK - timedelta(days=1), "hurts")
+
+        assert self.changed((6.5, 6.5, 6.5, 14.3), checkins=[hurts]) == "pain"
+
+    def test_a_finding_is_a_finding(self) -> None:
+        """A long run of 25 km on Sunday."""
+        found = Finding(NOW + timedelta(days=6), "run", 1, 2, 25_000, 14_000)
+
+        assert self.changed((6.5, 6.5, 6.5, 25), findings=[found]) == "finding"
+
+    def test_without_a_race_each_week_is_planned_for_itself(self) -> None:
+        """Nothing to compare with."""
+        assert change_of(ask(STEADY), ask(STEADY, NOW + WEEK), history(STEADY), rules=RULES) is None
+
+
+class TestDaysAfterAnAlert:
+    def test_they_are_walk_rest_and_easy_runs_within_the_first_gentle_week(self) -> None:
+        """By the sessions before the day: the jump itself isn't seen."""
+        found = recovery(history([*STEADY, run(WEEKS * 7 - 1, 30_000)]), NOW, rules=RULES)
+        first = [one.at_most_m for one in found.days if one.action == "easy"]
+
+        assert [one.action for one in found.days] == [
+            "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
+        ]  # fmt: skip
+        assert first[0] == pytest.approx(0.6 * 8_000, abs=10)
+        assert found.week_m == sum(one or 0 for one in first)
+
+    @given(runners())
+    def test_they_sum_to_at_most_the_gentle_week_of_the_plan(self, runs: list[Run]) -> None:
+        """No rest day has a run, none is longer than the gentle long run, none too short."""
+        found = recovery(history(runs), NOW, rules=RULES)
+        built = absorbed(history(runs), NOW, rules=RULES)
+        easy = [one.at_most_m for one in found.days if one.at_most_m is not None]
+
+        assert all(one.action == "easy" for one in found.days if one.at_most_m)
+        assert sum(easy) <= 0.7 * built.week_m + 0.001
+        assert all(1_000 <= metres <= 0.6 * built.long_m + 0.001 for metres in easy)
+
+    def test_who_ran_nothing_before_has_days_without_a_figure(self) -> None:
+        """A figure that isn't known limits nothing, and no sum is named."""
+        found = recovery(history([]), NOW, rules=RULES)
+
+        assert (found.week_m, found.next_long_m) == (None, None)
+        assert [one.at_most_m for one in found.days] == [None] * 8

@@ -1,0 +1,220 @@
+"""The commands `plan` and `ceiling`: what to run next, and in each week up to a race."""
+
+import math
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.context import (
+    AsOfOption,
+    AthleteOption,
+    AttentionError,
+    CommandContext,
+    JsonOption,
+    UsageError,
+    clock_as_of,
+    command_of,
+    format_distance,
+    parse_day,
+    the_athlete,
+)
+from worker.domain.models import METRES_PER, Athlete, Plan, PlannedWeek, Race, Units, Week
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from worker.domain.history import History
+
+_DIARY = timedelta(days=28)
+_FINDINGS = timedelta(days=28)
+
+
+def show_plan(
+    context: typer.Context,
+    history: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[HISTORY.csv]",
+            help="With start_date_local and distance_m; default: the runs in the database.",
+        ),
+    ] = None,
+    athlete: AthleteOption = None,
+    race_date: Annotated[str | None, typer.Option(help="E.g. 2027-05-09.")] = None,
+    race_km: Annotated[float | None, typer.Option(help="E.g. 21.1.")] = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the weeks to come, up to the race where there is one."""
+    command = command_of(context)
+    race = _race(race_date, race_km)
+    who, known, planned = _plan(command, history, athlete, race, clock_as_of(as_of)())
+    if as_json:
+        command.print_json(
+            {
+                "day": planned.day,
+                "state": planned.state,
+                "weeks_short": planned.weeks_short,
+                "reason": planned.reason,
+                "weeks": [
+                    {
+                        "starts_on": week.starts_on,
+                        "kind": week.kind,
+                        "week_m": week.week_m,
+                        "long_m": week.long_m,
+                        "long_on": week.long_on,
+                    }
+                    for week in planned.weeks
+                ],
+            }
+        )
+        return
+    _print_plan(command, planned, known, race or (who.race if who else None), who)
+
+
+def show_ceiling(
+    context: typer.Context,
+    athlete: AthleteOption = None,
+    as_of: AsOfOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the longest next run and week inside the rules."""
+    from worker.domain.planner import ceiling
+
+    command = command_of(context)
+    rules = command.settings.rules
+    who, history, planned = _plan(command, None, athlete, None, clock_as_of(as_of)())
+    found = ceiling(planned, history, rules=rules)
+    if as_json:
+        command.print_json(
+            {
+                "day": found.day,
+                "next_run_m": found.next_run_m,
+                "week_m": found.week_m,
+                "week_done_m": round(found.week_done_m, 3),
+                "longest_30d_m": round(found.longest_window_m, 3),
+                "basis": found.basis,
+            }
+        )
+        return
+    units = who.units if who else "km"
+    done = format_distance(found.week_done_m, units)
+    command.say(f"next run: {_at_most(found.next_run_m, units)}")
+    command.say(f"this week: {_at_most(found.week_m, units)}, {done} done so far")
+    longest = format_distance(found.longest_window_m, units)
+    command.say(f"longest of the last {rules.run_window_days} days: {longest}")
+    command.say(f"why: {found.basis}")
+
+
+def _plan(
+    command: CommandContext,
+    table: Path | None,
+    athlete: str | None,
+    race: Race | None,
+    now: "datetime",
+) -> "tuple[Athlete | None, History, Plan]":
+    """Whose plan it is, what they ran, and the plan; a table leaves the database closed."""
+    from worker.cli.backtest import read_history
+    from worker.domain import detector
+    from worker.domain.history import History, implausible
+    from worker.domain.planner import plan
+    from worker.domain.weeks import local_day
+
+    rules = command.settings.rules
+    if table is not None:
+        given = read_history(table, None, now)
+        runs = [
+            run for run in given.runs if implausible(run, today=given.today, rules=rules) is None
+        ]
+        if not runs:
+            raise AttentionError(f"{given.title}: there is no run in it that counts")
+        history, day = History.of(runs, rules=rules), given.today
+        days = [one for one in history.days() if day - _FINDINGS <= one <= day]
+        found = [
+            finding
+            for one in days
+            for finding in detector.judge_day(history, one, rules=rules, race=race).findings
+        ]
+        return None, history, plan(history, day, race=race, findings=found, rules=rules)
+    with command.store.reading() as tx:
+        who = the_athlete(tx, athlete)
+        day = local_day(who, now)
+        history = History.of(tx.runs.counted(who), rules=rules)
+        planned = plan(
+            history,
+            day,
+            race=race or who.race,
+            checkins=tx.checkins.since(who, day - _DIARY),
+            findings=[one.finding for one in tx.findings.standing(who, since=day - _FINDINGS)],
+            rules=rules,
+            week_starts=who.week_starts,
+        )
+    return who, history, planned
+
+
+def _race(on: str | None, km: float | None) -> Race | None:
+    if on is None and km is None:
+        return None
+    if on is None or km is None:
+        raise UsageError("a race needs both --race-date DATE and --race-km N")
+    if not 0 < km <= 1000:  # noqa: PLR2004  no race is longer than 1,000 km
+        raise UsageError(f"--race-km: {km} is not the length of a race")
+    return Race("the race", parse_day(on), km * 1000)
+
+
+def _print_plan(
+    command: CommandContext,
+    planned: Plan,
+    history: "History",
+    race: Race | None,
+    who: Athlete | None,
+) -> None:
+    from worker.cli.terminal_chart import print_weeks
+    from worker.domain.weeks import past_weeks
+
+    units: Units = who.units if who else "km"
+    if not planned.weeks:
+        command.say(f"no plan: {planned.reason}")
+        return
+    state = f"{planned.weeks_short} weeks short" if planned.weeks_short else planned.state
+    if race is not None and len(planned.weeks) > 1:
+        distance = format_distance(race.distance_m, units)
+        command.say(f"{distance} on {race.day:%a %Y-%m-%d}: {state}")
+    if planned.reason:
+        command.say(planned.reason)
+    command.print_table(
+        ("week", "kind", "all runs", "long run", "on"),
+        [_row(week, units) for week in planned.weeks],
+        right=(2, 3),
+    )
+    command.say()
+    week_starts = who.week_starts if who else 0
+    before = planned.weeks[0].starts_on - timedelta(days=1)
+    done = past_weeks(history, until=before, count=8, week_starts=week_starts)
+    to_come = [
+        Week(week.starts_on, week.week_m, len(week.easy_m), week.long_m, 0.0)
+        for week in planned.weeks
+    ]
+    starts_on = planned.weeks[0].starts_on
+    print_weeks(command.console, [*done, *to_come], (), units=units, planned_from=starts_on)
+    command.say(f"why: {planned.basis}")
+
+
+def _row(week: PlannedWeek, units: Units) -> tuple[str, ...]:
+    return (
+        f"{week.starts_on:%Y-%m-%d}",
+        week.kind,
+        _floor(week.week_m, units),
+        _floor(week.long_m, units) if week.long_on else "",
+        f"{week.long_on:%a %Y-%m-%d}" if week.long_on else "",
+    )
+
+
+def _at_most(metres: float | None, units: Units) -> str:
+    return "not known yet" if metres is None else f"at most {_floor(metres, units)}"
+
+
+def _floor(metres: float, units: Units) -> str:
+    """A most, rounded down: what is shown must lie inside it."""
+    return f"{math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"

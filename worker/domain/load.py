@@ -1,0 +1,183 @@
+"""What was run, and how much of it the body has taken in: what a plan builds on. Pure.
+
+A session is *absorbed* in full, but at most up to the limit that the rules had for its day: so a
+jump buys what was allowed, until it was run twice. From the absorbed sessions come *L*, the long
+run that the next one builds on, and *A*, the week that the next one builds on. A planned session
+is added like one that was run, so a plan of many weeks stands on the same arithmetic.
+"""
+
+from bisect import bisect_left
+from datetime import date, timedelta
+from math import inf
+from statistics import fmean, median
+from typing import Final, Self
+
+from worker.domain.history import History, return_from
+from worker.domain.rules import Rules
+
+FOUR: Final = 4
+"""Weeks before a week that it is planned by."""
+
+WEEK_DAYS: Final = 7
+
+STEP_M: Final = 10
+"""Plans are in steps of ten metres."""
+
+_REMEMBERED: Final = 250
+"""Sessions before the plan that are looked at: what was absorbed earlier bears on nothing now."""
+
+
+class Load:
+    """What was run, and how much of it was absorbed: both distances of each session, by day.
+
+    A session is absorbed in full, but at most up to the limit of its day: so a jump buys what was
+    allowed. A planned session is added like one that was run. Days are numbers.
+    """
+
+    def __init__(self, born: int, rules: Rules) -> None:
+        self._born = born
+        self.rules = rules
+        self.days: list[int] = []
+        self._run_m: list[float] = []
+        self._absorbed_m: list[float] = []
+
+    @classmethod
+    def of(cls, history: History, until: date, *, rules: Rules) -> Self:
+        """The load of the sessions before the day `until`."""
+        first = history.first_day or until
+        load = cls(first.toordinal(), rules)
+        for session in history.between(first, until - timedelta(days=1))[-_REMEMBERED:]:
+            load.add(session.day.toordinal(), session.distance_m)
+        return load
+
+    def copy(self) -> "Load":
+        load = Load(self._born, self.rules)
+        load.days, load._run_m = self.days.copy(), self._run_m.copy()
+        load._absorbed_m = self._absorbed_m.copy()
+        return load
+
+    def add(self, day: int, metres: float) -> None:
+        """Adds a session on a day that none of the others is later than."""
+        self._absorbed_m.append(min(metres, self._limit_m(day)))
+        self._run_m.append(metres)
+        self.days.append(day)
+
+    def _limit_m(self, day: int) -> float:
+        """How much of a session on `day` is absorbed at most; infinite where no rule can speak."""
+        rules, most_m = self.rules, inf
+        before = self.absorbed_m(day - rules.run_window_days, day)
+        if day - self._born >= rules.run_history_days and len(before) >= max(1, rules.run_min_runs):
+            longest_m = max(before)
+            most_m = max(
+                rules.run_over * longest_m, rules.run_min_m, longest_m + rules.run_excess_m
+            )
+        reference_m = self.reference_m(day)
+        if reference_m is not None:
+            back_m = max(
+                rules.return_over * reference_m,
+                rules.return_min_m,
+                reference_m + rules.return_excess_m,
+            )
+            most_m = min(most_m, back_m)
+        return most_m
+
+    def absorbed_m(self, first: int, end: int) -> list[float]:
+        """The absorbed metres of each session from the day `first` to the one before `end`."""
+        return self._absorbed_m[bisect_left(self.days, first) : bisect_left(self.days, end)]
+
+    def reference_m(self, day: int) -> float | None:
+        """What a session on `day` is held against, where it is one of a return."""
+        back = return_from(self.days, day, rules=self.rules)
+        if back is None or back.runs_before < self.rules.return_min_runs:
+            return None
+        first, last = (one.toordinal() for one in back.before)
+        before_m = back.share * max(self.absorbed_m(first, last + 1))
+        return max([before_m, *self.absorbed_m(back.returned_on.toordinal(), day)])
+
+    def long_m(self, day: int, begin: int) -> float:
+        """L of a long run on `day` of the week that begins on the day `begin`; 0 if not known.
+
+        It is the longest that was absorbed in thirty days, or the second-longest that was run:
+        what was done twice counts in full. In a return it is at most the reference.
+        """
+        first = bisect_left(self.days, day - self.rules.run_window_days)
+        end = bisect_left(self.days, begin)
+        reference_m = self.reference_m(begin)
+        if first >= end:
+            return reference_m or 0.0
+        longest_m = max(self._absorbed_m[first:end])
+        if end - first > 1:
+            longest_m = max(longest_m, sorted(self._run_m[first:end])[-2])
+        return longest_m if reference_m is None else min(longest_m, reference_m)
+
+    def is_fresh(self, day: int, begin: int) -> bool:
+        """Whether the month before `day` has no session before the day `begin`."""
+        return not self.absorbed_m(day - self.rules.run_window_days, begin)
+
+    def weeks_m(self, begin: int, weeks: int = FOUR) -> list[float]:
+        """The absorbed metres of each of the last weeks before the day `begin`, oldest first."""
+        edges = range(begin - weeks * WEEK_DAYS, begin, WEEK_DAYS)
+        return [sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges]
+
+    def longs_m(self, begin: int) -> list[float]:
+        """The longest absorbed session of each of the four weeks before the day `begin`."""
+        edges = range(begin - FOUR * WEEK_DAYS, begin, WEEK_DAYS)
+        return [max(self.absorbed_m(first, first + WEEK_DAYS), default=0.0) for first in edges]
+
+    def week_m(self, begin: int) -> float:
+        """A of the week that begins on the day `begin`; 0 if not known.
+
+        It is the second-largest of the last four weeks, but not far above their mean. In a return
+        it is a share of the weeks before the break, or the last week where that was more.
+        """
+        weeks_m = self.weeks_m(begin)
+        back = return_from(self.days, begin, rules=self.rules)
+        if back is not None and back.runs_before >= self.rules.return_min_runs:
+            last = back.rest.last_run_on.toordinal()
+            before_m = sum(self.absorbed_m(last - FOUR * WEEK_DAYS + 1, last + 1)) / FOUR
+            return max(back.share * before_m, min(weeks_m[-1], before_m))
+        return min(sorted(weeks_m)[-2], self.rules.plan_absorbed_over * fmean(weeks_m))
+
+    def long_share(self, begin: int) -> float:
+        """The share of its week that the long run usually has, by the four weeks before `begin`."""
+        shares = [
+            long_m / week_m
+            for long_m, week_m in zip(self.longs_m(begin), self.weeks_m(begin), strict=True)
+            if week_m
+        ]
+        least, most = self.rules.plan_long_share, self.rules.plan_long_share_most
+        return min(max(median(shares or [0.0]), least), most)
+
+    def usual_m(self, begin: int) -> float:
+        """A of the week that begins on the day `begin`, within its ceiling."""
+        return min(self.week_m(begin), self.week_most_m(begin))
+
+    def week_most_m(self, begin: int) -> float:
+        """The ceiling of the week that begins on the day `begin`."""
+        rules, weeks_m = self.rules, self.weeks_m(begin)
+        # Seven days that reach into this week are held against those before the last week.
+        edges = range(begin - rules.ramp_window_days, begin - WEEK_DAYS, WEEK_DAYS)
+        largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
+        base_m = max(largest_m, rules.ramp_min_m)
+        rise_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
+        if return_from(self.days, begin, rules=rules) is not None:
+            return min(rules.plan_build_over * self.week_m(begin), rise_m)
+        second_m, mean_m = sorted(weeks_m)[-2], fmean(weeks_m)
+        return min(rules.plan_week_over * second_m, rules.plan_mean_over * mean_m, rise_m)
+
+    def month_most_m(self, begin: int) -> float:
+        """How much of the week that begins on `begin` is no month's rise, by the weeks before it.
+
+        Where they leave too little it is an easy week.
+        """
+        rules = self.rules
+        month, window = rules.month_days // WEEK_DAYS, rules.month_window_days // WEEK_DAYS
+        weeks_m = self.weeks_m(begin, window + month - 1)
+        before_m, done_m = weeks_m[:window], sum(weeks_m[window:])
+        largest_m = max(sum(before_m[first : first + month]) for first in range(window - month + 1))
+        if begin + WEEK_DAYS - self._born < rules.month_history_days or not largest_m:
+            return inf
+        base_m = max(largest_m, rules.month_min_m)
+        excess_m = min(rules.month_excess_m, base_m)
+        most_m = max(rules.month_over * base_m, base_m + excess_m) - STEP_M
+        return max(most_m - done_m, rules.plan_easy_week_share * self.usual_m(begin))
