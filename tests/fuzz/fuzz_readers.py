@@ -1,11 +1,11 @@
 """Fuzzes one reader until the time is over or a finding comes.
 
     pip install atheris
-    python -m tests.fuzz.fuzz_readers fit|gpx|tcx|zip|csv [--seconds 900] [--corpus FOLDER]
+    python -m tests.fuzz.fuzz_readers fit|gpx|tcx|zip|csv|json [--seconds 900] [--corpus FOLDER]
 
 Seeds are made, none are real. A finding is any exception, a run without what a run needs, more
 than twenty seconds or 512 MB; libFuzzer writes its bytes to the current folder, and they become a
-case in tests/formats/test_found.py.
+case in tests/sources/formats/test_found.py.
 """
 
 import argparse
@@ -23,20 +23,22 @@ import atheris
 
 with atheris.instrument_imports(include=["worker.sources", "fitparse", "zipfile"]):
     from tests.sources.formats.reading import read_content
-    from worker.sources import NotARun, Unreadable
-    from worker.sources.formats import Activity, Parsed, fit, gpx, tables, tcx
+    from worker.sources import NotARun, NotRead, Unreadable
+    from worker.sources.formats import Activity, Parsed, fit, garmin_summaries, gpx, tables, tcx
 
 from simulators.activity_files import Leg, definition, fit_activity, fit_file, fit_run, straight
 from simulators.activity_files import gpx as make_gpx
 from simulators.activity_files import tcx as make_tcx
+from worker.domain.models import Recording
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 # What a reader says where it swallowed an exception that it didn't foresee.
 SWALLOWED = "can't be read as FIT ("
 
 
-def check(parsed: Parsed) -> None:
-    """Raises where a reader's answer isn't one."""
+def check(parsed: Parsed | NotRead) -> None:
+    """Raises where a reader's answer isn't one; it has seen all bytes, so it has one."""
+    assert not isinstance(parsed, NotRead), parsed.reason
     if isinstance(parsed, Unreadable):
         assert parsed.reason
         assert not parsed.reason.startswith(SWALLOWED), parsed.reason
@@ -70,9 +72,21 @@ def fuzz_csv(content: bytes) -> None:
     for bad in logbook.bad:
         assert bad.reason
         assert bad.line > 0
-    for entry in logbook.entries:
-        assert entry.recording.started_at.utcoffset() == timedelta(0)
-        assert isfinite(entry.recording.distance_m)
+    for recording in logbook.recordings:
+        check_recording(recording)
+
+
+def fuzz_json(content: bytes) -> None:
+    for item in garmin_summaries.summary_rows(content):
+        if isinstance(item, tables.TableRow):
+            check_recording(item.recording)
+        else:
+            assert item.reason
+
+
+def check_recording(recording: Recording) -> None:
+    assert recording.started_at.utcoffset() == timedelta(0)
+    assert isfinite(recording.distance_m)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
@@ -81,6 +95,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "tcx": lambda content: check(tcx.parse_tcx(content)),
     "zip": fuzz_zip,
     "csv": fuzz_csv,
+    "json": fuzz_json,
 }
 
 
@@ -109,6 +124,10 @@ def seeds(target: str) -> list[bytes]:
             ),
             "start_date_local;distance_m\n01.03.2026 07:00;8,5\n".encode("utf-16"),
         ],
+        "json": [(
+            b'[{"summarizedActivitiesExport": [{"activityId": 7, "activityType": "running", '
+            b'"beginTimestamp": 1782400400000, "distance": 512345.0, "duration": 2000000.0}]}]'
+        )],
     }  # fmt: skip
     if target != "zip":
         return files[target]
