@@ -7,20 +7,24 @@ import io
 import os
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from simulators.activity_files import fit_run, gpx, straight, tcx
+from tests.command import ROOT
 from tests.sources.formats.reading import read_content
 from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Parsed
-from worker.sources.formats.unpack import MAX_DEPTH, MAX_NESTED_BYTES, members, not_unpacked
+from worker.sources.formats.unpack import MAX_DEPTH, MAX_NESTED_BYTES, MIB, members, not_unpacked
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 FIT = fit_run(START, distance_m=5000)
@@ -222,6 +226,28 @@ def test_an_archive_in_an_archive_is_bounded_before_anything_is_written() -> Non
     said, run = (parsed for _, parsed in read_content(content.getvalue()))
     assert said == Unreadable("can't be unpacked: it's larger than 256 MB unpacked")
     assert isinstance(run, tuple)
+
+
+def test_an_archive_in_an_archive_leaves_the_disk_some_room(tmp_path: Path) -> None:
+    """On a disk with 260 MB free, all but 4 are for everybody else; later there may be more."""
+    with zipfile.ZipFile(tmp_path / "all.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("inner.zip", zipped({"a.fit": FIT}) + bytes(20 * MIB))
+    read = (
+        "import sys, pathlib; from tests.sources.formats.reading import read_content; "
+        "print(*read_content(pathlib.Path(sys.argv[1]).read_bytes()))"
+    )
+    small = f'mount -t tmpfs -o size=260m none {tmp_path / "small"} && exec "$@"'
+    (tmp_path / "small").mkdir()
+    done = subprocess.run(  # noqa: S603  our own program
+        ["/usr/bin/env", "unshare", "-Urm", "sh", "-c", small, "sh",
+         sys.executable, "-c", read, str(tmp_path / "all.zip")],
+        env={**os.environ, "TMPDIR": str(tmp_path / "small"), "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode and "Traceback" not in done.stderr:
+        pytest.skip(f"no disk of one's own here: {done.stderr.strip()}")
+    assert "No space left on device" in done.stdout, done.stderr
+    assert "NotRead" in done.stdout
 
 
 @pytest.mark.parametrize(
