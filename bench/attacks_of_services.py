@@ -1,127 +1,113 @@
-"""What a service that never ends, and who forges its webhook, can take: seconds, memory, calls.
+"""What a service that never ends, and who forges its webhook, can take."""
 
-    python bench/attacks_of_services.py
-
-Asks a made Strava on loopback that answers in drops or without end, then posts made-up events with
-the true subscription and owner, and prints what each came to. About a minute.
-"""
-
-import sys
-import tempfile
+import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from datetime import timedelta
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from pydantic import SecretStr
 
-from pydantic import SecretStr  # noqa: E402
-
-from simulators.http_server import FaultKind, Server, running  # noqa: E402
-from simulators.strava.service import Service  # noqa: E402
-from worker.app import build_services  # noqa: E402
-from worker.config import Settings  # noqa: E402
-from worker.domain.models import Athlete  # noqa: E402
-from worker.pipeline.services import Services  # noqa: E402
-from worker.pipeline.session import encrypt  # noqa: E402
-from worker.pipeline.sync import SourceSync, note_events  # noqa: E402
-from worker.sources.base import Credential, ServiceEvent, SourceError  # noqa: E402
-from worker.sources.strava.client import Strava, StravaSection, stravalib_protocol  # noqa: E402
+from bench.attacks_stage import MIB, Stage, ask, until, watched
+from bench.load_stage import SUBSCRIPTION, WEBHOOK
+from simulators.http_server import FaultKind
+from worker.sources.base import Credential, SourceError
+from worker.sources.strava.client import Strava, StravaSection, stravalib_protocol
 
 ANSWER_S = 3.0
 FORGED = range(9_000_000_000, 9_000_001_200)
-QUARTERS = 12
 ENDLESS = [kind for kind in get_args(FaultKind) if kind.startswith(("slow ", "endless"))]
 
 
-def main() -> None:
-    """One attack after another, a line each."""
+def rows(stage: Stage) -> Iterator[str]:
+    """The attacks of services, a row each."""
+    yield _endless_mail_server(stage)
     stravalib_protocol()  # importing it takes a second
-    service = Service()
-    with running(service) as server, tempfile.TemporaryDirectory() as folder:
-        for kind in ENDLESS:
-            _endless(server, kind)
-        with _connected(server, Path(folder)) as (services, owner):
-            _forged(service, services, owner)
+    for kind in ENDLESS:
+        yield _endless_strava(stage, kind)
+    yield _forged(stage)
 
 
-def _section(server: Server) -> StravaSection:
-    application = server.service.application
-    return StravaSection(
-        client_id=application.client_id, client_secret=SecretStr(application.client_secret),
-        base_url=server.base_url,
-    )  # fmt: skip
-
-
-def _endless(server: Server, kind: FaultKind) -> None:
-    """An answer that never ends; the made service itself gives up after a while."""
-    strava = Strava(_section(server), answer_s=ANSWER_S)
-    server.flooded_bytes = 0
-    server.fault(kind)
-    began, now = time.monotonic(), server.service.clock.now
-    try:
-        strava.list_activities(Credential("1", ("a", "r"), now), now=now)
-        said = "taken for an answer"
-    except SourceError as error:
-        said = str(error)
-    took_s = time.monotonic() - began
-    read_mb = server.flooded_bytes / 2**20
-    print(f"{kind:18} {took_s:5.1f} s of {ANSWER_S:.0f}, {read_mb:5.1f} MB: {said}")
-    strava.close()
-
-
-@contextmanager
-def _connected(server: Server, folder: Path) -> Iterator[tuple[Services, int]]:
-    """An application with one athlete who is connected, and their number at the service."""
-    service = server.service
-    built = build_services(Settings(data_dir=folder, strava=_section(server)), None)
-    connected = replace(built.sources["strava"], jitter=lambda: 0.0)
-    services = replace(built, sources={"strava": connected})
-    account, now = service.account("Mira"), service.clock.now
-    service.diary.weeks_of_runs(account, now, 20)
-    scopes = frozenset({"read", "activity:read_all"})
-    given = service.tokens.exchange(service.tokens.consent(account, scopes, now), now)
-    assert given is not None
-    credential = Credential(str(account.id), (given.access.token, given.refresh_token))
-    with closing(built.store):
-        with built.store.transaction() as tx:
-            mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", now))
-            rows = tx.source("strava")
-            rows.connect(
-                mira, account_id=credential.account_id, encrypted=encrypt(connected, credential),
-                expires_at=given.access.expires_at, scopes=scopes, now=now,
+def _endless_mail_server(stage: Stage) -> str:
+    """A mail is due, and the server answers EHLO with lines without end."""
+    stage.mail.fail("ehlo", "endless")
+    with watched(stage.worker) as cost:
+        with stage.store.transaction() as tx:
+            number = tx.outbox.enqueue(
+                stage.zoe, kind="notice", key="attack", message_id="<attack@example.org>",
+                sender="easeback@example.org", recipient=stage.zoe.email,
+                mime=b"Subject: made\r\n\r\nmade\r\n", now=datetime.now(UTC),
             )  # fmt: skip
-            rows.subscribed(7, f"https://easeback.example{connected.webhook_path}", now=now)
-        yield services, account.id
-        connected.client.close()
+        until(lambda: stage.mail.spoken > 0)
+        began = time.monotonic()
+        until(lambda: _mail_is_put_off(stage, number))
+        cost.took_s = time.monotonic() - began
+    came = f"given up after {stage.mail.spoken / MIB:.1f} MB; the mail waits"
+    return cost.row("mail: EHLO answered without end", came)
 
 
-def _forged(service: Service, services: Services, owner: int) -> None:
-    """Made-up events each quarter of an hour, and a true run at the first."""
-    path, account = services.sources["strava"].webhook_path, service.accounts[owner]
-    sync = SourceSync.of(services, "strava", lambda: service.clock.now)
-    sync.all_due()
+def _mail_is_put_off(stage: Stage, number: int | None) -> bool:
+    with stage.store.reading() as tx:
+        return any(one.id == number and one.state == "retry" for one in tx.outbox.all())
+
+
+def _endless_strava(stage: Stage, kind: FaultKind) -> str:
+    """Asked by the client alone, with a deadline of seconds where the worker has a minute."""
+    application = stage.strava.service.application
+    section = StravaSection(
+        client_id=application.client_id, client_secret=SecretStr(application.client_secret),
+        base_url=stage.strava.base_url,
+    )  # fmt: skip
+    strava = Strava(section, answer_s=ANSWER_S)
+    stage.strava.flooded_bytes = 0
+    stage.strava.fault(kind)
+    now = datetime.now(UTC)
+    with watched(os.getpid()) as cost:
+        try:
+            strava.list_activities(Credential("1", ("a", "r"), now), now=now)
+            came = "taken for an answer"
+        except SourceError:
+            came = "given up"
+    strava.close()
+    cost.reader_mb = 0.0
+    came += f" after {stage.strava.flooded_bytes / MIB:.1f} MB"
+    return cost.row(f"Strava: {kind}, deadline {ANSWER_S:.0f} s", came)
+
+
+def _forged(stage: Stage) -> str:
+    """Made-up events with the true subscription, owner and address, and a true run among them."""
+    service = stage.strava.service
+    owner = next(iter(service.accounts.values()))
+    true = service.diary.add(owner, datetime.now(UTC) - timedelta(minutes=50))
+    ids = [*FORGED[:600], true.id, *FORGED[600:]]
+
+    def post(number: int) -> int:
+        event = {
+            "subscription_id": SUBSCRIPTION, "owner_id": owner.id, "object_id": number,
+            "object_type": "activity", "aspect_type": "create", "event_time": int(time.time()),
+            "updates": {},
+        }  # fmt: skip
+        body = json.dumps(event).encode()
+        return ask(stage.port, WEBHOOK, method="POST", body=body, kind="application/json")
+
     before = service.calls()
-    true = service.diary.add(account, service.clock.now - timedelta(minutes=30))
-    for quarter in range(QUARTERS):
-        events = [ServiceEvent(7, str(owner), str(number)) for number in (*FORGED, true.id)]
-        note_events(services, "strava", events, service.clock.now, path)
-        sync.all_due()
-        with services.store.reading() as tx:
-            (mira,) = tx.athletes.all()
-            ids = {one.external_id for one in tx.runs.recorded(mira, "strava")}
-            waiting = tx.source("strava").events_waiting(mira)
-        if quarter in {0, QUARTERS - 1}:
-            there = "there" if str(true.id) in ids else "missing"
-            told = f"{len(events):,} events, quarter {quarter + 1:2}: "
-            told += f"{service.calls() - before} calls so far, {waiting} events wait, "
-            print(f"{told}the true run is {there}")
-        service.clock.step(timedelta(minutes=15))
+    with watched(stage.worker) as cost:
+        with ThreadPoolExecutor(8) as pool:
+            answered = sum(status == 200 for status in pool.map(post, ids))
+        is_there = until(lambda: _has(stage, str(true.id)), most_s=60)
+        until(lambda: _events_waiting(stage) == 0, most_s=30)
+    true_run = "is in" if is_there else "is missing"
+    came = f"{answered:,} answered, {service.calls() - before} calls, the true run {true_run}"
+    return cost.row(f"webhook: {len(ids):,} events, one true", came)
 
 
-if __name__ == "__main__":
-    main()
+def _has(stage: Stage, activity: str) -> bool:
+    with stage.store.reading() as tx:
+        return any(one.external_id == activity for one in tx.runs.recorded(stage.anna, "strava"))
+
+
+def _events_waiting(stage: Stage) -> int:
+    with stage.store.reading() as tx:
+        return tx.source("strava").events_waiting(stage.anna)

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -93,8 +94,8 @@ def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
     ) as process:
         own_mb = reader_mb = 0.0
         while process.poll() is None:
-            own_mb = max(own_mb, _peak_mb(process.pid))
-            reader_mb = max([reader_mb, *map(_peak_mb, _readers(process.pid))])
+            own_mb = max(own_mb, peak_mb(process.pid))
+            reader_mb = max([reader_mb, *map(peak_mb, readers(process.pid))])
             time.sleep(LOOK_EVERY_S)
         wall_s = time.perf_counter() - begun
         assert process.stdout is not None
@@ -103,7 +104,7 @@ def _import(archive: Path, home: str, env: dict[str, str]) -> Import:
     return Import(wall_s, own_mb, reader_mb, told["imported"], told["duplicate"])
 
 
-def _peak_mb(pid: int) -> float:
+def peak_mb(pid: int) -> float:
     """The most memory that a process has held so far; 0 once it is gone."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
@@ -112,13 +113,14 @@ def _peak_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), 0.0)
 
 
-def _readers(pid: int) -> list[int]:
-    """The process's children that have become programs of their own."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()
-        return [int(one) for one in children if _command(int(one)) != _command(pid)]
-    except OSError:
-        return []
+def readers(pid: int) -> list[int]:
+    """The process's children, whichever thread's, that have become programs of their own."""
+    found = []
+    for thread in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            children = map(int, thread.read_text("ascii").split())
+            found += [one for one in children if _command(one) != _command(pid)]
+    return found
 
 
 def _command(pid: int) -> bytes:

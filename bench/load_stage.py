@@ -160,7 +160,7 @@ def staged(plan: Plan, athletes: int) -> Iterator[Stage]:
             for hour in (1, 3)
         )
         yield Stage(
-            folder, store, sink, service, strava.base_url, _free_port(), kept,
+            folder, store, sink, service, strava.base_url, free_port(), kept,
             (activities[0], activities[1]),
         )  # fmt: skip
         store.close()
@@ -186,11 +186,11 @@ def _seed(store: Store, service: Service, number: int, now: datetime) -> Athlete
             for back in range(2, 182, 2)
         ]
         tx.runs.save(athlete, runs, now=now, today=now.date())
-        _grant(tx, service, athlete, number, now)
+        grant(tx, service, athlete, number, now)
     return athlete
 
 
-def _grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now: datetime) -> None:
+def grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now: datetime) -> None:
     account = service.account(athlete.name, timezone="Europe/London")
     scopes = frozenset({"read", "activity:read_all"})
     consent = service.tokens.exchange(service.tokens.consent(account, scopes, now), now)
@@ -210,7 +210,7 @@ def _grant(tx: Transaction, service: Service, athlete: Athlete, number: int, now
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,0 +1,199 @@
+"""The worker that is attacked: two athletes, a Strava, a mail server; and what an attack costs."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from bench.import_archive import ROOT, peak_mb, readers
+from bench.load_stage import (
+    KEY,
+    SUBSCRIPTION,
+    WEBHOOK,
+    GoingClock,
+    free_port,
+    grant,
+)
+from simulators.http_server import Server, running
+from simulators.smtp_server import SmtpServer
+from simulators.strava.service import Service
+from worker.domain.models import Athlete, Recording
+from worker.links import Signer
+from worker.store import Store
+
+MIB = 2**20
+RUNS = 5_000
+LONGEST_S = 150.0
+LOOK_EVERY_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Anna attacks, or somebody in her name; Zoe wants to be served meanwhile."""
+
+    home: Path
+    environment: Mapping[str, str]
+    store: Store
+    strava: Server
+    mail: SmtpServer
+    port: int
+    worker: int
+    anna: Athlete
+    zoe: Athlete
+
+    @property
+    def inbox(self) -> Path:
+        return self.home / "data" / "inbox"
+
+    def link(self, purpose: str, athlete: Athlete, **more: str) -> str:
+        """The path of a signed link."""
+        signer = Signer([KEY], f"http://127.0.0.1:{self.port}")
+        return f"/{purpose}/{signer.token(purpose, athlete, now=datetime.now(UTC), **more)}"
+
+
+@dataclass
+class Cost:
+    """What a process and its readers had while they were watched."""
+
+    took_s: float = 0.0
+    own_mb: float = 0.0
+    reader_mb: float = 0.0
+    temporary_mb: float = 0.0
+
+    def row(self, attack: str, came: str) -> str:
+        """As a row of the table."""
+        reader = f"{self.reader_mb:.0f}" if self.reader_mb else ""
+        return f"| {attack} | {self.took_s:.1f} | {self.own_mb:.0f} | {reader} | {came} |"
+
+    def watch(self, pid: int, ended: threading.Event) -> None:
+        """Until the end: what a reader has is known only while it is there."""
+        while not ended.wait(LOOK_EVERY_S):
+            self.own_mb = max(self.own_mb, peak_mb(pid))
+            for reader in readers(pid):
+                self.reader_mb = max(self.reader_mb, peak_mb(reader))
+                self.temporary_mb = max(self.temporary_mb, _temporary_mb(reader))
+
+
+@contextmanager
+def watched(pid: int) -> Iterator[Cost]:
+    """The cost of what happens inside of the block; peaks of before are forgotten."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    cost, ended = Cost(), threading.Event()
+    watcher = threading.Thread(target=cost.watch, args=(pid, ended))
+    began = time.monotonic()
+    watcher.start()
+    try:
+        yield cost
+    finally:
+        cost.took_s = cost.took_s or time.monotonic() - began
+        ended.set()
+        watcher.join()
+        cost.own_mb = max(cost.own_mb, peak_mb(pid))
+
+
+def _temporary_mb(pid: int) -> float:
+    """How large the files are that a process has open and that no folder names."""
+    held = 0
+    for descriptor in Path(f"/proc/{pid}/fd").glob("*"):
+        try:
+            if str(descriptor.readlink()).endswith("(deleted)"):
+                held += descriptor.stat().st_size
+        except OSError:
+            continue
+    return held / MIB
+
+
+def until(is_so: Callable[[], bool], *, most_s: float = LONGEST_S) -> bool:
+    """Whether it came to be so in time."""
+    began = time.monotonic()
+    while not (came := is_so()) and time.monotonic() - began < most_s:
+        time.sleep(LOOK_EVERY_S)
+    return came
+
+
+def ask(
+    port: int,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    kind: str = "application/x-www-form-urlencoded",
+    wait_s: float = LONGEST_S,
+) -> int:
+    """The status of the answer; 0 where none came."""
+    connection = HTTPConnection("127.0.0.1", port, timeout=wait_s)
+    try:
+        connection.request(method, path, body, {"Content-Type": kind} if body else {})
+        answer = connection.getresponse()
+        answer.read()
+    except (OSError, HTTPException):
+        return 0
+    finally:
+        connection.close()
+    return answer.status
+
+
+@contextmanager
+def attacked(home: Path) -> Iterator[Stage]:
+    """A worker that is up, with Anna and Zoe connected to Strava and 5,000 runs of Anna's."""
+    service = Service(clock=GoingClock(timedelta()))
+    with SmtpServer(lints=False) as mail, running(service) as strava:
+        inbox = home / "data" / "inbox"
+        inbox.mkdir(parents=True)
+        port = free_port()
+        environment = {
+            **{name: v for name, v in os.environ.items() if not name.startswith("EASEBACK_")},
+            "PYTHONPATH": str(ROOT),
+            "EASEBACK_DATA_DIR": str(home / "data"),
+            "EASEBACK_BASE_URL": f"http://127.0.0.1:{port}",
+            "EASEBACK_SECRET_KEY": KEY,
+            "EASEBACK_INBOX__EVERY": "1s",
+            "EASEBACK_WEB__PORT": str(port),
+            "EASEBACK_MAIL__HOST": "127.0.0.1",
+            "EASEBACK_MAIL__PORT": str(mail.port),
+            "EASEBACK_MAIL__SECURITY": "none",
+            "EASEBACK_STRAVA__CLIENT_ID": service.application.client_id,
+            "EASEBACK_STRAVA__CLIENT_SECRET": service.application.client_secret,
+            "EASEBACK_STRAVA__BASE_URL": strava.base_url,
+        }
+        store = Store.open(f"sqlite:///{home / 'data' / 'easeback.db'}")
+        anna, zoe = (_seed(store, service, number) for number in range(2))
+        for athlete in (anna, zoe):
+            (inbox / athlete.name).mkdir()
+        command = [sys.executable, "-m", "worker", "run"]
+        log = home / "worker.log"
+        with (
+            log.open("wb") as err,
+            subprocess.Popen(command, cwd=home, env=environment, stderr=err) as worker,  # noqa: S603  ours
+        ):
+            try:
+                assert until(lambda: ask(port, "/livez") == 200), log.read_text()[-2000:]
+                assert until(lambda: service.calls() > 1), "Strava is never asked"
+                yield Stage(home, environment, store, strava, mail, port, worker.pid, anna, zoe)
+            finally:
+                worker.terminate()
+                worker.wait(30)
+                store.close()
+
+
+def _seed(store: Store, service: Service, number: int) -> Athlete:
+    now = datetime.now(UTC)
+    name = ("Anna", "Zoe")[number]
+    with store.transaction() as tx:
+        athlete = tx.athletes.add(Athlete(0, name, f"{name}@example.org".lower(), now))
+        runs = [
+            Recording("import", f"made-{back}", at, at.date(), 8_000.0, 2_800.0, 2_900.0)
+            for back in range((RUNS, 50)[number])
+            for at in [now - timedelta(days=3, hours=9 * back)]
+        ]
+        tx.runs.save(athlete, runs, now=now, today=now.date())
+        grant(tx, service, athlete, number, now)
+        tx.source("strava").subscribed(SUBSCRIPTION, f"https://easeback.example{WEBHOOK}", now=now)
+    return athlete
