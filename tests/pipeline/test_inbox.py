@@ -4,16 +4,17 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 
-from simulators.activity_files import fit_run
+from simulators.activity_files import Leg, fit_activity, fit_run, gpx, straight
 from tests.app import NOW, TODAY, App, run_file, steady
 from tests.effort import calls_of
 from tests.nobody import nobody
@@ -131,6 +132,38 @@ def test_one_run_from_two_devices_is_one_run(app: App) -> None:
     app.drop("phone.fit", run_file(8.1))
     app.look(2)
     assert len(app.distances_km(anna)) == 1
+
+
+def _tracks(*distances_m: float) -> bytes:
+    """A GPX file with a track of each distance, all of the same hour."""
+    at = datetime.combine(TODAY, time(6), tzinfo=UTC)
+    made = [gpx([straight(at, distance_m=metres, seconds=3000)]) for metres in distances_m]
+    track = re.compile(rb"<trk>.*</trk>")
+    tracks = b"".join(found[0] for one in made if (found := track.search(one)))
+    return track.sub(tracks, made[0])
+
+
+def _sessions(*distances_m: float) -> bytes:
+    """A FIT file with a session of each distance, all of the same hour."""
+    at = datetime.combine(TODAY, time(6), tzinfo=UTC)
+    return fit_activity([Leg(at, metres, 3000.0, 3000.0) for metres in distances_m], offset_h=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("phone.gpx", _tracks(8000.0, 9000.0), id="tracks of a GPX file"),
+        pytest.param("watch.fit", _sessions(8000.0, 9000.0), id="sessions of a FIT file"),
+        pytest.param("chained.fit", run_file(8.0) + run_file(9.0), id="chained FIT files"),
+    ],
+)
+def test_parts_of_one_file_that_overlap_are_one_run(app: App, name: str, content: bytes) -> None:
+    """One body, one hour: whatever the parts say of the distance, the first is believed."""
+    anna = app.athlete()
+    app.drop(name, content)
+    app.look(2)
+    (km,) = app.distances_km(anna)
+    assert km == pytest.approx(8.0, rel=0.01)
 
 
 def test_a_file_written_over_takes_its_old_run_along(app: App) -> None:

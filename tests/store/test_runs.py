@@ -111,27 +111,27 @@ def test_an_edit_moves_its_run_to_another_day(store: Store) -> None:
 
 @pytest.mark.parametrize("seconds", [-30, 30], ids=["starting before", "starting after"])
 def test_an_edit_that_parts_two_recordings_leaves_a_run_of_each(store: Store, seconds: int) -> None:
-    """Cut to 6 km at Strava it's no longer the watch's run, whichever of them starts first."""
+    """Moved to the evening at Strava it's no longer the watch's, whichever of them starts first."""
     strava = replace(STRAVA, started_at=WATCH.started_at + timedelta(seconds=seconds))
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
         save(tx, anna, WATCH, strava)
         assert kept(tx, anna) == [(10.0, ("inbox", "strava"))]
-        save(tx, anna, replace(strava, distance_m=6000.0))
-        assert sorted(kept(tx, anna)) == [(6.0, ("strava",)), (10.0, ("inbox",))]
+        save(tx, anna, replace(strava, started_at=strava.started_at + timedelta(hours=13)))
+        assert sorted(kept(tx, anna)) == [(10.0, ("inbox",)), (10.1, ("strava",))]
 
 
 def test_a_deleted_go_between_parts_what_it_joined(store: Store) -> None:
-    """9.6 and 10.5 km are one run only through the recording between them."""
-    short = recording(km=9.6, source="import", external_id="short")
-    between = recording(km=10.05, source="strava", external_id="between")
-    long = recording(km=10.5, source="garmin", external_id="long")
+    """What began at six and at a quarter past are one run only by the recording between them."""
+    early = recording(km=10.0, source="import", external_id="early")
+    between = recording(km=10.0, at=time(6, 8), source="strava", external_id="between")
+    late = recording(km=10.5, at=time(6, 15), source="garmin", external_id="late")
     with store.transaction() as tx:
         anna = athlete(tx, "Anna")
-        save(tx, anna, short, between, long)
+        save(tx, anna, early, between, late)
         assert len(kept(tx, anna)) == 1
         tx.runs.drop(anna, "strava", ["between"], today=TODAY)
-        assert sorted(kept(tx, anna)) == [(9.6, ("import",)), (10.5, ("garmin",))]
+        assert sorted(kept(tx, anna)) == [(10.0, ("import",)), (10.5, ("garmin",))]
 
 
 def test_a_join_that_moves_a_run_to_another_day_touches_both_days(store: Store) -> None:

@@ -14,6 +14,20 @@ from worker.domain.models import Recording, Run, SourceName
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05
 HIDDEN_DURATION_SHARE = 0.05
+STILL_SHARE = 0.50
+"""Who moved for less of a recording's time had room in it for another run."""
+PIECE_SHARE = 0.10
+"""Pieces of one run share less of their time than this."""
+
+CLOCK_HOURS = 11
+"""A clock that was left in another zone is seldom further off, and the run home is twelve hours
+after the run to work."""
+CLOCK_START_S = 20.0
+CLOCK_DURATION_SHARE, CLOCK_DURATION_S = 0.003, 3.0
+CLOCK_DISTANCE_SHARE = 0.02
+"""How alike two recordings whole hours apart must be to be one run by a clock that was off: real
+runs an hour apart aren't as long as each other to the second."""
+
 NEIGHBOUR_DAYS = 2
 """Recordings further apart than this are never one run; a hidden start can be a day off."""
 
@@ -29,21 +43,26 @@ _ANY_OTHER_SERVICE = 1
 def same_run(one: Recording, other: Recording) -> bool:
     """True where two recordings of one athlete are of the same run.
 
-    The same bytes are the same run (legs of one file are not). Else the distance must agree
-    within 5 % and the shorter must lie to 80 % inside the longer's time. Where a start is hidden
-    the clock says nothing, so the day and the duration must agree instead. A distance that the
-    athlete corrected needn't agree: it was corrected because it was wrong. Nor need it where one
-    source names the other's file.
+    One body can't run twice at the same time: where the shorter lies to 80 % inside the longer's
+    time they are one, whatever their distances say. A recording that stood still for most of its
+    time leaves room for another run; then the distance must agree within 5 %, unless the athlete
+    corrected it or one source names the other's file. The legs of one file are one run only by
+    that rule, and the same bytes always are.
+
+    Where a start is hidden the clock says nothing, so day, distance and duration must agree.
+    Files of the same length, whole hours apart, were told by a clock that was off.
     """
     if (one.source, one.external_id) == (other.source, other.external_id):
         return True
-    if one.sha256 is not None and one.sha256 == other.sha256:
-        return one.leg == other.leg
+    is_one_file = one.sha256 is not None and one.sha256 == other.sha256
+    if is_one_file and one.leg == other.leg:
+        return True
     close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE) or _same_file(one, other)
     if one.hidden_start or other.hidden_start:
         return close and one.day == other.day and _same_duration(one, other)
-    corrected = one.edited or other.edited
-    return (close or corrected) and _overlap_share(one, other) >= OVERLAP_SHARE
+    if _overlap_share(one, other) >= OVERLAP_SHARE:
+        return close or one.edited or other.edited or not _has_room(one, other)
+    return not is_one_file and _clock_is_off(one, other)
 
 
 def group(
@@ -74,17 +93,46 @@ def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
     then the source that goes first. That any source calls it a race is enough.
     """
     best, *others = bundle
-    timed = next((r for r in (best, *others) if not r.hidden_start), best)
+    pieces = _pieces(bundle)
+    timed = next((r for r in (*pieces, *others) if not r.hidden_start), best)
     return Run(
         id=run_id,
         started_at=timed.started_at,
         day=timed.day,
-        distance_m=best.distance_m,
-        moving_s=_first(r.moving_s for r in (best, *others)),
-        elapsed_s=_first(r.elapsed_s for r in (best, *others)),
+        distance_m=sum(piece.distance_m for piece in pieces),
+        moving_s=_sum(r.moving_s for r in pieces) or _first(r.moving_s for r in others),
+        elapsed_s=_lasted_s(pieces) or _first(r.elapsed_s for r in others),
         sport=best.sport,
         is_race=any(r.is_race for r in bundle),
     )
+
+
+def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
+    """The best recording, and what else of the run its source has, the earliest first.
+
+    A watch may have a run in three files where a phone has it in one.
+    """
+    best, *others = bundle
+    pieces = [best]
+    for other in others:
+        if (
+            other.source == best.source
+            and not (best.hidden_start or other.hidden_start)
+            and all(
+                _overlap_share(other, piece) < PIECE_SHARE and not same_run(other, piece)
+                for piece in pieces
+            )
+        ):
+            pieces.append(other)
+    return sorted(pieces, key=lambda piece: piece.started_at)
+
+
+def _lasted_s(pieces: Sequence[Recording]) -> float | None:
+    """Seconds from the start of the first piece to the end of the last, None where not known."""
+    first, last = pieces[0], pieces[-1]
+    if last.elapsed_s is None:
+        return None
+    return (last.started_at - first.started_at).total_seconds() + last.elapsed_s
 
 
 def _same_file(one: Recording, other: Recording) -> bool:
@@ -116,6 +164,47 @@ def plain_file_name(name: str) -> str:
 
 def _first(values: Iterable[float | None]) -> float | None:
     return next((value for value in values if value is not None), None)
+
+
+def _sum(values: Iterable[float | None]) -> float | None:
+    """The sum, None where any of them isn't known."""
+    total = 0.0
+    for value in values:
+        if value is None:
+            return None
+        total += value
+    return total
+
+
+def _has_room(one: Recording, other: Recording) -> bool:
+    """True where the longer one stood still for most of its time, and the shorter fits in there."""
+    longer, shorter = sorted((one, other), key=_duration_s, reverse=True)
+    if longer.moving_s is None or longer.elapsed_s is None:
+        return False
+    still_s = longer.elapsed_s - longer.moving_s
+    return longer.moving_s < STILL_SHARE * longer.elapsed_s and still_s >= (
+        shorter.moving_s or _duration_s(shorter)
+    )
+
+
+def _clock_is_off(one: Recording, other: Recording) -> bool:
+    """True where two recordings whole hours apart are so alike that a clock must have been off.
+
+    A service gives all that it has by the same clock; files come from wherever they come.
+    """
+    if one.source == other.source and None in (one.sha256, other.sha256):
+        return False
+    apart_s = abs((one.started_at - other.started_at).total_seconds())
+    hours = round(apart_s / 3600)
+    one_s, other_s = one.elapsed_s, other.elapsed_s
+    if not (one_s and other_s and 1 <= hours <= CLOCK_HOURS):
+        return False
+    duration_s = max(CLOCK_DURATION_S, CLOCK_DURATION_SHARE * max(one_s, other_s))
+    return (
+        abs(apart_s - 3600 * hours) <= CLOCK_START_S
+        and abs(one_s - other_s) <= duration_s
+        and _close(one.distance_m, other.distance_m, CLOCK_DISTANCE_SHARE)
+    )
 
 
 def _same_duration(one: Recording, other: Recording) -> bool:

@@ -1,8 +1,8 @@
 """The same run from Strava, Garmin, intervals.icu and a watch's file: one run, in whatever order.
 
 A day is a case: 320 of them, made by a dice that always falls alike. Half are one run told twice
-to four times, with the differences that real devices and services have; half are two runs that
-only look alike. Garmin and intervals.icu tell of the watch's run: by the same file, or by a summary
+to four times, with the differences that real devices and services have; half are two runs of
+one morning. Garmin and intervals.icu tell of the watch's run: by the same file, or by a summary
 of their own.
 """
 
@@ -76,7 +76,7 @@ def twins(number: int) -> Twins:
 
 
 def _one_run(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
-    """Clock a little off, distance by another yardstick, pauses cut; or the start hidden."""
+    """Clock a little or hours off, another yardstick, a watch that died; or the start hidden."""
     off = timedelta(seconds=dice.uniform(-0.08, 0.08) * (watch.elapsed_s or 0))
     told = replace(
         strava,
@@ -89,22 +89,29 @@ def _one_run(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
         told = replace(told, started_at=midnight, hidden_start=True)
     elif dice.random() < 0.2:
         told = replace(told, distance_m=watch.distance_m * 1.3, edited=True)
+    elif dice.random() < 0.4:
+        told = replace(told, distance_m=watch.distance_m * dice.uniform(0.6, 1.4))
+    elif dice.random() < 0.4:
+        hours = dice.choice([-3, -2, -1, 1, 2, 3])
+        told = replace(strava, started_at=strava.started_at + timedelta(hours=hours))
+    elif dice.random() < 0.4:
+        share = dice.uniform(0.3, 0.9)
+        told = replace(
+            strava,
+            distance_m=strava.distance_m * share,
+            elapsed_s=(strava.elapsed_s or 0) * share,
+            moving_s=(strava.elapsed_s or 0) * share,
+        )
     return Twins(watch, told, 1)
 
 
 def _two_runs(dice: random.Random, watch: Recording, strava: Recording) -> Twins:
-    """Another run of the same day: later, or beside it and of another length."""
-    if dice.random() < 0.6:
-        gap = timedelta(seconds=(watch.elapsed_s or 0) * dice.uniform(0.3, 1.5) + 60)
-        return Twins(watch, replace(strava, started_at=strava.started_at + gap), 2)
-    shorter = dice.uniform(0.3, 0.9)
-    told = replace(
-        strava,
-        distance_m=strava.distance_m * shorter,
-        elapsed_s=(strava.elapsed_s or 0) * shorter,
-        moving_s=(strava.elapsed_s or 0) * shorter,
-    )
-    return Twins(watch, told, 2)
+    """Another run of the same day, which began when much of the first was over, or all of it."""
+    gap = timedelta(seconds=(watch.elapsed_s or 0) * dice.uniform(0.3, 1.5) + 60)
+    told = replace(strava, started_at=strava.started_at + gap)
+    slower = dice.choice([0.9, 1.1])
+    elapsed_s = (strava.elapsed_s or 0) * slower
+    return Twins(watch, replace(told, elapsed_s=elapsed_s, moving_s=elapsed_s), 2)
 
 
 ALL = [twins(number) for number in range(CASES)]
