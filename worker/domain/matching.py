@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from worker.domain.models import Recording, Run, SourceName
+from worker.domain.models import MANUAL, Recording, Run, SourceName
+
+VERSION = 2
+"""Grows with each change of what is one run, so that stored recordings are matched anew."""
 
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05
@@ -34,7 +37,7 @@ NEIGHBOUR_DAYS = 2
 _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
-FILES_PRECEDENCE: Mapping[SourceName, int] = {"inbox": 0, "import": 2}
+FILES_PRECEDENCE: Mapping[SourceName, int] = {MANUAL: -1, "inbox": 0, "import": 2}
 """Whose figures are believed first, the lowest; services have their own (`Source.precedence`)."""
 
 _ANY_OTHER_SERVICE = 1
@@ -51,15 +54,18 @@ def same_run(one: Recording, other: Recording) -> bool:
 
     Where a start is hidden the clock says nothing, so day, distance and duration must agree.
     Files of the same length, whole hours apart, were told by a clock that was off.
+
+    The athlete's word on a recording belongs to it, and as a copy of it to what it overlaps.
     """
-    if (one.source, one.external_id) == (other.source, other.external_id):
+    if other.key in (one.key, one.about) or other.about == one.key:
         return True
     is_one_file = one.sha256 is not None and one.sha256 == other.sha256
     if is_one_file and one.leg == other.leg:
         return True
     close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE) or _same_file(one, other)
     if one.hidden_start or other.hidden_start:
-        return close and one.day == other.day and _same_duration(one, other)
+        same = _same_duration(one, other) or _added_by_day(one) or _added_by_day(other)
+        return close and one.day == other.day and same
     if _overlap_share(one, other) >= OVERLAP_SHARE:
         return close or one.edited or other.edited or not _has_room(one, other)
     return not is_one_file and _clock_is_off(one, other)
@@ -70,7 +76,8 @@ def group(
 ) -> tuple[tuple[Recording, ...], ...]:
     """Recordings of one athlete in bundles, each one run; the order of input doesn't matter.
 
-    The best recording of a bundle stands first, by the `precedence` of sources. Only bundles of the
+    The best recording of a bundle stands first, by the `precedence` of sources; words on others
+    stand last. Only bundles of the
     last days are compared with, so that the cost grows with the recordings, not with their square.
     """
     done: list[list[Recording]] = []
@@ -82,29 +89,47 @@ def group(
         akin = [b for b in recent if any(same_run(recording, other) for other in b)]
         joined = sorted((r for b in akin for r in b), key=lambda r: r.started_at)
         recent = [b for b in recent if b not in akin] + [[*joined, recording]]
-    rank = partial(_rank, precedence)
-    return tuple(tuple(sorted(bundle, key=rank)) for bundle in done + recent)
+    return tuple(in_order(bundle, precedence=precedence) for bundle in done + recent)
+
+
+def in_order(
+    bundle: Iterable[Recording], *, precedence: Mapping[SourceName, int]
+) -> tuple[Recording, ...]:
+    """The recordings of one run, whose figures are believed first standing first."""
+    return tuple(sorted(bundle, key=partial(_rank, precedence)))
 
 
 def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
     """Returns the run of a bundle from `group`: the best recording's figures come first.
 
     The others fill its gaps. An edit by the athlete is believed first, then what a device measured,
-    then the source that goes first. That any source calls it a race is enough.
+    then the source that goes first. That any source calls it a race is enough. A distance that
+    the athlete corrected here is believed before all of them.
     """
-    best, *others = bundle
-    pieces = _pieces(bundle)
+    best, *others = [r for r in bundle if not r.about]
+    corrected = next((r for r in bundle if r.about and not r.excluded), None)
+    pieces = _pieces([best, *others])
     timed = next((r for r in (*pieces, *others) if not r.hidden_start), best)
     return Run(
         id=run_id,
         started_at=timed.started_at,
         day=timed.day,
-        distance_m=sum(piece.distance_m for piece in pieces),
+        distance_m=corrected.distance_m if corrected else sum(r.distance_m for r in pieces),
         moving_s=_sum(r.moving_s for r in pieces) or _first(r.moving_s for r in others),
         elapsed_s=_lasted_s(pieces) or _first(r.elapsed_s for r in others),
         sport=best.sport,
         is_race=any(r.is_race for r in bundle),
     )
+
+
+def left_out(bundle: Sequence[Recording]) -> str | None:
+    """Why a bundle doesn't count by the athlete's own word, or None where it does.
+
+    What the athlete added counts unless it was left out itself.
+    """
+    words = [r for r in bundle if r.excluded]
+    added = {r.key for r in bundle if r.source == MANUAL and not r.about}
+    return words[0].note if words and added <= {word.about for word in words} else None
 
 
 def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
@@ -141,8 +166,10 @@ def _same_file(one: Recording, other: Recording) -> bool:
 
 def _rank(
     precedence: Mapping[SourceName, int], recording: Recording
-) -> tuple[bool, bool, int, datetime, str]:
+) -> tuple[bool, bool, bool, bool, int, datetime, str]:
     return (
+        bool(recording.about),
+        recording.source != MANUAL,
         not recording.edited,
         not recording.device,
         precedence.get(recording.source, _ANY_OTHER_SERVICE),
@@ -211,6 +238,12 @@ def _same_duration(one: Recording, other: Recording) -> bool:
     """True where both durations are known and agree; unknown ones prove nothing."""
     one_s, other_s = (r.elapsed_s or r.moving_s for r in (one, other))
     return bool(one_s and other_s and _close(one_s, other_s, HIDDEN_DURATION_SHARE))
+
+
+def _added_by_day(recording: Recording) -> bool:
+    """True for a run that was added with neither its hour nor its duration."""
+    is_added = recording.source == MANUAL and not recording.about
+    return is_added and recording.hidden_start and recording.elapsed_s is None
 
 
 def _duration_s(recording: Recording) -> float:

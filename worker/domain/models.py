@@ -11,7 +11,10 @@ from typing import Literal, NamedTuple
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
 SourceName = str
-"""`inbox`, `import`, or a service by the name of its section in the settings."""
+"""`inbox`, `import`, `manual`, or a service by the name of its section in the settings."""
+
+MANUAL: SourceName = "manual"
+"""The athlete's own word on a run, which wins over every source."""
 
 Units = Literal["km", "mi"]
 Dial = Literal["24", "12"]
@@ -85,6 +88,10 @@ class Recording:
     the source. `file_name` is what the file was called, without its ending, where there was one: a
     source that was given the file knows it by that. `note` says in words what had to be recovered,
     or is None.
+
+    Of the source `manual` are the runs that the athlete added, and words on other recordings:
+    `about` is the `key` of the one that is corrected or, where `excluded` is set, left out. The
+    `note` of such a word says who said so.
     """
 
     source: SourceName
@@ -104,6 +111,13 @@ class Recording:
     leg: int = 0
     note: str | None = None
     file_name: str = ""
+    about: str = ""
+    excluded: bool = False
+
+    @property
+    def key(self) -> str:
+        """Which recording of the athlete's this is: its source and external id."""
+        return f"{self.source}:{self.external_id}"
 
 
 FileVerdict = Literal["waiting", "unread", "imported", "duplicate", "skipped", "failed"]

@@ -14,11 +14,12 @@ VACUUM_EVERY = timedelta(days=1)
 """Writing the database anew keeps everybody else from writing: never more often than this."""
 
 EXPIRED = "a run is no longer kept: nothing is mailed about that"
+MATCHED_ANEW = "an update tells runs apart by other rules: nothing is mailed about that"
 _FURTHEST_AHEAD = timedelta(hours=14)
 
 
 def tidy(services: Services, now: datetime) -> None:
-    """Judge what a stopped import left, and runs once dated in the future; forget what is old."""
+    """Judge what an import or an update left, and runs once dated in the future; forget the old."""
     try:
         for_each_due(
             lambda: untidy(services, now), lambda athlete: tidy_one(services, athlete, now)
@@ -37,6 +38,7 @@ def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tup
         ids = (
             *tx.imports.with_unjudged(most=most),
             *tx.runs.with_release_due(until, most=most),
+            *tx.runs.with_match_due(most=most),
             *(
                 athlete_id
                 for one in services.sources.values()
@@ -54,7 +56,12 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
         judge_overdue(tx, services, athlete, now=now)
-        since = tx.runs.release(athlete, today=local_day(athlete, now))
+        today = local_day(athlete, now)
+        if athlete.id in tx.runs.with_match_due(athlete):
+            since = tx.runs.match_anew(athlete, today=today)
+            if since is not None:
+                judge_since(tx, services, athlete, since=since, now=now, silence=MATCHED_ANEW)
+        since = tx.runs.release(athlete, today=today)
         if since is not None:
             judge_since(tx, services, athlete, since=since, now=now)
         for name, connected in services.sources.items():
@@ -62,7 +69,7 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
             expired = rows.begun_before(athlete, now - retention) if retention is not None else ()
             if not expired:
                 continue
-            change = tx.runs.drop(athlete, name, expired, today=local_day(athlete, now))
+            change = tx.runs.drop(athlete, name, expired, today=today)
             rows.forget_seen(athlete, expired)
             if change.first_day is not None:
                 judge_since(tx, services, athlete, since=change.first_day, now=now, silence=EXPIRED)

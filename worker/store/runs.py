@@ -4,6 +4,7 @@ A run is derived: whenever recordings come, change or go, the runs around them a
 what `matching` says, and retain their ids where they can.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
@@ -15,10 +16,11 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain import history, matching
 from worker.domain.history import History
-from worker.domain.models import Athlete, Recording, Run, SourceName
+from worker.domain.models import MANUAL, Athlete, Recording, Run, SourceName
 from worker.domain.rules import Rules
 from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE, recording, run
+from worker.store.tables import athlete as table
 
 JUDGED_DAYS = 1000
 """How far back a judgement reaches from the last run before: a season, the year before it, and
@@ -47,11 +49,16 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as stored: with the recordings behind it and why it doesn't count, if it doesn't."""
+    """A run as stored: with the recordings behind it and why it doesn't count, if it doesn't.
+
+    `excluded` says that the athlete left it out, `edited` that they added it or corrected it here.
+    """
 
     run: Run
     sources: tuple[tuple[SourceName, str], ...]
     quarantine: str | None
+    excluded: bool = False
+    edited: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +135,59 @@ class Runs(Repository):
         )
         return self.drop(athlete, source, self._values(query), today=today)
 
+    def match_anew(self, athlete: Athlete, *, today: date) -> date | None:
+        """Derive what today's rules make other runs of; the earliest day that changed, or None."""
+        query = select(recording).where(recording.c.athlete_id == athlete.id)
+        stored = {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
+        bundles = matching.group(
+            [row.recording for row in stored.values()], precedence=self.precedence
+        )
+        runs_of = [
+            {stored[r.source, r.external_id].run_id for r in bundle if not r.about}
+            for bundle in bundles
+        ]
+        owners = Counter(run_id for run_ids in runs_of for run_id in run_ids)
+        changed = [
+            r
+            for bundle, run_ids in zip(bundles, runs_of, strict=True)
+            if len(run_ids) > 1 or any(owners[run_id] > 1 for run_id in run_ids)
+            for r in bundle
+        ]
+        first_day, _ = self._derive(
+            athlete,
+            days={r.day for r in changed},
+            left_runs=set(),
+            keys={(r.source, r.external_id) for r in changed},
+            today=today,
+        )
+        self._update(table, table.c.id == athlete.id, matched_by=matching.VERSION)
+        return first_day
+
+    def with_match_due(
+        self, athlete: Athlete | None = None, *, most: int = DUE_AT_ONCE
+    ) -> tuple[int, ...]:
+        """The ids of the athletes whose runs were derived by older rules; of one, where named."""
+        query = select(table.c.id).where(table.c.matched_by < matching.VERSION)
+        if athlete is not None:
+            query = query.where(table.c.id == athlete.id)
+        return self._values(query.order_by(table.c.id).limit(most))
+
+    def whose(self, run_id: int) -> int | None:
+        """The id of the athlete who has this run, or None."""
+        found: int | None = self._value(select(run.c.athlete_id).where(run.c.id == run_id))
+        return found
+
+    def behind(self, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
+        """The recordings of a run, the athlete's own words among them; none where there's no run.
+
+        The best one stands first.
+        """
+        query = select(recording).where(
+            recording.c.athlete_id == athlete.id, recording.c.run_id == run_id
+        )
+        found = [from_row(Recording, row) for row in self._rows(query)]
+        return matching.in_order(found, precedence=self.precedence)
+
     def any(self, athlete: Athlete) -> bool:
         """True where the athlete has a run."""
         one = select(run.c.id).where(run.c.athlete_id == athlete.id).limit(1)
@@ -157,16 +217,30 @@ class Runs(Repository):
     def all(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """Every run with its sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
+        words: dict[int, set[bool]] = {}
         linked = (
-            select(recording.c.run_id, recording.c.source, recording.c.external_id)
+            select(
+                recording.c.run_id,
+                recording.c.source,
+                recording.c.external_id,
+                recording.c.excluded,
+            )
             .where(recording.c.athlete_id == athlete.id)
             .order_by(recording.c.source, recording.c.external_id)
         )
-        for run_id, source, external_id in self.connection.execute(linked):
+        for run_id, source, external_id, excluded in self.connection.execute(linked):
             sources.setdefault(run_id, []).append((source, external_id))
+            if source == MANUAL:
+                words.setdefault(run_id, set()).add(excluded)
         runs = select(run).where(run.c.athlete_id == athlete.id)
         return tuple(
-            StoredRun(from_row(Run, row), tuple(sources.get(row.id, ())), row.quarantine)
+            StoredRun(
+                from_row(Run, row),
+                tuple(sources.get(row.id, ())),
+                row.quarantine,
+                excluded=row.quarantine is not None and True in words.get(row.id, ()),
+                edited=False in words.get(row.id, ()),
+            )
             for row in self._rows(runs.order_by(run.c.started_at, run.c.id))
         )
 
@@ -256,6 +330,7 @@ class Runs(Repository):
         near = {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
         reused: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
+        orphans: list[_Stored] = []
         recordings = [row.recording for row in near.values()]
         for bundle in matching.group(recordings, precedence=self.precedence):
             rows = [near[r.source, r.external_id] for r in bundle]
@@ -265,6 +340,10 @@ class Runs(Repository):
                 continue
             # A recording's day needn't be that of the run it joins or leaves: clocks differ.
             days |= {r.day for r in bundle}
+            if bundle[0].about:
+                # Words on what its source no longer has wait for it to come again.
+                orphans += rows
+                continue
             free = min(known - reused.keys(), default=None)
             if free is None:
                 new.append((matching.believed_run(bundle), rows))
@@ -273,8 +352,8 @@ class Runs(Repository):
         if reused:
             by_id = update(run).where(run.c.id == bindparam("known_id"))
             changed = [
-                {"known_id": run_id, **self._columns(believed, today=today)}
-                for run_id, (believed, _) in reused.items()
+                {"known_id": run_id, **self._columns(believed, rows, today=today)}
+                for run_id, (believed, rows) in reused.items()
             ]
             self.connection.execute(by_id, changed)
         new_ids: Sequence[int] = ()
@@ -282,19 +361,20 @@ class Runs(Repository):
             inserted = self.connection.execute(
                 insert(run).returning(run.c.id, sort_by_parameter_order=True),
                 [
-                    {"athlete_id": athlete.id, **self._columns(believed, today=today)}
-                    for believed, _ in new
+                    {"athlete_id": athlete.id, **self._columns(believed, rows, today=today)}
+                    for believed, rows in new
                 ],
             )
             new_ids = inserted.scalars().all()
         bundles = [(run_id, rows) for run_id, (_, rows) in reused.items()]
         bundles += [(run_id, rows) for run_id, (_, rows) in zip(new_ids, new, strict=True)]
-        moved = [
+        moved: list[dict[str, int | None]] = [
             {"moved_id": row.id, "run_id": run_id}
             for run_id, rows in bundles
             for row in rows
             if row.run_id != run_id
         ]
+        moved += [{"moved_id": row.id, "run_id": None} for row in orphans]
         if moved:
             by_id = update(recording).where(recording.c.id == bindparam("moved_id"))
             self.connection.execute(by_id, moved)
@@ -304,8 +384,9 @@ class Runs(Repository):
         self._delete(run, run.c.id.in_(before), run.c.id.not_in(linked))
         return min(days), new_ids
 
-    def _columns(self, believed: Run, *, today: date) -> Mapping[str, Any]:
-        reason = history.implausible(believed, today=today, rules=self.rules)
+    def _columns(self, believed: Run, rows: Sequence[_Stored], *, today: date) -> Mapping[str, Any]:
+        reason = matching.left_out([row.recording for row in rows])
+        reason = reason or history.implausible(believed, today=today, rules=self.rules)
         later = believed.day if reason == history.IN_THE_FUTURE else None
         columns = {name: getattr(believed, name) for name in _RUN_FIELDS}
         return {**columns, "quarantine": reason, "looked_at_on": later}

@@ -28,6 +28,8 @@ from sqlalchemy import (
     text,
 )
 
+from worker.domain import matching
+
 
 class Utc(TypeDecorator[datetime]):
     """An instant. SQLite forgets time zones, so this refuses naive values and gives back UTC."""
@@ -112,6 +114,15 @@ athlete = Table(
     ),
     # Whether links made before there were such names, which have the id, open their pages.
     Column("links_by_number", Boolean, nullable=False, server_default=false()),
+    # By which version of the rules the recordings were made runs of (`matching.VERSION`).
+    Column(
+        "matched_by",
+        Integer,
+        nullable=False,
+        index=True,
+        server_default="0",
+        default=matching.VERSION,
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -166,6 +177,10 @@ recording = Table(
     Column("leg", Integer, nullable=False),
     Column("note", Text),
     Column("file_name", String(200), nullable=False, server_default=""),
+    # Which recording this is the athlete's own word on: its source and external id; else empty.
+    Column("about", String(160), nullable=False, server_default=""),
+    # Whether that word is that the run doesn't count.
+    Column("excluded", Boolean, nullable=False, server_default=false()),
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),

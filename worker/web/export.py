@@ -32,6 +32,7 @@ def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
                     for source, external_id in stored.sources
                 ],
                 "does_not_count_because": stored.quarantine,
+                "edited": stored.edited,
             }
             for stored in tx.runs.all(athlete)
         ],

@@ -1,0 +1,206 @@
+"""The athlete's own word on a run: left out, put back, corrected, added.
+
+A word is a recording of the source `manual` that names the recording it is about, so it stands
+whatever the sources tell again. Each of these functions is one transaction: the word, the runs,
+the findings since that day, and the mail that they lead to.
+"""
+
+import hashlib
+import math
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from worker.domain.history import implausible
+from worker.domain.matching import DISTANCE_SHARE
+from worker.domain.models import MANUAL, Athlete, Recording, Run
+from worker.domain.weeks import local_day
+from worker.pipeline.ingest import ingest
+from worker.pipeline.services import Services
+from worker.store import StoredRun, Transaction
+
+Speaker = Literal["athlete", "operator"]
+_LEFT_OUT: dict[Speaker, str] = {
+    "athlete": "left out by the athlete",
+    "operator": "left out by `easeback runs exclude`",
+}
+
+
+class EditError(ValueError):
+    """It can't be done; the message says why, and what to do instead."""
+
+
+def exclude_run(
+    services: Services, athlete: Athlete, run_id: int, *, by: Speaker, now: datetime
+) -> StoredRun:
+    """Leave a run out of everything; raises `EditError` where there's no such run."""
+    with services.store.transaction() as tx:
+        told = [one for one in _behind(tx, athlete, run_id) if not one.about]
+        words = [_word(one, note=_LEFT_OUT[by], excluded=True) for one in told]
+        ingest(tx, services, athlete, words, now=now)
+        return _stored(tx, athlete, run_id)
+
+
+def include_run(services: Services, athlete: Athlete, run_id: int, *, now: datetime) -> StoredRun:
+    """Count a run again that was left out; raises `EditError` where it wasn't."""
+    with services.store.transaction() as tx:
+        words = [one for one in _behind(tx, athlete, run_id) if one.excluded]
+        if not words:
+            why = _stored(tx, athlete, run_id).quarantine
+            raise EditError(
+                f"run {run_id} wasn't left out by anybody: {why}; correct its distance instead"
+                if why
+                else f"run {run_id} counts already"
+            )
+        _take_back(tx, services, athlete, words, [], now=now)
+        return _stored(tx, athlete, run_id)
+
+
+def correct_run(
+    services: Services,
+    athlete: Athlete,
+    run_id: int,
+    *,
+    distance_m: float,
+    by: Speaker,
+    now: datetime,
+) -> StoredRun:
+    """Believe this distance of a run before every source's; raises `EditError`."""
+    with services.store.transaction() as tx:
+        behind = _behind(tx, athlete, run_id)
+        _check(services, athlete, distance_m, now=now)
+        earlier = [one for one in behind if one.about and not one.excluded]
+        note = f"corrected by the {by}"
+        words = [
+            replace(_word(one, note=note, excluded=False), distance_m=distance_m)
+            for one in behind
+            if not one.about
+        ]
+        _take_back(tx, services, athlete, earlier, words, now=now)
+        return _stored(tx, athlete, run_id)
+
+
+def add_run(
+    services: Services,
+    athlete: Athlete,
+    *,
+    day: date,
+    distance_m: float,
+    minutes: float | None = None,
+    start: time | None = None,
+    now: datetime,
+) -> StoredRun:
+    """Add a run that no source has; twice the same is once. Raises `EditError`.
+
+    Without its hour it is the run of that day that is as long, should a source tell of it later.
+    """
+    at = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone)).astimezone(UTC)
+    duration_s = None if minutes is None else minutes * 60
+    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+        raise EditError(f"{minutes:g} minutes is no duration of a run")
+    _check(services, athlete, distance_m, day=day, at=at, duration_s=duration_s, now=now)
+    hour = f"{start:%H:%M}" if start else ""
+    added = Recording(
+        source=MANUAL,
+        external_id=f"added {day} {hour} {distance_m:g}",
+        started_at=at,
+        day=day,
+        distance_m=distance_m,
+        moving_s=duration_s,
+        elapsed_s=duration_s,
+        edited=True,
+        hidden_start=start is None,
+    )
+    with services.store.transaction() as tx:
+        if start is None:
+            _refuse_known(tx, athlete, added)
+        change = ingest(tx, services, athlete, [added], now=now)
+        stored = _stored(tx, athlete, change.run_of[added.source, added.external_id])
+        if stored.excluded:
+            raise EditError(
+                f"run {stored.run.id} was added before, and left out: put it back instead"
+            )
+        return stored
+
+
+def _refuse_known(tx: Transaction, athlete: Athlete, added: Recording) -> None:
+    """Raises `EditError` where a run of that day may be the one that is added without its hour."""
+    for one in tx.runs.all(athlete):
+        run = one.run
+        apart_m = abs(run.distance_m - added.distance_m)
+        is_close = apart_m <= DISTANCE_SHARE * max(run.distance_m, added.distance_m)
+        is_itself = (added.source, added.external_id) in one.sources
+        if run.day == added.day and is_close and not one.excluded and not is_itself:
+            raise EditError(
+                f"run {run.id} of {run.day} is as long: if this is another one, "
+                "say when it started (--start)"
+            )
+
+
+def _check(
+    services: Services,
+    athlete: Athlete,
+    distance_m: float,
+    *,
+    day: date | None = None,
+    at: datetime | None = None,
+    duration_s: float | None = None,
+    now: datetime,
+) -> None:
+    """Raises `EditError` where such a run can't be true."""
+    today = local_day(athlete, now)
+    run = Run(
+        0, at or now, day or today, distance_m, duration_s, duration_s, sport="run", is_race=False
+    )
+    reason = implausible(run, today=today, rules=services.rules)
+    if reason is not None:
+        raise EditError(f"such a run can't be counted: {reason}")
+
+
+def _behind(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
+    behind = tx.runs.behind(athlete, run_id)
+    if not behind:
+        raise EditError(f"there is no run {run_id}; `easeback runs --all` lists them")
+    return behind
+
+
+def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
+    """The athlete's word on a recording: a copy of it, under a name of its own."""
+    what = "excluded" if excluded else "corrected"
+    digest = hashlib.sha256(about.key.encode()).hexdigest()
+    return Recording(
+        source=MANUAL,
+        external_id=f"{what} {digest[:32]}",
+        started_at=about.started_at,
+        day=about.day,
+        distance_m=about.distance_m,
+        moving_s=about.moving_s,
+        elapsed_s=about.elapsed_s,
+        sport=about.sport,
+        edited=True,
+        hidden_start=about.hidden_start,
+        note=note,
+        about=about.key,
+        excluded=excluded,
+    )
+
+
+def _take_back(
+    tx: Transaction,
+    services: Services,
+    athlete: Athlete,
+    earlier: list[Recording],
+    words: list[Recording],
+    *,
+    now: datetime,
+) -> None:
+    """Forget earlier words, save these instead, and judge since the first day that changed."""
+    dropped = tx.runs.drop(
+        athlete, MANUAL, [one.external_id for one in earlier], today=local_day(athlete, now)
+    )
+    ingest(tx, services, athlete, words, now=now, also_since=dropped.first_day)
+
+
+def _stored(tx: Transaction, athlete: Athlete, run_id: int) -> StoredRun:
+    return next(one for one in tx.runs.all(athlete) if one.run.id == run_id)
