@@ -31,6 +31,7 @@ from worker.cli.athletes import athlete_commands, forget
 from worker.cli.context import AttentionError, CommandContext, UsageError
 from worker.cli.log import set_up_log
 from worker.cli.outbox import outbox_commands
+from worker.cli.runs import runs_commands
 from worker.domain.shown import printable
 
 app = typer.Typer(
@@ -54,7 +55,6 @@ _COMMANDS: Mapping[str, Callable[..., None]] = {
     "import": imports.import_history,
     "move-to": move.move_to,
     "forget": forget,
-    "runs": reports.list_runs,
     "alerts": reports.list_alerts,
     "explain": explain.explain,
     "ceiling": plan.show_ceiling,
@@ -73,6 +73,7 @@ for _name, _command in _COMMANDS.items():
 for _command in (connect.connect, connect.disconnect):
     app.command(context_settings={"ignore_unknown_options": True})(_command)
 app.add_typer(athlete_commands, name="athlete")
+app.add_typer(runs_commands, name="runs")
 app.add_typer(connect.webhook)
 app.add_typer(outbox_commands, name="outbox")
 

@@ -1,4 +1,4 @@
-"""The commands `runs` and `alerts`."""
+"""The command `alerts`."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,43 +11,10 @@ from worker.cli.context import (
     command_of,
     format_distance,
 )
-from worker.domain.models import Athlete, Finding, Units
+from worker.domain.models import Finding, Units
 
 if TYPE_CHECKING:
-    from worker.store import StoredFinding, StoredRun
-
-
-def list_runs(
-    context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
-) -> None:
-    """List the runs that count, oldest first."""
-    command = command_of(context)
-    with command.store.reading() as tx:
-        kept = [
-            (who, one)
-            for who in athletes_meant(tx, athlete)
-            for one in tx.runs.all(who)
-            if one.quarantine is None
-        ]
-    kept.sort(key=lambda pair: (pair[1].run.started_at, pair[1].run.id))
-    command.print_list(
-        ("id", "athlete", "day", "distance", "time", "sport", "from"),
-        [
-            (
-                str(one.run.id),
-                who.name,
-                f"{one.run.day:%a %Y-%m-%d}",
-                format_distance(one.run.distance_m, who.units),
-                _clock_time(one.run.moving_s or one.run.elapsed_s),
-                one.run.sport + (" race" if one.run.is_race else ""),
-                ", ".join(sorted({source for source, _ in one.sources})),
-            )
-            for who, one in kept
-        ],
-        as_json=as_json,
-        json=[_run_json(who, one) for who, one in kept],
-        empty="no runs yet: drop FIT files into the inbox, or `easeback import` them",
-    )
+    from worker.store import StoredFinding
 
 
 def list_alerts(
@@ -114,33 +81,8 @@ def finding_json(finding: Finding) -> dict[str, Any]:
     }
 
 
-def _run_json(who: Athlete, kept: "StoredRun") -> dict[str, Any]:
-    run = kept.run
-    return {
-        "id": run.id,
-        "athlete": who.name,
-        "started_at": run.started_at,
-        "day": run.day,
-        "distance_m": run.distance_m,
-        "moving_s": run.moving_s,
-        "elapsed_s": run.elapsed_s,
-        "sport": run.sport,
-        "sources": [
-            {"source": source, "external_id": external_id} for source, external_id in kept.sources
-        ],
-    }
-
-
 def mail_words(found: "StoredFinding") -> str:
     """What became of a finding's mail."""
     if found.mailed_at is not None:
         return f"mailed {found.mailed_at:%Y-%m-%d %H:%M} UTC"
     return "queued" if found.notified_on is not None else f"not mailed: {found.silence}"
-
-
-def _clock_time(seconds: float | None) -> str:
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}"
