@@ -39,6 +39,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             does(athlete.forget_everything, "/forget", pool="services"),
             does(athlete.disconnect_source, "/disconnect", pool="services"),
             does(athlete.save_key, "/{source}", pool="services"),
+            does(athlete.edit_run, "/runs/{edit}"),
             link_page(web, "athlete", athlete.download_json, "/easeback.json", pool="exports"),
             link_page(web, "athlete", athlete.download_zip, "/easeback.zip", pool="exports"),
             link_page(web, "checkin", checkin.show_checkin),

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from functools import partial
 from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -25,10 +25,12 @@ from worker.domain.models import (
 )
 from worker.domain.weeks import local_time
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
+from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
 from worker.sources import SourceError
 from worker.sources.base import ApiKey, Source
-from worker.web.athlete_view import athlete_view
+from worker.store import StoredRun, Transaction
+from worker.web.athlete_view import AthleteView, athlete_view
 from worker.web.context import PageError, WebContext
 from worker.web.export import export, write_json, write_zip
 from worker.web.forms import Form
@@ -41,6 +43,7 @@ _CHOOSABLE: tuple[MailKind, ...] = ("alert", "weekly")
 _WEEK_STARTS = {"monday": 0, "sunday": 6}
 _DIALS: tuple[Dial, ...] = ("24", "12")
 _PIECE = 65_536
+_RUN_DAYS = timedelta(days=42)
 
 
 def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
@@ -105,12 +108,81 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
     return _saved(visit, "web: athlete %(athlete)d connected %(service)s", service=service.title)
 
 
+def edit_run(web: WebContext, visit: LinkVisit) -> Response:
+    """Leaves a run out, puts it back, corrects or adds it; the page says what can't be done."""
+    edit, form = visit.request.path_params["edit"], visit.form
+    who, now, services = visit.athlete, visit.now, web.services
+    try:
+        if edit == "add":
+            minutes = form.one("minutes")
+            stored = add_run(
+                services,
+                who,
+                day=_parsed(date.fromisoformat, form.one("date"), "a date"),
+                distance_m=_distance_m(visit),
+                minutes=_parsed(_number, minutes, "a number of minutes") if minutes else None,
+                start=_parsed(time.fromisoformat, form.one("start"), "an hour of the day")
+                if form.one("start")
+                else None,
+                now=now,
+            )
+        else:
+            run_id = _parsed(int, form.one("run"), "a run")
+            if edit == "exclude":
+                stored = exclude_run(services, who, run_id, by="athlete", now=now)
+            elif edit == "include":
+                stored = include_run(services, who, run_id, now=now)
+            elif edit == "correct":
+                stored = correct_run(
+                    services, who, run_id, distance_m=_distance_m(visit), by="athlete", now=now
+                )
+            else:
+                raise PageError(404)
+    except EditError as error:
+        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
+        return _page(web, visit, run_trouble=trouble, status=400)
+    _log(visit, "web: athlete %(athlete)d edited a run: %(edit)s", edit=edit)
+    return RedirectResponse(f"{visit.athlete_path}?saved=yes#run-{stored.run.id}", 303)
+
+
 def download_json(web: WebContext, visit: LinkVisit) -> Response:
     return _download(web, visit, write_json, "json")
 
 
 def download_zip(web: WebContext, visit: LinkVisit) -> Response:
     return _download(web, visit, write_zip, "zip")
+
+
+_T = TypeVar("_T")
+
+
+def _parsed(parse: Callable[[str], _T], text: str, what: str) -> _T:
+    """What a field of a form says; raises `EditError`."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise EditError(f"“{text[:20]}” is not {what}") from error
+
+
+def _number(text: str) -> float:
+    return float(text.replace(",", "."))
+
+
+def _distance_m(visit: LinkVisit) -> float:
+    """The distance of a form, which is in the athlete's units."""
+    distance = _parsed(_number, visit.form.one("distance"), "a distance")
+    return round(distance * METRES_PER[visit.athlete.units], 1)
+
+
+def _listed(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[StoredRun, ...]:
+    """The runs of the last weeks and those that stood out, newest first."""
+    since = shown.day - _RUN_DAYS
+    stood_out = {alert.lead.finding.run_id for alert in shown.alerts}
+    return tuple(
+        one
+        for one in reversed(tx.runs.all(athlete))
+        if one.run.day >= since or one.run.id in stood_out
+    )
 
 
 def _service(web: WebContext, name: str) -> Source:
@@ -138,12 +210,14 @@ def _page(
     saved: bool = False,
     unsure: bool = False,
     key_troubles: Mapping[SourceName, str] = MappingProxyType({}),
+    run_trouble: str = "",
     status: int = 200,
 ) -> Response:
     athlete = visit.athlete
     clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now)
+        listed = _listed(tx, athlete, shown)
         keys = [
             (one, tx.source(one.name).credential(athlete))
             for one in clients
@@ -168,6 +242,8 @@ def _page(
         },
         keys=keys,
         key_troubles=key_troubles,
+        listed=listed,
+        run_trouble=run_trouble,
         saved=saved,
         unsure=unsure,
         areas=PAIN_AREAS,
