@@ -76,6 +76,25 @@ def column(home: Path, name: str, *, of: str) -> list[str]:
         return [row[0] for row in database.execute(f"SELECT {name} FROM {of} ORDER BY rowid")]  # noqa: S608  our own names
 
 
+def test_a_worker_that_starts_late_reads_before_it_tells_of_the_week(home: Path) -> None:
+    """Monday's mail is due; the run of the Sunday before lies in the inbox since."""
+    with (
+        closing(Store.open(f"sqlite:///{home / 'data' / 'easeback.db'}")) as store,
+        store.transaction() as tx,
+    ):
+        tx.athletes.weekly_done(tx.athletes.all()[0], next_at=NOW - timedelta(days=4))
+    (home / "data" / "inbox").mkdir()
+    file = home / "data" / "inbox" / "sunday.fit"
+    file.write_bytes(run_file(8.5, day=TODAY - timedelta(days=5)))
+    with SmtpServer() as server, running(home, server.port) as worker:
+        worker.wait_for(lambda: "weekly" in column(home, "kind", of="outbox"), 60)
+        worker.wait_for(lambda: "sent" in column(home, "state", of="outbox"), 20)
+        worker.end()
+    (subject,) = [line for mail in server.mails for line in mail.content.decode().splitlines()
+                  if line.startswith("Subject: ")]  # fmt: skip
+    assert "longest 8.5" in subject
+
+
 def test_a_dropped_files_alert_arrives_once_within_fifteen_seconds(home: Path) -> None:
     """With the settings as they come; and SIGTERM ends the worker in time."""
     with SmtpServer() as server, running(home, server.port) as process:

@@ -15,13 +15,12 @@ from pathlib import Path
 import pytest
 
 from simulators.activity_files import Leg, fit_activity, fit_run, gpx, straight
-from tests.app import NOW, TODAY, App, run_file, steady
+from tests.app import NOW, TODAY, App, run_file
 from tests.effort import calls_of
 from tests.nobody import nobody
 from worker.domain.models import Snapshot
 from worker.health import Audience, check_health
 from worker.pipeline.ingest import TakenIn, scan_inbox
-from worker.pipeline.weekly import queue_due_weeklies
 from worker.setting_types import InboxSection
 from worker.sources import SourceError
 from worker.sources.folder import LONGEST_READ_PAUSE, NO_FILE, TORN_FILE_SCANS, Inbox
@@ -439,27 +438,6 @@ def test_an_empty_mount_point_is_not_an_empty_inbox(app: App) -> None:
     app.drop("Anna/more.fit")
     app.look(2)
     assert app.distances_km(anna) == [5.0, 8.0]
-
-
-def test_no_week_without_runs_is_told_of_an_inbox_that_is_not_mounted(app: App) -> None:
-    """The mail waits for the share; it comes when that is back."""
-    anna = app.athlete()
-    app.runs(anna, steady())
-    app.drop("Anna/run.fit")
-    app.look(2)
-    share = unmount(app)
-    with pytest.raises(SourceError):
-        app.look()
-    app.now += timedelta(days=7)
-    queue_due_weeklies(app.services, app.now)
-    app.deliver()
-    assert app.mailer.kinds().count("weekly") == 0
-    app.inbox.rmdir()
-    share.rename(app.inbox)
-    app.look()
-    queue_due_weeklies(app.services, app.now)
-    app.deliver()
-    assert app.mailer.kinds().count("weekly") == 1
 
 
 def test_an_inbox_that_was_tidied_up_or_begun_anew_is_just_empty(app: App) -> None:

@@ -160,6 +160,7 @@ class ClusterWorker:
                 if self._not_before is not None:  # None: a made-up clock
                     clock = SharedClock(now)
                     services = replace(services, doubts=LeapGuard(now).doubts)
+                services = replace(services, began_at=clock())
                 context = WorkerContext(
                     name,
                     services,

@@ -65,6 +65,7 @@ class EmbeddedWorker:
 
     def run(self, jobs: Sequence[Job]) -> bool:
         """Run these jobs until `stop`; True where every run had ended by then."""
+        self._services = replace(self._services, began_at=self._clock())
         self._under_way = {job.name: threading.Lock() for job in jobs}
         # The scheduler warns when a job still runs at its next tick, which is no error here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)

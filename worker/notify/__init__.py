@@ -9,9 +9,17 @@ whether a mail is sent, and nothing here reads a clock: `now` comes with the fac
 from worker.notify.alert import AlertFacts, compose_alert
 from worker.notify.notices import NoticeFacts, ReconnectFacts, compose_notice, compose_reconnect
 from worker.notify.render import Renderer
-from worker.notify.weekly import Noticed, WeeklyFacts, compose_weekly
+from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
 
-__all__ = ["AlertFacts", "Composer", "NoticeFacts", "Noticed", "ReconnectFacts", "WeeklyFacts"]
+__all__ = [
+    "AlertFacts",
+    "Composer",
+    "NoticeFacts",
+    "Noticed",
+    "ReconnectFacts",
+    "Unseen",
+    "WeeklyFacts",
+]
 
 
 class Composer(Renderer):

@@ -27,7 +27,7 @@ from worker.domain.planner import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
 from worker.notify.notices import NoticeFacts, ReconnectFacts
-from worker.notify.weekly import Noticed, WeeklyFacts
+from worker.notify.weekly import Noticed, Unseen, WeeklyFacts
 
 _DAY = date(2026, 2, 21)
 _RULES = Rules()
@@ -49,7 +49,8 @@ _DIARY = (
 
 def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     """Facts of each kind of mail: alerts with and without a race and an easy season, a week with
-    everything, one without runs, a first one, a lost source by consent and by key, a notice.
+    everything, one without runs, one of which not all was seen, a first one, a lost source by
+    consent and by key, a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)
@@ -76,6 +77,8 @@ def sample_facts() -> Iterator[tuple[MailKind, Any]]:
     empty = replace(weeks[-1], distance_m=0.0, runs=0, longest_m=0.0, moving_s=0.0)
     yield "weekly", full
     yield "weekly", replace(full, weeks=(*weeks[:-1], empty), findings=(), troubles=())
+    hidden = (Unseen("Strava", _DAY), Unseen(since=_DAY), Unseen(files=2))
+    yield "weekly", replace(full, weeks=(*weeks[:-1], empty), findings=(), unseen=hidden)
     yield (
         "weekly",
         replace(full, weeks=weeks[-1:], plan=Plan(_DAY, "unknown"), too_little="five more weeks."),

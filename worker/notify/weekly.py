@@ -39,12 +39,22 @@ class Noticed:
 
 
 @dataclass(frozen=True, slots=True)
+class Unseen:
+    """What can't be seen: a service by its title, or the inbox (""), since a day; or only files."""
+
+    source: str = ""
+    since: date | None = None
+    files: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class WeeklyFacts:
     """One week, the last of `weeks`: 12 or more calendar weeks, oldest first.
 
     `plan` is of the week after it, and `change` what is planned otherwise than a week ago.
     `too_little` says in words what history is still missing, or is None. `troubles` tell what
-    couldn't be synced and what to do, a line each, each told once. `key_ends_on` is set while the
+    couldn't be synced and what to do, a line each, each told once; `unseen` is told as long as it's
+    so. `key_ends_on` is set while the
     athlete's key to a source is about to run out. `diary` are the check-ins of the last fortnight.
     """
 
@@ -60,6 +70,7 @@ class WeeklyFacts:
     change: PlanChange | None = None
     troubles: tuple[str, ...] = ()
     key_ends_on: date | None = None
+    unseen: tuple[Unseen, ...] = ()
     diary: tuple[CheckIn, ...] = ()
 
 
@@ -100,6 +111,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "days_left": (race.day - today).days if race else 0,
         "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
         "key_ends_on": facts.key_ends_on,
+        "unseen": facts.unseen,
         "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
         "rows": _rows(weeks, words) if week.runs else [],
         "chart_alt": chart[1] if chart else "",

@@ -116,7 +116,11 @@ def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequenc
 
 def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlete]]:
     """Scan once: saves what waits, and returns the stable files, each with its athlete."""
-    scanned = services.inbox.scan()
+    try:
+        scanned = services.inbox.scan()
+    except SourceError:
+        _note_missing(services, now)
+        raise
     _check_folder(services, len(scanned), now)
     stable, waiting, gone = _compare(services, scanned, now, is_whole=True)
     if waiting or gone:
@@ -130,6 +134,15 @@ def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlet
                             {"why": file.reason})  # fmt: skip
                 log.debug("inbox: %(file)s %(why)s", {"file": file.path, "why": file.reason})
     return stable
+
+
+def _note_missing(services: Services, now: datetime) -> None:
+    """Save since when the folder that files lay in can't be listed."""
+    with services.store.reading() as tx:
+        before = tx.inbox.folder()
+    if before and before.missing_at is None:
+        with services.store.transaction() as tx:
+            tx.inbox.save_folder(replace(before, missing_at=now))
 
 
 def _check_folder(services: Services, files: int, now: datetime) -> None:

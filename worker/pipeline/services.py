@@ -63,7 +63,8 @@ class Services:
     by name. `keeps_runs_of` names those of which what they told stays in place when an athlete
     disconnects, whether they are on or not. `identity` is this process's name among several
     workers, None where it is the only one. `doubts` says whether a
-    time may be wrong: then no mail ends, no week is told and nothing is tidied away.
+    time may be wrong: then no mail ends, no week is told and nothing is tidied away. `began_at` is
+    since when this worker runs its jobs, None in a single pass.
     """
 
     store: Store
@@ -82,6 +83,7 @@ class Services:
     keeps_runs_of: frozenset[SourceName] = frozenset()
     identity: WorkerIdentity | None = None
     doubts: Callable[[datetime], bool] = lambda _: False
+    began_at: datetime | None = None
 
 
 def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete], object]) -> None:

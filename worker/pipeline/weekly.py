@@ -1,6 +1,7 @@
 """The weekly mail: due once a week on the athlete's own clock, queued once, told once."""
 
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
@@ -10,6 +11,7 @@ from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
+from worker.pipeline.unseen import is_reading, unseen
 from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, Transaction
 
@@ -39,15 +41,15 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
 
     A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
     collapse into the latest: they are marked as skipped. One that was told before its end, by a
-    clock that ran ahead, is told again.
+    clock that ran ahead, is told again. What waits in the inbox and at the sources is read first.
     """
     with services.store.transaction() as tx:
-        folder = tx.inbox.folder()
-        if folder and folder.missing_at and "inbox" in tx.progress.sources(athlete):
-            return  # their files can't be seen: it waits, so as not to tell of a week without runs
         tx.athletes.hold(athlete)
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
+        ends_at = _ends_at(athlete, starts_on, now)
+        if is_reading(tx, services, athlete, due_at=due.due_at, ends_at=ends_at, now=now):
+            return  # it stays due
         today = local_day(athlete, now)
         unfinished = [
             week for week in tx.progress.forget_weeks_after(athlete, starts_on)
@@ -78,6 +80,12 @@ def _queue(
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     tx.progress.save_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
     tx.progress.mark_errors_notified(athlete)
+
+
+def _ends_at(athlete: Athlete, starts_on: date, now: datetime) -> datetime:
+    """When the week ends on the athlete's clock, or now, where it hasn't ended yet."""
+    midnight = datetime.combine(starts_on + _WEEK, time(), tzinfo=ZoneInfo(athlete.timezone))
+    return min(midnight, now)
 
 
 def _key(athlete: Athlete, starts_on: date) -> str:
@@ -132,6 +140,7 @@ def weekly_facts(
             f"{source}: {trouble}" for source, trouble in tx.progress.new_errors(athlete).items()
         ),
         key_ends_on=_key_ends_on(tx, athlete, now),
+        unseen=unseen(tx, services, athlete, ends_at=_ends_at(athlete, starts_on, now)),
         diary=tuple(one for one in diary if one.day > today - FORTNIGHT),
     )
 

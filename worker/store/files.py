@@ -30,7 +30,7 @@ _COLUMNS = tuple(column.name for column in _SNAPSHOT)
 class InboxFolder:
     """The folder that was listed last, and how many files lay in it.
 
-    `missing_at` is since when an empty folder stands in its place.
+    `missing_at` is since when it can't be listed, or an empty folder stands in its place.
     """
 
     identity: str

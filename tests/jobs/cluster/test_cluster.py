@@ -14,6 +14,7 @@ from tests.app import TODAY, App, recording, refused, run_file, steady
 from tests.draining import DrainingWorker
 from tests.jobs.cluster.conftest import QUICK
 from tests.waiting import wait_until
+from worker.domain.weeks import last_weekly_due
 from worker.jobs.cluster import ClusterWorker
 from worker.jobs.cluster_tasks import WorkerNotifier, cron, install, queued_task
 from worker.jobs.registry import INBOX, WEEKLY, Urgency, source_tasks
@@ -142,6 +143,33 @@ def test_a_worker_whose_machine_is_days_ahead_goes_by_the_databases_clock(app: A
     assert mail.due_at < datetime.now(UTC) + HOUR
     with app.services.store.reading() as tx:
         assert tx.athletes.next_weekly_at(anna) < app.now + 8 * DAY
+
+
+def test_a_week_that_is_due_is_told_once_the_inbox_is_read(app: App) -> None:
+    """Whichever worker tells of it, and whichever reads."""
+    app.now = datetime.now(UTC)
+    anna = app.athlete(timezone="UTC")
+    app.runs(anna, steady(until=app.now.date() - 8 * DAY))
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    starts_on = last_weekly_due(anna, app.now).week_starts_on
+    app.drop("Anna/run.fit", km=8.5, day=starts_on + 6 * DAY)
+    worker = ClusterWorker(
+        app.services,
+        lambda: datetime.now(UTC),
+        mailer=lambda: app.mailer,
+        not_before=FIRST_RELEASE,
+        timing=QUICK,
+    )
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: "weekly" in app.mailer.kinds(), within_s=90)
+    finally:
+        worker.stop()
+        thread.join(10)
+    (mail,) = [mail for mail in app.mailer.taken if mail["X-Easeback-Kind"] == "weekly"]
+    assert "longest 8.5" in mail["Subject"]
 
 
 class BrokenComposer(Composer):
