@@ -508,3 +508,12 @@ def test_an_engine_that_is_not_there_is_said_and_not_taken_for_another(tmp_path:
     assert done.returncode == 2
     assert is_one_line(done.stderr)
     assert "procrastinate" in done.stderr
+
+
+def test_which_week_the_weekly_mail_tells_of_is_said(tmp_path: Path) -> None:
+    """At the moment it's chosen, and in the list."""
+    added = easeback(*ANNA, "--weekly", "sun 12:00", cwd=tmp_path)
+    assert "about the week that ended 7 days before" in added.stdout
+    changed = easeback("athlete", "set", "Anna", "--weekly", "sun 18:00", cwd=tmp_path)
+    assert "about the week that ends that day" in changed.stdout
+    assert "ends that day" in easeback("athlete", "list", cwd=tmp_path).stdout

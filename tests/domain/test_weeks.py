@@ -11,7 +11,13 @@ from tests.domain.histories import day, history, lives, run
 from tests.pipeline.weekly_hours import living_in
 from worker.domain.history import week_start
 from worker.domain.models import Run, Week, WeeklyHour
-from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due, past_weeks
+from worker.domain.weeks import (
+    WeeklyDue,
+    last_weekly_due,
+    next_weekly_due,
+    past_weeks,
+    told_days_after,
+)
 
 WEEK = timedelta(days=7)
 ZONES = sorted(available_timezones())
@@ -140,6 +146,29 @@ def test_every_zone_has_one_mail_a_week(begin: str) -> None:
             assert following.week_starts_on == last.week_starts_on + WEEK, zone
             assert timedelta(days=5) < following.due_at - last.due_at < timedelta(days=9), zone
             last = following
+
+
+@pytest.mark.parametrize(
+    ("weekly", "week_starts", "days"),
+    [
+        (WeeklyHour(0, time(7)), 0, 1),
+        (WeeklyHour(0, time(18)), 0, 1),
+        (WeeklyHour(6, time(12)), 0, 7),
+        (WeeklyHour(6, time(18)), 0, 0),
+        (WeeklyHour(3, time(19)), 0, 4),
+        (WeeklyHour(6, time(7)), 6, 1),
+        (WeeklyHour(5, time(20)), 6, 0),
+        (WeeklyHour(5, time(17, 59)), 6, 7),
+    ],
+)
+def test_which_week_an_hour_tells_of_is_said(
+    weekly: WeeklyHour, week_starts: int, days: int
+) -> None:
+    """As it is then told."""
+    athlete = living_in("UTC", weekly, week_starts)
+    assert told_days_after(athlete) == days
+    due = next_weekly_due(athlete, at("2026-11-20 12:00"))
+    assert due.due_at.date() == due.week_starts_on + timedelta(days=6 + days)
 
 
 @given(

@@ -138,7 +138,9 @@ def test_settings_are_kept(made: Instance, mira: Athlete, client: TestClient) ->
     assert (kept.units, kept.week_starts, str(kept.weekly)) == ("mi", 6, "sun 19:30")
     assert kept.clock == "12"
     assert kept.pain == ("knee",)
-    assert 'role="status">Saved.' in client.get(answer.headers["location"]).text
+    page = client.get(answer.headers["location"]).text
+    assert 'role="status">Saved.' in page
+    assert "It tells of the week that ended the day before." in page
 
 
 @pytest.mark.parametrize("wrong", [{"weekday": "someday"}, {"at": "25:00"}, {"at": "x" * 5000}])

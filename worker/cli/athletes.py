@@ -17,6 +17,7 @@ from worker.cli.context import (
     the_athlete,
 )
 from worker.domain.models import PAIN_AREAS, Athlete, Race
+from worker.domain.weeks import told_days_after
 
 if TYPE_CHECKING:
     from worker.store import Transaction
@@ -81,7 +82,8 @@ def add_athlete(command: CommandContext, race: Race | None = None, **given: str 
         _check_name_is_free(tx, wanted)
         added = tx.athletes.add(wanted)
     command.say(
-        f"added {added.name}: weekly mail {added.weekly} {added.timezone}, to {added.email}"
+        f"added {added.name}: weekly mail {added.weekly} {added.timezone} "
+        f"about the week that {_told(added)}, to {added.email}"
     )
 
 
@@ -92,7 +94,16 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
     with command.store.reading() as tx:
         everybody = tx.athletes.all()
     command.print_list(
-        ("name", "e-mail", "zone", "units", "weekly mail", "pain", "race"),
+        (
+            "name",
+            "e-mail",
+            "zone",
+            "units",
+            "weekly mail",
+            "tells of the week that",
+            "pain",
+            "race",
+        ),
         [
             (
                 one.name,
@@ -100,6 +111,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.timezone,
                 one.units,
                 str(one.weekly),
+                _told(one),
                 ", ".join(one.pain),
                 f"{one.race.name}, {one.race.day}" if one.race else "",
             )
@@ -147,7 +159,9 @@ def change_athlete(
         if wanted.name.casefold() != before.name.casefold():
             _check_name_is_free(tx, wanted)
         tx.athletes.change(wanted, now=datetime.now(UTC))
-    command.say(f"changed {wanted.name}")
+    is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
+    about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
+    command.say(f"changed {wanted.name}{about if is_another_week else ''}")
 
 
 @athlete_commands.command("remove")
@@ -236,6 +250,13 @@ def relink(
 def _given(context: typer.Context) -> dict[str, str | None]:
     """The options that describe an athlete, as they were given."""
     return {field: context.params.get(field) for field in PARSERS}
+
+
+def _told(athlete: Athlete) -> str:
+    days = told_days_after(athlete)
+    if not days:
+        return "ends that day"
+    return "ended the day before" if days == 1 else f"ended {days} days before"
 
 
 def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:

@@ -79,6 +79,14 @@ def next_weekly_due(athlete: Athlete, now: datetime) -> WeeklyDue:
     return min((one for one in _dues(athlete, now) if one.due_at > now), key=lambda one: one.due_at)
 
 
+def told_days_after(athlete: Athlete) -> int:
+    """How many days after the last day of a week its mail comes; 0 where on that day's evening."""
+    weekly = athlete.weekly
+    first_day_after = weekly.weekday + (weekly.at >= _EVENING)
+    since_week_start = (first_day_after - athlete.week_starts) % _WEEK.days
+    return weekly.weekday - first_day_after + since_week_start + 1
+
+
 def _dues(athlete: Athlete, now: datetime) -> Iterator[WeeklyDue]:
     """The mails due around `now`: two weeks to either side hold the last and the next of them."""
     weekly = athlete.weekly

@@ -25,6 +25,7 @@ from markupsafe import Markup, escape
 from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
 from worker.domain.shown import JOINERS, printable
+from worker.domain.weeks import told_days_after
 from worker.links import Signer
 from worker.notify.chart import Picture, chart_png
 
@@ -236,6 +237,7 @@ class Renderer:
             | dict(links or {}),
             "reply_to": self._reply_to,
             "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
+            "told_after": told_days_after(athlete) if athlete else None,
         }
         subject, text, html = self.loader.render(kind, context, locale or Locale(self._language))
         if self._inliner is None:

@@ -23,7 +23,7 @@ from worker.domain.models import (
     SourceName,
     WeeklyHour,
 )
-from worker.domain.weeks import local_time
+from worker.domain.weeks import local_time, told_days_after
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
@@ -248,6 +248,7 @@ def _page(
         unsure=unsure,
         areas=PAIN_AREAS,
         kinds=_CHOOSABLE,
+        told_after=told_days_after(athlete),
         weekdays=WEEKDAYS,
         week_starts=_WEEK_STARTS,
         dials=_DIALS,
