@@ -197,7 +197,7 @@ def build_web_server(
     `ticks` are the worker's jobs and how long health waits for each. `report` is called with why a
     consent came to nothing, in words; `notify` with what a webhook has made due.
     """
-    from worker.web import WebContext, WebServer, build_app
+    from worker.web import Pages, WebContext, WebServer, base_path, build_app
 
     origin = (base_url or settings.base_url).rstrip("/")
     sources = {
@@ -209,6 +209,7 @@ def build_web_server(
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,
+        pages=Pages(base_path(origin)),
         data_dir=settings.data_dir,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         proxies=settings.web.trusted_proxies,

@@ -17,7 +17,9 @@ request may come through a proxy on this machine, and a token is needed.
 """
 
 from worker.web.app import build_app
+from worker.web.base_path import base_path
 from worker.web.context import WebContext
+from worker.web.pages import Pages
 from worker.web.server import WebServer, WebServerError
 
-__all__ = ["WebContext", "WebServer", "WebServerError", "build_app"]
+__all__ = ["Pages", "WebContext", "WebServer", "WebServerError", "base_path", "build_app"]

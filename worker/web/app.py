@@ -12,6 +12,7 @@ from starlette.routing import Route
 from worker.sources.base import OAuth2
 from worker.store import StoreError
 from worker.web import athlete, checkin, consent, health, status, unsubscribe
+from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
 from worker.web.rate_limiter import ClientRateLimiter
@@ -61,7 +62,8 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             *(route for one in web.services.sources.values() for route in webhook_routes(web, one)),
         ],
         middleware=[
-            Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter())
+            Middleware(BasePathMiddleware, root=pages.root),
+            Middleware(LimitsMiddleware, web=web, rate_limiter=rate_limiter or ClientRateLimiter()),
         ],
         exception_handlers=dict.fromkeys((HTTPException, PageError, StoreError), show_error),
     )

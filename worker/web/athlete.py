@@ -55,7 +55,7 @@ def save_settings(web: WebContext, visit: LinkVisit) -> Response:
     changed = _changed(visit.athlete, visit.form)
     with web.store.transaction() as tx:
         tx.athletes.change(changed, now=visit.now)
-    return _saved(visit, "web: athlete %(athlete)d changed settings")
+    return _saved(web, visit, "web: athlete %(athlete)d changed settings")
 
 
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
@@ -76,9 +76,9 @@ def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
             tx.source(source).credential(visit.athlete) is None
         )
     if is_off:
-        return RedirectResponse(visit.athlete_path, 303)
+        return RedirectResponse(web.pages.root + visit.athlete_path, 303)
     disconnect_athlete(web.services, source, visit.athlete, now=visit.now)
-    return _saved(visit, "web: athlete %(athlete)d disconnected %(source)s", source=source)
+    return _saved(web, visit, "web: athlete %(athlete)d disconnected %(source)s", source=source)
 
 
 def close_links(web: WebContext, visit: LinkVisit) -> Response:
@@ -105,7 +105,9 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
         return _page(web, visit, key_troubles={service.name: trouble}, status=400)
-    return _saved(visit, "web: athlete %(athlete)d connected %(service)s", service=service.title)
+    return _saved(
+        web, visit, "web: athlete %(athlete)d connected %(service)s", service=service.title
+    )
 
 
 def edit_run(web: WebContext, visit: LinkVisit) -> Response:
@@ -197,10 +199,10 @@ def _log(visit: LinkVisit, event: str, **fields: str) -> None:
     log.info(event, {"athlete": visit.athlete.id, **fields})
 
 
-def _saved(visit: LinkVisit, event: str, **fields: str) -> Response:
+def _saved(web: WebContext, visit: LinkVisit, event: str, **fields: str) -> Response:
     """Logs a change, and leads back to the page."""
     _log(visit, event, **fields)
-    return RedirectResponse(f"{visit.athlete_path}?saved=yes", 303)
+    return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?saved=yes", 303)
 
 
 def _page(
@@ -232,10 +234,10 @@ def _page(
         athlete=athlete,
         shown=shown,
         here_at=partial(local_time, athlete),
-        here=visit.athlete_path,
-        checkin=f"/checkin/{web.signer.token('checkin', athlete, now=visit.now)}",
+        here=web.pages.root + visit.athlete_path,
+        checkin=f"{web.pages.root}/checkin/{web.signer.token('checkin', athlete, now=visit.now)}",
         connects={
-            one.name: "/connect/"
+            one.name: f"{web.pages.root}/connect/"
             + web.signer.token("connect", athlete, now=visit.now, source=one.name)
             for one in clients
             if not isinstance(one, ApiKey)

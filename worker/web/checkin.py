@@ -52,7 +52,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         answer=answer,
         areas=areas,
         advice=advice,
-        again=visit.request.scope["path"],
+        again=web.pages.root + visit.request.scope["path"],
     )
 
 

@@ -97,7 +97,7 @@ def _cookie(web: WebContext, client: Source) -> _Cookie:
     is_tls = web.base_url.startswith("https://")
     return {
         "key": COOKIE_OVER_TLS if is_tls else COOKIE,
-        "path": "/" if is_tls else f"/{client.name}/callback",
+        "path": "/" if is_tls else f"{web.pages.root}/{client.name}/callback",
         "secure": is_tls,
         "httponly": True,
         "samesite": "lax",

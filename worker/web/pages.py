@@ -22,7 +22,10 @@ Word = TypeVar("Word", bound=str)
 
 
 class Pages:
-    """Renders pages; templates are read on first use."""
+    """Renders pages; templates are read on first use. Their addresses begin with `root`."""
+
+    def __init__(self, root: str = "") -> None:
+        self.root = root
 
     def show(
         self,
@@ -40,6 +43,7 @@ class Pages:
             language=_LANGUAGE,
             clean=clean,
             plainly=plainly,
+            root=self.root,
             stylesheet=self.stylesheet_path,
             **context,
         )

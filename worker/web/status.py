@@ -27,7 +27,7 @@ _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 def home(web: WebContext, visit: Visit) -> Response:
     """Leads the operator to their page; everybody else reads that theirs are in their mails."""
     if is_operator(web, visit.request):
-        return RedirectResponse("/status", 303)
+        return RedirectResponse(f"{web.pages.root}/status", 303)
     return web.pages.show("home.html")
 
 

@@ -56,7 +56,7 @@ def _page(
         address=_masked(visit.athlete.email),
         wanted=wanted,
         done=done,
-        here=visit.request.scope["path"],
+        here=web.pages.root + visit.request.scope["path"],
     )
 
 
