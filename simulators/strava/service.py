@@ -40,12 +40,16 @@ class Answer:
 
 @dataclass
 class Application:
-    """The API application of whoever runs Easeback. Inactive: its owner doesn't subscribe."""
+    """The API application of whoever runs Easeback. Inactive: its owner doesn't subscribe.
+
+    Full: it has as many athletes as it may have.
+    """
 
     client_id: str = "4711"
     client_secret: str = "made-secret-of-the-application"
     callback_domain: str = "easeback.example"
     active: bool = True
+    is_full: bool = False
 
 
 @dataclass(frozen=True)
@@ -163,6 +167,9 @@ class Service:
         host = urlsplit(asked.get("redirect_uri", "")).hostname
         if host not in {self.application.callback_domain, "localhost", "127.0.0.1"}:
             return _json(400, bodies.BAD_REDIRECT)
+        if self.application.is_full:
+            said = b"<h1>Error 403: Limit of connected athletes exceeded</h1>"
+            return Answer(403, said, {"Content-Type": "text/html; charset=utf-8"})
         if self.logged_in is None:
             return Answer(200, b"<h1>Log in</h1>", {"Content-Type": "text/html; charset=utf-8"})
         scopes = frozenset(asked.get("scope", "read").split(","))

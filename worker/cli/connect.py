@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 WAITS_S = 15 * 60
 _CHECKS_EVERY_S = 0.3
+_HINTS_AFTER_S = 15.0
+"""Nothing comes back from a page that the service blocks: soon it's said what that may mean."""
 
 SourceArgument = Annotated[
     str | None,
@@ -224,12 +226,14 @@ def _connect_by_consent(
     refused: list[str] = []
     with _web_server(command, services, refused.append) as origin:
         redirect = callback_url(origin, client.name)
-        check_redirect(services, client.name, who, redirect=redirect, now=now)
+        unasked = check_redirect(services, client.name, who, redirect=redirect, now=now)
+        if unasked:
+            typer.echo(f"{unasked}: if your browser gets no further, end this by Ctrl-C", err=True)
         signer = Signer(read_keys(command.settings), origin)
         address = signer.sign("connect", who, now=now, source=client.name, by="operator")
         if no_open or not show_in_browser(address):
             print(address, flush=True)  # noqa: T201  alone on its line, for scripts and people
-        until = time.monotonic() + WAITS_S
+        until, hints_at = time.monotonic() + WAITS_S, time.monotonic() + _HINTS_AFTER_S
         while connected_at() == before:
             if refused:
                 raise AttentionError(refused[0])
@@ -238,6 +242,10 @@ def _connect_by_consent(
                     "no consent came within 15 minutes, and nothing was changed; "
                     f"{client.no_consent_hint}"
                 )
+            if time.monotonic() > hints_at:
+                hints_at = until + 1
+                hint = f"still waiting for {client.title}'s page; {client.no_consent_hint}"
+                typer.echo(hint, err=True)
             time.sleep(_CHECKS_EVERY_S)
     command.say(f"{who.name} is connected to {client.title}")
 

@@ -25,6 +25,7 @@ from worker.pipeline.ingest import judge_since
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import connected_source, decrypt, encrypt, ends_soon, limited_call
 from worker.sources.base import (
+    CONSENT_REFUSED,
     REDIRECT_MISMATCH,
     STALE_CONSENT,
     STALE_CONSENT_SAYS,
@@ -69,21 +70,21 @@ class Connected:
 
 def check_redirect(
     services: Services, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
-) -> None:
+) -> str | None:
     """Raise `SourceError` where a service wouldn't send this athlete's browser back; store why.
 
-    What it can't be asked now, the athlete's browser will find out.
+    Returns why it can't be asked now, in words; the athlete's browser will find out.
     """
     _, client = _consenting(services, source)
     try:
         client.check_redirect(redirect, now=now)
     except SourceError as error:
-        if error.code not in {REDIRECT_MISMATCH, WRONG_CLIENT}:
+        if error.code not in {REDIRECT_MISMATCH, WRONG_CLIENT, CONSENT_REFUSED}:
             log.debug(
                 "%(source)s: the consent page can't be asked for: %(why)s",
                 {"source": source, "why": str(error)},
             )
-            return
+            return str(error)
         log.warning(
             "%(source)s: athlete %(athlete)s can't consent: %(why)s",
             {"source": source, "athlete": athlete.id, "why": str(error)},
@@ -95,6 +96,7 @@ def check_redirect(
                 state = replace(before, state="failing", last_error=str(error))
                 tx.progress.source(athlete, source, state)
         raise
+    return None
 
 
 def begin_consent(

@@ -95,6 +95,8 @@ WRONG_CLIENT = "wrong client"
 """The operator's client id or secret isn't accepted."""
 REDIRECT_MISMATCH = "redirect mismatch"
 """The service doesn't send browsers back to this address."""
+CONSENT_REFUSED = "consent refused"
+"""The service shows nobody its page of consent for this application."""
 STALE_CONSENT = "stale consent"
 """A consent used before, too old, or from another browser: nobody's."""
 STALE_CONSENT_SAYS = (

@@ -10,7 +10,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar
 from pathlib import Path
@@ -175,6 +175,26 @@ def test_a_redirect_that_strava_refuses_ends_the_command_before_the_browser(
     operator.connect()
     (mira,) = json.loads(operator.call("status", "--json").stdout)["athletes"]
     assert mira["sources"]["strava"]["state"] == "ok"
+
+
+def test_an_application_that_is_full_is_said_before_the_browser(operator: Operator) -> None:
+    """A new application may have one athlete, and Strava's page leads nowhere."""
+    operator.server.service.application = replace(operator.server.service.application, is_full=True)
+    done = operator.call("connect", "--no-open")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Limit of connected athletes exceeded" in done.stderr
+    assert "Limit of connected athletes" in operator.call("doctor").stdout
+
+
+def test_a_consent_page_that_is_blocked_is_told_within_seconds(operator: Operator) -> None:
+    """The browser may get further: the command waits on."""
+    operator.server.fault("status", "/oauth/authorize", times=9, status=403)
+    with operator.calling("connect", "--no-open") as (process, says):
+        assert says.readline().startswith("http")
+        assert process.stderr is not None
+        assert "page of consent answers with status 403" in process.stderr.readline()
+        assert "a limit of connected athletes" in process.stderr.readline()
+        assert process.poll() is None
 
 
 def test_a_wrong_secret_is_said_by_doctor(operator: Operator) -> None:

@@ -6,6 +6,7 @@ import json
 import re
 import tracemalloc
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -136,6 +137,15 @@ class TestTheWay:
             assert refused.status_code == 400
             assert "Authorization Callback Domain" in refused.text
             assert "to runner.example" in refused.text
+
+    def test_an_application_that_is_full_is_said_here(self, app: StravaApp) -> None:
+        """Before the browser reads Strava's page, which leads nowhere."""
+        app.service.application = replace(app.service.application, is_full=True)
+        athlete, _ = app.add()
+        for browser in a_browser(app, "http://127.0.0.1:8765"):
+            refused = browser.get(link(app, athlete))
+            assert refused.status_code == 400
+            assert "Limit of connected athletes exceeded" in refused.text
 
     def test_a_strava_that_cannot_be_asked_keeps_nobody_from_going(
         self, app: StravaApp, browser: TestClient

@@ -26,6 +26,7 @@ from pydantic import Field, model_validator
 from worker.domain.models import SourceName
 from worker.setting_types import Duration, Login, Secret, SourceSection
 from worker.sources.base import (
+    CONSENT_REFUSED,
     REDIRECT_MISMATCH,
     WRONG_CLIENT,
     AccessRefused,
@@ -102,7 +103,8 @@ class Strava(OAuth2, Webhook):
     asked_for: ClassVar[tuple[str, ...]] = ("client_id", "client_secret")
     no_consent_hint: ClassVar[str] = (
         "where Strava's page spoke of an invalid redirect_uri, set the Authorization Callback "
-        "Domain at https://www.strava.com/settings/api to the host of base_url"
+        "Domain at https://www.strava.com/settings/api to the host of base_url; where it spoke of "
+        "a limit of connected athletes, ask Strava for more or make an application of your own"
     )
     ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
     precedence: ClassVar[int] = 3
@@ -134,7 +136,8 @@ class Strava(OAuth2, Webhook):
     def check_redirect(self, redirect: str, *, now: datetime) -> None:
         """Ask for the consent page as a browser would that nobody is logged in with.
 
-        Any answer but Strava's error page, a log-in first of all, is taken for a good one.
+        A log-in is taken for a good one. Raises `Unavailable` for a page that isn't shown to us,
+        which may be shown to a browser.
         """
         with self._asking(None, now):
             answer = self.session.get(
@@ -147,8 +150,9 @@ class Strava(OAuth2, Webhook):
         meant = self._meant(answer, now, bearer=False)
         if meant.code == REDIRECT_MISMATCH:
             raise errors.redirect_mismatch(urlsplit(redirect).hostname or "")
-        if meant.code == WRONG_CLIENT:
+        if meant.code in (WRONG_CLIENT, CONSENT_REFUSED):
             raise meant
+        raise Unavailable(f"Strava's page of consent answers with status {answer.status_code}")
 
     def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
         """Where no activity may be seen the credential isn't given back.
@@ -347,6 +351,8 @@ class Strava(OAuth2, Webhook):
             body = response.json()
         except ValueError:
             body = None
+        if errors.tells_athlete_limit(response.text):
+            return SourceError(errors.ATHLETE_LIMIT, permanent=True, code=CONSENT_REFUSED)
         told = errors.told_by(body, bearer=bearer)
         return told or self.refused(response.status_code, response.headers, now)
 

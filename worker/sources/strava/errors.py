@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from worker.sources.base import (
+    CONSENT_REFUSED,
     REDIRECT_MISMATCH,
     WRONG_CLIENT,
     AccessRefused,
@@ -22,6 +23,11 @@ NO_SUBSCRIPTION = (
     "Strava has switched this API application off: since June 2026 the account that owns "
     "it needs a Strava subscription. Subscribe with that account and reactivate the "
     f"application at {API_PAGE}, or do without: FIT files work as well"
+)
+ATHLETE_LIMIT = (
+    'Strava says "Limit of connected athletes exceeded": a new API application may have one '
+    "athlete. Ask Strava for more (the Developer Program form), disconnect another athlete, or "
+    "let each make an application of their own; FIT files work as well"
 )
 CLOCK_IS_WRONG = (
     "this machine's clock is wrong: by it, Strava's new tokens would have ended already or "
@@ -60,6 +66,11 @@ def redirect_mismatch(host: str = "") -> SourceError:
         permanent=True,
         code=REDIRECT_MISMATCH,
     )
+
+
+def tells_athlete_limit(text: str) -> bool:
+    """True for an answer, a page or JSON, that says how many athletes an application may have."""
+    return "limit of connected athletes" in text.lower()
 
 
 def told_by(body: object, *, bearer: bool) -> SourceError | None:
@@ -105,7 +116,9 @@ def _errors(body: object) -> list[dict[str, str]]:
 _MEANINGS: tuple[tuple[Mapping[str, str], Callable[[Mapping[str, str]], SourceError]], ...] = (
     (
         {"resource": "application", "field": "status", "code": "inactive"},
-        lambda _: SourceError(NO_SUBSCRIPTION, permanent=True, for_everybody=True),
+        lambda _: SourceError(
+            NO_SUBSCRIPTION, permanent=True, for_everybody=True, code=CONSENT_REFUSED
+        ),
     ),
     ({"resource": "application", "field": "client_id"}, lambda _: wrong_client("client id")),
     (
