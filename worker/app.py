@@ -199,6 +199,7 @@ def build_web_server(
     """
     from worker.web import Pages, WebContext, WebServer, base_path, build_app
 
+    services.composer.check()  # before anything is composed: the operator's page says what broke
     origin = (base_url or settings.base_url).rstrip("/")
     sources = {
         name: replace(one, client=one.client.impatient(_PAGES_WAIT_S))

@@ -1,7 +1,7 @@
 """Health: the one verdict on whether all is well, and the ping that depends on it.
 
-`status` exits with 1, `/readyz` answers 503 (and the operator's page and the metric `ready` turn
-bad), and the ping is withheld, each by what is marked here:
+`status` exits with 1 (and the operator's page turns bad), `/readyz` answers 503 (and the metric
+`ready` turns bad), and the ping is withheld, each by what is marked here:
 
     trouble                                                        status  ready  ping
     a run of a job failed; a job, or all, haven't ended a run for
@@ -80,12 +80,14 @@ def check_health(
     audience: Audience,
     unusable: Sequence[str] = (),
     works_elsewhere: bool = False,
+    most: int | None = None,
 ) -> tuple[Trouble, ...]:
     """What isn't well for this audience, the gravest first; nothing where all is well.
 
     `patience` says how long each watched job may go without ending a run, by its name. `now` is by
     the clock of whoever recorded the ticks. `unusable` says what of the operator's routine and
     templates can't be used. `works_elsewhere`: the worker that runs has another database open.
+    `most`: so many of each kind of source and file are told.
     """
     ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
     troubles: list[Trouble] = []
@@ -114,13 +116,13 @@ def check_health(
     if Audience.STATUS in audience:  # only what `status` alone asks may read many rows
         troubles += [
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
-            for athlete, source, state in tx.progress.failing()
+            for athlete, source, state in tx.progress.failing(most=most)
         ]
-        waiting = [e for e in tx.inbox.with_verdict("waiting") if e.reason]
+        waiting = [e for e in tx.inbox.with_verdict("waiting", most=most) if e.reason]
         troubles += [Trouble("inbox", f"{e.path} waits: {e.reason}") for e in waiting]
         troubles += [
             Trouble("inbox", f"{e.path} waits to be read again: {e.reason}")
-            for e in tx.inbox.with_verdict("unread")
+            for e in tx.inbox.with_verdict("unread", most=most)
         ]
     return tuple(troubles)
 

@@ -517,3 +517,14 @@ def test_which_week_the_weekly_mail_tells_of_is_said(tmp_path: Path) -> None:
     changed = easeback("athlete", "set", "Anna", "--weekly", "sun 18:00", cwd=tmp_path)
     assert "about the week that ends that day" in changed.stdout
     assert "ends that day" in easeback("athlete", "list", cwd=tmp_path).stdout
+
+
+def test_one_run_is_one_and_distances_are_rounded_as_in_mails(tmp_path: Path) -> None:
+    """33.05 km is 33.1 km in a mail, on the page and in a table."""
+    easeback(*ANNA, cwd=tmp_path)
+    (tmp_path / "long.fit").write_bytes(run_file(33.05, day=TODAY))
+    easeback("import", "long.fit", cwd=tmp_path)
+    assert "Anna: 1 run, the last" in easeback("status", cwd=tmp_path).stdout
+    (run,) = read(tmp_path, "runs")
+    assert run["distance_m"] == 33_050
+    assert "33.1 km" in easeback("runs", cwd=tmp_path).stdout

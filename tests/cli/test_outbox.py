@@ -65,6 +65,21 @@ def test_lists_what_waits_with_its_reason(store: Store, tmp_path: Path) -> None:
     assert set(listed(tmp_path, "--all")) == {gone, number}
 
 
+def test_states_are_said_in_words_and_told_to_programs_as_they_are(
+    store: Store, tmp_path: Path
+) -> None:
+    """No mail is "at dot"."""
+    number = queue(store, "slow")
+    with store.transaction() as tx:
+        letter = tx.outbox.claim(NOW + timedelta(minutes=1))
+        assert letter is not None
+        tx.outbox.at_dot(letter)
+    shown = " ".join(easeback("outbox", "list", cwd=tmp_path).stdout.split())
+    assert "waiting for the server's answer" in shown
+    assert "at_dot" not in shown
+    assert listed(tmp_path)[number]["state"] == "at_dot"
+
+
 def test_a_mail_given_up_is_sent_again_when_asked_for(store: Store, tmp_path: Path) -> None:
     """With a fresh expiry, at once."""
     gone = dead(store, "gone")

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from simulators import mail_facts as made
 from simulators.mail_lint import lint
+from worker.domain.shown import tenths, tenths_down
 from worker.notify import Composer
 from worker.notify.render import (
     SHIPPED,
@@ -18,8 +19,6 @@ from worker.notify.render import (
     fold,
     plainly,
     ratio_digits,
-    tenths,
-    tenths_down,
 )
 
 

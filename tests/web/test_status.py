@@ -166,7 +166,7 @@ class TestFigures:
         page = made.client().get("/status").text
         assert "<h1>Needs attention</h1>" in page
         assert "the folder is gone" in page
-        assert "<dt>retry</dt><dd>1</dd>" in page
+        assert "<dt>To be tried again</dt><dd>1</dd>" in page
         assert "<bdi>Mira</bdi>, Strava: 403 Inactive" in page
 
     def test_the_page_says_when_all_is_well(self, made: Instance) -> None:

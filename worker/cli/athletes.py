@@ -14,6 +14,7 @@ from worker.cli.context import (
     UsageError,
     YesOption,
     command_of,
+    counted,
     the_athlete,
 )
 from worker.domain.models import PAIN_AREAS, Athlete, Race
@@ -181,7 +182,7 @@ def forget(
         who = the_athlete(tx, athlete)
         runs, _ = tx.runs.count(who)
     command.confirm(
-        f"Forget {who.name} with {runs} runs and every mail? This can't be undone.",
+        f"Forget {who.name} with {counted(runs, 'run')} and every mail? This can't be undone.",
         yes=yes,
         otherwise="nothing was forgotten",
     )

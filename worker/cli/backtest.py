@@ -21,6 +21,7 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     command_of,
+    counted,
     parse_as_of,
     the_athlete,
 )
@@ -237,15 +238,11 @@ def _print_result(
         )
         command.say()
     period = f"from {result.first_day} to {result.last_day}"
-    command.say(f"{title}: {_count(result.runs, 'run')} {period}")
+    command.say(f"{title}: {counted(result.runs, 'run')} {period}")
     if odd:
-        command.say(f"not counted: {_count(len(odd), 'run')}; the first is that of {odd[0]}")
+        command.say(f"not counted: {counted(len(odd), 'run')}; the first is that of {odd[0]}")
     command.say(
-        f"{_count(result.mailed, 'mail')} in {_count(result.weeks_running, 'running week')}, "
+        f"{counted(result.mailed, 'mail')} in {counted(result.weeks_running, 'running week')}, "
         f"{result.mailed_per_year:.1f} a year of running; "
         f"{len(result.replayed) - result.mailed} more noticed and not mailed"
     )
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -15,7 +15,7 @@ import typer
 
 from worker.cli.log import set_log_format
 from worker.domain.models import METRES_PER, Units
-from worker.domain.shown import printable, printable_json
+from worker.domain.shown import printable, printable_json, tenths
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -301,4 +301,9 @@ def zulu(at: datetime) -> str:
 
 def format_distance(metres: float | None, units: Units) -> str:
     """A distance as the athlete counts it."""
-    return "–" if metres is None else f"{metres / METRES_PER[units]:.1f} {units}"
+    return "–" if metres is None else f"{tenths(metres / METRES_PER[units])} {units}"
+
+
+def counted(number: int, noun: str) -> str:
+    """A number with its noun: "1 run", "1,200 runs"."""
+    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.browser import show_in_browser
-from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of, format_distance
+from worker.cli.context import (
+    CommandContext,
+    NoOpenOption,
+    UsageError,
+    command_of,
+    counted,
+    format_distance,
+)
 from worker.cli.progress import progress
 
 if TYPE_CHECKING:
@@ -69,7 +76,8 @@ def _show(
 
     who = season.athlete
     mailed = [(one.finding.day, one.notified_on is not None) for one in season.found]
-    command.say(f"{who.name}, made up: {season.runs} runs in {len(season.weeks)} weeks, km a week")
+    ran = counted(season.runs, "run")
+    command.say(f"{who.name}, made up: {ran} in {len(season.weeks)} weeks, km a week")
     command.say()
     print_weeks(command.console, season.weeks, mailed, units=who.units)
     command.say()

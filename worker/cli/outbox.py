@@ -33,6 +33,8 @@ def list_outbox(
     as_json: JsonOption = False,
 ) -> None:
     """List the mails that were not sent, with the reason of each."""
+    from worker.store import STATES_IN_WORDS
+
     command = command_of(context)
     with command.store.reading() as tx:
         mails = tx.outbox.all() if everything else tx.outbox.unsent()
@@ -44,7 +46,7 @@ def list_outbox(
                 str(mail.id),
                 mail.kind,
                 names.get(mail.athlete_id or 0, "–"),
-                mail.state + (", perhaps twice" if mail.perhaps_twice else ""),
+                STATES_IN_WORDS[mail.state] + (", perhaps twice" if mail.perhaps_twice else ""),
                 f"{mail.sent_at or mail.due_at:%Y-%m-%d %H:%M}",
                 str(mail.attempts),
                 mail.last_error or "",
@@ -159,11 +161,13 @@ for _verb, _action in _ACTIONS.items():
 
 
 def _why_not(mail: "OutboxMail") -> str:
+    from worker.store import STATES_IN_WORDS
+
     if not mail.mime and mail.state == "dead":
         return f"mail {mail.id} was given up so long ago that its text is gone"
     if mail.state in ("claimed", "at_dot"):
         return f"mail {mail.id} is being sent just now"
-    return f"mail {mail.id} is {mail.state}"
+    return f"mail {mail.id} is {STATES_IN_WORDS[mail.state]}"
 
 
 def _mail_json(mail: "OutboxMail", names: dict[int, str]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The commands `plan` and `ceiling`: what to run next, and in each week up to a race."""
 
-import math
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +20,7 @@ from worker.cli.context import (
     the_athlete,
 )
 from worker.domain.models import METRES_PER, Athlete, Plan, PlannedWeek, Race, Units, Week
+from worker.domain.shown import tenths_down
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -217,4 +217,4 @@ def _at_most(metres: float | None, units: Units) -> str:
 
 def _floor(metres: float, units: Units) -> str:
     """A most, rounded down: what is shown must lie inside it."""
-    return f"{math.floor(metres / METRES_PER[units] * 10 + 1e-9) / 10:.1f} {units}"
+    return f"{tenths_down(metres / METRES_PER[units])} {units}"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker import __version__
-from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
+from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, counted, zulu
 from worker.domain.models import Athlete
 
 if TYPE_CHECKING:
@@ -127,10 +127,11 @@ def _unusable(command: CommandContext) -> list[str]:
 
     try:
         read_routines(command.file)
-        broken = build_composer(command.settings, command.file, UNUSED_KEYS).check()
+        composer = build_composer(command.settings, command.file, UNUSED_KEYS)
+        composer.check()
     except SettingsError as error:
         return [str(error)]
-    return [f"{one}; the shipped one is used instead" for one in broken]
+    return list(composer.unusable)
 
 
 def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
@@ -140,7 +141,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     command.say(f"database  {report['database']}")
     for athlete in report["athletes"]:
         last = zulu(athlete["last_run"]) if athlete["last_run"] else "none yet"
-        command.say(f"{athlete['name']}: {athlete['runs']} runs, the last {last}")
+        command.say(f"{athlete['name']}: {counted(athlete['runs'], 'run')}, the last {last}")
         command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
         for source, state in athlete["sources"].items():
             error = f", {state['last_error']}" if state["last_error"] else ""

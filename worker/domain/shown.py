@@ -1,10 +1,12 @@
 """The one cleaner of what strangers named: files, members of archives, activities, servers' words.
 
 Everything is stored and told to programs as it came. What shows it to people (commands, the log,
-the list of failures, mails and pages) passes it through here.
+the list of failures, mails and pages) passes it through here. Numbers are rounded here too, so that
+all of them say the same.
 """
 
 import json
+import math
 import re
 import unicodedata
 
@@ -44,3 +46,13 @@ def printable_json(text: str) -> str:
     return _DOUBTFUL.sub(
         lambda one: json.dumps(one[0])[1:-1] if _acts(one[0]) and one[0] != "\n" else one[0], text
     )
+
+
+def tenths(value: float) -> str:
+    """One decimal, halves up, as a runner's watch rounds."""
+    return f"{math.floor(value * 10 + 0.5) / 10:.1f}"
+
+
+def tenths_down(value: float) -> str:
+    """One decimal, never more than it is: a ceiling that rounds up would break its own rule."""
+    return f"{math.floor(value * 10 + 1e-6) / 10:.1f}"

@@ -35,6 +35,11 @@ class Composer(Renderer):
         """The operator's templates that were put aside, each with its place and reason."""
         return self.loader.broken
 
+    @property
+    def unusable(self) -> tuple[str, ...]:
+        """The same as sentences for the operator."""
+        return tuple(f"{one}; the shipped one is used instead" for one in self.broken)
+
     def check(self) -> tuple[str, ...]:
         """Try every template of the operator on made-up mails; the broken ones, as `broken`."""
         from worker.notify.samples import sample_facts

@@ -9,7 +9,6 @@ out all the same. No sentence stands here: those are in `templates/words/`, one 
 so that the text part and the HTML part can't come to differ.
 """
 
-import math
 import re
 import unicodedata
 from base64 import b64encode
@@ -24,7 +23,7 @@ from markupsafe import Markup, escape
 
 from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
-from worker.domain.shown import JOINERS, printable
+from worker.domain.shown import JOINERS, printable, tenths, tenths_down
 from worker.domain.weeks import told_days_after
 from worker.links import Signer
 from worker.notify.chart import Picture, chart_png
@@ -303,16 +302,6 @@ def standalone(email: Email) -> str:
 def _shown(value: Any) -> Any:
     """What any template puts anywhere; markup is made of what went through here."""
     return printable(value, but="\n\t") if type(value) is str else value
-
-
-def tenths(value: float) -> str:
-    """One decimal, halves up, as a runner's watch rounds."""
-    return f"{math.floor(value * 10 + 0.5) / 10:.1f}"
-
-
-def tenths_down(value: float) -> str:
-    """One decimal, never more than it is: a ceiling that rounds up would break its own rule."""
-    return f"{math.floor(value * 10 + 1e-6) / 10:.1f}"
 
 
 def ratio_digits(ratio: float) -> str:

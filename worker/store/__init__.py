@@ -39,7 +39,7 @@ from worker.store.lock import (
     WriteQueueError,
     works_elsewhere,
 )
-from worker.store.outbox import Outbox, OutboxMail
+from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
 from worker.store.progress import (
     DELETED,
     MOVING,
@@ -60,6 +60,7 @@ __all__ = [
     "DUE_AT_ONCE",
     "MOVING",
     "RESTORED",
+    "STATES_IN_WORDS",
     "VACUUMED",
     "Change",
     "DecryptError",
@@ -73,6 +74,7 @@ __all__ = [
     "SeenActivity",
     "SourceRows",
     "SourceState",
+    "State",
     "Store",
     "StoreAddressError",
     "StoreError",

@@ -25,6 +25,18 @@ _OUTBOX = tables.outbox
 
 State = Literal["queued", "claimed", "at_dot", "sent", "retry", "dead", "held", "dropped"]
 
+STATES_IN_WORDS: Mapping[State, str] = {
+    "queued": "waiting",
+    "claimed": "being sent",
+    "at_dot": "waiting for the server's answer",
+    "sent": "sent",
+    "retry": "to be tried again",
+    "dead": "given up",
+    "held": "held",
+    "dropped": "dropped",
+}
+"""For people; programs are told the state itself."""
+
 EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
     "alert": timedelta(hours=72),
     "weekly": timedelta(days=6),

@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from worker import __version__
 from worker.health import WRITE_TICK, Audience, check_health
-from worker.store import Tick
+from worker.store import STATES_IN_WORDS, State, Tick
 from worker.web.context import WebContext
 from worker.web.operator import is_operator, require_operator
 from worker.web.visits import Visit
@@ -19,7 +19,7 @@ from worker.web.visits import Visit
 _FAILING_SHOWN = 50
 _LIVE_WITHIN = timedelta(minutes=1)
 _ROLES = ("worker", "web")
-_STATES = ("queued", "claimed", "at_dot", "retry", "dead", "held")
+_STATES: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 _VERDICTS = ("waiting", "unread", "imported", "duplicate", "skipped", "failed")
 _PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -38,11 +38,19 @@ def status_page(web: WebContext, visit: Visit) -> Response:
             "status.html",
             version=__version__,
             now=visit.now,
-            troubles=check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY),
+            troubles=check_health(
+                tx,
+                visit.now,
+                patience=web.ticks,
+                audience=Audience.STATUS,
+                unusable=web.services.composer.unusable,
+                works_elsewhere=web.store.works_elsewhere(),
+                most=_FAILING_SHOWN,
+            ),
             ticks=_shown_ticks(tx.progress.ticks()),
             athletes=tx.athletes.count(),
             outbox=tx.outbox.counts(),
-            states=_STATES,
+            states={state: STATES_IN_WORDS[state] for state in _STATES},
             inbox=tx.inbox.counts(),
             verdicts=_VERDICTS,
             failing=tx.progress.failing(most=_FAILING_SHOWN),
