@@ -8,7 +8,7 @@
 Every mail of Easeback's that it ever took goes through the lint in the end.
 
 A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or "endless"
-(lines without end, up to `MOST_SPOKEN` bytes), or "trickle" (lines byte by byte, for `TRICKLES_S`),
+(lines without end, up to `MOST_SPOKEN` bytes), or "trickle" (lines byte by byte, for `trickles_s`),
 or, at the final dot, "swallow": take the mail, then drop the connection in place of the answer.
 """
 
@@ -30,7 +30,6 @@ STEPS: tuple[Step, ...] = (
 )  # fmt: skip
 
 MOST_SPOKEN = 64 * 1024 * 1024
-TRICKLES_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,7 @@ class SmtpServer:
     hangs_for: set[str] = field(default_factory=set)
     port: int = 0
     lints: bool = True
+    trickles_s: float = 4.0
 
     def __post_init__(self) -> None:
         self._faults: dict[Step, list[str]] = defaultdict(list)
@@ -211,7 +211,7 @@ class _Conversation(SMTP):
                 await self._writer.drain()
                 self._script.spoken += 70_000
         if fault == "trickle":
-            for _ in range(round(TRICKLES_S / 0.05)):
+            for _ in range(round(self._script.trickles_s / 0.05)):
                 for byte in b"250-a\r\n":
                     self._writer.write(bytes([byte]))
                     await asyncio.sleep(0.05 / 7)
