@@ -14,7 +14,8 @@ import tempfile
 from pathlib import Path
 
 from bench import attacks_of_files, attacks_of_services, attacks_on_pages
-from bench.attacks_stage import attacked
+from bench.small_stage import staged
+from simulators.smtp_server import SmtpServer
 
 
 def main() -> None:
@@ -23,7 +24,8 @@ def main() -> None:
     print("|---|---|---|---|---|", flush=True)
     with (
         tempfile.TemporaryDirectory(prefix="easeback-attacks-") as home,
-        attacked(Path(home)) as stage,
+        SmtpServer(lints=False) as mail,
+        staged(Path(home), mail) as stage,
     ):
         for of in (attacks_of_files, attacks_on_pages, attacks_of_services):
             for row in of.rows(stage):

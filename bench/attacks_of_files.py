@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from bench.attacks_stage import LONGEST_S, MIB, Stage, until, watched
+from bench.small_stage import LONGEST_S, MIB, Stage, until, watched
 from simulators.recordings import run_file
 from worker.domain.models import FileVerdict
 

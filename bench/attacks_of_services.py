@@ -10,8 +10,8 @@ from typing import get_args
 
 from pydantic import SecretStr
 
-from bench.attacks_stage import MIB, Stage, ask, until, watched
 from bench.load_stage import SUBSCRIPTION, WEBHOOK
+from bench.small_stage import MIB, Stage, ask, until, watched
 from simulators.http_server import FaultKind
 from worker.sources.base import Credential, SourceError
 from worker.sources.strava.client import Strava, StravaSection, stravalib_protocol

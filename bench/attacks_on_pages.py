@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from bench.attacks_stage import MIB, Stage, ask, until, watched
+from bench.small_stage import MIB, Stage, ask, until, watched
 
 FORMS = 10
 SILENT = 201

@@ -3,6 +3,7 @@
     python bench/load.py                 about nine minutes
     python bench/load.py --minutes 60    the same day in an hour
     python bench/load.py --short         about two minutes
+    python bench/load.py --hard-times    about six minutes: what fails, is mended, and is done then
 
 A real `easeback run --as-of` on SQLite, with made athletes, a made Strava and a real mail server.
 Beside it goes a day's traffic: files dropped all along, visits to pages all along, a minute of
@@ -19,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from bench.load_hard_times import hard_times
 from bench.load_stage import SHORT, plan_of, staged, working
 from bench.load_traffic import live
 from bench.load_verdict import judge
@@ -31,11 +33,14 @@ def main() -> int:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, default=8.0, help="what the day is lived in")
     length.add_argument("--short", action="store_true", help="one of 80 seconds, with all of it")
+    length.add_argument("--hard-times", action="store_true", help="trouble in place of a day")
     parser.add_argument("--athletes", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="a folder for the worker's log")
     wanted = parser.parse_args()
     if wanted.minutes < FEWEST_MINUTES:
         parser.error(f"--minutes: the two bursts alone need {FEWEST_MINUTES}")
+    if wanted.hard_times:
+        return _hard_times()
     plan = SHORT if wanted.short else plan_of(wanted.minutes)
     with staged(plan, wanted.athletes) as stage, working(stage, plan, wanted.keep) as worker:
         began = time.time()
@@ -47,6 +52,14 @@ def main() -> int:
     for line in lines:
         print(line)
     return int(any(line.broken for line in lines))
+
+
+def _hard_times() -> int:
+    broken = 0
+    for scene in hard_times():
+        print(scene, flush=True)
+        broken += scene.broken
+    return int(broken > 0)
 
 
 if __name__ == "__main__":

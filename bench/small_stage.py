@@ -1,4 +1,4 @@
-"""The worker that is attacked: two athletes, a Strava, a mail server; and what an attack costs."""
+"""A worker with two athletes, a Strava and a mail server; what happens to it, and what it costs."""
 
 import os
 import subprocess
@@ -34,9 +34,9 @@ LONGEST_S = 150.0
 LOOK_EVERY_S = 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Stage:
-    """Anna attacks, or somebody in her name; Zoe wants to be served meanwhile."""
+    """Where Anna attacks, or somebody in her name, and Zoe wants to be served meanwhile."""
 
     home: Path
     environment: Mapping[str, str]
@@ -44,9 +44,34 @@ class Stage:
     strava: Server
     mail: SmtpServer
     port: int
-    worker: int
     anna: Athlete
     zoe: Athlete
+    process: "subprocess.Popen[bytes] | None" = None
+
+    @property
+    def worker(self) -> int:
+        """The number of the worker's process."""
+        assert self.process
+        return self.process.pid
+
+    def start(self) -> None:
+        """Start the worker, and wait for its pages."""
+        log = self.home / "worker.log"
+        with log.open("ab") as err:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "worker", "run"],
+                cwd=self.home,
+                env=self.environment,
+                stderr=err,
+            )
+        assert until(lambda: ask(self.port, "/livez") == 200), log.read_text()[-2000:]
+
+    def stop(self) -> None:
+        """End the worker, where there is one."""
+        if self.process:
+            self.process.terminate()
+            self.process.wait(60)
+            self.process = None
 
     @property
     def inbox(self) -> Path:
@@ -141,10 +166,10 @@ def ask(
 
 
 @contextmanager
-def attacked(home: Path) -> Iterator[Stage]:
+def staged(home: Path, mail: SmtpServer) -> Iterator[Stage]:
     """A worker that is up, with Anna and Zoe connected to Strava and 5,000 runs of Anna's."""
     service = Service(clock=GoingClock(timedelta()))
-    with SmtpServer(lints=False) as mail, running(service) as strava:
+    with running(service) as strava:
         inbox = home / "data" / "inbox"
         inbox.mkdir(parents=True)
         port = free_port()
@@ -167,20 +192,14 @@ def attacked(home: Path) -> Iterator[Stage]:
         anna, zoe = (_seed(store, service, number) for number in range(2))
         for athlete in (anna, zoe):
             (inbox / athlete.name).mkdir()
-        command = [sys.executable, "-m", "worker", "run"]
-        log = home / "worker.log"
-        with (
-            log.open("wb") as err,
-            subprocess.Popen(command, cwd=home, env=environment, stderr=err) as worker,  # noqa: S603  ours
-        ):
-            try:
-                assert until(lambda: ask(port, "/livez") == 200), log.read_text()[-2000:]
-                assert until(lambda: service.calls() > 1), "Strava is never asked"
-                yield Stage(home, environment, store, strava, mail, port, worker.pid, anna, zoe)
-            finally:
-                worker.terminate()
-                worker.wait(30)
-                store.close()
+        stage = Stage(home, environment, store, strava, mail, port, anna, zoe)
+        try:
+            stage.start()
+            assert until(lambda: service.calls() > 1), "Strava is never asked"
+            yield stage
+        finally:
+            stage.stop()
+            store.close()
 
 
 def _seed(store: Store, service: Service, number: int) -> Athlete:

@@ -1,0 +1,288 @@
+"""Hard times: what can't be done now is done later, and `status` says so meanwhile.
+
+Each scene makes something fail under a real worker, mends it, and counts what was lost, what came
+twice without a mark that it may have, how long after mending all was done, how long the trouble
+took to be told, and in which words. Alone: a scene's trouble is over before the next one begins.
+"""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench.import_archive import readers
+from bench.small_stage import Stage, staged, until
+from simulators.recordings import run_file
+from simulators.smtp_server import SmtpServer
+
+FILES, MAILS = 40, 20
+KILLING_S, REFUSING_S = 10.0, 30.0
+LONGEST_S = 240.0
+TOLD_WITHIN_S, BACK_WITHIN_S = 90.0, 30.0
+PAUSE_S = 60.0
+"""So long a mail server that couldn't be reached is left alone."""
+
+
+@dataclass
+class Scene:
+    """What came of one."""
+
+    name: str
+    lost: int = 0
+    twice: int = 0
+    mended_at: float = 0.0
+    back_s: float = LONGEST_S
+    told_s: float | None = None
+    told: str = ""
+    needs_no_telling: bool = False
+    back_within_s: float = BACK_WITHIN_S
+    ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def broken(self) -> bool:
+        """Whether what is promised wasn't kept."""
+        late = self.told_s is None or self.told_s > TOLD_WITHIN_S
+        return bool(self.lost or self.twice or self.back_s > self.back_within_s) or (
+            late and not self.needs_no_telling
+        )
+
+    def __str__(self) -> str:
+        told = "nothing" if self.told_s is None else f"after {self.told_s:.0f} s: {self.told[:90]}"
+        return (
+            f"{'BROKEN' if self.broken else 'held  '}  {self.name:44} {self.lost} lost, "
+            f"{self.twice} twice, back after {self.back_s:.0f} s; status said {told}"
+        )
+
+    def mended(self) -> None:
+        """From now on it may be done again."""
+        self.mended_at = time.monotonic()
+
+    def back(self) -> None:
+        """All is done."""
+        self.back_s = max(0.0, time.monotonic() - self.mended_at)
+
+
+def hard_times() -> Iterator[Scene]:
+    """Each scene, as it ends."""
+    with ExitStack() as servers, tempfile.TemporaryDirectory(prefix="easeback-hard-") as made:
+        mail = servers.enter_context(SmtpServer(lints=False, trickles_s=100))
+        with staged(Path(made), mail) as stage:
+            yield _readers_killed(stage)
+            yield _recipient_hangs(stage)
+            yield _server_trickles(stage)
+            yield _server_refuses(stage, servers)
+            yield _database_swapped(stage)
+            yield _database_gone(stage)
+
+
+@contextmanager
+def _watched(stage: Stage, name: str) -> Iterator[Scene]:
+    """`status` is asked again and again, as an operator would."""
+    scene = Scene(name)
+    began = time.monotonic()
+
+    def watch() -> None:
+        while not scene.ended.wait(2):
+            if scene.told_s is None and (said := _status(stage)):
+                scene.told_s, scene.told = time.monotonic() - began, said
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield scene
+    finally:
+        scene.ended.set()
+        watcher.join()
+
+
+def _easeback(stage: Stage, *words: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(  # noqa: S603  our own program
+        [sys.executable, "-m", "worker", *words], cwd=stage.home, env=stage.environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def _status(stage: Stage) -> str:
+    """The first thing that isn't well; "" where all is."""
+    done = _easeback(stage, "status", "--json")
+    if not done.stdout:
+        return done.stderr.strip()
+    return next(iter(json.loads(done.stdout)["attention"]), "")
+
+
+def _readers_killed(stage: Stage) -> Scene:
+    """The machine is short of memory for ten seconds, and kills the reader of files each time."""
+    with _watched(stage, "the reader of files is killed for 10 s") as scene:
+        before = _runs(stage)
+        for number in range(FILES):
+            day = datetime.now(UTC).date() - timedelta(days=number + 60)
+            (stage.inbox / "Zoe" / f"{number}.fit").write_bytes(run_file(5, day=day, hour=20))
+        until_s = time.monotonic() + KILLING_S
+        while time.monotonic() < until_s:
+            for reader in readers(stage.worker):
+                with suppress(ProcessLookupError):
+                    os.kill(reader, signal.SIGKILL)
+            time.sleep(0.02)
+        scene.mended()
+        until(lambda: _imported(stage) == FILES, most_s=LONGEST_S)
+        scene.back()
+        scene.lost = FILES - _imported(stage)
+        scene.twice = max(0, _runs(stage) - before - FILES)
+    return scene
+
+
+def _imported(stage: Stage) -> int:
+    with stage.store.reading() as tx:
+        return tx.inbox.counts().get("imported", 0)
+
+
+def _runs(stage: Stage) -> int:
+    with stage.store.reading() as tx:
+        return tx.runs.count(stage.zoe)[0]
+
+
+def _queue(stage: Stage, scene: str, recipients: list[str]) -> list[int | None]:
+    with stage.store.transaction() as tx:
+        return [
+            tx.outbox.enqueue(
+                stage.zoe, kind="notice", key=f"{scene} {number}",
+                message_id=f"<{scene}-{number}@example.org>", sender="easeback@example.org",
+                recipient=recipient, now=datetime.now(UTC),
+                mime=f"Subject: made\r\nMessage-ID: <{scene}-{number}@example.org>\r\n\r\nmade\r\n"
+                .encode(),
+            )
+            for number, recipient in enumerate(recipients)
+        ]  # fmt: skip
+
+
+def _sent(stage: Stage, ids: list[int | None]) -> int:
+    with stage.store.reading() as tx:
+        return sum(one.id in ids and one.state == "sent" for one in tx.outbox.all())
+
+
+def _came(stage: Stage, scene: Scene, name: str, ids: list[int | None]) -> None:
+    """Which of a scene's mails the server has not, and which it has twice unflagged."""
+    marks = [f"<{name}-{number}@".encode() for number in range(len(ids))]
+    taken = Counter(mark for one in stage.mail.mails for mark in marks if mark in one.content)
+    with stage.store.reading() as tx:
+        flagged = {one.id for one in tx.outbox.all() if one.perhaps_twice}
+    scene.lost = sum(not taken[mark] for mark in marks)
+    scene.twice = sum(
+        taken[mark] > 1 and number not in flagged for mark, number in zip(marks, ids, strict=True)
+    )
+
+
+def _recipient_hangs(stage: Stage) -> Scene:
+    """At one recipient's dot the server never answers; the others have their mails meanwhile."""
+    with _watched(stage, f"one recipient hangs, {MAILS} others wait") as scene:
+        scene.needs_no_telling = True  # for nobody waits who could be served
+        stage.mail.hangs_for.add("hangs@example.org")
+        ids = _queue(
+            stage, "hangs", ["hangs@example.org", *(f"m{n}@example.org" for n in range(MAILS))]
+        )
+        scene.mended()
+        until(lambda: _sent(stage, ids) == MAILS, most_s=LONGEST_S)
+        scene.back()
+        stage.mail.hangs_for.clear()
+        stage.mail.drop_all()
+        until(lambda: _sent(stage, ids) == len(ids), most_s=LONGEST_S)
+        _came(stage, scene, "hangs", ids)
+    return scene
+
+
+def _server_trickles(stage: Stage) -> Scene:
+    """EHLO is answered byte by byte, well within every time-out of a single byte."""
+    with _watched(stage, "the mail server trickles") as scene:
+        scene.back_within_s += PAUSE_S
+        stage.mail.drop_all()
+        stage.mail.fail("ehlo", "trickle", times=2)
+        ids = _queue(stage, "trickles", [f"m{number}@example.org" for number in range(MAILS)])
+        until(lambda: scene.told_s is not None, most_s=LONGEST_S)
+        scene.mended()
+        until(lambda: _sent(stage, ids) == MAILS, most_s=LONGEST_S)
+        scene.back()
+        _came(stage, scene, "trickles", ids)
+    return scene
+
+
+def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
+    """There is no mail server for a while, then one comes in its place."""
+    with _watched(stage, f"no mail server for {REFUSING_S:.0f} s") as scene:
+        scene.back_within_s += PAUSE_S
+        servers.close()
+        ids = _queue(stage, "refuses", [f"m{number}@example.org" for number in range(MAILS)])
+        time.sleep(REFUSING_S)
+        stage.mail = servers.enter_context(SmtpServer(lints=False, port=stage.mail.port))
+        scene.mended()
+        until(lambda: _sent(stage, ids) == MAILS, most_s=LONGEST_S)
+        scene.back()
+        _came(stage, scene, "refuses", ids)
+    return scene
+
+
+def _database_swapped(stage: Stage) -> Scene:
+    """Another file takes the database's place under the worker; then the right one is put back."""
+    file, aside = stage.home / "data" / "easeback.db", stage.home / "aside.db"
+    wrong = stage.home / "wrong.db"
+    _easeback(stage, "backup", str(wrong))
+    as_it_was = _content(wrong)
+    with _watched(stage, "the database is swapped under the worker") as scene:
+        rows = _runs(stage)
+        for end in ("", "-wal", "-shm"):
+            if Path(f"{file}{end}").exists():
+                Path(f"{file}{end}").rename(f"{aside}{end}")
+        wrong.rename(file)
+        until(lambda: scene.told_s is not None, most_s=LONGEST_S)
+        stage.stop()
+        was_written = _content(file) != as_it_was
+        for end in ("", "-wal", "-shm"):
+            Path(f"{file}{end}").unlink(missing_ok=True)
+            if Path(f"{aside}{end}").exists():
+                Path(f"{aside}{end}").rename(f"{file}{end}")
+        scene.mended()
+        stage.start()
+        scene.back()
+        scene.lost = max(0, rows - _runs(stage)) + was_written
+    return scene
+
+
+def _content(file: Path) -> str:
+    """All rows; the bytes change already where somebody only looks."""
+    with closing(sqlite3.connect(file)) as connection:
+        return "\n".join(connection.iterdump())
+
+
+def _database_gone(stage: Stage) -> Scene:
+    """The file isn't there at a start, with copies beside it; then a copy is restored."""
+    data, copy = stage.home / "data", stage.home / "copy.db"
+    _easeback(stage, "backup", str(copy))
+    rows = _runs(stage)
+    stage.stop()
+    stage.store.close()
+    (data / "backups").mkdir(exist_ok=True)
+    shutil.copy(copy, data / "backups" / "easeback-20260101T000000Z.db")
+    with _watched(stage, "the database is gone at a start") as scene:
+        for end in ("", "-wal", "-shm"):
+            (data / f"easeback.db{end}").unlink(missing_ok=True)
+        refused = _easeback(stage, "run")
+        scene.told_s, scene.told = 0.0, refused.stderr.strip()
+        scene.ended.set()
+        begun_anew = (data / "easeback.db").exists()
+        scene.mended()
+        _easeback(stage, "restore", str(copy))
+        stage.start()
+        scene.back()
+        scene.lost = max(0, rows - _runs(stage)) + begun_anew
+    return scene
