@@ -5,9 +5,11 @@ something had to be recovered), or says why there are none. Tables of activities
 (`tables`, `garmin_summaries`). All of it runs in a process of its own (`child`).
 """
 
+import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 
 from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
@@ -66,15 +68,56 @@ def credible_offset(lead: timedelta) -> timedelta | None:
 
 
 def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
-    """An ISO instant, aware, and the local offset where it was written with one; else None.
+    """An instant as a file writes it, aware, and the local offset where it was written with one.
 
-    An offset of nought is only another way to write UTC, and so is none at all.
+    ISO, mostly; also without its zeros, in any script's digits, in the Buddhists' years, or as
+    seconds or milliseconds since 1970. None for anything else. An offset of nought is only
+    another way to write UTC, and so is none at all.
     """
     try:
-        at = datetime.fromisoformat(text)
+        at = _iso_instant(text)
+        if at.year > _BUDDHIST:
+            at = at.replace(year=at.year - _BUDDHIST_LEAD)
         lead = at.utcoffset()
         if lead is None:
             return at.replace(tzinfo=UTC), None
         return at.astimezone(UTC), credible_offset(lead) if lead else None
     except (ValueError, OverflowError):
         return None
+
+
+def western_digits(text: str) -> str:
+    """The same text with 0 to 9 for the digits of whatever script."""
+    if text.isascii():
+        return text
+    return "".join(str(unicodedata.decimal(one, one)) for one in text)
+
+
+_BUDDHIST, _BUDDHIST_LEAD = 2400, 543
+_SECONDS_DIGITS, _MILLISECONDS_DIGITS = 10, 13
+_LOOSE = re.compile(
+    r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T\s]\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d*)?)?"
+    r"\s*(?:Z|UTC|GMT)?\s*([+-]\d{1,2}(?::?\d{2})?)?"
+)
+
+
+def _iso_instant(text: str) -> datetime:
+    """The instant, aware where it has an offset. Raises `ValueError` where the text is none."""
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        text = western_digits(text).strip()
+    if text.isdecimal() and len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):
+        return datetime.fromtimestamp(int(text[:_SECONDS_DIGITS]), UTC)
+    found = _LOOSE.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
+    # A leap second is the next minute's first.
+    at = datetime(year, month, day, hour, minute, tzinfo=UTC) + timedelta(seconds=second)
+    if not found[7]:
+        return at
+    sign, digits = found[7][0], found[7][1:].replace(":", "")
+    hours, minutes = (digits, "0") if len(digits) <= 2 else (digits[:-2], digits[-2:])  # noqa: PLR2004
+    lead = timedelta(hours=int(hours), minutes=int(minutes))
+    return at.replace(tzinfo=timezone(-lead if sign == "-" else lead))

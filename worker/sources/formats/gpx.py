@@ -1,28 +1,41 @@
 """GPX files: the runs of their tracks, measured from point to point.
 
 GPX holds no summary, so distance and times are added up (see `track.py`). A track that goes on
-within an hour of the one before it is the same run, as some apps begin a new one after each pause.
+within an hour of the one before it is the same run, as some apps begin a new one after each pause;
+one that tells of the same hours is another copy of it. What was done stands in a track's type, in
+what apps write elsewhere into the file, or in its name.
 """
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
 from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
-from worker.sources.formats.markup import Refused, Walk, parse_number
-from worker.sources.formats.sport import sport_told
-from worker.sources.formats.track import Odometer, Point
+from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
+from worker.sources.formats.sport import rides, sport_told
+from worker.sources.formats.track import Odometer, Point, Retrace
 
 SAME_RUN_S = 3600.0
-MAX_TRACKS = 256
+MAX_TRACKS = 4096
+
+# Where apps write the sport, if not into the track's type: Samsung, OpenTracks, Gadgetbridge.
+_SPORT_ELEMENTS = ("exercisetype", "activityType", "activity_type", "activity", "sport",
+                   "typeTranslated")  # fmt: skip
+_FITOTRACK = re.compile(r"\bworkoutTypeId=(\w+)")
 
 
 def parse_gpx(content: bytes) -> Parsed:
     """The running tracks of a GPX file, or why there are none."""
-    reader = _Reader()
     try:
-        damage = reader.walk.run(content)
+        reader, damage = read_through(content, _Reader)
+        if any(track.odometer.odd for track in reader.tracks):
+            retraced, damage = read_through(content, lambda: _Reader(retrace=True))
+            for track, again in zip(reader.tracks, retraced.tracks, strict=True):
+                if again.points and track.odometer.odd:
+                    track.odometer = again.points.odometer()
     except Refused as refusal:
         return Unreadable(f"not read: {refusal}")
     recorded = [track for track in reader.tracks if track.odometer.points]
@@ -30,58 +43,123 @@ def parse_gpx(content: bytes) -> Parsed:
         if damage:
             return Unreadable(f"can't be read as GPX: {damage}")
         return NotARun("a GPX file without a track, not a recorded run")
-    return one_answer(_activity(track, damage) for track in recorded)
+    for track in recorded:
+        track.sport = track.sport or reader.sport
+    titles = [reader.title] if reader.title else []
+    return one_answer(_activity(track, titles, damage) for track in _joined(recorded))
 
 
 @dataclass(slots=True)
 class _Track:
-    """One track as it is being read."""
+    """One track as it is being read; its `points` are only kept to be retraced."""
 
     name: str = ""
     sport: str = ""
     offset: timedelta | None = None
     odometer: Odometer = field(default_factory=Odometer)
+    points: Retrace | None = None
 
-    def goes_on(self, sport: str, at_s: float | None) -> bool:
-        """True where a new track of this sport, from this instant, is more of the same run."""
-        last_s = self.odometer.last_s
-        if at_s is None or last_s is None:
-            return False
-        return sport in ("", self.sport) and 0 <= at_s - last_s <= SAME_RUN_S
+
+def _joined(tracks: Sequence[_Track]) -> Sequence[_Track]:
+    """The tracks, those that go on one after another as one, and of two copies the longer."""
+    joined: list[_Track] = []
+    for new in sorted(tracks, key=lambda track: track.odometer.first_s or 0.0):
+        last = joined[-1] if joined else None
+        if last is None or new.sport not in ("", last.sport):
+            joined.append(new)
+        elif _is_copy(last.odometer, new.odometer):
+            if new.odometer.distance_m > last.odometer.distance_m:
+                joined[-1] = new
+        elif _goes_on(last.odometer, new.odometer):
+            last.odometer.join(new.odometer)
+        else:
+            joined.append(new)
+    return joined
+
+
+def _goes_on(last: Odometer, new: Odometer) -> bool:
+    """True where a track begins soon after another ended, both of them on foot or on wheels."""
+    if new.first_s is None or last.last_s is None or rides(last) != rides(new):
+        return False
+    return 0 <= new.first_s - last.last_s <= SAME_RUN_S
+
+
+def _is_copy(last: Odometer, new: Odometer) -> bool:
+    """True where the shorter of two tracks lies for the most part in the other's time."""
+    if None in (last.first_s, last.last_s, new.first_s, new.last_s):
+        return False
+    common_s = min(last.last_s or 0.0, new.last_s or 0.0) - (new.first_s or 0.0)
+    return common_s > min(last.elapsed_s, new.elapsed_s) / 2
 
 
 class _Reader:
     """Collects the tracks while the walk goes over their elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, retrace: bool = False) -> None:
         self.tracks: list[_Track] = []
+        self.sport = ""  # what the file says outside of its tracks
+        self.title = ""
         self.walk = Walk(
-            starts={"trk": self._track, "trkseg": self._segment, "trkpt": self._point},
+            starts={"trk": self._track, "trkseg": self._segment, "trkpt": self._point,
+                    "metadata": self._metadata},
             ends={"name": self._name, "type": self._type, "time": self._time,
-                  "trkpt": self._point_ends},
+                  "trk": self._parent_ends, "metadata": self._parent_ends,
+                  "trkpt": self._point_ends,
+                  **dict.fromkeys(_SPORT_ELEMENTS, self._told_elsewhere)},
         )  # fmt: skip
-        self._track_depth = 0
+        self._retrace = retrace
+        self._parent_depth = 1  # of the track, or the file's own description
         self._point_depth = 0
-        self._new = _Track()
+        self._new: _Track | None = None
         self._at_s: float | None = None
         self._place: tuple[float | None, float | None] = (None, None)
         self._offset: timedelta | None = None
 
+    def _metadata(self, _attributes: dict[str, str]) -> None:
+        self._parent_depth = self.walk.depth
+
     def _track(self, _attributes: dict[str, str]) -> None:
-        self._track_depth = self.walk.depth
-        self._new = _Track()
+        self._parent_depth = self.walk.depth
+        self._new = self._begun()
+
+    def _begun(self) -> _Track:
+        track = _Track(points=Retrace() if self._retrace else None)
+        if len(self.tracks) < MAX_TRACKS:
+            self.tracks.append(track)
+        return track
+
+    def _parent_ends(self, _text: str) -> None:
+        self._parent_depth = 1
+        self._new = None
 
     def _name(self, text: str) -> None:
-        if self.walk.depth == self._track_depth + 1 and not self._point_depth:
+        if self._point_depth or self.walk.depth != self._parent_depth + 1:
+            return
+        if self._new:
             self._new.name = plain_title(text)
+        elif found := _FITOTRACK.search(text):
+            self.sport = found[1]
+        else:
+            self.title = plain_title(text)
 
     def _type(self, text: str) -> None:
-        if self.walk.depth == self._track_depth + 1 and not self._point_depth:
-            self._new.sport = plain_title(text)
+        if self.walk.depth == self._parent_depth + 1 and not self._point_depth:
+            if self._new:
+                self._new.sport = plain_title(text)
+            else:
+                self.sport = plain_title(text)
+
+    def _told_elsewhere(self, text: str) -> None:
+        if self._point_depth:
+            return
+        if self._new:
+            self._new.sport = self._new.sport or plain_title(text)
+        else:
+            self.sport = plain_title(text)
 
     def _segment(self, _attributes: dict[str, str]) -> None:
-        if self.tracks:
-            self.tracks[-1].odometer.gap()
+        if self._new:
+            self._new.odometer.gap()
 
     def _point(self, attributes: dict[str, str]) -> None:
         self._point_depth = self.walk.depth
@@ -96,29 +174,20 @@ class _Reader:
 
     def _point_ends(self, _text: str) -> None:
         self._point_depth = 0
-        track = self._current()
+        self._new = track = self._new or self._begun()  # some files have points without a track
         if track.offset is None:
             track.offset = self._offset
         lat, lon = self._place
-        track.odometer.add(Point(self._at_s, lat, lon))
-
-    def _current(self) -> _Track:
-        """The track that the point belongs to; decided with a new track's first point."""
-        new = self._new
-        if self.tracks and self.tracks[-1] is new:
-            return new
-        if self.tracks and self.tracks[-1].goes_on(new.sport, self._at_s):
-            self._new = self.tracks[-1]
-        elif len(self.tracks) < MAX_TRACKS:
-            self.tracks.append(new)
-        return self._new
+        (track.points or track.odometer).add(Point(self._at_s, lat, lon))
 
 
-def _activity(track: _Track, damage: str | None) -> Activity | NotARun | Unreadable:
+def _activity(
+    track: _Track, titles: Sequence[str], damage: str | None
+) -> Activity | NotARun | Unreadable:
     way = track.odometer
     if way.started_at is None:
         return NotARun("a route without times, not a recorded run")
-    told = sport_told(track.sport, way)
+    told = sport_told(track.sport, way, titles=[track.name, *titles])
     if isinstance(told, NotARun):
         return told
     if not way.distance_m:

@@ -2,12 +2,19 @@
 
 Nothing here knows what an element means. Entities can't be declared, so none can blow up or fetch
 anything; namespaces' prefixes are dropped, as files in the wild get them wrong. What a parser has
-to hold at once is bounded: the length of a tag, the names there are, how deep elements lie.
+to hold at once is bounded: the length of a tag, the names there are, how deep elements lie. A file
+that isn't well-formed is walked again with its stray characters written as they should be, since
+one of them would cost all that comes after it.
 """
 
-from collections.abc import Callable
+import codecs
+import re
+from collections.abc import Callable, Iterator
+from html.entities import html5
 from math import isfinite
+from typing import Protocol, TypeVar
 from xml.parsers import expat
+from xml.sax.saxutils import escape
 
 Start = Callable[[dict[str, str]], None]
 End = Callable[[str], None]
@@ -17,15 +24,27 @@ LONGEST_TAG_BYTES = 256 * 1024
 FEED_BYTES = 64 * 1024
 MAX_NAMES = 1000  # of elements and attributes; an activity's file has some fifty
 DEEPEST = 100
+_DAMAGED = "damaged"
 
 
 def parse_number(text: str | None) -> float | None:
-    """A number as a file writes it; None for none, and for what no arithmetic can use."""
-    try:
-        value = float(text) if text else None
-    except ValueError:
+    """A number as a file writes it, its decimals after a point or a comma, in any digits.
+
+    None for none, and for what no arithmetic can use.
+    """
+    if not text:
         return None
-    return value if value is not None and isfinite(value) else None
+    try:
+        value = float(text)
+    except ValueError:
+        try:
+            value = float(text.translate(_DECIMALS))
+        except ValueError:
+            return None
+    return value if isfinite(value) else None
+
+
+_DECIMALS = str.maketrans({",": ".", "\u066b": ".", "\u2212": "-"})
 
 
 class Refused(Exception):  # noqa: N818  # it reads as what happened
@@ -46,12 +65,15 @@ class Walk:
         self._text_left = 0
         self._names: dict[str, str] = {}  # the parser puts each name in here that it meets
 
-    def run(self, content: bytes) -> str | None:
+    def run(self, content: bytes, *, mend: bool = False) -> str | None:
         """Walk the whole file; what is wrong with it in words, or None. Once.
+
+        `mend` puts stray characters right on the way.
 
         Raises `Refused`, and `MemoryError` where the parser can't get what it needs.
         """
-        self._parser = expat.ParserCreate(intern=self._names)
+        encoding = "utf-8" if mend else None
+        self._parser = expat.ParserCreate(encoding, intern=self._names)
         self._parser.buffer_text = True
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
@@ -59,27 +81,25 @@ class Walk:
         self._parser.ElementDeclHandler = self._refuse_declaration
         self._parser.AttlistDeclHandler = self._refuse_declaration
         try:
-            self._parse(content)
+            self._parse(_mended(content) if mend else _chunks(content))
         except expat.ExpatError as error:
             if error.code == _NO_MEMORY:
                 raise MemoryError from error
             ended = error.code in _CUT_OFF and error.lineno >= content.count(b"\n")
-            return "the file is cut off" if ended else f"damaged in line {error.lineno}"
+            return "the file is cut off" if ended else f"{_DAMAGED} in line {error.lineno}"
         except (ValueError, LookupError) as error:  # an encoding nobody knows, a NUL in a name
-            return f"damaged: {error}"
+            return f"{_DAMAGED}: {error}"
         finally:
             del self._parser  # each holds the other; it and all it holds would outlive the walk
         return None
 
-    def _parse(self, content: bytes) -> None:
-        # Some exports begin with blanks, which XML forbids before its declaration.
-        blanks = len(content[:LONGEST_TEXT]) - len(content[:LONGEST_TEXT].lstrip())
-        rest = memoryview(content)[blanks:]
-        for start in range(0, len(rest), FEED_BYTES):
-            chunk = rest[start : start + FEED_BYTES]
+    def _parse(self, chunks: Iterator[memoryview | bytes]) -> None:
+        fed = 0
+        for chunk in chunks:
             self._parser.Parse(chunk, False)
+            fed += len(chunk)
             # It stands at the start of what it waits for the end of.
-            if start + len(chunk) - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:
+            if fed - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:
                 raise Refused(f"a tag or comment in it is over {LONGEST_TAG_BYTES // 1024} KB long")
         self._parser.Parse(b"", True)
 
@@ -130,3 +150,82 @@ _CUT_OFF = {
         expat.errors.XML_ERROR_UNCLOSED_CDATA_SECTION,
     )
 }
+
+
+class Walker(Protocol):
+    """A reader: what its walk calls."""
+
+    walk: Walk
+
+
+_Reader = TypeVar("_Reader", bound=Walker)
+
+
+def read_through(content: bytes, new_reader: Callable[[], _Reader]) -> tuple[_Reader, str | None]:
+    """A reader that went through the file, and what was wrong with that; mended where need be.
+
+    Raises as `Walk.run` does.
+    """
+    reader = new_reader()
+    damage = reader.walk.run(content)
+    if damage is None or not damage.startswith(_DAMAGED):
+        return reader, damage
+    reader = new_reader()
+    still = reader.walk.run(content, mend=True)
+    return reader, still or "characters in it that XML doesn't allow"
+
+
+def _chunks(content: bytes) -> Iterator[memoryview]:
+    """The file piece by piece. Some begin with blanks, which XML forbids before its declaration."""
+    head = content[:LONGEST_TEXT]
+    rest = memoryview(content)[len(head) - len(head.lstrip()) :]
+    for start in range(0, len(rest), FEED_BYTES):
+        yield rest[start : start + FEED_BYTES]
+
+
+# What XML's text can't hold, in what claims to be XML: all else is left to the parser.
+_STRAY = re.compile(
+    r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"  # control characters
+    r"|&(?:#(?:(\d{1,7})|[xX]([\da-fA-F]{1,6}));|(\w{1,31});)?"  # each &, with what it begins
+    r"|<(?=[\s\d<=.,;)])"  # in "a < b", in "<3"
+)
+_OWN_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
+_LONGEST_STRAY = 40
+_BLANK = " \t\r\n\ufeff"
+
+
+def _mended(content: bytes) -> Iterator[bytes]:
+    """The file as UTF-8, piece by piece, each stray character written as XML has it."""
+    is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    decoder = codecs.getincrementaldecoder("utf-16" if is_wide else "utf-8")(errors="replace")
+    rest = ""
+    is_first = True
+    for start in range(0, len(content), FEED_BYTES):
+        text = rest + decoder.decode(memoryview(content)[start : start + FEED_BYTES])
+        if is_first:
+            text = text.lstrip(_BLANK)
+            is_first = not text
+        # What might go on in the next piece waits for it.
+        keep = max(text.rfind("&", -_LONGEST_STRAY), text.rfind("<", len(text) - 1))
+        rest = text[keep:] if keep >= 0 else ""
+        text = text[:keep] if keep >= 0 else text
+        yield _STRAY.sub(_as_it_should_be, text).encode()
+    yield _STRAY.sub(_as_it_should_be, rest + decoder.decode(b"", True)).encode()
+
+
+def _as_it_should_be(stray: re.Match[str]) -> str:
+    text = stray[0]
+    decimal, hexadecimal, name = stray.groups()
+    if decimal or hexadecimal:
+        code = int(decimal or hexadecimal, 10 if decimal else 16)
+        return text if _is_character(code) else "\ufffd"
+    if name in _OWN_ENTITIES:
+        return text
+    if name:
+        return escape(html5.get(f"{name};", text))
+    return {"&": "&amp;", "<": "&lt;"}.get(text, " ")
+
+
+def _is_character(code: int) -> bool:
+    """True for what XML has a reference to: no surrogate, no control character."""
+    return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0x10FFFD  # noqa: PLR2004

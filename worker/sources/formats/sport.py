@@ -1,13 +1,14 @@
 """Which sports count as running, and how to say that one doesn't.
 
-Where a file names no sport, its pace decides, as a runner looking at it would.
+A file's own word for its sport decides; where there is none, what it is titled, and then its pace,
+as a runner looking at it would.
 """
 
-import re
 from collections.abc import Sequence
 
 from worker.domain.models import Sport
 from worker.sources import NotARun
+from worker.sources.formats.sport_words import title_means, type_means
 from worker.sources.formats.track import Odometer
 
 # An untyped track's mean speed that a runner would call a run: 9:15 to 3:20 min/km.
@@ -17,21 +18,24 @@ FASTEST_MINUTE_M_S = 6.5  # 400 m in 62 s; rides at a runner's mean speed have f
 MANY_GLITCHES = 0.1  # of the points: it wasn't the receiver, it was a car
 GUESSED = "the file names no sport: taken for a run by its pace"
 
+NAMED = "the file names no sport: taken for a run by its title"
+
 # What files that name their sports in words call none.
-_NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity"})
-# Strava's numbers in its own GPX files.
-_NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming"}
-# As apps write it, in the languages they are used in; German's "Langlauf" is on skis.
-_RUN = re.compile(
-    r"run(ning)?$|\b(run|runs|running|jog|jogging|lauf|laufen|traillauf|joggen|course [aà] pied"
-    r"|courir|correr|carrera|corrida|corsa|hardlopen|löpning|løb|løping|løpetur|bieg|bieganie|běh"
-    r"|juoksu|koşu|бег|跑步|ランニング|ラン|달리기)\b"  # noqa: RUF001  # it's meant to be Cyrillic
+_NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity",
+                       "generic", "workout", "default", "none", "null"})  # fmt: skip
+# TCX knows three sports; whatever else was done is this one.
+_ANY_SPORT = "other"
+# Strava's numbers in its own GPX files, and Samsung's exercise types.
+_NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming",
+            "1001": "walking", "1002": "running", "11007": "cycling", "13001": "hiking",
+            "14001": "swimming", "15003": "cycling", "15005": "treadmill"}  # fmt: skip
+# By parts of a name: what kind of run it is.
+_REFINED: tuple[tuple[Sport, tuple[str, ...]], ...] = (
+    ("trail", ("trail", "gelände", "terräng", "terreng", "maasto", "越野", "トレイル", "trilha")),
+    ("treadmill", ("treadmill", "indoor", "laufband", "loopband", "bieżni", "løbebånd", "室内")),
+    ("virtual", ("virtual",)),
+    ("track", ("track",)),
 )
-_NO_RUN = re.compile(r"wheelchair|swim|ski|bike|transition")
-_REFINED: tuple[tuple[str, Sport], ...] = (
-    ("trail", "trail"), ("treadmill", "treadmill"), ("indoor", "treadmill"),
-    ("virtual", "virtual"), ("track", "track"),
-)  # fmt: skip
 
 _NAMES = {
     "biking": "a ride",
@@ -56,14 +60,31 @@ _YOUNG = {49: "baseball", 53: "diving", 56: "shooting", 58: "winter sport", 62: 
           82: "snorkeling", 83: "dance", 84: "jump rope", 85: "pool apnea", 86: "mobility",
           87: "geocaching", 88: "canoeing"}  # fmt: skip
 _UNNAMED = ("generic", "", "None")
+_UNNAMED_SPORT, _TOO_FAST = "no sport named", "too fast for a run"
+_SHOWN = 40
 
 
 def named_run(name: str) -> Sport | None:
-    """The kind of run that a sport's name in a GPX or TCX file means, None for anything else."""
-    words = _NUMBERS.get(name, name).lower().replace("_", " ").replace("-", " ")
-    if not _RUN.search(words) or _NO_RUN.search(words):
-        return None
-    return next((sport for word, sport in _REFINED if word in words), "run")
+    """The kind of run that a sport's name in a file or table means, None for anything else."""
+    words = _words(name)
+    return _kind(words) if type_means(words) == "run" else None
+
+
+def titled_run(title: str) -> Sport | None:
+    """The kind of run that a title speaks of; None where it speaks of none, or of more."""
+    words = _words(title)
+    return _kind(words) if title_means(words) == "run" else None
+
+
+def _words(name: str) -> str:
+    return _NUMBERS.get(name, name).casefold().replace("_", " ").replace("-", " ")
+
+
+def _kind(words: str) -> Sport:
+    for sport, parts in _REFINED:
+        if any(part in words for part in parts):
+            return sport
+    return "run"
 
 
 def not_a_run(sports: Sequence[object]) -> str:
@@ -85,25 +106,59 @@ def _name(sport: object) -> str:
     return _NUMBERS.get(name, f"sport number {name}" if name.isdigit() else name)
 
 
-def sport_told(name: str, track: Odometer) -> tuple[Sport, str] | NotARun:
-    """The kind of run that a name or else the pace says, with a note where it's the pace's."""
+def sport_told(
+    name: str, track: Odometer, *, titles: Sequence[str] = ()
+) -> tuple[Sport, str] | NotARun:
+    """The kind of run that a name, else a title, else the pace says; with a note for the latter."""
     if sport := named_run(name):
         return sport, ""
-    if name.lower() not in _NO_SPORT:
+    is_any = name.casefold() == _ANY_SPORT
+    if name.casefold() not in _NO_SPORT and not is_any:
         return NotARun(not_a_run([name]))
+    return untold_sport(track, titles=titles, by_pace=not is_any) or NotARun(not_a_run([name]))
+
+
+def untold_sport(
+    track: Odometer, *, titles: Sequence[str] = (), by_pace: bool = True
+) -> tuple[Sport, str] | NotARun | None:
+    """What an activity that names no sport is, by its titles, else `by_pace`, else None.
+
+    A run by its title may be as slow as it likes, but no faster than people run.
+    """
+    sport: Sport | None = next(filter(None, map(titled_run, titles)), None)
+    if sport:
+        if _too_fast(track):
+            return NotARun(f"{_UNNAMED_SPORT}, and {_TOO_FAST}")
+        return sport, NAMED
+    if other := next((t for t in titles if title_means(_words(t)) == "other"), None):
+        return NotARun(f"{_UNNAMED_SPORT}, and titled {other[:_SHOWN]!r}")
+    if not by_pace:
+        return None
     reason = why_not_by_pace(track)
     return NotARun(reason) if reason else ("run", GUESSED)
 
 
 def why_not_by_pace(track: Odometer) -> str | None:
     """Why a track that names no sport isn't a run, None where it looks like one."""
-    speed_m_s = track.distance_m / track.moving_s if track.moving_s else 0.0
-    if (
-        speed_m_s > FASTEST_RUN_M_S
-        or track.fastest_m_s > FASTEST_MINUTE_M_S
-        or track.glitches > MANY_GLITCHES * track.points
-    ):
-        return "no sport named, and too fast for a run"
-    if speed_m_s < SLOWEST_RUN_M_S:
-        return "no sport named, and too slow for a run"
+    if _too_fast(track):
+        return f"{_UNNAMED_SPORT}, and {_TOO_FAST}"
+    if _mean_m_s(track) < SLOWEST_RUN_M_S:
+        return f"{_UNNAMED_SPORT}, and too slow for a run"
     return None
+
+
+def rides(track: Odometer) -> bool:
+    """True where nobody on foot was so fast for a minute."""
+    return track.fastest_m_s > FASTEST_MINUTE_M_S
+
+
+def _mean_m_s(track: Odometer) -> float:
+    return track.distance_m / track.moving_s if track.moving_s else 0.0
+
+
+def _too_fast(track: Odometer) -> bool:
+    return (
+        _mean_m_s(track) > FASTEST_RUN_M_S
+        or rides(track)
+        or track.glitches > MANY_GLITCHES * track.points
+    )

@@ -51,7 +51,6 @@ _PLACES = {"id": 0, "date": 1, "title": 2, "type": 3, "elapsed": 5, "distance": 
 _SHORTEST_MEDIAN_M = 300.0
 """Runs whose median is below this number are counted in kilometres."""
 
-_ALSO_RUNS = frozenset({"ラン", "ランニング", "跑步", "달리기", "běh", "koşu"})
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 _MOST = 1e9
@@ -296,7 +295,7 @@ def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
 
     def read_row(line: int, row: _Row) -> TableRow | NotARun | Unreadable:
         word = _cell(row, columns["type"])
-        sport = "run" if word.casefold() in _ALSO_RUNS else named_run(word)
+        sport = named_run(word)
         if sport is None:
             return NotARun(f"it is called {_quoted(word)}")
         written = written_at(_cell(row, columns["date"]), day_first=day_first)

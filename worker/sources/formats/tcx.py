@@ -1,27 +1,44 @@
 """TCX files: their running activities, by the laps' own figures.
 
 A lap tells its metres and seconds as the device counted them, pauses left out; where it doesn't,
-the track's points are added up (see `track.py`).
+the track's points are added up (see `track.py`). Laps that can't all be true, since they count up
+or lie over each other, are weighed against the points. Version 1 of the format has an activity as
+`Run` in `Running`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
-from worker.sources.formats.markup import Refused, Walk, parse_number
+from worker.sources.formats import (
+    Activity,
+    Parsed,
+    credible_offset,
+    instant_and_offset,
+    one_answer,
+)
+from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import sport_told
-from worker.sources.formats.track import Odometer, Point
+from worker.sources.formats.track import Odometer, Point, Retrace
 
 MAX_ACTIVITIES = 256
+MAX_LAPS = 10_000
+AGREE_SHARE = 0.1  # laps and points that differ by less say the same
+FASTEST_MEAN_M_S = 8.0  # no runner's over a whole activity
+LAPS_GAP_S = 5.0
 
 
 def parse_tcx(content: bytes) -> Parsed:
     """The running activities of a TCX file, or why there are none."""
-    reader = _Reader()
     try:
-        damage = reader.walk.run(content)
+        reader, damage = read_through(content, _Reader)
+        if any(one.odometer.odd for one in reader.activities):
+            retraced, damage = read_through(content, lambda: _Reader(retrace=True))
+            for one, again in zip(reader.activities, retraced.activities, strict=True):
+                if again.points and one.odometer.odd:
+                    one.odometer = again.points.odometer()
     except Refused as refusal:
         return Unreadable(f"not read: {refusal}")
     if not reader.activities:
@@ -37,32 +54,100 @@ class _Recorded:
 
     sport: str
     title: str = ""
-    started_at: datetime | None = None
-    offset: timedelta | None = None
-    laps_m: float = 0.0
-    laps_s: float = 0.0
+    identity: str = ""
+    lap_starts: str = ""
+    laps: list["_LapTotals"] = field(default_factory=list)
     odometer: Odometer = field(default_factory=Odometer)
+    points: Retrace | None = None
 
-    def starts(self, text: str) -> None:
-        """The first instant told is the start."""
-        if self.started_at is None and (instant := instant_and_offset(text)):
-            self.started_at, self.offset = instant
+    def start(self) -> tuple[datetime | None, timedelta | None]:
+        """When it began, and how far the local clock was ahead: by its laps, its name, its points.
+
+        A name without a zone is the local clock's.
+        """
+        named = instant_and_offset(self.identity)
+        lap = instant_and_offset(self.lap_starts)
+        if lap is None:
+            return named or (self.odometer.started_at, None)
+        at, offset = lap
+        if named and offset is None:
+            told = named[1]
+            is_local = told is None and not self.identity.endswith("Z")
+            offset = credible_offset(named[0] - at) or None if is_local else told
+        return at, offset
+
+    def figures(self) -> tuple[float, float]:
+        """Metres and moving seconds: the laps' where the points don't contradict them."""
+        way = self.odometer
+        ways = [self.laps, self.laps[-1:], _apart(self.laps)]
+        metres = [sum(lap.metres for lap in laps) for laps in ways]
+        seconds = [sum(lap.seconds for lap in laps) for laps in ways]
+        return (
+            _weighed(metres, way.distance_m, most=FASTEST_MEAN_M_S * way.elapsed_s),
+            _weighed(seconds, way.moving_s, most=way.elapsed_s),
+        )
+
+
+@dataclass(slots=True)
+class _LapTotals:
+    """What a lap tells, or else what its points came to."""
+
+    started_s: float | None
+    told_m: float | None = None
+    told_s: float | None = None
+    before_m: float = 0.0
+    before_s: float = 0.0
+    way_m: float = 0.0
+    way_s: float = 0.0
+
+    @property
+    def metres(self) -> float:
+        return self.told_m or self.way_m
+
+    @property
+    def seconds(self) -> float:
+        return self.told_s or self.way_s
+
+
+def _apart(laps: Sequence[_LapTotals]) -> Sequence[_LapTotals]:
+    """The laps that don't lie over shorter ones."""
+    kept: list[_LapTotals] = []
+    end_s = float("-inf")
+    for lap in sorted(laps, key=lambda lap: (lap.started_s or 0.0, lap.seconds)):
+        if lap.started_s is None or lap.started_s >= end_s - LAPS_GAP_S:
+            kept.append(lap)
+            end_s = (lap.started_s or end_s) + lap.seconds
+    return kept
+
+
+def _weighed(sums: Sequence[float], measured: float, *, most: float) -> float:
+    """The first sum, unless the points contradict it and agree with another; theirs without one."""
+    told, *others = sums
+    if not measured or not told:
+        return told or measured
+    agreeing = [one for one in others if abs(one - measured) <= AGREE_SHARE * measured]
+    if abs(told - measured) > AGREE_SHARE * measured and agreeing:
+        return agreeing[0]
+    return measured if most and told > most * (1 + AGREE_SHARE) else told
 
 
 class _Reader:
     """Collects the activities while the walk goes over their elements."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, retrace: bool = False) -> None:
         self.activities: list[_Recorded] = []
         self.walk = Walk(
-            starts={"Activity": self._activity, "Lap": self._lap, "Track": self._track,
-                    "Trackpoint": self._trackpoint},
-            ends={"Id": self._id, "Notes": self._notes, "TotalTimeSeconds": self._seconds,
-                  "DistanceMeters": self._metres, "Time": self._time,
+            starts={"Activity": self._activity, "Run": self._run_of_version_1,
+                    "Lap": self._lap, "Track": self._track, "Trackpoint": self._trackpoint},
+            ends={"Id": self._id, "Lap": self._lap_ends, "Notes": self._notes,
+                  "TotalTimeSeconds": self._seconds, "DistanceMeters": self._metres,
+                  "Time": self._time,
                   "LatitudeDegrees": self._latitude, "LongitudeDegrees": self._longitude,
                   "Trackpoint": self._trackpoint_ends},
         )  # fmt: skip
+        self._retrace = retrace
         self._current: _Recorded | None = None
+        self._lap_now: _LapTotals | None = None
         self._activity_depth = 0
         self._lap_depth = 0
         self._in_point = False
@@ -73,14 +158,34 @@ class _Reader:
 
     def _activity(self, attributes: dict[str, str]) -> None:
         self._activity_depth = self.walk.depth
-        self._current = _Recorded(plain_title(attributes.get("Sport", "")))
+        points = Retrace() if self._retrace else None
+        self._current = _Recorded(plain_title(attributes.get("Sport", "")), points=points)
         if len(self.activities) < MAX_ACTIVITIES:
             self.activities.append(self._current)
 
+    def _run_of_version_1(self, _attributes: dict[str, str]) -> None:
+        self._activity({"Sport": "Running"})
+
     def _lap(self, attributes: dict[str, str]) -> None:
         self._lap_depth = self.walk.depth
-        if self._current:
-            self._current.starts(attributes.get("StartTime", ""))
+        self._lap_now = None
+        if self._current and len(self._current.laps) < MAX_LAPS:
+            text = attributes.get("StartTime", "")
+            self._current.lap_starts = self._current.lap_starts or text
+            began = instant_and_offset(text)
+            way = self._current.odometer
+            self._lap_now = _LapTotals(
+                began[0].timestamp() if began else None,
+                before_m=way.distance_m,
+                before_s=way.moving_s,
+            )
+            self._current.laps.append(self._lap_now)
+
+    def _lap_ends(self, _text: str) -> None:
+        if self._current and (lap := self._lap_now):
+            lap.way_m = max(self._current.odometer.distance_m - lap.before_m, 0.0)
+            lap.way_s = self._current.odometer.moving_s - lap.before_s
+        self._lap_now = None
 
     def _track(self, _attributes: dict[str, str]) -> None:
         if self._current:
@@ -88,21 +193,21 @@ class _Reader:
 
     def _id(self, text: str) -> None:
         if self._current:
-            self._current.starts(text)
+            self._current.identity = self._current.identity or text
 
     def _notes(self, text: str) -> None:
         if self._current and self.walk.depth == self._activity_depth + 1:
             self._current.title = plain_title(text)
 
     def _seconds(self, text: str) -> None:
-        if self._current and self.walk.depth == self._lap_depth + 1:
-            self._current.laps_s += max(parse_number(text) or 0.0, 0.0)
+        if self._lap_now and self.walk.depth == self._lap_depth + 1:
+            self._lap_now.told_s = max(parse_number(text) or 0.0, 0.0)
 
     def _metres(self, text: str) -> None:
         if self._in_point:
             self._counted_m = parse_number(text)
-        elif self._current and self.walk.depth == self._lap_depth + 1:
-            self._current.laps_m += max(parse_number(text) or 0.0, 0.0)
+        elif self._lap_now and self.walk.depth == self._lap_depth + 1:
+            self._lap_now.told_m = max(parse_number(text) or 0.0, 0.0)
 
     def _trackpoint(self, _attributes: dict[str, str]) -> None:
         self._in_point = True
@@ -121,28 +226,28 @@ class _Reader:
     def _trackpoint_ends(self, _text: str) -> None:
         self._in_point = False
         if self._current:
-            self._current.odometer.add(Point(self._at_s, self._lat, self._lon, self._counted_m))
+            track = self._current.points or self._current.odometer
+            track.add(Point(self._at_s, self._lat, self._lon, self._counted_m))
 
 
 def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | Unreadable:
     way = recorded.odometer
-    told = sport_told(recorded.sport, way)
+    told = sport_told(recorded.sport, way, titles=[recorded.title])
     if isinstance(told, NotARun):
         return told
-    started_at = recorded.started_at or way.started_at
-    distance_m = recorded.laps_m or way.distance_m
+    started_at, offset = recorded.start()
+    distance_m, moving_s = recorded.figures()
     if not distance_m:
         return Unreadable("a run without distance: neither laps nor points tell any")
     if started_at is None:
         return Unreadable("a run without a date")
-    moving_s = recorded.laps_s or way.moving_s or None
     sport, guessed = told
     return Activity(
         started_at=started_at,
-        offset=recorded.offset,
+        offset=offset,
         distance_m=distance_m,
-        moving_s=moving_s,
-        elapsed_s=max(way.elapsed_s, moving_s or 0.0) or None,
+        moving_s=moving_s or None,
+        elapsed_s=max(way.elapsed_s, moving_s) or None,
         sport=sport,
         device=way.points > 0,
         title=recorded.title,

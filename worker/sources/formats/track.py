@@ -3,17 +3,33 @@
 For GPX, which holds nothing but points, for TCX, and for a FIT file whose summary is lost. Nothing
 here reads a file. The rules, and how they compare to devices' own figures, are written down in
 docs/decisions/gpx-distance.md.
+
+Most tracks are added up as their points come. Where those come newest first, or many at one
+instant, or seldom, `Odometer.odd` says so, and `retraced` adds up all points anew: sorted, spread
+in time, and judged by their own rate.
 """
 
+from array import array
 from collections import deque
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import cos, hypot, radians, sin, sqrt
+from itertools import groupby, pairwise
+from math import cos, hypot, isnan, nan, radians, sin, sqrt
+from operator import itemgetter
+from statistics import median
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
 SMOOTHED_POINTS = 16
 LASTING_GLITCHES = 5  # so many in a row are a new place, not an error
 LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
+LONGEST_RATE_S = 600.0  # a point in ten minutes is no track's rate
+SEVERAL_SILENCES = 2.5  # of a track's own rate: what is longer may be a pause
+ODD_SHARE = 0.3  # of the points, from which on they're no accident
+FEW_POINTS = 5
+MAX_RETRACED = 250_000  # points of a track: three days, one a second
+FURTHEST_STEP_M = 1000.0  # a device's count that leaps further, faster than anybody, is wrong
+LARGEST_FIRST_M = 100.0  # a count that begins further on began before the track
 LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one is a broken clock
 SLOWEST_M_S = 0.8  # what a stroll is
 SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
@@ -65,14 +81,19 @@ class Odometer:
     out of `points`, that were too far off to be believed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, longest_step_s: float = LONGEST_STEP_S) -> None:
         self.points = 0
         self.glitches = 0
+        self._longest_step_s = longest_step_s
+        self._backward = 0  # points that came before the last
+        self._at_once = 0  # points at the last one's instant
+        self._seldom = 0  # silences longer than a step
         self.moving_s = 0.0
         self.first_s: float | None = None
         self.last_s: float | None = None
-        self._counted_m = 0.0
-        self._counted_before_m = 0.0  # of parts before the device's count started anew
+        self.counted_m = 0.0
+        self._count_m: float | None = None  # the device's last
+        self._leaps_in_a_row = 0
         self._way = _Way()
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
@@ -90,9 +111,10 @@ class Odometer:
         return (self.last_s or 0.0) - (self.first_s or 0.0)
 
     @property
-    def counted_m(self) -> float:
-        """The device's own count over all its parts."""
-        return self._counted_before_m + self._counted_m
+    def odd(self) -> bool:
+        """True where the points must be put in order, or spread, before they can be added up."""
+        enough = max(ODD_SHARE * (self.points + self._backward), FEW_POINTS)
+        return max(self._backward, self._at_once, self._seldom) >= enough
 
     @property
     def measured_m(self) -> float:
@@ -115,6 +137,17 @@ class Odometer:
         self._glitches_in_a_row = 0
         self._resumed = True
 
+    def join(self, later: "Odometer") -> None:
+        """What `later` has added up is more of the same run."""
+        self.gap()
+        self.points += later.points
+        self.glitches += later.glitches
+        self.moving_s += later.moving_s
+        self.counted_m += later.counted_m
+        self.last_s = later.last_s
+        self._way.smooth_m += later.measured_m
+        self._pace.best_m_s = max(self._pace.best_m_s, later.fastest_m_s)
+
     def add(self, point: Point) -> None:
         """One more point; one that is out of order in time changes nothing."""
         if point.at_s is not None and not self._follows(point.at_s):
@@ -124,7 +157,7 @@ class Odometer:
         if point.lat is not None and point.lon is not None:
             step = self._add_place(point.at_s, point.lat, point.lon)
         if point.counted_m is not None:
-            step = self._add_count(point.counted_m)
+            step = self._add_count(point.at_s, point.counted_m)
         if point.at_s is not None:
             self._add_time(point.at_s, step)
 
@@ -134,7 +167,10 @@ class Odometer:
             return False
         if self.last_s is None or at_s - self.last_s <= LONGEST_SILENCE_S:
             self._strays_in_a_row = 0
-            return self.last_s is None or at_s >= self.last_s
+            if self.last_s is None or at_s >= self.last_s:
+                return True
+            self._backward += 1
+            return False
         self._strays_in_a_row += 1
         if self._strays_in_a_row < LASTING_GLITCHES:
             return False
@@ -143,14 +179,30 @@ class Odometer:
             self.first_s = None
         return True
 
-    def _add_count(self, counted_m: float) -> float:
+    def _add_count(self, at_s: float | None, counted_m: float) -> float:
         """Metres since the last count."""
-        if counted_m < self._counted_m / 2:  # it started anew; a metre less is only a correction
-            self._counted_before_m += self._counted_m
-            self._counted_m = 0.0
-        step = max(counted_m - self._counted_m, 0.0)
-        self._counted_m += step
+        last_m = self._count_m
+        if last_m is None:
+            step = counted_m if counted_m <= LARGEST_FIRST_M else 0.0
+        elif counted_m < last_m / 2:  # it started anew; a metre less is only a correction
+            step = counted_m
+        else:
+            step = max(counted_m - last_m, 0.0)
+            counted_m = max(counted_m, last_m)
+        if step > FURTHEST_STEP_M and self._leaps(at_s, step):
+            self._leaps_in_a_row += 1
+            if self._leaps_in_a_row < LASTING_GLITCHES:
+                return 0.0
+            step = 0.0
+        self._leaps_in_a_row = 0
+        self._count_m = counted_m
+        self.counted_m += step
         return step
+
+    def _leaps(self, at_s: float | None, step: float) -> bool:
+        if at_s is None or self.last_s is None or self._resumed:
+            return False
+        return step > FASTEST_M_S * max(at_s - self.last_s, 1.0)
 
     def _add_place(self, at_s: float | None, lat: float, lon: float) -> float:
         """Metres since the last place, 0 where this one can't be believed."""
@@ -164,7 +216,7 @@ class Odometer:
                 return 0.0
             self._way.leave()
             step = 0.0
-        elif _is_pause(step, silence_s):
+        elif self._is_pause(step, silence_s):
             self._way.leave()
         self._glitches_in_a_row = 0
         self._way.go(at_s, lat, lon)
@@ -175,16 +227,79 @@ class Odometer:
             self.first_s = at_s
         elif not self._resumed:
             silence_s = at_s - self.last_s
-            if not _is_pause(step, silence_s):
+            self._at_once += silence_s == 0
+            self._seldom += LONGEST_STEP_S < silence_s <= LONGEST_RATE_S
+            if not self._is_pause(step, silence_s):
                 self.moving_s += silence_s
         self._resumed = False
         self.last_s = at_s
         self._pace.at(at_s, self.counted_m or self._way.smooth_m)
 
+    def _is_pause(self, step: float, silence_s: float) -> bool:
+        """A long silence with no more than a stroll in it."""
+        return self._longest_step_s < silence_s < float("inf") and step < SLOWEST_M_S * silence_s
 
-def _is_pause(step: float, silence_s: float) -> bool:
-    """A long silence with no more than a stroll in it."""
-    return LONGEST_STEP_S < silence_s < float("inf") and step < SLOWEST_M_S * silence_s
+
+_Numbers = tuple[float, float, float, float]
+"""A point's instant, latitude, longitude and count, "not a number" for what isn't told."""
+
+
+class Retrace:
+    """All points of a track, kept as numbers, for one that is `odd`. Give them as to `Odometer`."""
+
+    def __init__(self) -> None:
+        self._numbers = array("d")
+
+    def gap(self) -> None:
+        """What lies between two points is told by their times here."""
+
+    def add(self, point: Point) -> None:
+        """One more point, at an instant that can be one."""
+        if len(self._numbers) < 4 * MAX_RETRACED and (
+            point.at_s is None or EARLIEST_S < point.at_s < LATEST_S
+        ):
+            told = (point.at_s, point.lat, point.lon, point.counted_m)
+            self._numbers.extend(nan if one is None else one for one in told)
+
+    def odometer(self) -> Odometer:
+        """The track added up: sorted, spread in time, its pauses those of its own rate."""
+        instants = sorted({at_s for at_s in self._numbers[::4] if not isnan(at_s)})
+        apart = [later - at_s for at_s, later in pairwise(instants)]
+        rate_s = min(median(apart), LONGEST_RATE_S) if apart else 0.0
+        track = Odometer(max(LONGEST_STEP_S, SEVERAL_SILENCES * rate_s))
+        for point in _spread(self._in_order(), rate_s):
+            track.add(point)
+        return track
+
+    def _in_order(self) -> Iterator[_Numbers]:
+        """The points by time; one without stays behind the one that it came after."""
+        numbers = self._numbers
+        times = [at_s for at_s in numbers[::4] if not isnan(at_s)]
+        # Newest first all along, the points of one instant are so too.
+        falling = sum(b < a for a, b in pairwise(times)) > sum(b > a for a, b in pairwise(times))
+        places = range(0, len(numbers), 4)
+        keyed = []
+        latest_s = EARLIEST_S
+        for place in reversed(places) if falling else places:
+            if not isnan(numbers[place]):
+                latest_s = numbers[place]
+            keyed.append((latest_s, place))
+        keyed.sort(key=itemgetter(0))
+        for _, place in keyed:
+            at_s, lat, lon, counted_m = numbers[place : place + 4]
+            yield at_s, lat, lon, counted_m
+
+
+def _spread(points: Iterable[_Numbers], rate_s: float) -> Iterator[Point]:
+    """Points of one instant lie evenly in the time up to the next; without a next, in none."""
+    for at_s, group in groupby(points, key=itemgetter(0)):
+        together = list(group)
+        for number, (_, *told) in enumerate(together):
+            lat, lon, counted_m = (None if isnan(one) else one for one in told)
+            if isnan(at_s) or (number and not rate_s):
+                yield Point(None, lat, lon, counted_m)
+            else:
+                yield Point(at_s + number * rate_s / len(together), lat, lon, counted_m)
 
 
 class _Way:

@@ -1,0 +1,142 @@
+"""The words by which files call running, and other sports, in the languages of their apps.
+
+Sources: the translations of OpenTracks (`activity_type_…` of its strings.xml, 46 languages), the
+activity types of Strava's export, of Garmin Connect, Samsung Health, Runtastic and RunKeeper. A
+word is matched whole. A compound may count by its end only as a file's type, never in
+a title, where names of places are.
+"""
+
+# ruff: noqa: RUF001  # letters of many scripts are the matter here
+import re
+from typing import Literal
+
+_RUN = r"""
+run runs running jog jogging parkrun trailrun trailrunning
+lauf laufen joggen laufband geländelauf traillauf waldlauf dauerlauf berglauf volkslauf
+hardlopen hardloop hardloopsessie loopband trailloop
+løb løbe løbetur løp løping løpetur løpetrening løpebånd
+löpning löpa löprunda löptur löppass
+juoksu juoksulenkki juoksumatto lenkki lenkkeily hölkkä
+jooks jooksmine skriešana bėgimas bėgiojimas hlaup
+bieg biegi bieganie bieżnia běh běhání běhat
+trčanje futás futni alergare vrapim
+corsa correre correr corriendo carrera trote corrida córrer cursa carreira courir footing
+korrika lasterketa koşu koşusu koşma chạy lari berlari larian pagtakbo tumatakbo rith
+бег бега пробежка забег джоггинг біг пробіжка бягане трчање трка
+τρέξιμο τροχάδην ריצה ריצת جري الجري ركض الركض دویدن
+"""
+_RUN_PHRASES = r"course (?:à|a) pied|course sur|course athlétique|course urbaine"
+# Scripts that don't part their words; a lone ラン would be found in フランス.
+_RUN_ANYWHERE = (
+    r"跑|ランニング|トレイルラン|トレラン|ジョギング|マラソン|(?<!\w)ラン(?!\w)"
+    r"|달리기|러닝|조깅|วิ่ง|दौड़|रनिंग|ஓட்டம்|ಓಟ"
+)
+_RUN_TYPES = r"""
+\w*run \w*running \w*jogging \w*lauf \w*laufen \w*laufband \w*løb \w*løp \w*løping \w*löpning
+\w*juoksu \w*jooks\w* \w*futás alerg\w* biega\w* bieżni\w* běh\w* beh behanie bežecký tek teku
+\w*trčanje trč\w* skrie\w* bėg\w* hlaup\w* hardloop\w* løbe\w* løpe\w* löp\w* lenkk\w* koş\w*
+corsa\w* бег\w* пробеж\w* бяга\w* біг\w* трча\w* course vrap\w* berlari
+"""
+_PLACES_TO_RUN = r"treadmill|trail|trails|fell|tapis de course|cinta de correr"
+
+_NEVER = r"""
+wheelchair transition swim swims swimming ski skis skiing snowboard snowboarding
+bike bikes biking bicycle bicycling cycling cyclist ride rides riding mtb
+rowing kayak kayaking canoe canoeing paddling sailing surfing kitesurfing windsurfing
+skating skate rollerskiing rollerblading inlineskating driving motorcycling golf elliptical
+soccer football tennis climbing yoga
+rad radfahren radtour rennrad fahrrad fahrradfahren radeln mountainbiken schwimmen langlauf
+skilanglauf skilauf skifahren eislaufen eislauf schlittschuhlaufen rollschuhlaufen inlineskaten
+rudern autofahren fahren reiten segeln klettern
+fietsen fietsrit fiets wielrennen zwemmen schaatsen roeien rijden skiën langlaufen
+cykling cykle cykeltur cykel svømning svømme skiløb langrend rulleskøjteløb skøjteløb
+sykling sykkel sykkeltur terrengsykling svømming langrenn skøyter skisport
+cyklar simning simma längdskidåkning skidåkning längdskidor inlineåkning
+pyöräily maastopyöräily uinti uiminen hiihto maastohiihto rullaluistelu luistelu melonta laskettelu
+jalgrattasõit ujumine suusatamine murdmaasuusatamine rulluisutamine
+riteņbraukšana peldēšana slēpošana skrituļslidošana dviračiu dviračiais slidinėjimas plaukimas
+rower rowerze kolarstwo pływanie narciarstwo narciarskie łyżworolkach
+kolo kole cyklistika plavání lyže lyžích lyžování bruslení bicykel plávanie lyžovanie lyžiach
+kolesarjenje smučeh smučanje plavanje biciklizam plivanje skijanje skijaško rolanje
+kerékpározás bicikli úszás sífutás síelés görkorcsolyázás evezés
+ciclism înot schi ciclismo bicicletta bici nuoto sci pattinaggio
+bicicleta natación nadar nadando esquí esqui patinaje patinar natação pedalada patins
+ciclisme natació patinatge vélo vtt cyclisme natation patinage patins aviron équitation voiture
+ziklismoa bizikleta eskia igeriketa bisiklet yüzme kayak kayağı paten sürme bơi trượt
+bersepeda sepeda renang berenang rothaíocht snámh
+велосипед велоспорт велопрогулка заплыв плавание плавання лыжи лыжах лижах лижний коньки ролики
+колоездене плуване ски бициклизам скијање пливање байк
+ποδηλασία κολύμπι κολύμβηση σκι רכיבה אופניים שחייה סקי
+دراجات الدراجات سباحة السباحة تزلج التزلج دوچرخه شنا اسکی
+"""
+_NEVER_PHRASES = r"xe đạp|ir en bici|en coche|hand ?cycl\w*|roller ?ski\w*|sci di fondo|pattini"
+_NEVER_ANYWHERE = (
+    r"骑|騎|自行车|自行車|單車|单车|サイクリング|自転車|マウンテンバイク|水泳|スイム|スキー|スケート|游泳"
+    r"|滑雪|滑冰|轮滑|直排|开车|開車|運転|자전거|사이클|수영|스키|스케이트|จักรยาน|สกี|ว่ายน้ำ|साइकल|साइकिल"
+)
+_NEVER_TYPES = r"""
+\w*swim\w* \w*ski \w*skiing \w*bike \w*biking \w*ride \w*cycling cycl\w* \w*schwimm\w* \w*langlauf
+\w*fiets\w* cykl\w* sykl\w* \w*cykling \w*sykling \w*skøjteløb \w*schuhlauf\w* \w*pyöräily \w*hiihto
+\w*kerékpár\w* sí\w* narciar\w* lyž\w* smuč\w* skij\w* cicl\w* bici\w* esqu\w* patin\w* vélo\w*
+вело\w* \w*велосипед\w* лыж\w* лиж\w* плав\w* скиј\w* ποδηλ\w* skat\w* roller\w* \w*row \w*skate
+\w*surf
+"""
+_ON_FOOT = r"""
+walk walks walking hike hikes hiking trek trekking stroll
+wandern wanderung spaziergang spazieren gehen wandelen wandeling wandeltocht
+vandring vandretur gåtur fottur promenad kävely kävelylenkki retkeily vaellus patikointi
+jalutamine matkamine iešana ėjimas spacer turystyka wędrówka chůze turistika chôdza
+pohodništvo hoja hodanje pješačenje gyaloglás túrázás drumeție plimbare
+passeggiata camminata camminare escursionismo caminar caminata senderismo caminhada caminhar
+senderisme sendeirismo caminada randonnée promenade yürüyüş yürüyüşü yürüme berjalan mendaki
+ходьба прогулка поход прогулянка ходене пешачење
+βάδισμα περπάτημα πεζοπορία הליכה مشي المشي تنزه
+"""
+_ON_FOOT_ANYWHERE = (
+    r"步行|走路|健走|徒步|健行|散步|登山|ウォーキング|ハイキング|散歩"
+    r"|도보|걷기|하이킹|등산|เดิน|đi bộ|पैदल"
+)
+_ON_FOOT_TYPES = r"\w*walk \w*walking \w*hike \w*hiking gang gang gange gång marche mers"
+
+
+def _of(*patterns: str, anywhere: str) -> re.Pattern[str]:
+    """Whole words and phrases, or `anywhere` in a text."""
+    whole = "|".join("|".join(p.split()) if "\n" in p else p for p in patterns)
+    return re.compile(rf"(?<!\w)(?:{whole.strip('|')})(?!\w)|{anywhere}")
+
+
+_TITLES = (
+    _of(_RUN, _RUN_PHRASES, anywhere=_RUN_ANYWHERE),
+    _of(_NEVER, _NEVER_PHRASES, anywhere=_NEVER_ANYWHERE),
+    _of(_ON_FOOT, anywhere=_ON_FOOT_ANYWHERE),
+)
+_TYPES = (
+    _of(_RUN, _RUN_PHRASES, _RUN_TYPES, anywhere=_RUN_ANYWHERE),
+    _of(_NEVER, _NEVER_PHRASES, _NEVER_TYPES, anywhere=_NEVER_ANYWHERE),
+    _of(_ON_FOOT, "\n" + _ON_FOOT_TYPES, anywhere=_ON_FOOT_ANYWHERE),
+)
+_PLACE = re.compile(rf"\b(?:{_PLACES_TO_RUN})\b")
+
+Told = Literal["run", "other"] | None
+
+
+def type_means(words: str) -> Told:
+    """What a sport's name, in lower case and single words, means; None where it isn't known."""
+    runs, never, on_foot = _TYPES
+    if never.search(words):
+        return "other"
+    if runs.search(words):
+        return "run"
+    if on_foot.search(words):
+        return "other"
+    return "run" if _PLACE.search(words) else None
+
+
+def title_means(words: str) -> Told:
+    """What a title says of the sport; None where it says nothing, or both."""
+    runs, never, on_foot = _TITLES
+    is_run = runs.search(words) is not None
+    is_other = never.search(words) is not None or on_foot.search(words) is not None
+    if is_run == is_other:
+        return None
+    return "run" if is_run else "other"
