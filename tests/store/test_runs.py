@@ -68,6 +68,17 @@ def test_two_athletes_never_share_a_run(store: Store) -> None:
         assert kept(tx, ben) == [(10.0, ("inbox",))]
 
 
+def test_a_thousand_runs_of_two_who_run_together_stay_each_ones_own(store: Store) -> None:
+    """The same hour, the same way, another source: none of 1,000 pairs is merged."""
+    days = [TODAY - timedelta(days=back) for back in range(1000)]
+    with store.transaction() as tx:
+        anna, ben = athlete(tx, "Anna"), athlete(tx, "Ben")
+        save(tx, anna, *(recording(day, 8.0) for day in days))
+        save(tx, ben, *(recording(day, 8.1, source="strava") for day in days))
+        assert [tx.runs.count(who)[0] for who in (anna, ben)] == [1000, 1000]
+        assert {km for km, _ in kept(tx, ben)} == {8.1}
+
+
 def test_legs_of_one_file_are_runs_of_their_own(store: Store) -> None:
     """A file's second leg is another run, also when the file comes by a second way."""
     legs = [

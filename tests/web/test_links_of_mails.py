@@ -44,6 +44,20 @@ def test_every_link_of_an_alert_opens_its_page(
     assert any("Stop the warnings?" in answer.text for answer in found.values())
 
 
+def test_an_alert_offers_to_say_that_it_was_not_right(
+    made: Instance, mira: Athlete, composer: Composer, client: TestClient
+) -> None:
+    """A link to the run on the athlete's page, in both parts of the mail."""
+    facts = mail_facts.alert_facts(runner=of_kind(mira))
+    email = composer.alert(facts)
+    place = f"#run-{facts.finding.run_id}"
+    for part in (email.text, email.html):
+        assert "This wasn’t right?" in part
+        link = re.search(rf"{ADDRESS.pattern}(?={place}\b)", part)
+        assert link
+        assert 'id="runs"' in client.get(urlsplit(link[0]).path).text
+
+
 def test_every_link_of_a_weekly_mail_opens_its_page(
     made: Instance, mira: Athlete, composer: Composer, client: TestClient
 ) -> None:

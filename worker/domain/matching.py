@@ -57,7 +57,9 @@ def same_run(one: Recording, other: Recording) -> bool:
 
     The athlete's word on a recording belongs to it, and as a copy of it to what it overlaps.
     """
-    if other.key in (one.key, one.about) or other.about == one.key:
+    if (one.source, one.external_id) == (other.source, other.external_id):
+        return True
+    if (one.about and one.about == other.key) or (other.about and other.about == one.key):
         return True
     is_one_file = one.sha256 is not None and one.sha256 == other.sha256
     if is_one_file and one.leg == other.leg:
