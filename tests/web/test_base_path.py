@@ -60,6 +60,14 @@ def test_settings_lead_back_to_the_page(made: Instance, mira: Athlete, ask: Ask)
     assert "Saved." in ask(saved.headers["location"]).text
 
 
+def test_an_edited_run_leads_back_to_the_page(made: Instance, mira: Athlete, ask: Ask) -> None:
+    """To the run itself."""
+    form = {"date": "2026-02-01", "distance": "5", "start": "07:00"}
+    added = ask(f"{link(made, 'athlete', mira)}/runs/add", method="POST", data=form)
+    page, _, run = added.headers["location"].partition("#")
+    assert f'id="{run}"' in ask(page).text
+
+
 def test_an_answer_can_be_given_again(made: Instance, mira: Athlete, ask: Ask) -> None:
     """By the link in the page that thanks for it."""
     done = ask(link(made, "checkin", mira), method="POST", data={"feels": "fine"})

@@ -144,7 +144,8 @@ def edit_run(web: WebContext, visit: LinkVisit) -> Response:
         trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
         return _page(web, visit, run_trouble=trouble, status=400)
     _log(visit, "web: athlete %(athlete)d edited a run: %(edit)s", edit=edit)
-    return RedirectResponse(f"{visit.athlete_path}?saved=yes#run-{stored.run.id}", 303)
+    page = f"{web.pages.root}{visit.athlete_path}"
+    return RedirectResponse(f"{page}?saved=yes#run-{stored.run.id}", 303)
 
 
 def download_json(web: WebContext, visit: LinkVisit) -> Response:
