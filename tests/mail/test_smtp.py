@@ -651,3 +651,47 @@ def test_a_file_without_authorities_is_named(
 def test_defaults_follow_from_what_is_set(settings: MailSection, port: int, sender: str) -> None:
     """Host and login are enough for the usual provider."""
     assert (settings.port_number, settings.from_header) == (port, sender)
+
+
+@pytest.mark.parametrize("security", ["starttls", "none"])
+def test_a_server_that_waits_for_tls_is_recognised_within_seconds(
+    certificate: trustme.LeafCert, security: str
+) -> None:
+    """On whatever port."""
+    with SmtpServer(tls="tls", certificate=certificate) as server, refused() as caught:
+        began = monotonic()
+        send(mailer(server, security=security, timeouts=Timeouts()))
+    assert monotonic() - began < 10
+    assert 'set [mail] security to "tls"' in str(caught.value)
+    assert not caught.value.permanent
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "unsaid"),
+    [
+        (
+            "535 5.7.139 Authentication unsuccessful, basic authentication is disabled.",
+            "basic authentication is off",
+            "app password",
+        ),
+        (
+            "535 5.7.139 Authentication unsuccessful, SmtpClientAuthentication is disabled",
+            "basic authentication is off",
+            "app password",
+        ),
+        (
+            "535 5.7.139 Authentication unsuccessful, the user credentials were incorrect.",
+            "app password",
+            "Microsoft takes no password",
+        ),
+    ],
+)
+def test_microsofts_refusal_of_any_password_is_said(answer: str, said: str, unsaid: str) -> None:
+    """No other password helps."""
+    with SmtpServer(login=("me@outlook.test", "secret")) as server, refused() as caught:
+        server.fail("auth", answer)
+        send(mailer(server))
+    assert "535 5.7.139" in str(caught.value)
+    assert said in str(caught.value)
+    assert unsaid not in str(caught.value)
+    assert caught.value.login

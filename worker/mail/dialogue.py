@@ -22,6 +22,11 @@ Heard = Callable[[str, str], None]
 
 LONGEST_REPLY = 64 * 1024
 
+_SILENT_S = 3.0
+"""After so long without a greeting it's tried whether the server waits for TLS."""
+
+_HANDSHAKE_S = 5.0
+
 _SHOWN = ("EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "RSET", "QUIT")
 
 
@@ -33,6 +38,10 @@ class Timeouts:
     command_s: float = 60
     dot_s: float = 600
     quit_s: float = 5
+
+
+class TLSFromTheStartError(OSError):
+    """The server says nothing in the clear: it wants TLS before its greeting."""
 
 
 class LongReplyError(OSError):
@@ -95,12 +104,18 @@ class Dialogue(smtplib.SMTP):
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
         """What `smtplib.SMTP` and its TLS version differ in."""
+        until = time.monotonic() + timeout
         connection = socket.create_connection((host, port), timeout)
         # The dot follows the body in a packet of its own: Nagle would hold it for 40 ms.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is not None:
             connection = self._tls.wrap_socket(connection, server_hostname=host)
-        self.allow(timeout, said="connect")
+        elif _keeps_silent(connection, min(_SILENT_S, timeout / 4)) and _wants_tls(
+            host, port, min(_HANDSHAKE_S, timeout / 4)
+        ):
+            connection.close()
+            raise TLSFromTheStartError
+        self.allow(until - time.monotonic(), said="connect")
         return connection
 
     def _receive(self, buffer: Any) -> int:
@@ -118,6 +133,30 @@ class Dialogue(smtplib.SMTP):
         if left_s <= 0:
             raise TimeoutError
         return left_s
+
+
+def _keeps_silent(connection: socket.socket, seconds: float) -> bool:
+    """True where nothing was said for so long; what was said stays to be read."""
+    connection.settimeout(seconds)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except TimeoutError:
+        return True
+    return False
+
+
+def _wants_tls(host: str, port: int, seconds: float) -> bool:
+    """True where another connection's TLS handshake is answered, whoever the server says it is."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is said to it
+    try:
+        with (
+            socket.create_connection((host, port), seconds) as probe,
+            context.wrap_socket(probe, server_hostname=host),
+        ):
+            return True
+    except OSError:
+        return False
 
 
 def quoted(reply: Reply) -> str:

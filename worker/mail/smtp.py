@@ -15,7 +15,15 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from worker.mail.base import SendError
-from worker.mail.dialogue import Dialogue, Heard, LongReplyError, Reply, Timeouts, quoted
+from worker.mail.dialogue import (
+    Dialogue,
+    Heard,
+    LongReplyError,
+    Reply,
+    Timeouts,
+    TLSFromTheStartError,
+    quoted,
+)
 from worker.mail.mime import one_line, postal
 from worker.setting_types import MailSection
 
@@ -37,6 +45,9 @@ _ABOUT_THE_SENDER = re.compile(
     r"|(daily|hourly|sending|rate) (\w+ ){0,2}(limit|quota)))",
     re.IGNORECASE,
 )
+
+_NO_PASSWORDS = re.compile(r"5\.7\.139 (?!.*credentials)", re.IGNORECASE)
+"""Microsoft's code for several refusals of a login; a wrong password is one that says so."""
 
 About = Literal["session", "sender", "mail"]
 
@@ -237,10 +248,15 @@ class SmtpMailer:
         else:
             reply = smtp.docmd("AUTH", "PLAIN " + _base64(f"\0{username}\0{password}"))
         if reply[0] // 100 == _NEVER:
+            advice = (
+                "Microsoft takes no password from programs for this account any more (basic "
+                "authentication is off), whatever the password: send by another mail server"
+                if _NO_PASSWORDS.search(quoted(reply))
+                else "check [mail] username and password; some providers want an app password here"
+            )
             raise SendError(
                 f"The mail server {self._server} refused the login of {username} "
-                f"({quoted(reply)}): check [mail] username and password; some providers want "
-                "an app password here",
+                f"({quoted(reply)}): {advice}",
                 permanent=False,
                 login=True,
             )
@@ -311,8 +327,11 @@ class SmtpMailer:
                 )
             case ConnectionRefusedError():
                 words = f"Nothing listens at {server}: check [mail] host and port"
-            case TimeoutError() if server.endswith(":465") and self._settings.security != "tls":
-                words = f'The mail server {server} keeps silent: port 465 wants security = "tls"'
+            case TLSFromTheStartError():
+                words = (
+                    f"The mail server {server} says nothing before TLS: "
+                    'set [mail] security to "tls"'
+                )
             case TimeoutError():
                 words = f"The mail server {server} didn't answer in time"
             case smtplib.SMTPServerDisconnected() | ConnectionError():
