@@ -137,6 +137,8 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
         run("once", "--as-of", later)
     for command in (
         ("status",), ("runs", *one), ("alerts", *one), ("explain", *one), ("ceiling", *one),
+        ("plan", *one), ("runs", "add", "--date", "2026-10-01", "--km", "6", *one),
+        ("runs", "exclude", "1"), ("runs", "include", "1"), ("runs", "correct", "1", "--km", "5"),
         ("preview", "weekly", "--no-open", *one),
         ("preview", "alert", "--no-open", *one),
         ("doctor",), ("outbox", "list", "--all"), ("athlete", "list"), ("athlete", "diary", NAME),
