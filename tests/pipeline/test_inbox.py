@@ -776,3 +776,24 @@ def test_known_files_are_listed_and_never_opened(app: App) -> None:
     assert scans["stat"] + scans["lstat"] <= 1_000 + 5
     assert scans.total() < 30 * 1_000
     assert looks.total() < scans.total() + 4 * 1_000
+
+
+@pytest.mark.parametrize("folder", ["GARMIN/Activity", "2026/05", "Strava"])
+def test_a_tree_of_a_watch_or_of_years_is_the_single_athletes(app: App, folder: str) -> None:
+    """Nobody is called that."""
+    anna = app.athlete("Anna")
+    app.drop(f"{folder}/run.fit")
+    app.look(2)
+    assert app.distances_km(anna) == [8.0]
+
+
+@pytest.mark.parametrize(
+    "name", ["run.fit.!sync", "run.fit.aria2", "run.FIT.Part", "desktop.ini", "Thumbs.db",
+             "#snapshot/run.fit", "$RECYCLE.BIN/run.fit", "System Volume Information/x"],
+)  # fmt: skip
+def test_what_programs_leave_is_passed_over(app: App, name: str) -> None:
+    """Unfinished files and what file managers write for themselves."""
+    app.athlete("Anna")
+    app.drop(name)
+    assert app.look(2) == TakenIn()
+    assert app.waiting() == {}

@@ -10,6 +10,7 @@ What the files were like at the last scan is in the database.
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -39,9 +40,30 @@ NOT_REGULAR = -1
 UNLISTED = -2
 
 _UNSHOWABLE = "\ufffd"
-_PASSED_OVER_SUFFIXES = (".part", ".crdownload", ".partial", ".tmp", ".filepart", "~")
-_PASSED_OVER_PREFIXES = (".", "~syncthing~")
-_PASSED_OVER_FOLDERS = frozenset({"@eaDir", "#recycle", "lost+found"})
+# What programs call a file that they are still writing: browsers, wget, curl and aria2, rsync,
+# WinSCP and FileZilla, Syncthing, Resilio, Nextcloud, Dropbox, Google Drive, torrent clients.
+_PASSED_OVER_SUFFIXES = (
+    ".part", ".partial", ".crdownload", ".download", ".opdownload", ".tmp", ".temp", ".filepart",
+    ".aria2", ".!sync", ".bts", ".rsls", ".!ut", ".!qb", ".!bt", ".incomplete", ".unfinished",
+    ".inprogress", ".uploading", ".downloading", ".fuse_hidden", ".gstmp", ".tmp.drivedownload",
+    ".tmp.driveupload", ".swp", ".swx", "~",
+)  # fmt: skip
+_PASSED_OVER_PREFIXES = (".", "~syncthing~", "~$", "._")
+# What file managers leave of their own.
+_PASSED_OVER_NAMES = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db",
+                                "icon\r"})  # fmt: skip
+# Folders that a watch, an app or the calendar named: with one athlete they are theirs.
+_NO_NAME = re.compile(
+    r"\d[\d._ -]*|garmin|activit(y|ies)|coros|polar|suunto|wahoo|zwift|strava|amazfit|zepp|huawei"
+    r"|samsung.*|apple.*|healthfit|workoutdoors|gadgetbridge|opentracks|fitotrack|runnerup|runkeeper"
+    r"|runtastic|adidas.*|nike.*|fit|gpx|tcx|exports?|files?|runs?|running|tracks?|workouts?|sync"
+    r"|syncthing|downloads?|inbox|uploads?|archives?|backups?|old|new",
+    re.IGNORECASE,
+)
+_PASSED_OVER_FOLDERS = frozenset(
+    {"@eadir", "#recycle", "#snapshot", "lost+found", "$recycle.bin", "system volume information",
+     "__macosx", "@recycle", "@recently-snapshot", "recycler", "~snapshot"}
+)  # fmt: skip
 
 ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
 """Reads files: the members of each, one or (of an archive) many, in the order of the files."""
@@ -262,7 +284,7 @@ def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Snapshot]
                     yield Snapshot(shown, status.st_size, status.st_mtime_ns)
                 elif not entry.is_dir(follow_symlinks=False):
                     yield Snapshot(shown, NOT_REGULAR, 0)
-                elif depth > 1 and entry.name not in _PASSED_OVER_FOLDERS:
+                elif depth > 1 and entry.name.casefold() not in _PASSED_OVER_FOLDERS:
                     yield from _scan_inside(descriptor, entry.name, f"{shown}/", depth - 1)
             except FileNotFoundError:  # renamed or deleted since the listing
                 continue
@@ -283,10 +305,12 @@ def _unlisted(path: str, error: OSError) -> Snapshot:
 
 
 def _passed_over(name: str) -> bool:
-    """True for what sync programs and downloads leave while they work, and for hidden names."""
+    """True for what programs write while they work or for themselves, and for hidden names."""
+    plain = name.casefold()
     return (
         name.startswith(_PASSED_OVER_PREFIXES)
-        or name.endswith(_PASSED_OVER_SUFFIXES)
+        or plain.endswith(_PASSED_OVER_SUFFIXES)
+        or plain in _PASSED_OVER_NAMES
         or ".sync-conflict-" in name
     )
 
@@ -299,7 +323,9 @@ def _shown(name: str) -> str:
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"
 
 
-def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
+def _whose(  # noqa: PLR0911  # each way has its own words
+    path: str, athletes: Sequence[Athlete]
+) -> Athlete | str:
     """The athlete a file belongs to by its folder, or why that can't be said."""
     if _UNSHOWABLE in path:
         return "its name is too long, holds control characters or isn't text: rename it"
@@ -313,6 +339,8 @@ def _whose(path: str, athletes: Sequence[Athlete]) -> Athlete | str:
     named = [a for a in athletes if folder_name(a.name) == folder_name(folder)]
     if named:
         return named[0]
+    if len(athletes) == 1 and _NO_NAME.fullmatch(folder):
+        return athletes[0]
     return f"no athlete is called {folder}: rename the folder, or `easeback athlete add`"
 
 

@@ -9,6 +9,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -172,7 +173,10 @@ def test_a_torn_archive_within_an_archive_is_said() -> None:
     part = zipped({"a.fit": FIT})
     content = zipped({"part.zip": part[:-30], "b.fit": FIT})
     found = dict(read_content(content))
-    assert found["part.zip"] == Unreadable("a zip that can't be opened: File is not a zip file")
+    assert found["part.zip"] == Unreadable(
+        "a zip that can't be opened: "
+        "its end is missing, the download was cut off: download it again"
+    )
     assert isinstance(found["b.fit"], tuple)
 
 
@@ -190,7 +194,13 @@ def test_a_password_is_said() -> None:
         (b"", Unreadable("an empty file")),
         (b"hello", Unreadable("not a FIT, GPX or TCX file")),
         (b"<kml></kml>", Unreadable("not a FIT, GPX or TCX file")),
-        (b"PK\x03\x04rest", Unreadable("a zip that can't be opened: File is not a zip file")),
+        (
+            b"PK\x03\x04rest",
+            Unreadable(
+                "a zip that can't be opened: "
+                "its end is missing, the download was cut off: download it again"
+            ),
+        ),
         (zipped({}), NotARun("a zip without an activity in it")),
         (gzip.compress(gzip.compress(FIT)), Unreadable("packed twice over")),
         (zipped({"a.fit": b""}), Unreadable("an empty file")),
@@ -265,3 +275,18 @@ def test_memory_that_is_lacking_is_raised_however_it_is_said() -> None:
     for error in (MemoryError(), OSError(errno.ENOMEM, ""), zlib.error("Error -4 while")):
         with pytest.raises(MemoryError):
             not_unpacked("a.zip", error)
+
+
+def test_a_macs_leftovers_and_backslashes_in_names_stand_in_nobodys_way() -> None:
+    """As Finder and some programs on Windows zip them."""
+    content = zipped({"export\\a.fit": FIT, "__MACOSX/export/._a.fit": b"Mac", "x/._b.fit": b"Mac"})
+    assert [parsed for _, parsed in read_content(content) if not isinstance(parsed, tuple)] == []
+
+
+def test_a_tar_says_that_it_is_to_be_unpacked() -> None:
+    """In words that help."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("a.fit"), io.BytesIO(b""))
+    ((_, parsed),) = read_content(packed.getvalue())
+    assert parsed == Unreadable("a tar archive: unpack it first, or make a zip of it")

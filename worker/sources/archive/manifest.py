@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, kind_of
+from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, is_leftover, kind_of
 from worker.sources.safe_open import open_file
 
 TABLE = "activities.csv"
@@ -44,7 +44,8 @@ class Table:
 
     @property
     def name(self) -> str:
-        return as_text(f"{self.path}/{self.member}" if self.member else str(self.path))
+        inside = self.member.replace("\\", "/")
+        return as_text(f"{self.path}/{inside}" if inside else str(self.path))
 
     @property
     def has_summaries(self) -> bool:
@@ -162,7 +163,9 @@ def _list(path: Path, found: Manifest) -> None:
     except Exception:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
         return
     for name in names:
-        if _is_table(PurePosixPath(name).name):
+        if is_leftover(name):
+            continue
+        if _is_table(PurePosixPath(name.replace("\\", "/")).name):
             found.tables.append(Table(path, name))
         found.entries += bool(_ACTIVITY_NAME.search(name))
         found.open_ended |= bool(_ARCHIVE_NAME.search(name))

@@ -38,6 +38,7 @@ HEAD_BYTES = 4096
 CHUNK_BYTES = 64 * 1024
 LONGEST_MEMBER_NAME = 200
 LONGEST_REASON = 120
+_TAR_MAGIC_AT = 257
 _Z_MEM_ERROR = -4  # zlib's own number; its module has no exception for it
 
 FileFormat = Literal["fit", "gpx", "tcx", "gzip", "zip"]
@@ -68,6 +69,12 @@ def kind_of(head: bytes) -> FileFormat | None:
     if root := _ROOT.search(head.replace(b"\0", b"")):
         return "gpx" if root[1].lower() == b"gpx" else "tcx"
     return None
+
+
+def is_leftover(name: str) -> bool:
+    """True for what a Mac puts beside each file of an archive: named like it, and none."""
+    parts = name.replace("\\", "/").split("/")
+    return parts[0].casefold() == "__macosx" or parts[-1].startswith("._")
 
 
 def members(
@@ -126,14 +133,15 @@ class _Unpacking:
     ) -> Iterator[Callable[[], Member]]:
         """What is in an entry: nothing, itself, or all that a nested archive holds."""
         is_folder = entry.filename.endswith("/")
-        if is_folder or stat.S_ISLNK(entry.external_attr >> 16):
+        if is_folder or stat.S_ISLNK(entry.external_attr >> 16) or is_leftover(entry.filename):
             return
         self._members_left -= 1
         if self._members_left < 0:
             if self._members_left == -1:
                 yield lambda: refused(name, f"only its first {MAX_MEMBERS:,} files were read")
             return
-        full_name = f"{name}/{entry.filename}" if name else entry.filename
+        inside = entry.filename.replace("\\", "/")  # as some programs write them on Windows
+        full_name = f"{name}/{inside}" if name else inside
         full_name = full_name[-LONGEST_MEMBER_NAME:]
         kind = None
         try:
@@ -225,6 +233,8 @@ def parse_content(content: bytes) -> Parsed:
             return tcx.parse_tcx(content)
         case "gzip" | "zip":
             return Unreadable("packed twice over")
+    if content[_TAR_MAGIC_AT:].startswith(b"ustar"):
+        return Unreadable("a tar archive: unpack it first, or make a zip of it")
     return Unreadable("not a FIT, GPX or TCX file" if content else "an empty file")
 
 
@@ -250,5 +260,9 @@ def not_unpacked(name: str, error: Exception, *, lead: str = "can't be unpacked"
         return Member(name, None, NotRead(f"{lead}: {error.strerror or error}"))
     if isinstance(error, RuntimeError) and "password" in text:
         text = "it needs a password"
+    if isinstance(error, NotImplementedError):  # Deflate64 and the like
+        text = "packed in a way that few programs know: unpack it, and zip it again"
+    elif isinstance(error, zipfile.BadZipFile) and "not a zip file" in text:
+        text = "its end is missing, the download was cut off: download it again"
     text = printable(re.sub(r"\s+", " ", text))[:LONGEST_REASON] or type(error).__name__
     return refused(name, f"{lead}: {text}")
