@@ -73,8 +73,7 @@ def test_refines_a_run_by_its_sub_sport(sub_sport: Any, expected: str) -> None:
     [("cycling", "a ride (cycling), not a run"), ("walking", "a walk (walking), not a run"),
      ("hiking", "a hike (hiking), not a run"), ("swimming", "a swim (swimming), not a run"),
      ("training", "a workout (training), not a run"), (84, "another sport (jump rope), not a run"),
-     ("rowing", "another sport (rowing), not a run"),
-     ("generic", "an activity of no named sport, not a run")],
+     ("rowing", "another sport (rowing), not a run")],
 )  # fmt: skip
 def test_says_what_another_sport_is(sport: Any, expected: str) -> None:
     """Other sports are sound files that aren't runs, and the reason names them."""
@@ -364,3 +363,28 @@ def test_importing_the_reader_does_not_import_the_decoder() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert told.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("sport", [None, "generic"])
+def test_a_session_of_no_sport_is_judged_by_sub_sport_name_and_pace(sport: str | None) -> None:
+    """As an untyped track is; a slow one without either is no run."""
+    slow = {"distance_m": 1000.0, "moving_s": 3600.0, "sport": sport}
+    assert isinstance(parse_fit(fit_run(START, **slow)), NotARun)
+    (by_pace,) = runs(parse_fit(fit_run(START, sport=sport)))
+    assert "pace" in (by_pace.note or "")
+    (treadmill,) = runs(parse_fit(fit_run(START, **slow, sub_sport="treadmill")))
+    assert treadmill.sport == "treadmill"
+
+
+@pytest.mark.parametrize(("moving_s", "elapsed_s"), [(4_294_967.0, 3600.0), (21_600.0, 3600.0)])
+def test_nobody_moves_longer_than_it_lasted(moving_s: float, elapsed_s: float) -> None:
+    """An overflow, or the two swapped: the smaller is the moving time."""
+    content = fit_run(START, distance_m=9000, moving_s=moving_s, elapsed_s=elapsed_s)
+    (run,) = runs(parse_fit(content))
+    assert run.moving_s == 3600
+
+
+def runs(answer: object) -> tuple[Activity, ...]:
+    """The activities, where there are some."""
+    assert isinstance(answer, tuple), answer
+    return answer

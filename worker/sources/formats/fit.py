@@ -18,7 +18,7 @@ from worker.domain.models import Sport
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, credible_offset, one_answer
 from worker.sources.formats.fit_walk import FitMessage, Part, is_fit, parts, segment
-from worker.sources.formats.sport import GUESSED, not_a_run, why_not_by_pace
+from worker.sources.formats.sport import GUESSED, not_a_run, untold_sport, why_not_by_pace
 from worker.sources.formats.track import Odometer, Point
 
 FILE_ID, SPORT, SESSION, ACTIVITY = 0, 12, 18, 34
@@ -27,6 +27,8 @@ LAP = 19
 # The protocol counts seconds from 1989-12-31; below this they count from the watch's power-up.
 EPOCH_S = 631_065_600
 FIRST_ABSOLUTE = 0x10000000
+MOST_S = 7 * 86_400.0
+MOST_M = 1_000_000.0  # in one recording; an overflow tells more
 
 _LATITUDE, _LONGITUDE, _DISTANCE, _SPEED_DISTANCE = 0, 1, 5, 8
 _LAP_SPORT = 25
@@ -108,9 +110,11 @@ def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
         return [NotARun(f"{NOT_ACTIVITIES[kind]}, not a recorded run")]
     if not told[SESSION]:
         return [_without_session(part, told)]
-    of_all = next(iter(told[SPORT]), {}).get("sport")
-    sports = [session.get("sport") or of_all for session in told[SESSION]]
+    of_all = next(iter(told[SPORT]), {})
+    sports = [session.get("sport") or of_all.get("sport") for session in told[SESSION]]
     if RUNNING not in sports:
+        if all(sport in (None, "generic") for sport in sports):
+            return [_of_no_sport(part, told, session, of_all) for session in told[SESSION]]
         return [NotARun(not_a_run(sports))]
     return [
         _run(part, told, session)
@@ -155,6 +159,27 @@ def _decode(message: FitMessage) -> Fields:
     return fields
 
 
+def _of_no_sport(
+    part: Part, told: Mapping[int, Sequence[Fields]], session: Fields, of_all: Fields
+) -> Activity | NotARun | Unreadable:
+    """A session whose sport is none: by its sub-sport, what the watch calls it, or its pace."""
+    if session.get("sub_sport") in SUB_SPORTS:
+        return _run(part, told, session)
+    if session.get("sub_sport") not in (None, "generic"):
+        return NotARun(not_a_run([session.get("sport")]))
+    names = [session.get("sport_profile_name"), session.get("unknown_110"), of_all.get("name")]
+    started_at = session.get("start_time")
+    track = _retrace(part, started_at if isinstance(started_at, datetime) else None,
+                     _positive(session.get("total_elapsed_time")))  # fmt: skip
+    titles = [name for name in names if isinstance(name, str)]
+    sport = untold_sport(track, titles=titles) or NotARun(not_a_run([None]))
+    if isinstance(sport, NotARun):
+        return sport
+    kind, note = sport
+    run = _run(part, told, session, notes=[note])
+    return replace(run, sport=kind) if isinstance(run, Activity) else run
+
+
 def _without_session(
     part: Part, told: Mapping[int, Sequence[Fields]]
 ) -> Activity | NotARun | Unreadable:
@@ -184,10 +209,7 @@ def _run(
     """A running session. What it doesn't tell comes from the records: `track`, if measured yet."""
     notes = list(notes)
     activity = next(reversed(told[ACTIVITY]), {})
-    elapsed_s = _positive(session.get("total_elapsed_time"))
-    moving_s = _positive(session.get("total_timer_time")) or elapsed_s
-    elapsed_s = elapsed_s or moving_s
-    distance_m = _positive(session.get("total_distance"))
+    distance_m, moving_s, elapsed_s = _figures(session, notes)
     started_at, offset = session.get("start_time"), _offset(activity)
     if isinstance(started_at, int) and (local := _local_start(started_at, activity)):
         started_at, offset = local, timedelta(0)
@@ -222,6 +244,20 @@ def _run(
         device=RECORD in part.defined,
         note=f"recovered: {'; '.join(notes)}" if notes else None,
     )
+
+
+def _figures(session: Fields, notes: list[str]) -> tuple[float | None, float | None, float | None]:
+    """Metres, moving and elapsed seconds as a session tells them, where they can be true."""
+    elapsed_s = _positive(session.get("total_elapsed_time"))
+    moving_s = _positive(session.get("total_timer_time")) or elapsed_s
+    elapsed_s = elapsed_s or moving_s
+    if moving_s and elapsed_s and moving_s > elapsed_s:  # swapped, or an overflow
+        moving_s, elapsed_s = elapsed_s, min(moving_s, MOST_S)
+    distance_m = _positive(session.get("total_distance"))
+    if distance_m and distance_m > MOST_M:
+        notes.append("its summary tells a distance that nobody runs")
+        distance_m = None
+    return distance_m, moving_s, elapsed_s
 
 
 def _retrace(part: Part, started_at: datetime | None, elapsed_s: float | None) -> Odometer:
