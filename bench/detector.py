@@ -1,10 +1,11 @@
-"""How good the detector is, in one table: `python -m bench.detector [FOLDER] [--quick]`.
+"""How good the detector is, in one table: `python -m bench.detector [FOLDER ...] [--quick]`.
 
 On real histories (see `bench.histories`): mails per active runner-year, re-training winters
 warned, crossings found on the very run; beside what others warn by. On made ones: how quiet it
 is for steady runners and whether it finds each kind of jump. `--quick` makes a tenth of the made
 runners. Real runners are split in two by turns: the first, the third and so on are those that the
-thresholds were chosen on, the others were judged afterwards.
+thresholds were chosen on, the others were judged afterwards. Of several folders each is judged by
+itself, and then all together.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from bench.histories import (
 )
 from simulators.plain_detector import crossings
 from worker.domain.detector import Replayed, judge_day, replay
-from worker.domain.history import History
+from worker.domain.history import History, days_before
 from worker.domain.models import Run
 from worker.domain.rules import Rules
 
@@ -42,6 +43,9 @@ LEAST_RUN_M = 5000
 HISTORY_WEEKS = 26
 APART_WEEKS = 26
 EASY_SHARE, RISE, BACK_SHARE = 0.5, 1.8, 0.7
+MONTH_DAYS, SEASON_DAYS, LATELY_DAYS = 28, 84, 90
+MONTH_RISE, LEAST_MONTH_M, MONTH_EXCESS_M = 1.5, 20_000, 30_000
+INSIDE = 1.10
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,9 @@ class Judged:
     """One real runner, what the detector made of them, and when they came back from a season."""
 
     runner: Runner
+    history: History
     winters: tuple[date, ...]
+    rises: tuple[date, ...]
     replayed: tuple[Replayed, ...]
 
     @property
@@ -63,20 +69,24 @@ class Judged:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", nargs="?", help="real histories; else EASEBACK_REAL_DATA")
+    parser.add_argument("folders", nargs="*", help="real histories; else EASEBACK_REAL_DATA")
     parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
     made = 100 if arguments.quick else 1000
-    runners = [_judged(runner) for runner in real(folder(arguments.folder))]
+    groups = [[_judged(one) for one in real(folder(each))] for each in arguments.folders or [None]]
+    everybody = [one for group in groups for one in group]
     print(file=sys.stderr)
-    print("\n".join((*_real(runners), "", *_crossed(runners), "", *_made(made))))
+    for group in groups if len(groups) == 1 else [*groups, everybody]:
+        print("\n".join((*_real(group), "", *_news(group), "")))
+    print("\n".join((*_crossed(everybody), "", *_made(made))))
 
 
 def _judged(runner: Runner) -> Judged:
     print(f"\rreplaying {runner.name} ", end="", file=sys.stderr)
     history = History.of(runner.runs, rules=RULES)
     winters = tuple(retrainings(runner.runs))
-    return Judged(runner, winters, replay(history, rules=RULES))
+    rises = tuple(months_risen(history))
+    return Judged(runner, history, winters, rises, replay(history, rules=RULES))
 
 
 def _real(runners: Sequence[Judged]) -> Iterator[str]:
@@ -161,6 +171,48 @@ def _rises(sums: Sequence[float]) -> Iterator[tuple[int, float]]:
             yield week, after - easy
 
 
+def months_risen(history: History) -> Iterator[date]:
+    """The days on which four weeks have risen far above any four of the twelve before them.
+
+    By half as much again, and by 30 km or as much again; of a rise that goes on the first day.
+    """
+    if history.first_day is None or history.last_day is None:
+        return
+    begin = history.first_day + timedelta(days=MONTH_DAYS + SEASON_DAYS)
+    last: date | None = None
+    for day in (one for one in history.days() if one >= begin):
+        first = day - timedelta(days=MONTH_DAYS - 1)
+        month_m = history.sum_m(first, day)
+        before_m, _ = history.largest_sum(*days_before(first, SEASON_DAYS), days=MONTH_DAYS)
+        more_m = month_m - before_m
+        if before_m < LEAST_MONTH_M or month_m <= MONTH_RISE * before_m:
+            continue
+        if more_m < min(MONTH_EXCESS_M, before_m):
+            continue
+        if last is None or (day - last).days > MONTH_DAYS:
+            yield day
+        last = day
+
+
+def _news(runners: Sequence[Judged]) -> Iterator[str]:
+    """Whether rises of a month are mailed, and how many single runs were no news."""
+    rises = mailed = single = inside = 0
+    for one in runners:
+        rises += len(one.rises)
+        near = [
+            [abs((day - rise).days) <= MONTH_DAYS for day in one.mailed_on] for rise in one.rises
+        ]
+        mailed += sum(map(any, near))
+        for finding in (r.finding for r in one.replayed if r.mailed):
+            if finding.kind in ("run", "return"):
+                single += 1
+                longest = one.history.longest(*days_before(finding.day, LATELY_DAYS))
+                inside += bool(longest and finding.observed_m <= INSIDE * longest.distance_m)
+    yield "| rises mailed | of | mails for one run | inside 1.10 x the longest of 90 days |"
+    yield "|---|---|---|---|"
+    yield f"| {mailed / rises:.1%} | {rises} | {single} | {inside / single:.1%} |"
+
+
 def weekly_m(runs: Sequence[Run]) -> list[float]:
     first = min(run.day for run in runs)
     monday = first - timedelta(days=first.weekday())
@@ -173,7 +225,7 @@ def weekly_m(runs: Sequence[Run]) -> list[float]:
 def _crossed(runners: Sequence[Judged]) -> Iterator[str]:
     yield "| real crossings of the written rules | with a finding on that very day |"
     yield "|---|---|"
-    for kind in ("run", "return", "ramp"):
+    for kind in ("run", "return", "ramp", "month"):
         crossed = found = 0
         for one in runners:
             days = {r.finding.day for r in one.replayed if r.finding.kind == kind}
