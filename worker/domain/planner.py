@@ -372,6 +372,8 @@ def _planned(
     if begin == setting.begin and max(setting.found_on or 0, setting.hurt_on or 0) >= begin:
         left_m = week_m * setting.days_left / WEEK_DAYS
         week_m = setting.done_m + left_m
+        if left_m < rules.recovery_min_m:
+            week_m, left_m = setting.done_m, 0.0
     long_m = min(long_m, left_m)
     week_m, long_m = _floor(week_m), _floor(long_m)
     easy_m, most_m = max(0.0, left_m - long_m), min(long_m or inf, most_m)

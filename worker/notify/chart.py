@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from xml.etree import ElementTree as ET
@@ -182,11 +183,12 @@ def weeks_picture(
         for begin, end in _empty_stretches(weeks)
     ]
     starts = [week.starts_on for week in weeks] + [week.starts_on for week in planned]
-    every = 3 if len(starts) > 9 else 1  # noqa: PLR2004 - as many dates as fit side by side
+    label_width = max(len(say_day(starts_on)) for starts_on in starts) * _LETTER
+    every = ceil(label_width * len(starts) / WIDTH)
     ticks = [
         _tick(x_of(n) + width / 2, say_day(starts_on))
         for n, starts_on in enumerate(starts)
-        if (len(weeks) - 1 - n) % every == 0
+        if (len(weeks) - 1 - n) % every == 0 and x_of(n) + width / 2 > label_width / 2
     ]
     return Picture(tuple(bars), gaps=tuple(gaps), ticks=tuple(ticks), tints=tuple(tints))
 
@@ -241,12 +243,9 @@ def _line(
 
 
 def _tick(x: float, label: str) -> AxisLabel:
-    """A word under the column at `x`, pulled in where it would run over an edge."""
-    half = len(label) * _LETTER / 2
-    if x + half > WIDTH - 2:
+    """A word under the column at `x`, pulled in where it would run over the right edge."""
+    if x + len(label) * _LETTER / 2 > WIDTH - 2:
         return AxisLabel(WIDTH - 2, label, "end")
-    if x - half < 2:  # noqa: PLR2004  the margin on either side
-        return AxisLabel(2, label, "start")
     return AxisLabel(x, label)
 
 

@@ -16,7 +16,8 @@ from worker.store import SourceState, StoredFinding, Transaction
 from worker.web.context import WebContext
 
 _WEEKS_SHOWN = 14
-_WEEKS_PLANNED = 12
+_WEEKS_BESIDE_PLAN = 8
+_WEEKS_PLANNED = 9
 _FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
 _DIARY_DAYS = timedelta(days=91)
@@ -122,5 +123,6 @@ def _chart(web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], plan: Pla
     """
     words = web.pages.words(athlete.units)
     planned = [week for week in plan.weeks if week.starts_on > plan.day][:_WEEKS_PLANNED]
-    drawn = week_chart(since_first_run(weeks), words, mean_m=None, planned=planned)
+    shown = since_first_run(weeks[-_WEEKS_BESIDE_PLAN:] if planned else weeks)
+    drawn = week_chart(shown, words, mean_m=None, planned=planned)
     return web.pages.svg(drawn[0], title=drawn[1]) if drawn else None
