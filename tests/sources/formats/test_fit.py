@@ -116,7 +116,7 @@ def test_names_the_sports_of_a_multisport_file_without_a_run() -> None:
     assert reason(fit_activity(legs)) == ("a multisport activity without a run (swimming, cycling)")
 
 
-@pytest.mark.parametrize("hours", [-12, -3.5, 0, 5.75, 14])
+@pytest.mark.parametrize("hours", [-12, -3.5, 1, 5.75, 14])
 def test_takes_a_credible_offset(hours: float) -> None:
     """Every offset that a place on earth has is taken."""
     assert only(fit_run(START, offset_h=hours)).offset == timedelta(hours=hours)
@@ -382,6 +382,12 @@ def test_nobody_moves_longer_than_it_lasted(moving_s: float, elapsed_s: float) -
     content = fit_run(START, distance_m=9000, moving_s=moving_s, elapsed_s=elapsed_s)
     (run,) = runs(parse_fit(content))
     assert run.moving_s == 3600
+
+
+def test_a_clock_without_a_lead_leaves_the_day_to_the_athletes_zone() -> None:
+    """A watch that knows no zone writes UTC for its local time."""
+    (run,) = runs(parse_fit(fit_run(START, offset_h=0.0)))
+    assert run.offset is None
 
 
 def runs(answer: object) -> tuple[Activity, ...]:

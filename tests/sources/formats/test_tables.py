@@ -304,3 +304,14 @@ def test_real_histories_and_exports_are_read_whole() -> None:
         book = read_table(path.read_bytes())
         assert isinstance(book, Logbook), path
         assert book.bad == (), path
+
+
+def test_the_list_that_garmin_connect_downloads_is_refused_in_words() -> None:
+    """It was read as another service's: local time as UTC, miles as kilometres."""
+    content = (
+        b"Activity Type,Date,Favorite,Title,Distance,Calories,Time\n"
+        b'Running,2026-05-04 19:30:00,false,"Run","6.21","600","00:55:54"\n'
+    )
+    refused = read_table(content)
+    assert isinstance(refused, Unreadable)
+    assert "miles or kilometres" in refused.reason

@@ -280,7 +280,8 @@ def _offset(activity: Fields) -> timedelta | None:
     local, at = activity.get("local_timestamp"), activity.get("timestamp")
     if not (isinstance(local, datetime) and isinstance(at, datetime)):
         return None
-    return credible_offset(local - at)
+    # Nought is also what a watch tells that knows no zone: the athlete's own says as much.
+    return credible_offset(local - at) or None
 
 
 def _local_start(start: int, activity: Fields) -> datetime | None:

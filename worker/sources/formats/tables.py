@@ -16,7 +16,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, tzinfo
 from itertools import islice
@@ -33,6 +33,12 @@ MAX_ROWS = 200_000
 
 _OWN_DATE, _OWN_DISTANCE, _OWN_MOVING = "start_date_local", "distance_m", "moving_s"
 _OWN_EXPECTED = f"a header with {_OWN_DATE} and {_OWN_DISTANCE}, or an export's activities.csv"
+
+_GARMIN_LIST = {"activity type", "date", "favorite", "title", "distance", "time"}
+_GARMIN_REFUSED = (
+    "Garmin Connect's list of activities doesn't say whether it counts in miles or kilometres: "
+    "import the files, or the account's whole export"
+)
 
 _NAMES = {
     "id": ("activity id", "id"),
@@ -142,11 +148,7 @@ def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
     elif columns := _export_columns(names, lambda: islice(rows(), 1, None)):
         read_row = _export_reader(columns, lambda: islice(rows(), 1, None), zone=zone)
     else:
-        yield Unreadable(
-            f"it has no column {missing.pop()}"
-            if len(missing) == 1
-            else f"not a history: {_OWN_EXPECTED} was expected"
-        )
+        yield Unreadable(_why_no_history(names, missing))
         return
     for number, row in enumerate(_rows(file, *written)):
         if number > MAX_ROWS:
@@ -158,6 +160,14 @@ def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
         elif number:
             answer = read_row(*row)
             yield BadRow(row[0], answer.reason) if isinstance(answer, Unreadable) else answer
+
+
+def _why_no_history(names: Sequence[str], missing: Collection[str]) -> str:
+    if set(names) >= _GARMIN_LIST:
+        return _GARMIN_REFUSED
+    if len(missing) == 1:
+        return f"it has no column {next(iter(missing))}"
+    return f"not a history: {_OWN_EXPECTED} was expected"
 
 
 def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
@@ -247,6 +257,8 @@ _Columns = Mapping[str, int | None]
 
 def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     """The columns by their English names, else by their places; None where it is no export."""
+    if set(names) >= _GARMIN_LIST:  # another service's, in local time and a unit it doesn't name
+        return None
     places: dict[str, int | None] = {
         key: next((names.index(name) for name in known if name in names), None)
         for key, known in _NAMES.items()
