@@ -1,7 +1,8 @@
 """The words by which files call running, and other sports, in the languages of their apps.
 
-Sources: the translations of OpenTracks (`activity_type_…` of its strings.xml, 46 languages), the
-activity types of Strava's export, of Garmin Connect, Samsung Health, Runtastic and RunKeeper. A
+OpenTracks' were read from its translations (`activity_type_…` of strings.xml, 46 languages). The
+rest are the plain words of these languages and the type names seen in exports: Strava, Garmin,
+Samsung Health, Runtastic and RunKeeper publish no list to check them against. A
 word is matched whole. A compound may count by its end only as a file's type, never in
 a title, where names of places are.
 """
