@@ -184,7 +184,7 @@ def weeks_picture(
     ]
     starts = [week.starts_on for week in weeks] + [week.starts_on for week in planned]
     label_width = max(len(say_day(starts_on)) for starts_on in starts) * _LETTER
-    every = ceil(label_width * len(starts) / WIDTH)
+    every = ceil((label_width + _LETTER) * len(starts) / WIDTH)
     ticks = [
         _tick(x_of(n) + width / 2, say_day(starts_on))
         for n, starts_on in enumerate(starts)
