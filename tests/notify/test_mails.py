@@ -360,6 +360,23 @@ def test_who_should_be_seen_is_offered_no_run(composer: Composer) -> None:
     lint(email, signer=SIGNER)
 
 
+def test_who_should_be_seen_is_offered_no_exercise(composer: Composer) -> None:
+    """Neither the alert nor the weekly mail has the routine until it's over; both had it before."""
+    hurting = made.hurting()
+    plan = made.coming(date(2026, 2, 16), checkins=hurting)
+    for mail, usual in (
+        (composer.alert(made.alert_facts(diary=hurting)), composer.alert(made.alert_facts())),
+        (
+            composer.weekly(made.weekly_facts(diary=hurting, plan=plan)),
+            composer.weekly(made.weekly_facts()),
+        ),
+    ):
+        for said, before in ((mail.text, usual.text), (mail.html, usual.html)):
+            assert "walk" in before
+            assert "risk walk" not in said
+            assert "Before the run" not in said
+
+
 def test_the_weekly_mail_tells_the_diary_and_names_no_ceiling_to_who_should_be_seen(
     composer: Composer,
 ) -> None:

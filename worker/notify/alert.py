@@ -63,13 +63,18 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
     advice = advise(facts.diary, today=today)
     plan = [entry for entry in facts.recovery.days if entry.day >= today]
     if advice.stops_runs:
-        # No run is suggested to somebody who should be seen first.
-        plan = [replace(entry, action="rest", at_most_m=None) if entry.action == "easy" else entry
-                for entry in plan]  # fmt: skip
+        # Neither run nor exercise is suggested to somebody who should be seen first.
+        plan = [
+            replace(entry, action="rest", at_most_m=None)
+            if entry.action in ("easy", "walk")
+            else entry
+            for entry in plan
+        ]
     pause = _break(facts)
     chart, chart_alt = alert_chart(facts, words)
     images, ramps_alt = [("chart.png", chart)], ""
-    if ramps := ramps_chart(verdict.season, words):
+    season = None if advice.stops_runs else verdict.season
+    if ramps := ramps_chart(season, words):
         images.append(("ramps.png", ramps[0]))
         ramps_alt = ramps[1]
     context = {
@@ -81,7 +86,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "next_run": next((e for e in plan if e.action == "easy" and e.day > today), None),
         "long_m": None if advice.stops_runs else facts.recovery.next_long_m,
         "week_m": None if advice.stops_runs else facts.recovery.week_m,
-        "season": verdict.season,
+        "season": season,
         "plan": plan,
         "chart_alt": chart_alt,
         "ramps_alt": ramps_alt,
