@@ -36,10 +36,10 @@ JUMPS = 50
 
 WORLD = """
 INSERT INTO athlete (id, name, folder, email, added_at, timezone, units, week_starts,
-    weekly_weekday, weekly_at, pain, wants, next_weekly_at, link_id)
+    weekly_weekday, weekly_at, pain, wants, next_weekly_at, link_id, matched_by)
 SELECT n, 'Athlete ' || n, 'athlete ' || n, 'a' || n || '@example.org', now() - interval '2 years',
     'UTC', 'km', 0, 0, '07:00', '[]', '["alert", "weekly"]', now() + interval '6 days',
-    left(md5('link' || n), 16)
+    left(md5('link' || n), 16), 1000  -- matched already, by whatever version
 FROM generate_series(CAST(:first AS int), :last) n;
 
 INSERT INTO run (id, athlete_id, started_at, day, distance_m, moving_s, elapsed_s, sport, is_race)

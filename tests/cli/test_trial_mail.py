@@ -3,8 +3,19 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from simulators.smtp_server import SmtpServer
 from tests.command import easeback
+
+
+@pytest.fixture(autouse=True)
+def set_up(tmp_path: Path) -> None:
+    """There is somebody to mail to."""
+    added = easeback(
+        "athlete", "add", "--name", "Anna", "--email", "anna@example.org", cwd=tmp_path
+    )
+    assert added.returncode == 0, added.stderr
 
 
 def test_a_trial_mail_shows_each_answer_of_the_server(tmp_path: Path) -> None:

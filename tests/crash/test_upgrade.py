@@ -52,8 +52,8 @@ def test_a_kill_at_any_statement_of_an_upgrade_is_made_good(
         home = tmp_path / f"killed-{kill_at}"
         shutil.copytree(fresh, home)
         settings = {"EASEBACK_DATA_DIR": str(home / "data")}
-        life = Life(str(home), ["athlete", "list"], settings=settings, statements=True,
-                    kill_at=kill_at)  # fmt: skip
+        command = ["athlete", "add", "--name", "Ann", "--email", "ann@example.org"]
+        life = Life(str(home), command, settings=settings, statements=True, kill_at=kill_at)
         end = launcher.live(life)
         return home / "data" / "easeback.db", end.passed, end.killed
 

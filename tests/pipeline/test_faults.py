@@ -59,7 +59,7 @@ def test_a_disk_that_is_full_or_read_only_costs_nothing(
     (tmp_path / "data").mkdir()
     (tmp_path / "inbox").mkdir()
     for number in range(1, 9):
-        (tmp_path / "inbox" / f"{number}.fit").write_bytes(run_file(number))
+        (tmp_path / "inbox" / f"{number}.fit").write_bytes(run_file(number, hour=number + 5))
     command = f"{sys.executable} -m worker"
     script = f"""
         mount -t tmpfs -o size=2m tmpfs data

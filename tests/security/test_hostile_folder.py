@@ -6,11 +6,12 @@ import stat
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from tests.app import run_file
+from tests.app import TODAY, run_file
 from tests.command import ROOT
 from worker import search_path
 from worker.cli.browser import show_in_browser
@@ -47,7 +48,8 @@ def export(tmp_path: Path, canary: Path) -> Path:
     folder = tmp_path / "export"
     folder.mkdir()
     for number in (1, 2):
-        (folder / f"{number}.fit").write_bytes(run_file(number))
+        day = TODAY - timedelta(days=number)
+        (folder / f"{number}.fit").write_bytes(run_file(number, day=day))
     for name in (*LATER, *LIBRARIES):
         trap(folder / f"{name}.py", canary)
     for name in ("fitparse", "sqlalchemy", "json"):

@@ -1,7 +1,7 @@
 """The command `doctor`: checks, each of which says how to mend what is bad."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -48,25 +48,39 @@ def doctor(
 ) -> None:
     """Check the set-up, and say how to mend what is wrong."""
     command = command_of(context)
-    done = list(checks(command))
     heard: list[str] = []
-    if mail_to is not None and all(check.ok for check in done if check.what.startswith("setting")):
+
+    def with_trial() -> Iterator[Check]:
+        settings_hold, not_set_up = True, None
         try:
-            done.append(Check("trial mail", True, _send_trial(command, mail_to, heard)))
-        except BadError as error:
-            done.append(Check("trial mail", False, str(error)))
-        if not as_json:
-            for line in heard:
-                command.say(f"     {line}")
-    report(command, done, as_json=as_json)
+            for check in checks(command):
+                settings_hold &= check.ok or not check.what.startswith("setting")
+                yield check
+        except UsageError as error:
+            not_set_up = error
+        if mail_to is not None and settings_hold:
+            try:
+                yield Check("trial mail", True, _send_trial(command, mail_to, heard))
+            except BadError as error:
+                yield Check("trial mail", False, str(error))
+        if not_set_up is not None:
+            raise not_set_up
+
+    report(command, with_trial(), as_json=as_json, heard=heard)
 
 
 def report(
-    command: CommandContext, run: Iterable[Check], *, as_json: bool = False, ignored: str = ""
+    command: CommandContext,
+    run: Iterable[Check],
+    *,
+    as_json: bool = False,
+    ignored: str = "",
+    heard: Sequence[str] = (),
 ) -> None:
-    """Prints the checks; raises `AttentionError` for the first bad one that isn't `ignored`.
+    """Prints the checks, and what was `heard` during them.
 
-    Where nothing is set up yet, the checks end there, and the `UsageError` is raised again.
+    Raises `AttentionError` for the first bad one that isn't `ignored`. Where nothing is set up yet,
+    the checks end there, and the `UsageError` is raised again.
     """
     done: list[Check] = []
     not_set_up: UsageError | None = None
@@ -78,6 +92,8 @@ def report(
     if as_json:
         command.print_json([{"what": c.what, "ok": c.ok, "says": c.message} for c in done])
     else:
+        for line in heard:
+            command.say(f"     {line}")
         for check in done:
             command.say(f"{'ok  ' if check.ok else 'BAD '} {check.what}: {check.message}")
     if not_set_up:

@@ -11,6 +11,7 @@ from simulators.query_reads import reads
 from tests.app import App, recording, steady
 from worker.app import connected_sources
 from worker.config import Settings
+from worker.domain import matching
 from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, jobs_of
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy_store
@@ -29,13 +30,13 @@ def people(app: App, first: int, last: int) -> None:
         tx.connection.execute(
             text(
                 "INSERT INTO athlete (name, folder, email, added_at, timezone, units, week_starts, "
-                "weekly_weekday, weekly_at, pain, wants, next_weekly_at, link_id) "
+                "weekly_weekday, weekly_at, pain, wants, next_weekly_at, link_id, matched_by) "
                 "SELECT 'a' || n, 'a' || n, n || '@example.org', :added, 'UTC', 'km', 0, 0, "
-                "'07:00', '[]', '[\"alert\", \"weekly\"]', :later, n "
+                "'07:00', '[]', '[\"alert\", \"weekly\"]', :later, n, :version "
                 "FROM generate_series(CAST(:first AS int), :last) n"
             ),
             {"first": first, "last": last, "added": app.now - 50 * WEEK,
-             "later": app.now + WEEK},
+             "later": app.now + WEEK, "version": matching.VERSION},
         )  # fmt: skip
         tx.connection.execute(
             text(
@@ -132,4 +133,5 @@ def test_no_task_reads_more_rows_for_ten_times_the_athletes(thrifty: App) -> Non
             INBOX.run(thrifty.services, anna, (anna.name,), thrifty.clock)
         counted.append([one.rows for one in (weekly, arrives, sends, takes_in)])
     few, many = counted
-    assert all(b <= a + 2 for a, b in zip(few, many, strict=True)), counted
+    # The second time there are the first one's ticks and mail to read as well.
+    assert all(b <= a + 4 for a, b in zip(few, many, strict=True)), counted
