@@ -27,6 +27,8 @@ LAP = 19
 # The protocol counts seconds from 1989-12-31; below this they count from the watch's power-up.
 EPOCH_S = 631_065_600
 FIRST_ABSOLUTE = 0x10000000
+MOST_UNTOLD = 8
+"""Sessions of no sport that are judged one by one, each by a walk through the records."""
 MOST_S = 7 * 86_400.0
 MOST_M = 1_000_000.0  # in one recording; an overflow tells more
 
@@ -113,7 +115,8 @@ def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
     of_all = next(iter(told[SPORT]), {})
     sports = [session.get("sport") or of_all.get("sport") for session in told[SESSION]]
     if RUNNING not in sports:
-        if all(sport in (None, "generic") for sport in sports):
+        of_none = all(sport in (None, "generic") for sport in sports)
+        if of_none and len(sports) <= MOST_UNTOLD:
             return [_of_no_sport(part, told, session, of_all) for session in told[SESSION]]
         return [NotARun(not_a_run(sports))]
     return [
