@@ -5,7 +5,8 @@ a *day* is the athlete's local date. Nothing here reads, writes, computes or kno
 """
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, time
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,9 @@ Units = Literal["km", "mi"]
 Dial = Literal["24", "12"]
 Kind = Literal["run", "return", "ramp", "month"]
 MailKind = Literal["alert", "weekly", "reconnect", "notice"]
+
+LANGUAGE = r"[a-z]{2,8}(-[a-z0-9]{2,8})*"
+"""What a language is called: the tag of BCP 47 in small letters, such as "de"."""
 
 METRES_PER: dict[Units, float] = {"km": 1000.0, "mi": 1609.344}
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -51,8 +55,9 @@ class Race:
 class Athlete:
     """Somebody who runs and reads mail.
 
-    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts. `link_id`
-    is what signed links call them: another for each athlete who ever was, given by the store.
+    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts. `language`
+    is the one they chose, "" where none was: then they get the operator's. `link_id` is what signed
+    links call them: another for each athlete who ever was, given by the store.
     """
 
     id: int
@@ -67,6 +72,7 @@ class Athlete:
     race: Race | None = None
     wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
     clock: Dial = "24"
+    language: str = ""
     link_id: str = ""
 
 
@@ -322,7 +328,10 @@ When = Literal["before", "after", "through the day"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a routine. `areas` empty: always; else only with pain in one of them."""
+    """One step of a routine. `areas` empty: always; else only with pain in one of them.
+
+    `words` has its texts in other languages, by language and by the field that each stands for.
+    """
 
     key: str
     title: str
@@ -333,6 +342,7 @@ class Step:
     areas: tuple[str, ...] = ()
     not_when: str = ""
     video: str = ""
+    words: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,16 @@ import difflib
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, TypeGuard, get_args
 
-from worker.domain.models import PAIN_AREAS, Routine, Step, When
+from worker.domain.models import LANGUAGE, PAIN_AREAS, Routine, Step, When
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
-_STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video")
-_TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas"))
+_STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video", "words")
+_TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas", "words"))
+_SPOKEN = ("title", "why", "how", "dose", "not_when", "video")
+_LANGUAGE = re.compile(LANGUAGE)
 _NEEDED = ("key", "title", "how", "dose", "when")
 _LONGEST_TEXT = 600
 
@@ -78,6 +81,12 @@ def prescribe(
     return tuple(step for step in chosen.values() if not step.areas or hurting & set(step.areas))
 
 
+def in_language(step: Step, language: str) -> Step:
+    """The step in this language, as far as it has words in it; else in those that it has."""
+    spoken: Mapping[str, Any] = step.words.get(language, {})
+    return replace(step, **spoken) if spoken else step
+
+
 def _routine(entry: Mapping[str, Any], number: int) -> Routine:
     place = Place(number)
     _refuse_unknown(entry, _ROUTINE_KEYS, place=place)
@@ -111,11 +120,36 @@ def _step(entry: Mapping[str, Any], place: Place) -> Step:
     if not when:
         raise RoutineError("when names at least one time", place=place._replace(key="when"))
     texts = {key: _text(entry, key, place=place) for key in _TEXTS}
-    if texts["video"] and not re.fullmatch(r"https://[^\s\"'<>]+", texts["video"]):
+    _check_video(texts["video"], place=place)
+    return Step(
+        **texts,
+        when=when,
+        areas=_words(entry, "areas", PAIN_AREAS, place=place),
+        words=_spoken(entry, place=place),
+    )
+
+
+def _spoken(entry: Mapping[str, Any], *, place: Place) -> dict[str, dict[str, str]]:
+    """The step's texts in other languages: tables `[routine.step.words.de]`."""
+    tables, here = entry.get("words", {}), place._replace(key="words")
+    if not isinstance(tables, dict):
+        raise RoutineError("words are tables such as [routine.step.words.de]", place=here)
+    spoken: dict[str, dict[str, str]] = {}
+    for language, table in tables.items():
+        if not _LANGUAGE.fullmatch(language) or not isinstance(table, dict):
+            message = f"words.{language} is no table of a language such as [routine.step.words.de]"
+            raise RoutineError(message, place=here)
+        _refuse_unknown(table, _SPOKEN, place=place)
+        spoken[language] = {key: _text(table, key, place=place) for key in table}
+        _check_video(spoken[language].get("video", ""), place=place)
+    return spoken
+
+
+def _check_video(address: str, *, place: Place) -> None:
+    if address and not re.fullmatch(r"https://[^\s\"'<>]+", address):
         raise RoutineError(
             "video is an address that begins https://", place=place._replace(key="video")
         )
-    return Step(**texts, when=when, areas=_words(entry, "areas", PAIN_AREAS, place=place))
 
 
 def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:

@@ -88,7 +88,7 @@ __all__ = [
 BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0012"
+HEAD = "0019"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 

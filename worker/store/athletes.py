@@ -65,6 +65,10 @@ class Athletes(Repository):
         """Save which mails the athlete wants, and touch nothing else."""
         self._set(athlete, wants=sorted(wants))
 
+    def save_language(self, athlete: Athlete, language: str) -> None:
+        """Save which language the athlete wants, and touch nothing else."""
+        self._set(athlete, language=language)
+
     def save_pain(self, athlete: Athlete, areas: Sequence[str]) -> None:
         """Save where it hurts, for the next routine, and touch nothing else."""
         self._set(athlete, pain=list(areas))
@@ -203,7 +207,9 @@ class CheckIns(Repository):
         return self.since(athlete, date.min)
 
 
-_PLAIN = ("name", "email", "added_at", "timezone", "units", "clock", "week_starts")
+_PLAIN = (
+    "name", "email", "added_at", "timezone", "units", "clock", "language", "week_starts",
+)  # fmt: skip
 """The fields that have a column of the same name and type."""
 
 

@@ -101,6 +101,8 @@ athlete = Table(
     Column("links_from", Utc),
     # How hours are written: "24" or "12".
     Column("clock", String(2), server_default="24", nullable=False),
+    # The one they chose; empty: the operator's.
+    Column("language", String(20), server_default="", nullable=False),
     # What links call the athlete: random and never given twice, where an id may be, after a
     # restore.
     Column(

@@ -1,0 +1,15 @@
+"""The language that an athlete chose; whoever chose none gets the operator's."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0019"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "athlete", sa.Column("language", sa.String(20), server_default="", nullable=False)
+    )
