@@ -44,7 +44,7 @@ def main() -> None:
     facts, week = made.alert_facts(), made.week_after_the_jump()
     loader = TemplateLoader()
     words = loader.words("text", Locale())
-    drawn, _ = week_chart(week.weeks, words, mean_m=20_000, ceiling_m=None) or (None, "")
+    drawn, _ = week_chart(week.weeks, words, mean_m=20_000) or (None, "")
     assert drawn is not None
     svg, font = loader.svg(drawn, title=""), SHIPPED / "chart" / "inter.otf"
     rows: dict[str, Callable[[], object]] = {
@@ -52,7 +52,7 @@ def main() -> None:
         "alert, one chart": lambda: composer.alert(made.alert_facts("ramp")),
         "weekly": lambda: composer.weekly(week),
         "notice, no chart": lambda: composer.notice(made.notice_facts()),
-        "chart worked out": lambda: week_chart(week.weeks, words, mean_m=20_000, ceiling_m=None),
+        "chart worked out": lambda: week_chart(week.weeks, words, mean_m=20_000),
         "chart as SVG": lambda: loader.svg(drawn, title=""),
         "chart as PNG": lambda: chart_png(svg, font=font),
     }

@@ -114,17 +114,20 @@ def build_composer(
     """The composer, with the operator's own templates beside the settings, if there are any.
 
     `keys` sign the links in mails: by default those of the settings, which are made where there
-    are none.
+    are none. Raises `SettingsError` for a language that nobody has words in.
     """
     templates = folder(file) / "templates"
-    return Composer(
-        signer=Signer(keys or read_keys(settings), settings.base_url),
-        templates=templates if templates.is_dir() else None,
-        reply_to=settings.mail.reply_to,
-        # The answers in a mail lead to the web server.
-        checkins=settings.web.enabled,
-        language=settings.mail.language,
-    )
+    try:
+        return Composer(
+            signer=Signer(keys or read_keys(settings), settings.base_url),
+            templates=templates if templates.is_dir() else None,
+            reply_to=settings.mail.reply_to,
+            # The answers in a mail lead to the web server.
+            checkins=settings.web.enabled,
+            language=settings.mail.language,
+        )
+    except ValueError as error:
+        raise SettingsError(f"[mail] language: {error}") from error
 
 
 def read_routines(file: Path | None) -> tuple[Routine, ...]:
@@ -210,7 +213,7 @@ def build_web_server(
         signer=Signer(read_keys(settings), origin),
         clock=clock,
         base_url=origin,
-        pages=Pages(base_path(origin)),
+        pages=Pages(base_path(origin), services.composer),
         data_dir=settings.data_dir,
         token=settings.web.token.get_secret_value() if settings.web.token else None,
         proxies=settings.web.trusted_proxies,

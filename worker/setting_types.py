@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
+from worker.domain.models import LANGUAGE
+
 FROM_FILE: Final = "may come from a file of its own"
 """Marks a setting that can also be given as `<key>_file`, and that no error shows."""
 
@@ -172,7 +174,7 @@ class MailSection(Section):
     password: Secret = None
     sender: Address | None = None
     reply_to: Address | None = None
-    language: Literal["en", "de"] = "en"
+    language: Annotated[str, Field(pattern=rf"^{LANGUAGE}$", max_length=20)] = "en"
     operator: Address | None = None
     ca_file: Path | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None

@@ -322,7 +322,7 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
         tmp_path,
         [
             (*ANNA, "--timezone", "Europe/Berlin", "--units", "mi", "--clock", "12",
-             "--week-starts", "sunday", "--weekly", "sun 7:30", "--pain", "buttock,low-back",
+             "--language", "DE", "--week-starts", "sunday", "--weekly", "sun 7:30", "--pain", "buttock,low-back",
              "--race", "Half", "--race-date", "2027-05-09", "--race-km", "21.1"),
             ("athlete", "list", "--json"),
             ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly"),
@@ -334,7 +334,7 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
     (anna,) = json.loads(added.out)
     assert anna == {
         "name": "Anna", "email": "anna@example.org", "timezone": "Europe/Berlin", "units": "mi",
-        "clock": "12", "week_starts": "sunday", "weekly": "sun 07:30",
+        "clock": "12", "language": "de", "week_starts": "sunday", "weekly": "sun 07:30",
         "pain": ["buttock", "low_back"],
         "race": {"name": "Half", "date": "2027-05-09", "km": 21.1}, "mail": ["alert", "weekly"],
     }  # fmt: skip

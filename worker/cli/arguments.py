@@ -10,6 +10,7 @@ from typing import Any
 
 from worker.cli.context import UsageError, parse_day
 from worker.domain.models import (
+    LANGUAGE,
     PAIN_AREAS,
     WEEKDAYS,
     Athlete,
@@ -54,6 +55,15 @@ def _timezone(text: str) -> str:
     return text
 
 
+def _language(text: str) -> str:
+    language = text.strip().lower().replace("_", "-")
+    if language in ("", "none"):
+        return ""
+    if not re.fullmatch(LANGUAGE, language):
+        raise UsageError(f'--language: {text!r} is not a language such as "de"')
+    return language
+
+
 def _choice(option: str, choices: Mapping[str, object], text: str) -> object:
     """What one of two words stands for."""
     if text.lower() not in choices:
@@ -92,6 +102,7 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
     "timezone": _timezone,
     "units": partial(_choice, "--units", {"km": "km", "mi": "mi"}),
     "clock": partial(_choice, "--clock", {"24": "24", "12": "12"}),
+    "language": _language,
     "week_starts": partial(_choice, "--week-starts", {"monday": 0, "sunday": 6}),
     "weekly": _weekly,
     "pain": _pain,

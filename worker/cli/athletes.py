@@ -30,6 +30,12 @@ TimezoneOption = Annotated[
 ]
 UnitsOption = Annotated[str | None, typer.Option("--units", help="km or mi.")]
 ClockOption = Annotated[str | None, typer.Option("--clock", help="24 or 12 hours.")]
+LanguageOption = Annotated[
+    str | None,
+    typer.Option(
+        "--language", help='Of their mails and pages: en, de or fr; "none": what [mail] sets.'
+    ),
+]
 WeekStartsOption = Annotated[str | None, typer.Option("--week-starts", help="monday or sunday.")]
 WeeklyOption = Annotated[
     str | None, typer.Option("--weekly", help='When the weekly mail is due: "mon 07:00".')
@@ -57,6 +63,7 @@ def add_athlete_command(
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
+    language: LanguageOption = None,
     week_starts: WeekStartsOption = None,
     weekly: WeeklyOption = None,
     pain: PainOption = None,
@@ -78,6 +85,7 @@ def add_athlete(command: CommandContext, race: Race | None = None, **given: str 
     zone = machine_timezone() if given.get("timezone") is None else "UTC"
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
     wanted = changed_athlete(fresh, race, given)
+    _check_language(command, wanted)
     command.set_up()
     with command.store.transaction() as tx:
         _check_name_is_free(tx, wanted)
@@ -100,6 +108,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
             "e-mail",
             "zone",
             "units",
+            "language",
             "weekly mail",
             "tells of the week that",
             "pain",
@@ -111,6 +120,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.email,
                 one.timezone,
                 one.units,
+                one.language,
                 str(one.weekly),
                 _told(one),
                 ", ".join(one.pain),
@@ -136,6 +146,7 @@ def change_athlete(
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
+    language: LanguageOption = None,
     week_starts: WeekStartsOption = None,
     weekly: WeeklyOption = None,
     pain: PainOption = None,
@@ -155,6 +166,8 @@ def change_athlete(
         before = the_athlete(tx, chosen, how=BY_ITS_NAME)
         after = race_of(before.race, race, race_date, race_km)
         wanted = changed_athlete(before, after, _given(context))
+        if wanted.language != before.language:
+            _check_language(command, wanted)
         if wanted == before:
             raise UsageError("nothing to change was named (see `easeback athlete set --help`)")
         if wanted.name.casefold() != before.name.casefold():
@@ -269,6 +282,18 @@ def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:
         )
 
 
+def _check_language(command: CommandContext, wanted: Athlete) -> None:
+    """Raises `UsageError` for a language in which there are neither shipped nor own words."""
+    if not wanted.language:
+        return
+    from worker.app import UNUSED_KEYS, build_composer
+    from worker.notify.render import no_such_language
+
+    known = build_composer(command.settings, command.file, UNUSED_KEYS).loader.languages
+    if wanted.language not in known:
+        raise UsageError(f"--language: {no_such_language(wanted.language, known)}")
+
+
 def _athlete_json(athlete: Athlete) -> dict[str, object]:
     race = athlete.race
     return {
@@ -277,6 +302,7 @@ def _athlete_json(athlete: Athlete) -> dict[str, object]:
         "timezone": athlete.timezone,
         "units": athlete.units,
         "clock": athlete.clock,
+        "language": athlete.language or None,
         "week_starts": "monday" if athlete.week_starts == 0 else "sunday",
         "weekly": str(athlete.weekly),
         "pain": list(athlete.pain),

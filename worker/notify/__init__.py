@@ -44,5 +44,12 @@ class Composer(Renderer):
         """Try every template of the operator on made-up mails; the broken ones, as `broken`."""
         from worker.notify.samples import sample_facts
 
-        self.loader.try_each(lambda: [getattr(self, kind)(facts) for kind, facts in sample_facts()])
+        spoken = {self.language, *self.loader.own_languages}
+
+        def compose_each() -> None:
+            for language in sorted(spoken):
+                for kind, facts in sample_facts(language):
+                    getattr(self, kind)(facts)
+
+        self.loader.try_each(compose_each)
         return self.broken

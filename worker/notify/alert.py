@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import pairwise
-from typing import Any
 
 from worker.domain.checkins import CheckIn, advise
 from worker.domain.models import (
@@ -26,6 +25,7 @@ from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
 from worker.notify.render import Renderer, routine_context
+from worker.notify.words import Catalogue
 
 BLOCKS_SHOWN = 7
 """How many times the days of the ramp rule the chart of a ramp shows."""
@@ -91,7 +91,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "chart_alt": chart_alt,
         "ramps_alt": ramps_alt,
         "areas": [area for area in athlete.pain if area in words.area_names],
-        **routine_context(facts.steps),
+        **routine_context(facts.steps, locale.language),
     }
     first_id = facts.reply_to_id
     return renderer.email(
@@ -105,7 +105,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
     )
 
 
-def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
+def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
     """The chart of what happened, and the same in words with all its numbers."""
     finding, rules = facts.finding, facts.rules
     if finding.kind in ("ramp", "month"):
@@ -135,7 +135,7 @@ def alert_chart(facts: AlertFacts, words: Any) -> tuple[Picture, str]:
     return drawn, str(words.days_alt(list(daily_m.items()), finding))
 
 
-def ramps_chart(season: Season | None, words: Any) -> tuple[Picture, str] | None:
+def ramps_chart(season: Season | None, words: Catalogue) -> tuple[Picture, str] | None:
     """Last year's ramp beside this year's, and the same in words, where there are both."""
     if season is None or not season.last_ramp_m or not season.this_ramp_m:
         return None

@@ -6,33 +6,49 @@ The templates are the shipped ones with the operator's laid over them. The opera
 sandbox that changes nothing, and a name that isn't there is an error, not an empty place. A
 template of the operator's that breaks is put aside for the shipped one and reported; the mail goes
 out all the same. No sentence stands here: those are in `templates/words/`, one file a language,
-so that the text part and the HTML part can't come to differ.
+so that the text part, the HTML part and the pages can't come to differ.
 """
 
-import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
 
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader, FunctionLoader, StrictUndefined
+from jinja2 import (
+    ChoiceLoader,
+    Environment,
+    FileSystemLoader,
+    FunctionLoader,
+    PrefixLoader,
+    StrictUndefined,
+)
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
 from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
+from worker.domain.routine import in_language
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
 from worker.domain.shown import JOINERS, printable, tenths, tenths_down
 from worker.domain.weeks import told_days_after
 from worker.links import Signer
 from worker.notify.chart import Picture, chart_png
+from worker.notify.words import Catalogue
 
 SHIPPED = Path(__file__).parent / "templates"
 GAP = "\u00a0"
 """Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
 
+ENGLISH = "en"
+"""What the operator reads, and what stands in for a sentence that a language lacks."""
+
+NARROW = "\u202f"
+"""Before the marks of French, which must not begin a line."""
+
 _CHART = "chart/bars.svg"
+SHIPPED_LANGUAGES = tuple(sorted(path.stem for path in (SHIPPED / "words").iterdir()))
 _TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
 _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
@@ -42,7 +58,7 @@ _LINE = 76
 class Locale(NamedTuple):
     """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
 
-    language: str = "en"
+    language: str = ENGLISH
     unit: Units = "km"
     clock: Dial = "24"
     rules: Rules = Rules()
@@ -51,7 +67,8 @@ class Locale(NamedTuple):
 class TemplateLoader:
     """Templates by name, in two readings: as text and as HTML, where everything is escaped.
 
-    `override` is the operator's folder, whose files replace the shipped ones of the same name.
+    `override` is the operator's folder, whose files replace the shipped ones of the same name; of
+    a file of words only its sentences do. Of pages nothing but the words can be replaced.
     `broken` are the operator's templates that were put aside, each with its place and reason.
     `markup` is the environment for HTML and SVG.
     """
@@ -63,37 +80,67 @@ class TemplateLoader:
             if path.suffix not in _TEXT_KINDS or not path.is_file():
                 continue
             name = path.relative_to(override or path).as_posix()
-            if name.startswith("words/") or (SHIPPED / name).is_file():
+            is_mail = (SHIPPED / name).is_file() and not name.startswith("web/")
+            if name.startswith("words/") or is_mail:
                 self._own[name] = path.read_text("utf-8", errors="replace")
             else:
                 self.broken += (f"{name}: no template of this name is used",)
         self._load()
 
     @property
-    def languages(self) -> list[str]:
+    def languages(self) -> tuple[str, ...]:
         """The languages that there is a catalogue for."""
-        own = [Path(name) for name in self._own if name.startswith("words/")]
-        return sorted({path.stem for path in (*(SHIPPED / "words").iterdir(), *own)})
+        return tuple(sorted({*SHIPPED_LANGUAGES, *self.own_languages}))
 
-    def words(self, reading: Literal["text", "html"], locale: Locale) -> Any:
-        """The catalogue of the language, speaking in these units and of these rules."""
+    @property
+    def own_languages(self) -> tuple[str, ...]:
+        """The languages of which the operator has words."""
+        return tuple(Path(name).stem for name in self._own if name.startswith("words/"))
+
+    def words(self, reading: Literal["text", "html"], locale: Locale) -> Catalogue:
+        """The catalogue of the language, speaking in these units and of these rules.
+
+        A sentence is the operator's where they have one, else the shipped one, else English.
+        """
         if (reading, locale) in self._words:
             return self._words[reading, locale]
-        name = f"words/{locale.language}.jinja"
+        language = locale.language
+        names = [f"shipped/words/{ENGLISH}.jinja"]
+        if language in SHIPPED_LANGUAGES and language != ENGLISH:
+            names.append(f"shipped/words/{language}.jinja")
+        if language in self.own_languages:
+            names.append(f"words/{language}.jinja")
+        said: dict[str, Any] = {}
+        for name in names:
+            try:
+                # The operator's sentences may be built of the shipped ones.
+                base = {} if name.startswith("shipped/") else said
+                said = said | self.sentences(reading, locale, name, base=base)
+            except Exception as error:  # noqa: BLE001  an operator's template may do anything
+                self._put_aside({name}, error)
+                return self.words(reading, locale)
+        self._words[reading, locale] = catalogue = Catalogue(said)
+        return catalogue
+
+    def sentences(
+        self,
+        reading: Literal["text", "html"],
+        locale: Locale,
+        name: str,
+        *,
+        base: Mapping[str, Any] = MappingProxyType({}),
+    ) -> dict[str, Any]:
+        """What one file of words defines, and nothing else."""
         given = {
+            **base,
             **locale._asdict(),
             "per_unit": METRES_PER[locale.unit],
             "study": FRANDSEN_OVER,
             "study_days": FRANDSEN_DAYS,
         }
-        try:
-            environment = self._text if reading == "text" else self.markup
-            catalogue = environment.get_template(name).make_module(given)
-        except Exception as error:  # noqa: BLE001  an operator's template may do anything
-            self._put_aside({name}, error)
-            return self.words(reading, locale)
-        self._words[reading, locale] = catalogue
-        return catalogue
+        environment = self._text if reading == "text" else self.markup
+        module = environment.get_template(name).make_module(given)
+        return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
     def render(self, mail: str, context: Mapping[str, Any], locale: Locale) -> tuple[str, ...]:
         """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
@@ -109,6 +156,15 @@ class TemplateLoader:
             parts = {f"{mail}/subject.txt", f"{mail}/body.txt", f"{mail}/body.html"}
             self._put_aside(shared | parts | {f"words/{locale.language}.jinja"}, error)
             return self.render(mail, context, locale)
+
+    def page(self, template: str, context: Mapping[str, Any], locale: Locale) -> str:
+        """A page; if an own catalogue breaks, with the shipped one."""
+        try:
+            known = dict(context, language=locale.language, words=self.words("html", locale))
+            return self.markup.get_template(f"web/{template}").render(known)
+        except Exception as error:  # noqa: BLE001  an operator's words may do anything
+            self._put_aside({f"words/{locale.language}.jinja"}, error)
+            return self.page(template, context, locale)
 
     def svg(self, picture: Picture, *, title: str) -> str:
         """A chart as SVG; `title` is what a screen reader says."""
@@ -146,10 +202,13 @@ class TemplateLoader:
         def strong(text: str) -> Markup:
             return Markup("<strong>{}</strong>").format(escape(text))
 
-        loader = ChoiceLoader([FunctionLoader(self._own.get), FileSystemLoader(SHIPPED)])
+        shipped = FileSystemLoader(SHIPPED)
+        loader = ChoiceLoader(
+            [FunctionLoader(self._own.get), PrefixLoader({"shipped": shipped}), shipped]
+        )
         # The sandbox guards what the operator wrote; it takes a third of a mail's time.
         environment_type = ImmutableSandboxedEnvironment if self._own else Environment
-        self._words: dict[tuple[str, Locale], Any] = {}
+        self._words: dict[tuple[str, Locale], Catalogue] = {}
         self._text, self.markup = (
             environment_type(
                 loader=loader,
@@ -177,8 +236,8 @@ class Renderer:
 
     `templates` is the operator's folder, see `TemplateLoader`. Without a `signer` mails carry no
     links. `checkins` offers the one-tap answers and the athlete's page, which need the web server;
-    `reply_to` is only named in the text, the header is the mailer's. Raises `ValueError` for a
-    `language` that has no catalogue.
+    `reply_to` is only named in the text, the header is the mailer's. `language` is spoken to
+    whoever chose none. Raises `ValueError` for one that has no catalogue.
     """
 
     def __init__(
@@ -188,21 +247,22 @@ class Renderer:
         templates: Path | None = None,
         reply_to: str | None = None,
         checkins: bool = False,
-        language: str = "en",
+        language: str = ENGLISH,
     ) -> None:
         self.loader = TemplateLoader(templates)
         if language not in self.loader.languages:
-            there = ", ".join(self.loader.languages)
-            raise ValueError(f"mails can't speak {language!r}; there is: {there}")
+            raise ValueError(no_such_language(language, self.loader.languages))
         self.signer = signer
         self.checkins = checkins
         self._reply_to = reply_to
-        self._language = language
+        self.language = language
         self._inliner: Any = None
 
     def locale(self, athlete: Athlete, rules: Rules) -> Locale:
         """How this athlete is spoken to."""
-        return Locale(self._language, athlete.units, athlete.clock, rules)
+        is_known = athlete.language in self.loader.languages
+        language = athlete.language if is_known else self.language
+        return Locale(language, athlete.units, athlete.clock, rules)
 
     def email(
         self,
@@ -219,8 +279,11 @@ class Renderer:
         """A mail of the templates of `kind`, to the athlete, or without one to `recipient`.
 
         `images` are named as the HTML part names them; `links` as the templates do. Without a
-        `locale` no sentence may speak of measures or rules.
+        `locale` no sentence may speak of rules. The operator is written to in English, like all
+        that they read.
         """
+        if locale is None:
+            locale = self.locale(athlete, Rules()) if athlete else Locale()
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
             unsubscribe = self.signer.sign("unsubscribe", athlete, kind=kind)
@@ -238,7 +301,7 @@ class Renderer:
             "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
             "told_after": told_days_after(athlete) if athlete else None,
         }
-        subject, text, html = self.loader.render(kind, context, locale or Locale(self._language))
+        subject, text, html = self.loader.render(kind, context, locale)
         if self._inliner is None:
             import css_inline
 
@@ -247,7 +310,7 @@ class Renderer:
         return Email(
             kind=kind,
             recipient=athlete.email if athlete else recipient,
-            subject=clean(subject, longest=200),
+            subject=NARROW.join(clean(part, longest=200) for part in subject.split(NARROW)),
             text=fold(text),
             html=str(self._inliner.inline(html)),
             images=tuple(
@@ -274,10 +337,16 @@ class Renderer:
         return links
 
 
-def routine_context(steps: Sequence[Step]) -> dict[str, Any]:
+def no_such_language(language: str, known: Sequence[str]) -> str:
+    """What to say of a language that has no catalogue."""
+    return f"there are no words in the language {language!r}; there are: {', '.join(known)}"
+
+
+def routine_context(steps: Sequence[Step], language: str) -> dict[str, Any]:
     """The steps by time of day, each with whether it's the first time in the same mail; and those
     that must not be done at some time: their `not_when` says when.
     """
+    steps = [in_language(step, language) for step in steps]
     seen: set[str] = set()
     groups = []
     for when in get_args(When):
@@ -317,11 +386,6 @@ def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
     )
     line = " ".join(safe.split())
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
-
-
-def plainly(reason: str) -> str:
-    """A reason of the pure rooms without the name of the setting behind it."""
-    return clean(re.sub(r"\s*\([a-z_0-9]+ = [^)]*\)", "", reason), longest=200)
 
 
 def fold(text: str) -> str:

@@ -47,7 +47,15 @@ _DIARY = (
 )
 
 
-def sample_facts() -> Iterator[tuple[MailKind, Any]]:
+def sample_facts(language: str = "") -> Iterator[tuple[MailKind, Any]]:
+    """Facts of each kind of mail to an athlete who chose this language."""
+    for kind, facts in _facts():
+        is_athletes = hasattr(facts, "athlete")
+        speaks = replace(_ATHLETE, language=language)
+        yield kind, replace(facts, athlete=speaks) if is_athletes else facts
+
+
+def _facts() -> Iterator[tuple[MailKind, Any]]:
     """Facts of each kind of mail: alerts with and without a race and an easy season, a week with
     everything, one without runs, one of which not all was seen, a first one, a lost source by
     consent and by key, a notice.

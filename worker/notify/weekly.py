@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from statistics import fmean
-from typing import Any
 
 from worker.domain.checkins import CheckIn, advise
 from worker.domain.models import Athlete, Email, Finding, Plan, PlannedWeek, Step, Week
@@ -16,7 +15,8 @@ from worker.domain.planner import PlanChange
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture
-from worker.notify.render import Renderer, clean, plainly, routine_context
+from worker.notify.render import Renderer, clean, routine_context
+from worker.notify.words import Catalogue
 
 _SHOWN = 12
 _SHOWN_BESIDE_PLAN = 6
@@ -24,6 +24,7 @@ _PLANNED = 9
 _MEAN_OF = 4
 _DIARY = 7
 _TROUBLE = 300
+_REASON = 200
 
 WeekRow = tuple[str, tuple[str, str, str]]
 """A figure's title, and how much of it this week, last week and the mean week had."""
@@ -109,13 +110,15 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "longest_m": max((week.long_m for week in plan.weeks), default=0.0),
         "race_name": clean(race.name) if race else "",
         "days_left": (race.day - today).days if race else 0,
-        "noticed": [(item, plainly(item.why_not)) for item in facts.findings],
+        "noticed": [
+            (item, clean(words.reason(item.why_not), longest=_REASON)) for item in facts.findings
+        ],
         "key_ends_on": facts.key_ends_on,
         "unseen": facts.unseen,
-        "troubles": [clean(trouble, longest=_TROUBLE) for trouble in facts.troubles],
+        "troubles": [clean(_told(trouble, words), longest=_TROUBLE) for trouble in facts.troubles],
         "rows": _rows(weeks, words) if week.runs else [],
         "chart_alt": chart[1] if chart else "",
-        **routine_context(facts.steps),
+        **routine_context(facts.steps, locale.language),
     }
     return renderer.email(
         "weekly",
@@ -127,9 +130,17 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
     )
 
 
+def _told(trouble: str, words: Catalogue) -> str:
+    """A trouble in the reader's words; it begins with the name of its source."""
+    source, colon, why = trouble.partition(": ")
+    if not colon or source not in words.source_names:
+        return words.reason(trouble)
+    return f"{words.source_names[source]}{words.colon} {words.reason(why)}"
+
+
 def week_chart(
     weeks: Sequence[Week],
-    words: Any,
+    words: Catalogue,
     *,
     mean_m: float | None,
     planned: Sequence[PlannedWeek] = (),
@@ -149,7 +160,7 @@ def week_chart(
     return drawn, f"{said} {words.plan_alt(planned)}" if planned else said
 
 
-def _rows(weeks: Sequence[Week], words: Any) -> list[WeekRow]:
+def _rows(weeks: Sequence[Week], words: Catalogue) -> list[WeekRow]:
     """The last of the weeks beside the one before it and the mean of the four before."""
     if len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
         return []

@@ -1,0 +1,112 @@
+"""The sentences of one language, as templates ask for them; and which language a browser wants.
+
+A `Catalogue` is made of what the files of `templates/words/` define, by `TemplateLoader.words`.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from datetime import date
+from functools import cache
+from typing import Any
+
+from markupsafe import Markup
+
+_MOST_ASKED = 20
+_SETTING = re.compile(r"\s*\([^()]*\b[a-z_0-9]+ = [^)]*\)")
+_HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_KINDS = {"day": r"\d{4}-\d{2}-\d{2}", "n": r"\d+", "x": r".+?"}
+
+
+class Catalogue:
+    """The sentences of one language by their names, spoken to one reader.
+
+    A sentence with figures is called with them; a list or a text is there as it is.
+    """
+
+    def __init__(self, sentences: Mapping[str, Any]) -> None:
+        vars(self).update(sentences)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(name)
+
+    def reason(self, reason: str) -> str:
+        """A reason that a pure room or a service gives in English, without the setting behind it.
+
+        `reasons` of the catalogue says it in its language: from a pattern such as "the run was {n}
+        days ago" to "der Lauf war vor {n:days_dative}", where `days_dative` is a sentence that is
+        given the figure. What isn't among them `unknown_reason` says as it came.
+        """
+        told = " ".join(_SETTING.sub("", reason).split())
+        reasons: Mapping[str, str] = vars(self).get("reasons", {})
+        for pattern, sentence in reasons.items():
+            if found := _reading(pattern).fullmatch(told):
+                return self._filled(sentence, found.groupdict())
+        unknown = vars(self).get("unknown_reason")
+        return unescaped(unknown(told)) if unknown and told else told
+
+    def sentence(self, reason: str) -> str:
+        """The same as a sentence of its own."""
+        told = self.reason(reason)
+        return f"{told[:1].upper()}{told[1:]}{'' if told.endswith(('.', '!', '?')) else '.'}"
+
+    def knows_reason(self, reason: str) -> bool:
+        """Whether the catalogue says this reason in its own words."""
+        told = " ".join(_SETTING.sub("", reason).split())
+        return any(_reading(pattern).fullmatch(told) for pattern in vars(self).get("reasons", {}))
+
+    def _filled(self, sentence: str, figures: Mapping[str, str]) -> str:
+        def fill(hole: re.Match[str]) -> str:
+            name, macro = hole[1], hole[2]
+            figure: Any = figures[name]
+            if macro is None:
+                return str(figure)
+            if name.startswith("day"):
+                figure = date.fromisoformat(figure)
+            elif name.startswith("n"):
+                figure = int(figure)
+            if macro == "reason":
+                return self.reason(figure)
+            return unescaped(vars(self)[macro](figure))
+
+        return _HOLE.sub(fill, sentence)
+
+
+def unescaped(said: str) -> str:
+    """What a sentence says, as text: what of it is put into a page is escaped there."""
+    return said.unescape() if isinstance(said, Markup) else said
+
+
+@cache
+def _reading(pattern: str) -> re.Pattern[str]:
+    """What reads the figures out of a reason; a figure's kind is the beginning of its name."""
+    read = ""
+    for number, part in enumerate(re.split(r"\{(\w+)\}", pattern)):
+        if number % 2:
+            kind = next(kind for kind in _KINDS if part.startswith(kind))
+            read += rf"(?P<{part}>{_KINDS[kind]})"
+        else:
+            read += re.escape(part)
+    return re.compile(read)
+
+
+def preferred(accept_language: str, known: Collection[str]) -> str | None:
+    """The language that a browser would rather have, of those that are known; None for none.
+
+    `accept_language` is the header, such as "de-AT,de;q=0.9,en;q=0.5". A language stands for each
+    of its regions: whoever asks for de-AT is given de.
+    """
+    asked: list[tuple[float, str]] = []
+    for part in accept_language.split(",")[:_MOST_ASKED]:
+        tag, _, more = part.partition(";")
+        weight = more.strip().removeprefix("q=").strip()
+        try:
+            quality = float(weight) if weight else 1.0
+        except ValueError:
+            continue
+        if quality > 0:
+            asked.append((-quality, tag.strip().lower()))
+    for _, tag in sorted(asked, key=lambda one: one[0]):
+        for name in (tag, tag.partition("-")[0]):
+            if name in known:
+                return name
+    return None
