@@ -23,8 +23,8 @@ from worker.web.webhook import webhook_routes
 def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None) -> Starlette:
     """The whole site."""
 
-    async def show_error(_: Request, error: Exception) -> Response:
-        return error_page(web, error)
+    async def show_error(request: Request, error: Exception) -> Response:
+        return error_page(web, request.scope, error)
 
     pages, does = web.pages, partial(link_page, web, "athlete", posts=True)
     by_consent = {
@@ -36,6 +36,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
         routes=[
             link_page(web, "athlete", athlete.show_athlete),
             does(athlete.save_settings, "/settings"),
+            does(athlete.save_language, "/language"),
             does(athlete.close_links, "/links"),
             does(athlete.forget_everything, "/forget", pool="services"),
             does(athlete.disconnect_source, "/disconnect", pool="services"),

@@ -1,7 +1,7 @@
 """The athlete's own page: what is known, what was mailed, what can be changed or taken."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
@@ -24,6 +24,7 @@ from worker.domain.models import (
     WeeklyHour,
 )
 from worker.domain.weeks import local_time, told_days_after
+from worker.notify.render import Locale
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
@@ -35,7 +36,7 @@ from worker.web.context import PageError, WebContext
 from worker.web.export import export, write_json, write_zip
 from worker.web.forms import Form
 from worker.web.pages import chosen
-from worker.web.visits import LinkVisit
+from worker.web.visits import LINK_LIVES, LinkVisit
 
 log = logging.getLogger(__name__)
 
@@ -52,10 +53,20 @@ def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
 
 def save_settings(web: WebContext, visit: LinkVisit) -> Response:
     """Saves the settings of the form: a box that isn't ticked is a no."""
-    changed = _changed(visit.athlete, visit.form)
+    changed = _changed(visit.athlete, visit.form, languages=web.pages.languages)
     with web.store.transaction() as tx:
         tx.athletes.change(changed, now=visit.now)
     return _saved(web, visit, "web: athlete %(athlete)d changed settings")
+
+
+def save_language(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves the language that the page offered, for the mails too."""
+    language = visit.form.one("language")
+    if language not in web.pages.languages:
+        raise PageError(400)
+    with web.store.transaction() as tx:
+        tx.athletes.save_language(visit.athlete, language)
+    return _saved(web, visit, "web: athlete %(athlete)d chose a language")
 
 
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
@@ -64,7 +75,7 @@ def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
         return _page(web, visit, unsure=True, status=400)
     forget_athlete(web.services, visit.athlete, data_dir=web.data_dir, now=visit.now)
     _log(visit, "web: athlete %(athlete)d deleted everything")
-    return web.pages.show("forgotten.html")
+    return web.pages.show("forgotten.html", locale=visit.locale)
 
 
 def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
@@ -90,7 +101,9 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.transaction() as tx:
         tx.athletes.close_links(visit.athlete, now=visit.now)
     _log(visit, "web: athlete %(athlete)d closed older links")
-    return web.pages.show("links_closed.html", weekly="weekly" in visit.athlete.wants)
+    return web.pages.show(
+        "links_closed.html", locale=visit.locale, weekly="weekly" in visit.athlete.wants
+    )
 
 
 def save_key(web: WebContext, visit: LinkVisit) -> Response:
@@ -103,8 +116,7 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
         )
     except SourceError as error:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
-        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        return _page(web, visit, key_troubles={service.name: trouble}, status=400)
+        return _page(web, visit, key_troubles={service.name: str(error)}, status=400)
     return _saved(
         web, visit, "web: athlete %(athlete)d connected %(service)s", service=service.title
     )
@@ -141,8 +153,7 @@ def edit_run(web: WebContext, visit: LinkVisit) -> Response:
             else:
                 raise PageError(404)
     except EditError as error:
-        trouble = f"{str(error)[:1].upper()}{str(error)[1:]}."
-        return _page(web, visit, run_trouble=trouble, status=400)
+        return _page(web, visit, run_trouble=str(error), status=400)
     _log(visit, "web: athlete %(athlete)d edited a run: %(edit)s", edit=edit)
     page = f"{web.pages.root}{visit.athlete_path}"
     return RedirectResponse(f"{page}?saved=yes#run-{stored.run.id}", 303)
@@ -217,9 +228,10 @@ def _page(
     status: int = 200,
 ) -> Response:
     athlete = visit.athlete
+    lives = LINK_LIVES["athlete"]
     clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
-        shown = athlete_view(web, tx, athlete, now=visit.now)
+        shown = athlete_view(web, tx, athlete, now=visit.now, locale=visit.locale)
         listed = _listed(tx, athlete, shown)
         keys = [
             (one, tx.source(one.name).credential(athlete))
@@ -229,10 +241,10 @@ def _page(
     return web.pages.show(
         "athlete.html",
         status=status,
-        units=athlete.units,
-        clock=athlete.clock,
-        rules=web.rules,
+        locale=visit.locale,
         athlete=athlete,
+        languages={name: web.pages.words(Locale(name)).own_name for name in web.pages.languages},
+        mails_in=athlete.language or web.pages.language,
         shown=shown,
         here_at=partial(local_time, athlete),
         here=web.pages.root + visit.athlete_path,
@@ -251,6 +263,7 @@ def _page(
         unsure=unsure,
         areas=PAIN_AREAS,
         kinds=_CHOOSABLE,
+        links_live_days=lives.days if lives else 0,
         told_after=told_days_after(athlete),
         weekdays=WEEKDAYS,
         week_starts=_WEEK_STARTS,
@@ -258,7 +271,7 @@ def _page(
     )
 
 
-def _changed(athlete: Athlete, form: Form) -> Athlete:
+def _changed(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
     """The athlete with the form's settings; a word that isn't known leaves its setting as it was.
 
     Raises `PageError` for an hour of the weekly mail that is none.
@@ -275,6 +288,7 @@ def _changed(athlete: Athlete, form: Form) -> Athlete:
         wants=athlete.wants - set(_CHOOSABLE) | set(chosen(form.all("wants"), _CHOOSABLE)),
         units=next((one for one in METRES_PER if one == form.one("units")), athlete.units),
         clock=next((one for one in _DIALS if one == form.one("clock")), athlete.clock),
+        language=next((one for one in languages if one == form.one("language")), athlete.language),
         week_starts=_WEEK_STARTS.get(form.one("week_starts"), athlete.week_starts),
         weekly=weekly,
         pain=chosen(form.all("area"), PAIN_AREAS),

@@ -11,6 +11,7 @@ from worker.domain.checkins import Advice, CheckIn
 from worker.domain.history import History
 from worker.domain.models import Athlete, Ceiling, Plan, Signal, Week
 from worker.domain.weeks import local_day, past_weeks, since_first_run
+from worker.notify.render import Locale
 from worker.notify.weekly import week_chart
 from worker.store import SourceState, StoredFinding, Transaction
 from worker.web.context import WebContext
@@ -57,7 +58,7 @@ class AthleteView:
 
 
 def athlete_view(
-    web: WebContext, tx: Transaction, athlete: Athlete, *, now: datetime
+    web: WebContext, tx: Transaction, athlete: Athlete, *, now: datetime, locale: Locale
 ) -> AthleteView:
     """All that the page shows."""
     day = local_day(athlete, now)
@@ -81,7 +82,7 @@ def athlete_view(
         runs=number,
         last_run_on=local_day(athlete, last_at) if last_at else None,
         weeks=weeks,
-        chart=_chart(web, athlete, weeks, plan),
+        chart=_chart(web, locale, weeks, plan),
         ceiling=planner.ceiling(plan, history, rules=web.rules),
         plan=plan,
         too_little=detector.too_little(history, day, rules=web.rules) is not None,
@@ -117,11 +118,11 @@ def _leading(found: StoredFinding) -> tuple[bool, int, int]:
     )
 
 
-def _chart(web: WebContext, athlete: Athlete, weeks: tuple[Week, ...], plan: Plan) -> Markup | None:
+def _chart(web: WebContext, locale: Locale, weeks: tuple[Week, ...], plan: Plan) -> Markup | None:
     """The weeks since the first run, this one last, and those planned after it; None before there's
     anything to see.
     """
-    words = web.pages.words(athlete.units)
+    words = web.pages.words(locale)
     planned = [week for week in plan.weeks if week.starts_on > plan.day][:_WEEKS_PLANNED]
     shown = since_first_run(weeks[-_WEEKS_BESIDE_PLAN:] if planned else weeks)
     drawn = week_chart(shown, words, mean_m=None, planned=planned)

@@ -21,6 +21,7 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
     feels = visit.more.get("feels")
     return web.pages.show(
         "checkin.html",
+        locale=visit.locale,
         athlete=visit.athlete,
         day=local_day(visit.athlete, visit.now),
         feels=feels if feels in checkins.FEELS else "",
@@ -48,6 +49,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
     )
     return web.pages.show(
         "checked_in.html",
+        locale=visit.locale,
         athlete=athlete,
         answer=answer,
         areas=areas,

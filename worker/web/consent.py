@@ -11,9 +11,10 @@ from typing import Literal, TypedDict
 
 from starlette.responses import RedirectResponse, Response
 
+from worker.notify.render import Locale
 from worker.pipeline.credentials import begin_consent, finish_consent
 from worker.sources.base import STALE_CONSENT, Source, SourceError
-from worker.web.context import PageError, WebContext
+from worker.web.context import PageError, WebContext, locale_of
 from worker.web.visits import LinkVisit, Visit
 
 log = logging.getLogger(__name__)
@@ -51,12 +52,16 @@ def begin_visit(services: Mapping[str, Source], web: WebContext, visit: LinkVisi
             web.services, client.name, visit.athlete, redirect=redirect, now=visit.now
         )
     except SourceError as error:
-        return _failed(web, client, error)
+        return _failed(web, client, error, visit.locale)
     answer: Response = (
         RedirectResponse(begun.address, 303)
         if visit.more.get("by") == "operator"
         else web.pages.show(
-            "connect.html", service=client.title, athlete=visit.athlete, there=begun.address
+            "connect.html",
+            locale=visit.locale,
+            service=client.title,
+            athlete=visit.athlete,
+            there=begun.address,
         )
     )
     answer.set_cookie(
@@ -77,12 +82,13 @@ def finish_visit(client: Source, web: WebContext, visit: Visit) -> Response:
             now=visit.now,
         )
     except SourceError as error:
-        answer = _failed(web, client, error)
+        answer = _failed(web, client, error, visit.locale)
     else:
         names = {"athlete": done.athlete.id, "source": client.title}
         log.info("web: athlete %(athlete)d connected %(source)s", names)
         answer = web.pages.show(
             "connected.html",
+            locale=locale_of(web, visit.request.scope, done.athlete),
             service=client.title,
             athlete=done.athlete,
             missing=done.note,
@@ -104,9 +110,10 @@ def _cookie(web: WebContext, client: Source) -> _Cookie:
     }
 
 
-def _failed(web: WebContext, client: Source, error: SourceError) -> Response:
+def _failed(web: WebContext, client: Source, error: SourceError, locale: Locale) -> Response:
     log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
     if error.code != STALE_CONSENT:  # that one was nobody's
         web.report(str(error))
-    trouble = f"{str(error)[:1].upper()}{str(error)[1:]}"
-    return web.pages.show("connected.html", status=400, service=client.title, trouble=trouble)
+    return web.pages.show(
+        "connected.html", locale=locale, status=400, service=client.title, trouble=str(error)
+    )

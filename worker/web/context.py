@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Literal
 
 from anyio import CapacityLimiter
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope
 
-from worker.domain.models import SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.domain.rules import Rules
 from worker.links import Signer
+from worker.notify.render import Locale
 from worker.pipeline.services import Clock, Services
 from worker.setting_types import LOOPBACK
 from worker.store import Store
@@ -80,14 +83,30 @@ class WebContext:
         return self.services.rules
 
 
-def error_page(web: WebContext, error: Exception) -> Response:
+LOCALE = "easeback.locale"
+"""Under this name a request has how its visitor is spoken to, once that is known."""
+
+
+def locale_of(web: WebContext, scope: Scope, athlete: Athlete | None = None) -> Locale:
+    """How the visitor of a request is spoken to, by the athlete's choice or the browser's."""
+    known: Locale | None = scope.get(LOCALE)
+    if known is not None and athlete is None:
+        return known
+    return web.pages.locale(Headers(scope=scope).get("accept-language", ""), athlete, web.rules)
+
+
+def error_page(web: WebContext, scope: Scope, error: Exception) -> Response:
     """The plain page for a visit that leads nowhere; a `StoreError` is one to try again."""
     if isinstance(error, HTTPException):
         error = PageError(error.status_code)
     elif not isinstance(error, PageError):
         error = PageError(503, wait_s=60)
     response: Response = web.pages.show(
-        "refused.html", status=error.status, code=error.status, goodbye=error.goodbye
+        "refused.html",
+        locale=locale_of(web, scope),
+        status=error.status,
+        code=error.status,
+        goodbye=error.goodbye,
     )
     if error.wait_s is not None:
         response.headers["retry-after"] = str(error.wait_s)

@@ -71,11 +71,11 @@ class LimitsMiddleware:
             self._admit(scope, client)
             await self._app(scope, read, out)
         except PageError as error:
-            await error_page(self._web, error)(scope, receive, out)
+            await error_page(self._web, scope, error)(scope, receive, out)
         except Exception:
             log.exception("web: unexpected, at %(page)s", {"page": _place(scope)})
             if not begun:
-                await error_page(self._web, PageError(500))(scope, receive, out)
+                await error_page(self._web, scope, PageError(500))(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
         """Raise `PageError` for what comes too often, opens nothing or makes no sense.

@@ -1,61 +1,79 @@
 """Pages from templates: `templates/web/*.html` by the same loader as the mails, in HTML only.
 
-A page is given nouns and numbers; its sentences stand in its template, those it shares with the
-mails in the mails' catalogue.
+A page is given nouns and numbers; its sentences stand in the catalogue of the mails.
 """
 
 import hashlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from markupsafe import Markup
 from starlette.responses import HTMLResponse
 
-from worker.domain.models import Dial, Units
+from worker.domain.models import Athlete
 from worker.domain.rules import Rules
 from worker.notify.chart import Picture
-from worker.notify.render import SHIPPED, Locale, TemplateLoader, clean, plainly
+from worker.notify.render import SHIPPED, Locale, Renderer, clean
+from worker.notify.words import Catalogue, preferred
 
-_LANGUAGE = "en"
 Word = TypeVar("Word", bound=str)
 
 
 class Pages:
-    """Renders pages; templates are read on first use. Their addresses begin with `root`."""
+    """Renders pages; templates are read on first use. Their addresses begin with `root`.
 
-    def __init__(self, root: str = "") -> None:
+    `renderer` is that of the mails, whose words the pages speak too.
+    """
+
+    def __init__(self, root: str = "", renderer: Renderer | None = None) -> None:
         self.root = root
+        self._given_renderer = renderer
 
     def show(
-        self,
-        template: str,
-        *,
-        status: int = 200,
-        units: Units = "km",
-        clock: Dial = "24",
-        rules: Rules | None = None,
-        **context: object,
+        self, template: str, *, locale: Locale, status: int = 200, **context: object
     ) -> HTMLResponse:
-        """A page, as an answer."""
-        page = self._loader.markup.get_template(f"web/{template}").render(
-            words=self.words(units, clock, rules),
-            language=_LANGUAGE,
-            clean=clean,
-            plainly=plainly,
-            root=self.root,
-            stylesheet=self.stylesheet_path,
+        """A page in the language of `locale`, as an answer."""
+        known = {
+            "clean": clean,
+            "root": self.root,
+            "stylesheet": self.stylesheet_path,
             **context,
-        )
-        return HTMLResponse(page, status)
+        }
+        page = self._renderer.loader.page(template, known, locale)
+        return HTMLResponse(page, status, headers={"content-language": locale.language})
 
-    def words(self, units: Units, clock: Dial = "24", rules: Rules | None = None) -> Any:
-        """The catalogue of sentences, speaking in these units, by this clock and of these rules."""
-        return self._loader.words("html", Locale(_LANGUAGE, units, clock, rules or Rules()))
+    def locale(
+        self, accept_language: str, athlete: Athlete | None = None, rules: Rules | None = None
+    ) -> Locale:
+        """How a visitor is spoken to: as the athlete chose, else in a language of the browser's.
+
+        Where neither is known it's the operator's. Nothing of it is stored.
+        """
+        renderer = self._renderer
+        guess = preferred(accept_language, renderer.loader.languages) or renderer.language
+        if athlete is None:
+            return Locale(guess)
+        known = renderer.locale(athlete, rules or Rules())
+        return known if athlete.language == known.language else known._replace(language=guess)
+
+    def words(self, locale: Locale) -> Catalogue:
+        """The catalogue of sentences."""
+        return self._renderer.loader.words("html", locale)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that pages and mails can speak."""
+        return self._renderer.loader.languages
+
+    @property
+    def language(self) -> str:
+        """The operator's, in which an athlete's mails are who chose none."""
+        return self._renderer.language
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""
-        return Markup(self._loader.svg(picture, title=title))  # noqa: S704  its template escapes
+        return Markup(self._renderer.loader.svg(picture, title=title))  # noqa: S704  its template escapes
 
     @cached_property
     def stylesheet(self) -> bytes:
@@ -71,8 +89,8 @@ class Pages:
         return f"/pages.{hashlib.sha256(self.stylesheet).hexdigest()[:12]}.css"
 
     @cached_property
-    def _loader(self) -> TemplateLoader:
-        return TemplateLoader()
+    def _renderer(self) -> Renderer:
+        return self._given_renderer or Renderer()
 
 
 def chosen(wanted: Sequence[str], known: Sequence[Word]) -> tuple[Word, ...]:

@@ -11,6 +11,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from worker import __version__
 from worker.health import WRITE_TICK, Audience, check_health
+from worker.notify.render import Locale
 from worker.store import STATES_IN_WORDS, State, Tick
 from worker.web.context import WebContext
 from worker.web.operator import is_operator, require_operator
@@ -28,7 +29,7 @@ def home(web: WebContext, visit: Visit) -> Response:
     """Leads the operator to their page; everybody else reads that theirs are in their mails."""
     if is_operator(web, visit.request):
         return RedirectResponse(f"{web.pages.root}/status", 303)
-    return web.pages.show("home.html")
+    return web.pages.show("home.html", locale=visit.locale)
 
 
 def status_page(web: WebContext, visit: Visit) -> Response:
@@ -36,6 +37,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
     with web.store.reading() as tx:
         return web.pages.show(
             "status.html",
+            locale=Locale(),  # the operator reads English, as in the commands
             version=__version__,
             now=visit.now,
             troubles=check_health(

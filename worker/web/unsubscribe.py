@@ -52,6 +52,7 @@ def _page(
 ) -> Response:
     return web.pages.show(
         "unsubscribe.html",
+        locale=visit.locale,
         kind=kind,
         address=_masked(visit.athlete.email),
         wanted=wanted,

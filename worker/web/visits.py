@@ -11,7 +11,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from worker.domain.models import Athlete
-from worker.web.context import PageError, Pool, WebContext
+from worker.notify.render import Locale
+from worker.web.context import LOCALE, PageError, Pool, WebContext, locale_of
 from worker.web.forms import Form, read_body, read_form
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
@@ -32,11 +33,12 @@ _MOST_QUEUED = 50
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request, with its body read and the instant it came."""
+    """One request, with its body read, the instant it came, and how its visitor is spoken to."""
 
     request: Request
     form: Form
     now: datetime
+    locale: Locale
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ def page(
 
         def answer() -> Response:
             form = read_form(request.headers.get("content-type", ""), body)
-            return act(web, Visit(request, form, web.clock()))
+            return act(web, Visit(request, form, web.clock(), locale_of(web, request.scope)))
 
         limiter = web.threads[pool]
         if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
@@ -108,6 +110,8 @@ def _open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
     if found is None:
         raise PageError(410, goodbye=True)
     athlete, is_closed = found
+    # What refuses the visit from here on does so in the athlete's language.
+    visit.request.scope[LOCALE] = locale = locale_of(web, visit.request.scope, athlete)
     if is_closed and LINK_LIVES[purpose] is not None:
         raise PageError(410)
-    return LinkVisit(visit.request, visit.form, visit.now, athlete, link.more)
+    return LinkVisit(visit.request, visit.form, visit.now, locale, athlete, link.more)
