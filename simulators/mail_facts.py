@@ -27,7 +27,14 @@ from worker.domain.models import (
 from worker.domain.planner import plan, recovery
 from worker.domain.routine import parse_routines, prescribe
 from worker.domain.rules import Rules
-from worker.notify import AlertFacts, Noticed, NoticeFacts, ReconnectFacts, WeeklyFacts
+from worker.notify import (
+    AlertFacts,
+    Noticed,
+    NoticeFacts,
+    ReconnectFacts,
+    RedFlagFacts,
+    WeeklyFacts,
+)
 
 DAY = date(2026, 2, 21)
 NOW = datetime(2026, 2, 21, 15, 30, tzinfo=UTC)
@@ -208,6 +215,12 @@ def reconnect_facts(*, runner: Athlete | None = None, source: str = "strava") ->
         runner or athlete(), source, source.capitalize(), NOW, by_key=source == "garmin",
         key_menu="Settings, Personal API" if source == "garmin" else "",
     )  # fmt: skip
+
+
+def red_flag_facts(*flags: str, runner: Athlete | None = None) -> RedFlagFacts:
+    """An athlete ticked signs that somebody should look at."""
+    who = runner or athlete()
+    return RedFlagFacts("therapist@example.org", who, flags or ("no_weight", "fever"), NOW)
 
 
 def notice_facts() -> NoticeFacts:

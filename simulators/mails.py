@@ -42,5 +42,9 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     ),
     "reconnect": lambda c: c.reconnect(made.reconnect_facts()),
     "renew": lambda c: c.reconnect(made.reconnect_facts(source="garmin")),
+    "red flag": lambda c: c.red_flag(made.red_flag_facts()),
+    "red flag of an emergency": lambda c: c.red_flag(
+        made.red_flag_facts("weak_legs", runner=IN_MILES)
+    ),
     "notice": lambda c: c.notice(made.notice_facts()),
 }

@@ -76,6 +76,7 @@ def build_services(
         sender=settings.mail.from_header,
         reply_to=settings.mail.reply_to,
         operator=settings.mail.operator,
+        therapist=settings.mail.therapist,
         backup=settings.backup,
         backups_path=settings.backups_path,
         ping_url=settings.ping_url,

@@ -163,7 +163,8 @@ class MailSection(Section):
 
     `port` None is the usual one for `security`. `sender` None is the login where that is an
     address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
-    mail about failures. `ca_file` holds authorities that are trusted beside the system's.
+    mail about failures. `tell_red_flags`: whether the therapist gets a mail about each red flag.
+    `ca_file` holds authorities that are trusted beside the system's.
     `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
     """
 
@@ -176,6 +177,7 @@ class MailSection(Section):
     reply_to: Address | None = None
     language: Annotated[str, Field(pattern=rf"^{LANGUAGE}$", max_length=20)] = "en"
     operator: Address | None = None
+    tell_red_flags: bool = True
     ca_file: Path | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
     connections: Annotated[int, Field(ge=1, le=20)] = 2
@@ -188,6 +190,11 @@ class MailSection(Section):
         if self.username and "@" in self.username:
             return f"Easeback <{self.username}>"
         return DEFAULT_SENDER
+
+    @property
+    def therapist(self) -> str | None:
+        """Who is told of red flags: whoever answers go to, else the operator, where one is set."""
+        return (self.reply_to or self.operator) if self.tell_red_flags else None
 
     @property
     def port_number(self) -> int:

@@ -1,8 +1,10 @@
 """`easeback athlete diary`: what the check-ins came to, for people and for scripts."""
 
 import json
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,3 +57,39 @@ def test_an_empty_diary_says_how_answers_come(
     assert run_command_line(["athlete", "add", "--name", "Bo", "--email", "bo@example.org"]) == 0
     assert run_command_line(["athlete", "diary", "Bo"]) == 0
     assert "hasn't answered yet" in capsys.readouterr().out
+
+
+def test_status_says_whose_runs_are_stopped_since_when_and_what_ends_that(
+    anna: Athlete, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """To people and to programs."""
+
+    today = datetime.now(UTC).date()
+    first, last = today - timedelta(days=3), today - timedelta(days=1)
+    store = Store.open(f"sqlite:///{Path.cwd() / 'data' / 'easeback.db'}")
+    with store.transaction() as tx:
+        tx.athletes.add(replace(anna, name="Bo", id=0))
+        tx.athletes.remove(anna)
+        (bo,) = tx.athletes.all()
+
+    def status() -> dict[str, Any]:
+        run_command_line(["status", "--json"])
+        return json.loads(capsys.readouterr().out)["athletes"][0]  # type: ignore[no-any-return]
+
+    assert status()["stopped"] is None
+    with store.transaction() as tx:
+        for day in (first, last):
+            tx.checkins.save(bo, replace(ANSWER, day=day), now=NOW)
+    store.close()
+    ends_on = last + timedelta(days=14)
+    assert status()["stopped"] == {
+        "state": "be seen",
+        "reasons": ["flag", "repeated"],
+        "since": str(first),
+        "ends_on": str(ends_on),
+    }
+    run_command_line(["status"])
+    assert (
+        f"no run is suggested since {first} (a red flag, pain on more than one day): that ends "
+        f'with the next answer "fine", or on {ends_on} without an answer'
+    ) in capsys.readouterr().out

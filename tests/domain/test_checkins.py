@@ -15,7 +15,10 @@ from worker.domain.checkins import (
     Advice,
     AdviceState,
     CheckIn,
+    Stop,
     advise,
+    standing_flags,
+    stop_of,
 )
 
 TODAY = date(2026, 2, 21)
@@ -130,3 +133,39 @@ def test_a_flag_today_always_stops_runs(diary: list[CheckIn], flag: str) -> None
     """Nothing that was answered before takes it away."""
     before = [answer for answer in diary if answer.day < TODAY]
     assert advise([*before, said(0, "fine", None, flag)], today=TODAY).stops_runs
+
+
+def test_a_stop_says_since_when_it_lasts_and_when_it_ends() -> None:
+    """Without a gap: over answers that add no sign, and not from before a fine day."""
+    diary = [
+        said(30, "hurts", 9),
+        said(12, "fine"),
+        said(9, "sore", None, "fever"),
+        said(4, "sore"),
+    ]
+    since, last = TODAY - timedelta(days=9), TODAY - timedelta(days=4)
+    expected = Stop(Advice("be seen", ("flag",)), since, last + timedelta(days=14))
+    assert stop_of(diary, today=TODAY) == expected
+    assert stop_of([*diary, said(0, "fine")], today=TODAY) is None
+    assert stop_of([], today=TODAY) is None
+
+
+@given(diaries)
+def test_a_stop_stands_when_runs_are_stopped_and_is_over_on_its_last_day(
+    diary: list[CheckIn],
+) -> None:
+    """By the one rule, whatever was answered."""
+    stop = stop_of(diary, today=TODAY)
+    assert (stop is not None) == advise(diary, today=TODAY).stops_runs
+    if stop is not None:
+        assert advise(diary, today=stop.since).stops_runs
+        assert not advise(diary, today=stop.since - timedelta(days=1)).stops_runs
+        assert not advise([one for one in diary if one.day <= TODAY], today=stop.ends_on).stops_runs
+
+
+def test_each_flag_stands_since_it_was_first_ticked() -> None:
+    """Ticked again or not, until a fine day."""
+    diary = [said(8, "hurts", 3, "fever"), said(3, "hurts", 3, "fever", "weak_legs")]
+    days = {"weak_legs": TODAY - timedelta(days=3), "fever": TODAY - timedelta(days=8)}
+    assert standing_flags(diary, today=TODAY) == days
+    assert standing_flags([*diary, said(1, "fine")], today=TODAY) == {}

@@ -1,5 +1,6 @@
 """The command `status`: the state of everything, and what needs attention."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -7,10 +8,20 @@ import typer
 
 from worker import __version__
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, counted, zulu
+from worker.domain.checkins import Reason, stop_of
 from worker.domain.models import Athlete
+from worker.domain.weeks import local_day
 
 if TYPE_CHECKING:
     from worker.store import Transaction
+
+_REASONS: Mapping[Reason, str] = {
+    "emergency": "a sign of an emergency",
+    "flag": "a red flag",
+    "severe": "strong pain",
+    "repeated": "pain on more than one day",
+    "rising": "rising pain",
+}
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -38,9 +49,10 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     ticks = tx.progress.ticks()
     # Ticks by a made-up clock show how the runs ended, but not when.
     is_made_up = MADE_UP_TICK in ticks
+    now = max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC)
     troubles = check_health(
         tx,
-        max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC),
+        now,
         patience=patience_of(all_jobs(command.settings.inbox.every)),
         audience=Audience.STATUS,
         unusable=_unusable(command),
@@ -50,7 +62,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         "ok": not troubles,
         "version": __version__,
         "database": command.store.engine.url.render_as_string(hide_password=True),
-        "athletes": [_athlete_status(tx, who) for who in tx.athletes.all()],
+        "athletes": [_athlete_status(tx, who, now) for who in tx.athletes.all()],
         "outbox": {
             "queued": sum(outbox.get(state, 0) for state in ("queued", "claimed", "at_dot")),
             "retrying": outbox.get("retry", 0),
@@ -74,11 +86,12 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     }
 
 
-def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
+def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str, Any]:
     from worker.sources.registry import SOURCES
     from worker.store import SourceState
 
     number, last_at = tx.runs.count(who)
+    stop = stop_of(tx.checkins.all(who), today=local_day(who, now))
     sources = {"inbox": SourceState("waiting")} | dict(tx.progress.sources(who))
     return {
         "name": who.name,
@@ -94,6 +107,13 @@ def _athlete_status(tx: "Transaction", who: Athlete) -> dict[str, Any]:
             for source, state in sources.items()
         },
         "next_weekly": tx.athletes.next_weekly_at(who),
+        "stopped": stop
+        and {
+            "state": stop.advice.state,
+            "reasons": stop.advice.reasons,
+            "since": stop.since,
+            "ends_on": stop.ends_on,
+        },
         "quarantined": [
             {
                 "run_id": kept.run.id,
@@ -140,19 +160,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     )
     command.say(f"database  {report['database']}")
     for athlete in report["athletes"]:
-        last = zulu(athlete["last_run"]) if athlete["last_run"] else "none yet"
-        command.say(f"{athlete['name']}: {counted(athlete['runs'], 'run')}, the last {last}")
-        command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
-        for source, state in athlete["sources"].items():
-            error = f", {state['last_error']}" if state["last_error"] else ""
-            last = f", last {zulu(state['last_success'])}" if state["last_success"] else ""
-            command.say(f"  {source}: {state['state']}{last}{error}")
-        for one in athlete["quarantined"]:
-            command.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
-        for one in athlete["unreadable"]:
-            command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
-        for one in athlete["withdrawn"]:
-            command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
+        _print_athlete(command, athlete)
     outbox, inbox = report["outbox"], report["inbox"]
     command.say(
         f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
@@ -168,3 +176,25 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
         command.say(f"{worker['role']:9} {worker['place']}, seen {zulu(worker['seen'])}")
     for line in report["attention"]:
         command.say(f"! {line}")
+
+
+def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:
+    last = zulu(athlete["last_run"]) if athlete["last_run"] else "none yet"
+    command.say(f"{athlete['name']}: {counted(athlete['runs'], 'run')}, the last {last}")
+    command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
+    if stopped := athlete["stopped"]:
+        reasons = ", ".join(_REASONS[reason] for reason in stopped["reasons"])
+        command.say(
+            f"  no run is suggested since {stopped['since']} ({reasons}): that ends with the "
+            f'next answer "fine", or on {stopped["ends_on"]} without an answer'
+        )
+    for source, state in athlete["sources"].items():
+        error = f", {state['last_error']}" if state["last_error"] else ""
+        last = f", last {zulu(state['last_success'])}" if state["last_success"] else ""
+        command.say(f"  {source}: {state['state']}{last}{error}")
+    for one in athlete["quarantined"]:
+        command.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
+    for one in athlete["unreadable"]:
+        command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
+    for one in athlete["withdrawn"]:
+        command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")

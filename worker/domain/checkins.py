@@ -14,7 +14,7 @@ Any of these stops the suggestions to run until the athlete answers "fine". The 
 them are written elsewhere (`templates`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final, Literal, get_args
@@ -28,6 +28,7 @@ RED_FLAGS: Final = (*EMERGENCIES, *BE_SEEN)
 
 WORST: Final = 10
 FORTNIGHT: Final = timedelta(days=14)
+_DAY: Final = timedelta(days=1)
 _HURTING_DAYS: Final = 2
 _RISE: Final = 2
 _MODERATE: Final = 4
@@ -68,9 +69,7 @@ def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
 
     Answers of more than a fortnight ago, or of a day to come, don't count.
     """
-    recent = sorted(
-        (one for one in diary if today - FORTNIGHT < one.day <= today), key=lambda one: one.day
-    )
+    recent = _recent(diary, today)
     if not recent:
         return Advice("unknown")
     last = recent[-1]
@@ -80,6 +79,59 @@ def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
     if reasons:
         return Advice("be seen", reasons)
     return Advice(_ALONE[last.feels])
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """No run is suggested to an athlete: why, and since which day.
+
+    It ends with the athlete's next "fine", or on the day `ends_on`, where nothing is answered
+    until then.
+    """
+
+    advice: Advice
+    since: date
+    ends_on: date
+
+
+def stop_of(diary: Iterable[CheckIn], *, today: date) -> Stop | None:
+    """What stops an athlete's runs today, by all answers there are; None where nothing does."""
+    diary = tuple(diary)
+    advice = advise(diary, today=today)
+    if not advice.stops_runs:
+        return None
+    last = max(one.day for one in diary if one.day <= today)
+    since = _since(today, lambda day: advise(diary, today=day).stops_runs)
+    return Stop(advice, since, last + FORTNIGHT)
+
+
+def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, date]:
+    """The red flags that stand today, by all answers there are, each with the day since which."""
+    diary = tuple(diary)
+
+    def flags_on(day: date) -> set[str]:
+        return {flag for one in _since_fine(_recent(diary, day)) for flag in one.flags}
+
+    standing = flags_on(today)
+    return {
+        flag: _since(today, lambda day, flag=flag: flag in flags_on(day))  # type: ignore[misc]
+        for flag in RED_FLAGS
+        if flag in standing
+    }
+
+
+def _since(today: date, holds: Callable[[date], bool]) -> date:
+    """The first day from which on it has held without a gap; it holds today."""
+    first = today
+    while holds(first - _DAY):
+        first -= _DAY
+    return first
+
+
+def _recent(diary: Iterable[CheckIn], today: date) -> list[CheckIn]:
+    """The answers that count today, oldest first."""
+    counting = (one for one in diary if today - FORTNIGHT < one.day <= today)
+    return sorted(counting, key=lambda one: one.day)
 
 
 def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:

@@ -7,7 +7,14 @@ whether a mail is sent, and nothing here reads a clock: `now` comes with the fac
 """
 
 from worker.notify.alert import AlertFacts, compose_alert
-from worker.notify.notices import NoticeFacts, ReconnectFacts, compose_notice, compose_reconnect
+from worker.notify.notices import (
+    NoticeFacts,
+    ReconnectFacts,
+    RedFlagFacts,
+    compose_notice,
+    compose_reconnect,
+    compose_red_flag,
+)
 from worker.notify.render import Renderer
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
 
@@ -17,6 +24,7 @@ __all__ = [
     "NoticeFacts",
     "Noticed",
     "ReconnectFacts",
+    "RedFlagFacts",
     "Unseen",
     "WeeklyFacts",
 ]
@@ -28,6 +36,7 @@ class Composer(Renderer):
     alert = compose_alert
     weekly = compose_weekly
     reconnect = compose_reconnect
+    red_flag = compose_red_flag
     notice = compose_notice
 
     @property

@@ -1,8 +1,9 @@
-"""Short mails: a request to connect a source again, and the notice to the operator."""
+"""Short mails: a request to connect a source again, a red flag told, a notice to the operator."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
+from worker.domain.checkins import EMERGENCIES
 from worker.domain.models import Athlete, Email
 from worker.notify.render import Renderer, clean
 
@@ -41,6 +42,30 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
         "key_menu": clean(facts.key_menu),
     }
     return renderer.email("reconnect", facts.athlete, context, links=links)
+
+
+@dataclass(frozen=True, slots=True)
+class RedFlagFacts:
+    """Red flags that an athlete ticked, told to whoever looks after them: the `recipient`.
+
+    Of the athlete the mail has the name alone; `at` is by the athlete's own clock.
+    """
+
+    recipient: str
+    athlete: Athlete
+    flags: tuple[str, ...]
+    at: datetime
+
+
+def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
+    """The mail about red flags. Its subject names nobody: it may be read on a locked screen."""
+    context = {
+        "who": clean(facts.athlete.name),
+        "flags": facts.flags,
+        "at": facts.at,
+        "is_emergency": not {*EMERGENCIES}.isdisjoint(facts.flags),
+    }
+    return renderer.email("red_flag", None, context, recipient=facts.recipient)
 
 
 @dataclass(frozen=True, slots=True)

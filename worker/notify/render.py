@@ -55,6 +55,10 @@ _LONGEST_NAME = 80
 _LINE = 76
 
 
+MailName = Literal[MailKind, "red_flag"]
+"""What a mail's templates are called. Of one kind there may be several."""
+
+
 class Locale(NamedTuple):
     """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
 
@@ -266,7 +270,7 @@ class Renderer:
 
     def email(
         self,
-        kind: MailKind,
+        mail: MailName,
         athlete: Athlete | None,
         context: dict[str, Any],
         *,
@@ -276,7 +280,7 @@ class Renderer:
         headers: tuple[tuple[str, str], ...] = (),
         links: Mapping[str, Any] | None = None,
     ) -> Email:
-        """A mail of the templates of `kind`, to the athlete, or without one to `recipient`.
+        """A mail by its templates, to the athlete, or without one to `recipient`.
 
         `images` are named as the HTML part names them; `links` as the templates do. Without a
         `locale` no sentence may speak of rules. The operator is written to in English, like all
@@ -284,6 +288,7 @@ class Renderer:
         """
         if locale is None:
             locale = self.locale(athlete, Rules()) if athlete else Locale()
+        kind: MailKind = "notice" if mail == "red_flag" else mail
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
             unsubscribe = self.signer.sign("unsubscribe", athlete, kind=kind)
@@ -293,15 +298,15 @@ class Renderer:
                 ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
             )
         context |= {
-            "kind": kind,
+            "kind": mail,
             "name": clean(athlete.name) if athlete else "",
             "links": {"unsubscribe": unsubscribe, "checkin": {}, "connect": "", "page": ""}
             | dict(links or {}),
-            "reply_to": self._reply_to,
+            "reply_to": self._reply_to if self._reply_to != recipient else None,
             "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
             "told_after": told_days_after(athlete) if athlete else None,
         }
-        subject, text, html = self.loader.render(kind, context, locale)
+        subject, text, html = self.loader.render(mail, context, locale)
         if self._inliner is None:
             import css_inline
 

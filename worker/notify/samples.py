@@ -9,7 +9,6 @@ from worker.domain.checkins import CheckIn
 from worker.domain.models import (
     Athlete,
     Finding,
-    MailKind,
     Plan,
     PlannedWeek,
     Race,
@@ -26,7 +25,7 @@ from worker.domain.models import (
 from worker.domain.planner import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
-from worker.notify.notices import NoticeFacts, ReconnectFacts
+from worker.notify.notices import NoticeFacts, ReconnectFacts, RedFlagFacts
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts
 
 _DAY = date(2026, 2, 21)
@@ -47,18 +46,18 @@ _DIARY = (
 )
 
 
-def sample_facts(language: str = "") -> Iterator[tuple[MailKind, Any]]:
-    """Facts of each kind of mail to an athlete who chose this language."""
+def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
+    """Facts of each kind of mail, by the composer's name for it, in the athlete's language."""
     for kind, facts in _facts():
         is_athletes = hasattr(facts, "athlete")
         speaks = replace(_ATHLETE, language=language)
         yield kind, replace(facts, athlete=speaks) if is_athletes else facts
 
 
-def _facts() -> Iterator[tuple[MailKind, Any]]:
-    """Facts of each kind of mail: alerts with and without a race and an easy season, a week with
-    everything, one without runs, one of which not all was seen, a first one, a lost source by
-    consent and by key, a notice.
+def _facts() -> Iterator[tuple[str, Any]]:
+    """Alerts with and without a race and an easy season, a week with everything, one without runs,
+    one of which not all was seen, a first one, a lost source by consent and by key, a red flag and
+    an emergency, a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)
@@ -108,6 +107,8 @@ def _facts() -> Iterator[tuple[MailKind, Any]]:
             _ATHLETE, "garmin", "Garmin", _NOW, by_key=True, key_menu="Settings, Personal API"
         ),
     )
+    for flags in (("fever",), ("saddle_numb", "fever")):
+        yield "red_flag", RedFlagFacts("therapist@example.org", _ATHLETE, flags, _NOW)
     yield (
         "notice",
         NoticeFacts("operator@example.org", "The mail server refused.", ("Look at it.",)),

@@ -58,7 +58,8 @@ class ConnectedSource:
 class Services:
     """The store, the ways in and out, and what the operator decided.
 
-    `operator` is who is told by mail of failures; `ping_url` is fetched while all is well. Copies
+    `operator` is who is told by mail of failures, `therapist` who is told of
+    red flags; `ping_url` is fetched while all is well. Copies
     of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
     by name. `keeps_runs_of` names those of which what they told stays in place when an athlete
     disconnects, whether they are on or not. `identity` is this process's name among several
@@ -76,6 +77,7 @@ class Services:
     sender: str
     reply_to: str | None = None
     operator: str | None = None
+    therapist: str | None = None
     backup: BackupSection = field(default_factory=BackupSection)
     backups_path: Path | None = None
     ping_url: str | None = None
@@ -117,9 +119,9 @@ def enqueue(
     now: datetime,
 ) -> int | None:
     """Render a mail and queue it; None where one with this key was queued before."""
-    message_id, mime = rendered(
-        email, key=key, sender=services.sender, reply_to=services.reply_to, now=now
-    )
+    # Who is the one that answers go to gets none that asks for an answer to themselves.
+    reply_to = services.reply_to if email.recipient != services.reply_to else None
+    message_id, mime = rendered(email, key=key, sender=services.sender, reply_to=reply_to, now=now)
     return tx.outbox.enqueue(
         athlete,
         kind=email.kind,

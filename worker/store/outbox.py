@@ -45,6 +45,7 @@ EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
 }
 """How long a mail is still worth sending."""
 
+_FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")
 _OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 
@@ -98,7 +99,7 @@ class Outbox(Repository):
         row = {
             "athlete_id": athlete.id if athlete else None,
             "kind": kind,
-            "turn": int(kind != "alert"),
+            "turn": int(kind not in _FIRST),
             "key": key,
             "message_id": message_id,
             "sender": sender,
@@ -114,7 +115,7 @@ class Outbox(Repository):
         return outbox_id
 
     def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
-        """Take the mail that has been due longest, or None. Alerts go before the rest.
+        """Take the mail that has been due longest, or None; alerts and notices before the rest.
 
         `by` names the worker that takes it, where there are several. A recipient to whom another
         mail is on its way is passed over: a server that hangs would hold the next one as well.
@@ -267,6 +268,11 @@ class Outbox(Repository):
     def all(self) -> tuple[OutboxMail, ...]:
         """Every mail there ever was; long ago sent ones have no bytes any more."""
         return self._select()
+
+    def keys(self, athlete: Athlete, *, kind: MailKind) -> tuple[str, ...]:
+        """The keys of all mails of a kind that were ever queued about this athlete."""
+        is_theirs = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.kind == kind)
+        return self._values(select(_OUTBOX.c.key).where(*is_theirs))
 
     def by_id(self, outbox_id: int) -> OutboxMail | None:
         found = self._select(_OUTBOX.c.id == outbox_id)

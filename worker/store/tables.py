@@ -265,7 +265,7 @@ outbox = Table(
     # Which of several workers has claimed it; null where there's only one.
     Column("claimed_by", String(64)),
     Index(None, "state", "due_at"),
-    # The next mail to be sent, however many wait: alerts before the rest.
+    # The next mail to be sent, however many wait: by its turn.
     Index("ix_outbox_next", "turn", "due_at", "id", **WAITING),
     Index("ix_outbox_expires", "expires_at", **WAITING),
     # Those that still have their bytes, long after they went or were given up.

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import date
+from email.utils import parseaddr
 
 from starlette.responses import Response
 
@@ -9,6 +10,8 @@ from worker.domain import checkins
 from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS
 from worker.domain.weeks import local_day
+from worker.notify.render import clean
+from worker.pipeline.red_flags import tell_of_red_flags
 from worker.web.context import PageError, WebContext
 from worker.web.forms import Form
 from worker.web.pages import chosen
@@ -29,11 +32,15 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
         worst=checkins.WORST,
         emergencies=checkins.EMERGENCIES,
         be_seen=checkins.BE_SEEN,
+        therapist=_therapist(web),
     )
 
 
 def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the answer, and with it where it hurts: the next routine is chosen by that."""
+    """Saves the answer, and with it where it hurts: the next routine is chosen by that.
+
+    Red flags are told to whoever looks after the athlete, where somebody does.
+    """
     athlete, form = visit.athlete, visit.form
     answer = _answer(form, local_day(athlete, visit.now))
     areas = chosen(form.all("area"), PAIN_AREAS)
@@ -41,6 +48,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         tx.checkins.save(athlete, answer, now=visit.now)
         if areas != athlete.pain:
             tx.athletes.save_pain(athlete, areas)
+        tell_of_red_flags(tx, web.services, athlete, answer, now=visit.now)
         diary = tx.checkins.since(athlete, answer.day - checkins.FORTNIGHT)
     advice = checkins.advise(diary, today=answer.day)
     log.info(
@@ -54,8 +62,15 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         answer=answer,
         areas=areas,
         advice=advice,
+        therapist=_therapist(web),
         again=web.pages.root + visit.request.scope["path"],
     )
+
+
+def _therapist(web: WebContext) -> str | None:
+    """The address of whoever is told of red flags, where somebody is."""
+    named = web.services.therapist
+    return clean(parseaddr(named)[1]) if named else None
 
 
 def _answer(form: Form, day: date) -> CheckIn:
