@@ -31,6 +31,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnec
 from urllib.error import URLError
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
+from worker.domain.shown import counted
 from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.services import Services
 from worker.sources.bounded import BoundedResponse, bounded
@@ -109,7 +110,7 @@ def check_health(
         troubles += [Trouble(name, f"{name}: hasn't run yet") for name in missing]
     if audience & (Audience.STATUS | Audience.READY):
         if dead := outbox.get("dead"):
-            words = f"{dead} mail(s) could not be delivered: {tx.outbox.last_error()}"
+            words = f"{counted(dead, 'mail')} could not be delivered: {tx.outbox.last_error()}"
             troubles.append(Trouble("mail", words))
         elif outbox.get("retry"):
             troubles.append(Trouble("mail", f"mail is being retried: {tx.outbox.last_error()}"))

@@ -121,7 +121,7 @@ def test_what_cannot_be_done_is_one_line_and_stops_no_other(store: Store, tmp_pa
     """A number that isn't there, a mail that is under way, and neither ids nor --all."""
     number = queue(store, "fresh")
     done = easeback("outbox", "hold", "99", str(number), cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (1, "easeback: there is no mail 99\n")
+    assert (done.returncode, done.stderr) == (2, "easeback: there is no mail 99\n")
     assert listed(tmp_path)[number]["state"] == "held"
     done = easeback("outbox", "retry", str(number), cwd=tmp_path)
     assert (done.returncode, done.stderr) == (1, f"easeback: mail {number} is held\n")

@@ -14,10 +14,10 @@ from worker.cli.context import (
     UsageError,
     YesOption,
     command_of,
-    counted,
     the_athlete,
 )
 from worker.domain.models import PAIN_AREAS, Athlete, Race
+from worker.domain.shown import counted
 from worker.domain.weeks import told_days_after
 
 if TYPE_CHECKING:

@@ -21,12 +21,12 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     command_of,
-    counted,
     parse_as_of,
     the_athlete,
 )
 from worker.cli.reports import FINDING_TITLES, finding_cells, finding_json
 from worker.domain.models import Athlete, Race, Run, Units, Week
+from worker.domain.shown import counted
 
 if TYPE_CHECKING:
     from worker.domain.detector import Replayed
@@ -173,7 +173,7 @@ def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadH
     if table.bad:
         first = table.bad[0]
         left_out = (
-            f"{len(table.bad)} of {table.rows} rows can't be read and were left out; "
+            f"{len(table.bad)} of {counted(table.rows, 'row')} can't be read, and left out; "
             f"the first is line {first.line}: {first.reason}"
         )
     return ReadHistory(

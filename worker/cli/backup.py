@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from worker.cli.context import UsageError, command_of
+from worker.domain.shown import counted
 
 
 def backup(
@@ -76,8 +77,8 @@ def restore_backup(
             marked = restore(file, store, aside=aside, mark=lambda tx: mark_restored(tx, now=now))
         command.say(f"restored {file}; what was there before is in {aside}")
     command.say(
-        f"held {marked.held} mail(s) that may have been sent since (`easeback outbox list`); "
-        f"{marked.weeks} week(s) up to now count as told"
+        f"held {counted(marked.held, 'mail')} that may have been sent since (`easeback outbox "
+        f"list`); weeks up to now that count as told: {marked.weeks}"
     )
     command.say(
         "links to pages that were made until now open nothing any more: the next mail brings an "

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -23,6 +23,7 @@ from worker.cli.context import (
     command_of,
     the_athlete,
 )
+from worker.domain.shown import counted
 
 if TYPE_CHECKING:
     from worker.domain.models import Athlete
@@ -261,7 +262,8 @@ def rotate_keys(context: typer.Context) -> None:
         number = encrypt_all_anew(command.services())
     first = "a new key stands first" if made else "the first key of secret_key is used"
     command.say(
-        f"{first}; {number} credential(s) encrypted with it; links signed before still work"
+        f"{first}; {counted(number, 'credential')} encrypted with it; "
+        "links signed before still work"
     )
 
 
@@ -291,7 +293,7 @@ def list_webhooks(
     found = client.subscriptions(now=datetime.now(UTC))
     with services.store.reading() as tx:
         ours = tx.source(client.name).subscription()
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": one.id,
             "callback_url": one.callback_url,
@@ -304,7 +306,7 @@ def list_webhooks(
         command.print_json(rows)
         return
     for row in rows:
-        whose = f"ours, {row['dropped']} event(s) dropped" if row["ours"] else "not ours"
+        whose = f"ours, {counted(row['dropped'], 'event')} dropped" if row["ours"] else "not ours"
         command.say(f"{row['id']}: {row['callback_url']} ({whose})")
     if not rows:
         command.say("no subscription: Easeback polls, which is enough")

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli.log import set_log_format
-from worker.domain.models import METRES_PER, Units
-from worker.domain.shown import printable, printable_json, tenths
+from worker.domain.shown import printable, printable_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -297,13 +296,3 @@ def _json_text(value: object) -> str:
 def zulu(at: datetime) -> str:
     """An instant in UTC, ending in Z."""
     return at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def format_distance(metres: float | None, units: Units) -> str:
-    """A distance as the athlete counts it."""
-    return "–" if metres is None else f"{tenths(metres / METRES_PER[units])} {units}"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number with its noun: "1 run", "1,200 runs"."""
-    return f"{number:,} {noun if number == 1 else noun + 's'}"

@@ -9,15 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.browser import show_in_browser
-from worker.cli.context import (
-    CommandContext,
-    NoOpenOption,
-    UsageError,
-    command_of,
-    counted,
-    format_distance,
-)
+from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of
 from worker.cli.progress import progress
+from worker.domain.shown import counted, format_distance
 
 if TYPE_CHECKING:
     from worker.demo.folder import DemoFolder
@@ -77,7 +71,7 @@ def _show(
     who = season.athlete
     mailed = [(one.finding.day, one.notified_on is not None) for one in season.found]
     ran = counted(season.runs, "run")
-    command.say(f"{who.name}, made up: {ran} in {len(season.weeks)} weeks, km a week")
+    command.say(f"{who.name}, made up: {ran} in {counted(len(season.weeks), 'week')}, km a week")
     command.say()
     print_weeks(command.console, season.weeks, mailed, units=who.units)
     command.say()
@@ -89,7 +83,10 @@ def _show(
             command.say(f"{found.day:%a %Y-%m-%d}  {found.kind}: {ran} after {baseline}")
     command.say()
     alerts = sum(mail.kind == "alert" for mail in mails)
-    command.say(f"{len(mails)} mails, {alerts} of them alerts, as .eml and .html in {folder.path}")
+    command.say(
+        f"{counted(len(mails), 'mail')}, alerts among them: {alerts}, "
+        f"as .eml and .html in {folder.path}"
+    )
     command.say(f"the page about it: {folder.page}")
     settings = shlex.quote(str(folder.settings_file))
     command.say(f"look around: easeback --config {settings} explain 2026-02-14")

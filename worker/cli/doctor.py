@@ -17,6 +17,7 @@ from worker.cli.context import (
     command_of,
     where_from,
 )
+from worker.domain.shown import counted
 
 if TYPE_CHECKING:
     from worker.sources.base import Source
@@ -27,11 +28,15 @@ _GUESSED_BELOW = 22
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `message` is what was found, or how to mend it."""
+    """One check: `message` is what was found, or how to mend it.
+
+    `unusable`: it's the settings that can't be used, and no command will.
+    """
 
     what: str
     ok: bool
     message: str
+    unusable: bool = False
 
 
 class BadError(Exception):
@@ -79,7 +84,8 @@ def report(
 ) -> None:
     """Prints the checks, and what was `heard` during them.
 
-    Raises `AttentionError` for the first bad one that isn't `ignored`. Where nothing is set up yet,
+    Raises `AttentionError` for the first bad one that isn't `ignored`; `UsageError` where that is
+    settings that can't be used. Where nothing is set up yet,
     the checks end there, and the `UsageError` is raised again.
     """
     done: list[Check] = []
@@ -100,7 +106,8 @@ def report(
         raise not_set_up
     bad = [check for check in done if not check.ok and check.what != ignored]
     if bad:
-        raise AttentionError(f"{bad[0].what}: {bad[0].message}")
+        words = f"{bad[0].what}: {bad[0].message}"
+        raise UsageError(words) if bad[0].unusable else AttentionError(words)
 
 
 def checks(command: CommandContext) -> Iterator[Check]:
@@ -132,7 +139,8 @@ def checks(command: CommandContext) -> Iterator[Check]:
         except OSError as error:
             yield Check(what, ok=False, message=_mend(error))
         except (BadError, SettingsError, StoreError, SendError, SourceError) as error:
-            yield Check(what, ok=False, message=str(error))
+            unusable = isinstance(error, SettingsError)
+            yield Check(what, ok=False, message=str(error), unusable=unusable)
             if what.startswith("settings"):  # every other check needs them
                 return
 
@@ -213,7 +221,7 @@ def _routine(command: CommandContext) -> str:
 
     found = read_routines(command.file)
     steps = sum(len(one.steps) for one in found)
-    return f"{len(found)} set(s) with {steps} steps"
+    return f"{counted(len(found), 'set')} with {counted(steps, 'step')}"
 
 
 def _templates(command: CommandContext) -> str:
@@ -302,12 +310,12 @@ def _source(kind: "type[Source]", command: CommandContext) -> str:
     answers = ["answers"] if isinstance(client, OAuth2) else []
     if not number and not answers:
         return "nobody is connected"
-    return "; ".join([*answers, f"{number} athlete(s) connected", *ending])
+    return "; ".join([*answers, f"{counted(number, 'athlete')} connected", *ending])
 
 
 def _athletes(command: CommandContext) -> str:
     with command.store.reading() as tx:
-        number = len(tx.athletes.all())
+        number = tx.athletes.count()
     if not number:
         raise BadError("there is none yet: add one with `easeback athlete add`")
     return str(number)

@@ -12,12 +12,12 @@ from worker.cli.context import (
     UsageError,
     clock_as_of,
     command_of,
-    format_distance,
     parse_day,
     the_athlete,
 )
 from worker.cli.reports import mail_words
 from worker.domain.models import Athlete, Signal
+from worker.domain.shown import counted, format_distance
 
 if TYPE_CHECKING:
     from worker.domain.planner import Absorbed
@@ -59,7 +59,7 @@ def explain(
             _say_signal(command, who, signal, rules)
         if (season := verdict.season) is not None:
             days = rules.season_volume_days
-            span = "four weeks" if days == 28 else f"{days} days"  # noqa: PLR2004  as people say it
+            span = "four weeks" if days == 28 else counted(days, "day")  # noqa: PLR2004  as people say it
             easiest = format_distance(season.easiest_m, who.units)
             usual = format_distance(season.usual_m, who.units)
             command.say(
@@ -78,14 +78,14 @@ def _say_absorbed(
     long, week = (format_distance(each, athlete.units) for each in (found.long_m, found.week_m))
     command.say()
     command.say(
-        f"plan: it builds on a long run of {long}, absorbed in {rules.run_window_days} days, "
-        f"and on a week of {week}, absorbed in four weeks"
+        f"plan: it builds on a long run of {long}, absorbed in "
+        f"{counted(rules.run_window_days, 'day')}, and on a week of {week}, absorbed in four weeks"
     )
     for session, metres in found.sessions:
         if metres < session.distance_m:
             ran = format_distance(session.distance_m, athlete.units)
-            counted = format_distance(metres, athlete.units)
-            command.say(f"  {ran} on {session.day} counted as {counted}, until it's run twice")
+            instead = format_distance(metres, athlete.units)
+            command.say(f"  {ran} on {session.day} counted as {instead}, until it's run twice")
 
 
 def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime) -> date:
@@ -106,18 +106,17 @@ def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime)
 def _measured(signal: Signal, rules: "Rules") -> tuple[str, str]:
     """What a signal sets against what."""
     if signal.kind == "ramp":
-        return (
-            f"the last {rules.ramp_days} days",
-            f"the largest {rules.ramp_days} days of the {rules.ramp_window_days} before",
-        )
+        week = counted(rules.ramp_days, "day")
+        return f"the last {week}", f"the largest {week} of the {rules.ramp_window_days} before"
     if signal.kind == "month":
-        return (
-            f"the last {rules.month_days} days",
-            f"the largest {rules.month_days} days of the {rules.month_window_days} before",
-        )
+        month = counted(rules.month_days, "day")
+        return f"the last {month}", f"the largest {month} of the {rules.month_window_days} before"
     if signal.kind == "return":
         return "the day's longest session", "what the break leaves of the longest before it"
-    return "the day's longest session", f"the longest of the {rules.run_window_days} days before"
+    return (
+        "the day's longest session",
+        f"the longest of the {counted(rules.run_window_days, 'day')} before",
+    )
 
 
 def _say_signal(command: CommandContext, athlete: Athlete, signal: Signal, rules: "Rules") -> None:

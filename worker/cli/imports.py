@@ -20,7 +20,7 @@ from worker.cli.context import (
     the_athlete,
 )
 from worker.cli.progress import progress
-from worker.domain.shown import printable
+from worker.domain.shown import counted, printable
 
 if TYPE_CHECKING:
     from worker.pipeline.imports import Imported
@@ -74,7 +74,7 @@ def import_history(
                 advance(1)
     except KeyboardInterrupt as stop:
         raise AttentionError(
-            f"stopped after {counts.total():,} files: the same command goes on from there"
+            f"stopped after {counted(counts.total(), 'file')}: the same command goes on from there"
         ) from stop
     failed = [*without["failed"], *without["unread"]]
     listed_in = _list_failures(command.settings.data_dir / FAILURES, failed)

@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.context import AttentionError, JsonOption, UsageError, command_of
 from worker.cli.progress import progress
+from worker.domain.shown import counted
 
 _PASSWORD = re.compile(r"//[^/@]*:.*@|[?&]password=")
 
@@ -62,7 +63,9 @@ def move_to(
     if as_json:
         command.print_json({"rows": moved.rows})
         return
-    command.say(f"{moved.total:,} rows moved to {shown_url}, every one compared with its source.")
+    command.say(
+        f"{counted(moved.total, 'row')} moved to {shown_url}, every one compared with its source."
+    )
     command.say("Now set, in config/easeback.toml or the environment:")
     command.say(f'  database_url = "{shown_url}"')
     if not command.settings.secret_key:

@@ -135,12 +135,11 @@ def change_mails(
     done: list[int] = []
     failed: list[str] = []
     with command.store.transaction() as tx:
-        for mail_id in ids or [mail.id for mail in tx.outbox.unsent()]:
-            mail = tx.outbox.by_id(mail_id)
-            if mail is None:
-                failed.append(f"there is no mail {mail_id}")
-            elif action.apply(tx, mail, now):
-                done.append(mail_id)
+        named = {mail_id: tx.outbox.by_id(mail_id) for mail_id in ids or ()}
+        missing = [f"there is no mail {mail_id}" for mail_id, mail in named.items() if not mail]
+        for mail in filter(None, named.values()) if ids else tx.outbox.unsent():
+            if action.apply(tx, mail, now):
+                done.append(mail.id)
             elif not every or mail.state in action.states:
                 failed.append(_why_not(mail))
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
@@ -150,10 +149,11 @@ def change_mails(
     else:
         for mail in after:
             command.say(f"{mail.id} {mail.kind}: {action.done}")
-        if not after and not failed:
+        if not (after or failed or missing):
             command.say(f"no mail to {verb}")
-    if failed:
-        raise AttentionError("; ".join(failed))
+    if missing or failed:
+        words = "; ".join([*missing, *failed])
+        raise UsageError(words) if missing else AttentionError(words)
 
 
 for _verb, _action in _ACTIONS.items():

@@ -15,12 +15,11 @@ from worker.cli.context import (
     UsageError,
     clock_as_of,
     command_of,
-    format_distance,
     parse_day,
     the_athlete,
 )
-from worker.domain.models import METRES_PER, Athlete, Plan, PlannedWeek, Race, Units, Week
-from worker.domain.shown import tenths_down
+from worker.domain.models import Athlete, Plan, PlannedWeek, Race, Units, Week
+from worker.domain.shown import counted, format_distance, format_most
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -103,7 +102,7 @@ def show_ceiling(
     command.say(f"next run: {_at_most(found.next_run_m, units)}")
     command.say(f"this week: {_at_most(found.week_m, units)}, {done} done so far")
     longest = format_distance(found.longest_window_m, units)
-    command.say(f"longest of the last {rules.run_window_days} days: {longest}")
+    command.say(f"longest of the last {counted(rules.run_window_days, 'day')}: {longest}")
     command.say(f"why: {found.basis}")
 
 
@@ -177,7 +176,9 @@ def _print_plan(
     if not planned.weeks:
         command.say(f"no plan: {planned.reason}")
         return
-    state = f"{planned.weeks_short} weeks short" if planned.weeks_short else planned.state
+    state = (
+        f"{counted(planned.weeks_short, 'week')} short" if planned.weeks_short else planned.state
+    )
     if race is not None and len(planned.weeks) > 1:
         distance = format_distance(race.distance_m, units)
         command.say(f"{distance} on {race.day:%a %Y-%m-%d}: {state}")
@@ -205,16 +206,11 @@ def _row(week: PlannedWeek, units: Units) -> tuple[str, ...]:
     return (
         f"{week.starts_on:%Y-%m-%d}",
         week.kind,
-        _floor(week.week_m, units),
-        _floor(week.long_m, units) if week.long_on else "",
+        format_most(week.week_m, units),
+        format_most(week.long_m, units) if week.long_on else "",
         f"{week.long_on:%a %Y-%m-%d}" if week.long_on else "",
     )
 
 
 def _at_most(metres: float | None, units: Units) -> str:
-    return "not known yet" if metres is None else f"at most {_floor(metres, units)}"
-
-
-def _floor(metres: float, units: Units) -> str:
-    """A most, rounded down: what is shown must lie inside it."""
-    return f"{tenths_down(metres / METRES_PER[units])} {units}"
+    return "not known yet" if metres is None else f"at most {format_most(metres, units)}"

@@ -4,14 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from worker.cli.context import (
-    AthleteOption,
-    JsonOption,
-    athletes_meant,
-    command_of,
-    format_distance,
-)
+from worker.cli.context import AthleteOption, JsonOption, athletes_meant, command_of
 from worker.domain.models import Finding, Units
+from worker.domain.shown import format_distance
 
 if TYPE_CHECKING:
     from worker.store import StoredFinding

@@ -279,7 +279,7 @@ def log_start(command: CommandContext, services: "Services") -> None:
     with services.store.reading() as tx:
         athletes = tx.athletes.count()
     log.info(
-        "easeback runs: %(athletes)d athlete(s), inbox %(inbox)s, mail to %(mail)s",
+        "easeback runs for athletes: %(athletes)d, inbox %(inbox)s, mail to %(mail)s",
         {
             "athletes": athletes,
             "inbox": str(settings.inbox_path),

@@ -14,11 +14,11 @@ from worker.cli.context import (
     UsageError,
     athletes_meant,
     command_of,
-    format_distance,
     parse_day,
     the_athlete,
 )
 from worker.domain.models import Athlete
+from worker.domain.shown import format_distance
 
 if TYPE_CHECKING:
     from worker.pipeline.services import Services

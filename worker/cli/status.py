@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from worker import __version__
-from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, counted, zulu
+from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
 from worker.domain.checkins import Reason, stop_of
 from worker.domain.models import Athlete
+from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 
 if TYPE_CHECKING:
-    from worker.store import Transaction
+    from worker.store import State, Transaction
 
 _REASONS: Mapping[Reason, str] = {
     "emergency": "a sign of an emergency",
@@ -68,6 +69,8 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "retrying": outbox.get("retry", 0),
             "dead": outbox.get("dead", 0),
             "held": outbox.get("held", 0),
+            "being_sent": outbox.get("claimed", 0),
+            "awaiting_answer": outbox.get("at_dot", 0),
         },
         "inbox": {
             "imported": inbox.get("imported", 0),
@@ -162,9 +165,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     for athlete in report["athletes"]:
         _print_athlete(command, athlete)
     outbox, inbox = report["outbox"], report["inbox"]
-    command.say(
-        f"mail      {outbox['queued']} queued, {outbox['retrying']} retrying, {outbox['dead']} dead"
-    )
+    command.say(f"mail      {_mail_in_words(outbox)}")
     again = f", {len(inbox['unread'])} waiting to be read again" if inbox["unread"] else ""
     command.say(
         f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already{again}"
@@ -176,6 +177,26 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
         command.say(f"{worker['role']:9} {worker['place']}, seen {zulu(worker['seen'])}")
     for line in report["attention"]:
         command.say(f"! {line}")
+
+
+def _mail_in_words(outbox: Mapping[str, int]) -> str:
+    """How many mails stand where; the rare states only where there are some."""
+    from worker.store import STATES_IN_WORDS
+
+    on_their_way = outbox["being_sent"] + outbox["awaiting_answer"]
+    numbers: dict[State, int] = {
+        "queued": outbox["queued"] - on_their_way,
+        "claimed": outbox["being_sent"],
+        "at_dot": outbox["awaiting_answer"],
+        "retry": outbox["retrying"],
+        "dead": outbox["dead"],
+        "held": outbox["held"],
+    }
+    return ", ".join(
+        f"{number} {STATES_IN_WORDS[state]}"
+        for state, number in numbers.items()
+        if number or state in ("queued", "retry", "dead")
+    )
 
 
 def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:

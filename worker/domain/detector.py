@@ -31,6 +31,7 @@ from worker.domain.history import (
 )
 from worker.domain.models import Finding, Kind, Race, Season, Session, Signal, Verdict
 from worker.domain.rules import COACH, FRANDSEN, NIELSEN, Rules
+from worker.domain.shown import counted
 
 _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2, "month": 3}
 """Of equal severity the single run leads: it alone has a clear positive result in runners."""
@@ -274,7 +275,9 @@ def worth_mailing(
     recent = [one for one in findings if (today - one.day).days <= rules.mail_within_days]
     if not recent:
         days = min((today - one.day).days for one in findings)
-        return f"the run was {days} days ago (mail_within_days = {rules.mail_within_days})"
+        return (
+            f"the run was {counted(days, 'day')} ago (mail_within_days = {rules.mail_within_days})"
+        )
     news = [one for one in recent if not (history and _familiar(history, one, rules=rules))]
     if not news:
         return (
@@ -328,7 +331,8 @@ def _held_back(
         if history and days < rules.mail_forget_days and not _far(history, finding, rules=rules):
             runs = len(history.between(one.day + timedelta(days=1), today))
             if runs < rules.mail_every_runs:
-                return f"{alert}, {runs} runs ago (mail_every_runs = {rules.mail_every_runs})"
+                since = counted(runs, "run")
+                return f"{alert}, {since} ago (mail_every_runs = {rules.mail_every_runs})"
     return None
 
 

@@ -18,6 +18,7 @@ from typing import Final, Self
 
 from worker.domain.models import Run, Session
 from worker.domain.rules import Rules
+from worker.domain.shown import counted
 
 MM: Final = 1000
 """Millimetres in a metre."""
@@ -266,7 +267,7 @@ def run_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
     unknown = _too_young(history, day, "run_history_days", rules.run_history_days)
     if not unknown and len(before) < max(1, rules.run_min_runs):
         unknown = (
-            f"too few runs in the {rules.run_window_days} days before: "
+            f"too few runs in the {counted(rules.run_window_days, 'day')} before: "
             f"{len(before)} (run_min_runs = {rules.run_min_runs})"
         )
     if not before:
@@ -307,7 +308,7 @@ def _sum_baseline(
     largest_m, last = history.largest_sum(*window, days=days)
     if not unknown and largest_m < least[1] - HAIR_M:
         unknown = (
-            f"too little running before: {largest_m:.0f} m in the largest {days} days "
+            f"too little running before: {largest_m:.0f} m in the largest {counted(days, 'day')} "
             f"({least[0]} = {least[1]:.0f})"
         )
     return Baseline(largest_m, last, unknown) if largest_m else Baseline(unknown=unknown)
@@ -322,13 +323,13 @@ def return_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
     back = history.return_from(day, rules=rules)
     if back is None:
         return Baseline(
-            unknown=f"no break of {rules.return_break_days} days or more "
-            f"ended in the last {rules.return_watch_days} days"
+            unknown=f"no break of {counted(rules.return_break_days, 'day')} or more "
+            f"ended in the last {counted(rules.return_watch_days, 'day')}"
         )
     unknown = None
     if back.runs_before < rules.return_min_runs:
         unknown = (
-            f"too few runs in the {rules.return_before_days} days before the break: "
+            f"too few runs in the {counted(rules.return_before_days, 'day')} before the break: "
             f"{back.runs_before} (return_min_runs = {rules.return_min_runs})"
         )
     longest = max(history.between(*back.before), key=attrgetter("distance_m"))
@@ -341,7 +342,9 @@ def return_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
 
 def _too_young(history: History, day: date, key: str, days: int) -> str | None:
     age_days = history.age_days(day)
-    return None if age_days >= days else f"too little history: {age_days} days ({key} = {days})"
+    if age_days >= days:
+        return None
+    return f"too little history: {counted(age_days, 'day')} ({key} = {days})"
 
 
 def breaks(

@@ -39,6 +39,7 @@ from worker.domain.models import (
     WeekKind,
 )
 from worker.domain.rules import Rules
+from worker.domain.shown import counted, format_distance
 
 _DAY: Final = timedelta(days=1)
 _WEEK: Final = timedelta(days=7)
@@ -468,8 +469,8 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
     if state == "short":
         longest_m = max([peak_long_m, *(week.long_m for week in weeks)])
         reason = (
-            f"the long run gets to {longest_m / 1000:.1f} km; "
-            f"the race asks for one of {target_m / 1000:.1f} km"
+            f"the long run gets to {format_distance(longest_m, 'km')}; "
+            f"the race asks for one of {format_distance(target_m, 'km')}"
         )
     basis = f"the plan up to {race.name} on {race.day}. " + _basis(weeks[0], load, setting, rules)
     return Plan(day, state, tuple(weeks), weeks_short, reason, basis)
@@ -480,16 +481,16 @@ def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> st
     if week.kind == "rest":
         return "Rest: the last check-in says that it hurts."
     begin = setting.begin
-    long_km = load.long_m(begin + setting.long_place, begin) / 1000
-    week_km = load.usual_m(begin) / 1000
+    long = format_distance(load.long_m(begin + setting.long_place, begin), "km")
+    week_before = format_distance(load.usual_m(begin), "km")
     why = ""
     if week.kind == "gentle":
         found = setting.found_on is not None and begin - setting.found_on <= 2 * WEEK_DAYS
         since = date.fromordinal(setting.found_on or begin)
         why = f"A gentle week after the finding of {since}. " if found else "A gentle week: pain. "
     return (
-        f"{why}Long run: {long_km:.1f} km were absorbed in {rules.run_window_days} days. "
-        f"Week: {week_km:.1f} km were absorbed in {FOUR} weeks."
+        f"{why}Long run: {long} were absorbed in {counted(rules.run_window_days, 'day')}. "
+        f"Week: {week_before} were absorbed in {FOUR} weeks."
     )
 
 

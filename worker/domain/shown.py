@@ -10,6 +10,8 @@ import math
 import re
 import unicodedata
 
+from worker.domain.models import METRES_PER, Units
+
 JOINERS = "\u200c\u200d"
 """Inside emoji and some scripts; they turn nothing round."""
 
@@ -56,3 +58,18 @@ def tenths(value: float) -> str:
 def tenths_down(value: float) -> str:
     """One decimal, never more than it is: a ceiling that rounds up would break its own rule."""
     return f"{math.floor(value * 10 + 1e-6) / 10:.1f}"
+
+
+def format_distance(metres: float | None, units: Units) -> str:
+    """A distance as the athlete counts it; a dash where there is none."""
+    return "–" if metres is None else f"{tenths(metres / METRES_PER[units])} {units}"
+
+
+def format_most(metres: float, units: Units) -> str:
+    """A distance that isn't to be passed, rounded down: what is shown must lie inside it."""
+    return f"{tenths_down(metres / METRES_PER[units])} {units}"
+
+
+def counted(number: int, noun: str, *, many: str = "") -> str:
+    """A number with its noun: "1 run", "1,200 runs"; `many` is a plural without a mere s."""
+    return f"{number:,} {noun if number == 1 else many or noun + 's'}"

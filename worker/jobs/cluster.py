@@ -334,7 +334,7 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
             return
     else:
         fields = {"job": queued.queueing_lock, "deaths": queued.attempts}
-        log.error("%(job)s: %(deaths)d workers died over it", fields)
+        log.error("%(job)s: given up, its workers died (%(deaths)d)", fields)
     with suppress(exceptions.ConnectorException):
         await manager.finish_job(queued, Status.FAILED, delete_job=True)
 

@@ -30,6 +30,7 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, text
 
 from worker.domain.models import SourceName
+from worker.domain.shown import counted
 from worker.jobs.registry import AthleteTask, Batches, Job, Where, event_task
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.mail import Mailer
@@ -342,7 +343,10 @@ async def _check(queue: JobManager, context: WorkerContext, job: Job, now: datet
         is_full |= await _queue_task(queue, context, task, open_jobs, now)
     if is_full:
         await defer(queue, [queued_check(job, at=datetime.now(UTC) + CHECKS_AGAIN_IN)])
-    return f"{failing} job(s) keep failing: the log says why" if failing else None
+    if not failing:
+        return None
+    does = "keeps" if failing == 1 else "keep"
+    return f"{counted(failing, 'job')} {does} failing: the log says why"
 
 
 async def _queue_task(
@@ -426,7 +430,7 @@ def _add_task(app: App, context: WorkerContext, task: AthleteTask) -> None:
 def _log(queued: QueuedJob, error: Exception) -> None:
     if isinstance(error, StoreError | SourceError) or queued.attempts:
         fields = {"job": queued.queueing_lock, "why": str(error), "tries": queued.attempts + 1}
-        log.warning("%(job)s: %(why)s (tried %(tries)d times)", fields)
+        log.warning("%(job)s: %(why)s (tries: %(tries)d)", fields)
     else:
         log.error("%(job)s: unexpected", {"job": queued.queueing_lock}, exc_info=error)
 

@@ -102,7 +102,7 @@ def save_activities(
     ingest(tx, services, athlete, recordings, now=now, silence=silence, also_since=change.first_day)
     if ended and change.first_day is not None:
         log.info(
-            "%(source)s: athlete %(athlete)s: %(count)d activities gone",
+            "%(source)s: athlete %(athlete)s: activities gone: %(count)d",
             {"source": source, "athlete": athlete.id, "count": len(ended)},
         )
 

@@ -17,6 +17,7 @@ from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
 from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
+from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
@@ -165,8 +166,8 @@ def _check_folder(services: Services, files: int, now: datetime) -> None:
     if seen.missing_at:
         raise SourceError(
             f"the inbox {inbox.folder} is empty since {seen.missing_at:%Y-%m-%d %H:%M} "
-            f"UTC, and isn't the folder that held {seen.files:,} file(s) before: mount that again, "
-            "or put a file here to begin anew"
+            f"UTC, and isn't the folder that held {counted(seen.files, 'file')} before: "
+            "mount that again, or put a file here to begin anew"
         )
     inbox.listed = identity
 

@@ -55,7 +55,7 @@ def webhook_routes(web: WebContext, connected: ConnectedSource) -> list[Route]:
         except StoreError as error:
             # Polling finds what the events are about.
             log.warning(
-                "web: %(events)d events of the webhook weren't kept: %(why)s",
+                "web: events of the webhook weren't kept (%(events)d): %(why)s",
                 {"events": len(events), "why": str(error)},
             )
 

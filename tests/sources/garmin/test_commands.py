@@ -122,7 +122,7 @@ def test_connects_by_a_piped_key_syncs_and_disconnects(operator: Operator) -> No
     [mira] = told["athletes"]
     assert mira["sources"]["garmin"]["state"] == "ok"
     assert mira["sources"]["garmin"]["backlog"] == 0
-    assert "ok   garmin: 1 athlete(s) connected" in operator.call("doctor").stdout
+    assert "ok   garmin: 1 athlete connected" in operator.call("doctor").stdout
     done = operator.call("disconnect", "--garmin", "--yes")
     assert done.returncode == 0
     assert "disconnected from Garmin" in done.stdout
