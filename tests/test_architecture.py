@@ -1,6 +1,7 @@
 """The architecture: who may import whom, how long a file may be, what settings say."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -76,6 +77,29 @@ _SHARED = {
     "upgrade",
     "downgrade",
 }
+
+
+@pytest.mark.parametrize(
+    ("written", "instead"),
+    [(r"\w\(s\)", "counted"), (r":\.\df\} ?(km|mi)\b|/ ?1000:", "format_distance")],
+)
+def test_counts_and_distances_are_written_by_one_function(written: str, instead: str) -> None:
+    """ "1 run" and never "1 run(s)"; a distance is rounded alike wherever it is shown."""
+    by_hand = [
+        f"{file.relative_to(ROOT)}: {node.value}"
+        for file in sorted((ROOT / "worker").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.search(written, node.value)
+    ]
+    by_hand += [
+        f"{file.relative_to(ROOT)}: {ast.unparse(node)}"
+        for file in sorted((ROOT / "worker").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.JoinedStr) and re.search(written, ast.unparse(node))
+    ]
+    assert not by_hand, f"use {instead}: {by_hand}"
 
 
 def test_benches_import_no_tests_and_tests_no_benches() -> None:

@@ -12,7 +12,7 @@ from simulators.web_instance import Clock, instance
 from tests.app import NOW
 from tests.command import easeback
 from worker.domain.models import Athlete, Snapshot
-from worker.health import WEB_TICK, Audience, check_health
+from worker.health import CLOCK_TICK, WEB_TICK, Audience, check_health
 from worker.jobs.registry import all_jobs, patience_of
 from worker.pipeline.deliver import MAIL_TICK
 from worker.store import SourceState, Store, Transaction
@@ -93,6 +93,15 @@ def file_waits(tx: Transaction, now: datetime) -> None:
     tx.inbox.wait([whose], now=now)
 
 
+def file_waits_to_be_read_again(tx: Transaction, now: datetime) -> None:
+    late = Snapshot("y.fit", size=1, mtime_ns=1, scans=2, verdict="unread", reason="no memory")
+    tx.inbox.save([late._replace(athlete_id=athlete(tx).id)], now=now)
+
+
+def clock_leapt(tx: Transaction, now: datetime) -> None:
+    tx.progress.ticked(CLOCK_TICK, at=now, trouble="the clock has leapt by 60 days")
+
+
 def nothing(tx: Transaction, now: datetime) -> None:
     athlete(tx)
 
@@ -111,6 +120,8 @@ TABLE: dict[Break, Audience] = {
     mail_given_up: S | R,
     source_fails: S,
     file_waits: S,
+    file_waits_to_be_read_again: S,
+    clock_leapt: S,
     file_failed: Audience(0),
 }
 IDS = [one.__name__ for one in TABLE]

@@ -80,6 +80,30 @@ def test_states_are_said_in_words_and_told_to_programs_as_they_are(
     assert listed(tmp_path)[number]["state"] == "at_dot"
 
 
+def test_status_tells_the_same_states_in_the_same_words(store: Store, tmp_path: Path) -> None:
+    """And to programs by the names that they know."""
+    dead(store, "gone")
+    for key in ("asked", "waits", "held"):
+        queue(store, key)
+    with store.transaction() as tx:
+        letter = tx.outbox.claim(NOW + timedelta(minutes=1))
+        assert letter is not None
+        tx.outbox.at_dot(letter)
+        tx.outbox.hold(tx.outbox.unsent()[-1], why="by hand")
+    told = easeback("status", cwd=tmp_path).stdout
+    assert (
+        "mail      1 waiting, 1 waiting for the server's answer, 0 to be tried again, 1 given up, "
+        "1 held\n"
+    ) in told
+    outbox = json.loads(easeback("status", "--json", cwd=tmp_path).stdout)["outbox"]
+    assert {key: outbox[key] for key in ("queued", "retrying", "dead", "held")} == {
+        "queued": 2,
+        "retrying": 0,
+        "dead": 1,
+        "held": 1,
+    }
+
+
 def test_a_mail_given_up_is_sent_again_when_asked_for(store: Store, tmp_path: Path) -> None:
     """With a fresh expiry, at once."""
     gone = dead(store, "gone")
