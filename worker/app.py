@@ -117,11 +117,10 @@ def build_composer(
     `keys` sign the links in mails: by default those of the settings, which are made where there
     are none. Raises `SettingsError` for a language that nobody has words in.
     """
-    templates = folder(file) / "templates"
     try:
         return Composer(
             signer=Signer(keys or read_keys(settings), settings.base_url),
-            templates=templates if templates.is_dir() else None,
+            templates=_own_templates(file),
             reply_to=settings.mail.reply_to,
             # The answers in a mail lead to the web server.
             checkins=settings.web.enabled,
@@ -129,6 +128,16 @@ def build_composer(
         )
     except ValueError as error:
         raise SettingsError(f"[mail] language: {error}") from error
+
+
+def calendar_composer(settings: Settings, file: Path | None) -> Composer:
+    """A composer of what holds no link: it needs no key, so none is made."""
+    return Composer(templates=_own_templates(file), language=settings.mail.language)
+
+
+def _own_templates(file: Path | None) -> Path | None:
+    templates = folder(file) / "templates"
+    return templates if templates.is_dir() else None
 
 
 def read_routines(file: Path | None) -> tuple[Routine, ...]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from icalendar import Calendar
 
 from tests.app import TODAY, run_file
 from tests.command import ROOT, easeback
@@ -202,6 +203,35 @@ def test_the_plan_is_told_to_the_letter_and_the_ceiling_is_its_first_week(home: 
     assert ceiling["next_run_m"] >= week["long_m"]
 
 
+def test_the_plan_as_a_calendar_has_the_long_runs_of_the_plan(home: Path, tmp_path: Path) -> None:
+    """Bytes as RFC 5545 has them; of a table too, where the names of its events stay as well."""
+    table = tmp_path / "history.csv"
+    days = [TODAY - timedelta(days=back) for back in range(120, 0, -3)]
+    rows = [f"{day}T07:00:00,8000" for day in days]
+    table.write_text("\n".join(["start_date_local,distance_m", *rows]))
+    race = ("--race-date", (TODAY + timedelta(weeks=10)).isoformat(), "--race-km", "21.1")
+    for of in ((), (str(table),)):
+        asked = ("plan", *of, "--as-of", NEXT_MINUTE, *race)
+        first, again = (
+            subprocess.run(  # noqa: S603  our own program
+                [sys.executable, "-m", "worker", *asked, "--ics"],
+                cwd=home,
+                env={"PYTHONPATH": str(ROOT), "HOME": str(home), "PATH": ""},
+                capture_output=True,
+                timeout=60,
+                check=True,
+            ).stdout
+            for _ in range(2)
+        )
+        planned = [one for one in read(home, *asked)["weeks"] if one["long_on"]]
+        events = Calendar.from_ical(first).events
+        assert [one.start.isoformat() for one in events] == [one["long_on"] for one in planned]
+        assert first.endswith(b"END:VCALENDAR\r\n")
+        assert [one["uid"] for one in Calendar.from_ical(again).events] == [
+            one["uid"] for one in events
+        ]
+
+
 def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
     """The one as of today, the other over all that is kept."""
     ceiling = read(home, "ceiling", "--as-of", NEXT_MINUTE)
@@ -293,6 +323,7 @@ NONSENSE = [
     (("ceiling", "--as-of", "soon"), "not an instant"),
     (("plan", "--race-km", "10"), "both --race-date DATE and --race-km N"),
     (("plan", "--race-date", "2026-09-01", "--race-km", "0"), "not the length of a race"),
+    (("plan", "--ics", "--json"), "choose one"),
     (("ceiling", "--as-of", "9999-12-31T23:59:59Z"), "--as-of"),
     (("once", "--as-of", "0001-01-01"), "--as-of"),
     (("preview", "nothing"), "not 'nothing'"),

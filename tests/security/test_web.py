@@ -280,9 +280,8 @@ def test_a_link_without_an_age_opens_only_what_never_runs_out(
     made: Instance, mira: Athlete
 ) -> None:
     """A link to stop mail can't become one that lives for ever elsewhere."""
-    assert [purpose for purpose, lives in LINK_LIVES.items() if lives is None] == ["unsubscribe"]
     client = stranger(face(made))
-    for purpose in ("athlete", "checkin", "connect"):
+    for purpose in LINK_LIVES.keys() - {"unsubscribe"}:
         ageless = urlsplit(made.signer.sign(purpose, mira)).path
         assert client.get(ageless).status_code == 410, purpose
     made.clock.now += timedelta(days=3650)

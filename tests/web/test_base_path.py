@@ -21,7 +21,8 @@ Ask = Callable[..., Any]
 @pytest.fixture(params=["strips", "keeps"])
 def ask(request: pytest.FixtureRequest, made: Instance) -> Ask:
     """A browser before a proxy that has nothing but what's below the path."""
-    client = made.client(base_url=BASE_URL, pages=Pages(base_path(BASE_URL)))
+    signer = Signer(["a made key"], BASE_URL)
+    client = made.client(base_url=BASE_URL, pages=Pages(base_path(BASE_URL)), signer=signer)
 
     def ask(address: str, *, method: str = "GET", **more: object) -> Any:
         path = address.removeprefix("http://127.0.0.1:8765")
@@ -43,7 +44,12 @@ def test_all_that_the_athletes_page_leads_to_is_there(
 ) -> None:
     """The style sheet, the icon, downloads, the check-in, and forms that lead back."""
     page = ask(link(made, "athlete", runner))
-    addresses = set(ADDRESS.findall(page.text))
+    # A calendar is led to by a scheme of its own, with the host.
+    addresses = {
+        urlsplit(one).path if one.startswith("webcal:") else one
+        for one in ADDRESS.findall(page.text)
+    }
+    assert any(address.startswith("/ease/calendar/") for address in addresses)
     assert any(address.endswith(".css") for address in addresses)
     for address in sorted(addresses):
         is_form = f'action="{address}"' in page.text

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from worker.domain.history import History
 
-_DIARY = timedelta(days=28)
 _FINDINGS = timedelta(days=28)
 
 
@@ -44,11 +43,20 @@ def show_plan(
     race_km: Annotated[float | None, typer.Option(help="E.g. 21.1.")] = None,
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
+    as_ics: Annotated[
+        bool, typer.Option("--ics", help="Print a calendar (iCalendar) of the long runs only.")
+    ] = False,
 ) -> None:
     """Show the weeks to come, up to the race where there is one."""
     command = command_of(context)
     race = _race(race_date, race_km)
-    who, known, planned = _plan(command, history, athlete, race, clock_as_of(as_of)())
+    if as_ics and as_json:
+        raise UsageError("--ics and --json can't both be printed: choose one")
+    now = clock_as_of(as_of)()
+    if as_ics:
+        typer.echo(_calendar(command, history, athlete, race, now), nl=False)
+        return
+    who, known, planned = _plan(command, history, athlete, race, now)
     if as_json:
         command.print_json(
             {
@@ -119,6 +127,7 @@ def _plan(
     from worker.domain.history import History, implausible
     from worker.domain.planner import plan
     from worker.domain.weeks import local_day
+    from worker.pipeline.plans import stored_plan
 
     rules = command.settings.rules
     if table is not None:
@@ -140,16 +149,32 @@ def _plan(
         who = the_athlete(tx, athlete)
         day = local_day(who, now)
         history = History.of(tx.runs.counted(who), rules=rules)
-        planned = plan(
-            history,
-            day,
-            race=race or who.race,
-            checkins=tx.checkins.since(who, day - _DIARY),
-            findings=[one.finding for one in tx.findings.standing(who, since=day - _FINDINGS)],
-            rules=rules,
-            week_starts=who.week_starts,
-        )
+        planned = stored_plan(tx, who, history, day, race=race or who.race, rules=rules)
     return who, history, planned
+
+
+def _calendar(
+    command: CommandContext,
+    table: Path | None,
+    athlete: str | None,
+    race: Race | None,
+    now: "datetime",
+) -> bytes:
+    """The plan as a calendar: of an athlete the same as behind the link on their page."""
+    from worker.app import calendar_composer
+    from worker.notify import CalendarFacts
+    from worker.pipeline.plans import calendar_facts
+
+    rules = command.settings.rules
+    if table is None:
+        with command.store.reading() as tx:
+            who = the_athlete(tx, athlete)
+            facts = calendar_facts(tx, who, rules=rules, now=now, race=race)
+    else:
+        _, _, planned = _plan(command, table, athlete, race, now)
+        nobody = Athlete(0, table.name, "", now, link_id=str(table.absolute()))
+        facts = CalendarFacts(nobody, planned, rules=rules, changed_at=now)
+    return calendar_composer(command.settings, command.file).calendar(facts)
 
 
 def _race(on: str | None, km: float | None) -> Race | None:

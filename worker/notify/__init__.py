@@ -7,6 +7,7 @@ whether a mail is sent, and nothing here reads a clock: `now` comes with the fac
 """
 
 from worker.notify.alert import AlertFacts, compose_alert
+from worker.notify.calendar import CalendarFacts, compose_calendar
 from worker.notify.notices import (
     NoticeFacts,
     ReconnectFacts,
@@ -20,6 +21,7 @@ from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
 
 __all__ = [
     "AlertFacts",
+    "CalendarFacts",
     "Composer",
     "NoticeFacts",
     "Noticed",
@@ -31,13 +33,14 @@ __all__ = [
 
 
 class Composer(Renderer):
-    """Composes each kind of mail from its facts, by the templates of `Renderer`."""
+    """Composes each kind of mail, and the calendar, from its facts, by those of `Renderer`."""
 
     alert = compose_alert
     weekly = compose_weekly
     reconnect = compose_reconnect
     red_flag = compose_red_flag
     notice = compose_notice
+    calendar = compose_calendar
 
     @property
     def broken(self) -> tuple[str, ...]:

@@ -441,6 +441,7 @@ def judge_since(
     At most one finding is mailed; why each other isn't is saved with it.
     """
     today = local_day(athlete, now)
+    tx.athletes.plan_changed(athlete, now=now)
     history = tx.runs.history(athlete, since=since, rules=services.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {

@@ -60,6 +60,7 @@ class Athletes(Repository):
             self._set(athlete, **columns)
         except IntegrityError as error:
             raise NameTakenError(f"there is an athlete called {athlete.name} already") from error
+        self.plan_changed(athlete, now=now)
 
     def save_wants(self, athlete: Athlete, wants: Collection[MailKind]) -> None:
         """Save which mails the athlete wants, and touch nothing else."""
@@ -83,9 +84,32 @@ class Athletes(Repository):
         self._update(table, whose, links_from=begins_at)
         return begins_at
 
-    def of_link(self, link: Link) -> tuple[Athlete, bool] | None:
+    def close_calendar(self, athlete: Athlete, *, now: datetime) -> None:
+        """From now on, links to the athlete's calendar that were made until now are closed."""
+        self._set(athlete, calendar_from=now.replace(microsecond=0) + _SECOND)
+
+    def calendar_from(self, athlete: Athlete) -> datetime:
+        """Since when links to the athlete's calendar are good: one made then stays the same."""
+        query = select(table.c.added_at, table.c.links_from, table.c.calendar_from)
+        row = self.connection.execute(query.where(table.c.id == athlete.id)).one()
+        since: datetime = max(at for at in row if at is not None)
+        return since
+
+    def plan_changed(self, athlete: Athlete, *, now: datetime) -> None:
+        """What the plan rests on has changed just now; a clock that went back changes nothing."""
+        before = table.c.changed_at.is_(None) | (table.c.changed_at < now)
+        self._update(table, table.c.id == athlete.id, before, changed_at=now)
+
+    def plan_changed_at(self, athlete: Athlete) -> datetime:
+        """When what the plan rests on last changed, as far as is known."""
+        query = select(func.coalesce(table.c.changed_at, table.c.added_at))
+        at: datetime = self._value(query.where(table.c.id == athlete.id))
+        return at
+
+    def of_link(self, link: Link, *, calendar: bool = False) -> tuple[Athlete, bool] | None:
         """Whom a link was made for, and whether it was closed since; None where they have gone.
 
+        Links to the `calendar` can be closed by themselves too, so none is good without its time.
         A link that has an `id` is believed for those who were here when `link_id` came, and only
         if it is younger than they are: in an older database the number may have been another's.
         """
@@ -97,7 +121,10 @@ class Athletes(Repository):
             return None
         if has_id and (not row.links_by_number or (at and at + _SECOND <= row.added_at)):
             return None
-        return _athlete(row), row.links_from is not None and (at is None or at < row.links_from)
+        closed = [row.links_from, row.calendar_from if calendar else None]
+        is_closed = any(until is not None and (at is None or at < until) for until in closed)
+        is_closed = is_closed or (calendar and at is None)
+        return _athlete(row), is_closed
 
     def remove(self, athlete: Athlete) -> None:
         """Delete an athlete, and everything that refers to the row."""
@@ -190,6 +217,7 @@ class CheckIns(Repository):
     def save(self, athlete: Athlete, answer: CheckIn, *, now: datetime) -> None:
         """Save an answer; a second one of the same day replaces the first."""
         self._upsert(checkin, [{**asdict(answer), "athlete_id": athlete.id, "answered_at": now}])
+        Athletes(self.connection).plan_changed(athlete, now=now)
 
     def since(self, athlete: Athlete, day: date) -> tuple[CheckIn, ...]:
         """The answers from `day` on, oldest first."""

@@ -8,7 +8,7 @@ from typing import Literal
 from sqlalchemy import func, insert, select, type_coerce
 from sqlalchemy.sql.functions import current_timestamp
 
-from worker.domain.models import Athlete, SourceName
+from worker.domain.models import Athlete, Race, SourceName
 from worker.store import tables
 from worker.store.repository import Repository, from_row
 
@@ -93,8 +93,27 @@ class Progress(Repository):
         state: Literal["queued", "skipped"],
         outbox_id: int | None = None,
     ) -> None:
-        row = {"week_starts_on": week_starts_on, "state": state, "outbox_id": outbox_id}
-        self._upsert(_WEEKLY, [{"athlete_id": athlete.id, **row}])
+        """Save what came of a week's mail; one that is queued tells of the athlete's race."""
+        race = athlete.race if state == "queued" else None
+        row = {
+            "athlete_id": athlete.id,
+            "week_starts_on": week_starts_on,
+            "state": state,
+            "outbox_id": outbox_id,
+            "race_on": race.day if race else None,
+            "race_m": race.distance_m if race else None,
+        }
+        self._upsert(_WEEKLY, [row])
+
+    def race_told(self, athlete: Athlete, week_starts_on: date) -> Race | None:
+        """The race that this week's mail told of, without its name; None where it told of none."""
+        query = select(_WEEKLY.c.race_on, _WEEKLY.c.race_m).where(
+            _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on == week_starts_on
+        )
+        for row in self._rows(query):
+            if row.race_on is not None:
+                return Race("", row.race_on, row.race_m)
+        return None
 
     def forget_weeks_after(self, athlete: Athlete, week_starts_on: date) -> tuple[date, ...]:
         """Forget the weeks to come that were marked while the clock ran ahead; which they were."""

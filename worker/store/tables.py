@@ -125,6 +125,10 @@ athlete = Table(
         server_default="0",
         default=matching.VERSION,
     ),
+    # When what the plan rests on last changed: runs, answers, settings; null: before this was kept.
+    Column("changed_at", Utc),
+    # Links to the calendar open nothing if they were made before; null: none was closed by itself.
+    Column("calendar_from", Utc),
     sqlite_autoincrement=True,
 )
 
@@ -152,6 +156,7 @@ run = Table(
     Column("quarantine", Text),
     # Where that is for its date in the future alone: the day on which it's checked again.
     Column("looked_at_on", Date, index=True),
+    Column("ascent_m", Float),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
 )
@@ -184,6 +189,7 @@ recording = Table(
     # Whether that word is that the run doesn't count.
     Column("excluded", Boolean, nullable=False, server_default=false()),
     Column("saved_at", Utc, nullable=False),
+    Column("ascent_m", Float),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
@@ -307,6 +313,9 @@ weekly = Table(
     # queued | skipped
     Column("state", String(16), nullable=False),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL")),
+    # The race that the mail's plan led to; null: to none, or the mail is older than these columns.
+    Column("race_on", Date),
+    Column("race_m", Float),
 )
 
 source_state = Table(

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from worker.sources.base import OAuth2
 from worker.store import StoreError
-from worker.web import athlete, checkin, consent, health, status, unsubscribe
+from worker.web import athlete, calendar, checkin, consent, health, status, unsubscribe
 from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
@@ -38,12 +38,14 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             does(athlete.save_settings, "/settings"),
             does(athlete.save_language, "/language"),
             does(athlete.close_links, "/links"),
+            does(athlete.close_calendar, "/calendar"),
             does(athlete.forget_everything, "/forget", pool="services"),
             does(athlete.disconnect_source, "/disconnect", pool="services"),
             does(athlete.save_key, "/{source}", pool="services"),
             does(athlete.edit_run, "/runs/{edit}"),
             link_page(web, "athlete", athlete.download_json, "/easeback.json", pool="exports"),
             link_page(web, "athlete", athlete.download_zip, "/easeback.zip", pool="exports"),
+            link_page(web, "calendar", calendar.show_calendar),
             link_page(web, "checkin", checkin.show_checkin),
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),

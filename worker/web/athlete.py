@@ -106,6 +106,16 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
     )
 
 
+def close_calendar(web: WebContext, visit: LinkVisit) -> Response:
+    """Closes the calendar's link; the page shows the next one.
+
+    Whoever has a link to the page sees that too: who fears for it closes all of them.
+    """
+    with web.store.transaction() as tx:
+        tx.athletes.close_calendar(visit.athlete, now=visit.now)
+    return _saved(web, visit, "web: athlete %(athlete)d closed the link to the calendar")
+
+
 def save_key(web: WebContext, visit: LinkVisit) -> Response:
     """Tries a key to a service and saves it; where it doesn't work, the page says so."""
     service = _service(web, visit.request.path_params["source"])
@@ -238,6 +248,7 @@ def _page(
             for one in clients
             if isinstance(one, ApiKey)
         ]
+        calendar_from = tx.athletes.calendar_from(athlete)
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -249,6 +260,7 @@ def _page(
         here_at=partial(local_time, athlete),
         here=web.pages.root + visit.athlete_path,
         checkin=f"{web.pages.root}/checkin/{web.signer.token('checkin', athlete, now=visit.now)}",
+        feed=web.signer.sign("calendar", athlete, now=calendar_from),
         connects={
             one.name: f"{web.pages.root}/connect/"
             + web.signer.token("connect", athlete, now=visit.now, source=one.name)

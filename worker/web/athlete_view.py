@@ -13,6 +13,7 @@ from worker.domain.models import Athlete, Ceiling, Plan, Signal, Week
 from worker.domain.weeks import local_day, past_weeks, since_first_run
 from worker.notify.render import Locale
 from worker.notify.weekly import week_chart
+from worker.pipeline.plans import stored_plan
 from worker.store import SourceState, StoredFinding, Transaction
 from worker.web.context import WebContext
 
@@ -66,15 +67,7 @@ def athlete_view(
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
     diary = tx.checkins.since(athlete, day - _DIARY_DAYS)
     weeks = past_weeks(history, until=day, count=_WEEKS_SHOWN, week_starts=athlete.week_starts)
-    plan = planner.plan(
-        history,
-        day,
-        race=athlete.race,
-        checkins=diary,
-        findings=[one.finding for one in found],
-        rules=web.rules,
-        week_starts=athlete.week_starts,
-    )
+    plan = stored_plan(tx, athlete, history, day, race=athlete.race, rules=web.rules)
     number, last_at = tx.runs.count(athlete)
     advice = checkins.advise(diary, today=day)
     return AthleteView(

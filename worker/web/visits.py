@@ -17,12 +17,17 @@ from worker.web.forms import Form, read_body, read_form
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "athlete": timedelta(days=60),
+    # A calendar asks for years; who closes their links, or this one, closes it.
+    "calendar": None,
     "checkin": timedelta(days=30),
     "connect": timedelta(days=60),
-    # One gives up a mail years later; closing the others leaves it open too.
+    # One gives up a mail years later.
     "unsubscribe": None,
 }
 """How long a link of each purpose opens its page."""
+
+NEVER_CLOSED: Final = "unsubscribe"
+"""The purpose whose links stay open when the others are closed."""
 
 LINK = "easeback.link"
 """Under this name a request has what its link says, which was checked before it came here."""
@@ -106,12 +111,12 @@ def _open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
     """The visit of whom its link was made for; raises `PageError` where it was closed since."""
     link = visit.request.scope[LINK]
     with web.store.reading() as tx:
-        found = tx.athletes.of_link(link)
+        found = tx.athletes.of_link(link, calendar=purpose == "calendar")
     if found is None:
         raise PageError(410, goodbye=True)
     athlete, is_closed = found
     # What refuses the visit from here on does so in the athlete's language.
     visit.request.scope[LOCALE] = locale = locale_of(web, visit.request.scope, athlete)
-    if is_closed and LINK_LIVES[purpose] is not None:
+    if is_closed and purpose != NEVER_CLOSED:
         raise PageError(410)
     return LinkVisit(visit.request, visit.form, visit.now, locale, athlete, link.more)

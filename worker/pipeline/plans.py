@@ -1,0 +1,53 @@
+"""An athlete's plan by what is stored: what the mails, the page, the commands and calendars say."""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+from worker.domain import planner
+from worker.domain.history import History, week_start
+from worker.domain.models import Athlete, Plan, Race
+from worker.domain.rules import Rules
+from worker.domain.weeks import local_day
+from worker.notify.calendar import CalendarFacts
+from worker.store import Transaction
+
+BEARING = timedelta(days=28)
+"""How long answers and findings bear on a plan, and longer than that."""
+
+
+def stored_plan(
+    tx: Transaction,
+    athlete: Athlete,
+    history: History,
+    day: date,
+    *,
+    race: Race | None,
+    rules: Rules,
+) -> Plan:
+    """The plan of a day, by this history and by the answers and findings that are stored."""
+    return planner.plan(
+        history,
+        day,
+        race=race,
+        checkins=tx.checkins.since(athlete, day - BEARING),
+        findings=[one.finding for one in tx.findings.standing(athlete, since=day - BEARING)],
+        rules=rules,
+        week_starts=athlete.week_starts,
+    )
+
+
+def calendar_facts(
+    tx: Transaction, athlete: Athlete, *, rules: Rules, now: datetime, race: Race | None = None
+) -> CalendarFacts:
+    """All that the athlete's calendar tells of; another `race` than theirs may be tried.
+
+    The plan changes when what it rests on does, and when a week begins.
+    """
+    day = local_day(athlete, now)
+    history = tx.runs.history(athlete, since=day, rules=rules)
+    planned = stored_plan(tx, athlete, history, day, race=race or athlete.race, rules=rules)
+    begins = datetime.combine(
+        week_start(day, athlete.week_starts), time(), tzinfo=ZoneInfo(athlete.timezone)
+    )
+    changed_at = max(tx.athletes.plan_changed_at(athlete), begins.astimezone(UTC))
+    return CalendarFacts(athlete, planned, rules=rules, changed_at=changed_at)

@@ -1,0 +1,20 @@
+"""Plans: when they last changed, since when a calendar is open, the race told; and climb."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from worker.store.tables import Utc
+
+revision = "0016"
+down_revision = "0012"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column("athlete", sa.Column("changed_at", Utc(), nullable=True))
+    op.add_column("athlete", sa.Column("calendar_from", Utc(), nullable=True))
+    op.add_column("weekly", sa.Column("race_on", sa.Date(), nullable=True))
+    op.add_column("weekly", sa.Column("race_m", sa.Float(), nullable=True))
+    op.add_column("recording", sa.Column("ascent_m", sa.Float(), nullable=True))
+    op.add_column("run", sa.Column("ascent_m", sa.Float(), nullable=True))
