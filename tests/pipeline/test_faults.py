@@ -25,6 +25,7 @@ from worker.jobs.registry import jobs_of
 from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer
 from worker.pipeline.forget import forget_athlete
+from worker.pipeline.housekeeping import tidy
 from worker.pipeline.weekly import queue_due_weeklies
 from worker.sources import SourceError
 from worker.store import Tick
@@ -377,6 +378,7 @@ def test_nothing_of_who_was_forgotten_is_left(
             b"To: quentin@planted.org\r\n\r\nhalf"
         )
         forget_athlete(app.services, quentin, data_dir=tmp_path, now=app.now)
+        tidy(app.services, app.now)
     kept = b"".join(
         path.read_bytes()
         for path in [*mailbox.iterdir(), *tmp_path.glob("easeback.db*")]

@@ -22,7 +22,7 @@ def vacuums(store: Store) -> Iterator[list[str]]:
     seen: list[str] = []
 
     def note(_: Connection, __: object, statement: str, *___: object) -> None:
-        if statement.lstrip().upper() == "VACUUM":
+        if statement.lstrip().upper().startswith("VACUUM"):
             seen.append(statement)
 
     event.listen(store.engine, "before_cursor_execute", note)

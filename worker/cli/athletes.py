@@ -189,6 +189,7 @@ def forget(
     That is: runs, findings, mail, credentials.
     """
     from worker.pipeline.forget import forget_athlete
+    from worker.pipeline.housekeeping import remove_traces
 
     command = command_of(context)
     with command.store.reading() as tx:
@@ -199,12 +200,19 @@ def forget(
         yes=yes,
         otherwise="nothing was forgotten",
     )
+    services = command.services()
     trouble = forget_athlete(
-        command.services(), who, data_dir=command.settings.data_dir, now=datetime.now(UTC)
+        services, who, data_dir=command.settings.data_dir, now=datetime.now(UTC)
     )
+    is_gone = remove_traces(services, datetime.now(UTC))
     command.say(f"forgot {who.name}; files in the inbox are the runner's own and stay")
     if trouble:
         raise AttentionError(trouble)
+    if not is_gone:
+        raise AttentionError(
+            "the database's log can't be emptied while somebody reads it; what was deleted stands "
+            "in it until the worker's next housekeeping, within an hour"
+        )
 
 
 @athlete_commands.command("diary")

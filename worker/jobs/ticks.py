@@ -8,7 +8,7 @@ from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
-from worker.store import DELETED, RESTORED, VACUUMED, StoreError, Tick
+from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tick
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def begin_ticks(
     """
     others = (*shared, *_SHARED) if shared else ()
     with services.store.transaction() as tx:
-        kept = (CLOCK_TICK, MAIL_TICK, RESTORED, DELETED, VACUUMED, *others)
+        kept = (CLOCK_TICK, MAIL_TICK, RESTORED, DELETED, FORGOTTEN, VACUUMED, *others)
         tx.progress.clear_ticks(but=kept)
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from worker.domain.models import Athlete
 from worker.mail import file_digest
-from worker.pipeline.backup import renew_backups
 from worker.pipeline.credentials import give_everything_back
 from worker.pipeline.imports import FAILURES
 from worker.pipeline.services import Services
-from worker.store import StoreError
+from worker.store import DELETED, FORGOTTEN
 
 _OTHERS = (
     FAILURES,
@@ -19,7 +18,7 @@ _OTHERS = (
     "backups/.easeback-*.db.part*",
     "backups/easeback-*.db-*",
 )
-"""What else below `data_dir` may tell of an athlete. The scheduled copies are renewed."""
+"""What else below `data_dir` may tell of an athlete, but for the scheduled copies."""
 
 
 def forget_athlete(
@@ -29,9 +28,11 @@ def forget_athlete(
 
     Credentials are given back at their services first; what couldn't be done about that is
     returned in words. The files in the inbox are the runner's own and stay; they are taken in again
-    only when somebody adds an athlete for them. The scheduled copies of the database know the
-    athlete too: one is made anew, and the others go. So do lists and previews, whoever they are of:
-    they are made again when they are wanted.
+    only when somebody adds an athlete for them. Lists and previews go whoever they are of: they are
+    made again when they are wanted.
+
+    Their rows are overwritten. What SQLite left of rows when it moved them, and the scheduled
+    copies, are for `housekeeping.remove_traces`.
     """
     trouble = give_everything_back(services, athlete, now=now)
     with services.store.reading() as tx:
@@ -52,13 +53,9 @@ def forget_athlete(
         tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)
         tx.athletes.remove(athlete)
-    is_gone = services.store.compact()
-    renew_backups(services, now)
-    if not is_gone:
-        raise StoreError(
-            f"the log of the database {services.store.file} can't be emptied while somebody reads "
-            "it; what was deleted stands in it until the next backup"
-        )
+        for tick in (DELETED, FORGOTTEN):
+            tx.progress.ticked(tick, at=now)
+    services.store.empty_log()
     return trouble
 
 

@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 from worker.domain.models import Athlete
 from worker.domain.weeks import local_day
+from worker.pipeline.backup import renew_backups
 from worker.pipeline.ingest import judge_overdue, judge_since
 from worker.pipeline.services import Services, for_each_due
 from worker.pipeline.sync import SourceSync
-from worker.store import DELETED, DUE_AT_ONCE, VACUUMED
+from worker.store import DELETED, DUE_AT_ONCE, FORGOTTEN, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
 VACUUM_EVERY = timedelta(days=1)
@@ -87,8 +88,25 @@ def tidy_store(services: Services, now: datetime) -> None:
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
     since = last.at if last and last.at <= now else None  # later than now: a clock ran ahead
     if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
-        services.store.compact()
-        with services.store.transaction() as tx:
-            tx.progress.ticked(VACUUMED, at=now)
+        remove_traces(services, now)
+    else:
+        services.store.empty_log()  # whoever deleted something may have met a reader
     for source in services.sources:
         SourceSync.of(services, source, lambda: now).renew_webhook()
+
+
+def remove_traces(services: Services, now: datetime) -> bool:
+    """Write the database anew, and the copies that know somebody who was forgotten since.
+
+    False where somebody reads the log still, which is then emptied at the next hour's housekeeping.
+    Nobody else writes meanwhile, so no page may wait for it.
+    """
+    is_gone = services.store.compact()
+    with services.store.reading() as tx:
+        ticks = tx.progress.ticks(FORGOTTEN, VACUUMED)
+    forgotten, last = ticks.get(FORGOTTEN), ticks.get(VACUUMED)
+    if forgotten and (last is None or not forgotten.at < last.at <= now):
+        renew_backups(services, now)
+    with services.store.transaction() as tx:
+        tx.progress.ticked(VACUUMED, at=now)
+    return is_gone

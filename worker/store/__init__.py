@@ -42,6 +42,7 @@ from worker.store.lock import (
 from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
 from worker.store.progress import (
     DELETED,
+    FORGOTTEN,
     MOVING,
     RESTORED,
     VACUUMED,
@@ -58,6 +59,7 @@ from worker.store.tables import DUE_AT_ONCE
 __all__ = [
     "DELETED",
     "DUE_AT_ONCE",
+    "FORGOTTEN",
     "MOVING",
     "RESTORED",
     "STATES_IN_WORDS",

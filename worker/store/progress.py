@@ -21,6 +21,9 @@ MOVING = "moving"
 DELETED = "deleted"
 """The tick of the last time that somebody's rows went, and may have left traces in the file."""
 
+FORGOTTEN = "forgotten"
+"""The tick of the last time that an athlete was removed: copies from before know them yet."""
+
 VACUUMED = "vacuumed"
 """The tick of the last time that the database was written anew."""
 
