@@ -1,6 +1,8 @@
 """What the unit and the compose files take away from the worker, and that it works without."""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +14,7 @@ import yaml
 from simulators.recordings import run_file
 from tests.command import ROOT
 
+SYSTEMD = shutil.which("systemd-analyze")
 UNIT = (ROOT / "config" / "easeback.service").read_text()
 WITHOUT_NEW_CODE = """\
 import ctypes, os, sys
@@ -40,6 +43,20 @@ CANT = 77
 def test_the_unit_takes_away_what_the_worker_doesnt_need(line: str) -> None:
     """Line by line."""
     assert line in UNIT.splitlines()
+
+
+@pytest.mark.skipif(SYSTEMD is None, reason="there is no systemd-analyze here")
+def test_systemd_itself_understands_every_line(tmp_path: Path) -> None:
+    """And grades what is left open: 0 is nothing, 10 everything, 2 what it calls OK."""
+    unit = tmp_path / "easeback.service"
+    unit.write_text(re.sub("(?m)^ExecStart=[^ ]+", f"ExecStart={sys.executable}", UNIT))
+    for asked in (["verify"], ["security", "--offline=true", "--threshold=15"]):
+        done = subprocess.run(  # noqa: S603  systemd's own
+            [str(SYSTEMD), *asked, str(unit)], capture_output=True, text=True, check=False
+        )
+        # What it says of other units is about this machine.
+        said = [line for line in done.stderr.splitlines() if unit.name in line]
+        assert (done.returncode, said) == (0, []), done.stdout
 
 
 def services() -> list[Any]:
