@@ -187,6 +187,7 @@ def test_what_an_implausible_run_was_is_corrected(app: App) -> None:
         ),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=1), "record", id="too fast"),
         pytest.param(lambda app, who: add(app, who, 9.0, minutes=-1), "minutes", id="no time"),
+        pytest.param(lambda app, who: add(app, who, 9.0, minutes=1e9), "minutes", id="for ever"),
         pytest.param(lambda app, who: add(app, who, 16.1), "when it started", id="known already"),
         pytest.param(
             lambda app, who: include_run(app.services, who, 1, now=app.now), "counts", id="counts"

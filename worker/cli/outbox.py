@@ -13,6 +13,7 @@ from worker.cli.context import (
     UsageError,
     command_of,
 )
+from worker.domain.models import LARGEST_ID
 
 if TYPE_CHECKING:
     from worker.store import OutboxMail, Transaction
@@ -118,7 +119,9 @@ def change_mails(
     context: typer.Context,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(metavar="ID...", help="Which mails, as `list` numbers them."),
+        typer.Argument(
+            metavar="ID...", help="Which mails, as `list` numbers them.", max=LARGEST_ID
+        ),
     ] = None,
     every: Annotated[
         bool, typer.Option("--all", help="Every mail that this can be done to.")

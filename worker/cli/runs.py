@@ -17,14 +17,16 @@ from worker.cli.context import (
     parse_day,
     the_athlete,
 )
-from worker.domain.models import Athlete
+from worker.domain.models import LARGEST_ID, Athlete
 from worker.domain.shown import format_distance
 
 if TYPE_CHECKING:
     from worker.pipeline.services import Services
     from worker.store import StoredRun
 
-RunArgument = Annotated[int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.")]
+RunArgument = Annotated[
+    int, typer.Argument(metavar="RUN", help="Its id, as `runs` lists it.", max=LARGEST_ID)
+]
 KmOption = Annotated[float, typer.Option("--km", metavar="N", help="Its distance in kilometres.")]
 
 runs_commands = typer.Typer(rich_markup_mode=None)

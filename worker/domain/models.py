@@ -26,6 +26,8 @@ LANGUAGE = r"[a-z]{2,8}(-[a-z0-9]{2,8})*"
 """What a language is called: the tag of BCP 47 in small letters, such as "de"."""
 
 METRES_PER: dict[Units, float] = {"km": 1000.0, "mi": 1609.344}
+LARGEST_ID = 2**63 - 1
+"""No row of any database has a larger number."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PAIN_AREAS = ("buttock", "low_back", "hip_front", "hip_side", "groin", "thigh", "knee",
               "shin", "calf", "achilles", "ankle", "foot")  # fmt: skip

@@ -6,7 +6,6 @@ the findings since that day, and the mail that they lead to.
 """
 
 import hashlib
-import math
 from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Literal
@@ -19,6 +18,8 @@ from worker.domain.weeks import local_day
 from worker.pipeline.ingest import ingest
 from worker.pipeline.services import Services
 from worker.store import StoredRun, Transaction
+
+_LONGEST_MINUTES = 7 * 24 * 60
 
 Speaker = Literal["athlete", "operator"]
 _LEFT_OUT: dict[Speaker, str] = {
@@ -97,7 +98,7 @@ def add_run(
     """
     at = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone)).astimezone(UTC)
     duration_s = None if minutes is None else minutes * 60
-    if minutes is not None and not (math.isfinite(minutes) and minutes > 0):
+    if minutes is not None and not 0 < minutes <= _LONGEST_MINUTES:
         raise EditError(f"{minutes:g} minutes is no duration of a run")
     _check(services, athlete, distance_m, day=day, at=at, duration_s=duration_s, now=now)
     hour = f"{start:%H:%M}" if start else ""

@@ -14,6 +14,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from worker.domain.models import (
+    LARGEST_ID,
     METRES_PER,
     PAIN_AREAS,
     WEEKDAYS,
@@ -151,7 +152,7 @@ def edit_run(web: WebContext, visit: LinkVisit) -> Response:
                 now=now,
             )
         else:
-            run_id = _parsed(int, form.one("run"), "a run")
+            run_id = _parsed(_row_id, form.one("run"), "a run")
             if edit == "exclude":
                 stored = exclude_run(services, who, run_id, by="athlete", now=now)
             elif edit == "include":
@@ -186,6 +187,13 @@ def _parsed(parse: Callable[[str], _T], text: str, what: str) -> _T:
         return parse(text)
     except ValueError as error:
         raise EditError(f"“{text[:20]}” is not {what}") from error
+
+
+def _row_id(text: str) -> int:
+    number = int(text)
+    if abs(number) > LARGEST_ID:
+        raise ValueError(number)
+    return number
 
 
 def _number(text: str) -> float:
