@@ -2,12 +2,15 @@
 
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 
 from tests.waiting import wait_until
-from worker.store import Store
+from worker.store import Store, StoreError
 from worker.store.lock import WriteQueue, WriteQueueError
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
 def test_threads_write_in_the_order_in_which_they_came(sqlite_url: str) -> None:
@@ -41,6 +44,21 @@ def test_a_turn_that_lasts_too_long_is_given_up_and_blocks_nobody() -> None:
         raise AssertionError("two at once")
     with write_queue.turn(within_s=0.01):
         pass
+
+
+def test_who_is_in_a_hurry_waits_no_longer_than_they_say(database_url: str) -> None:
+    """For another piece of the work, or for a row that somebody else has; then it's said."""
+    with closing(Store.open(database_url)) as store, closing(Store.open(database_url)) as other:
+        for holding in (store, other):
+            with holding.transaction() as tx:
+                tx.progress.ticked("one", at=NOW)
+                with (
+                    pytest.raises(StoreError, match=r"is busy|lock timeout"),
+                    store.transaction(within_s=0.1) as hurried,
+                ):
+                    hurried.progress.ticked("one", at=NOW)
+        with store.transaction(within_s=0.1) as tx:
+            tx.progress.ticked("one", at=NOW)
 
 
 def test_an_error_ends_the_turn() -> None:

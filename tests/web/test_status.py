@@ -1,9 +1,12 @@
 """The operator's page, health and metrics: who may see them, and when they turn bad."""
 
 import base64
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from simulators.web_instance import BASE_URL, NOW, TICKS, Instance
@@ -140,6 +143,27 @@ class TestReadiness:
         answer = made.client().get("/readyz")
         assert answer.status_code == 503
         assert "database" in answer.text
+
+    def test_a_held_write_lock_is_said_within_two_seconds(self, made: Instance) -> None:
+        """Every other writer waits for it for half a minute; who asks for health doesn't."""
+        tick(made)
+        client, waits_ms, tried_ms = made.client(), list[int](), list[int]()
+
+        def note(_: object, __: object, statement: str, *___: object) -> None:
+            if statement.startswith("PRAGMA busy_timeout"):
+                waits_ms.append(int(statement.rpartition("=")[2]))
+            elif statement == "BEGIN IMMEDIATE":
+                tried_ms.append(waits_ms[-1])
+
+        event.listen(made.store.engine, "before_cursor_execute", note)
+        with closing(sqlite3.connect(str(made.store.file), isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answer = client.get("/readyz")
+        assert answer.status_code == 503
+        assert "is busy: another program holds it locked" in answer.text
+        assert len(tried_ms) == 1
+        assert tried_ms[0] <= 2000
+        assert client.get("/readyz").text == "ok\n"
 
     def test_strangers_learn_what_but_not_why(self, made: Instance) -> None:
         """A path or an address in an error is nobody else's business."""

@@ -176,10 +176,20 @@ class Store:
         return cls(_engine(url))
 
     @contextmanager
-    def transaction(self) -> Iterator[Transaction]:
-        """Write: committed at the end of the block, rolled back on an exception."""
-        with self._translated(), self._turn(), self.engine.begin() as connection:
-            yield Transaction(connection, self.rules, self.precedence)
+    def transaction(self, *, within_s: float = BUSY_TIMEOUT_S) -> Iterator[Transaction]:
+        """Write: committed at the end of the block, rolled back on an exception.
+
+        `within_s`: how long to wait for whoever writes. Raises `StoreError`.
+        """
+        until = time.monotonic() + within_s
+        with self._translated(), self._turn(within_s), self.engine.connect() as connection:
+            waiting = connection.execution_options(
+                easeback_waits_s=max(until - time.monotonic(), 0.0)
+            )
+            with waiting.begin():
+                if not self.file and within_s < BUSY_TIMEOUT_S:
+                    waiting.exec_driver_sql(f"SET LOCAL lock_timeout = '{within_s * 1000:.0f}ms'")
+                yield Transaction(waiting, self.rules, self.precedence)
 
     @contextmanager
     def reading(self) -> Iterator[Transaction]:
@@ -280,15 +290,8 @@ class Store:
         """
         if self.file is None:
             return True
-        waits, as_before = (
-            f"PRAGMA busy_timeout={seconds * 1000:.0f}" for seconds in (within_s, BUSY_TIMEOUT_S)
-        )
-        with self._translated(), self._autocommit() as connection:
-            connection.exec_driver_sql(waits)
-            try:
-                busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
-            finally:
-                connection.exec_driver_sql(as_before)
+        with self._translated(), self._autocommit(within_s) as connection:
+            busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         return not busy
 
     def copy_to(self, path: Path) -> None:
@@ -316,13 +319,15 @@ class Store:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _autocommit(self) -> Connection:
+    def _autocommit(self, within_s: float = BUSY_TIMEOUT_S) -> Connection:
         """A connection without transactions, for what can't run inside one."""
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        return self.engine.connect().execution_options(
+            isolation_level="AUTOCOMMIT", easeback_waits_s=within_s
+        )
 
-    def _turn(self) -> AbstractContextManager[None]:
+    def _turn(self, within_s: float = BUSY_TIMEOUT_S) -> AbstractContextManager[None]:
         """Wait until it's this thread's turn to write; on PostgreSQL many write at once."""
-        return self.write_queue.turn(within_s=BUSY_TIMEOUT_S) if self.file else nullcontext()
+        return self.write_queue.turn(within_s=within_s) if self.file else nullcontext()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -331,8 +336,7 @@ class Store:
             yield
         except WriteQueueError as error:
             raise StoreError(
-                f"the database {self.file} is busy: another piece of the work has been writing to "
-                f"it for {BUSY_TIMEOUT_S} s"
+                f"the database {self.file} is busy: another piece of the work is writing to it"
             ) from error
         except DBAPIError as error:
             raise StoreError(_in_words(self.engine.url, error)) from error
@@ -431,7 +435,6 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
         # NORMAL can roll back a committed "sent" when the power goes.
         "synchronous=FULL",
         "foreign_keys=ON",
-        f"busy_timeout={BUSY_TIMEOUT_S * 1000}",
         # Deleted rows are overwritten: what is forgotten is gone.
         "secure_delete=ON",
     ):
@@ -441,6 +444,8 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     reading = options.get("easeback_reading", False)
+    waits_s = options.get("easeback_waits_s", BUSY_TIMEOUT_S)
+    connection.exec_driver_sql(f"PRAGMA busy_timeout={waits_s * 1000:.0f}")
     # A write in a transaction that began as a read fails wherever somebody else has written since.
     connection.exec_driver_sql("PRAGMA query_only=ON" if reading else "PRAGMA query_only=OFF")
     if options.get("isolation_level") != "AUTOCOMMIT":  # VACUUM can't run inside a transaction
@@ -457,6 +462,11 @@ def _in_words(url: URL, error: DBAPIError) -> str:
         return (
             f"the database {where} is damaged: stop the worker and restore a backup "
             "(`easeback restore FILE`)"
+        )
+    if code == sqlite3.SQLITE_BUSY:
+        return (
+            f"the database {where} is busy: another program holds it locked; the work goes on once "
+            "it lets go"
         )
     disk = _trouble_with_disk(Path(where or "."), code)
     if disk is None:

@@ -53,7 +53,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             page("/", web, status.home),
             page("/status", web, status.status_page),
             page("/metrics", web, status.metrics),
-            page("/readyz", web, health.readyz),
+            page("/readyz", web, health.readyz, pool="health"),
             Route("/livez", health.livez),
             _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
             _static("/icon.svg", pages.icon, "image/svg+xml"),

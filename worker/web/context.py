@@ -23,8 +23,8 @@ from worker.store import Store
 from worker.web.pages import Pages
 from worker.web.rate_limiter import ClientRateLimiter, OneEach
 
-Pool = Literal["pages", "services", "exports"]
-_POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2}
+Pool = Literal["pages", "services", "exports", "health"]
+_POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2, "health": 1}
 """How many of each kind are made at a time; all of them below the store's number of connections."""
 
 

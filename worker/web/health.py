@@ -16,6 +16,8 @@ from worker.web.operator import is_operator
 from worker.web.visits import Visit
 
 _WRITES_EVERY = timedelta(seconds=2)
+_WRITES_WITHIN_S = 1.5
+"""Who asks for health mostly gives up after a few seconds, and would learn nothing."""
 
 
 def livez(_: Request) -> Response:
@@ -30,7 +32,7 @@ def readyz(web: WebContext, visit: Visit) -> Response:
             wrote = tx.progress.ticks(WRITE_TICK).get(WRITE_TICK)
         # However often it is asked, and by however many.
         if wrote is None or not timedelta(0) <= visit.now - wrote.at < _WRITES_EVERY:
-            with web.store.transaction() as tx:
+            with web.store.transaction(within_s=_WRITES_WITHIN_S) as tx:
                 tx.progress.ticked(WRITE_TICK, at=visit.now)
         with web.store.reading() as tx:
             troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
