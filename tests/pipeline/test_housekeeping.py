@@ -1,14 +1,16 @@
 """Housekeeping: the database is written anew after deletions, once a day at most."""
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, event
 
 from tests.app import App, steady
+from worker.pipeline.backup import back_up
 from worker.pipeline.credentials import disconnect_athlete
 from worker.pipeline.housekeeping import VACUUM_EVERY, tidy
 from worker.store import Store
@@ -74,12 +76,23 @@ def test_a_clock_that_ran_ahead_puts_nothing_off(app: App) -> None:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_disconnecting_waits_for_no_reader(app: App) -> None:
-    """Somebody reads a copy's worth meanwhile: the log is emptied later."""
-    anna = app.athlete()
-    with app.services.store.reading() as tx:
+def test_who_reads_for_long_keeps_nobody_from_writing(app: App, tmp_path: Path) -> None:
+    """A copy, a disconnect and writing anew leave the log to later, after a second."""
+    store, anna = app.services.store, app.athlete()
+    waits_ms, waited_ms = list[int](), list[int]()
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        if statement.startswith("PRAGMA busy_timeout"):
+            waits_ms.append(int(statement.rpartition("=")[2]))
+        elif "wal_checkpoint" in statement:
+            waited_ms.append(waits_ms[-1])
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    with store.reading() as tx:
         tx.athletes.all()
-        begun = time.monotonic()
+        services = replace(app.services, backups_path=tmp_path / "backups")
+        assert back_up(services, app.now) is not None
         disconnect_athlete(app.services, "strava", anna, now=app.now)
-    assert time.monotonic() - begun < 10
-    assert app.services.store.empty_log()
+        tidy(app.services, app.now)
+    assert waited_ms == [1000, 1000, 1000]
+    assert store.empty_log()

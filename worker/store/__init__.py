@@ -89,6 +89,7 @@ __all__ = [
 
 BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
+_WAITS_FOR_READERS_S = 1.0
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
 HEAD = "0019"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
@@ -280,17 +281,18 @@ class Store:
         """
         with self._translated(), self._turn(), self._autocommit() as connection:
             connection.exec_driver_sql("VACUUM")
-        return self.empty_log(within_s=BUSY_TIMEOUT_S)
+        return self.empty_log()
 
-    def empty_log(self, *, within_s: float = 1.0) -> bool:
+    def empty_log(self) -> bool:
         """Bring SQLite's log into the database and empty it; False where somebody reads it still.
 
         Deleted rows were overwritten in the database as they went: the log is what knows them yet.
-        Raises `StoreError`.
+        Nobody can write while it waits for who reads, so it waits for a second. Raises
+        `StoreError`.
         """
         if self.file is None:
             return True
-        with self._translated(), self._autocommit(within_s) as connection:
+        with self._translated(), self._autocommit(_WAITS_FOR_READERS_S) as connection:
             busy, *_ = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
         return not busy
 
