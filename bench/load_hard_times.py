@@ -31,8 +31,6 @@ FILES, MAILS = 40, 20
 KILLING_S, REFUSING_S = 10.0, 30.0
 LONGEST_S = 240.0
 TOLD_WITHIN_S, BACK_WITHIN_S = 90.0, 30.0
-PAUSE_S = 60.0
-"""So long a mail server that couldn't be reached is left alone."""
 
 
 @dataclass
@@ -47,14 +45,13 @@ class Scene:
     told_s: float | None = None
     told: str = ""
     needs_no_telling: bool = False
-    back_within_s: float = BACK_WITHIN_S
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
     def broken(self) -> bool:
         """Whether what is promised wasn't kept."""
         late = self.told_s is None or self.told_s > TOLD_WITHIN_S
-        return bool(self.lost or self.twice or self.back_s > self.back_within_s) or (
+        return bool(self.lost or self.twice or self.back_s > BACK_WITHIN_S) or (
             late and not self.needs_no_telling
         )
 
@@ -205,7 +202,6 @@ def _recipient_hangs(stage: Stage) -> Scene:
 def _server_trickles(stage: Stage) -> Scene:
     """EHLO is answered byte by byte, well within every time-out of a single byte."""
     with _watched(stage, "the mail server trickles") as scene:
-        scene.back_within_s += PAUSE_S
         stage.mail.drop_all()
         stage.mail.fail("ehlo", "trickle", times=2)
         ids = _queue(stage, "trickles", [f"m{number}@example.org" for number in range(MAILS)])
@@ -220,7 +216,6 @@ def _server_trickles(stage: Stage) -> Scene:
 def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
     """There is no mail server for a while, then one comes in its place."""
     with _watched(stage, f"no mail server for {REFUSING_S:.0f} s") as scene:
-        scene.back_within_s += PAUSE_S
         servers.close()
         ids = _queue(stage, "refuses", [f"m{number}@example.org" for number in range(MAILS)])
         time.sleep(REFUSING_S)

@@ -9,7 +9,8 @@ Every mail of Easeback's that it ever took goes through the lint in the end.
 
 A fault is a reply ("451 later"), or "drop" (the connection), or "hang" (never answer), or "endless"
 (lines without end, up to `MOST_SPOKEN` bytes), or "trickle" (lines byte by byte, for `trickles_s`),
-or, at the final dot, "swallow": take the mail, then drop the connection in place of the answer.
+or "slow" (answer rightly, after `SLOW_S`), or, at the final dot, "swallow": take the mail, then
+drop the connection in place of the answer.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ STEPS: tuple[Step, ...] = (
 )  # fmt: skip
 
 MOST_SPOKEN = 64 * 1024 * 1024
+SLOW_S = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +205,9 @@ class _Conversation(SMTP):
         return await self._does(self._script.next_fault(step))
 
     async def _does(self, fault: str | None) -> bool:
-        if fault is None:
+        if fault == "slow":
+            await asyncio.sleep(SLOW_S)
+        if fault in {None, "slow"}:
             return False
         if fault == "endless":
             while self._script.spoken < MOST_SPOKEN:

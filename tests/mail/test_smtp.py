@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from email import policy
 from pathlib import Path
 from time import monotonic
@@ -285,6 +286,26 @@ def test_a_server_that_trickles_gets_no_more_time_than_a_silent_one(
     assert "didn't answer in time" in str(caught.value)
     assert caught.value.unanswered == (step == "dot")
     assert not caught.value.permanent
+
+
+@pytest.mark.parametrize("fault", ["hang", "trickle"])
+@pytest.mark.parametrize("step", ["connect", "ehlo", "starttls", "auth"])
+def test_a_server_that_is_well_again_serves_before_the_deadline_of_one_that_hangs(
+    step: Step, fault: str, certificate: trustme.LeafCert, trusted: None
+) -> None:
+    """Beside a connection that isn't let in another is tried; the mail goes by that one."""
+    with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate, trickles_s=60) as server:
+        server.fail(step, fault)
+        send(mailer(server, timeouts=replace(USUAL, beside_s=0.1)))
+        assert len(server.mails) == 1
+
+
+def test_a_server_that_is_slow_for_everybody_is_waited_for() -> None:
+    """What is tried beside it changes nothing where it's let in no sooner."""
+    with SmtpServer() as server:
+        server.fail("ehlo", "slow", times=None)
+        send(mailer(server, timeouts=replace(USUAL, command_s=5, beside_s=0.2)))
+        assert len(server.mails) == 1
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != "quit"])

@@ -11,7 +11,8 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from worker.mail.mime import one_line
@@ -27,17 +28,33 @@ _SILENT_S = 3.0
 
 _HANDSHAKE_S = 5.0
 
+_KNOCKS_S = 5.0
+"""So long may each step of a connection take that is tried beside one that waits."""
+
 _SHOWN = ("EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "RSET", "QUIT")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long one step may take in all. The answer to the final dot may rightly take minutes."""
+    """How long one step may take in all. The answer to the final dot may rightly take minutes.
+
+    After each `beside_s` of a step on the way to being let in, another connection is tried.
+    """
 
     connect_s: float = 30
     command_s: float = 60
     dot_s: float = 600
     quit_s: float = 5
+    beside_s: float = 15
+
+    def of_another(self) -> "Timeouts":
+        """Those of a connection that is tried beside one that waits: at once, or not at all."""
+        return replace(
+            self,
+            connect_s=min(_KNOCKS_S, self.connect_s),
+            command_s=min(_KNOCKS_S, self.command_s),
+            beside_s=inf,
+        )
 
 
 class TLSFromTheStartError(OSError):
@@ -52,7 +69,8 @@ class Dialogue(smtplib.SMTP):
     """A connection to a mail server, up to its greeting; by `tls` encrypted from the start.
 
     `step_s` is how long each command and its answer may take, `allow` begins a step of another
-    length. Raises what `smtplib.SMTP` raises.
+    length. `waits` is called each time that a step has taken so many seconds more, until
+    `is_let_in`; what it raises ends the wait. Raises what `smtplib.SMTP` raises.
     """
 
     def __init__(
@@ -64,18 +82,28 @@ class Dialogue(smtplib.SMTP):
         timeouts: Timeouts,
         tls: ssl.SSLContext | None = None,
         heard: Heard | None = None,
+        waits: Callable[[], None] = lambda: None,
     ) -> None:
         self.step_s = timeouts.command_s
+        self.is_let_in = False
+        self._waits, self._waits_every_s = waits, timeouts.beside_s
+        self._waits_next = 0.0
         self._tls = tls
         self._heard = heard
         self._said = "connect"
         self._until = 0.0
         self._room = 0
-        super().__init__(host, port, name, timeouts.connect_s)
+        try:
+            super().__init__(host, port, name, timeouts.connect_s)
+        except BaseException:
+            self.close()
+            raise
 
     def allow(self, seconds: float, *, said: str = "") -> None:
         """A step begins, named for `heard`: what is sent and read from now on may take so long."""
-        self._until = time.monotonic() + seconds
+        now = time.monotonic()
+        self._until = now + seconds
+        self._waits_next = now + self._waits_every_s
         self._said = said
 
     def putcmd(self, cmd: str, args: str = "") -> None:
@@ -123,10 +151,26 @@ class Dialogue(smtplib.SMTP):
             return 0
         if self._room <= 0:
             raise LongReplyError(f"a reply of more than {LONGEST_REPLY} bytes")
-        self.sock.settimeout(self._left_s())
-        received = self.sock.recv_into(buffer)
+        received: int | None = None
+        while received is None:
+            left_s = self._left_s()
+            if not self.is_let_in:
+                left_s = min(left_s, self._patience_s())
+            self.sock.settimeout(left_s)
+            try:
+                received = self.sock.recv_into(buffer)
+            except TimeoutError:
+                self._left_s()  # raises where that was the step's deadline
         self._room -= received
         return received
+
+    def _patience_s(self) -> float:
+        """How long to wait before the next call of `waits`, which comes first where it's due."""
+        now = time.monotonic()
+        if now >= self._waits_next:
+            self._waits_next = now + self._waits_every_s
+            self._waits()
+        return max(self._waits_next - time.monotonic(), 0.01)
 
     def _left_s(self) -> float:
         left_s = self._until - time.monotonic()

@@ -52,6 +52,13 @@ _NO_PASSWORDS = re.compile(r"5\.7\.139 (?!.*credentials)", re.IGNORECASE)
 About = Literal["session", "sender", "mail"]
 
 
+class _OvertakenError(Exception):
+    """Another connection was let in while one waited for that."""
+
+    def __init__(self, smtp: Dialogue) -> None:
+        self.smtp = smtp
+
+
 class _OwnConnection(threading.local):
     """The connection of one thread, and whether it outlives the mail that it was made for."""
 
@@ -183,6 +190,25 @@ class SmtpMailer:
             smtp.close()
 
     def _connect(self) -> Dialogue:
+        """The first connection that is let in.
+
+        While a server that hung may be well again, nobody waits for the end of a deadline: others
+        are tried meanwhile.
+        """
+
+        def try_another() -> None:
+            with suppress(SendError, OSError):
+                raise _OvertakenError(self._enter(self._timeouts.of_another()))
+
+        try:
+            smtp = self._enter(self._timeouts, waits=try_another)
+        except _OvertakenError as other:
+            smtp = other.smtp
+        smtp.is_let_in = True
+        smtp.step_s = self._timeouts.command_s
+        return smtp
+
+    def _enter(self, timeouts: Timeouts, *, waits: Callable[[], None] = lambda: None) -> Dialogue:
         settings = self._settings
         # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
         name = settings.ehlo_name or socket.gethostname()
@@ -191,9 +217,10 @@ class SmtpMailer:
                 self._host,
                 settings.port_number,
                 name if settings.ehlo_name or "." in name else "[127.0.0.1]",
-                timeouts=self._timeouts,
+                timeouts=timeouts,
                 tls=self._tls_context() if settings.security == "tls" else None,
                 heard=self._heard,
+                waits=waits,
             )
         except smtplib.SMTPConnectError as error:
             raise self._refusal(_reply(error), "turned the connection away") from None

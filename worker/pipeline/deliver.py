@@ -20,7 +20,10 @@ from worker.store import OutboxMail, StoreError, Transaction
 log = logging.getLogger(__name__)
 
 PAUSE_AFTER_LOGIN_FAILURE = timedelta(minutes=5)
-PAUSE_WHILE_UNREACHABLE = timedelta(minutes=1)
+PAUSE_WHILE_UNREACHABLE = timedelta(seconds=20)
+"""From one try to the next, which is one connection; whoever waits is served soon after."""
+
+PAUSE_AFTER_REFUSALS = timedelta(minutes=1)
 
 MAIL_TICK = "mail"
 """Under this name stands how the mail server answered last; in trouble, no mail goes out."""
@@ -177,7 +180,7 @@ class _DeliveryRun:
             elif self._refused_in_a_row == REFUSED_IN_A_ROW:
                 # It refuses whatever comes: asking for each that waits would only anger it.
                 self._is_over = True
-                until = self._clock() + PAUSE_WHILE_UNREACHABLE
+                until = self._clock() + PAUSE_AFTER_REFUSALS
                 with self._services.store.transaction() as tx:
                     tx.progress.ticked(PAUSE_TICK, at=until)
 
@@ -190,7 +193,7 @@ def _is_paused(tx: Transaction, now: datetime) -> bool:
 
 def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | None:
     """Send one mail and settle it, whatever comes of it."""
-    is_at_dot = False
+    is_at_dot, began = False, clock()
 
     def before_dot() -> None:
         nonlocal is_at_dot
@@ -207,12 +210,12 @@ def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | N
     except (StoreError, _TakenAwayError):
         raise
     except SendError as error:
-        return _unsent(services, letter, error, clock)
+        return _unsent(services, letter, error, began, clock)
     except Exception as error:
         # One mail's surprise must not hold up the others, nor come again at every tick.
         log.exception("mail %(kind)s to athlete %(athlete)s: unexpected", _named(letter))
         surprise = SendError(f"unexpected: {error!r}", permanent=False, unanswered=is_at_dot)
-        return _unsent(services, letter, surprise, clock)
+        return _unsent(services, letter, surprise, began, clock)
     now = clock()
     with services.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
@@ -226,8 +229,10 @@ def _named(letter: OutboxMail) -> dict[str, object]:
     return {"kind": letter.kind, "athlete": letter.athlete_id, "mail": letter.id}
 
 
-def _unsent(services: Services, letter: OutboxMail, error: SendError, clock: Clock) -> SendError:
-    """Settle a mail that wasn't sent, and say why."""
+def _unsent(
+    services: Services, letter: OutboxMail, error: SendError, began: datetime, clock: Clock
+) -> SendError:
+    """Settle a mail whose sending `began` then and came to nothing, and say why."""
     # Without the address: the log and the ticks outlive an athlete who is forgotten.
     nameless = str(error).replace(letter.recipient, "them")
     now = clock()
@@ -237,8 +242,10 @@ def _unsent(services: Services, letter: OutboxMail, error: SendError, clock: Clo
         if is_the_servers:
             # No try of the mail's: one pause holds all that wait, and its end lets all go.
             tx.outbox.give_back(letter, error=str(error))
-            pause = PAUSE_AFTER_LOGIN_FAILURE if error.login else PAUSE_WHILE_UNREACHABLE
-            tx.progress.ticked(PAUSE_TICK, at=now + pause)
+            until = now + PAUSE_AFTER_LOGIN_FAILURE
+            if not error.login:
+                until = began + PAUSE_WHILE_UNREACHABLE  # a try that took longer was pause enough
+            tx.progress.ticked(PAUSE_TICK, at=until)
         elif error.permanent:
             tx.outbox.dead(letter, error=str(error))
             _notify_operator(tx, services, letter, str(error), now=now)
