@@ -48,9 +48,16 @@ WEB_TICK = "web"
 CLOCK_TICK = "clock"
 """The tick of the latest time of which the worker is sure; its trouble: the clock has leapt."""
 
+LEAP_TICK = "leap"
+"""The tick of the pass that last met another time than the pass before it had left."""
+
+BOOT_TICK = "boot"
+"""Its name goes on with the machine's boot: when that was, by the clock of the last pass."""
+
 WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""
 
+_NOT_SHOWN = (WRITE_TICK, BOOT_TICK, LEAP_TICK)
 _AHEAD = timedelta(minutes=5)
 _LONGEST_PING_BYTES = 2**20
 _WAITING = ("queued", "claimed", "at_dot", "retry")
@@ -71,6 +78,11 @@ class Trouble:
 
     name: str
     text: str
+
+
+def shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
+    """Those that say something to an operator."""
+    return {name: tick for name, tick in ticks.items() if not name.startswith(_NOT_SHOWN)}
 
 
 def check_health(

@@ -1,14 +1,24 @@
 """A clock that is wrong for a while ends no mail and tells no week before its time."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 import pytest
 
 from tests.app import App, ScriptedMailer, refused
+from tests.command import easeback
 from worker.domain.models import WeeklyHour
-from worker.jobs.leaps import STANDS_AT_START_FOR_S, STANDS_FOR_S, LeapGuard
+from worker.health import BOOT_TICK, CLOCK_TICK
+from worker.jobs.leaps import (
+    STANDS_AT_START_FOR_S,
+    STANDS_FOR_S,
+    LeapGuard,
+    boot_name,
+    leap_between_passes,
+)
+from worker.store import Store
 
 DAY = timedelta(days=1)
 HOUR = timedelta(hours=1)
@@ -99,6 +109,109 @@ def test_a_start_before_the_last_workers_time_is_a_leap() -> None:
 def test_a_restart_is_sure_at_once(last: datetime | None) -> None:
     """And so is the first start of all."""
     assert not Machine(SUNDAY).guard(last).doubts(SUNDAY)
+
+
+# Single passes
+
+
+@dataclass
+class Passes:
+    """Passes by cron on one machine, which may be started anew."""
+
+    app: App
+    machine: Machine
+    boot: str | None = f"{BOOT_TICK} 1"
+
+    def look(self) -> str | None:
+        """What the next pass has to say of its clock."""
+        with self.app.services.store.transaction() as tx:
+            return leap_between_passes(
+                tx, self.machine.now, boot=self.boot, counted_s=self.machine.counted_s
+            )
+
+    def boots(self, *, off: timedelta) -> None:
+        self.machine.now += off
+        self.machine.counted_s, self.boot = 60.0, f"{BOOT_TICK} 2"
+
+
+@pytest.fixture
+def passes(app: App) -> Passes:
+    return Passes(app, Machine(SUNDAY))
+
+
+@pytest.mark.parametrize("by", [8 * DAY, -8 * DAY, 2 * HOUR, 20 * 365 * DAY])
+def test_a_pass_doubts_a_clock_that_leapt_since_the_one_before(
+    passes: Passes, by: timedelta
+) -> None:
+    """Until it has stood; and again where it's set right."""
+    assert passes.look() is None
+    passes.machine.passes(600)
+    assert passes.look() is None
+    for leap in (by, -by):
+        passes.machine.leaps(leap)
+        assert "the clock leapt from 2026-11-22 " in str(passes.look()) or leap == -by
+        passes.machine.passes(STANDS_FOR_S - 1)
+        assert "the clock leapt" in str(passes.look())
+        passes.machine.passes(1)
+        assert passes.look() is None
+
+
+def test_passes_days_apart_on_a_machine_that_stays_up_doubt_nothing(passes: Passes) -> None:
+    """What the machine counted says that the time has passed; a clock kept in time is no leap."""
+    for days in (1, 30, 400):
+        passes.machine.passes(days * 86_400)
+        passes.machine.leaps(timedelta(seconds=40))
+        assert passes.look() is None
+
+
+def test_a_pass_after_the_machine_was_off_believes_any_later_time(passes: Passes) -> None:
+    """Nobody counted meanwhile; an earlier time is a leap, once."""
+    passes.look()
+    passes.boots(off=7 * DAY)
+    assert passes.look() is None
+    passes.boots(off=-3 * DAY)
+    passes.boot = f"{BOOT_TICK} 3"
+    assert "the clock leapt" in str(passes.look())
+    passes.machine.passes(600)
+    assert passes.look() is None
+
+
+def test_where_boots_cant_be_told_apart_only_an_earlier_time_is_a_leap(passes: Passes) -> None:
+    """It is over once it has stood."""
+    passes.boot = None
+    passes.look()
+    passes.machine.leaps(8 * DAY)
+    assert passes.look() is None
+    passes.machine.leaps(-8 * DAY)
+    assert passes.look() is not None
+    passes.machine.passes(STANDS_FOR_S)
+    assert passes.look() is None
+
+
+@pytest.mark.skipif(boot_name() is None, reason="the system doesn't tell boots apart")
+def test_once_says_that_the_clock_leapt_and_tells_no_week(tmp_path: Path) -> None:
+    """`status` says so too; a made-up time is nobody's leap."""
+    add = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
+    env = {"EASEBACK_DATA_DIR": str(tmp_path / "data")}
+    easeback(*add, "--timezone", "UTC", cwd=tmp_path, env=env)
+    assert easeback("once", cwd=tmp_path, env=env).returncode == 0
+    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    with store.transaction() as tx:
+        (anna,) = tx.athletes.all()
+        tx.athletes.weekly_done(anna, next_at=datetime.now(UTC) - DAY)
+        for name in (str(boot_name()), CLOCK_TICK):
+            tick = tx.progress.tick(name)
+            assert tick is not None
+            tx.progress.ticked(name, at=tick.at - 8 * DAY)
+    for command in ("once", "status"):
+        done = easeback(command, cwd=tmp_path, env=env)
+        assert done.returncode == 1
+        assert "the clock leapt from" in done.stderr
+        assert str(boot_name()) not in done.stdout
+    with store.reading() as tx:
+        assert tx.outbox.all() == ()
+    assert easeback("once", "--as-of", "2027-01-01", cwd=tmp_path, env=env).returncode == 0
+    store.close()
 
 
 # What it keeps from happening

@@ -220,15 +220,21 @@ def _exit_at_once() -> None:
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
     """Do everything that is due once, then exit."""
-    from worker.jobs.once import one_pass
+    from worker.jobs.once import begin_pass, one_pass
     from worker.jobs.registry import jobs_of
-    from worker.jobs.ticks import begin_ticks
+    from worker.jobs.ticks import FIRST_RELEASE, begin_ticks, unset_clock
 
     command, now = command_of(context), clock_as_of(as_of)
     services = command.services()
     refuse_half_moved(services)
+    doubt = None
     with services.store.sole_worker():
-        begin_ticks(services)
+        if as_of is not None:
+            begin_ticks(services)
+        elif unset := unset_clock(now(), FIRST_RELEASE):
+            raise AttentionError(unset)
+        else:
+            services, doubt = begin_pass(services, now)
         done = one_pass(services, now)
     taken, delivered = done.taken_in, done.delivered
     if as_json:
@@ -247,6 +253,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
         entries = tx.inbox.with_verdict("waiting", "unread")
         waiting = [entry for entry in entries if entry.reason]
     troubles = [
+        *([doubt] if doubt else []),
         *delivered.troubles,
         *(trouble for synced in done.synced.values() for trouble in synced.troubles),
         *(f"{file}: {reason}" for file, reason in taken.failed),

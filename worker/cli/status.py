@@ -39,7 +39,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 
 
 def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
-    from worker.health import MADE_UP_TICK, Audience, check_health
+    from worker.health import MADE_UP_TICK, Audience, check_health, shown_ticks
     from worker.jobs.registry import all_jobs, patience_of
 
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
@@ -80,7 +80,10 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "waiting": [entry for entry in files["waiting"] if entry["reason"]],
             "unread": files["unread"],
         },
-        "ticks": {name: {"at": tick.at, "trouble": tick.trouble} for name, tick in ticks.items()},
+        "ticks": {
+            name: {"at": tick.at, "trouble": tick.trouble}
+            for name, tick in shown_ticks(ticks).items()
+        },
         "crew": [
             {"role": worker.role, "place": worker.place, "seen": worker.seen_at}
             for worker in tx.workers.living(within=timedelta(minutes=1))

@@ -7,7 +7,12 @@ be told before it's over, and mail would be too old to send.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
+from pathlib import Path
+
+from worker.health import BOOT_TICK, CLOCK_TICK, LEAP_TICK
+from worker.store import Transaction
 
 LEAP = timedelta(minutes=1)
 """A clock that is off by less is being kept in time."""
@@ -25,6 +30,16 @@ STANDS_AT_START_FOR_S = 80.0
 def steady_s() -> float:
     """Seconds that only go forward, while the machine sleeps too where the system counts them."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+def boot_name() -> str | None:
+    """The tick's name of this boot of the machine; None where the system doesn't tell boots apart.
+
+    Within one boot `steady_s` goes on from process to process.
+    """
+    with suppress(OSError):
+        return f"{BOOT_TICK} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
+    return None
 
 
 class SharedClock:
@@ -71,13 +86,46 @@ class LeapGuard:
             if abs(leap) > LEAP:
                 if abs(leap - self._leap) > LEAP:
                     self._leap, self._until_s = leap, counted_s + STANDS_FOR_S
-                    self.trouble = (
-                        f"the clock leapt from {expected:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} "
-                        "UTC: no mail ends and no week is told until the new time has stood for "
-                        f"{STANDS_FOR_S / 60:.0f} minutes"
-                    )
+                    self.trouble = _in_words(expected, now)
                 if counted_s < self._until_s:
                     return True
             self._known, self._known_s = now, counted_s
             self._leap, self.trouble = timedelta(0), None
             return False
+
+
+def leap_between_passes(
+    tx: Transaction, now: datetime, *, boot: str | None, counted_s: float
+) -> str | None:
+    """Why a single pass may not end or tell anything by its clock, in words; None where it may.
+
+    A pass is too short to see a leap. The one before it has left what time it was, and when the
+    machine was started: within one boot (`boot_name`, and `counted_s` since it) that instant only
+    moves with the clock. What this pass sees is saved for the next one.
+    """
+    started = now - timedelta(seconds=counted_s)
+    last, leapt = tx.progress.tick(CLOCK_TICK), tx.progress.tick(LEAP_TICK)
+    before = tx.progress.tick(boot) if boot else None
+    leap = timedelta(0)
+    if before is not None:
+        leap = started - before.at
+    elif last is not None and last.at - now > LEAP:  # a machine that was off may be ahead by much
+        leap = now - last.at
+    trouble = None
+    if abs(leap) > LEAP:
+        trouble = _in_words(now - leap, now)
+        tx.progress.ticked(LEAP_TICK, at=now)
+    elif last and leapt and timedelta(0) <= now - leapt.at < timedelta(seconds=STANDS_FOR_S):
+        trouble = last.trouble
+    if boot:
+        tx.progress.ticked(boot, at=started)
+    at = min(now, last.at) if trouble and last else now
+    tx.progress.ticked(CLOCK_TICK, at=at, trouble=trouble)
+    return trouble
+
+
+def _in_words(expected: datetime, now: datetime) -> str:
+    return (
+        f"the clock leapt from {expected:%Y-%m-%d %H:%M} to {now:%Y-%m-%d %H:%M} UTC: no mail ends "
+        f"and no week is told until the new time has stood for {STANDS_FOR_S / 60:.0f} minutes"
+    )

@@ -1,8 +1,11 @@
 """One whole pass: every job once, in the order of the registry."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from worker.health import LEAP_TICK
+from worker.jobs.leaps import LeapGuard, boot_name, leap_between_passes, steady_s
 from worker.jobs.registry import jobs_of
+from worker.jobs.ticks import begin_ticks
 from worker.pipeline.deliver import Delivered
 from worker.pipeline.ingest import TakenIn
 from worker.pipeline.services import Clock, Services
@@ -17,6 +20,19 @@ class Pass:
     taken_in: TakenIn = field(default_factory=TakenIn)
     synced: dict[str, Synced] = field(default_factory=dict)
     delivered: Delivered = field(default_factory=Delivered)
+
+
+def begin_pass(services: Services, clock: Clock) -> tuple[Services, str | None]:
+    """Begin a pass by the machine's clock: what to work with, and in words why it isn't believed.
+
+    Then nothing ends and no week is told; all else is done.
+    """
+    boot = boot_name()
+    begin_ticks(services, keep=(LEAP_TICK, *([boot] if boot else [])))
+    with services.store.transaction() as tx:
+        trouble = leap_between_passes(tx, clock(), boot=boot, counted_s=steady_s())
+    guard = LeapGuard(clock())
+    return replace(services, doubts=lambda now: bool(trouble) or guard.doubts(now)), trouble
 
 
 def one_pass(services: Services, clock: Clock) -> Pass:

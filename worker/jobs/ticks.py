@@ -37,16 +37,21 @@ def unset_clock(now: datetime, not_before: datetime | None) -> str | None:
 
 
 def begin_ticks(
-    services: Services, *, made_up_from: datetime | None = None, shared: Iterable[str] = ()
+    services: Services,
+    *,
+    made_up_from: datetime | None = None,
+    shared: Iterable[str] = (),
+    keep: Iterable[str] = (),
 ) -> None:
     """Clear how the jobs of an earlier worker ended.
 
-    `shared` names the jobs that other workers on this database are running: their ticks stay.
+    `shared` names the jobs that other workers on this database are running: their ticks stay, and
+    so do those to `keep`.
     `made_up_from` is the instant at which a made-up clock begins.
     """
     others = (*shared, *_SHARED) if shared else ()
     with services.store.transaction() as tx:
-        kept = (CLOCK_TICK, MAIL_TICK, RESTORED, DELETED, FORGOTTEN, VACUUMED, *others)
+        kept = (CLOCK_TICK, MAIL_TICK, RESTORED, DELETED, FORGOTTEN, VACUUMED, *others, *keep)
         tx.progress.clear_ticks(but=kept)
         if made_up_from is not None:
             tx.progress.ticked(MADE_UP_TICK, at=made_up_from)

@@ -10,9 +10,9 @@ from datetime import timedelta
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from worker import __version__
-from worker.health import WRITE_TICK, Audience, check_health
+from worker.health import Audience, check_health, shown_ticks
 from worker.notify.render import Locale
-from worker.store import STATES_IN_WORDS, State, Tick
+from worker.store import STATES_IN_WORDS, State
 from worker.web.context import WebContext
 from worker.web.operator import is_operator, require_operator
 from worker.web.visits import Visit
@@ -49,7 +49,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
                 works_elsewhere=web.store.works_elsewhere(),
                 most=_FAILING_SHOWN,
             ),
-            ticks=_shown_ticks(tx.progress.ticks()),
+            ticks=shown_ticks(tx.progress.ticks()),
             athletes=tx.athletes.count(),
             outbox=tx.outbox.counts(),
             states={state: STATES_IN_WORDS[state] for state in _STATES},
@@ -65,7 +65,7 @@ def metrics(web: WebContext, visit: Visit) -> Response:
     require_operator(web, visit.request)
     with web.store.reading() as tx:
         troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
-        ticks = _shown_ticks(tx.progress.ticks())
+        ticks = shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
@@ -95,7 +95,3 @@ def metrics(web: WebContext, visit: Visit) -> Response:
             of = f'{{{label}="{escaped}"}}' if label else ""
             lines.append(f"easeback_{name}{of} {+number}")
     return PlainTextResponse("\n".join(lines) + "\n", media_type=_PROMETHEUS)
-
-
-def _shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
-    return {name: tick for name, tick in ticks.items() if name != WRITE_TICK}
