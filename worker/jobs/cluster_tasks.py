@@ -23,6 +23,7 @@ from typing import Any, Final, TypeVar
 from procrastinate import App, JobContext, RetryStrategy, SyncPsycopgConnector, exceptions
 from procrastinate.connector import BaseConnector
 from procrastinate.jobs import Job as QueuedJob
+from procrastinate.jobs import Status
 from procrastinate.manager import JobManager
 from procrastinate.schema import SchemaManager
 from psycopg import Error
@@ -61,6 +62,9 @@ _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _WAITS_S = 2.0
 _COUNTS_EVERY_S = 1.0
 LANES = 64
+HELD_UP = timedelta(seconds=10)
+"""What has been due for longer, while its lanes are busy, may be held up by a batch that hangs."""
+
 KEEPS_FAILING = 3
 AGAIN = RetryStrategy(max_attempts=6, exponential_wait=2)
 CHECKS_AGAIN_IN = timedelta(seconds=1)
@@ -371,12 +375,22 @@ async def _queue_task(
 async def _queue_batches(
     queue: JobManager, context: WorkerContext, job: Job, batches: Batches, now: datetime
 ) -> None:
-    """Queue as many batches as are due, each in a lane that has none."""
+    """Queue as many batches as are due, each in a lane that has none.
+
+    Where something has been due for a while although a batch is under way in each of their lanes,
+    these may hang: one more lane helps.
+    """
     due = await context.do(batches.due, context.services, now, LANES * batches.size)
-    if due:
-        busy = {queued.task_kwargs["lane"] for queued in await _open(queue, job.name)}
-        lanes = range(-(-due // batches.size))
-        await defer(queue, [queued_batch(job, lane) for lane in lanes if lane not in busy])
+    if not due:
+        return
+    open_jobs = await _open(queue, job.name)
+    busy = {queued.task_kwargs["lane"] for queued in open_jobs}
+    lanes = [lane for lane in range(-(-due // batches.size)) if lane not in busy]
+    waits = any(queued.status == Status.TODO.value for queued in open_jobs)
+    if not lanes and not waits:
+        is_late = await context.do(batches.due, context.services, now - HELD_UP, 1)
+        lanes = [lane for lane in range(LANES) if lane not in busy][:is_late]
+    await defer(queue, [queued_batch(job, lane) for lane in lanes])
 
 
 async def _open(queue: JobManager, task: str) -> list[QueuedJob]:

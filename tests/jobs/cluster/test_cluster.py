@@ -5,12 +5,12 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from sqlalchemy import text
 
-from tests.app import TODAY, App, recording, refused, run_file, steady
+from tests.app import TODAY, App, ScriptedMailer, recording, refused, run_file, steady
 from tests.draining import DrainingWorker
 from tests.jobs.cluster.conftest import QUICK
 from tests.waiting import wait_until
@@ -143,6 +143,37 @@ def test_a_worker_whose_machine_is_days_ahead_goes_by_the_databases_clock(app: A
     assert mail.due_at < datetime.now(UTC) + HOUR
     with app.services.store.reading() as tx:
         assert tx.athletes.next_weekly_at(anna) < app.now + 8 * DAY
+
+
+def test_a_batch_that_hangs_holds_up_no_mail_of_another_lane(app: App) -> None:
+    """What waits behind it goes by one more lane, and by no more than one."""
+    athletes = [app.athlete(name, timezone="UTC") for name in ("Anna", "Ben", "Cleo")]
+    for athlete in athletes:
+        with app.services.store.transaction() as tx:
+            tx.athletes.weekly_done(athlete, next_at=app.now)
+        queue_weekly(app.services, athlete, app.now)
+    app.now += timedelta(minutes=1)
+    well_again = threading.Event()
+    hanging: list[str] = []
+
+    class Hanging(ScriptedMailer):
+        def send(self, *args: Any, recipient: str, **more: Any) -> None:
+            if not hanging:
+                hanging.append(recipient)
+                assert well_again.wait(30)
+            app.mailer.send(*args, recipient=recipient, **more)
+
+    worker = ClusterWorker(app.services, app.clock, mailer=Hanging, timing=QUICK)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(lambda: len(app.mailer.taken) == 2)
+        assert {str(mail["To"]) for mail in app.mailer.taken}.isdisjoint(hanging)
+    finally:
+        well_again.set()
+        wait_until(lambda: len(app.mailer.taken) == 3)
+        worker.stop()
+        thread.join()
 
 
 def test_a_week_that_is_due_is_told_once_the_inbox_is_read(app: App) -> None:
