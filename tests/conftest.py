@@ -2,10 +2,11 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from simulators.empty_database import put_empty_database
 from simulators.mail_lint import OURS, faults_of
 from tests.app import App, ScriptedMailer
+from tests.schemas import Schemas
 from tests.starts import started_by
 from worker.app import shipped_file
 from worker.config import InboxSection
@@ -38,7 +40,12 @@ settings.load_profile("easeback")
 
 
 def pytest_configure() -> None:
-    """Keep the tests' folders in memory where there's room: SQLite syncs at each commit."""
+    """Keep the tests' folders in memory where there's room: SQLite syncs at each commit.
+
+    And keep what is compiled: else each process that a test starts compiles the worker anew.
+    """
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     memory = Path("/dev/shm")  # noqa: S108  pytest makes a folder of its own in it
     if memory.is_dir() and shutil.disk_usage(memory).free > 2**30:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
@@ -105,20 +112,34 @@ def sqlite_url(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'easeback.db'}"
 
 
-@pytest.fixture
-def postgres_url(postgres_server: str) -> Iterator[str]:
-    """A schema of the test's own in PostgreSQL, gone afterwards."""
-    from sqlalchemy import create_engine, make_url, text
+@pytest.fixture(scope="session")
+def schemas(postgres_server: str) -> Iterator[Schemas]:
+    """Where tests on PostgreSQL have their schemas."""
+    schemas = Schemas(postgres_server)
+    yield schemas
+    schemas.close()
 
-    schema = f"test_{uuid4().hex[:12]}"
-    engine = create_engine(postgres_server)
-    with engine.begin() as connection:
-        connection.execute(text(f"CREATE SCHEMA {schema}"))
-    url = make_url(postgres_server).update_query_dict({"options": f"-csearch_path={schema}"})
-    yield url.render_as_string(hide_password=False)
-    with engine.begin() as connection:
-        connection.execute(text(f"DROP SCHEMA {schema} CASCADE"))
-    engine.dispose()
+
+@pytest.fixture
+def postgres_url(request: pytest.FixtureRequest, schemas: Schemas) -> Iterator[str]:
+    """A schema of the test's own in PostgreSQL: an empty one, unless a store is opened in it."""
+    opens = next((name for name in _PREPARED if name in request.fixturenames), None)
+    with schemas.with_tables(_PREPARED[opens]) if opens else schemas.empty() as url:
+        yield url
+
+
+def _migrate(url: str) -> None:
+    Store.open(url).close()
+
+
+def _migrate_for_a_cluster(url: str) -> None:
+    from worker.jobs.cluster_tasks import install
+
+    with closing(Store.open(url)) as store:
+        install(store)
+
+
+_PREPARED = {"store": _migrate, "cluster_store": _migrate_for_a_cluster}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -1,0 +1,115 @@
+"""Schemas in PostgreSQL, one for each test: what is migrated once is emptied, and used again.
+
+    schemas = Schemas("postgresql+psycopg://postgres@127.0.0.1:5432/test")
+    with schemas.empty() as url: ...                        # nothing in it
+    with schemas.with_tables(lambda url: Store.open(url).close()) as url: ...
+
+Emptying one takes a twentieth of the time that migrating another and dropping it takes.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, MetaData, create_engine, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+Prepare = Callable[[str], object]
+"""Makes tables in the schema at this address."""
+
+_RELATIONS = (
+    "SELECT relname, obj_description(oid, 'pg_class') FROM pg_class "
+    "WHERE relnamespace = CAST(:schema AS regnamespace) ORDER BY relname"
+)
+_BEGIN_AT_1 = (
+    "SELECT setval(format('%I.%I', schemaname, sequencename), 1, false) FROM pg_sequences "
+    "WHERE schemaname = :schema AND last_value IS NOT NULL"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Schema:
+    """A schema with its tables, and what tells once it's prepared whether a test changed them."""
+
+    name: str
+    tables: MetaData
+    state: Any
+
+
+class Schemas:
+    """The schemas that one process of tests works in, on one server."""
+
+    def __init__(self, server: str) -> None:
+        self._server = make_url(server)
+        self._engine = create_engine(server)
+        self._kept: dict[Prepare, _Schema] = {}
+
+    @contextmanager
+    def empty(self) -> Iterator[str]:
+        """The address of a schema with nothing in it, gone afterwards."""
+        name = self._made()
+        yield self._url(name)
+        self._drop(name)
+
+    @contextmanager
+    def with_tables(self, prepare: Prepare) -> Iterator[str]:
+        """The address of a schema that was prepared once and has no rows; one test has it."""
+        schema = self._kept.pop(prepare, None) or self._prepared(prepare)
+        yield self._url(schema.name)
+        if self._is_emptied(schema):
+            self._kept[prepare] = schema
+        else:
+            self._drop(schema.name)
+
+    def close(self) -> None:
+        for schema in self._kept.values():
+            self._drop(schema.name)
+        self._engine.dispose()
+
+    def _url(self, name: str) -> str:
+        # No test takes the server's power away, so none waits for its disk.
+        options = f"-csearch_path={name} -csynchronous_commit=off"
+        url = self._server.update_query_dict({"options": options})
+        return url.render_as_string(hide_password=False)
+
+    def _made(self) -> str:
+        name = f"test_{uuid4().hex[:12]}"
+        with self._engine.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA {name}"))
+        return name
+
+    def _drop(self, name: str) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(text(f"DROP SCHEMA {name} CASCADE"))
+
+    def _prepared(self, prepare: Prepare) -> _Schema:
+        name = self._made()
+        prepare(self._url(name))
+        tables = MetaData(schema=name)
+        tables.reflect(self._engine)
+        with self._engine.connect() as connection:
+            return _Schema(name, tables, _state(connection, name))
+
+    def _is_emptied(self, schema: _Schema) -> bool:
+        """Delete all rows, and let ids begin at 1; False where a test changed more, or is in it."""
+        try:
+            with self._engine.begin() as connection:
+                connection.execute(text("SET LOCAL lock_timeout = '3s'"))
+                if _state(connection, schema.name) != schema.state:
+                    return False
+                for table in reversed(schema.tables.sorted_tables):
+                    if table.name != "alembic_version":
+                        connection.execute(table.delete())
+                connection.execute(text(_BEGIN_AT_1), {"schema": schema.name})
+        except DBAPIError:
+            return False
+        return True
+
+
+def _state(connection: Connection, name: str) -> Any:
+    """The tables, indexes, sequences and comments of a schema, and the version they have."""
+    relations = connection.execute(text(_RELATIONS), {"schema": name}).all()
+    version = connection.execute(text(f"SELECT version_num FROM {name}.alembic_version"))  # noqa: S608  ours
+    return relations, version.all()
