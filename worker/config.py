@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from worker import trust
 from worker.domain.models import SourceName
@@ -92,7 +92,7 @@ class EngineSection(Section):
 class _Settings(BaseModel):
     """Everything that can be set but the sources. Sections are TOML tables of the same names."""
 
-    # Built once whole, below.
+    # Built once, whole, on first use: no section is built for itself.
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
     )
@@ -102,12 +102,12 @@ class _Settings(BaseModel):
     base_url: OpenAddress = "http://127.0.0.1:8765"
     secret_key: SecretKeys = None
     ping_url: WebAddress | None = None
-    inbox: InboxSection = InboxSection()
-    mail: MailSection = MailSection()
-    backup: BackupSection = BackupSection()
-    web: WebSection = WebSection()
-    log: LogSection = LogSection()
-    engine: EngineSection = EngineSection()
+    inbox: InboxSection = Field(default_factory=InboxSection)
+    mail: MailSection = Field(default_factory=MailSection)
+    backup: BackupSection = Field(default_factory=BackupSection)
+    web: WebSection = Field(default_factory=WebSection)
+    log: LogSection = Field(default_factory=LogSection)
+    engine: EngineSection = Field(default_factory=EngineSection)
     rules: Rules = Rules()
 
     @model_validator(mode="after")
@@ -154,7 +154,7 @@ else:  # each service adds its section under its name
         __base__=_Settings,
         __module__=__name__,
         __doc__="Everything that can be set. Sections are TOML tables of the same names.",
-        **{name: (section, section()) for name, section in SECTIONS.items()},
+        **{name: (section, Field(default_factory=section)) for name, section in SECTIONS.items()},
     )
 
 
@@ -380,7 +380,7 @@ def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str,
 
     In one source a secret's file yields to the secret.
     """
-    tables: dict[str, Any] = {}
+    tables: dict[str, Any] = {section: {} for section in known_keys() if section}
     places: dict[tuple[str, str], str] = {}
     for source in sources:
         for one in sorted(source, key=lambda one: not one.key.endswith("_file")):
@@ -393,7 +393,7 @@ def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str,
                     )
                 place = one.place.replace(f"[{one.section}] ", f"{one.section}.")
                 value = _content(_expanded(Path(str(value)), place), place)
-            table = tables.setdefault(one.section, {}) if one.section else tables
+            table = tables[one.section] if one.section else tables
             table[key] = value
             places[one.section, key] = one.place
     return tables, places

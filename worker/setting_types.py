@@ -134,7 +134,10 @@ OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 class Section(BaseModel):
     """One table of the settings: no key but its fields, and none that changes later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    # Built as a part of the settings.
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
+    )
 
 
 class SourceSection(Section):

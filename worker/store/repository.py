@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Row, Select, Table, delete, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.elements import ColumnElement
 
 T = TypeVar("T")
@@ -49,14 +49,18 @@ class Repository:
         if not rows:
             return
         keys = keys or tuple(table.primary_key.columns.keys())
-        on_postgres = self.connection.dialect.name == "postgresql"
-        statement = (postgresql if on_postgres else sqlite).insert(table)
+        statement = _dialect(self.connection.dialect.name).insert(table)
         replaced = {name: statement.excluded[name] for name in rows[0] if name not in keys}
         if replace and replaced:
             statement = statement.on_conflict_do_update(index_elements=list(keys), set_=replaced)
         else:
             statement = statement.on_conflict_do_nothing(index_elements=list(keys))
         self.connection.execute(statement, rows)
+
+
+def _dialect(name: str) -> Any:
+    """SQLAlchemy's module for one database: the other one isn't imported, which takes time."""
+    return import_module(f"sqlalchemy.dialects.{name}")
 
 
 def from_row(kind: type[T], row: Row[Any]) -> T:

@@ -72,9 +72,11 @@ def only(where: str) -> dict[str, Any]:
     return {"postgresql_where": text(where), "sqlite_where": text(where)}
 
 
-WAITING = only("state IN ('queued', 'retry')")
+# Which rows an index below is over, for readers: the migration that made it says so with `only`.
+# Said here, it would load both databases' dialects into every command, a tenth of its time.
+WAITING = {"only": "state IN ('queued', 'retry')"}
 FULL_WORDS = "state IN ('sent', 'dead') AND length(mime) > 0"
-FULL = only(FULL_WORDS)
+FULL = {"only": FULL_WORDS}
 
 athlete = Table(
     "athlete",
@@ -272,11 +274,11 @@ outbox = Table(
     Column("claimed_by", String(64)),
     Index(None, "state", "due_at"),
     # The next mail to be sent, however many wait: by its turn.
-    Index("ix_outbox_next", "turn", "due_at", "id", **WAITING),
-    Index("ix_outbox_expires", "expires_at", **WAITING),
+    Index("ix_outbox_next", "turn", "due_at", "id", info=WAITING),
+    Index("ix_outbox_expires", "expires_at", info=WAITING),
     # Those that still have their bytes, long after they went or were given up.
-    Index("ix_outbox_full_sent_at", "sent_at", **FULL),
-    Index("ix_outbox_full_expires_at", "expires_at", **FULL),
+    Index("ix_outbox_full_sent_at", "sent_at", info=FULL),
+    Index("ix_outbox_full_expires_at", "expires_at", info=FULL),
     sqlite_autoincrement=True,
 )
 
@@ -399,7 +401,7 @@ source_credential = Table(
     Column("event_calls", Integer, server_default="0", nullable=False),
     Index(None, "source", "account_id"),
     Index(None, "source", "read_back_to"),
-    Index("ix_source_credential_due", "source", "due_at", **only("revoked_at IS NULL")),
+    Index("ix_source_credential_due", "source", "due_at", info={"only": "revoked_at IS NULL"}),
 )
 
 source_activity = Table(
@@ -423,7 +425,7 @@ source_activity = Table(
     # Why nothing is mailed about what its file changes, or null.
     Column("silence", Text),
     Index(None, "source", "started_at"),
-    Index("ix_source_activity_file", "source", "file_due_at", **only("file = 'due'")),
+    Index("ix_source_activity_file", "source", "file_due_at", info={"only": "file = 'due'"}),
 )
 
 source_event = Table(

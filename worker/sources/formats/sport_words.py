@@ -9,6 +9,7 @@ a title, where names of places are.
 
 # ruff: noqa: RUF001  # letters of many scripts are the matter here
 import re
+from functools import cache
 from typing import Literal
 
 _RUN = r"""
@@ -106,16 +107,25 @@ def _of(*patterns: str, anywhere: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?:{whole.strip('|')})(?!\w)|{anywhere}")
 
 
-_TITLES = (
-    _of(_RUN, _RUN_PHRASES, anywhere=_RUN_ANYWHERE),
-    _of(_NEVER, _NEVER_PHRASES, anywhere=_NEVER_ANYWHERE),
-    _of(_ON_FOOT, anywhere=_ON_FOOT_ANYWHERE),
-)
-_TYPES = (
-    _of(_RUN, _RUN_PHRASES, _RUN_TYPES, anywhere=_RUN_ANYWHERE),
-    _of(_NEVER, _NEVER_PHRASES, _NEVER_TYPES, anywhere=_NEVER_ANYWHERE),
-    _of(_ON_FOOT, "\n" + _ON_FOOT_TYPES, anywhere=_ON_FOOT_ANYWHERE),
-)
+# Compiled on first use: most commands read no file.
+@cache
+def _titles() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    return (
+        _of(_RUN, _RUN_PHRASES, anywhere=_RUN_ANYWHERE),
+        _of(_NEVER, _NEVER_PHRASES, anywhere=_NEVER_ANYWHERE),
+        _of(_ON_FOOT, anywhere=_ON_FOOT_ANYWHERE),
+    )
+
+
+@cache
+def _types() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+    return (
+        _of(_RUN, _RUN_PHRASES, _RUN_TYPES, anywhere=_RUN_ANYWHERE),
+        _of(_NEVER, _NEVER_PHRASES, _NEVER_TYPES, anywhere=_NEVER_ANYWHERE),
+        _of(_ON_FOOT, "\n" + _ON_FOOT_TYPES, anywhere=_ON_FOOT_ANYWHERE),
+    )
+
+
 _PLACE = re.compile(rf"\b(?:{_PLACES_TO_RUN})\b")
 
 Told = Literal["run", "other"] | None
@@ -123,7 +133,7 @@ Told = Literal["run", "other"] | None
 
 def type_means(words: str) -> Told:
     """What a sport's name, in lower case and single words, means; None where it isn't known."""
-    runs, never, on_foot = _TYPES
+    runs, never, on_foot = _types()
     if never.search(words):
         return "other"
     if runs.search(words):
@@ -135,7 +145,7 @@ def type_means(words: str) -> Told:
 
 def title_means(words: str) -> Told:
     """What a title says of the sport; None where it says nothing, or both."""
-    runs, never, on_foot = _TITLES
+    runs, never, on_foot = _titles()
     is_run = runs.search(words) is not None
     is_other = never.search(words) is not None or on_foot.search(words) is not None
     if is_run == is_other:
