@@ -146,7 +146,7 @@ def change_mails(
             elif not every or mail.state in action.states:
                 failed.append(_why_not(mail))
         names = {athlete.id: athlete.name for athlete in tx.athletes.all()}
-        after = [mail for i in done if (mail := tx.outbox.by_id(i)) is not None]
+        after = [one for i in done if (one := tx.outbox.by_id(i)) is not None]
     if as_json:
         command.print_json([_mail_json(mail, names) for mail in after])
     else:
