@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeGuard, get_args
 
 from worker.domain.models import LANGUAGE, PAIN_AREAS, Routine, Step, When
+from worker.domain.shown import printable
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
 _STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video", "words")
@@ -156,12 +157,12 @@ def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
     text, here = entry.get(key, ""), place._replace(key=key)
     if not isinstance(text, str):
         raise RoutineError(f"{key} is a text in quotes", place=here)
-    text = " ".join(text.split())
+    text = re.sub(r"[ \t\r\n]+", " ", text).strip()  # spaces that don't break are meant
     if key in entry and key in (*_NEEDED, "name") and not text:
         raise RoutineError(f"{key} is empty", place=here)
     if len(text) > _LONGEST_TEXT:
         raise RoutineError(f"{key} is longer than {_LONGEST_TEXT} characters", place=here)
-    if not text.isprintable():
+    if printable(text) != text:
         raise RoutineError(f"{key} holds a character that can't be printed", place=here)
     return text
 
