@@ -131,7 +131,7 @@ def _of_lines(mime: bytes) -> list[str]:
 
 def _of_subject(subject: str) -> list[str]:
     found = [] if subject.strip() == subject and subject else ["the subject is empty or padded"]
-    if not subject.isprintable() or len(subject) > 120:
+    if not subject.replace("\u202f", " ").isprintable() or len(subject) > 120:
         found.append(f"the subject isn't one short line: {subject!r}")
     return found + [f"subject: {rest} is left over" for rest in _LEFT_OVER.findall(subject)]
 
