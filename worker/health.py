@@ -22,6 +22,7 @@ So whatever withholds the ping also turns `/readyz` and `status` bad. The databa
 trouble of Easeback's.
 """
 
+import errno
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,6 +84,32 @@ class Trouble:
 def shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
     """Those that say something to an operator."""
     return {name: tick for name, tick in ticks.items() if not name.startswith(_NOT_SHOWN)}
+
+
+@dataclass(frozen=True, slots=True)
+class Shortage:
+    """What the machine or its limits don't give us. `is_fatal`: nothing goes on as it should."""
+
+    text: str
+    is_fatal: bool
+
+
+def shortage_of(error: BaseException) -> Shortage | None:
+    """What we were short of, where that is what went wrong."""
+    code = error.errno if isinstance(error, OSError) else None
+    if code in (errno.EMFILE, errno.ENFILE):
+        text = "too many files are open: allow more (`ulimit -n`, systemd's LimitNOFILE)"
+        return Shortage(text, is_fatal=False)
+    if isinstance(error, MemoryError) or code == errno.ENOMEM:
+        text = "there isn't enough memory (systemd's MemoryMax, Docker's mem_limit, `ulimit -v`)"
+        return Shortage(text, is_fatal=True)
+    if isinstance(error, RuntimeError) and str(error) == "can't start new thread":
+        text = (
+            "no thread can be started: allow more memory or tasks (systemd's TasksMax, Docker's "
+            "pids_limit, `ulimit`)"
+        )
+        return Shortage(text, is_fatal=True)
+    return None
 
 
 def check_health(

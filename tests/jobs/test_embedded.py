@@ -1,5 +1,6 @@
 """`easeback run` as a process: it mails what is dropped, once, and ends when it's told to."""
 
+import errno
 import os
 import signal
 import socket
@@ -245,6 +246,73 @@ def test_a_job_that_keeps_failing_leaves_its_trouble_in_the_store(services: Serv
     ran(services, Job("inbox", SOON, work), until=lambda: len(count) > 1)
     with services.store.reading() as tx:
         assert "a bug" in str(tx.progress.ticks()["inbox"].trouble)
+
+
+def test_what_nobody_expected_is_logged_in_full_once(
+    services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not at each run, every two seconds, until somebody mends it."""
+    count: list[int] = []
+
+    def work(*_: object) -> None:
+        count.append(1)
+        raise ValueError("a bug")
+
+    ran(services, Job("inbox", SOON, work), until=lambda: len(count) > 5)
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "why"),
+    [
+        (MemoryError(), "there isn't enough memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), "there isn't enough memory"),
+        (RuntimeError("can't start new thread"), "no thread can be started"),
+        (OSError(errno.EMFILE, "Too many open files"), None),
+    ],
+)
+def test_a_worker_short_of_memory_ends_and_says_so(
+    services: Services, error: Exception, why: str | None
+) -> None:
+    """What starts it starts it again; short of files only, the other jobs go on."""
+    ended, count = list[str](), list[int]()
+
+    def work(*_: object) -> None:
+        count.append(1)
+        raise error
+
+    worker = EmbeddedWorker(
+        services, lambda: NOW, end=lambda text: (ended.append(text), worker.stop())
+    )
+    watcher = threading.Thread(
+        target=lambda: (wait_until(lambda: ended or len(count) > 2, within_s=10), worker.stop())
+    )
+    watcher.start()
+    worker.run([Job("inbox", SOON, work)])
+    watcher.join()
+    if why is None:
+        assert ended == []
+        with services.store.reading() as tx:
+            assert "too many files are open" in str(tx.progress.ticks()["inbox"].trouble)
+    else:
+        assert why in ended[0]
+
+
+def test_a_worker_that_gets_no_thread_ends_and_says_so(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scheduler alone would go on for ever, and do nothing."""
+    ended = list[str]()
+    worker = EmbeddedWorker(
+        services, lambda: NOW, end=lambda text: (ended.append(text), worker.stop())
+    )
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor._adjust_thread_count", refuse)
+    worker.run([Job("inbox", SOON, lambda *_: None)])
+    assert "no thread can be started" in ended[0]
 
 
 def test_a_job_that_never_ends_its_first_run_is_missed_by_everybody(services: Services) -> None:

@@ -1,7 +1,11 @@
 """The server in a thread: up, down whoever is connected, and one line where its port is taken."""
 
+import os
+import resource
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.client import HTTPConnection
 from urllib.parse import urlsplit
 
@@ -9,6 +13,7 @@ import pytest
 
 from simulators.web_instance import Instance
 from worker.web import WebServer, WebServerError, build_app
+from worker.web.connections import ListeningSocket
 
 GIVEN_UP_AFTER_S = 30
 
@@ -78,3 +83,38 @@ def test_stopping_what_never_started_does_nothing(made: Instance) -> None:
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     server.stop()
     server.stop()
+
+
+@contextmanager
+def no_more_files_than(free: int) -> Iterator[None]:
+    """This process may open so many files more, below the first number that is free."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest = os.open(os.devnull, os.O_RDONLY)
+    os.close(lowest)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + free, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize("free_at_start", [10, 1000], ids=["the last are kept", "none is left"])
+def test_connections_leave_the_work_files_to_open(
+    free_at_start: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are closed unanswered, and the log has one line and no traceback for each."""
+    plain = socket.create_server(("127.0.0.1", 0))
+    with no_more_files_than(free_at_start):
+        listening = ListeningSocket.of(plain)
+    with listening:
+        listening.settimeout(GIVEN_UP_AFTER_S)
+        visitors = [socket.create_connection(listening.getsockname(), timeout=5) for _ in range(3)]
+        with no_more_files_than(0 if free_at_start > 10 else 1000):
+            for _ in visitors:
+                with pytest.raises(ConnectionAbortedError):
+                    listening.accept()
+        for visitor in visitors:
+            assert visitor.recv(1) == b""
+            visitor.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "ulimit -n" in caplog.text

@@ -169,5 +169,9 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
         return printable(str(error)), 2
     if isinstance(error, AttentionError | SendError | SourceError | StoreError | LockedError):
         return printable(str(error)), 1
+    from worker.health import shortage_of
+
+    if shortage := shortage_of(error):
+        return shortage.text, 1
     # One that nobody expected.
     return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WEB_TRIED_EVERY_S = 5.0
+ENDS_WITHIN_S = 12
+"""Less than systemd and Docker are told to wait before they kill."""
 
 
 WorkerOption = Annotated[
@@ -201,12 +203,17 @@ def web_server(
 
 
 def on_signals(stop: Callable[[], None]) -> None:
-    """End cleanly on SIGTERM and Ctrl-C; a second one ends at once."""
+    """End cleanly on SIGTERM and Ctrl-C; a second one ends at once.
+
+    Where that takes too long, as a thread doesn't let go, the alarm ends the process: it needs no
+    memory and no thread.
+    """
 
     def end(number: int, _: FrameType | None) -> None:
-        log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
+        signal.alarm(ENDS_WITHIN_S)
         signal.signal(number, signal.SIG_DFL)
         stop()
+        log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, end)

@@ -6,9 +6,11 @@ delays no other.
 """
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -16,7 +18,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from worker.health import CLOCK_TICK
+from worker.health import CLOCK_TICK, shortage_of
 from worker.jobs.leaps import LeapGuard, steady_s
 from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
@@ -45,16 +47,48 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
         return now + self.interval
 
 
+class _Executor(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler has no types
+    """Gives up where no thread can be started: APScheduler would only log it, each time anew."""
+
+    def __init__(self, threads: int, give_up: Callable[[BaseException], None]) -> None:
+        super().__init__(threads)
+        self._give_up = give_up
+
+    def _do_submit_job(self, job: object, run_times: object) -> None:
+        try:
+            super()._do_submit_job(job, run_times)
+        except (RuntimeError, MemoryError) as error:
+            self._give_up(error)
+            raise
+
+
+def end_at_once(why: str) -> None:
+    """End the process with status 1, for whatever started it to start it again.
+
+    Nothing is lost by it, as by no kill; and what a lack of memory has left half-done may hold
+    locks that nobody gives back.
+    """
+    with suppress(BaseException):
+        log.critical("the worker ends: %(why)s", {"why": why})
+    os._exit(1)
+
+
 class EmbeddedWorker:
     """Runs the jobs until `stop`, and then gives what is under way a few seconds to end.
 
     While the clock is before `not_before`, no job is run. None: the clock is a made-up one, and
-    leaps of it mean nothing.
+    leaps of it mean nothing. `end` is called with why the worker can't go on.
     """
 
     def __init__(
-        self, services: Services, clock: Clock, *, not_before: datetime | None = None
+        self,
+        services: Services,
+        clock: Clock,
+        *,
+        not_before: datetime | None = None,
+        end: Callable[[str], None] = end_at_once,
     ) -> None:
+        self._end = end
         self._guard = None if not_before is None else _guard(services, clock())
         self._services = replace(services, doubts=self._guard.doubts) if self._guard else services
         self._clock = clock
@@ -70,7 +104,7 @@ class EmbeddedWorker:
         # The scheduler warns when a job still runs at its next tick, which is no error here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
-            executors={"default": ThreadPoolExecutor(len(jobs))},
+            executors={"default": _Executor(len(jobs), self._end_if_short)},
             # A tick that comes late is still wanted.
             job_defaults={"max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
@@ -96,6 +130,11 @@ class EmbeddedWorker:
         """Let `run` come back once the work under way has ended."""
         self._ended.set()
 
+    def _end_if_short(self, error: BaseException) -> None:
+        shortage = shortage_of(error)
+        if shortage is not None and shortage.is_fatal:
+            self._end(shortage.text)
+
     def _tick(self, job: Job) -> None:
         if self._ended.is_set():
             return
@@ -106,7 +145,8 @@ class EmbeddedWorker:
                     self._services.store.assert_held()
                     job.run(self._services, self._clock, False)
                 except Exception as error:  # noqa: BLE001  it must not end the worker
-                    trouble = trouble_of(job.name, error)
+                    self._end_if_short(error)
+                    trouble = trouble_of(job.name, error, before=self._recorded.get(job.name))
             self._record(job.name, Tick(self._clock(), trouble))
 
     def _check_leap(self) -> None:
@@ -125,6 +165,8 @@ class EmbeddedWorker:
             tick = record_tick(self._services, name, tick, before=self._recorded.get(name))
         except StoreError as error:
             log.error("%(job)s: %(why)s", {"job": name, "why": str(error)})  # noqa: TRY400  one line
+        except MemoryError as error:
+            self._end_if_short(error)
         self._recorded[name] = tick
 
     def _all_ended(self) -> bool:

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
-from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK
+from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK, shortage_of
 from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.services import Clock, Services
 from worker.sources import SourceError
@@ -84,9 +84,16 @@ def record_tick(services: Services, name: str, tick: Tick, *, before: Tick | Non
     return tick
 
 
-def trouble_of(name: str, error: Exception) -> str:
-    """What made a run of this job fail, in words; what nobody expected is logged in full."""
+def trouble_of(name: str, error: Exception, *, before: Tick | None = None) -> str:
+    """What made a run of this job fail, in words; what nobody expected is logged in full.
+
+    `before` is how its last run ended: what goes on isn't logged again.
+    """
     if isinstance(error, StoreError | SourceError):
         return str(error)
-    log.error("%(job)s: unexpected", {"job": name}, exc_info=error)
-    return f"unexpected: {error!r}"
+    if shortage := shortage_of(error):
+        return shortage.text
+    trouble = f"unexpected: {error!r}"
+    if before is None or before.trouble != trouble:
+        log.error("%(job)s: unexpected", {"job": name}, exc_info=error)
+    return trouble

@@ -1,15 +1,95 @@
-"""Connections that ask nothing: closed after a while, or as soon as others need the room.
+"""Connections that ask nothing, or come where there's no room: closed, for others to be served.
 
 uvicorn waits for ever for the headers of a request, and every connection counts against the most it
 serves. Bodies have a shorter deadline of their own (`worker.web.forms`).
 """
 
 import asyncio
+import errno
+import logging
+import os
+import resource
+import socket
+import time
+from contextlib import suppress
+from typing import Any, Self
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+log = logging.getLogger(__name__)
+
 HEADERS_WITHIN_S = 15.0
 _MOST_WAITING = 100
+_FILES_KEPT_FREE = 16
+"""So many of the files that the process may open are for the work, whoever connects."""
+
+_SAID_EVERY_S = 60.0
+
+_NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+
+class ListeningSocket(socket.socket):
+    """Closes a connection at once where the process may open few files more.
+
+    asyncio would leave it waiting, try again some thousand times a second and log each.
+    """
+
+    @classmethod
+    def of(cls, listening: socket.socket) -> Self:
+        """The same socket, which the other gives up."""
+        return cls(listening.family, listening.type, listening.proto, listening.detach())
+
+    def __init__(self, *which: int) -> None:
+        super().__init__(*which)
+        most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        # The lowest number that is free is given to each: the last ones stay.
+        self._last = float("inf") if most == resource.RLIM_INFINITY else most - _FILES_KEPT_FREE
+        # Its number is for the connection that has to be closed where there's no other.
+        self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
+        self._said_s = -_SAID_EVERY_S
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """The next connection; raises `ConnectionAbortedError` for one that was closed."""
+        try:
+            connection, address = super().accept()
+        except OSError as error:
+            if error.errno not in _NO_ROOM or not self._turn_away():
+                raise
+            raise ConnectionAbortedError from error
+        if connection.fileno() > self._last:
+            connection.close()
+            self._say_full()
+            raise ConnectionAbortedError
+        return connection, address
+
+    def close(self) -> None:
+        self._give_spare_up()
+        super().close()
+
+    def _turn_away(self) -> bool:
+        """Close the next connection unanswered; False where there's nothing to do it with."""
+        if self._spare is None:
+            return False
+        self._give_spare_up()
+        with suppress(OSError):
+            super().accept()[0].close()
+        with suppress(OSError):
+            self._spare = os.open(os.devnull, os.O_RDONLY)
+        self._say_full()
+        return True
+
+    def _give_spare_up(self) -> None:
+        if self._spare is not None:
+            os.close(self._spare)
+            self._spare = None
+
+    def _say_full(self) -> None:
+        if time.monotonic() - self._said_s >= _SAID_EVERY_S:
+            self._said_s = time.monotonic()
+            log.warning(
+                "web: connections are closed unanswered: this process may open few files more "
+                "(`ulimit -n`, systemd's LimitNOFILE)"
+            )
 
 
 class ImpatientProtocol(H11Protocol):

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from worker.health import shortage_of
 from worker.links import Link, LinkError
 from worker.notify.render import clean
 from worker.web.context import PageError, WebContext, error_page
@@ -72,10 +73,10 @@ class LimitsMiddleware:
             await self._app(scope, read, out)
         except PageError as error:
             await error_page(self._web, scope, error)(scope, receive, out)
-        except Exception:
-            log.exception("web: unexpected, at %(page)s", {"page": _place(scope)})
+        except Exception as error:  # noqa: BLE001  it must not end the server
+            told = _unexpected(scope, error)
             if not begun:
-                await error_page(self._web, scope, PageError(500))(scope, receive, out)
+                await error_page(self._web, scope, told)(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
         """Raise `PageError` for what comes too often, opens nothing or makes no sense.
@@ -130,6 +131,15 @@ class LimitsMiddleware:
         if path in self._webhooks:
             return bool(scope["method"] == "POST")
         return path.startswith(_UNCOUNTED)
+
+
+def _unexpected(scope: Scope, error: Exception) -> PageError:
+    """Log what nobody expected; what the visitor is told of it."""
+    if shortage := shortage_of(error):
+        log.error("web: %(why)s", {"why": shortage.text})
+        return PageError(503, wait_s=60)
+    log.error("web: unexpected, at %(page)s", {"page": _place(scope)}, exc_info=error)
+    return PageError(500)
 
 
 def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -> str:

@@ -42,9 +42,9 @@ class WebServer:
         """Serve from now on; raises `WebServerError`. Port 0 takes any that is free."""
         import uvicorn
 
-        from worker.web.connections import ImpatientProtocol
+        from worker.web.connections import ImpatientProtocol, ListeningSocket
 
-        listening = self._listen()
+        listening = ListeningSocket.of(self._listen())
         self._port = listening.getsockname()[1]
         self._server = uvicorn.Server(
             uvicorn.Config(
