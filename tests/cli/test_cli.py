@@ -560,3 +560,17 @@ def test_one_run_is_one_and_distances_are_rounded_as_in_mails(tmp_path: Path) ->
     (run,) = read(tmp_path, "runs")
     assert run["distance_m"] == 33_050
     assert "33.1 km" in easeback("runs", cwd=tmp_path).stdout
+
+
+def test_a_closed_standard_error_gets_into_nothing_else(tmp_path: Path) -> None:
+    """What is for it is neither printed elsewhere nor written into a file that got its number."""
+    shell = 'exec 2>&-; exec "$0" -m worker runs exclude 99'
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
+    done = subprocess.run(  # noqa: S603  our own program
+        ["/bin/sh", "-c", shell, sys.executable],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, b"")

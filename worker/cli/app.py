@@ -109,9 +109,25 @@ def _globals(
 
 def main() -> None:
     """Run one command; ends the process with its exit status."""
+    _open_standard_streams()
     # What Easeback writes is for its owner alone, also where data_dir was made by somebody else.
     os.umask(0o077)
     sys.exit(run_command_line(sys.argv[1:]))
+
+
+def _open_standard_streams() -> None:
+    """Open the null device in the place of each standard stream that is closed.
+
+    The number of a closed one would be given to the next file, the database perhaps, for whatever
+    complains on it to write to; and Python prints on standard output what is for a missing error.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(2, "w")
 
 
 def _globals_first(arguments: list[str]) -> list[str]:
