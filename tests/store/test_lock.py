@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import create_engine, text
 
-from tests.app import App
+from tests.app import NOW, App
 from tests.command import ROOT
 from worker.pipeline.deliver import deliver
 from worker.pipeline.weekly import queue_weekly
@@ -134,13 +134,70 @@ def test_status_knows_of_a_worker_that_has_another_file_open(sqlite_url: str) ->
         assert not asking.works_elsewhere()
 
 
-def test_a_copy_over_the_database_is_the_same_file(sqlite_url: str, tmp_path: Path) -> None:
-    """`cp` writes into it; that isn't noticed here, and the lock is held on."""
+def scheduled_copy(store: Store) -> Path:
+    """As the worker and `easeback backup` make them."""
+    assert store.file is not None
+    copy = store.file.with_name("copy.db")
+    store.copy_to(copy)
+    return copy
+
+
+def plain_copy(store: Store) -> Path:
+    """By `cp`, a stamp ago."""
+    assert store.file is not None
+    store.empty_log()
+    copy = store.file.with_name("copy.db")
+    shutil.copy(store.file, copy)
+    store.stamp()
+    return copy
+
+
+@linux
+@pytest.mark.parametrize("copied", [scheduled_copy, plain_copy])
+def test_a_copy_over_the_database_is_noticed(
+    sqlite_url: str, copied: Callable[[Store], Path]
+) -> None:
+    """`cp` writes into the same file: nothing more gets there, not even what the log holds."""
+    with closing(Store.open(sqlite_url)) as store:
+        with store.sole_worker():
+            assert store.file is not None
+            store.stamp()
+            with store.transaction() as tx:
+                tx.progress.ticked("before", at=NOW)
+            copy = copied(store)
+            with store.transaction() as tx:
+                tx.progress.ticked("after", at=NOW)
+            shutil.copy(copy, store.file)
+            for _ in range(2):
+                with pytest.raises(StoreError, match="was written over"):
+                    store.assert_held()
+                with pytest.raises(StoreError, match="was written over"), store.transaction() as tx:
+                    tx.progress.ticked("later", at=NOW)
+                with pytest.raises(StoreError, match="was written over"):
+                    store.stamp()
+        assert store.file.read_bytes() == copy.read_bytes()
     with closing(Store.open(sqlite_url)) as store, store.sole_worker():
-        assert store.file is not None
-        store.empty_log()
-        shutil.copy(store.file, tmp_path / "copy.db")
-        shutil.copy(tmp_path / "copy.db", store.file)
+        with store.reading() as tx:
+            assert set(tx.progress.ticks()) == {"before"}
+        store.check()
+        store.stamp()
+        store.assert_held()
+
+
+def test_what_sqlite_does_by_itself_is_no_copy(sqlite_url: str) -> None:
+    """Stamps that aren't brought into the file yet, a database written anew, other processes."""
+    with closing(Store.open(sqlite_url)) as store, store.sole_worker():
+        store.stamp()
+        with closing(Store.at(sqlite_url)) as other, other.reading() as tx:
+            tx.progress.ticks()
+            for number in range(5):
+                store.stamp()
+                with store.transaction() as write:
+                    write.progress.ticked(f"{number}", at=NOW)
+                store.assert_held()
+        store.compact()
+        store.assert_held()
+        store.stamp()
         store.assert_held()
 
 

@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 END_WITHIN_S = 4.0
 CLOCK_CHECK_S = 1.0
+STAMP_EVERY_S = 60.0
 CLOCK_STEP_S = 5.0
 """A clock that goes back by more than this was set; less is the machine keeping time."""
 
@@ -113,10 +114,14 @@ class EmbeddedWorker:
             scheduler.add_job(
                 self._tick, Every(job.every), args=(job,), id=job.name, next_run_time=_now()
             )
-        lead_s = _lead_s()
+        lead_s, stamped_s = _lead_s(), -STAMP_EVERY_S
         scheduler.start()
         while not self._ended.wait(CLOCK_CHECK_S):
             self._check_leap()
+            if steady_s() - stamped_s > STAMP_EVERY_S:
+                stamped_s = steady_s()
+                with suppress(StoreError):  # which every job says by itself
+                    self._services.store.stamp()
             # The scheduler counts by the machine's clock: set back, it would sleep until then.
             before_s, lead_s = lead_s, _lead_s()
             if before_s - lead_s > CLOCK_STEP_S:

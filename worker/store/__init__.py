@@ -10,6 +10,7 @@ writer's lock from its beginning, so nothing slow (network, disk, parsing) happe
 """
 
 import os
+import secrets
 import socket
 import sqlite3
 import time
@@ -37,6 +38,7 @@ from worker.store.lock import (
     WorkerLock,
     WriteQueue,
     WriteQueueError,
+    clear_stamp,
     works_elsewhere,
 )
 from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
@@ -225,6 +227,8 @@ class Store:
             for moment in moments:
                 event.remove(self.engine, moment, self.assert_held)
             self.locks.remove(lock)
+            if self.file:  # whose last connection writes into it when it's closed, while it may
+                self.close()
             lock.release()
 
     def assert_held(self, *_: object) -> None:
@@ -238,6 +242,21 @@ class Store:
                     lock.check()
         except (LockLostError, LockedError) as error:
             raise StoreError(str(error)) from error
+
+    def stamp(self) -> None:
+        """Let this worker's SQLite file show something new, by which it's told from any copy of it.
+
+        Then `assert_held` notices what is copied over it, but a copy since the last stamp. Raises
+        `StoreError`.
+        """
+        if self.file is None:
+            return
+        stamp = secrets.randbelow(2**31 - 1) + 1
+        with self._translated(), self._turn(), self._autocommit() as connection:
+            for lock in self.locks:
+                lock.stamped(stamp)
+            connection.exec_driver_sql(f"PRAGMA user_version={stamp}")
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def works_elsewhere(self) -> bool:
         """True where a worker runs that has another file open than this SQLite database."""
@@ -310,7 +329,8 @@ class Store:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
             part.chmod(0o600)
             # VACUUM INTO leaves it to us that the copy outlives a power cut.
-            with part.open("rb") as written:
+            with part.open("r+b") as written:
+                clear_stamp(written)
                 os.fsync(written.fileno())
             part.replace(path)
         except DBAPIError as error:

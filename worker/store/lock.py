@@ -22,7 +22,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -39,11 +39,20 @@ _HOLDERS = text(
 )
 
 
-_FAR_BYTE = 1 << 62  # far beyond what SQLite locks, and beyond the end of any file
+_FAR_BYTE = 1 << 62, 1  # far beyond what SQLite locks, and beyond the end of any file
+_SHARED_BYTES = 0x4000_0002, 510  # which SQLite locks wherever somebody has the file to themselves
+_STAMP_AT = 60  # of the "user version" in the header (https://www.sqlite.org/fileformat.html)
+_STAMP_BYTES = 4
+
+Identity = tuple[int, int]
+"""What a file is whatever its name: its device and its number there."""
 
 
 class WorkerLock(Protocol):
     """A worker's lock on the database, taken when it's made."""
+
+    def stamped(self, stamp: int) -> None:
+        """What a SQLite file shows from now on, while it is this worker's."""
 
     def check(self) -> None:
         """Raises `LockLostError`, `LockedError` or an error of the database."""
@@ -101,6 +110,9 @@ class FileLock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self._stamps: list[int] = []
+        self._stamping = threading.Lock()
+        self._overwritten = False
         real = file.resolve()
         path = real.with_name(f"{real.name}.lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -122,10 +134,25 @@ class FileLock:
         self._beside.write(f"{os.getpid()}\n{self._identity}\n")
         self._beside.flush()
 
+    def stamped(self, stamp: int) -> None:
+        """The file's header comes to show this from now on, as soon as SQLite brings it there.
+
+        What shows neither it nor what was there before isn't this worker's database any more.
+        """
+        if self._identity is None:
+            return
+        with self._stamping:
+            if not self._stamps:
+                self._stamps = [_stamp_in(_open_files[self._identity]) or 0]
+            self._stamps.append(stamp)
+
     def check(self) -> None:
-        """Raises `LockLostError` where the file has gone, or another is in its place."""
+        """Raises `LockLostError` where the file has gone, or another is or was put in its place."""
         found = _identity_of(self._file)
-        if self._identity is None or found == self._identity:
+        if self._identity is None:
+            return
+        if found == self._identity:
+            self._check_stamp(self._identity)
             return
         if found is None:
             raise LockLostError(
@@ -139,12 +166,38 @@ class FileLock:
 
     def release(self) -> None:
         if self._identity is not None:
-            _lock_byte(_open_files[self._identity], fcntl.F_UNLCK)
+            for where in (_FAR_BYTE, _SHARED_BYTES):
+                _lock_bytes(_open_files[self._identity], fcntl.F_UNLCK, where)
         self._beside.close()
 
+    def _check_stamp(self, identity: Identity) -> None:
+        with self._stamping:
+            if self._stamps and not self._overwritten:
+                found = _stamp_in(_open_files[identity])
+                if found in self._stamps:
+                    del self._stamps[: self._stamps.index(found)]
+                else:
+                    self._overwritten = True
+                    self._leave_log()
+            if self._overwritten:
+                raise LockLostError(
+                    f"the database {self._file} was written over under the worker: nothing is done "
+                    "until the worker is started again (a copy is put in its place by `easeback "
+                    "restore FILE`, with the worker stopped)"
+                )
 
-Identity = tuple[int, int]
-"""What a file is whatever its name: its device and its number there."""
+    def _leave_log(self) -> None:
+        """Keep what SQLite's log still holds of the old content from getting into the new one."""
+        real = self._file.resolve()
+        if self._identity is not None:
+            # Nobody can have the file to themselves from now on, as the last one to close it would.
+            _lock_bytes(_open_files[self._identity], fcntl.F_RDLCK, _SHARED_BYTES)
+        for end in ("-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                real.with_name(f"{real.name}{end}").replace(
+                    real.with_name(f"{real.name}{end}.overwritten")
+                )
+
 
 _open_files: dict[Identity, int] = {}
 """Database files once locked by this process. They are never closed: that would take SQLite's own
@@ -167,7 +220,7 @@ def _lock_itself(file: Path) -> Identity | None:
     if identity not in _open_files:
         _open_files[identity] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
-        _lock_byte(_open_files[identity], fcntl.F_WRLCK)
+        _lock_bytes(_open_files[identity], fcntl.F_WRLCK)
     except OSError as error:  # others: a file system without such locks
         if error.errno in (errno.EAGAIN, errno.EACCES):
             raise LockedError(
@@ -176,11 +229,24 @@ def _lock_itself(file: Path) -> Identity | None:
     return identity
 
 
-def _lock_byte(descriptor: int, kind: int) -> None:
+def _lock_bytes(descriptor: int, kind: int, where: tuple[int, int] = _FAR_BYTE) -> None:
     """A lock that belongs to the open file and not to the process, where there are such."""
     if sys.platform == "linux":
-        wanted = struct.pack("hhqqi", kind, os.SEEK_SET, _FAR_BYTE, 1, 0)
+        wanted = struct.pack("hhqqi", kind, os.SEEK_SET, *where, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
+
+
+def _stamp_in(descriptor: int) -> int | None:
+    """What the header of a SQLite file shows; None where there is none."""
+    found = os.pread(descriptor, _STAMP_BYTES, _STAMP_AT)
+    return int.from_bytes(found, "big") if len(found) == _STAMP_BYTES else None
+
+
+def clear_stamp(copy: BinaryIO) -> None:
+    """Let a copy show that it is no worker's database."""
+    copy.seek(_STAMP_AT)
+    copy.write(bytes(_STAMP_BYTES))
+    copy.flush()
 
 
 def works_elsewhere(file: Path) -> bool:
@@ -209,6 +275,9 @@ class AdvisoryLock:
         self._is_shared = is_shared
         self._turn = threading.Lock()
         self._connection: Connection | None = self._take()
+
+    def stamped(self, stamp: int) -> None:
+        """There is no file."""
 
     def check(self) -> None:
         """Raises `LockLostError`, `LockedError` or the database's error where it isn't held."""
