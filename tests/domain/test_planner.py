@@ -389,6 +389,36 @@ class TestChange:
         """Nothing run: the next week is smaller."""
         assert self.changed(()) == "less"
 
+    def test_a_shorter_long_run_is_told_though_the_week_was_run(self) -> None:
+        """34 km, the longest of them 9: the next long run is smaller, and that is why."""
+        race = race_in(15, 42.2)
+        before = ask(self.RAN, race=race)
+        lived = [*self.RAN, *weekly((8, 8.5, 8.3, 9), first=WEEKS)]
+        now = ask(lived, NOW + WEEK, race=race)
+        found = change_of(before, now, history(lived), rules=RULES)
+
+        assert found
+        assert (found.why, found.is_long) == ("shorter", True)
+        assert (found.ran_m, found.planned_m) == (9_000, before.weeks[0].long_m)
+        assert (found.before_m, found.now_m) == (before.weeks[1].long_m, now.weeks[0].long_m)
+        assert found.now_m < found.before_m
+
+    def test_a_race_that_was_moved_is_told_even_if_the_week_stays(self) -> None:
+        """By what it was and what it is; pain and findings are told before it."""
+        lived = [*self.RAN, *weekly((6.5, 6.5, 6.5, 14.3), first=WEEKS)]
+        before = ask(self.RAN, race=self.RACE)
+        later = replace(self.RACE, day=self.RACE.day + WEEK)
+        moved = (self.RACE, later)
+        now = ask(lived, NOW + WEEK, race=later)
+        found = change_of(before, now, history(lived), rules=RULES, moved=moved)
+        sore = ask(lived, NOW + WEEK, race=later, checkins=[CheckIn(NOW + WEEK, "sore")])
+        hurting = change_of(before, sore, history(lived), rules=RULES, moved=moved)
+
+        assert found
+        assert (found.why, found.moved) == ("race", moved)
+        assert hurting
+        assert hurting.why == "pain"
+
     def test_pain_is_pain(self) -> None:
         """Whatever was run."""
         hurts = CheckIn(NOW + WEEK - timedelta(days=1), "hurts")

@@ -11,7 +11,7 @@ from simulators import mail_facts as made
 from simulators.mail_lint import lint, visible
 from simulators.mails import MAILS
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Dial, Email, Finding, Step, WeeklyHour
+from worker.domain.models import Dial, Email, Finding, Race, Step, WeeklyHour
 from worker.domain.planner import PlanChange
 from worker.links import Signer
 from worker.mail import to_mime
@@ -334,6 +334,36 @@ def test_a_week_planned_otherwise_says_why_in_one_line(
     change = PlanChange(26_000, 20_000, 12_000, 24_000, why)
     said = " ".join(composer.weekly(made.weekly_facts(change=change)).text.split())
     assert f"Planned for this week were 26.0 km; now it's 20.0 km, {words}" in said
+
+
+def test_a_shorter_long_run_is_told_of_the_long_run(composer: Composer) -> None:
+    """What the long run had, what it has, and how long the last one was."""
+    change = PlanChange(15_700, 14_300, 9_000, 14_300, "shorter", is_long=True)
+    said = " ".join(composer.weekly(made.weekly_facts(change=change)).text.split())
+    assert (
+        "The long run planned for this week had 15.7 km; now it's 14.3 km, "
+        "as last week's longest run was 9.0 km of 14.3 km planned."
+    ) in said
+
+
+@pytest.mark.parametrize(
+    ("language", "now_m", "km", "words"),
+    [
+        ("en", 24_000, 21.1, "now it's 24.0 km, as your race moved from 10 May to 17 May."),
+        ("en", 26_000, 21.1, "Your race moved from 10 May to 17 May; this week stays"),
+        ("en", 24_000, 10, "as your race is now 10.0 km on 17 May instead of 21.1 km on 10 May."),
+        ("de", 24_000, 21.1, "Dein Rennen ist vom 10. Mai auf den 17. Mai verlegt: Für diese"),
+        ("de", 26_000, 21.1, "auf den 17. Mai verlegt; diese Woche bleibt, wie sie geplant war."),
+    ],
+)
+def test_a_race_that_was_moved_is_told(language: str, now_m: float, km: float, words: str) -> None:
+    """From which day to which, and of another distance both."""
+    races = (Race("", date(2026, 5, 10), 21_100), Race("Spring", date(2026, 5, 17), km * 1000))
+    change = PlanChange(26_000, now_m, 12_000, 24_000, "race", moved=races)
+    email = Composer(signer=SIGNER, language=language).weekly(made.weekly_facts(change=change))
+    lint(email, signer=SIGNER)
+    assert words in " ".join(email.text.split())
+    assert words in " ".join(visible(email.html).split())
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """The weekly mail: once an athlete and week, at the athlete's hour, come what may."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
 from tests.app import App, recording
-from worker.domain.models import Athlete, Email, WeeklyHour
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, Email, Race, WeeklyHour
 from worker.notify import Composer, WeeklyFacts
 from worker.pipeline.weekly import queue_due_weeklies
 
@@ -243,3 +244,57 @@ def test_a_surprise_over_one_athlete_stops_no_other(app: App) -> None:
     assert [mail["To"] for mail in app.mailer.taken] == ["ben@example.org"]
     app.pass_on()
     assert [mail["To"] for mail in app.mailer.taken] == ["ben@example.org", "anna@example.org"]
+
+
+RACE = Race("Spring", MONDAY + 15 * WEEK - DAY, 42_200)
+
+
+def lived(app: App, athlete: Athlete, monday: date, kms: Sequence[float]) -> None:
+    """A week's runs, of Tuesday, Thursday, Saturday and Sunday; 0 is none."""
+    app.arrive(
+        athlete,
+        *(
+            recording(monday + place * DAY, km)
+            for place, km in zip((1, 3, 5, 6), kms, strict=True)
+            if km
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("bent", "told_of"),
+    [
+        ("as planned", ""),
+        ("missed", "as last week had 0.0 km of"),
+        ("shorter", "as last week's longest run was 9.0 km of 15.4 km planned."),
+        ("pain", "as you said that it hurts or is sore."),
+        ("finding", "as last week had a jump."),
+        ("moved", "our race moved from 28 Feb to 21 Mar"),
+    ],
+)
+def test_next_mondays_plan_takes_up_what_happened_and_says_so_in_one_line(
+    app: App, bent: str, told_of: str
+) -> None:
+    """Missed, shorter, pain, a finding, another date: what changed, and why."""
+    app.at(MONDAY, 5)
+    anna = app.athlete(race=RACE)
+    weeks = [MONDAY - back * WEEK for back in range(16, 0, -1)]
+    for monday in weeks[:-1]:
+        lived(app, anna, monday, (6, 8, 6, 14))
+    lived(app, anna, weeks[-1], (5, 5, 5, 10))  # an easy one, so that the next ones aren't
+    app.at(MONDAY, 12).pass_on()
+    ran = {"missed": (0, 0, 0, 0), "shorter": (8, 8.5, 8.3, 9), "finding": (6.2, 6.2, 6.2, 25)}
+    app.at(MONDAY + 6 * DAY, 20)
+    lived(app, anna, MONDAY, ran.get(bent, (6.2, 6.2, 6.2, 15.4)))
+    with app.services.store.transaction() as tx:
+        if bent == "pain":
+            tx.checkins.save(anna, CheckIn(MONDAY + 6 * DAY, "hurts"), now=app.now)
+        if bent == "moved":
+            later = replace(RACE, day=RACE.day + 3 * WEEK)
+            tx.athletes.change(replace(anna, race=later), now=app.now)
+    app.at(MONDAY + WEEK, 12).pass_on()
+    mail = next(one for one in app.mailer.taken[::-1] if one["X-Easeback-Kind"] == "weekly")
+    said = " ".join(str(mail.get_body(("plain",)).get_content()).split())  # type: ignore[union-attr]
+    lines = ("planned for this week", "Planned for this week", "this week stays as it was")
+    assert any(line in said for line in lines) == bool(told_of), said
+    assert told_of in said

@@ -9,6 +9,7 @@ from worker.domain.models import Athlete
 from worker.domain.weeks import last_weekly_due, local_day, next_weekly_due, past_weeks
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
+from worker.pipeline.plans import stored_plan
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
 from worker.pipeline.unseen import is_reading, unseen
@@ -104,18 +105,16 @@ def weekly_facts(
              if one.finding.day <= ends_on]  # fmt: skip
     today = local_day(athlete, now)
     diary = tx.checkins.since(athlete, today - 2 * FORTNIGHT)
-    recent = tx.findings.standing(athlete, since=starts_on - 3 * _WEEK)
+    race, told = athlete.race, tx.progress.race_told(athlete, starts_on - _WEEK)
+    moved = None
+    if race and told and (told.day, told.distance_m) != (race.day, race.distance_m):
+        moved = told, race
     plan, before = (
-        planner.plan(
-            history,
-            day,
-            race=athlete.race,
-            checkins=diary,
-            findings=[one.finding for one in recent],
-            rules=rules,
-            week_starts=athlete.week_starts,
+        stored_plan(tx, athlete, history, day, race=planned_for, rules=rules)
+        for day, planned_for in (
+            (max(starts_on + _WEEK, today), race),
+            (starts_on, told if moved else race),
         )
-        for day in (max(starts_on + _WEEK, today), starts_on)
     )
     return WeeklyFacts(
         athlete=athlete,
@@ -130,7 +129,7 @@ def weekly_facts(
             severity=max((one.finding.severity for one in found), default=1),
         ),
         plan=plan,
-        change=planner.change_of(before, plan, history, rules=rules),
+        change=planner.change_of(before, plan, history, rules=rules, moved=moved),
         rules=rules,
         now=now,
         too_little=detector.too_little(history, ends_on, rules=rules),
