@@ -25,6 +25,9 @@ COPY worker /build/worker
 RUN /opt/tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels /build \
     && /opt/tools/bin/pip --python /opt/easeback/bin/python install --quiet --no-index --no-deps \
         /wheels/*.whl
+# The worker can't write there: what it would compile for each process is compiled here.
+RUN /opt/easeback/bin/python -c \
+    "from worker.notify.render import TemplateLoader; TemplateLoader().compile()"
 
 FROM ${BASE}
 RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \

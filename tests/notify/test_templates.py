@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jinja2 import DictLoader, Environment
 
 from simulators import mail_facts as made
 from simulators.mail_lint import lint
@@ -13,6 +14,7 @@ from worker.domain.shown import tenths, tenths_down
 from worker.notify import Composer
 from worker.notify.render import (
     SHIPPED,
+    CompiledTemplates,
     Locale,
     TemplateLoader,
     clean,
@@ -28,6 +30,58 @@ def put(folder: Path, name: str, text: str) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, "utf-8")
     return folder
+
+
+class CountingEnvironment(Environment):
+    """Counts the templates that it had to compile."""
+
+    compiled = 0
+
+    def compile(self, *given: object, **named: object) -> object:
+        self.compiled += 1
+        return super().compile(*given, **named)  # type: ignore[call-overload]  # passed along
+
+
+def compiled_by_another_process(folder: Path) -> int:
+    """How many templates one more process would compile for a greeting."""
+    environment = CountingEnvironment(
+        loader=DictLoader({"greeting": "Hello {{ name }}"}),
+        bytecode_cache=CompiledTemplates("text", folder),
+    )
+    assert environment.get_template("greeting").render(name="Ada") == "Hello Ada"
+    return environment.compiled
+
+
+def test_what_one_process_compiled_the_next_ones_find(tmp_path: Path) -> None:
+    """Also those of other users, who may read it and no more."""
+    assert compiled_by_another_process(tmp_path / "new") == 1
+    assert compiled_by_another_process(tmp_path / "new") == 0
+    (kept,) = (tmp_path / "new").iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("left", [0, 1, 12, 40])
+def test_compiled_templates_that_were_cut_off_are_made_anew(tmp_path: Path, left: int) -> None:
+    """As a power cut leaves them."""
+    assert compiled_by_another_process(tmp_path) == 1
+    (kept,) = tmp_path.iterdir()
+    kept.write_bytes(kept.read_bytes()[:left])
+    assert compiled_by_another_process(tmp_path) == 1
+    assert compiled_by_another_process(tmp_path) == 0
+
+
+def test_where_nothing_can_be_kept_each_process_compiles(tmp_path: Path) -> None:
+    """A file stands where the folder would be."""
+    (tmp_path / "file").touch()
+    assert compiled_by_another_process(tmp_path / "file") == 1
+    assert compiled_by_another_process(tmp_path / "file") == 1
+
+
+def test_shipped_templates_are_kept_compiled_and_own_ones_are_not(tmp_path: Path) -> None:
+    """An own one is compiled for a sandbox."""
+    assert isinstance(TemplateLoader().markup.bytecode_cache, CompiledTemplates)
+    put(tmp_path, "weekly/subject.txt", "{{ name }}")
+    assert TemplateLoader(tmp_path).markup.bytecode_cache is None
 
 
 def test_an_own_template_takes_the_place_of_one_and_only_one(tmp_path: Path) -> None:
