@@ -34,8 +34,12 @@ POSTGRES_HERE = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 
 # A test's machine may be busy: what counts is what comes out, not how fast.
 settings.register_profile(
-    "easeback", deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    "easeback",
+    deadline=None,
+    max_examples=40,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+settings.register_profile("thorough", settings.get_profile("easeback"), max_examples=1000)
 settings.load_profile("easeback")
 
 

@@ -4,9 +4,11 @@
         status = warm.run(["athlete", "list"], cwd=home, env={...}, stdout=out, stderr=err)
 
 Each command is a process of its own with its own folder, environment and files, and it ends as an
-interpreter ends. Only the start of the interpreter isn't its own.
+interpreter ends. Only the start of the interpreter isn't its own, and nothing is taken apart.
 """
 
+import atexit
+import gc
 import json
 import os
 import select
@@ -14,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
@@ -87,6 +90,7 @@ class Warm:
 def _serve(line: socket.socket) -> None:
     """Be the warmed process; in each child, come back as the command."""
     _warm()
+    gc.freeze()  # else the first collection of each child touches, and so copies, all of it
     for asked in line.makefile("r"):
         child = os.fork()
         if not child:
@@ -130,9 +134,22 @@ def _become(
     sys.argv = ["easeback", *arguments]
 
 
+def _end(status: int) -> None:
+    """End as an interpreter does, but for taking apart all that was imported, module by module."""
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
     _serve(socket.socket(fileno=int(sys.argv[1])))
     # Only a child comes by here.
     from worker.cli.app import main
 
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        _end(int(ended.code or 0))

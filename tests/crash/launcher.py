@@ -10,6 +10,7 @@ running does. One of a `crew` does what is due as jobs of the engine that severa
 `kill_after_s` it ends by itself.
 """
 
+import gc
 import json
 import os
 import signal
@@ -96,6 +97,7 @@ def _serve() -> None:
     from tests.crash.boundaries import Ledger
 
     _warm()
+    gc.freeze()  # else the first collection of each life touches, and so copies, all of it
     for line in sys.stdin:
         life = Life(**json.loads(line))
         home = Path(life.home)

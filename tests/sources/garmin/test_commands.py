@@ -17,7 +17,7 @@ import pytest
 from simulators.clock import Clock
 from simulators.garmin import Service
 from simulators.http_server import running
-from tests.command import ROOT
+from tests.command import ROOT, easeback
 from worker.domain.models import Athlete
 from worker.store import Store
 
@@ -45,11 +45,7 @@ class Operator:
         }
 
     def call(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  (our own command)
-            [sys.executable, "-m", "worker", *arguments],
-            env=self.environment, cwd=self.folder, input=given, capture_output=True, text=True,
-            check=False, timeout=60,
-        )  # fmt: skip
+        return easeback(*arguments, cwd=self.folder, env=self.environment, given=given)
 
     def answer(self, *arguments: str, answers: list[tuple[str, str]], without: str = "") -> str:
         """A call at a terminal: each answer once its question stands there; all that it showed."""

@@ -8,7 +8,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -22,6 +22,7 @@ from simulators.clock import Clock
 from simulators.http_server import Server, running
 from simulators.strava.browser import answer_consent
 from simulators.strava.service import Service
+from tests.command import easeback
 from worker.domain.models import Athlete
 from worker.store import Store
 
@@ -49,12 +50,12 @@ class Operator:
         }
 
     def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return _called(arguments, self.environment | more)
+        return easeback(*arguments, cwd=self.folder, env=self.environment | more)
 
     def call_without_application(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """As somebody who took Strava out of the settings."""
         environment = {k: v for k, v in self.environment.items() if "CLIENT" not in k}
-        return _called(arguments, environment)
+        return easeback(*arguments, cwd=self.folder, env=environment)
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
@@ -89,18 +90,6 @@ class Operator:
                 refused.close()
             out, err = process.communicate(timeout=20)
         return process.returncode, out, err
-
-
-def _called(
-    arguments: Sequence[str], environment: Mapping[str, str]
-) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(  # noqa: S603  (our own command)
-        [sys.executable, "-m", "worker", *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 @pytest.fixture
