@@ -14,9 +14,11 @@ drop the connection in place of the answer.
 """
 
 import asyncio
+import base64
 import ssl
 import threading
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any, AnyStr, Literal, Self
 
@@ -45,10 +47,15 @@ class Taken:
 
 @dataclass
 class SmtpServer:
-    """Serves while inside `with`. With STARTTLS a `login` that is given is also demanded."""
+    """Serves while inside `with`. With STARTTLS a `login` that is given is also demanded.
+
+    `tokens` are those that XOAUTH2 is taken by, for the name in `login`; a wrong one is answered
+    as the big providers do, with a reason first and the refusal after an empty line.
+    """
 
     tls: Literal["none", "starttls", "tls"] = "none"
     login: tuple[str, str] | None = None
+    tokens: Collection[str] = ()
     certificate: trustme.LeafCert | None = None
     utf8: bool = True
     auth_mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN")
@@ -141,6 +148,17 @@ class SmtpServer:
             self._ever_taken.add(content)
         return "250 taken"
 
+    async def auth_XOAUTH2(self, server: SMTP, arguments: list[str]) -> AuthResult:  # noqa: N802  aiosmtpd names it
+        shown = base64.b64decode(arguments[1]).decode()
+        user, _, token = shown.removeprefix("user=").partition("\x01auth=Bearer ")
+        assert self.login is not None
+        if user == self.login[0] and token.removesuffix("\x01\x01") in self.tokens:
+            return AuthResult(success=True, auth_data=user)
+        await server.push("334 " + base64.b64encode(b'{"status":"401"}').decode())
+        await server._reader.readline()
+        await server.push("535 5.7.3 Authentication unsuccessful")
+        return AuthResult(success=False, handled=True)
+
     def authenticate(
         self, _: SMTP, __: Session, ___: Envelope, ____: str, offered: LoginPassword
     ) -> AuthResult:
@@ -164,7 +182,8 @@ class _Conversation(SMTP):
             # aiosmtpd warns of passwords in the clear unless it sees STARTTLS itself.
             auth_required=server.login is not None and server.tls == "starttls",
             auth_require_tls=server.tls == "starttls",
-            auth_exclude_mechanism={"PLAIN", "LOGIN"} - set(server.auth_mechanisms),
+            auth_exclude_mechanism={"PLAIN", "LOGIN"} - set(server.auth_mechanisms)
+            | (set() if server.tokens else {"XOAUTH2"}),
             enable_SMTPUTF8=server.utf8,
         )
 

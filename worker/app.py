@@ -22,6 +22,7 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import Heard, MailboxMailer, Mailer, SmtpMailer
 from worker.notify import Composer
+from worker.pipeline.mail_login import MailLogin
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
@@ -58,18 +59,21 @@ def build_services(
     check_engine(settings)
     make_data_dir(settings)
     reader = Reader()
+    store = Store.open(
+        settings.url,
+        rules=settings.rules,
+        precedence=PRECEDENCE,
+        traces=settings.traces,
+        before_upgrade=before_upgrade,
+    )
+    login = build_mail_login(settings, store)
     return Services(
-        store=Store.open(
-            settings.url,
-            rules=settings.rules,
-            precedence=PRECEDENCE,
-            traces=settings.traces,
-            before_upgrade=before_upgrade,
-        ),
+        store=store,
         inbox=Inbox(
             settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
         ),
-        mailer=build_mailer(settings),
+        mailer=build_mailer(settings, login),
+        mail_login=login,
         composer=build_composer(settings, file),
         routines=read_routines(file),
         rules=settings.rules,
@@ -103,10 +107,21 @@ def check_engine(settings: Settings) -> None:
         )
 
 
-def build_mailer(settings: Settings, *, heard: Heard | None = None) -> Mailer:
+def build_mailer(
+    settings: Settings, login: MailLogin | None = None, *, heard: Heard | None = None
+) -> Mailer:
     """SMTP where a host is set, else the mailbox folder; `heard` is told the dialogue."""
     mail = settings.mail
-    return SmtpMailer(mail, heard=heard) if mail.host else MailboxMailer(settings.mailbox_path)
+    if mail.host is None:
+        return MailboxMailer(settings.mailbox_path)
+    return SmtpMailer(mail, heard=heard, tokens=login)
+
+
+def build_mail_login(settings: Settings, store: Store) -> MailLogin | None:
+    """How we log in to the mail server by tokens, where that is set."""
+    if settings.mail.auth != "xoauth2":
+        return None
+    return MailLogin(settings.mail, store, Encrypter(read_keys(settings)), ca_file=ca_file())
 
 
 def build_composer(

@@ -10,10 +10,18 @@ from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    model_validator,
+)
 
 from worker.domain.models import LANGUAGE
 
@@ -65,6 +73,13 @@ def _open_address(value: str) -> str:
     if "@" in urlsplit(value).netloc:
         raise ValueError("it stands in every mail: leave out the login before the @")
     return value
+
+
+def _token_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
+        raise ValueError("must begin with https://, as tokens travel there")
+    return value.rstrip("/")
 
 
 def _host(value: str) -> str:
@@ -121,6 +136,7 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_net
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]
+TokenAddress = Annotated[OpenAddress, AfterValidator(_token_address)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -150,6 +166,7 @@ class SourceSection(Section):
 
 
 Security = Literal["starttls", "tls", "none"]
+MailProvider = Literal["microsoft", "google"]
 MAIL_PORTS: Mapping[str, int] = {"starttls": 587, "tls": 465, "none": 25}
 DEFAULT_SENDER = "Easeback <easeback@localhost>"
 
@@ -168,6 +185,9 @@ class MailSection(Section):
     address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
     mail about failures. `tell_red_flags`: whether the therapist gets a mail about each red flag.
     `ca_file` holds authorities that are trusted beside the system's.
+    With `auth` "xoauth2" we log in as `username` by tokens of the `provider`, not by a password: as
+    the application `client_id`, which is registered there, for Microsoft in `tenant`;
+    `token_url` is where the tokens come from, None the provider's own address.
     `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
     """
 
@@ -176,6 +196,12 @@ class MailSection(Section):
     security: Security = "starttls"
     username: Login = None
     password: Secret = None
+    auth: Literal["password", "xoauth2"] = "password"
+    provider: MailProvider | None = None
+    tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] = "common"
+    client_id: Login = None
+    client_secret: Secret = None
+    token_url: TokenAddress | None = None
     sender: Address | None = None
     reply_to: Address | None = None
     language: Annotated[str, Field(pattern=rf"^{LANGUAGE}$", max_length=20)] = "en"
@@ -184,6 +210,14 @@ class MailSection(Section):
     ca_file: Path | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
     connections: Annotated[int, Field(ge=1, le=20)] = 2
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.auth == "xoauth2":
+            needed = ("host", "username", "provider", "client_id")
+            if missing := [key for key in needed if getattr(self, key) is None]:
+                raise ValueError(f'auth = "xoauth2" needs {" and ".join(missing)} too')
+        return self
 
     @property
     def from_header(self) -> str:

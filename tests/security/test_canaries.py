@@ -177,4 +177,8 @@ def test_the_canaries_are_of_every_secret() -> None:
         for key, may in known.items()
         if may
     }
-    assert from_file - secrets().keys() <= {("mail", "username"), ("strava", "client_id")}
+    assert from_file - secrets().keys() <= {
+        ("mail", "username"),
+        ("mail", "client_id"),
+        ("strava", "client_id"),
+    }

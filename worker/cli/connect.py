@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli.browser import show_in_browser
+from worker.cli.connect_mail import MAIL, connect_mail, disconnect_mail
 from worker.cli.context import (
     AttentionError,
     CommandContext,
@@ -65,7 +66,7 @@ def connect(
         ),
     ] = None,
 ) -> None:
-    """Connect an athlete to a service.
+    """Connect an athlete to a service, or with SOURCE `mail` this Easeback to its mail account.
 
     That is done by a consent in the browser, or by a key.
     """
@@ -73,6 +74,9 @@ def connect(
     from worker.sources.registry import SOURCES
 
     command = command_of(context)
+    if source == MAIL:
+        connect_mail(command, athlete)
+        return
     services = command.services()
     kind, name = _source_and_athlete(context, services, source, athlete)
     ending = [one for one in SOURCES if issubclass(one, ApiKey) and one.key_lives_days]
@@ -127,6 +131,9 @@ def disconnect(
     from worker.pipeline import credentials
 
     command = command_of(context)
+    if source == MAIL:
+        disconnect_mail(command, athlete, yes=yes)
+        return
     services = command.services()
     kind, name = _source_and_athlete(context, services, source, athlete)
     with services.store.reading() as tx:

@@ -234,20 +234,26 @@ def _templates(command: CommandContext) -> str:
 
 
 def _mail(command: CommandContext) -> str:
-    from worker.app import build_mailer
+    from worker.app import build_mail_login, build_mailer
 
-    return build_mailer(command.settings).check()
+    login = None
+    if command.settings.mail.auth == "xoauth2":
+        login = build_mail_login(command.settings, command.store)
+    return build_mailer(command.settings, login).check()
 
 
 def _send_trial(command: CommandContext, recipient: str, heard: list[str]) -> str:
     """Sends a mail to any address; what was said and answered goes into `heard`."""
-    from worker.app import build_composer, build_mailer
+    from worker.app import build_composer, build_mail_login, build_mailer
     from worker.mail import SendError
     from worker.pipeline.preview import trial_mail
 
     settings, composer = command.settings, build_composer(command.settings, command.file)
     mime = trial_mail(composer, settings.mail, recipient, now=datetime.now(UTC))
-    mailer = build_mailer(settings, heard=lambda said, answer: heard.append(f"{said}: {answer}"))
+    login = build_mail_login(settings, command.store) if settings.mail.auth == "xoauth2" else None
+    mailer = build_mailer(
+        settings, login, heard=lambda said, answer: heard.append(f"{said}: {answer}")
+    )
     try:
         mailer.send(
             mime,

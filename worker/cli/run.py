@@ -120,7 +120,7 @@ def _run_cluster_worker(
     worker = ClusterWorker(
         services,
         now,
-        mailer=lambda: build_mailer(command.settings),
+        mailer=lambda: build_mailer(command.settings, services.mail_login),
         not_before=None if made_up_from else FIRST_RELEASE,
     )
     on_signals(worker.stop)

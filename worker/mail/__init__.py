@@ -5,13 +5,15 @@ outbox does. `base.py` holds what the two ways share, `mime.py` makes the bytes,
 `mailbox.py` deliver them; `dialogue.py` bounds what a mail server may take.
 """
 
-from worker.mail.base import Mailer, SendError
+from worker.mail.base import AccessTokens, Mailer, SendError
 from worker.mail.dialogue import Heard, Timeouts
 from worker.mail.mailbox import MailboxMailer, file_digest
 from worker.mail.mime import readdressed, to_mime
-from worker.mail.smtp import SmtpMailer
+from worker.mail.smtp import RECONNECT, SmtpMailer
 
 __all__ = [
+    "RECONNECT",
+    "AccessTokens",
     "Heard",
     "MailboxMailer",
     "Mailer",

@@ -37,6 +37,13 @@ class SendError(Exception):
         return self.message
 
 
+class AccessTokens(Protocol):
+    """Gives what a login by XOAUTH2 shows in place of a password."""
+
+    def __call__(self, *, fresh: bool = False) -> str:
+        """A token; with `fresh` not one that was given before. Raises `SendError`."""
+
+
 class Mailer(Protocol):
     """Delivers rendered mails. `connections` is how many threads may send at a time."""
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Literal
 
-from worker.mail.base import SendError
+from worker.mail.base import AccessTokens, SendError
 from worker.mail.dialogue import (
     Dialogue,
     Heard,
@@ -49,6 +49,8 @@ _ABOUT_THE_SENDER = re.compile(
 _NO_PASSWORDS = re.compile(r"5\.7\.139 (?!.*credentials)", re.IGNORECASE)
 """Microsoft's code for several refusals of a login; a wrong password is one that says so."""
 
+RECONNECT = "easeback connect mail"
+
 About = Literal["session", "sender", "mail"]
 
 
@@ -67,7 +69,11 @@ class _OwnConnection(threading.local):
 
 
 class SmtpMailer:
-    """Sends over SMTP; see `Mailer`. `heard` is told each step of the dialogue and its answer."""
+    """Sends over SMTP; see `Mailer`.
+
+    `heard` is told each step of the dialogue and its answer. With `tokens` the login is by one of
+    them (XOAUTH2) and not by a password.
+    """
 
     def __init__(
         self,
@@ -75,6 +81,7 @@ class SmtpMailer:
         *,
         timeouts: Timeouts | None = None,
         heard: Heard | None = None,
+        tokens: AccessTokens | None = None,
     ) -> None:
         if not settings.host:
             raise ValueError("an SMTP mailer needs a host")
@@ -84,6 +91,8 @@ class SmtpMailer:
         self._server = f"{settings.host}:{settings.port_number}"
         self._timeouts = timeouts or Timeouts()
         self._heard = heard
+        self._tokens = tokens
+        self._token_was_refused = False
         self._own = _OwnConnection()
 
     @contextmanager
@@ -125,6 +134,7 @@ class SmtpMailer:
         finally:
             self._hang_up()
         login = f" by the login {settings.username}" if settings.username else ""
+        login += ", with a token" if self._tokens else ""
         summary = f"{self._server} ({settings.security}) takes mail from {sender}{login}"
         if settings.username and settings.security == "none":
             summary += "; the password travels unencrypted: see [mail] security"
@@ -210,6 +220,8 @@ class SmtpMailer:
 
     def _enter(self, timeouts: Timeouts, *, waits: Callable[[], None] = lambda: None) -> Dialogue:
         settings = self._settings
+        # First, as the server needn't wait for it.
+        token = self._tokens(fresh=self._token_was_refused) if self._tokens else None
         # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
         name = settings.ehlo_name or socket.gethostname()
         try:
@@ -229,7 +241,9 @@ class SmtpMailer:
             if settings.security == "starttls":
                 self._encrypt(smtp)
                 self._expect(_DONE, smtp.ehlo(), "refused the greeting")
-            if settings.username:
+            if token is not None:
+                self._log_in_by_token(smtp, settings.username or "", token)
+            elif settings.username:
                 secret = settings.password.get_secret_value() if settings.password else ""
                 self._log_in(smtp, settings.username, secret)
         except BaseException:
@@ -277,12 +291,44 @@ class SmtpMailer:
         if reply[0] // 100 == _NEVER:
             advice = (
                 "Microsoft takes no password from programs for this account any more (basic "
-                "authentication is off), whatever the password: send by another mail server"
+                'authentication is off), whatever the password: set [mail] auth to "xoauth2", or '
+                "send by another mail server"
                 if _NO_PASSWORDS.search(quoted(reply))
                 else "check [mail] username and password; some providers want an app password here"
             )
             raise SendError(
                 f"The mail server {self._server} refused the login of {username} "
+                f"({quoted(reply)}): {advice}",
+                permanent=False,
+                login=True,
+            )
+        self._expect(_DONE, reply, "can't check the login")
+
+    def _log_in_by_token(self, smtp: Dialogue, username: str, token: str) -> None:
+        """XOAUTH2, as Microsoft and Google speak it."""
+        if "XOAUTH2" not in smtp.esmtp_features.get("auth", "").upper().split():
+            raise SendError(
+                f"The mail server {self._server} takes no login by token (XOAUTH2): check [mail] "
+                'host, or set [mail] auth to "password"',
+                permanent=False,
+                login=True,
+            )
+        shown = _base64(f"user={username}\x01auth=Bearer {token}\x01\x01")
+        reply = smtp.docmd("AUTH", f"XOAUTH2 {shown}")
+        if reply[0] // 100 == _GO_ON:  # why it refuses, in JSON; the refusal itself comes after
+            reply = smtp.docmd("")
+        self._token_was_refused = reply[0] // 100 == _NEVER
+        if self._token_was_refused:
+            off = re.search("SmtpClientAuthentication", quoted(reply), re.IGNORECASE)
+            advice = (
+                "sending by SMTP is switched off for this mailbox or its organisation: whoever "
+                "administers it switches on authenticated SMTP"
+                if off
+                else f"it's tried once more with a new token; if that goes on, `{RECONNECT}`, with "
+                f"the consent of {username}"
+            )
+            raise SendError(
+                f"The mail server {self._server} refused the token of {username} "
                 f"({quoted(reply)}): {advice}",
                 permanent=False,
                 login=True,

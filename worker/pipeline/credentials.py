@@ -331,7 +331,7 @@ def forget_source(
 
 def encrypt_all_anew(services: Services) -> int:
     """Bring every credential to the newest key; how many there are. Raises `DecryptError`."""
-    number = 0
+    number = services.mail_login.encrypt_anew() if services.mail_login else 0
     with services.store.transaction() as tx:
         for connected in services.sources.values():
             rows = tx.source(connected.client.name)

@@ -13,6 +13,7 @@ from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.mail import Mailer, to_mime
 from worker.notify import Composer
+from worker.pipeline.mail_login import MailLogin
 from worker.setting_types import BackupSection
 from worker.sources.base import Source
 from worker.sources.folder import Inbox
@@ -61,11 +62,11 @@ class Services:
     `operator` is who is told by mail of failures, `therapist` who is told of
     red flags; `ping_url` is fetched while all is well. Copies
     of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
-    by name. `keeps_runs_of` names those of which what they told stays in place when an athlete
-    disconnects, whether they are on or not. `identity` is this process's name among several
-    workers, None where it is the only one. `doubts` says whether a
-    time may be wrong: then no mail ends, no week is told and nothing is tidied away. `began_at` is
-    since when this worker runs its jobs, None in a single pass.
+    by name. `mail_login` is how mail logs in by tokens, None where it doesn't. `keeps_runs_of`
+    names those of which what they told stays in place when an athlete disconnects, whether they are
+    on or not. `identity` is this process's name among several workers, None where it is the only
+    one. `doubts` says whether a time may be wrong: then no mail ends, no week is told and nothing
+    is tidied away. `began_at` is since when this worker runs its jobs, None in a single pass.
     """
 
     store: Store
@@ -82,6 +83,7 @@ class Services:
     backups_path: Path | None = None
     ping_url: str | None = None
     sources: Mapping[SourceName, ConnectedSource] = field(default_factory=dict)
+    mail_login: MailLogin | None = None
     keeps_runs_of: frozenset[SourceName] = frozenset()
     identity: WorkerIdentity | None = None
     doubts: Callable[[datetime], bool] = lambda _: False

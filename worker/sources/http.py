@@ -9,7 +9,7 @@ without addresses, which may hold secrets.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import requests
 import urllib3
@@ -17,14 +17,27 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from worker.sources.base import Source, Unavailable, is_loopback
+from worker.sources.base import Unavailable, is_loopback
 from worker.sources.bounded import BoundedResponse, bounded
 
 CONNECT_S = 10.0
 _PIECE_BYTES = 64 * 2**10
 
 
-def http_session(source: Source, *, ca_file: str | None, answer_s: float) -> requests.Session:
+class Peer(Protocol):
+    """Whom a session speaks to: what people call it, and how large its answers may be."""
+
+    @property
+    def title(self) -> str: ...
+
+    @property
+    def largest_answer_bytes(self) -> int: ...
+
+    def route(self, address: str) -> str:
+        """The address to go to in place of this one."""
+
+
+def http_session(source: Peer, *, ca_file: str | None, answer_s: float) -> requests.Session:
     """A session for one service; `answer_s` is the deadline of each call."""
     made = requests.Session()
     made.mount("https://", _BoundedAdapter(source, ca_file, answer_s))
@@ -103,7 +116,7 @@ _POOLS = {"http": _BoundedPool, "https": _BoundedTLSPool}
 class _BoundedAdapter(HTTPAdapter):
     """Goes where the service says, and bounds each answer."""
 
-    def __init__(self, source: Source, ca_file: str | None, answer_s: float) -> None:
+    def __init__(self, source: Peer, ca_file: str | None, answer_s: float) -> None:
         super().__init__(pool_maxsize=16)
         self.poolmanager.pool_classes_by_scheme = _POOLS
         self._source, self._ca_file, self._answer_s = source, ca_file, answer_s

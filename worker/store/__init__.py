@@ -41,6 +41,7 @@ from worker.store.lock import (
     clear_stamp,
     works_elsewhere,
 )
+from worker.store.mail_login import MailLogins, StoredMailLogin
 from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
 from worker.store.progress import (
     DELETED,
@@ -84,6 +85,7 @@ __all__ = [
     "StoreError",
     "StoredCredential",
     "StoredFinding",
+    "StoredMailLogin",
     "StoredRun",
     "Tick",
     "Transaction",
@@ -120,6 +122,7 @@ class Transaction:
         self.findings = Findings(connection)
         self.imports = Imports(connection)
         self.inbox = InboxFiles(connection)
+        self.mail_login = MailLogins(connection)
         self.outbox = Outbox(connection)
         self.progress = Progress(connection)
         self.runs = Runs(connection, rules, precedence)

@@ -282,6 +282,19 @@ outbox = Table(
     sqlite_autoincrement=True,
 )
 
+mail_login = Table(
+    "mail_login",
+    metadata,
+    # There is one at most.
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("username", String(320), nullable=False),
+    # The token that brings the others.
+    Column("encrypted", LargeBinary, nullable=False),
+    Column("connected_at", Utc, nullable=False),
+    # Why it brings none any more, in words.
+    Column("trouble", Text),
+)
+
 finding = Table(
     "finding",
     metadata,
