@@ -22,7 +22,7 @@ from tests.process import Process, running_in
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
-from worker.jobs.embedded import EmbeddedWorker
+from worker.jobs.embedded import EmbeddedWorker, end_at_once
 from worker.jobs.registry import Job, patience_of
 from worker.jobs.ticks import await_ticks, clock_from
 from worker.pipeline.services import Services
@@ -111,11 +111,14 @@ def test_a_dropped_files_alert_arrives_once_within_fifteen_seconds(home: Path) -
         assert b"X-Easeback-Kind: alert" in server.mails[0].content
 
 
-def test_ctrl_c_ends_it_as_cleanly(home: Path) -> None:
-    """No traceback, exit status 0."""
+@pytest.mark.parametrize(("how", "expected"), [(signal.SIGINT, 0), (signal.SIGHUP, 129)])
+def test_ctrl_c_and_sighup_end_it_as_cleanly(
+    home: Path, how: signal.Signals, expected: int
+) -> None:
+    """No traceback; after SIGHUP a status with which systemd starts it again, by new settings."""
     with SmtpServer() as server, running(home, server.port) as process:
-        status, took_s = process.end(signal.SIGINT)
-        assert status == 0, process.lines
+        status, took_s = process.end(how)
+        assert status == expected, process.lines
         assert took_s < ENDS_WITHIN_S
         assert not process.said("Traceback")
 
@@ -200,9 +203,14 @@ def test_a_start_with_nobody_there_is_quiet(tmp_path: Path, start: int) -> None:
 # Inside the process
 
 
-def ran(services: Services, *jobs: Job, until: Callable[[], bool]) -> bool:
+def ran(
+    services: Services,
+    *jobs: Job,
+    until: Callable[[], object],
+    end: Callable[[str], None] = end_at_once,
+) -> bool:
     """Run these jobs until something is so; whether all had ended."""
-    worker = EmbeddedWorker(services, lambda: NOW)
+    worker = EmbeddedWorker(services, lambda: NOW, end=end)
 
     def stop() -> None:
         try:
@@ -281,15 +289,7 @@ def test_a_worker_short_of_memory_ends_and_says_so(
         count.append(1)
         raise error
 
-    worker = EmbeddedWorker(
-        services, lambda: NOW, end=lambda text: (ended.append(text), worker.stop())
-    )
-    watcher = threading.Thread(
-        target=lambda: (wait_until(lambda: ended or len(count) > 2, within_s=10), worker.stop())
-    )
-    watcher.start()
-    worker.run([Job("inbox", SOON, work)])
-    watcher.join()
+    ran(services, Job("inbox", SOON, work), until=lambda: ended or len(count) > 2, end=ended.append)
     if why is None:
         assert ended == []
         with services.store.reading() as tx:
@@ -303,15 +303,13 @@ def test_a_worker_that_gets_no_thread_ends_and_says_so(
 ) -> None:
     """The scheduler alone would go on for ever, and do nothing."""
     ended = list[str]()
-    worker = EmbeddedWorker(
-        services, lambda: NOW, end=lambda text: (ended.append(text), worker.stop())
-    )
 
     def refuse(*_: object) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("concurrent.futures.ThreadPoolExecutor._adjust_thread_count", refuse)
-    worker.run([Job("inbox", SOON, lambda *_: None)])
+    job = Job("inbox", SOON, lambda *_: None)
+    ran(services, job, until=lambda: ended, end=ended.append)
     assert "no thread can be started" in ended[0]
 
 
@@ -368,7 +366,7 @@ def test_no_job_runs_once_the_database_has_gone(services: Services) -> None:
 
 def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) -> None:
     """A slow one is waited for by nobody."""
-    at_work, most, quick = [], [], []
+    at_work, most, quick = list[int](), list[int](), list[int]()
 
     def slow(*_: object) -> None:
         at_work.append(1)

@@ -34,6 +34,9 @@ WEB_TRIED_EVERY_S = 5.0
 ENDS_WITHIN_S = 12
 """Less than systemd and Docker are told to wait before they kill."""
 
+HUNG_UP = 128 + signal.SIGHUP
+"""The status after SIGHUP: no success, so that systemd and Docker start the worker again."""
+
 
 WorkerOption = Annotated[
     bool, typer.Option("--worker", help="Among several workers: work only, without the web server.")
@@ -52,7 +55,8 @@ def run_command(
 ) -> None:
     """Run the worker until it is stopped.
 
-    It watches the folder, asks the services, judges runs and sends mail.
+    It watches the folder, asks the services, judges runs and sends mail. SIGTERM ends it, and so
+    does SIGHUP, with status 129: what starts it again has the settings read anew.
     """
     command = command_of(context)
     is_cluster = command.settings.engine.kind == "procrastinate"
@@ -72,16 +76,15 @@ def run_command(
     made_up_from = now() if as_of else None
     if is_cluster:
         log_start(command, services)
-        ended = True
+        ended, signals = True, Signals()
         with _cluster_web(command, services, now) if web or not worker else nullcontext():
             if worker or not web:
-                ended = _run_cluster_worker(command, services, now, made_up_from)
+                ended = _run_cluster_worker(command, services, now, made_up_from, signals)
             else:
                 stopped = threading.Event()
-                on_signals(stopped.set)
+                signals.end(stopped.set)
                 stopped.wait()
-        if not ended:
-            _exit_at_once()
+        signals.exit(all_ended=ended)
     else:
         _run_embedded(command, services, now, made_up_from)
 
@@ -95,19 +98,23 @@ def _run_embedded(
 
     jobs = jobs_of(services)
     worker = EmbeddedWorker(services, now, not_before=None if made_up_from else FIRST_RELEASE)
+    signals = Signals()
     with services.store.sole_worker():
-        on_signals(worker.stop)
+        signals.end(worker.stop)
         begin_ticks(services, made_up_from=made_up_from)
         await_ticks(services, patience_of(jobs), at=now())
         log_start(command, services)
         with web_server(command, services, now, jobs):
             ended = worker.run(jobs)
-        if not ended:
-            _exit_at_once()
+        signals.exit(all_ended=ended)
 
 
 def _run_cluster_worker(
-    command: CommandContext, services: "Services", now: "Clock", made_up_from: datetime | None
+    command: CommandContext,
+    services: "Services",
+    now: "Clock",
+    made_up_from: datetime | None,
+    signals: "Signals",
 ) -> bool:
     """Runs until the process is stopped; True where every task had ended by then."""
     from worker.app import build_mailer
@@ -123,7 +130,7 @@ def _run_cluster_worker(
         mailer=lambda: build_mailer(command.settings, services.mail_login),
         not_before=None if made_up_from else FIRST_RELEASE,
     )
-    on_signals(worker.stop)
+    signals.end(worker.stop)
     return worker.run()
 
 
@@ -202,27 +209,44 @@ def web_server(
         server.stop()
 
 
-def on_signals(stop: Callable[[], None]) -> None:
-    """End cleanly on SIGTERM and Ctrl-C; a second one ends at once.
+class Signals:
+    """The signals that end the worker cleanly: SIGTERM, Ctrl-C and SIGHUP, unless it's ignored.
 
-    Where that takes too long, as a thread doesn't let go, the alarm ends the process: it needs no
-    memory and no thread.
+    A second one ends it at once.
     """
 
-    def end(number: int, _: FrameType | None) -> None:
-        signal.alarm(ENDS_WITHIN_S)
-        signal.signal(number, signal.SIG_DFL)
-        stop()
-        log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
+    def __init__(self) -> None:
+        self._status = 0
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
+    def end(self, stop: Callable[[], None]) -> None:
+        """Call `stop` at the first of them.
 
+        Where ending takes too long, as a thread doesn't let go, the alarm does it: it needs no
+        memory and no thread.
+        """
 
-def _exit_at_once() -> None:
-    """Ends the process although a thread waits for a mail server, which would keep it alive."""
-    logging.shutdown()
-    os._exit(0)
+        def handle(number: int, _: FrameType | None) -> None:
+            signal.alarm(ENDS_WITHIN_S)
+            signal.signal(number, signal.SIG_DFL)
+            if number == signal.SIGHUP:
+                self._status = HUNG_UP
+            stop()
+            log.info("stopping on %(signal)s", {"signal": signal.Signals(number).name})
+
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            is_nohup = number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN
+            if not is_nohup:
+                signal.signal(number, handle)
+
+    def exit(self, *, all_ended: bool) -> None:
+        """End with the status that goes with the signal.
+
+        At once, where a thread still waits for a mail server and would keep the process alive.
+        """
+        if not all_ended:
+            logging.shutdown()
+            os._exit(self._status)
+        raise typer.Exit(self._status)
 
 
 def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption = False) -> None:
