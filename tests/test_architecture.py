@@ -151,7 +151,7 @@ def _known() -> list[tuple[str, str, object]]:
     """Section, key and default of every setting."""
     known: list[tuple[str, str, object]] = []
     for name, field in Settings.model_fields.items():
-        default = field.default
+        default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             known += [(name, key, value) for key, value in default]
         elif isinstance(default, Rules):

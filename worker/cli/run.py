@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WEB_TRIED_EVERY_S = 5.0
-ENDS_WITHIN_S = 12
+STOPS_WITHIN_S = 12
 """Less than systemd and Docker are told to wait before they kill."""
 
 HUNG_UP = 128 + signal.SIGHUP
@@ -226,7 +226,7 @@ class Signals:
         """
 
         def handle(number: int, _: FrameType | None) -> None:
-            signal.alarm(ENDS_WITHIN_S)
+            signal.alarm(STOPS_WITHIN_S)
             signal.signal(number, signal.SIG_DFL)
             if number == signal.SIGHUP:
                 self._status = HUNG_UP
