@@ -252,6 +252,23 @@ def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content:
     assert "Ann" in easeback("athlete", "list", cwd=tmp_path).stdout
 
 
+@pytest.mark.parametrize("pages", [slice(5, 60), slice(-6, None), slice(25, None)])
+def test_a_damaged_copy_is_named_and_changes_nothing(kept: App, pages: slice) -> None:
+    """The copy is to blame, and not the database: that one may be sound."""
+    assert kept.services.backups_path
+    kept.athlete()
+    copy = kept.services.backups_path.parent / "copy.db"
+    kept.services.store.copy_to(copy)
+    sound = copy.read_bytes()
+    there = [sound[at : at + 4096] for at in range(0, len(sound), 4096)]
+    there[pages] = [b"\xff" * 600 + page[600:] for page in there[pages]]
+    copy.write_bytes(b"".join(there))
+    with pytest.raises(StoreError, match=r"the copy .*copy\.db .*restore another copy"):
+        put_back(kept, copy)
+    with Store.at(str(kept.services.store.engine.url)).reading() as tx:
+        assert len(tx.athletes.all()) == 1
+
+
 def test_a_copy_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     """An older Easeback doesn't touch what it doesn't know."""
     store = Store.open(f"sqlite:///{tmp_path / 'newer.db'}")

@@ -17,6 +17,8 @@ from worker.store import Store, StoreError, Transaction
 
 T = TypeVar("T")
 
+_ANOTHER = "restore another copy; the database is as it was"
+
 
 def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transaction], T]) -> T:
     """Put `copy` in the place of the store's database; what was there goes to `aside`.
@@ -42,15 +44,19 @@ def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transactio
 
 
 def _read(copy: Path, part: Path) -> None:
-    """By SQLite's own backup, which includes what is only in the copy's log."""
+    """By SQLite's own backup, which includes what is only in the copy's log; checked whole."""
     try:
         with (
             closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro", uri=True)) as source,
             closing(sqlite3.connect(part)) as target,
         ):
             source.backup(target)
+            (found,) = target.execute("PRAGMA integrity_check(1)").fetchone()
     except sqlite3.Error as error:
-        raise StoreError(f"{copy} can't be restored: {error}") from error
+        raise StoreError(f"the copy {copy} can't be restored: {error}; {_ANOTHER}") from error
+    if found != "ok":
+        why = str(found).splitlines()[-1]
+        raise StoreError(f"the copy {copy} is damaged ({why}): {_ANOTHER}")
     part.chmod(0o600)
 
 
@@ -76,7 +82,6 @@ def _prepare(part: Path, copy: Path, mark: Callable[[Transaction], T]) -> T:
         raise StoreError(f"{copy} isn't a copy of Easeback's database")
     prepared = Store.open(url)
     try:
-        prepared.check()
         with prepared.transaction() as tx:
             done = mark(tx)
         prepared.compact()
