@@ -85,6 +85,11 @@ class SmtpServer:
         else:
             self._faults[step] += [fault] * times
 
+    def mend(self, step: Step) -> None:
+        """Nothing fails at this step any more."""
+        self._lasting.pop(step, None)
+        self._faults[step].clear()
+
     def next_fault(self, step: Step) -> str | None:
         """The fault due at `step`, used up by asking."""
         if self._faults[step]:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -47,10 +47,19 @@ class Process:
 
 
 @contextmanager
-def running_in(home: Path, *words: str, env: Mapping[str, str], ready: str) -> Iterator[Process]:
-    """`easeback run` with these words, once it has said that it's ready."""
+def running_in(
+    home: Path,
+    *words: str,
+    env: Mapping[str, str],
+    ready: str,
+    program: Sequence[str] = ("-m", "worker", "run"),
+) -> Iterator[Process]:
+    """`easeback run` with these words, once it has said that it's ready.
+
+    `program` is what Python runs in place of that.
+    """
     popen = subprocess.Popen(  # noqa: S603  our own program
-        [sys.executable, "-m", "worker", "run", *words],
+        [sys.executable, *program, *words],
         cwd=home,
         env=env,
         stderr=subprocess.PIPE,
