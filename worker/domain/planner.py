@@ -254,7 +254,8 @@ class _Setting:
     """What bears on the weeks beside the load; days are numbers.
 
     `begin` is the first day of the first week, in which `done_m` was run and `days_left` come after
-    today. Usual are `runs` in a week, with the long one on its day number `long_place`, from 0.
+    today. Usual are `runs` in a week, each of `run_m`, with the long one on its day number
+    `long_place`, from 0.
     `found_on` is the day of the latest finding; `hurt_on` or `sore_on` that of the last check-in,
     if that is what it says.
     """
@@ -264,6 +265,7 @@ class _Setting:
     days_left: int
     long_place: int
     runs: int
+    run_m: float
     found_on: int | None = None
     hurt_on: int | None = None
     sore_on: int | None = None
@@ -287,6 +289,7 @@ def _setting(
         days_left=(begin + _WEEK - day).days - 1,
         long_place=max(places, key=lambda place: (places[place], place), default=WEEK_DAYS - 1),
         runs=max(_LEAST_RUNS, median_low(map(len, weeks[-FOUR:]))) if weeks else _LEAST_RUNS,
+        run_m=median([one.distance_m for week in weeks for one in week] or [0.0]),
         found_on=max((one.day.toordinal() for one in findings if one.day <= day), default=None),
         hurt_on=last.day.toordinal() if last and last.feels == "hurts" else None,
         sore_on=last.day.toordinal() if last and last.feels == "sore" else None,
@@ -322,6 +325,8 @@ def _week(
     rise_m = rules.plan_build_over * min(largest_m, rules.plan_build_over * second_m)
     most_m = min(most_m, load.month_most_m(begin))
     week_m = min(max(usual_m, min(long_m / share, rise_m)), most_m)
+    if week_m <= rules.plan_step_back_share * usual_m:
+        kind = "easy"
     return _planned(kind, begin, week_m, min(long_m, share * week_m), setting, rules)
 
 
@@ -398,6 +403,7 @@ def _planned(
 ) -> PlannedWeek:
     """A week of these metres, no run of it longer than `most_m`.
 
+    Longer easy runs are shorter than the long one: where they would be as long there is one more.
     Where a finding or pain came in the week of today itself, its share holds for the days left.
     """
     left_m = week_m
@@ -408,7 +414,10 @@ def _planned(
             week_m, left_m = setting.done_m, 0.0
     long_m = min(long_m, left_m)
     week_m, long_m = _floor(week_m), _floor(long_m)
-    easy_m, most_m = max(0.0, left_m - long_m), min(long_m or inf, most_m)
+    easy_m = max(0.0, left_m - long_m)
+    if long_m:
+        easy_most_m = max(rules.plan_easy_run_share * long_m, setting.run_m, rules.run_min_m)
+        most_m = min(most_m, long_m, easy_most_m)
     runs = 0
     if most_m:
         runs = min(setting.runs - bool(long_m), int(easy_m / rules.recovery_min_m))

@@ -233,6 +233,12 @@ class Rules:
     plan_long_share_most: float = _rule(
         0.75, "share", COACH, "of its week a long run is never more than this"
     )
+    plan_easy_run_share: float = _rule(
+        0.75,
+        "share",
+        COACH,
+        "of the long run an easy one is at most this, unless runs usually are longer",
+    )
     plan_race_whole_m: float = _rule(
         12_000.0, "m", COACH, "up to this distance the long run is to reach the race's own"
     )
