@@ -24,7 +24,8 @@ METRES_PER_DEGREE = 111_195.0
 class Leg:
     """One session of a FIT file; None leaves a figure out.
 
-    `recorded_m` is where its records end, `distance_m` unless told; `extra` further session fields.
+    `recorded_m` is where its records end, `distance_m` unless told; `extra` are further fields of
+    the session, and take the place of its own.
     """
 
     started_at: datetime | None
@@ -77,10 +78,10 @@ def fit_activity(
         ended = start + timedelta(seconds=leg.elapsed_s or leg.moving_s or 0)
         _write_records(encoder, start, ended, leg.recorded_m or leg.distance_m or 0.0, records)
         if session:
-            _write(encoder, "SESSION", timestamp=ended, start_time=leg.started_at,
-                   total_distance=leg.distance_m, total_timer_time=leg.moving_s,
-                   total_elapsed_time=leg.elapsed_s, sport=leg.sport, sub_sport=leg.sub_sport,
-                   **leg.extra)  # fmt: skip
+            told = {"start_time": leg.started_at, "total_distance": leg.distance_m,
+                    "total_timer_time": leg.moving_s, "total_elapsed_time": leg.elapsed_s,
+                    "sport": leg.sport, "sub_sport": leg.sub_sport, **leg.extra}  # fmt: skip
+            _write(encoder, "SESSION", timestamp=ended, **told)
     if session:
         local = None if offset_h is None else ended + timedelta(hours=offset_h)
         _write(encoder, "ACTIVITY", timestamp=ended, local_timestamp=local, num_sessions=len(legs),

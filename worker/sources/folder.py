@@ -23,6 +23,8 @@ from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folde
 from worker.domain.shown import printable
 from worker.setting_types import InboxSection
 from worker.sources import Reading, SourceError, Unreadable
+from worker.sources.formats import Activity
+from worker.sources.formats.clocks import local_day
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
 
@@ -219,28 +221,28 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
     if sha256 is None:
         return Unreadable("its content has no digest")
     zone = ZoneInfo(athlete.timezone)
-    return tuple(
-        Recording(
-            source=source,
-            external_id=f"{sha256}:{one.leg}" if one.leg else sha256,
-            started_at=one.started_at,
-            day=(
-                one.started_at.astimezone(zone)
-                if one.offset is None
-                else one.started_at + one.offset
-            ).date(),
-            distance_m=one.distance_m,
-            moving_s=one.moving_s,
-            elapsed_s=one.elapsed_s,
-            sport=one.sport,
-            device=one.device,
-            title=one.title,
-            file_name=plain_file_name(member.name),
-            sha256=sha256,
-            leg=one.leg,
-            note=one.note,
-        )
-        for one in parsed
+    return tuple(_recording(one, member.name, sha256, zone=zone, source=source) for one in parsed)
+
+
+def _recording(
+    one: Activity, name: str, sha256: str, *, zone: ZoneInfo, source: SourceName
+) -> Recording:
+    day, doubt = local_day(one.started_at, offset=one.offset, zone=zone, lon=one.lon)
+    return Recording(
+        source=source,
+        external_id=f"{sha256}:{one.leg}" if one.leg else sha256,
+        started_at=one.started_at,
+        day=day,
+        distance_m=one.distance_m,
+        moving_s=one.moving_s,
+        elapsed_s=one.elapsed_s,
+        sport=one.sport,
+        device=one.device,
+        title=one.title,
+        file_name=plain_file_name(name),
+        sha256=sha256,
+        leg=one.leg,
+        note="; ".join(filter(None, (one.note, doubt))) or None,
     )
 
 

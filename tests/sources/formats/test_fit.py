@@ -343,7 +343,7 @@ def test_never_raises_whatever_the_bytes(data: st.DataObject) -> None:
 @given(
     distance_m=st.integers(1, 30_000_000).map(lambda centimetres: centimetres / 100),
     moving_ms=st.integers(1, 400_000_000),
-    started_at=st.datetimes(datetime(2000, 1, 1), datetime(2037, 1, 1)),  # noqa: DTZ001  # UTC
+    started_at=st.datetimes(datetime(2009, 1, 1), datetime(2037, 1, 1)),  # noqa: DTZ001  # UTC
 )
 def test_gives_back_what_was_written(
     distance_m: float, moving_ms: int, started_at: datetime
@@ -388,6 +388,118 @@ def test_a_clock_without_a_lead_leaves_the_day_to_the_athletes_zone() -> None:
     """A watch that knows no zone writes UTC for its local time."""
     (run,) = runs(parse_fit(fit_run(START, offset_h=0.0)))
     assert run.offset is None
+
+
+def two_parts(first: datetime, second: datetime, *, early: int) -> bytes:
+    """A run whose clock is set after `early` of its 541 records, five seconds apart."""
+    body = definition(20, ((253, 4, UINT32), (5, 4, UINT32)))
+    for number in range(541):
+        at = (first if number < early else second) + timedelta(seconds=5 * number)
+        body += b"\x00" + struct.pack("<II", fit_seconds(at), number * 1500)
+    fields = ((2, 4, UINT32), (5, 1, ENUM), (9, 4, UINT32), (8, 4, UINT32), (7, 4, UINT32))
+    lasted_s = round((second - first).total_seconds()) + 2700
+    body += definition(18, fields) + b"\x00"
+    body += struct.pack(
+        "<IBIII", fit_seconds(first), 1, 810_000, 2_700_000, lasted_s * 1000 % 2**32
+    )
+    return fit_file(body)
+
+
+@pytest.mark.parametrize("early", [1, 4, 5, 30, 200])
+@pytest.mark.parametrize("days", [-48, -3, 400])
+def test_a_clock_that_is_set_on_the_way_files_the_run_by_the_later_one(
+    early: int, days: int
+) -> None:
+    """Satellites tell the date; what was recorded before they did was just before."""
+    run = only(two_parts(START + timedelta(days=days), START, early=early))
+    assert abs(run.started_at - START) <= timedelta(seconds=5)
+    assert run.distance_m == 8100
+
+
+def test_a_summary_of_another_time_gives_way_to_the_records() -> None:
+    """A session that says it began when it ended."""
+    ended = START + timedelta(seconds=2700)
+    run = only(fit_activity([Leg(START, extra={"start_time": ended})], records=540))
+    assert run.started_at == START
+    assert run.note == "recovered: the start comes from its records"
+
+
+@pytest.mark.parametrize("told_m", [None, 6500.0, 12_718.0])
+def test_a_summary_that_ends_before_its_records_is_not_all(told_m: float | None) -> None:
+    """Records that went on for longer, and further, are believed."""
+    early = {"total_elapsed_time": 2000.0, "total_timer_time": 2000.0, "total_distance": told_m}
+    extra = {name: value for name, value in early.items() if value}
+    leg = Leg(START, None, 4700.0, 4700.0, recorded_m=15_220.0, extra=extra)
+    run = only(fit_activity([leg], records=471))
+    assert run.distance_m == pytest.approx(15_220, abs=1)
+    assert (run.started_at, run.moving_s) == (START, 4700)
+
+
+def test_two_figures_outvote_the_summary() -> None:
+    """Here the records' own count and the way between their places."""
+    run = only(fit_activity([Leg(START, 4000.0, recorded_m=8000.0)], records=540))
+    assert run.distance_m == pytest.approx(8000, abs=1)
+    assert run.note == "recovered: the distance comes from its records"
+
+
+def lap(start_s: int, metres: int, seconds: int) -> bytes:
+    """A lap's message: its end, start, metres, timer and sport."""
+    start = fit_seconds(START) + start_s
+    return b"\x00" + struct.pack("<IIIIB", start + seconds, start, metres * 100, seconds * 1000, 1)
+
+
+LAP = definition(19, ((253, 4, UINT32), (2, 4, UINT32), (9, 4, UINT32), (8, 4, UINT32),
+                      (25, 1, ENUM)))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "laps",
+    [
+        lap(0, 5000, 1800) + lap(1800, 5000, 1800),
+        lap(0, 5000, 1800) + lap(0, 10_000, 3600),
+        lap(0, 10_000, 3600) + lap(0, 5000, 1800) + lap(1800, 5000, 1800),
+        lap(0, 5000, 1800) + lap(1800, 5000, 1800) + lap(3600, 0, 0),
+    ],
+    ids=["one after another", "counting up", "under one", "empty at the end"],
+)
+def test_a_file_of_laps_alone_is_their_run(laps: bytes) -> None:
+    """Without session and records, laps are all that tells; each way of writing them."""
+    run = only(fit_file(LAP + laps))
+    assert (run.started_at, run.distance_m, run.moving_s) == (START, 10_000, 3600)
+    assert "the distance comes from its laps" in (run.note or "")
+
+
+def test_a_session_without_distance_has_its_laps() -> None:
+    """Where the records have no count and no places."""
+    fields = ((2, 4, UINT32), (5, 1, ENUM), (8, 4, UINT32))
+    session = (
+        definition(18, fields) + b"\x00" + struct.pack("<IBI", fit_seconds(START), 1, 3_600_000)
+    )
+    run = only(fit_file(LAP + lap(0, 4000, 1500) + lap(1500, 6000, 2100) + session))
+    assert run.distance_m == 10_000
+
+
+@pytest.mark.parametrize("lost", [1, 7, 16, 40])
+def test_goes_on_with_the_records_after_some_bytes_were_lost(lost: int) -> None:
+    """A few bytes cost a few records, not all that follow, where no summary stands."""
+    content = fit_activity([Leg(START, 9000, 2700)], session=False, records=540)
+    torn = content[:6000] + content[6000 + lost :]
+    run = only(torn)
+    assert run.distance_m == pytest.approx(9000, rel=0.01)
+    assert run.elapsed_s == pytest.approx(2700, abs=30)
+    assert "damaged" in (run.note or "") or "cut off" in (run.note or "")
+
+
+def test_records_a_minute_apart_are_one_run_uphill_too() -> None:
+    """A watch that saves its battery; half of the way at 0.7 m/s."""
+    body, metres = definition(20, ((253, 4, UINT32), (5, 4, UINT32))), 0.0
+    for minute in range(121):
+        at = fit_seconds(START) + 60 * minute
+        body += b"\x00" + struct.pack("<II", at, round(metres * 100))
+        metres += 60 * (0.7 if minute < 60 else 3.5)
+    body += LAP + lap(0, 0, 0)
+    run = only(fit_file(body))
+    assert run.moving_s == 7200
 
 
 def runs(answer: object) -> tuple[Activity, ...]:

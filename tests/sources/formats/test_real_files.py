@@ -14,7 +14,7 @@ import pytest
 from tests.sources.formats.reading import read_content
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, fit
-from worker.sources.formats.fit import points
+from worker.sources.formats.fit_records import points
 from worker.sources.formats.fit_walk import parts
 from worker.sources.formats.track import Odometer
 

@@ -8,7 +8,8 @@ something had to be recovered), or says why there are none. Tables of activities
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 
 from worker.domain.models import Sport
@@ -24,7 +25,8 @@ TOLERANCE = timedelta(minutes=2)
 class Activity:
     """One run as a file tells it. Metres, seconds; `started_at` aware UTC.
 
-    `offset` is the local clock's lead over UTC where the file says it credibly, else None.
+    `offset` is the local clock's lead over UTC where the file says it credibly, else None;
+    `lon` is where that was, in degrees, and belongs to no comparison.
     `leg` counts the running legs of a multisport file from 0.
     """
 
@@ -37,6 +39,7 @@ class Activity:
     device: bool = True
     leg: int = 0
     title: str = ""
+    lon: float | None = field(default=None, compare=False)
     note: str | None = None
 
 
@@ -103,12 +106,14 @@ _LOOSE = re.compile(
 
 def _iso_instant(text: str) -> datetime:
     """The instant, aware where it has an offset. Raises `ValueError` where the text is none."""
-    try:
+    if not text.isdecimal():
+        with suppress(ValueError):
+            return datetime.fromisoformat(text)
+    text = western_digits(text).strip()
+    if text.isdecimal():  # as ISO some of them would be dates of another century
+        if len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):
+            return datetime.fromtimestamp(int(text[:_SECONDS_DIGITS]), UTC)
         return datetime.fromisoformat(text)
-    except ValueError:
-        text = western_digits(text).strip()
-    if text.isdecimal() and len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):
-        return datetime.fromtimestamp(int(text[:_SECONDS_DIGITS]), UTC)
     found = _LOOSE.fullmatch(text)
     if not found:
         raise ValueError(text)

@@ -19,9 +19,14 @@ from fastcrc.crc16 import arc
 MAX_PARTS = 32
 MAX_RESTARTS = 16
 MAX_DEFINITIONS = 1000  # remembered at a time
+TAIL_BYTES = 8192  # of a part: where its last rows are
+FURTHEST_RESUME_BYTES = 4096  # lost at a time; beyond that only a session is looked for
+RESUMED_ROWS = 4  # whose times follow one another are no accident
+LONGEST_BETWEEN_ROWS_S = 3600
 SMALLEST_HEADER = 12
 TIMESTAMP = 253
 LONGEST_INTEGER = 8  # bytes
+EARLIEST_CLOCK = 0x10000000  # below this a device counts from its power-up
 
 _DEFINITION = 0x40
 _DEVELOPER = 0x20
@@ -108,7 +113,7 @@ def parts(content: bytes) -> Iterator["Part"]:
 
 
 class Part:
-    """One chained file. Walk its `messages` first, then ask for its `damage`.
+    """One chained file. Walk its `messages` first, then ask for its `damage` and last rows.
 
     `defined` are the global numbers of all messages that the walk met a definition of.
     """
@@ -124,6 +129,7 @@ class Part:
         self._records = content[start : self._end]
         self._size = size
         self._broken = False
+        self._steps: _Steps | None = None
         self.defined: set[int] = set()
         self.next_at = self._end if self._cut else self._end + 2
 
@@ -148,6 +154,14 @@ class Part:
         self.defined = steps.defined
         yield from steps
         self._broken = steps.broken
+        self._steps = steps
+
+    def last(self, number: int) -> FitMessage | None:
+        """The last message of a global number, if one lies in the part's last few kilobytes.
+
+        To find it among all would take as long again as the walk.
+        """
+        return self._steps.last(number) if self._steps else None
 
 
 def _next_header(content: bytes, start: int) -> int:
@@ -168,7 +182,9 @@ class _Steps:
         self._clock: int | None = None
         self._known: dict[bytes, Definition] = {}
         self._restarts = 0
+        self._tail_at: int | None = None
         self._forget()
+        self._at_tail = self._definitions
 
     def _forget(self) -> None:
         self._definitions: list[Definition | None] = [None] * _LOCAL_NUMBERS
@@ -177,12 +193,17 @@ class _Steps:
 
     def __iter__(self) -> Iterator[FitMessage]:
         records, at = self._records, 0
+        walked = records[:-TAIL_BYTES]
         while True:
             steps = self._steps
             try:
-                while step := steps[records[at]]:
+                while step := steps[walked[at]]:
                     at += step
             except IndexError:
+                if walked is not records:
+                    walked = records
+                    self._tail_at, self._at_tail = at, self._definitions.copy()
+                    continue
                 self.broken |= at != len(records)
                 return
             header = records[at]
@@ -201,6 +222,31 @@ class _Steps:
             if not after:
                 return
             at = after
+
+    def last(self, number: int) -> FitMessage | None:
+        """The last message of this number in the tail of a part that was walked to its end."""
+        if self._tail_at is None:
+            return None
+        records, at, found = self._records, self._tail_at, None
+        self._definitions = self._at_tail.copy()
+        while at < len(records):
+            header = records[at]
+            if header & _COMPRESSED or not header & _DEFINITION:
+                definition = self._definition_of(header)
+                if definition is None:
+                    break
+                after = at + 1 + definition.size
+                if definition.number == number and after <= len(records):
+                    found = definition, at + 1
+            else:
+                after = self._define(at)
+            if not at < after:
+                break
+            at = after
+        if not found:
+            return None
+        definition, start = found
+        return FitMessage(definition, records[start : start + definition.size], None)
 
     def _definition_of(self, header: int) -> Definition | None:
         compressed = header & _COMPRESSED
@@ -251,14 +297,39 @@ class _Steps:
             self._steps[first : first + 32] = [0 if self._clocked else step] * 32
 
     def _restart(self, at: int) -> int:
-        """After damage: where a session is defined further on, or 0."""
+        """After damage: where rows follow one another again, or a session is defined, else 0."""
         self.broken = True
         self._restarts += 1
+        if self._restarts > MAX_RESTARTS:
+            return 0
         found = _SESSION_DEFINITION.search(self._records, at + 1)
-        if found is None or self._restarts > MAX_RESTARTS:
+        end = min(at + FURTHEST_RESUME_BYTES, found.start() if found else len(self._records))
+        for place in range(at + 1, end):
+            if self._resumes(place):
+                return place
+        if found is None:
             return 0
         self._forget()
         return found.start()
+
+    def _resumes(self, at: int) -> bool:
+        """True where rows of known definitions stand, whose times follow one another."""
+        last = 0
+        for _ in range(RESUMED_ROWS):
+            if at >= len(self._records) or self._records[at] >= _LOCAL_NUMBERS:
+                return False
+            definition = self._definitions[self._records[at]]
+            if definition is None:
+                return False
+            payload = self._records[at + 1 : at + 1 + definition.size]
+            clock = FitMessage(definition, payload, None).integer(TIMESTAMP)
+            if clock is None or clock < EARLIEST_CLOCK or len(payload) < definition.size:
+                return False
+            if last and not last <= clock <= last + LONGEST_BETWEEN_ROWS_S:
+                return False
+            last = clock
+            at += 1 + definition.size
+        return True
 
 
 def _definition(raw: bytes) -> Definition:

@@ -9,11 +9,12 @@ what apps write elsewhere into the file, or in its name.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from worker.domain.shown import plain_title
 from worker.sources import NotARun, Unreadable
 from worker.sources.formats import Activity, Parsed, instant_and_offset, one_answer
+from worker.sources.formats.clocks import FIRST_TRACK, put_right
 from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import rides, sport_told
 from worker.sources.formats.track import Odometer, Point, Retrace
@@ -45,8 +46,7 @@ def parse_gpx(content: bytes) -> Parsed:
         return NotARun("a GPX file without a track, not a recorded run")
     for track in recorded:
         track.sport = track.sport or reader.sport
-    titles = [reader.title] if reader.title else []
-    return one_answer(_activity(track, titles, damage) for track in _joined(recorded))
+    return one_answer(_activity(track, reader, damage) for track in _joined(recorded))
 
 
 @dataclass(slots=True)
@@ -99,6 +99,7 @@ class _Reader:
         self.tracks: list[_Track] = []
         self.sport = ""  # what the file says outside of its tracks
         self.title = ""
+        self.written_at: datetime | None = None
         self.walk = Walk(
             starts={"trk": self._track, "trkseg": self._segment, "trkpt": self._point,
                     "metadata": self._metadata},
@@ -171,6 +172,9 @@ class _Reader:
             instant = instant_and_offset(text)
             self._at_s = instant[0].timestamp() if instant else None
             self._offset = instant[1] if instant else None
+        elif not self._new and self.walk.depth == self._parent_depth + 1:
+            instant = instant_and_offset(text)
+            self.written_at = instant[0] if instant else None
 
     def _point_ends(self, _text: str) -> None:
         self._point_depth = 0
@@ -181,25 +185,27 @@ class _Reader:
         (track.points or track.odometer).add(Point(self._at_s, lat, lon))
 
 
-def _activity(
-    track: _Track, titles: Sequence[str], damage: str | None
-) -> Activity | NotARun | Unreadable:
+def _activity(track: _Track, file: _Reader, damage: str | None) -> Activity | NotARun | Unreadable:
     way = track.odometer
     if way.started_at is None:
         return NotARun("a route without times, not a recorded run")
-    told = sport_told(track.sport, way, titles=[track.name, *titles])
+    told = sport_told(track.sport, way, titles=[track.name, *filter(None, [file.title])])
     if isinstance(told, NotARun):
         return told
     if not way.distance_m:
         return Unreadable(f"a run without distance: {way.points} points in one place")
     sport, guessed = told
+    written = [file.written_at] if file.written_at else []
+    started_at, doubt = put_right(way.started_at, first=FIRST_TRACK, written=written)
+    recovered = damage and f"recovered: {damage}"
     return Activity(
-        started_at=way.started_at,
+        started_at=started_at,
         offset=track.offset,
         distance_m=way.distance_m,
         moving_s=way.moving_s or way.elapsed_s or None,
         elapsed_s=way.elapsed_s or None,
         sport=sport,
         title=track.name,
-        note="; ".join(filter(None, (damage and f"recovered: {damage}", guessed))) or None,
+        lon=way.lon,
+        note="; ".join(filter(None, (recovered, doubt, guessed))) or None,
     )

@@ -6,7 +6,6 @@ or lie over each other, are weighed against the points. Version 1 of the format 
 `Run` in `Running`.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -19,15 +18,14 @@ from worker.sources.formats import (
     instant_and_offset,
     one_answer,
 )
+from worker.sources.formats.clocks import FIRST_TRACK, put_right
+from worker.sources.formats.laps import Lap, add_up
 from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point, Retrace
 
 MAX_ACTIVITIES = 256
 MAX_LAPS = 10_000
-AGREE_SHARE = 0.1  # laps and points that differ by less say the same
-FASTEST_MEAN_M_S = 8.0  # no runner's over a whole activity
-LAPS_GAP_S = 5.0
 
 
 def parse_tcx(content: bytes) -> Parsed:
@@ -79,12 +77,11 @@ class _Recorded:
     def figures(self) -> tuple[float, float]:
         """Metres and moving seconds: the laps' where the points don't contradict them."""
         way = self.odometer
-        ways = [self.laps, self.laps[-1:], _apart(self.laps)]
-        metres = [sum(lap.metres for lap in laps) for laps in ways]
-        seconds = [sum(lap.seconds for lap in laps) for laps in ways]
-        return (
-            _weighed(metres, way.distance_m, most=FASTEST_MEAN_M_S * way.elapsed_s),
-            _weighed(seconds, way.moving_s, most=way.elapsed_s),
+        return add_up(
+            [Lap(lap.started_s, lap.metres, lap.seconds) for lap in self.laps],
+            way_m=way.distance_m,
+            way_s=way.moving_s,
+            lasted_s=way.elapsed_s,
         )
 
 
@@ -107,28 +104,6 @@ class _LapTotals:
     @property
     def seconds(self) -> float:
         return self.told_s or self.way_s
-
-
-def _apart(laps: Sequence[_LapTotals]) -> Sequence[_LapTotals]:
-    """The laps that don't lie over shorter ones."""
-    kept: list[_LapTotals] = []
-    end_s = float("-inf")
-    for lap in sorted(laps, key=lambda lap: (lap.started_s or 0.0, lap.seconds)):
-        if lap.started_s is None or lap.started_s >= end_s - LAPS_GAP_S:
-            kept.append(lap)
-            end_s = (lap.started_s or end_s) + lap.seconds
-    return kept
-
-
-def _weighed(sums: Sequence[float], measured: float, *, most: float) -> float:
-    """The first sum, unless the points contradict it and agree with another; theirs without one."""
-    told, *others = sums
-    if not measured or not told:
-        return told or measured
-    agreeing = [one for one in others if abs(one - measured) <= AGREE_SHARE * measured]
-    if abs(told - measured) > AGREE_SHARE * measured and agreeing:
-        return agreeing[0]
-    return measured if most and told > most * (1 + AGREE_SHARE) else told
 
 
 class _Reader:
@@ -242,6 +217,8 @@ def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | U
     if started_at is None:
         return Unreadable("a run without a date")
     sport, guessed = told
+    started_at, doubt = put_right(started_at, first=FIRST_TRACK)
+    recovered = damage and f"recovered: {damage}"
     return Activity(
         started_at=started_at,
         offset=offset,
@@ -251,5 +228,6 @@ def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | U
         sport=sport,
         device=way.points > 0,
         title=recorded.title,
-        note="; ".join(filter(None, (damage and f"recovered: {damage}", guessed))) or None,
+        lon=way.lon,
+        note="; ".join(filter(None, (recovered, doubt, guessed))) or None,
     )

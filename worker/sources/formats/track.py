@@ -31,6 +31,7 @@ MAX_RETRACED = 250_000  # points of a track: three days, one a second
 FURTHEST_STEP_M = 1000.0  # a device's count that leaps further, faster than anybody, is wrong
 LARGEST_FIRST_M = 100.0  # a count that begins further on began before the track
 LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one is a broken clock
+LONGEST_UNSET_S = 1200.0  # until satellites set the clock
 SLOWEST_M_S = 0.8  # what a stroll is
 SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
 MINUTE_S = 60.0
@@ -98,6 +99,7 @@ class Odometer:
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
         self._strays_in_a_row = 0
+        self._strays_from_s = 0.0
         self._resumed = True
 
     @property
@@ -109,6 +111,11 @@ class Odometer:
     def elapsed_s(self) -> float:
         """From the first point to the last."""
         return (self.last_s or 0.0) - (self.first_s or 0.0)
+
+    @property
+    def lon(self) -> float | None:
+        """The longitude of the last place, in degrees; None where there is none."""
+        return self._way.last_lon
 
     @property
     def odd(self) -> bool:
@@ -162,22 +169,37 @@ class Odometer:
             self._add_time(point.at_s, step)
 
     def _follows(self, at_s: float) -> bool:
-        """True for an instant after the last; one days ahead is only believed when it lasts."""
+        """True for an instant after the last; one days off is only believed when it lasts."""
         if not EARLIEST_S < at_s < LATEST_S:
             return False
-        if self.last_s is None or at_s - self.last_s <= LONGEST_SILENCE_S:
+        if self.last_s is None or abs(at_s - self.last_s) <= LONGEST_SILENCE_S:
             self._strays_in_a_row = 0
-            if self.last_s is None or at_s >= self.last_s:
-                return True
-            self._backward += 1
-            return False
+            is_later = self.last_s is None or at_s >= self.last_s
+            self._backward += not is_later
+            return is_later
+        if not self._strays_in_a_row:
+            self._strays_from_s = at_s
         self._strays_in_a_row += 1
-        if self._strays_in_a_row < LASTING_GLITCHES:
+        return self._strays_in_a_row >= LASTING_GLITCHES and self._lasts(at_s, self.last_s)
+
+    def _lasts(self, at_s: float, last_s: float) -> bool:
+        """What to make of points days off: another clock from there on, or a silence of days."""
+        strayed = self.points < LASTING_GLITCHES  # what came before was the stray
+        is_short = not self._resumed and self.elapsed_s <= LONGEST_UNSET_S
+        if strayed or is_short:
+            self._set_clock(self.elapsed_s if is_short else 0.0)
+        elif at_s < last_s:
             return False
-        self.gap()
-        if self.points < LASTING_GLITCHES:  # what came before was the stray
-            self.first_s = None
+        else:
+            self.gap()
         return True
+
+    def _set_clock(self, before_s: float) -> None:
+        """The device learnt the date on its way; for so long it had been on its way before."""
+        self.first_s = self._strays_from_s - before_s
+        self.last_s = self._strays_from_s
+        self._pace.restart()
+        self._way.leave()
 
     def _add_count(self, at_s: float | None, counted_m: float) -> float:
         """Metres since the last count."""
@@ -317,6 +339,10 @@ class _Way:
         self._sum_east = 0.0  # from the first longitude, so that the date line is nothing special
 
     @property
+    def last_lon(self) -> float | None:
+        return self._recent[-1][2] if self._recent else None
+
+    @property
     def length_m(self) -> float:
         if not self._mean:
             return self.smooth_m
@@ -372,6 +398,10 @@ class _FastestMinute:
     def __init__(self) -> None:
         self.best_m_s = 0.0
         self._looks: deque[tuple[float, float]] = deque()
+
+    def restart(self) -> None:
+        """What comes next has another clock."""
+        self._looks.clear()
 
     def at(self, at_s: float, distance_m: float) -> None:
         """So far at this instant."""

@@ -1,0 +1,96 @@
+"""Clocks that were wrong: dates before there were such files, and zones that don't fit the place.
+
+A receiver counts weeks in ten bits, and one of old firmware takes a day for the one 1,024 weeks
+before. A watch that lost its battery counts from the first day of a round year. What another date
+in the file tells is put right; the rest is said. Instants in and out are aware UTC.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta, tzinfo
+
+ROLLOVER = timedelta(weeks=1024)
+FIRST_ROLLOVER = datetime(1999, 8, 22, tzinfo=UTC)
+FIRST_FIT = datetime(2009, 1, 1, tzinfo=UTC)  # no device wrote the format before
+FIRST_TRACK = datetime(2003, 1, 1, tzinfo=UTC)  # nor did a runner's record its way
+ROUND_YEARS = (1970, 1980, 1990, 2000, 2001, 2006)
+UNSET = timedelta(days=31)  # so long a clock is used that was never set
+SOON = timedelta(days=14)  # a file is mostly written so soon after its run
+FURTHEST_FROM_SUN_H = 4.0  # no zone's clock is further off the sun's
+DAY_H = 24.0
+DEGREES_AN_HOUR = 15.0
+
+
+def put_right(
+    started_at: datetime, *, first: datetime, written: Iterable[datetime] = (), rolls: bool = False
+) -> tuple[datetime, str | None]:
+    """The start of a run, and what was wrong with its date or may be; None for nothing.
+
+    `first` is when there first were such files; `written` are the file's other dates. `rolls` says
+    that a date before `first` is a receiver's, which may be 1,024 weeks early.
+    """
+    known = [at for at in written if at >= first]
+    later = started_at + ROLLOVER
+    if any(timedelta(0) <= at - later + SOON / 2 <= SOON * 1.5 for at in known):
+        return later, _early(started_at)
+    if started_at >= first:
+        return started_at, None
+    if _never_set(started_at):
+        if known:
+            return min(known), (
+                f"its clock was never set and said {started_at:%Y-%m-%d}: dated as the file is"
+            )
+        return started_at, (
+            f"its clock was never set: {started_at:%Y-%m-%d} is most likely the wrong day"
+        )
+    if rolls and started_at >= FIRST_ROLLOVER:
+        return later, _early(started_at)
+    return started_at, (
+        f"its clock was wrong: {started_at:%Y-%m-%d} is before there were such recordings"
+    )
+
+
+def local_day(
+    started_at: datetime, *, offset: timedelta | None, zone: tzinfo, lon: float | None
+) -> tuple[date, str | None]:
+    """The day of a run, and what is doubtful about it; None for nothing.
+
+    `offset` is the lead of the file's own clock over UTC, `zone` the athlete's. Where they name
+    two days, the file's is believed, as of somebody who travels, unless the place, at the
+    longitude `lon` in degrees, is in the athlete's zone and not in the file's.
+    """
+    at_home = started_at.astimezone(zone)
+    if offset is None:
+        return at_home.date(), None
+    day = (started_at + offset).date()
+    if day == at_home.date() or (lon is not None and _fits(offset, lon)):
+        return day, None
+    home = at_home.utcoffset() or timedelta(0)
+    if lon is not None and _fits(home, lon):
+        return at_home.date(), (
+            f"its clock was set to another time zone: by it the run was on {day}, where it was "
+            f"run on {at_home.date()}"
+        )
+    return day, (
+        f"its clock is set to another time zone: by it the run was on {day}, by the athlete's "
+        f"time zone on {at_home.date()}"
+    )
+
+
+def _fits(offset: timedelta, lon: float) -> bool:
+    """True where a clock with this lead over UTC may be right at a longitude."""
+    off_h = offset / timedelta(hours=1) - lon / DEGREES_AN_HOUR
+    return abs((off_h + DAY_H / 2) % DAY_H - DAY_H / 2) <= FURTHEST_FROM_SUN_H
+
+
+def _early(started_at: datetime) -> str:
+    return (
+        f"its clock said {started_at:%Y-%m-%d}, 1,024 weeks early, as a receiver does that lost "
+        "count of its weeks"
+    )
+
+
+def _never_set(at: datetime) -> bool:
+    """True in the first days that a clock without a battery counts."""
+    return any(
+        timedelta(days=-1) <= at - datetime(year, 1, 1, tzinfo=UTC) < UNSET for year in ROUND_YEARS
+    )
