@@ -12,7 +12,7 @@ from tests.app import TODAY, App, steady
 from tests.command import easeback
 from worker.config import BackupSection
 from worker.domain.models import Athlete
-from worker.pipeline.backup import HELD, back_up, copies, mark_restored
+from worker.pipeline.backup import HELD, back_up, copies, mark_restored, notice_older_copy
 from worker.store import Store, StoreError
 from worker.store.restore import restore
 
@@ -212,6 +212,49 @@ def test_what_was_told_after_the_copy_is_not_told_again(kept: App) -> None:
     assert kept.mailer.kinds() == sent
     assert kept.distances_km(anna)[-1] == 16
     assert any("restored" in str(silence) for silence in kept.silences(anna))
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["sent since", "nothing sent since"])
+def test_an_older_file_copied_over_the_database_is_taken_as_a_restore(
+    kept: App, *, is_sent: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By the mark beside it, which says how many mails it had handed over."""
+    store = kept.services.store
+    assert store.file is not None
+    anna = kept.athlete()
+    kept.runs(anna, steady())
+    older = store.file.with_name("older.db")
+    store.copy_to(older)
+    if is_sent:
+        kept.drop("big.fit", km=16)
+        kept.look(2)
+        kept.pass_on()
+        assert kept.mailer.kinds() == ["alert"]
+    sent = kept.mailer.kinds()
+    store.close()
+    older.replace(store.file)
+    kept.services.inbox.settled = None
+    for _ in range(2):  # at each start; the first has put it right
+        notice_older_copy(kept.services, kept.now)
+    assert caplog.text.count("an older copy was put in the place") == is_sent
+    kept.look(3)
+    kept.pass_on()
+    assert kept.mailer.kinds() == sent
+    if is_sent:
+        assert kept.distances_km(anna)[-1] == 16
+
+
+def test_a_restored_copy_is_not_taken_for_one_that_was_put_there_by_hand(
+    kept: App, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Mails that the operator released after a restore would be held again."""
+    spiked(kept)
+    copy = back_up(kept.services, kept.now)
+    assert copy
+    kept.deliver()
+    put_back(kept, copy)
+    notice_older_copy(kept.services, kept.now)
+    assert not caplog.text
 
 
 def put_back(app: App, copy: Path) -> int:

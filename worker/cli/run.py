@@ -95,12 +95,14 @@ def _run_embedded(
     from worker.jobs.embedded import EmbeddedWorker
     from worker.jobs.registry import jobs_of, patience_of
     from worker.jobs.ticks import FIRST_RELEASE, await_ticks, begin_ticks
+    from worker.pipeline.backup import notice_older_copy
 
     jobs = jobs_of(services)
     worker = EmbeddedWorker(services, now, not_before=None if made_up_from else FIRST_RELEASE)
     signals = Signals()
     with services.store.sole_worker():
         signals.end(worker.stop)
+        notice_older_copy(services, now())
         begin_ticks(services, made_up_from=made_up_from)
         await_ticks(services, patience_of(jobs), at=now())
         log_start(command, services)
@@ -254,12 +256,14 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
     from worker.jobs.once import begin_pass, one_pass
     from worker.jobs.registry import jobs_of
     from worker.jobs.ticks import FIRST_RELEASE, begin_ticks, unset_clock
+    from worker.pipeline.backup import notice_older_copy
 
     command, now = command_of(context), clock_as_of(as_of)
     services = command.services()
     refuse_half_moved(services)
     doubt = None
     with services.store.sole_worker():
+        notice_older_copy(services, now())
         if as_of is not None:
             begin_ticks(services)
         elif unset := unset_clock(now(), FIRST_RELEASE):

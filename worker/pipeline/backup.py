@@ -113,6 +113,24 @@ def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) 
 # After a restore
 
 
+def notice_older_copy(services: Services, now: datetime) -> None:
+    """Where an older copy was put in the database's place by hand, send nothing of it again.
+
+    To be called by who works on the database alone, before anything is done.
+    """
+    mark = services.store.later_mark()
+    if mark is None:
+        return
+    with services.store.transaction() as tx:
+        marked = mark_restored(tx, now=now)
+        tx.outbox.count_handed_over(at_least=mark)
+    log.warning(
+        "an older copy was put in the place of the database: taken as `easeback restore` takes it, "
+        "%(mails)d mail(s) held (`easeback outbox list`), %(weeks)d week(s) count as told",
+        {"mails": marked.held, "weeks": marked.weeks},
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Marked:
     """Mails held, and weeks that count as mailed."""

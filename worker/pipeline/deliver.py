@@ -201,6 +201,8 @@ def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | N
         with services.store.transaction() as tx:
             if not tx.outbox.at_dot(letter):
                 raise _TakenAwayError
+            number = tx.outbox.count_handed_over()
+        services.store.note_mail(number)
         is_at_dot = True
 
     try:

@@ -26,6 +26,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from worker.domain.matching import FILES_PRECEDENCE
 from worker.domain.models import SourceName
 from worker.domain.rules import Rules
+from worker.store import high_water
 from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
 from worker.store.files import Imports, InboxFiles, InboxFolder
@@ -260,6 +261,22 @@ class Store:
                 lock.stamped(stamp)
             connection.exec_driver_sql(f"PRAGMA user_version={stamp}")
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
+
+    def note_mail(self, number: int | None) -> None:
+        """Note beside the database how many mails it handed over, once it has counted them."""
+        if self.file is not None and number is not None:
+            high_water.write_mark(self.file, number)
+
+    def later_mark(self) -> int | None:
+        """How many mails a later state of this database handed over, by the file beside it.
+
+        None where it is the latest that is known.
+        """
+        mark = high_water.read_mark(self.file) if self.file else None
+        if mark is None:
+            return None
+        with self.reading() as tx:
+            return mark if high_water.counted(tx.connection) < mark else None
 
     def works_elsewhere(self) -> bool:
         """True where a worker runs that has another file open than this SQLite database."""

@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, MailKind
 from worker.store import tables
+from worker.store.high_water import count_mail
 from worker.store.repository import Repository, from_row
 from worker.store.tables import EARLY, FULL_WORDS
 
@@ -144,6 +145,10 @@ class Outbox(Repository):
     def at_dot(self, mail: OutboxMail) -> bool:
         """The final dot comes next; False where the mail was taken from this worker meanwhile."""
         return self._move(mail, "claimed", state="at_dot")
+
+    def count_handed_over(self, *, at_least: int = 0) -> int | None:
+        """Count one more mail that is handed to a server; the number is for `Store.note_mail`."""
+        return count_mail(self.connection, at_least=at_least)
 
     def sent(self, mail: OutboxMail, *, now: datetime) -> None:
         self._move(mail, "claimed", "at_dot", state="sent", sent_at=now, last_error=None)

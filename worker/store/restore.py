@@ -14,6 +14,7 @@ from typing import TypeVar
 from urllib.parse import quote
 
 from worker.store import Store, StoreError, Transaction
+from worker.store.high_water import write_mark
 
 T = TypeVar("T")
 
@@ -36,6 +37,8 @@ def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transactio
         _put_aside(store, aside)
         part.replace(store.file)
         _sync(store.file.parent)
+        with closing(sqlite3.connect(store.file)) as restored:
+            write_mark(store.file, restored.execute("PRAGMA user_version").fetchone()[0])
     except OSError as error:
         raise StoreError(f"{copy} can't be restored: {error.strerror or error}") from error
     finally:
