@@ -16,6 +16,7 @@ from simulators.token_service import TokenService
 from worker.app import build_services
 from worker.cli.app import run_command_line
 from worker.config import SettingsError, load
+from worker.health import Audience, check_health
 from worker.pipeline.deliver import Delivered, deliver
 from worker.pipeline.services import Services
 from worker.store import Encrypter, Store
@@ -150,6 +151,10 @@ def test_access_that_was_taken_back_is_trouble_and_costs_no_mail(
     assert not told["ok"]
     assert "`easeback connect mail` again" in told["attention"][0]
     assert told["outbox"]["retrying"] == 1
+    with services.store.reading() as tx:
+        now = datetime.now(UTC)
+        (withheld,) = check_health(tx, now, patience={}, audience=Audience.PING)
+    assert withheld.name == "mail"
     asked = len(tokens.log)
     assert retry_now(services).sent == 0
     assert len(tokens.log) == asked
