@@ -158,8 +158,10 @@ def check_health(
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
             for athlete, source, state in tx.progress.failing(most=most)
         ]
-        waiting = [e for e in tx.inbox.with_verdict("waiting", most=most) if e.reason]
-        troubles += [Trouble("inbox", f"{e.path} waits: {e.reason}") for e in waiting]
+        troubles += [
+            Trouble("inbox", f"{e.path} waits: {e.reason}")
+            for e in tx.inbox.with_verdict("waiting", most=most, reasoned=True)
+        ]
         troubles += [
             Trouble("inbox", f"{e.path} waits to be read again: {e.reason}")
             for e in tx.inbox.with_verdict("unread", most=most)

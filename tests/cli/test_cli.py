@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from icalendar import Calendar
 
 from tests.app import TODAY, run_file
 from tests.command import ROOT, easeback
+from worker.domain.models import Snapshot
 from worker.store import Store
 
 DAY = timedelta(days=1)
@@ -574,3 +575,22 @@ def test_a_closed_standard_error_gets_into_nothing_else(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, b"")
+
+
+def test_status_has_a_bound_however_many_files_wait(tmp_path: Path) -> None:
+    """A folder of two hundred thousand files in the wrong place; and it says how many more."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
+    files = [Snapshot(f"{number:05}.fit", 1, 1, reason="it waits") for number in range(10_003)]
+    quiet = Snapshot("00000-just-came.fit", 1, 1)
+    with (
+        closing(Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")) as store,
+        store.transaction() as tx,
+    ):
+        tx.inbox.wait([quiet, *files], now=datetime.now(UTC))
+    told = json.loads(easeback("status", "--json", cwd=tmp_path).stdout)
+    assert len(told["inbox"]["waiting"]) == 10_000
+    assert told["inbox"]["more"] == {"waiting": 4}
+    assert len(told["attention"]) <= 60
+    said = easeback("status", cwd=tmp_path).stdout.splitlines()
+    assert len(said) <= 120
+    assert "  waiting 9,954 more: `easeback status --json` lists 10,000 of each kind" in said

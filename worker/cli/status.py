@@ -9,7 +9,7 @@ import typer
 from worker import __version__
 from worker.cli.context import AttentionError, CommandContext, JsonOption, command_of, zulu
 from worker.domain.checkins import Reason, stop_of
-from worker.domain.models import Athlete
+from worker.domain.models import Athlete, FileVerdict
 from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 
@@ -23,6 +23,12 @@ _REASONS: Mapping[Reason, str] = {
     "repeated": "pain on more than one day",
     "rising": "rising pain",
 }
+
+
+_LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
+_MOST_LISTED = 10_000
+"""So many files of a kind are listed as JSON: a folder may hold hundreds of thousands."""
+_MOST_SAID = 50
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -44,8 +50,13 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
 
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
     files = {
-        verdict: [{"file": e.path, "reason": e.reason} for e in tx.inbox.with_verdict(verdict)]
-        for verdict in ("failed", "skipped", "waiting", "unread")
+        verdict: [
+            {"file": e.path, "reason": e.reason}
+            for e in tx.inbox.with_verdict(
+                verdict, most=_MOST_LISTED, reasoned=verdict == "waiting"
+            )
+        ]
+        for verdict in _LISTED
     }
     ticks = tx.progress.ticks()
     # Ticks by a made-up clock show how the runs ended, but not when.
@@ -58,6 +69,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         audience=Audience.STATUS,
         unusable=_unusable(command),
         works_elsewhere=command.store.works_elsewhere(),
+        most=_MOST_SAID,
     )
     return {
         "ok": not troubles,
@@ -77,8 +89,13 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "duplicate": inbox.get("duplicate", 0),
             "failed": files["failed"],
             "skipped": files["skipped"],
-            "waiting": [entry for entry in files["waiting"] if entry["reason"]],
+            "waiting": files["waiting"],
             "unread": files["unread"],
+            "more": {
+                verdict: inbox.get(verdict, 0) - len(listed)
+                for verdict, listed in files.items()
+                if len(listed) == _MOST_LISTED
+            },
         },
         "ticks": {
             name: {"at": tick.at, "trouble": tick.trouble}
@@ -173,9 +190,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     command.say(
         f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already{again}"
     )
-    for verdict in ("waiting", "unread", "failed", "skipped"):
-        for entry in inbox[verdict]:
-            command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+    _print_files(command, inbox)
     for worker in report["crew"]:
         command.say(f"{worker['role']:9} {worker['place']}, seen {zulu(worker['seen'])}")
     for line in report["attention"]:
@@ -222,3 +237,16 @@ def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:
         command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
     for one in athlete["withdrawn"]:
         command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
+
+
+def _print_files(command: CommandContext, inbox: dict[str, Any]) -> None:
+    """The files of which there is something to say, the first of each kind."""
+    for verdict in _LISTED:
+        for entry in inbox[verdict][:_MOST_SAID]:
+            command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+        more = len(inbox[verdict]) - _MOST_SAID + inbox["more"].get(verdict, 0)
+        if more > 0:
+            command.say(
+                f"  {verdict} {more:,} more: `easeback status --json` lists {_MOST_LISTED:,} "
+                "of each kind"
+            )

@@ -93,9 +93,16 @@ class InboxFiles(Repository):
         query = select(*_SNAPSHOT).where(inbox_file.c.sha256 == sha256)
         return tuple(map(Snapshot._make, self._rows(query)))
 
-    def with_verdict(self, *verdicts: FileVerdict, most: int | None = None) -> tuple[Snapshot, ...]:
-        """Returns the files with these verdicts, or (none given) all, by path; at most so many."""
+    def with_verdict(
+        self, *verdicts: FileVerdict, most: int | None = None, reasoned: bool = False
+    ) -> tuple[Snapshot, ...]:
+        """Returns the files with these verdicts, or (none given) all, by path; at most so many.
+
+        `reasoned`: only those of which there is something to say.
+        """
         query = select(*_SNAPSHOT).order_by(inbox_file.c.path).limit(most)
+        if reasoned:
+            query = query.where(inbox_file.c.reason != "")
         if verdicts:
             query = query.where(inbox_file.c.verdict.in_(verdicts))
         return tuple(map(Snapshot._make, self._rows(query)))
