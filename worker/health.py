@@ -12,7 +12,7 @@
     mails were given up, or are tried again                          x       x
     no worker has begun (somebody may run single passes only)                x
     the database can't be written, or the worker has another open    x       x      x
-    an athlete's source fails                                        x
+    a service answers nobody; an athlete's source fails              x
     a file waits in the inbox for a reason, or to be read again      x
     the operator's routine or templates can't be used                x
     the clock has leapt, and isn't trusted for some minutes yet      x
@@ -35,6 +35,7 @@ from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 from worker.domain.shown import counted
 from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.services import Services
+from worker.pipeline.sync import away_services
 from worker.sources.bounded import BoundedResponse, bounded
 from worker.store import Tick, Transaction
 
@@ -154,6 +155,10 @@ def check_health(
         elif outbox.get("retry"):
             troubles.append(Trouble("mail", f"mail is being retried: {tx.outbox.last_error()}"))
     if Audience.STATUS in audience:  # only what `status` alone asks may read many rows
+        troubles += [
+            Trouble(source, f"{source}: {why}; it is asked again soon")
+            for source, why in away_services(tx).items()
+        ]
         troubles += [
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
             for athlete, source, state in tx.progress.failing(most=most)

@@ -12,7 +12,7 @@ done now is a row with a later due date. What to ask next, `sources.polling` dec
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -40,6 +40,7 @@ from worker.sources.base import (
 )
 from worker.sources.polling import Shown, Standing
 from worker.sources.rate_limit import next_day
+from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,12 @@ POLLS_A_TURN = 60
 RENEWS_AFTER = timedelta(days=1)
 """So long a subscription without a secret is left alone before it's made anew."""
 
-PAUSE_FOR_EVERYBODY = timedelta(minutes=1)
+PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
+"""So long nobody else asks a service that has just answered nobody."""
+
+_AWAY_TICK = "{} away"
+"""Under this name stands why a service answered nobody."""
+
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
 EVENT_CALLS_A_DAY = 48
@@ -125,6 +131,8 @@ class SourceSync:
                 except SourceError as error:
                     theirs = left[number:] if error.for_everybody else [athlete]
                     self._log("everybody" if error.for_everybody else athlete.id, error)
+                    if _is_away(error):
+                        self._save_away(str(error))
                     said = [self._back_off(one, error) for one in theirs]
                     troubles += filter(None, said)
                     if error.for_everybody:
@@ -399,6 +407,8 @@ class SourceSync:
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words or note, backlog)
                     tx.progress.source(athlete, client.name, state)
+                    if client.name in away_services(tx):
+                        tx.progress.ticked(_AWAY_TICK.format(client.name), at=now)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
         return shown
@@ -493,7 +503,8 @@ class SourceSync:
         """What would be everybody's trouble is asked about once in a while, not once for each."""
         self._log(athlete.id, error)
         self._back_off(athlete, error)
-        if error.for_everybody and not isinstance(error, RateLimited):
+        if _is_away(error):
+            self._save_away(str(error))
             now = self.clock()
             with self.services.store.transaction() as tx:
                 limit = known_limit(tx, self.connected, now, lock=True)
@@ -521,6 +532,8 @@ class SourceSync:
                 failures=standing.failures,
                 not_before=resets_at,
             )
+            if _is_away(error):  # no fault of the athlete's: whoever waits is served soon after
+                due_at = min(due_at, polling.next_try_at(self.clock(), failures=standing.failures))
             rows.save_standing(athlete, asdict(standing), due_at=due_at)
             before = tx.progress.sources(athlete).get(client.name) or SourceState("ok")
             gives_up = error.permanent or standing.failures >= GIVES_UP_QUIETLY
@@ -530,6 +543,11 @@ class SourceSync:
             )
             tx.progress.source(athlete, client.name, state)
         return f"{athlete.name}: {error}" if resets_at is None else None
+
+    def _save_away(self, trouble: str) -> None:
+        name = self.connected.client.name
+        with self.services.store.transaction() as tx:
+            tx.progress.ticked(_AWAY_TICK.format(name), at=self.clock(), trouble=trouble)
 
     def _athletes(self, ids: Sequence[int], *, but: Collection[int]) -> Sequence[Athlete]:
         """Those of these ids, in this order, without some."""
@@ -544,6 +562,18 @@ class SourceSync:
             "%(source)s: %(athlete)s: %(why)s",
             {"source": self.connected.client.name, "athlete": whose, "why": str(error)},
         )
+
+
+def _is_away(error: SourceError) -> bool:
+    """Whether it's the service that answers nobody."""
+    return error.for_everybody and not error.permanent and not isinstance(error, RateLimited)
+
+
+def away_services(tx: Transaction) -> Mapping[str, str]:
+    """Those that answered nobody when they were last asked for news, and how that showed."""
+    ticks = tx.progress.ticks(*(_AWAY_TICK.format(kind.name) for kind in SOURCES))
+    return {name.removesuffix(_AWAY_TICK.format("")): tick.trouble
+            for name, tick in ticks.items() if tick.trouble}  # fmt: skip
 
 
 def note_events(

@@ -25,6 +25,7 @@ DOUBT = timedelta(days=1)
 """How long a source that suddenly shows much less isn't believed."""
 
 LONGEST_POLL_PAUSE = timedelta(hours=4)
+FIRST_TRY_AGAIN, LAST_TRY_AGAIN = timedelta(seconds=20), timedelta(minutes=5)
 QUIET_PAGE = 30
 
 _FEW = 3
@@ -177,6 +178,11 @@ def vanished(
     if now - standing.doubted_at < DOUBT:
         return frozenset(), standing
     return gone, replace(standing, doubted_at=None)
+
+
+def next_try_at(now: datetime, *, failures: int) -> datetime:
+    """When to ask a service again that answers nobody: soon, then each few minutes."""
+    return now + min(FIRST_TRY_AGAIN * (1 << min(failures - 1, 16)), LAST_TRY_AGAIN)
 
 
 def next_poll_at(

@@ -12,9 +12,11 @@ import pytest
 from simulators.http_server import Server
 from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
 from worker.domain.models import Email
+from worker.health import Audience, check_health
 from worker.jobs.once import one_pass
 from worker.notify import AlertFacts, Composer
 from worker.pipeline.sync import SourceSync
+from worker.sources.polling import FIRST_TRY_AGAIN, LAST_TRY_AGAIN
 from worker.sources.rate_limit import Limit as KnownLimit
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -31,6 +33,15 @@ def past(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
     """The application, wanting three years of history."""
     with strava_app(server, tmp_path, history=timedelta(days=1100)) as made:
         yield made
+
+
+def troubles(app: StravaApp) -> list[str]:
+    """What `status` says."""
+    with app.services.store.reading() as tx:
+        return [
+            str(trouble.text)
+            for trouble in check_health(tx, app.clock(), patience={}, audience=Audience.STATUS)
+        ]
 
 
 class TestTrouble:
@@ -69,6 +80,54 @@ class TestTrouble:
         app.pass_by(4 * HOUR)
         assert app.state(athlete).state == "waiting"
         app.pass_by(20 * HOUR, step=HOUR)
+        assert app.state(athlete).state == "ok"
+
+    def test_a_service_that_answers_nobody_is_told_and_asked_again_each_few_minutes(
+        self, app: StravaApp
+    ) -> None:
+        """However long it was away: what waits comes in soon after, for everybody."""
+        athletes = [app.connected(name) for name in ("Mira", "Timo")]
+        app.turn()
+        app.server.fault("reset", ACTIVITIES, times=100_000)
+        app.service.clock.step(20 * MINUTE)
+        app.turn()
+        assert "strava: the connection to Strava broke; it is asked again soon" in troubles(app)
+        app.pass_by(12 * HOUR)
+        for _, account in athletes:
+            app.service.diary.add(account, app.clock() - HOUR)
+        app.server.faults.waiting.clear()
+        app.service.clock.step(LAST_TRY_AGAIN)
+        app.turn()
+        assert [len(app.runs(athlete)) for athlete, _ in athletes] == [1, 1]
+        assert troubles(app) == []
+
+    def test_a_short_outage_costs_seconds(self, app: StravaApp) -> None:
+        """The next try comes long before the next poll would."""
+        athlete, account = app.connected()
+        app.turn()
+        app.server.fault("reset", ACTIVITIES)
+        app.service.clock.step(20 * MINUTE)
+        app.service.diary.add(account, app.clock() - HOUR)
+        app.turn()
+        assert app.runs(athlete) == {}
+        app.service.clock.step(FIRST_TRY_AGAIN)
+        app.turn()
+        assert len(app.runs(athlete)) == 1
+
+    def test_refusals_for_a_day_are_waited_out_by_few_calls(self, app: StravaApp) -> None:
+        """429 whatever the headers say: one call a quarter at most, and nothing is missed."""
+        athlete, account = app.connected()
+        app.turn()
+        before = app.service.calls()
+        app.server.fault("status", ACTIVITIES, times=100_000, status=429)
+        for number in range(8):
+            app.service.diary.add(account, app.clock())
+            app.pass_by(3 * HOUR, step=5 * MINUTE)
+            assert app.runs(athlete) == {}, number
+        assert app.service.calls() - before <= 97
+        app.server.faults.waiting.clear()
+        app.pass_by(30 * MINUTE)
+        assert len(app.runs(athlete)) == 8
         assert app.state(athlete).state == "ok"
 
     def test_a_rate_limit_used_up_by_others_is_waited_out(self, app: StravaApp) -> None:
