@@ -5,7 +5,8 @@ The nightly form asks for every zone of IANA's and sixteen years.
 
 import random
 import threading
-from datetime import UTC, datetime, time, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from time import process_time
 from zoneinfo import available_timezones
@@ -153,3 +154,47 @@ def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -
     with services.store.reading() as tx:
         assert "clock says 1970-01-01" in str(tx.progress.ticks()["check"].trouble)
     assert isinstance(services.mailer, ScriptedMailer)
+
+
+def weeks_told(app: App) -> list[tuple[date, str]]:
+    """Every week that was dealt with, and how."""
+    with app.services.store.reading() as tx:
+        rows = tx.connection.exec_driver_sql(
+            "SELECT week_starts_on, state FROM weekly ORDER BY week_starts_on"
+        )
+        return [(date.fromisoformat(str(row[0])), row[1]) for row in rows]
+
+
+@pytest.mark.parametrize("seed", [*range(8), *(pytest.param(n, marks=pytest.mark.nightly)
+                                               for n in range(8, 150))])  # fmt: skip
+def test_who_changes_zone_hour_and_first_weekday_in_mid_week_has_each_week_once(
+    app: App, seed: int
+) -> None:
+    """Nearly the same week isn't told twice, and none is left out."""
+    dice = random.Random(seed)  # noqa: S311  no secret
+    app.now = MONDAY - 10 * DAY
+    anna = app.athlete(
+        added_at=app.now - 30 * DAY,
+        timezone=dice.choice(ZONES),
+        weekly=WeeklyHour(dice.choice((0, 6)), time(dice.choice((0, 7, 18, 23)))),
+        week_starts=dice.choice((0, 6)),
+    )
+    moves_at = sorted(app.now + DAY * dice.uniform(3, 25) for _ in range(3))
+    end = app.now + 42 * DAY
+    while app.now < end:
+        queue_due_weeklies(app.services, app.now)
+        app.now += HOUR * dice.uniform(0.5, 5)
+        if moves_at and app.now >= moves_at[0]:
+            moves_at.pop(0)
+            anna = replace(
+                anna,
+                timezone=dice.choice(ZONES),
+                weekly=WeeklyHour(dice.choice((0, 6)), time(dice.choice((0, 7, 18, 23)))),
+                week_starts=dice.choice((0, 6)),
+            )
+            with app.services.store.transaction() as tx:
+                tx.athletes.change(anna, now=app.now)
+    told = [day for day, state in weeks_told(app) if state == "queued"]
+    apart = [after - before for before, after in pairwise(told)]
+    assert min(apart) > 3 * DAY, told
+    assert max(apart) < 11 * DAY, told

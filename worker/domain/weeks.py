@@ -18,6 +18,9 @@ from worker.domain.models import Athlete, Week
 _EVENING: Final = time(18)
 """A mail due from this hour on, on the last day of a week, is about the week that ends with it."""
 
+NEARLY_THE_SAME: Final = timedelta(days=3)
+"""Weeks that begin so far apart share most of their days: who was told of one was told of both."""
+
 _WEEK: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)
 

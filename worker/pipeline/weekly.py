@@ -6,7 +6,13 @@ from zoneinfo import ZoneInfo
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.models import Athlete
-from worker.domain.weeks import last_weekly_due, local_day, next_weekly_due, past_weeks
+from worker.domain.weeks import (
+    NEARLY_THE_SAME,
+    last_weekly_due,
+    local_day,
+    next_weekly_due,
+    past_weeks,
+)
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
 from worker.pipeline.plans import stored_plan
@@ -42,7 +48,9 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
 
     A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
     collapse into the latest: they are marked as skipped. One that was told before its end, by a
-    clock that ran ahead, is told again. What waits in the inbox and at the sources is read first.
+    clock that ran ahead, is told again; one that is nearly the same as the last, after the athlete
+    has moved or changed when weeks begin, isn't. What waits in the inbox and at the sources is read
+    first.
     """
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
@@ -53,7 +61,7 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
             return  # it stays due
         today = local_day(athlete, now)
         unfinished = [
-            week for week in tx.progress.forget_weeks_after(athlete, starts_on)
+            week for week in tx.progress.forget_weeks_after(athlete, starts_on + NEARLY_THE_SAME)
             if week + _WEEK > today
         ]  # fmt: skip
         keys = [_key(athlete, week) for week in unfinished]
@@ -61,10 +69,10 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
         if starts_on + _WEEK - _DAY >= local_day(athlete, athlete.added_at):
             last = tx.progress.last_week(athlete)
             missed = last + _WEEK if last else starts_on
-            while missed < starts_on:
+            while missed + NEARLY_THE_SAME < starts_on:
                 tx.progress.save_week(athlete, missed, state="skipped")
                 missed += _WEEK
-            if not tx.progress.has_week(athlete, starts_on):
+            if last is None or starts_on - last > NEARLY_THE_SAME:
                 _queue(tx, services, athlete, starts_on, now=now)
         upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)

@@ -12,7 +12,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_name
-from worker.domain.weeks import WeeklyDue, last_weekly_due, next_weekly_due
+from worker.domain.weeks import NEARLY_THE_SAME, WeeklyDue, last_weekly_due, next_weekly_due
 from worker.links import Link
 from worker.store.progress import Progress
 from worker.store.repository import Repository
@@ -21,8 +21,6 @@ from worker.store.tables import athlete as table
 
 # A week, and a zone that was left for one at the other end of the world.
 _LONGEST_WAIT = timedelta(days=9)
-# After a change of the first weekday, a week that shares most of its days with one done is it.
-_HALF_A_WEEK = timedelta(days=3)
 _WEEK = timedelta(days=7)
 _SECOND = timedelta(seconds=1)
 
@@ -53,7 +51,7 @@ class Athletes(Repository):
         columns = _columns(athlete, after=now)
         due = last_weekly_due(athlete, now)
         last = Progress(self.connection).last_week(athlete)
-        missed = last is None or due.week_starts_on - last > _HALF_A_WEEK
+        missed = last is None or due.week_starts_on - last > NEARLY_THE_SAME
         if missed and due.due_at > athlete.added_at:
             columns["next_weekly_at"] = due.due_at
         try:

@@ -75,13 +75,6 @@ class Progress(Repository):
 
     # Weekly mails
 
-    def has_week(self, athlete: Athlete, week_starts_on: date) -> bool:
-        """True where this week's mail was queued, or the week was marked as skipped."""
-        query = select(_WEEKLY.c.state).where(
-            _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on == week_starts_on
-        )
-        return self._value(query) is not None
-
     def last_week(self, athlete: Athlete) -> date | None:
         """The latest of the weeks that were queued or skipped."""
         query = select(func.max(_WEEKLY.c.week_starts_on))
