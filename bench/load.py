@@ -3,7 +3,8 @@
     python bench/load.py                 about nine minutes
     python bench/load.py --minutes 60    the same day in an hour
     python bench/load.py --short         about two minutes
-    python bench/load.py --hard-times    about six minutes: what fails, is mended, and is done then
+    python bench/load.py --hard-times    about ten minutes: what fails, is mended, and is done then
+    python bench/load.py --hard-times --postgres URL    the same with a crew of two on PostgreSQL
 
 A real `easeback run --as-of` on SQLite, with made athletes, a made Strava and a real mail server.
 Beside it goes a day's traffic: files dropped all along, visits to pages all along, a minute of
@@ -34,13 +35,14 @@ def main() -> int:
     length.add_argument("--minutes", type=float, default=8.0, help="what the day is lived in")
     length.add_argument("--short", action="store_true", help="one of 80 seconds, with all of it")
     length.add_argument("--hard-times", action="store_true", help="trouble in place of a day")
+    parser.add_argument("--postgres", metavar="URL", help="a server for hard times of a crew")
     parser.add_argument("--athletes", type=int, default=200)
     parser.add_argument("--keep", type=Path, help="a folder for the worker's log")
     wanted = parser.parse_args()
     if wanted.minutes < FEWEST_MINUTES:
         parser.error(f"--minutes: the two bursts alone need {FEWEST_MINUTES}")
     if wanted.hard_times:
-        return _hard_times()
+        return _hard_times(wanted.postgres)
     plan = SHORT if wanted.short else plan_of(wanted.minutes)
     with staged(plan, wanted.athletes) as stage, working(stage, plan, wanted.keep) as worker:
         began = time.time()
@@ -54,9 +56,9 @@ def main() -> int:
     return int(any(line.broken for line in lines))
 
 
-def _hard_times() -> int:
+def _hard_times(server: str | None) -> int:
     broken = 0
-    for scene in hard_times():
+    for scene in hard_times(server):
         print(scene, flush=True)
         broken += scene.broken
     return int(broken > 0)

@@ -21,11 +21,18 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
+
+from sqlalchemy import create_engine, make_url, text
 
 from bench.import_archive import readers
 from bench.small_stage import Stage, staged, until
+from simulators.http_server import FaultKind
 from simulators.recordings import run_file
 from simulators.smtp_server import SmtpServer
+from simulators.strava.service import Service
+
+ACTIVITIES = "/api/v3/athlete/activities"
 
 FILES, MAILS = 40, 20
 KILLING_S, REFUSING_S = 10.0, 30.0
@@ -71,17 +78,45 @@ class Scene:
         self.back_s = max(0.0, time.monotonic() - self.mended_at)
 
 
-def hard_times() -> Iterator[Scene]:
-    """Each scene, as it ends."""
-    with ExitStack() as servers, tempfile.TemporaryDirectory(prefix="easeback-hard-") as made:
+def hard_times(server: str | None = None) -> Iterator[Scene]:
+    """Each scene, as it ends: on SQLite, or with a crew of two on that PostgreSQL server."""
+    with (
+        ExitStack() as servers,
+        tempfile.TemporaryDirectory(prefix="easeback-hard-") as made,
+        _database_on(server) as url,
+    ):
         mail = servers.enter_context(SmtpServer(lints=False, trickles_s=100))
-        with staged(Path(made), mail) as stage:
+        with staged(Path(made), mail, crew_on=url) as stage:
             yield _readers_killed(stage)
             yield _recipient_hangs(stage)
             yield _server_trickles(stage)
+            yield _strava_trickles(stage, "slow head", "headers")
+            yield _strava_trickles(stage, "slow chunk line", "a chunk's line")
             yield _server_refuses(stage, servers)
+            if url is not None:
+                yield _locks_lost(stage)
+                return
+            yield _database_overwritten(stage)
             yield _database_swapped(stage)
             yield _database_gone(stage)
+
+
+@contextmanager
+def _database_on(server: str | None) -> Iterator[str | None]:
+    """An empty database there, gone afterwards; None for None."""
+    if server is None:
+        yield None
+        return
+    name = f"easeback_hard_{uuid4().hex[:12]}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    try:
+        yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    finally:
+        with engine.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+        engine.dispose()
 
 
 @contextmanager
@@ -128,9 +163,10 @@ def _readers_killed(stage: Stage) -> Scene:
             (stage.inbox / "Zoe" / f"{number}.fit").write_bytes(run_file(5, day=day, hour=20))
         until_s = time.monotonic() + KILLING_S
         while time.monotonic() < until_s:
-            for reader in readers(stage.worker):
-                with suppress(ProcessLookupError):
-                    os.kill(reader, signal.SIGKILL)
+            for process in stage.processes:
+                for reader in readers(process.pid):
+                    with suppress(ProcessLookupError):
+                        os.kill(reader, signal.SIGKILL)
             time.sleep(0.02)
         scene.mended()
         until(lambda: _imported(stage) == FILES, most_s=LONGEST_S)
@@ -213,6 +249,50 @@ def _server_trickles(stage: Stage) -> Scene:
     return scene
 
 
+def _strava_trickles(stage: Stage, fault: FaultKind, what: str) -> Scene:
+    """A byte now and then, well within every time-out of a single one; then it is well again."""
+    with _watched(stage, f"Strava trickles {what}") as scene:
+        assert isinstance(stage.strava.service, Service)
+        stage.strava.longest_fault_s = 2 * LONGEST_S
+        stage.strava.fault(fault, ACTIVITIES, times=1000)
+        account = next(
+            one for one in stage.strava.service.accounts.values() if one.firstname == "Zoe"
+        )
+        ran_at = datetime.now(UTC) - timedelta(hours=2 + stage.strava.service.calls() % 7)
+        stage.strava.service.diary.add(account, ran_at, 5_000.0)
+        before = _runs(stage)
+        with stage.store.transaction() as tx:
+            rows = tx.source("strava")
+            rows.save_standing(stage.zoe, rows.standing(stage.zoe), due_at=datetime.now(UTC))
+        until(lambda: scene.told_s is not None, most_s=LONGEST_S)
+        stage.strava.faults.waiting.clear()
+        scene.mended()
+        until(lambda: _runs(stage) > before, most_s=LONGEST_S)
+        scene.back()
+        scene.lost = before + 1 - _runs(stage)
+    return scene
+
+
+def _locks_lost(stage: Stage) -> Scene:
+    """PostgreSQL ends the connections that hold the workers' places while mails go out."""
+    with _watched(stage, "the locks' connections are ended") as scene:
+        scene.needs_no_telling = True  # the workers join anew before anybody could be told
+        ids = _queue(stage, "locks", [f"m{number}@example.org" for number in range(10 * MAILS)])
+        until(lambda: _sent(stage, ids) > 0, most_s=LONGEST_S)
+        with stage.store.reading() as tx:
+            tx.connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks "
+                    "WHERE locktype = 'advisory' AND pid <> pg_backend_pid()"
+                )
+            )
+        scene.mended()
+        until(lambda: _sent(stage, ids) == len(ids), most_s=LONGEST_S)
+        scene.back()
+        _came(stage, scene, "locks", ids)
+    return scene
+
+
 def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
     """There is no mail server for a while, then one comes in its place."""
     with _watched(stage, f"no mail server for {REFUSING_S:.0f} s") as scene:
@@ -224,6 +304,26 @@ def _server_refuses(stage: Stage, servers: ExitStack) -> Scene:
         until(lambda: _sent(stage, ids) == MAILS, most_s=LONGEST_S)
         scene.back()
         _came(stage, scene, "refuses", ids)
+    return scene
+
+
+def _database_overwritten(stage: Stage) -> Scene:
+    """A copy is written over the database under the worker, as `cp` does it; then restored."""
+    file, copy = stage.home / "data" / "easeback.db", stage.home / "over.db"
+    _easeback(stage, "backup", str(copy))
+    as_it_was = _content(copy)
+    with _watched(stage, "a copy is written over the database") as scene:
+        rows = _runs(stage)
+        stage.store.close()
+        shutil.copy(copy, file)
+        until(lambda: scene.told_s is not None, most_s=LONGEST_S)
+        stage.stop()
+        was_written = _content(file) != as_it_was
+        scene.mended()
+        _easeback(stage, "restore", str(copy))
+        stage.start()
+        scene.back()
+        scene.lost = max(0, rows - _runs(stage)) + was_written
     return scene
 
 

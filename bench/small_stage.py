@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -46,32 +46,35 @@ class Stage:
     port: int
     anna: Athlete
     zoe: Athlete
-    process: "subprocess.Popen[bytes] | None" = None
+    is_crew: bool = False
+    processes: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     @property
     def worker(self) -> int:
-        """The number of the worker's process."""
-        assert self.process
-        return self.process.pid
+        """The number of the worker's process; of a crew's that of the first."""
+        return self.processes[0].pid
 
     def start(self) -> None:
-        """Start the worker, and wait for its pages."""
+        """Start the worker, or the two of a crew, and wait for the pages."""
         log = self.home / "worker.log"
         with log.open("ab") as err:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker", "run"],
-                cwd=self.home,
-                env=self.environment,
-                stderr=err,
-            )
+            for words in (["run"], ["run", "--worker"])[: 1 + self.is_crew]:
+                started = subprocess.Popen(  # noqa: S603  our own program
+                    [sys.executable, "-m", "worker", *words],
+                    cwd=self.home,
+                    env=self.environment,
+                    stderr=err,
+                )
+                self.processes.append(started)
         assert until(lambda: ask(self.port, "/livez") == 200), log.read_text()[-2000:]
 
     def stop(self) -> None:
-        """End the worker, where there is one."""
-        if self.process:
-            self.process.terminate()
-            self.process.wait(60)
-            self.process = None
+        """End the workers, where there are any."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            process.wait(60)
+        self.processes.clear()
 
     @property
     def inbox(self) -> Path:
@@ -166,8 +169,11 @@ def ask(
 
 
 @contextmanager
-def staged(home: Path, mail: SmtpServer) -> Iterator[Stage]:
-    """A worker that is up, with Anna and Zoe connected to Strava and 5,000 runs of Anna's."""
+def staged(home: Path, mail: SmtpServer, *, crew_on: str | None = None) -> Iterator[Stage]:
+    """A worker that is up, with Anna and Zoe connected to Strava and 5,000 runs of Anna's.
+
+    `crew_on`: an empty PostgreSQL database, for two workers that share it.
+    """
     service = Service(clock=GoingClock(timedelta()))
     with running(service) as strava:
         inbox = home / "data" / "inbox"
@@ -188,11 +194,18 @@ def staged(home: Path, mail: SmtpServer) -> Iterator[Stage]:
             "EASEBACK_STRAVA__CLIENT_SECRET": service.application.client_secret,
             "EASEBACK_STRAVA__BASE_URL": strava.base_url,
         }
-        store = Store.open(f"sqlite:///{home / 'data' / 'easeback.db'}")
+        if crew_on:
+            environment |= {
+                "EASEBACK_DATABASE_URL": crew_on,
+                "EASEBACK_ENGINE__KIND": "procrastinate",
+            }
+        store = Store.open(crew_on or f"sqlite:///{home / 'data' / 'easeback.db'}")
         anna, zoe = (_seed(store, service, number) for number in range(2))
         for athlete in (anna, zoe):
             (inbox / athlete.name).mkdir()
-        stage = Stage(home, environment, store, strava, mail, port, anna, zoe)
+        stage = Stage(
+            home, environment, store, strava, mail, port, anna, zoe, is_crew=crew_on is not None
+        )
         try:
             stage.start()
             assert until(lambda: service.calls() > 1), "Strava is never asked"

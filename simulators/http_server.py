@@ -68,6 +68,7 @@ class Server(ThreadingHTTPServer):
         self.service = service
         self.faults = Faults()
         self.closing = threading.Event()
+        self.longest_fault_s = LONGEST_FAULT_S
         self.flooded_bytes = 0
         """What was written of answers that never end."""
 
@@ -171,7 +172,7 @@ class _Door(BaseHTTPRequestHandler):
 
     def _flood(self, before: bytes, piece: bytes, pause_s: float) -> None:
         """Write `before` and then the same piece on and on, until the client has had enough."""
-        until = time.monotonic() + LONGEST_FAULT_S
+        until = time.monotonic() + self.server.longest_fault_s
         with contextlib.suppress(OSError):
             self.wfile.write(before)
             while time.monotonic() < until and self.server.flooded_bytes < LARGEST_FAULT_BYTES:
