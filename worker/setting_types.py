@@ -75,7 +75,7 @@ def _open_address(value: str) -> str:
     return value
 
 
-def _token_address(value: str) -> str:
+def _provider_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme != "https" and parts.hostname not in ("127.0.0.1", "::1", "localhost"):
         raise ValueError("must begin with https://, as tokens travel there")
@@ -136,7 +136,7 @@ Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_net
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 OpenAddress = Annotated[WebAddress, AfterValidator(_open_address)]
-TokenAddress = Annotated[OpenAddress, AfterValidator(_token_address)]
+ProviderAddress = Annotated[OpenAddress, AfterValidator(_provider_address)]
 Host = Annotated[str, AfterValidator(_host)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Address = Annotated[str, AfterValidator(_address)]
@@ -187,7 +187,7 @@ class MailSection(Section):
     `ca_file` holds authorities that are trusted beside the system's.
     With `auth` "xoauth2" we log in as `username` by tokens of the `provider`, not by a password: as
     the application `client_id`, which is registered there, for Microsoft in `tenant`;
-    `token_url` is where the tokens come from, None the provider's own address.
+    `provider_url` is where the tokens come from, None the provider's own address.
     `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
     """
 
@@ -201,7 +201,7 @@ class MailSection(Section):
     tenant: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+$")] = "common"
     client_id: Login = None
     client_secret: Secret = None
-    token_url: TokenAddress | None = None
+    provider_url: ProviderAddress | None = None
     sender: Address | None = None
     reply_to: Address | None = None
     language: Annotated[str, Field(pattern=rf"^{LANGUAGE}$", max_length=20)] = "en"

@@ -55,7 +55,7 @@ def set_up(
     given = {
         "HOST": "127.0.0.1", "PORT": str(post.port), "SECURITY": "none", "USERNAME": ANN,
         "AUTH": "xoauth2", "PROVIDER": "microsoft", "CLIENT_ID": "made-app",
-        "TOKEN_URL": provider.base_url,
+        "PROVIDER_URL": provider.base_url,
     }  # fmt: skip
     for key, value in given.items():
         monkeypatch.setenv(f"EASEBACK_MAIL__{key}", value)
@@ -296,10 +296,10 @@ def test_settings_that_lack_something_say_what(
     set_up: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where tokens would travel in the clear."""
-    monkeypatch.setenv("EASEBACK_MAIL__TOKEN_URL", "http://login.example.org")
-    with pytest.raises(SettingsError, match="EASEBACK_MAIL__TOKEN_URL: must begin with https"):
+    monkeypatch.setenv("EASEBACK_MAIL__PROVIDER_URL", "http://login.example.org")
+    with pytest.raises(SettingsError, match="EASEBACK_MAIL__PROVIDER_URL: must begin with https"):
         load()
-    monkeypatch.delenv("EASEBACK_MAIL__TOKEN_URL")
+    monkeypatch.delenv("EASEBACK_MAIL__PROVIDER_URL")
     monkeypatch.delenv("EASEBACK_MAIL__CLIENT_ID")
     with pytest.raises(SettingsError, match='auth = "xoauth2" needs client_id too'):
         load()

@@ -77,10 +77,10 @@ class ConsentPage:
 
 
 def token_service(section: MailSection) -> TokenService:
-    """The provider's, or what stands at `token_url` in its place."""
+    """The provider's, or what stands at `provider_url` in its place."""
     provider: MailProvider = section.provider or "microsoft"
     if provider == "microsoft":
-        base = section.token_url or "https://login.microsoftonline.com"
+        base = section.provider_url or "https://login.microsoftonline.com"
         base = f"{base}/{section.tenant}/oauth2/v2.0"
         return TokenService(
             title="Microsoft",
@@ -91,9 +91,9 @@ def token_service(section: MailSection) -> TokenService:
         )
     return TokenService(
         title="Google",
-        page=f"{section.token_url or 'https://accounts.google.com'}/o/oauth2/v2/auth",
-        token=f"{section.token_url or 'https://oauth2.googleapis.com'}/token",
-        revoke=f"{section.token_url or 'https://oauth2.googleapis.com'}/revoke",
+        page=f"{section.provider_url or 'https://accounts.google.com'}/o/oauth2/v2/auth",
+        token=f"{section.provider_url or 'https://oauth2.googleapis.com'}/token",
+        revoke=f"{section.provider_url or 'https://oauth2.googleapis.com'}/revoke",
         scope="https://mail.google.com/",
     )
 
