@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import tomllib
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from email import message_from_bytes, policy
@@ -79,21 +80,60 @@ def test_warns_in_the_ramp_with_the_routine_for_the_buttock(played: Played) -> N
 
 def test_the_runs_were_taken_in_from_files_in_the_watched_folder(played: Played) -> None:
     """Every file of the inbox became a run of the database, none failed."""
-    files = list((played.folder / "data" / "inbox").glob("*.fit"))
-    with sqlite3.connect(played.folder / "data" / "easeback.db") as database:
-        runs = database.execute("SELECT count(*) FROM run").fetchone()[0]
-        verdicts = database.execute("SELECT DISTINCT verdict FROM inbox_file").fetchall()
-    database.close()
-    assert runs == len(files) == len(runner.last_year()) + len(runner.season())
-    assert verdicts == [("imported",)]
+    known = {"": len(runner.last_year()) + len(runner.season()), "kim": 0}
+    known["kim"] = known[""] + len(runner.by_feel())
+    for name, least in known.items():
+        folder = played.folder / name / "data"
+        files = list((folder / "inbox").glob("*.fit"))
+        with closing(sqlite3.connect(folder / "easeback.db")) as database:
+            runs = database.execute("SELECT count(*) FROM run").fetchone()[0]
+            verdicts = database.execute("SELECT DISTINCT verdict FROM inbox_file").fetchall()
+        assert runs == len(files) >= least
+        assert verdicts == [("imported",)]
+
+
+def test_who_lives_by_the_plan_is_warned_of_nothing_but_the_race(played: Played) -> None:
+    """From the second alert on; who goes on by feel is warned on the way too."""
+    since, race = runner.FOLLOWS_FROM, runner.GOAL_RACE.day
+    for name, warned in (("", False), ("kim", True)):
+        with closing(sqlite3.connect(played.folder / name / "data" / "easeback.db")) as database:
+            found = database.execute(
+                "SELECT day, withdrawn_at FROM finding WHERE day >= ? AND day < ?",
+                (str(since), str(race)),
+            ).fetchall()
+        assert bool(found) is warned, found
+
+
+def test_the_runner_runs_what_each_mondays_plan_says(played: Played) -> None:
+    """In full weeks of the plan up to the race, a little less than it allows."""
+    said = [
+        re.search(r"All runs: at most ([\d.]+) km", " ".join(text.split()))
+        for path in played.mails("weekly")
+        if f"{runner.FOLLOWS_FROM}" <= path.name[:10] < f"{runner.GOAL_RACE.day - timedelta(6)}"
+        for message in [message_from_bytes(path.read_bytes(), policy=policy.default)]
+        if (part := message.get_body(("plain",)))
+        for text in [part.get_content()]
+    ]
+    with closing(sqlite3.connect(played.folder / "data" / "easeback.db")) as database:
+        sums = [
+            database.execute(
+                "SELECT sum(distance_m) FROM run WHERE day BETWEEN ? AND ?",
+                (str(monday), str(monday + timedelta(days=6))),
+            ).fetchone()[0]
+            for week in range(len(said))
+            for monday in [runner.FOLLOWS_FROM + timedelta(weeks=week)]
+        ]
+    assert len(said) == 11
+    for allowed, ran_m in zip(said, sums, strict=True):
+        assert allowed
+        assert 0.95 * float(allowed[1]) <= ran_m / 1000 <= float(allowed[1]) + 0.1
 
 
 def test_shows_the_weeks_and_the_moment_of_each_alert(played: Played) -> None:
     """The terminal's picture has a mark for each alert, and a line that tells of it."""
     lines = played.said.splitlines()
-    marks = [line for line in lines if "▲" in line and "△" not in line]
-    assert len(marks) == 1
-    assert marks[0].count("▲") == 3
+    marks = [line for line in lines if "▲" in line and "mailed" not in line]
+    assert [line.count("▲") for line in marks] == [3, 3]
     assert any(line.startswith("Sat 2026-02-14  run: 14.2 km after 8.7 km") for line in lines)
     assert str(played.folder) in played.said
 
@@ -102,7 +142,9 @@ def test_the_page_leads_to_every_mail_and_asks_the_network_for_nothing(played: P
     """Each link of the page is a file beside it."""
     page = (played.folder / "index.html").read_text("utf-8")
     linked = set(re.findall(r'(?:href|src)="([^"]+)"', page))
-    assert linked == {path.name for path in played.folder.glob("2*.html")}
+    mails = [*played.folder.glob("2*.html"), *played.folder.glob("kim/2*.html")]
+    assert linked == {path.relative_to(played.folder).as_posix() for path in mails}
+    assert any(name.startswith("kim/") for name in linked)
     assert "http" not in page
     assert "<script" not in page
 
@@ -230,10 +272,13 @@ def test_the_makers_own_reader_finds_the_files_sound() -> None:
 
 def test_our_reader_gets_every_run_with_the_runners_own_clock() -> None:
     """Distance, start and the summer and winter offset of each run come back."""
-    for outing in (*runner.last_year(), *runner.season()):
+    for outing in (*runner.last_year(), *runner.season(), *runner.by_feel()):
         parsed = reader.parse_fit(fit.written(outing))
         assert isinstance(parsed, tuple)
         assert [(run.started_at, run.distance_m, run.offset) for run in parsed] == [
             (outing.started_at, outing.distance_m, outing.offset)
         ]
-    assert {outing.offset for outing in runner.season()} == {timedelta(hours=1), timedelta(hours=2)}
+    assert {outing.offset for outing in runner.by_feel()} == {
+        timedelta(hours=1),
+        timedelta(hours=2),
+    }

@@ -38,6 +38,7 @@ def play_demo(
     command = command_of(context)
     try:
         made = DemoFolder.set_up(folder)
+        beside = DemoFolder.set_up(made.path / "kim")
     except DemoFolderError as error:
         raise UsageError(str(error)) from error
     # On a terminal a bar shows how far it is; elsewhere a line for each alert does.
@@ -54,8 +55,9 @@ def play_demo(
                 ran = format_distance(event.ran_m, "km")
                 command.say(f"{event.day:%a %Y-%m-%d}: ran {ran}, alert mailed")
 
-        season = simulate(made, watch=watch)
-    _show(command, made, season, write_pages(made, season))
+        season = simulate(made, runner.robin(), watch=watch)
+        by_feel = simulate(beside, runner.kim(), watch=lambda _: None)
+    _show(command, made, season, by_feel, write_pages(made, season, beside, by_feel))
     if not no_open:
         show_in_browser(made.page.as_uri())
 
@@ -64,14 +66,34 @@ def _show(
     command: CommandContext,
     folder: "DemoFolder",
     season: "SimulatedSeason",
+    by_feel: "SimulatedSeason",
     mails: "Sequence[DemoMail]",
 ) -> None:
+    from worker.demo import runner
+
+    since = f"{runner.FOLLOWS_FROM:%d %B}".lstrip("0")
+    _show_season(command, season, f"by the plan from {since} on")
+    alerts = sum(mail.kind == "alert" for mail in mails)
+    command.say(
+        f"{counted(len(mails), 'mail')}, alerts among them: {alerts}, "
+        f"as .eml and .html in {folder.path}"
+    )
+    command.say()
+    _show_season(command, by_feel, f"the same until {since}, then by feel")
+    command.say(f"the page about it: {folder.page}")
+    settings = shlex.quote(str(folder.settings_file))
+    command.say(f"look around: easeback --config {settings} explain 2026-02-14")
+
+
+def _show_season(command: CommandContext, season: "SimulatedSeason", how: str) -> None:
+    """The weeks of a season as a chart, and a line for each alert."""
     from worker.cli.terminal_chart import print_weeks
 
     who = season.athlete
     mailed = [(one.finding.day, one.notified_on is not None) for one in season.found]
     ran = counted(season.runs, "run")
-    command.say(f"{who.name}, made up: {ran} in {counted(len(season.weeks), 'week')}, km a week")
+    weeks = counted(len(season.weeks), "week")
+    command.say(f"{who.name}, made up, {how}: {ran} in {weeks}, km a week")
     command.say()
     print_weeks(command.console, season.weeks, mailed, units=who.units)
     command.say()
@@ -82,11 +104,3 @@ def _show(
             baseline = format_distance(found.baseline_m, who.units)
             command.say(f"{found.day:%a %Y-%m-%d}  {found.kind}: {ran} after {baseline}")
     command.say()
-    alerts = sum(mail.kind == "alert" for mail in mails)
-    command.say(
-        f"{counted(len(mails), 'mail')}, alerts among them: {alerts}, "
-        f"as .eml and .html in {folder.path}"
-    )
-    command.say(f"the page about it: {folder.page}")
-    settings = shlex.quote(str(folder.settings_file))
-    command.say(f"look around: easeback --config {settings} explain 2026-02-14")

@@ -5,6 +5,7 @@
     FOLDER/2026-02-14-alert.html      and as it looks
     FOLDER/easeback.toml              settings to look around with
     FOLDER/data/                      the worker's data_dir: database, inbox with the FIT files
+    FOLDER/kim/                       the same but for the page, of the runner who goes on by feel
 
 What else lies in the folder is somebody's, and stays; a folder that isn't a demo's isn't used.
 """

@@ -5,7 +5,7 @@ The pages are files that ask the network for nothing, and run no script.
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -34,10 +34,19 @@ class DemoMail:
     html: str
 
 
-def write_pages(folder: DemoFolder, season: SimulatedSeason) -> tuple[DemoMail, ...]:
-    """Name the mails for their kinds, write how they look, and the page about all of it."""
+def write_pages(
+    folder: DemoFolder, season: SimulatedSeason, beside: DemoFolder, by_feel: SimulatedSeason
+) -> tuple[DemoMail, ...]:
+    """Name the mails for their kinds, write how they look, and the page about all of it.
+
+    `by_feel` is the season of who runs by feel; its mails lie in the folder `beside`, which is in
+    the other. Returns the mails of the first season.
+    """
     mails = tuple(_mails(folder, season))
-    folder.page.write_text(_page(season, mails), "utf-8")
+    others = tuple(
+        replace(mail, html=f"{beside.path.name}/{mail.html}") for mail in _mails(beside, by_feel)
+    )
+    folder.page.write_text(_page(season, mails, by_feel, others), "utf-8")
     return mails
 
 
@@ -75,7 +84,12 @@ def _email(message: EmailMessage, kind: MailKind) -> Email:
     )
 
 
-def _page(season: SimulatedSeason, mails: Sequence[DemoMail]) -> str:
+def _page(
+    season: SimulatedSeason,
+    mails: Sequence[DemoMail],
+    by_feel: SimulatedSeason,
+    others: Sequence[DemoMail],
+) -> str:
     from jinja2 import StrictUndefined, Template
 
     template = Template(
@@ -86,9 +100,33 @@ def _page(season: SimulatedSeason, mails: Sequence[DemoMail]) -> str:
         lstrip_blocks=True,
     )
     alerts = [mail for mail in mails if mail.kind == "alert"]
+    most_m = max(week.distance_m for week in (*season.weeks, *by_feel.weeks))
+    mailed = [one for one in season.found if one.notified_on is not None]
+    largest = max(mailed, key=lambda one: one.finding.ratio)
+    page: str = template.render(
+        name=season.athlete.name,
+        other=by_feel.athlete.name,
+        race=runner.GOAL_RACE,
+        follows_from=runner.FOLLOWS_FROM,
+        runs=season.runs,
+        charts=(
+            (season.athlete.name, True, _bars(season, alerts, most_m)),
+            (by_feel.athlete.name, False, _bars(by_feel, others, most_m)),
+        ),
+        mails=mails,
+        alerts=alerts,
+        others=others,
+        shown=next(one for one in alerts if one.day == largest.notified_on),
+    )
+    return page
+
+
+def _bars(
+    season: SimulatedSeason, alerts: Sequence[DemoMail], most_m: float
+) -> list[dict[str, object]]:
+    """The weeks of a season, each with its height, its alert and whether something was noticed."""
     only_noticed = [one.finding.day for one in season.found if one.notified_on is None]
-    most_m = max(week.distance_m for week in season.weeks)
-    bars = [
+    return [
         {
             "week": week,
             "percent": round(100 * week.distance_m / most_m, 1),
@@ -98,15 +136,3 @@ def _page(season: SimulatedSeason, mails: Sequence[DemoMail]) -> str:
         for week in season.weeks
         for last in [week.starts_on + _LAST_OF_WEEK]
     ]
-    mailed = [one for one in season.found if one.notified_on is not None]
-    largest = max(mailed, key=lambda one: one.finding.ratio)
-    page: str = template.render(
-        name=season.athlete.name,
-        race=runner.GOAL_RACE,
-        runs=season.runs,
-        bars=bars,
-        mails=mails,
-        alerts=alerts,
-        shown=next(one for one in alerts if one.day == largest.notified_on),
-    )
-    return page

@@ -1,22 +1,23 @@
-"""The runner of the demo: made up, and like the one whose physical therapist began all this.
+"""The runners of the demo: made up, and like the one whose physical therapist began all this.
 
 Less running from November on, none over Christmas, a ramp from February, a half marathon in May
-before the heat, and a buttock that complains. The year before went the same way. Twice the runner
-overdoes it, back from the break and on a long run with faster friends, and the second time does
-what the mail says.
+before the heat, and a buttock that complains. The year before went the same way. Robin overdoes it
+twice, back from the break and on a long run with faster friends, and from the second alert on lives
+by the plan. Kim ran the same until then, and goes on by feel.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from worker.domain.models import Athlete, Race
+from worker.domain.models import Athlete, PlannedWeek, Race
+from worker.domain.planner import runs_of
 
 ZONE = ZoneInfo("Europe/Berlin")
 GOAL_RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
 BEGINS = datetime(2025, 11, 2, 17, 0, tzinfo=ZONE).astimezone(UTC)
-"""When the runner sets Easeback up and drops last year's files."""
+"""When Robin sets Easeback up and drops last year's files."""
 
 ENDS = datetime(2026, 5, 25, 8, 0, tzinfo=ZONE).astimezone(UTC)
 SEASON_BEGINS = date(2025, 11, 3)
@@ -57,14 +58,21 @@ _SEASON: tuple[_Week, ...] = (
     ((1, 5.1), (6, 8.2)), ((2, 5.6), (6, 6.8)), ((1, 4.9), (4, 5.2)), (), (), ((5, 8.6),),
     ((2, 4.4), (6, 5.2)), ((1, 4.6), (3, 5.0), (6, 6.3)), ((1, 5.2), (3, 5.1), (6, 7.4)),
     ((1, 5.8), (3, 5.6), (6, 8.7)), ((1, 6.4), (3, 6.0), (5, 14.2)),
-    ((0, 3.3), (2, 5.4), (4, 8.0)), ((1, 6.0), (3, 6.2), (6, 9.4)),
-    ((1, 6.6), (3, 6.2), (6, 10.3)), ((1, 7.0), (3, 6.8), (6, 11.3)), ((1, 6.2), (6, 9.0)),
-    ((1, 7.2), (3, 7.1), (6, 12.4)), ((1, 7.8), (3, 7.2), (6, 13.6)),
-    ((1, 8.0), (3, 7.4), (6, 14.9)), ((1, 6.4), (6, 11.0)), ((1, 8.1), (3, 7.8), (6, 16.3)),
-    ((1, 8.0), (3, 7.0), (6, 17.6)), ((1, 6.2), (3, 5.4), (6, 21.1)), ((5, 4.4),),
+)  # fmt: skip
+"""From Monday 3 November 2025 to the week of the long run with friends."""
+
+FOLLOWS_FROM = date(2026, 2, 16)
+"""From this Monday on Robin lives by the plan."""
+
+_BY_FEEL: tuple[_Week, ...] = (
+    ((1, 7.0), (3, 7.2), (5, 15.0)), ((1, 8.4), (3, 8.0), (6, 17.5)), ((2, 5.2),),
+    ((1, 8.0), (3, 7.6), (6, 12.0)), ((1, 9.1), (3, 8.5), (5, 6.0), (6, 18.6)),
+    ((1, 10.2), (3, 9.8), (5, 8.1), (6, 21.2)), ((3, 6.1),), ((1, 8.2), (3, 8.0), (6, 14.1)),
+    ((1, 10.0), (2, 8.2), (4, 8.0), (6, 20.3)), ((1, 8.1), (6, 24.0)),
+    ((1, 8.2), (3, 8.0), (6, 12.1)), ((1, 6.2), (3, 5.4), (6, 21.1)), ((5, 4.4),),
     ((1, 5.2), (6, 7.0)),
 )  # fmt: skip
-"""From Monday 3 November 2025."""
+"""What Kim runs from that Monday on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +89,38 @@ class Outing:
         return self.started_at + timedelta(seconds=self.moving_s)
 
 
-def made_up_athlete() -> Athlete:
-    """The runner as an athlete, not yet stored."""
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one runner does: the files there are when Easeback is set up, and the runs from then on.
+
+    From `FOLLOWS_FROM` on come those of the plan where the runner `follows` it. The athlete isn't
+    stored yet.
+    """
+
+    athlete: Athlete
+    past: tuple[Outing, ...]
+    runs: tuple[Outing, ...]
+    follows: bool
+
+
+def robin() -> Part:
+    """Who sets Easeback up before the season, and from the second alert on lives by the plan."""
+    return Part(_athlete("Robin", BEGINS), last_year(), season(), follows=True)
+
+
+def kim() -> Part:
+    """Who ran the same, sets Easeback up then, wants alerts alone, and runs by feel."""
+    at = datetime.combine(FOLLOWS_FROM, time(6), tzinfo=ZONE).astimezone(UTC)
+    athlete = replace(_athlete("Kim", at), wants=frozenset({"alert"}))
+    return Part(athlete, (*last_year(), *season()), by_feel(), follows=False)
+
+
+def _athlete(name: str, added_at: datetime) -> Athlete:
     return Athlete(
         id=0,
-        name="Robin",
-        email="robin@example.org",
-        added_at=BEGINS,
+        name=name,
+        email=f"{name.lower()}@example.org",
+        added_at=added_at,
         timezone=ZONE.key,
         pain=("buttock",),
         race=GOAL_RACE,
@@ -100,16 +133,39 @@ def last_year() -> tuple[Outing, ...]:
 
 
 def season() -> tuple[Outing, ...]:
-    """The runs that Easeback watches, oldest first."""
+    """The runs of the season before the plan, oldest first."""
     return tuple(_outings(SEASON_BEGINS, _SEASON))
+
+
+def by_feel() -> tuple[Outing, ...]:
+    """What is run instead by one who doesn't live by the plan, oldest first."""
+    return tuple(_outings(FOLLOWS_FROM, _BY_FEEL))
+
+
+def by_plan(week: PlannedWeek) -> tuple[Outing, ...]:
+    """A planned week as somebody runs it, a little less each time; and the race on its day."""
+    planned = [(day, metres / 1000) for day, metres in runs_of(week) if day != GOAL_RACE.day]
+    outings = [
+        (day, round(km * (1 - day.toordinal() % 4 / 100) - 0.05, 2))  # no run is to the metre
+        for day, km in planned
+        if day < GOAL_RACE.day or week.starts_on > GOAL_RACE.day
+    ]
+    if week.starts_on <= GOAL_RACE.day < week.starts_on + timedelta(days=7):
+        outings.append((GOAL_RACE.day, 21.1))
+    return tuple(_outing(_starts_at(day, nth), km) for nth, (day, km) in enumerate(sorted(outings)))
 
 
 def _outings(monday: date, weeks: Sequence[_Week]) -> Iterator[Outing]:
     for number, week in enumerate(weeks):
         for nth, (weekday, km) in enumerate(week):
             day = monday + timedelta(weeks=number, days=weekday)
-            at = _STARTS_AT[2] if weekday >= _SATURDAY else _STARTS_AT[nth % 2]
-            yield _outing(datetime.combine(day, at, tzinfo=ZONE), km)
+            yield _outing(_starts_at(day, nth), km)
+
+
+def _starts_at(day: date, nth: int) -> datetime:
+    """When the nth run of a week begins that is on this day."""
+    at = _STARTS_AT[2] if day.weekday() >= _SATURDAY else _STARTS_AT[nth % 2]
+    return datetime.combine(day, at, tzinfo=ZONE)
 
 
 def _outing(local: datetime, km: float) -> Outing:

@@ -3,28 +3,29 @@ that steps.
 
     last year's files ─→ inbox ─┐
     a run ends ────────→ inbox ─┼─→ the jobs of `easeback run` ─→ mailbox
-    Monday, seven o'clock ──────┘
+    Monday, seven o'clock ──────┘                       └─→ plan ─→ the runs of the week
 
 The clock never waits: it steps to the next event, and twice a few seconds further, for the inbox
 needs two equal scans of a file, and queued mail is sent in the next pass. Each job then runs if
 it is due by that clock, as in `easeback run`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from heapq import merge
+from heapq import heapify, heappop, heappush
 from pathlib import Path
 
 from worker.app import build_services
 from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.folder import DemoFolder
-from worker.demo.runner import Outing
+from worker.demo.runner import Outing, Part
 from worker.domain.history import History
 from worker.domain.models import Athlete, Week
 from worker.domain.weeks import local_day, next_weekly_due, past_weeks
 from worker.jobs.registry import jobs_of
+from worker.pipeline.plans import stored_plan
 from worker.pipeline.services import Services
 from worker.store import StoredFinding
 
@@ -52,17 +53,19 @@ class SimulatedSeason:
     mailbox: Path
 
 
-_Event = tuple[datetime, tuple[Outing, ...]]
-"""When, and the runs whose files arrive then."""
+_Event = tuple[datetime, int, tuple[Outing, ...]]
+"""When, whether it's a run, and the runs whose files arrive then; no two runs end at once."""
 
 
-def simulate(folder: DemoFolder, *, watch: Callable[[SimulatedEvent], None]) -> SimulatedSeason:
-    """Play the whole season in this folder; `watch` is called with every event."""
+def simulate(
+    folder: DemoFolder, part: Part, *, watch: Callable[[SimulatedEvent], None]
+) -> SimulatedSeason:
+    """Play one runner's season in this folder; `watch` is called with every event."""
     settings = Settings(data_dir=folder.data_dir)
     # The folder's own settings file is named, so that no routine or template of the operator's
     # comes into play.
     services = build_services(settings, folder.settings_file)
-    at = runner.BEGINS
+    at = part.athlete.added_at
     last_run: dict[str, datetime] = {}
 
     def clock() -> datetime:
@@ -70,8 +73,10 @@ def simulate(folder: DemoFolder, *, watch: Callable[[SimulatedEvent], None]) -> 
 
     with services.store.sole_worker():
         with services.store.transaction() as tx:
-            athlete = tx.athletes.add(runner.made_up_athlete())
-        for begins, outings in _events(athlete):
+            athlete = tx.athletes.add(part.athlete)
+        events = _events(athlete, part)
+        while events:
+            begins, _, outings = heappop(events)
             at = begins
             before = _mails(settings.mailbox_path)
             for outing in outings:
@@ -85,6 +90,9 @@ def simulate(folder: DemoFolder, *, watch: Callable[[SimulatedEvent], None]) -> 
                         last_run[job.name] = at
                         job.run(services, clock, False)
                 at += services.inbox.settings.every
+            if part.follows and not outings and local_day(athlete, begins) >= runner.FOLLOWS_FROM:
+                for run in _planned(services, athlete, begins):
+                    heappush(events, _event(run))
             watch(
                 SimulatedEvent(
                     day=local_day(athlete, begins),
@@ -97,17 +105,28 @@ def simulate(folder: DemoFolder, *, watch: Callable[[SimulatedEvent], None]) -> 
     return season
 
 
-def _events(athlete: Athlete) -> Iterator[_Event]:
-    """All events in their order: last year's files, then each run and each weekly mail."""
-    yield runner.BEGINS, runner.last_year()
-    runs = ((run.ended_at + _FROM_WATCH_TO_FOLDER, (run,)) for run in runner.season())
-    yield from merge(runs, _weekly_mails(athlete), key=lambda event: event[0])
-
-
-def _weekly_mails(athlete: Athlete) -> Iterator[_Event]:
-    at = runner.BEGINS
+def _events(athlete: Athlete, part: Part) -> list[_Event]:
+    """What is known before: the files there are, the runs that no plan decides, weekly mails."""
+    begins = athlete.added_at
+    events = [(begins, 0, part.past), *map(_event, part.runs)]
+    at = begins
     while (at := next_weekly_due(athlete, at).due_at) < runner.ENDS:
-        yield at, ()
+        events.append((at, 0, ()))
+    heapify(events)
+    return events
+
+
+def _event(run: Outing) -> _Event:
+    return run.ended_at + _FROM_WATCH_TO_FOLDER, 1, (run,)
+
+
+def _planned(services: Services, athlete: Athlete, now: datetime) -> tuple[Outing, ...]:
+    """The runs of the week that begins, by the plan that the weekly mail has just told."""
+    day = local_day(athlete, now)
+    with services.store.reading() as tx:
+        history = tx.runs.history(athlete, since=day, rules=services.rules)
+        plan = stored_plan(tx, athlete, history, day, race=athlete.race, rules=services.rules)
+    return runner.by_plan(plan.weeks[0]) if plan.weeks else ()
 
 
 def _mails(mailbox: Path) -> int:
