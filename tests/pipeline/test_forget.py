@@ -14,7 +14,7 @@ from worker.domain.models import Snapshot
 from worker.pipeline.backup import back_up, copies
 from worker.pipeline.forget import forget_athlete
 from worker.pipeline.housekeeping import VACUUM_EVERY, tidy
-from worker.store import Store
+from worker.store import Store, StoreError
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -53,6 +53,19 @@ def test_copies_are_renewed_once_for_all_who_leave_in_a_day(app: App, tmp_path: 
     assert back_up(services, later + VACUUM_EVERY) is not None
     tidy(services, later + 2 * VACUUM_EVERY)
     assert len(copies(tmp_path / "backups")) == 2
+
+
+def test_what_still_comes_of_somebody_forgotten_is_refused_in_words(
+    app: App, tmp_path: Path
+) -> None:
+    """As an import of theirs that is under way; and nothing of it stays."""
+    anna = app.athlete("Anna")
+    app.runs(anna, steady())
+    forget_athlete(app.services, anna, data_dir=tmp_path, now=NOW)
+    with pytest.raises(StoreError, match="forgotten meanwhile"):
+        app.runs(anna, steady())
+    with app.services.store.reading() as tx:
+        assert not tx.runs.any(anna)
 
 
 def test_forgetting_writes_nothing_anew_while_a_page_waits(app: App, tmp_path: Path) -> None:

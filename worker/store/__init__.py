@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from worker.domain.matching import FILES_PRECEDENCE
@@ -495,6 +495,8 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 def _in_words(url: URL, error: DBAPIError) -> str:
+    if isinstance(error, IntegrityError) and "foreign key" in str(error.orig).lower():
+        return "the athlete was forgotten meanwhile: nothing more of theirs is kept"
     why = str(error.orig).strip().splitlines()[0]
     if url.get_backend_name() != "sqlite":
         return f"the database {url.render_as_string()} can't be used: {why}"
