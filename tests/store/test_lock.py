@@ -16,6 +16,7 @@ from tests.command import ROOT
 from worker.pipeline.deliver import deliver
 from worker.pipeline.weekly import queue_weekly
 from worker.store import LockedError, Store, StoreError
+from worker.store.lock import is_overwritten
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
 
@@ -175,6 +176,8 @@ def test_a_copy_over_the_database_is_noticed(
                     tx.progress.ticked("later", at=NOW)
                 with pytest.raises(StoreError, match="was written over"):
                     store.stamp()
+            assert is_overwritten(store.file)
+        assert not is_overwritten(store.file)
         assert store.file.read_bytes() == copy.read_bytes()
     with closing(Store.open(sqlite_url)) as store, store.sole_worker():
         with store.reading() as tx:

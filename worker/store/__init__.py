@@ -40,6 +40,8 @@ from worker.store.lock import (
     WriteQueue,
     WriteQueueError,
     clear_stamp,
+    is_overwritten,
+    overwritten_in_words,
     works_elsewhere,
 )
 from worker.store.mail_login import MailLogins, StoredMailLogin
@@ -507,6 +509,8 @@ def _in_words(url: URL, error: DBAPIError) -> str:
             f"the database {where} is damaged: stop the worker and restore a backup "
             "(`easeback restore FILE`)"
         )
+    if code == sqlite3.SQLITE_BUSY and is_overwritten(Path(where or ".")):
+        return overwritten_in_words(Path(where or "."))
     if code == sqlite3.SQLITE_BUSY:
         return (
             f"the database {where} is busy: another program holds it locked; the work goes on once "

@@ -43,6 +43,7 @@ _FAR_BYTE = 1 << 62, 1  # far beyond what SQLite locks, and beyond the end of an
 _SHARED_BYTES = 0x4000_0002, 510  # which SQLite locks wherever somebody has the file to themselves
 _STAMP_AT = 60  # of the "user version" in the header (https://www.sqlite.org/fileformat.html)
 _STAMP_BYTES = 4
+_OVERWRITTEN = "overwritten"
 
 Identity = tuple[int, int]
 """What a file is whatever its name: its device and its number there."""
@@ -180,15 +181,16 @@ class FileLock:
                     self._overwritten = True
                     self._leave_log()
             if self._overwritten:
-                raise LockLostError(
-                    f"the database {self._file} was written over under the worker: nothing is done "
-                    "until the worker is started again (a copy is put in its place by `easeback "
-                    "restore FILE`, with the worker stopped)"
-                )
+                raise LockLostError(overwritten_in_words(self._file))
 
     def _leave_log(self) -> None:
-        """Keep what SQLite's log still holds of the old content from getting into the new one."""
+        """Keep what SQLite's log still holds of the old content from getting into the new one.
+
+        And let those who meet the lock know why.
+        """
         real = self._file.resolve()
+        self._beside.write(f"{_OVERWRITTEN}\n")
+        self._beside.flush()
         if self._identity is not None:
             # Nobody can have the file to themselves from now on, as the last one to close it would.
             _lock_bytes(_open_files[self._identity], fcntl.F_RDLCK, _SHARED_BYTES)
@@ -249,18 +251,35 @@ def clear_stamp(copy: BinaryIO) -> None:
     copy.flush()
 
 
+def overwritten_in_words(file: Path) -> str:
+    """What to say where a copy was written over the database under the worker."""
+    return (
+        f"the database {file} was written over under the worker: nothing is done until the worker "
+        "is started again (`easeback restore FILE` puts a copy in its place, with the worker "
+        "stopped)"
+    )
+
+
 def works_elsewhere(file: Path) -> bool:
     """True where a worker runs that has another file open than the one that is there now."""
+    told = _told_beside(file)
+    return len(told) > 1 and told[1] != str(_identity_of(file))
+
+
+def is_overwritten(file: Path) -> bool:
+    """True where a worker runs under which the file was written over."""
+    return _OVERWRITTEN in _told_beside(file)
+
+
+def _told_beside(file: Path) -> Sequence[str]:
+    """What the worker that runs has written beside the database; nothing where none runs."""
     real = file.resolve()
-    try:
-        with real.with_name(f"{real.name}.lock").open() as beside:
-            with suppress(BlockingIOError):
-                fcntl.flock(beside, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return False
-            _, identity = beside.read().splitlines()
-    except (OSError, ValueError):
-        return False
-    return identity != str(_identity_of(file))
+    with suppress(OSError), real.with_name(f"{real.name}.lock").open() as beside:
+        try:
+            fcntl.flock(beside, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return beside.read().splitlines()
+    return ()
 
 
 class AdvisoryLock:
