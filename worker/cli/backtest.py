@@ -173,7 +173,7 @@ def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadH
     if table.bad:
         first = table.bad[0]
         left_out = (
-            f"{len(table.bad)} of {counted(table.rows, 'row')} can't be read, and left out; "
+            f"{len(table.bad)} of {counted(table.rows, 'row')} can't be read and were left out; "
             f"the first is line {first.line}: {first.reason}"
         )
     return ReadHistory(

@@ -203,7 +203,7 @@ def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
     account = operator.service.account("Mira")
     operator.call("connect", "--garmin", given=operator.service.make_key(account))
     done = operator.call("rotate-keys")
-    assert "1 credential(s)" in done.stdout
+    assert "1 credential encrypted" in done.stdout
     keys = operator.folder / "data" / "keys"
     new, *_ = keys.read_text().split()
     keys.write_text(new)

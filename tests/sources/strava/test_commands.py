@@ -209,7 +209,7 @@ def test_keys_rotate_and_the_grant_still_opens(operator: Operator) -> None:
     before = (operator.folder / "keys").read_text().split()
     done = operator.call("rotate-keys")
     assert done.returncode == 0, done.stderr
-    assert "1 credential(s)" in done.stdout
+    assert "1 credential encrypted" in done.stdout
     new, *old = (operator.folder / "keys").read_text().split()
     assert old == before
     assert (operator.folder / "keys").stat().st_mode & 0o777 == 0o600
