@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.app import TODAY, recording
-from worker.domain.matching import believed_run, group, plain_file_name, same_run
+from worker.domain.matching import believed_run, corrects, group, plain_file_name, same_run
 from worker.domain.models import Recording, Run
 from worker.sources.registry import PRECEDENCE
 
@@ -34,12 +34,13 @@ def believed(recordings: Sequence[Recording]) -> Run:
         pytest.param(recording(km=10.4, source="strava"), True, id="4 % further"),
         pytest.param(recording(km=14.0, source="strava"), True, id="40 % further"),
         pytest.param(recording(km=10.0, at=time(6, 10), source="strava"), True, id="10 min later"),
-        pytest.param(recording(km=10.0, at=time(6, 20), source="strava"), False, id="20 min later"),
+        pytest.param(recording(km=10.0, at=time(6, 20), source="strava"), True, id="other clock"),
+        pytest.param(recording(km=12.0, at=time(6, 20), source="strava"), False, id="20 min later"),
         pytest.param(recording(km=10.0, at=time(18), source="strava"), False, id="that evening"),
     ],
 )
 def test_one_run_is_what_happens_at_one_time(other: Recording, is_one: bool) -> None:
-    """80 % of the time make two recordings one run, whatever the distances."""
+    """80 % of the time make two recordings one run, whatever the distances; so does likeness."""
     assert same_run(WATCH, other) is is_one
     assert same_run(other, WATCH) is is_one
 
@@ -153,6 +154,88 @@ def test_gaps_are_filled_from_the_other_recordings() -> None:
     bare = replace(WATCH, moving_s=None, elapsed_s=None)
     found = believed([bare, replace(STRAVA, is_race=True)])
     assert (found.distance_m, found.moving_s, found.is_race) == (10_000, STRAVA.moving_s, True)
+
+
+def dated(km: float, name: str, *, source: str = "import") -> Recording:
+    """A run of a table that tells its day alone."""
+    bare = replace(ARCHIVE, source=source, external_id=name, distance_m=1000 * km)
+    return replace(bare, hidden_start=True, moving_s=None, elapsed_s=None)
+
+
+MORNING, EVENING = recording(km=10.0), recording(km=10.2, at=time(17))
+
+
+@pytest.mark.parametrize(
+    ("rows", "runs"),
+    [
+        pytest.param([dated(10.01, "a")], 2, id="one of two"),
+        pytest.param([dated(10.2, "a"), dated(10.0, "b")], 2, id="both"),
+        pytest.param([dated(20.2, "a")], 2, id="the day's sum"),
+        pytest.param([dated(10.0, "a"), dated(10.1, "b"), dated(10.2, "c")], 3, id="one too many"),
+        pytest.param([dated(5.0, "a")], 3, id="another"),
+        pytest.param([dated(5.0, "a"), dated(5.0, "b", source="manual")], 3, id="told twice"),
+    ],
+)
+def test_a_day_and_a_distance_belong_to_one_run_of_that_day(
+    rows: list[Recording], runs: int
+) -> None:
+    """In any order: two runs of a day don't become one by a row that is like both."""
+    told = [MORNING, EVENING, *rows]
+    bundles = {frozenset(map(frozenset, group(order))) for order in permutations(told)}
+    assert [len(found) for found in bundles] == [runs]
+
+
+def test_one_long_recording_and_the_runs_in_it_are_one() -> None:
+    """A watch that was resumed in the evening, and the two runs as files of their own."""
+    whole = replace(recording(km=20.2), moving_s=7200.0, elapsed_s=44_000.0, external_id="whole")
+    told = [whole, MORNING, EVENING]
+    assert {len(group(order)) for order in permutations(told)} == {1}
+    (bundle,) = group(told)
+    assert believed_run(bundle).distance_m in (20_200, MORNING.distance_m + EVENING.distance_m)
+    assert len(group([whole, MORNING])) == 2
+
+
+FILE = replace(WATCH, sha256="ab", external_id="ab", source="import")
+ROW = replace(FILE, external_id="7", device=False, account=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_corrected"),
+    [
+        ({"distance_m": 10_060.0}, False),
+        ({"distance_m": 8_200.0}, True),
+        ({"distance_m": 12_000.0}, True),
+        ({"distance_m": 4_000.0, "elapsed_s": 1400.0}, True),
+        ({"elapsed_s": 1800.0}, True),
+        ({"distance_m": 12_000.0, "elapsed_s": 9000.0}, False),
+        ({"distance_m": 10_000.0 / 1.609344}, False),
+        ({"distance_m": 10_000.0 * 1.609344}, False),
+        ({"distance_m": 0.0}, False),
+    ],
+)
+def test_an_accounts_row_corrects_its_file_where_its_owner_did(
+    changes: dict[str, float], is_corrected: bool
+) -> None:
+    """Neither for a rounding, nor in the wrong unit, nor of more than the run."""
+    row = replace(ROW, **changes)  # type: ignore[arg-type]  # what the case names
+    assert corrects(row, FILE) is is_corrected
+    assert (grouped([FILE, row])[0][0] == row) is is_corrected
+
+
+def test_an_accounts_row_corrects_no_other_watchs_file() -> None:
+    """The trainer's program has 9.3 km where the watch has 8.1: each row agrees with its own."""
+    other = replace(FILE, sha256="cd", external_id="cd", distance_m=9_300.0)
+    rows = [ROW, replace(ROW, sha256="cd", external_id="8", distance_m=9_300.0)]
+    assert believed([FILE, other, *rows]).distance_m == 10_000
+
+
+def test_a_word_of_the_account_is_on_that_activity_alone() -> None:
+    """A walk of the afternoon, or one that lasted all day, is not this run."""
+    word = replace(ROW, sha256=None, about=ROW.key, excluded=True)
+    assert same_run(word, FILE)
+    assert not same_run(FILE, replace(word, started_at=word.started_at + timedelta(minutes=2)))
+    assert not same_run(FILE, replace(word, elapsed_s=30_000.0))
+    assert not same_run(FILE, replace(word, sha256="cd"))
 
 
 recordings = st.builds(

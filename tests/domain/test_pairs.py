@@ -122,13 +122,21 @@ def test_one_run_told_twice_is_one(make: Make) -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("make", SAME)
+@pytest.mark.parametrize("make", [_other_yardstick, _clock_is_off])
 def test_the_written_order_picks_the_figures(make: Make) -> None:
     """The bundle is led by the better source, and its distance is the run's."""
     for one, other in pairs(make):
         (bundle,) = group([other, one], precedence=PRECEDENCE)
         best = min((one, other), key=lambda r: (not r.device, PRECEDENCE[r.source], r.started_at))
         assert believed_run(bundle).distance_m == best.distance_m
+
+
+def test_of_a_run_and_a_part_of_it_the_whole_is_believed() -> None:
+    """Whichever source is better: less than four fifths of the time is no measure of the run."""
+    for one, part in pairs(_died_half_way):
+        (bundle,) = group([part, one], precedence=PRECEDENCE)
+        if (part.elapsed_s or 0) < 0.8 * (one.elapsed_s or 0):
+            assert believed_run(bundle).distance_m == one.distance_m
 
 
 @pytest.mark.parametrize("make", NEIGHBOURS)

@@ -5,13 +5,14 @@ room says which belong together and whose figures count. Two athletes' recording
 here: callers pass one athlete's at a time.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
-from functools import partial
+import math
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta
 
-from worker.domain.models import MANUAL, Recording, Run, SourceName
+from worker.domain.models import MANUAL, METRES_PER, Recording, Run, SourceName
 
-VERSION = 2
+VERSION = 3
 """Grows with each change of what is one run, so that stored recordings are matched anew."""
 
 OVERLAP_SHARE = 0.80
@@ -21,6 +22,24 @@ STILL_SHARE = 0.50
 """Who moved for less of a recording's time had room in it for another run."""
 PIECE_SHARE = 0.10
 """Pieces of one run share less of their time than this."""
+
+ALIKE_OVERLAP_SHARE = 0.20
+ALIKE_DISTANCE_SHARE, ALIKE_DURATION_SHARE = 0.02, 0.03
+"""Nobody runs twice at a time: recordings so alike that overlap are one run by two clocks."""
+
+PART_SHARE = 0.80
+FASTEST_REST_M_S = 6.5
+"""A recording of less than this share of another's time is a part of it, unless what it lacks was
+faster than people run: then the other went on in a car."""
+
+CORRECTED_SHARE = 0.025
+CROPPED_SHARE = 0.90
+MORE_SHARE, MORE_S = 1.10, 120.0
+UNIT_SHARE = 0.005
+ROW_START_S = 5.0
+"""An account's row corrects its file where it is further off than this, or lasts less; one that
+lasts more than the run tells of more than that run, and one that is off by a mile's kilometres
+was read in the wrong unit."""
 
 CLOCK_HOURS = 11
 """A clock that was left in another zone is seldom further off, and the run home is twelve hours
@@ -55,22 +74,29 @@ def same_run(one: Recording, other: Recording) -> bool:
     Where a start is hidden the clock says nothing, so day, distance and duration must agree.
     Files of the same length, whole hours apart, were told by a clock that was off.
 
-    The athlete's word on a recording belongs to it, and as a copy of it to what it overlaps.
+    The athlete's word on a recording belongs to it, and as a copy of it to what it overlaps; an
+    account's word on an activity to what was recorded of that activity alone.
     """
-    if (one.source, one.external_id) == (other.source, other.external_id):
+    if one.key == other.key:
         return True
     if (one.about and one.about == other.key) or (other.about and other.about == one.key):
         return True
+    if _account_word(one) or _account_word(other):
+        return _of_one_activity(one, other)
     is_one_file = one.sha256 is not None and one.sha256 == other.sha256
-    if is_one_file and one.leg == other.leg:
-        return True
+    return (is_one_file and one.leg == other.leg) or _at_one_time(one, other, is_one_file)
+
+
+def _at_one_time(one: Recording, other: Recording, is_one_file: bool) -> bool:
     close = _close(one.distance_m, other.distance_m, DISTANCE_SHARE) or _same_file(one, other)
     if one.hidden_start or other.hidden_start:
-        same = _same_duration(one, other) or _added_by_day(one) or _added_by_day(other)
-        return close and one.day == other.day and same
-    if _overlap_share(one, other) >= OVERLAP_SHARE:
+        return close and one.day == other.day and _same_duration(one, other)
+    share = _overlap_share(one, other)
+    if share >= OVERLAP_SHARE:
         return close or one.edited or other.edited or not _has_room(one, other)
-    return not is_one_file and _clock_is_off(one, other)
+    if is_one_file:
+        return False
+    return (share >= ALIKE_OVERLAP_SHARE and _alike(one, other)) or _clock_is_off(one, other)
 
 
 def group(
@@ -79,38 +105,212 @@ def group(
     """Recordings of one athlete in bundles, each one run; the order of input doesn't matter.
 
     The best recording of a bundle stands first, by the `precedence` of sources; words on others
-    stand last. Only bundles of the
-    last days are compared with, so that the cost grows with the recordings, not with their square.
+    stand last. Only bundles of the last days are compared with, so that the cost grows with the
+    recordings, not with their square.
     """
+    recordings = sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id))
+    dated = {r.key: [r] for r in recordings if _is_dated(r)}
+    for recording in recordings:
+        if recording.about in dated:
+            dated[recording.about].append(recording)
+    whole_of = _wholes(recordings)
+
+    def two_parts(one: Recording, other: Recording) -> bool:
+        whole = whole_of.get(one.key)
+        is_shared = whole is not None and whole == whole_of.get(other.key)
+        return is_shared and _overlap_share(one, other) <= 0
+
     done: list[list[Recording]] = []
     recent: list[list[Recording]] = []
-    for recording in sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id)):
+    for recording in recordings:
+        if recording.key in dated or recording.about in dated:
+            continue
         oldest = recording.started_at - timedelta(days=NEIGHBOUR_DAYS)
         done += [bundle for bundle in recent if bundle[-1].started_at < oldest]
         recent = [bundle for bundle in recent if bundle[-1].started_at >= oldest]
-        akin = [b for b in recent if any(same_run(recording, other) for other in b)]
+        akin = [
+            b
+            for b in recent
+            if any(same_run(recording, other) and not two_parts(recording, other) for other in b)
+        ]
         joined = sorted((r for b in akin for r in b), key=lambda r: r.started_at)
         recent = [b for b in recent if b not in akin] + [[*joined, recording]]
-    return tuple(in_order(bundle, precedence=precedence) for bundle in done + recent)
+    bundles = [list(in_order(bundle, precedence=precedence)) for bundle in done + recent]
+    bundles = _with_dated(_with_parts(bundles, whole_of), list(dated.values()))
+    return tuple(in_order(bundle, precedence=precedence) for bundle in bundles)
+
+
+def _wholes(recordings: Sequence[Recording]) -> Mapping[str, str]:
+    """By the key of what is only a part of a longer recording, that one's key.
+
+    The longer one stood still in between, and is as long as its parts together. The recordings
+    are in the order of time.
+    """
+    told = [r for r in recordings if not (r.about or r.hidden_start)]
+    starts = [r.started_at for r in told]
+    whole_of: dict[str, str] = {}
+    for whole in filter(_stood_still, told):
+        ends = _ends(whole)
+        near = told[bisect_left(starts, whole.started_at) : bisect_left(starts, ends)]
+        parts = [r for r in near if r is not whole and _ends(r) <= ends and not _stood_still(r)]
+        apart: list[Recording] = []
+        for part in parts:
+            if all(_overlap_share(part, other) <= 0 for other in apart):
+                apart.append(part)
+        total_m = sum(part.distance_m for part in apart)
+        if len(apart) > 1 and _close(total_m, whole.distance_m, DISTANCE_SHARE):
+            whole_of.update((part.key, whole.key) for part in parts)
+    return whole_of
+
+
+def _with_parts(
+    bundles: Iterable[list[Recording]], whole_of: Mapping[str, str]
+) -> list[list[Recording]]:
+    """The same, where what is a part of a longer recording is with that."""
+    if not whole_of:
+        return list(bundles)
+    joined: dict[str, list[Recording]] = {}
+    for bundle in bundles:
+        keys = {r.key for r in bundle}
+        whole = next((whole_of[key] for key in sorted(keys & whole_of.keys())), None)
+        if whole is None or whole in keys:
+            whole = next((key for key in keys if key in whole_of.values()), bundle[0].key)
+        joined.setdefault(whole, []).extend(bundle)
+    return list(joined.values())
+
+
+def _with_dated(
+    bundles: list[list[Recording]], dated: Sequence[list[Recording]]
+) -> list[list[Recording]]:
+    """The same, with the recordings that tell neither hour nor duration, each with the words on it.
+
+    Each is the run of its day that is nearest in distance, or all of the day's runs together; a
+    run is told once by each source. What is nowhere near is a run of its own.
+    """
+    by_day: dict[date, list[list[Recording]]] = {}
+    days = {day_run[0].day for day_run in dated}
+    for bundle in bundles if days else ():
+        for day in {r.day for r in bundle if not r.about} & days:
+            by_day.setdefault(day, []).append(bundle)
+    told: dict[int, set[SourceName]] = {}
+    left = list(range(len(dated)))
+
+    def join(n: int, bundle: list[Recording]) -> None:
+        bundle += dated[n]
+        told.setdefault(id(bundle), set()).add(dated[n][0].source)
+        left.remove(n)
+
+    pairs = sorted(
+        (_apart(dated[n][0], bundle), dated[n][0].key, n, at)
+        for n in left
+        for at, bundle in enumerate(by_day.get(dated[n][0].day, ()))
+    )
+    for apart, _, n, at in pairs:
+        bundle = by_day[dated[n][0].day][at]
+        is_told = dated[n][0].source in told.get(id(bundle), ())
+        if apart <= DISTANCE_SHARE and n in left and not is_told:
+            join(n, bundle)
+    for n in sorted(left, key=lambda n: dated[n][0].key):
+        one = dated[n][0]
+        same_day = by_day.setdefault(one.day, [])
+        free = [b for b in same_day if one.source not in told.get(id(b), ()) and b[0] is not one]
+        total_m = sum(bundle[0].distance_m for bundle in free)
+        alone = next((b for b in free if _apart(one, b) <= DISTANCE_SHARE), None)
+        if alone is None and len(free) > 1 and _close(one.distance_m, total_m, DISTANCE_SHARE):
+            alone = max(free, key=lambda bundle: bundle[0].distance_m)
+        if alone is None:
+            alone = []
+            bundles.append(alone)
+            same_day.append(alone)
+        join(n, alone)
+    return bundles
+
+
+def _apart(one: Recording, bundle: Collection[Recording]) -> float:
+    """The share by which a recording's distance differs from the nearest of a bundle's."""
+    return min(
+        abs(one.distance_m - r.distance_m) / (max(one.distance_m, r.distance_m) or 1.0)
+        for r in bundle
+        if not r.about or r.source == MANUAL
+    )
 
 
 def in_order(
     bundle: Iterable[Recording], *, precedence: Mapping[SourceName, int]
 ) -> tuple[Recording, ...]:
     """The recordings of one run, whose figures are believed first standing first."""
-    return tuple(sorted(bundle, key=partial(_rank, precedence)))
+    bundle = list(bundle)
+
+    def rank(one: Recording) -> tuple[bool, bool, bool, bool, int, datetime, str]:
+        return (
+            bool(one.about),
+            one.source != MANUAL,
+            not (one.edited or _corrects_its_file(one, bundle)),
+            not one.device,
+            precedence.get(one.source, _ANY_OTHER_SERVICE),
+            one.started_at,
+            one.external_id,
+        )
+
+    return tuple(sorted(bundle, key=rank))
+
+
+def corrects(row: Recording, file: Recording) -> bool:
+    """True where an account's row on a file says that its owner cropped or corrected it there."""
+    if not row.distance_m or tells_of_more(row, file):
+        return False
+    if _close(row.distance_m, file.distance_m, CORRECTED_SHARE):
+        lasted_s = row.elapsed_s or math.inf
+        return lasted_s < CROPPED_SHARE * (file.elapsed_s or 0.0)
+    ratio = row.distance_m / file.distance_m if file.distance_m else 0.0
+    mile = METRES_PER["mi"] / METRES_PER["km"]
+    return not (_close(ratio, mile, UNIT_SHARE) or _close(ratio, 1 / mile, UNIT_SHARE))
+
+
+def tells_of_more(row: Recording, run: Recording) -> bool:
+    """True where an account's row tells of more than this run: it was one leg of several."""
+    if row.elapsed_s is None or run.elapsed_s is None:
+        return False
+    return row.elapsed_s > max(MORE_SHARE * run.elapsed_s, run.elapsed_s + MORE_S)
+
+
+def _corrects_its_file(row: Recording, bundle: Iterable[Recording]) -> bool:
+    if not row.account or row.about:
+        return False
+    files = [
+        r for r in bundle if r.sha256 and not (r.account or r.about) and _of_one_activity(row, r)
+    ]
+    return bool(files) and all(corrects(row, file) for file in files)
+
+
+def _of_one_activity(one: Recording, other: Recording) -> bool:
+    """True where an account's row and a recording are of one activity: by the file, or by time."""
+    if one.sha256 and other.sha256:
+        return one.sha256 == other.sha256 and one.leg == other.leg
+    apart_s = abs((one.started_at - other.started_at).total_seconds())
+    return (
+        not (one.hidden_start or other.hidden_start)
+        and apart_s <= ROW_START_S
+        and not tells_of_more(*((one, other) if one.account else (other, one)))
+    )
+
+
+def _account_word(recording: Recording) -> bool:
+    return recording.account and bool(recording.about)
 
 
 def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
     """Returns the run of a bundle from `group`: the best recording's figures come first.
 
     The others fill its gaps. An edit by the athlete is believed first, then what a device measured,
-    then the source that goes first. That any source calls it a race is enough. A distance that
-    the athlete corrected here is believed before all of them.
+    then the source that goes first; of what was cut short, the whole. That any source calls it a
+    race is enough. A distance that the athlete corrected here is believed before all of them.
     """
     best, *others = [r for r in bundle if not r.about]
     corrected = next((r for r in bundle if r.about and not r.excluded), None)
     pieces = _pieces([best, *others])
+    if not (best.edited or best.account):
+        pieces = _fuller(pieces, others) or pieces
     timed = next((r for r in (*pieces, *others) if not r.hidden_start), best)
     return Run(
         id=run_id,
@@ -127,11 +327,33 @@ def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
 def left_out(bundle: Sequence[Recording]) -> str | None:
     """Why a bundle doesn't count by the athlete's own word, or None where it does.
 
-    What the athlete added counts unless it was left out itself.
+    What the athlete added counts unless it was left out itself. The account's word on a file is
+    theirs too, unless they said otherwise here.
     """
-    words = [r for r in bundle if r.excluded]
+    words = [r for r in bundle if r.excluded and not r.account]
+    theirs = any(r.source == MANUAL and r.about and not r.excluded for r in bundle)
+    told = [r for r in bundle if not r.about]
+    if not (words or theirs):
+        words = [
+            r for r in bundle if _account_word(r) and not any(tells_of_more(r, t) for t in told)
+        ]
     added = {r.key for r in bundle if r.source == MANUAL and not r.about}
     return words[0].note if words and added <= {word.about for word in words} else None
+
+
+def _fuller(pieces: Sequence[Recording], others: Sequence[Recording]) -> list[Recording] | None:
+    """What is believed in place of pieces that are only a part of another recording, if any is."""
+    covered_s = sum(_duration_s(piece) for piece in pieces)
+    covered_m = sum(piece.distance_m for piece in pieces)
+    fuller = [
+        other
+        for other in others
+        if not other.hidden_start
+        and covered_s < PART_SHARE * _duration_s(other)
+        and other.distance_m > (1 + DISTANCE_SHARE) * covered_m
+        and other.distance_m - covered_m <= FASTEST_REST_M_S * (_duration_s(other) - covered_s)
+    ]
+    return _pieces(sorted(fuller, key=lambda r: -r.distance_m)) if fuller else None
 
 
 def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
@@ -166,20 +388,6 @@ def _same_file(one: Recording, other: Recording) -> bool:
     return bool(one.file_name) and one.source != other.source and one.file_name == other.file_name
 
 
-def _rank(
-    precedence: Mapping[SourceName, int], recording: Recording
-) -> tuple[bool, bool, bool, bool, int, datetime, str]:
-    return (
-        bool(recording.about),
-        recording.source != MANUAL,
-        not recording.edited,
-        not recording.device,
-        precedence.get(recording.source, _ANY_OTHER_SERVICE),
-        recording.started_at,
-        recording.external_id,
-    )
-
-
 def plain_file_name(name: str) -> str:
     """What a file is called, without folders and endings, to compare files by.
 
@@ -208,11 +416,20 @@ def _sum(values: Iterable[float | None]) -> float | None:
 def _has_room(one: Recording, other: Recording) -> bool:
     """True where the longer one stood still for most of its time, and the shorter fits in there."""
     longer, shorter = sorted((one, other), key=_duration_s, reverse=True)
-    if longer.moving_s is None or longer.elapsed_s is None:
+    still_s = (longer.elapsed_s or 0.0) - (longer.moving_s or 0.0)
+    return _stood_still(longer) and still_s >= (shorter.moving_s or _duration_s(shorter))
+
+
+def _stood_still(recording: Recording) -> bool:
+    if recording.moving_s is None or recording.elapsed_s is None:
         return False
-    still_s = longer.elapsed_s - longer.moving_s
-    return longer.moving_s < STILL_SHARE * longer.elapsed_s and still_s >= (
-        shorter.moving_s or _duration_s(shorter)
+    return recording.moving_s < STILL_SHARE * recording.elapsed_s
+
+
+def _alike(one: Recording, other: Recording) -> bool:
+    """True where distances and durations agree as those of one run do."""
+    return _close(_duration_s(one), _duration_s(other), ALIKE_DURATION_SHARE) and _close(
+        one.distance_m, other.distance_m, ALIKE_DISTANCE_SHARE
     )
 
 
@@ -237,15 +454,27 @@ def _clock_is_off(one: Recording, other: Recording) -> bool:
 
 
 def _same_duration(one: Recording, other: Recording) -> bool:
-    """True where both durations are known and agree; unknown ones prove nothing."""
+    """True where both durations are known and agree; unknown ones prove nothing.
+
+    Who writes down a day and one duration may mean the time of moving.
+    """
     one_s, other_s = (r.elapsed_s or r.moving_s for r in (one, other))
-    return bool(one_s and other_s and _close(one_s, other_s, HIDDEN_DURATION_SHARE))
+    pairs = [(one_s, other_s)]
+    for dated, timed in ((one, other), (other, one)):
+        if dated.hidden_start and dated.elapsed_s == dated.moving_s:
+            pairs.append((dated.moving_s, timed.moving_s))
+    return any(a and b and _close(a, b, HIDDEN_DURATION_SHARE) for a, b in pairs)
 
 
-def _added_by_day(recording: Recording) -> bool:
-    """True for a run that was added with neither its hour nor its duration."""
-    is_added = recording.source == MANUAL and not recording.about
-    return is_added and recording.hidden_start and recording.elapsed_s is None
+def _is_dated(recording: Recording) -> bool:
+    """True for a run of which its day and distance are told, and neither hour nor duration."""
+    is_run = not recording.about
+    lasted_s = recording.elapsed_s or recording.moving_s
+    return is_run and recording.hidden_start and lasted_s is None
+
+
+def _ends(recording: Recording) -> datetime:
+    return recording.started_at + timedelta(seconds=_duration_s(recording))
 
 
 def _duration_s(recording: Recording) -> float:

@@ -97,9 +97,13 @@ class Recording:
     source that was given the file knows it by that. `note` says in words what had to be recovered,
     or is None.
 
+    `account` marks what the table of an account's export says of an activity: what its owner made
+    of it there, in the end.
+
     Of the source `manual` are the runs that the athlete added, and words on other recordings:
     `about` is the `key` of the one that is corrected or, where `excluded` is set, left out. The
-    `note` of such a word says who said so.
+    `note` of such a word says who said so. An account's row of another sport is such a word too,
+    on whatever was recorded of that activity; for want of another key its `about` is its own.
     """
 
     source: SourceName
@@ -121,6 +125,7 @@ class Recording:
     file_name: str = ""
     about: str = ""
     excluded: bool = False
+    account: bool = False
 
     @property
     def key(self) -> str:

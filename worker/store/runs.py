@@ -285,6 +285,25 @@ class Runs(Repository):
         )
         return {row.external_id: row.sha256 for row in self._rows(query)}
 
+    def on_days(self, athlete: Athlete, days: Collection[date]) -> tuple[Recording, ...]:
+        """All that any source recorded on these days of the athlete's."""
+        query = select(recording).where(
+            recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(days))
+        )
+        return tuple(from_row(Recording, row) for row in self._rows(query))
+
+    def why_aside(
+        self, athlete: Athlete, keys: Iterable[tuple[str, str]]
+    ) -> Mapping[tuple[str, str], str]:
+        """Why the runs of these recordings don't count, of those that don't."""
+        stored = self._stored(athlete, keys)
+        ids = {row.run_id for row in stored.values() if row.run_id is not None}
+        query = select(run.c.id, run.c.quarantine).where(
+            run.c.id.in_(sorted(ids)), run.c.quarantine.is_not(None)
+        )
+        why = {row.id: row.quarantine for row in self._rows(query)}
+        return {key: why[row.run_id] for key, row in stored.items() if row.run_id in why}
+
     def recorded(self, athlete: Athlete, source: SourceName) -> tuple[Recording, ...]:
         """All recordings of one source, oldest first."""
         query = select(recording).where(*_recorded_by(athlete, source))

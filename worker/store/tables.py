@@ -190,6 +190,8 @@ recording = Table(
     Column("about", String(160), nullable=False, server_default=""),
     # Whether that word is that the run doesn't count.
     Column("excluded", Boolean, nullable=False, server_default=false()),
+    # Whether it is what an account's table says of the activity.
+    Column("account", Boolean, nullable=False, server_default=false()),
     Column("saved_at", Utc, nullable=False),
     Column("ascent_m", Float),
     UniqueConstraint("athlete_id", "source", "external_id"),

@@ -1,0 +1,15 @@
+"""Which recordings are what an account's own table says of an activity."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0017"
+down_revision = "0016"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column(
+        "recording", sa.Column("account", sa.Boolean(), server_default=sa.false(), nullable=False)
+    )
