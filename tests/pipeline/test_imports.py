@@ -18,6 +18,7 @@ from simulators.activity_files import fit_run
 from tests.app import TODAY, App, recording, run_file, steady
 from tests.nobody import nobody
 from worker.domain.models import Athlete, Run
+from worker.pipeline.edits import correct_run
 from worker.pipeline.imports import ENTRIES_AT_ONCE, Imported, import_entries, recall_for
 from worker.pipeline.ingest import IMPORTED
 from worker.sources.archive.entries import read_entries
@@ -115,7 +116,7 @@ def week_of(folder: Path) -> Path:
     return export(
         folder,
         [
-            row(71, TODAY - 3 * DAY, 9.0, file="activities/71.fit.gz", race=True),
+            row(71, TODAY - 3 * DAY, 8.1, file="activities/71.fit.gz", race=True),
             row(72, TODAY - 2 * DAY, 6.0, file="activities/72.fit.gz"),
             row(73, TODAY - DAY, 7.0, file="activities/73.fit.gz"),
             row(74, TODAY, 30.0, kind="Ride"),
@@ -181,7 +182,7 @@ def test_a_folder_gives_its_runs_and_passes_over_what_is_no_activity(
 def test_a_row_and_its_file_are_one_run_and_rows_stand_in_for_lost_files(
     importing: Importing, tmp_path: Path, as_zip: bool
 ) -> None:
-    """The file's metres are believed, the row's race mark kept; 9 against 8 km or not."""
+    """The file's metres are believed, the row's race mark kept."""
     app, anna = importing.app, importing.app.athlete()
     path = week_of(tmp_path / "export")
     if as_zip:
@@ -267,6 +268,154 @@ def test_a_table_of_ones_own_hangs_its_clock_where_the_athlete_lives(
     assert importing.app.distances_km(anna) == [8.0]
 
 
+@pytest.mark.parametrize(
+    ("km", "seconds", "believed"),
+    [
+        pytest.param(8.05, 2880, 8.0, id="as told"),
+        pytest.param(10.0, 2880, 10.0, id="by hand"),
+        pytest.param(5.02, 1800, 5.02, id="cropped"),
+        pytest.param(8.0 / 1.609344, 2880, 8.0, id="in miles"),
+        pytest.param(12.0, 7200, 12.0, id="of more than the file has"),
+    ],
+)
+def test_a_distance_that_was_corrected_in_the_account_is_believed(
+    importing: Importing, tmp_path: Path, km: float, seconds: int, believed: float
+) -> None:
+    """A crop and a distance by hand are; what differs for another reason isn't. It is said."""
+    anna = importing.app.athlete()
+    told = row(71, TODAY, km, file="activities/71.fit").replace(str(round(360 * km)), str(seconds))
+    path = export(tmp_path / "export", [told], {"71.fit": run_file(8.0)})
+    outcome = list(importing.start(anna, path))
+    assert importing.app.distances_km(anna) == [believed]
+    said = [one.reason for one in outcome if one.verdict == "corrected"]
+    is_corrected = believed not in (8.0, 12.0)
+    assert said == [f"{km:.2f} km in the account, 8.00 km in its file"] * is_corrected
+    assert Counter(one.verdict for one in importing.start(anna, path))["duplicate"] == 1
+    assert importing.app.distances_km(anna) == [believed]
+
+
+@pytest.mark.parametrize("kind", ["Walk", "Ride", "Wanderung", "Fietsrit"])
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_a_run_that_its_owner_turned_into_something_else_is_none(
+    importing: Importing, tmp_path: Path, kind: str, as_zip: bool
+) -> None:
+    """Said where the file is listed; it stays so when the file comes again without the table."""
+    anna = importing.app.athlete()
+    path = export(
+        tmp_path / "export",
+        [row(71, TODAY, 8.0, file="activities/71.fit", kind=kind)],
+        {"71.fit": run_file(8.0)},
+    )
+    alone = tmp_path / "alone.fit"
+    alone.write_bytes(run_file(8.0))
+    if as_zip:
+        path = packed(tmp_path / "export.zip", path)
+    (skipped,) = importing.start(anna, path)
+    assert (skipped.verdict, skipped.reason) == (
+        "skipped", f"by its row the account calls it '{kind}', not a run",
+    )  # fmt: skip
+    assert [one.verdict for one in importing.start(anna, alone)] == ["put_aside"]
+    assert importing.app.distances_km(anna) == []
+
+
+def test_what_the_account_calls_a_walk_stays_a_run_by_the_athletes_word(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Files first, then the account: it goes; corrected here, it counts again."""
+    app, anna = importing.app, importing.app.athlete()
+    alone = tmp_path / "alone.fit"
+    alone.write_bytes(run_file(8.0))
+    importing.by(anna, alone)
+    path = export(
+        tmp_path / "export",
+        [row(71, TODAY, 8.0, file="activities/71.fit", kind="Walk")],
+        {"71.fit": run_file(8.0)},
+    )
+    importing.by(anna, path)
+    assert app.distances_km(anna) == []
+    with app.services.store.reading() as tx:
+        ((aside),) = tx.runs.all(anna)
+    assert aside.quarantine == "the account calls it 'Walk', not a run"
+    correct_run(app.services, anna, aside.run.id, distance_m=7500, by="athlete", now=app.now)
+    assert app.distances_km(anna) == [7.5]
+
+
+def test_the_sport_of_a_whole_triathlon_is_not_that_of_its_run(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """The row lasts three times as long as the run in its file."""
+    anna = importing.app.athlete()
+    told = row(71, TODAY, 8.0, file="activities/71.fit", kind="Workout").replace("2880", "9000")
+    path = export(tmp_path / "export", [told], {"71.fit": run_file(8.0)})
+    assert importing.by(anna, path) == {"imported": 1}
+    assert importing.app.distances_km(anna) == [8.0]
+
+
+def test_what_is_put_aside_is_said_with_its_reason(importing: Importing, tmp_path: Path) -> None:
+    """No `imported` for what isn't among the runs; a row that makes it true takes it back."""
+    anna = importing.app.athlete()
+    car = fit_run(datetime(2026, 11, 19, 6, tzinfo=UTC), distance_m=48_000, moving_s=3600)
+    folder = folder_of(tmp_path / "files", {"car.fit": car, "run.fit": run_file(8.0)})
+    assert {(one.verdict, one.reason) for one in importing.start(anna, folder)} == {
+        ("imported", ""),
+        ("put_aside", "it is faster than the world record over its distance"),
+    }
+    path = export(
+        tmp_path / "export",
+        [row(71, TODAY - DAY, 10.02, file="activities/71.fit")],
+        {"71.fit": car},
+    )
+    assert {one.verdict for one in importing.start(anna, path)} == {"duplicate", "corrected"}
+    assert importing.app.distances_km(anna) == [10.02, 8.0]
+
+
+def test_a_table_of_days_beside_the_files_counts_nothing_twice(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """Each day is the run of that day that is as long, or all of that day's; the rest are new."""
+    anna = importing.app.athlete()
+    files = {
+        "a.fit": run_file(10.0, day=TODAY - 3 * DAY),
+        "b.fit": run_file(2.0, day=TODAY - 2 * DAY),
+        "c.fit": run_file(9.0, day=TODAY - 2 * DAY, hour=9),
+    }
+    folder = folder_of(tmp_path / "files", files)
+    days = {3: 10_010, 2: 11_000, 1: 7_000}
+    (folder / "mine.csv").write_text(
+        "start_date_local,distance_m\n"
+        + "".join(f"{TODAY - back * DAY},{metres}\n" for back, metres in days.items())
+    )
+    importing.by(anna, folder, folder / "mine.csv")
+    assert importing.app.distances_km(anna) == [10.0, 2.0, 9.0, 7.0]
+
+
+def runtastic_account(folder: Path) -> Path:
+    (folder / "Sport-sessions" / "GPS-data").mkdir(parents=True)
+    for name, number, day, km in (("a", 1, 3, 8.0), ("b", 14, 2, 9.0), ("c", 3, 1, 8.5)):
+        at = datetime.combine(TODAY - day * DAY, time(6), tzinfo=UTC)
+        told = {"id": name, "sport_type_id": str(number), "start_time": at.timestamp() * 1000,
+                "duration": 360_000 * km, "distance": 1000 * km}  # fmt: skip
+        (folder / "Sport-sessions" / f"{name}.json").write_text(json.dumps(told))
+        if name != "b":
+            (folder / "Sport-sessions" / "GPS-data" / f"{name}.gpx").write_bytes(
+                run_file(km, day=TODAY - day * DAY)
+            )
+    return folder
+
+
+@pytest.mark.parametrize("as_zip", [False, True], ids=["folder", "zip"])
+def test_the_sessions_of_a_runtastic_account_are_its_table(
+    importing: Importing, tmp_path: Path, as_zip: bool
+) -> None:
+    """A session without a track counts; a track whose session is a ride doesn't."""
+    anna = importing.app.athlete()
+    path = runtastic_account(tmp_path / "account")
+    if as_zip:
+        path = packed(tmp_path / "account.zip", path)
+    assert importing.by(anna, path) == {"imported": 2, "skipped": 1}
+    assert importing.app.distances_km(anna) == [8.0, 9.0]
+
+
 def test_archives_within_an_archive_are_read(importing: Importing, tmp_path: Path) -> None:
     """As a Garmin account comes: zips of FIT files in a zip, most of them no activities."""
     anna = importing.app.athlete()
@@ -316,21 +465,61 @@ def test_a_garmin_accounts_summaries_stand_in_where_there_are_no_files(
     assert (kept.run.day, kept.run.sport) == (date(2026, 10, 19), "trail")
 
 
-def test_a_garmin_accounts_summaries_are_left_where_there_are_files(
-    importing: Importing, tmp_path: Path
-) -> None:
-    """Nothing tells which belongs to which, and a distance may have been corrected."""
-    anna = importing.app.athlete()
-    path = tmp_path / "account.zip"
+def summary_of(number: int, day: date, km: float, **changes: object) -> dict[str, object]:
+    """The account's summary of the run that `run_file` makes of that morning."""
+    at = datetime(day.year, day.month, day.day, 6, tzinfo=UTC).timestamp() * 1000
+    ms = 360_000.0 * km
+    times = {"beginTimestamp": at, "startTimeLocal": at + 3_600_000}
+    lengths = {"distance": km * 100_000, "duration": ms, "elapsedDuration": ms}
+    return SUMMARY | {"activityId": number, "activityType": "running"} | times | lengths | changes
+
+
+def garmin_account(path: Path, *activities: dict[str, object], **files: bytes) -> Path:
+    uploaded = zipped({f"{name}.fit": content for name, content in files.items()})
     path.write_bytes(
         zipped(
             {
-                "DI-Connect-Fitness/anna_0_summarizedActivities.json": summaries(SUMMARY),
-                "UploadedFiles_0-_Part1.zip": zipped({"a.fit": run_file(8.0)}),
+                "DI-Connect-Fitness/anna_0_summarizedActivities.json": summaries(*activities),
+                "UploadedFiles_0-_Part1.zip": uploaded,
             }
         )
     )
-    assert importing.by(anna, path) == {"imported": 1}
+    return path
+
+
+def test_every_summary_of_a_garmin_account_without_a_file_is_a_run(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """What was typed in there has no file, and counts beside what has; nothing counts twice."""
+    anna = importing.app.athlete()
+    path = garmin_account(
+        tmp_path / "account.zip",
+        summary_of(1, TODAY - 2 * DAY, 8.0),
+        summary_of(2, TODAY - DAY, 5.0),
+        summary_of(3, TODAY, 12.0, activityType="treadmill_running"),
+        a=run_file(8.0, day=TODAY - 2 * DAY),
+    )
+    assert importing.by(anna, path) == {"imported": 3, "duplicate": 1}
+    assert importing.app.distances_km(anna) == [8.0, 5.0, 12.0]
+
+
+def test_what_a_garmin_account_made_of_a_file_is_believed(
+    importing: Importing, tmp_path: Path
+) -> None:
+    """A distance that was corrected there, and a run that was turned into a walk: said so."""
+    anna = importing.app.athlete()
+    path = garmin_account(
+        tmp_path / "account.zip",
+        summary_of(1, TODAY - DAY, 8.0, distance=1_000_000.0),
+        summary_of(2, TODAY, 6.0, activityType="walking"),
+        a=run_file(8.0, day=TODAY - DAY),
+        b=run_file(6.0, day=TODAY),
+    )
+    outcome = list(importing.start(anna, path))
+    assert [one.reason for one in outcome if one.verdict == "put_aside"] == [
+        "the account calls it 'walking', not a run"
+    ]
+    assert importing.app.distances_km(anna) == [10.0]
 
 
 @pytest.mark.parametrize("cut", range(60, 400, 17))

@@ -56,7 +56,9 @@ def import_history(
     with services.store.reading() as tx:
         who = the_athlete(tx, athlete)
     counts: Counter[str] = Counter()
-    without: dict[str, list[Imported]] = {"skipped": [], "failed": [], "unread": []}
+    without: dict[str, list[Imported]] = {
+        verdict: [] for verdict in ("skipped", "failed", "unread", "put_aside", "corrected")
+    }
     try:
         found = manifest_of(paths)
         total = None if found.open_ended else found.entries or None
@@ -118,6 +120,13 @@ def _print_outcome(
         ("not runs", f"{not_runs:,}", _by_reason(without["skipped"])),
         ("failed", f"{counts['failed']:,}", _by_reason(without["failed"])),
     ]
+    if aside := without["put_aside"]:
+        rows.append(("put aside", f"{len(aside):,}", _by_reason(aside)))
+    if corrected := without["corrected"]:
+        shown = [f"{Path(one.name).name}: {one.reason}" for one in corrected[:_SHOWN_FAILURES]]
+        more = len(corrected) - len(shown)
+        shown += [f"and {more:,} more"] if more else []
+        rows.append(("corrected", f"{len(corrected):,}", "\n".join(map(printable, shown))))
     if unread := without["unread"]:
         rows.append(("not read", f"{len(unread):,}", _by_reason(unread)))
     if passed_over:

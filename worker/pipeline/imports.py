@@ -11,9 +11,11 @@ what was saved and not judged is judged by the next `ingest`.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
+from typing import Literal
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry
 from worker.domain.weeks import local_day
+from worker.pipeline.exports import belonging
 from worker.pipeline.ingest import judge_overdue, reason_of, runs_in, verdict_of
 from worker.pipeline.services import Clock, Services
 from worker.sources.archive.entries import Entry, Recall
@@ -26,15 +28,22 @@ ENTRIES_AT_ONCE = 100
 """Entries saved in one transaction: about as many as the reader gets through in the meantime."""
 
 
+_ASKED_AT_ONCE = 500
+
+Outcome = FileVerdict | Literal["put_aside", "corrected"]
+
+
 @dataclass(frozen=True, slots=True)
 class Imported:
     """What became of one file, or one member of an archive; `reason` where it isn't a new run.
 
-    `count` is the number of activities in it, which may be many for a table.
+    A run that can't be true, or doesn't count by somebody's word, is `put_aside`; a row of an
+    account that is believed over its file `corrected` it. `count` is the number of activities in
+    it, which may be many for a table.
     """
 
     name: str
-    verdict: FileVerdict
+    verdict: Outcome
     reason: str = ""
     count: int = 1
 
@@ -59,57 +68,75 @@ def import_entries(
 ) -> Iterator[Imported]:
     """Save every entry, a batch at a time, and judge at the end.
 
-    A verdict comes once its entry is saved; an entry that only adds to another's run has none.
+    A verdict comes once its entry is saved; an entry that only adds to another's run has none. Of
+    what is put aside it comes last: a table that follows may yet make a run of it.
     """
     waiting = iter(entries)
+    aside: dict[_Key, Imported] = {}
     while batch := list(islice(waiting, ENTRIES_AT_ONCE)):
         saved = iter(_save_batch(services, athlete, batch, clock))
         for entry in batch:
             known = entry.reading
+            key: _Key | None = None
             if not isinstance(known, KnownEntry):
-                one = next(saved)
+                one, key = next(saved)
             elif known.sha256 is not None:  # its run is known by now
                 one = Imported(known.name, "duplicate", known.reason)
             else:
                 one = Imported(known.name, known.verdict, known.reason)
-            if not entry.beside:
+            if entry.corrected:
+                yield Imported(entry.name, "corrected", entry.corrected)
+            elif key and not entry.beside:
+                aside[key] = one
+            elif not entry.beside:
                 yield one
     with services.store.transaction() as tx:
         judge_overdue(tx, services, athlete, now=clock())
+    held = iter(aside.items())
+    while some := dict(islice(held, _ASKED_AT_ONCE)):
+        with services.store.reading() as tx:
+            why = tx.runs.why_aside(athlete, some)
+        for key, one in some.items():
+            yield replace(one, verdict="put_aside", reason=why[key]) if key in why else one
+
+
+_Key = tuple[str, str]
 
 
 def _save_batch(
     services: Services, athlete: Athlete, batch: Sequence[Entry], clock: Clock
-) -> Sequence[Imported]:
-    """Save what is new of a batch in one transaction; what came of it, in its order."""
+) -> Sequence[tuple[Imported, _Key | None]]:
+    """Save what is new of a batch in one transaction; what came of it, in its order.
+
+    With each comes its recording where that was put aside, by source and external id.
+    """
     fresh = [(e, e.reading) for e in batch if not isinstance(e.reading, KnownEntry)]
     if not fresh:
         return ()
     now = clock()
     with services.store.transaction() as tx:
         arrived = [recording for _, reading in fresh for recording in runs_in(reading)]
-        # Rows of a table that comes alone still belong to the files that were read beside it once.
-        alone = [recording.external_id for recording in arrived if recording.sha256 is None]
-        if alone:
-            contents = tx.runs.contents(athlete, "import", alone)
-            arrived = [replace(r, sha256=r.sha256 or contents.get(r.external_id)) for r in arrived]
+        arrived = belonging(tx, athlete, arrived)
         change = tx.runs.save(athlete, arrived, now=now, today=local_day(athlete, now))
         if change.first_day is not None:
             tx.imports.leave_unjudged(athlete, since=change.first_day)
         claimed: set[int] = set()
-        verdicts = [
-            Imported(
-                entry.name, verdict_of(reading, change, claimed), reason_of(reading), entry.count
-            )
-            for entry, reading in fresh
-        ]
+        verdicts = [verdict_of(reading, change, claimed) for _, reading in fresh]
         tx.imports.save_entries(
             athlete,
             [
-                KnownEntry(e.mark, e.number, one.name, one.verdict, one.reason, e.sha256)
-                for (e, _), one in zip(fresh, verdicts, strict=True)
+                KnownEntry(e.mark, e.number, e.name, verdict, reason_of(reading), e.sha256)
+                for (e, reading), verdict in zip(fresh, verdicts, strict=True)
                 if e.mark
             ],
         )
         tx.progress.source(athlete, "import", SourceState("ok", last_success_at=now))
-    return verdicts
+        keys = [[(r.source, r.external_id) for r in runs_in(reading)] for _, reading in fresh]
+        why = tx.runs.why_aside(athlete, {key for some in keys for key in some})
+    return [
+        (
+            Imported(entry.name, verdict, reason_of(reading), entry.count),
+            some[0] if some and all(key in why for key in some) else None,
+        )
+        for (entry, reading), verdict, some in zip(fresh, verdicts, keys, strict=True)
+    ]

@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from worker.domain.matching import plain_file_name
@@ -27,6 +28,9 @@ from worker.sources.formats import Activity
 from worker.sources.formats.clocks import local_day
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
+
+if TYPE_CHECKING:
+    from worker.sources.formats.child import Reader
 
 STABLE_SCANS = 2
 TORN_FILE_SCANS = 6
@@ -84,17 +88,18 @@ class Pause:
 class Inbox:
     """One watched folder.
 
-    `read_many` reads files; `patient` gives a torn file its extra scans. `settled` is a fingerprint
-    of the last scan of which the database had every verdict: the same scan again needs no
-    comparison. It is None until then. `listed` is the identity of the folder that was scanned
-    last. `pauses` are known to this process alone: after a restart everything that couldn't be
-    read is due.
+    `read_many` reads files, `reader` the tables of accounts where there is one; `patient` gives a
+    torn file its extra scans. `settled` is a fingerprint of the last scan of which the database had
+    every verdict: the same scan again needs no comparison. It is None until then. `listed` is the
+    identity of the folder that was scanned last. `pauses` are known to this process alone: after a
+    restart everything that couldn't be read is due.
     """
 
     folder: Path
     settings: InboxSection
     read_many: ReadMany
     patient: bool = True
+    reader: "Reader | None" = None
     settled: int | None = None
     listed: str | None = None
     pauses: dict[str, "Pause"] = field(default_factory=dict)

@@ -240,7 +240,7 @@ def test_a_table_that_takes_too_much_memory_takes_only_the_childs(tmp_path: Path
     path = tmp_path / "a_summarizedActivities.json"
     path.write_bytes(bytes(60 * MIB))
     with Reader(memory_bytes=100 * MIB) as reader:
-        assert list(reader.read_table(path)) == [
+        assert list(reader.read_table(path, kind="summaries")) == [
             NotRead("reading it takes more than 100 MB of memory")
         ]
         assert isinstance(one(reader.read(FIT)).parsed, tuple)

@@ -1,20 +1,24 @@
 """Reading histories: tables of one's own and account exports, with their bad rows."""
 
 import io
+import json
 import os
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from worker.domain.models import METRES_PER, Units
 from worker.sources import Unreadable
+from worker.sources.formats.runtastic import session_row
 from worker.sources.formats.tables import (
     MAX_ROWS,
     BadRow,
     Logbook,
+    OtherRow,
     TableRow,
     read_table,
     table_rows,
@@ -306,12 +310,190 @@ def test_real_histories_and_exports_are_read_whole() -> None:
         assert book.bad == (), path
 
 
-def test_the_list_that_garmin_connect_downloads_is_refused_in_words() -> None:
-    """It was read as another service's: local time as UTC, miles as kilometres."""
-    content = (
-        b"Activity Type,Date,Favorite,Title,Distance,Calories,Time\n"
-        b'Running,2026-05-04 19:30:00,false,"Run","6.21","600","00:55:54"\n'
+GARMIN = (
+    "Activity Type,Date,Favorite,Title,Distance,Calories,Time,Avg HR,Max HR,Aerobic TE,"
+    "Avg Run Cadence,Max Run Cadence,Avg Pace,Best Pace,Total Ascent,Total Descent,"
+    "Avg Stride Length,Moving Time,Elapsed Time"
+)
+GARMIN_GERMAN = (
+    "Aktivitätstyp,Datum,Favorit,Titel,Distanz,Kalorien,Zeit,Ø Herzfrequenz,Max. HF,Aerober TE,"
+    "Ø Schrittfrequenz (Laufen),Max. Schrittfrequenz,Ø Pace,Beste Pace,Anstieg,Abstieg,"
+    "Ø Schrittlänge,Zeit in Bewegung,Verstrichene Zeit"
+)
+
+
+def listed(number: str, *, stride: str = "1.10", kind: str = "Running", lasted: str = "00:55:54",
+           ) -> str:  # fmt: skip
+    """A row of Garmin Connect's list: 160 steps a minute make 9.84 km of strides of 1.10 m."""
+    return (
+        f'{kind},2026-05-04 19:30:00,false,"Evening","{number}","600","{lasted}","140","150","3.0",'
+        f'"160","170","8:59","7:00","20","20","{stride}","{lasted}","00:57:00"'
     )
-    refused = read_table(content)
-    assert isinstance(refused, Unreadable)
-    assert "miles or kilometres" in refused.reason
+
+
+@pytest.mark.parametrize("header", [GARMIN, GARMIN_GERMAN], ids=["English", "German"])
+@pytest.mark.parametrize(
+    ("number", "metres"), [("6.21", 6.21 * 1609.344), ("10.00", 10_000.0)], ids=["mi", "km"]
+)
+@pytest.mark.parametrize("units", ["km", "mi"])
+def test_the_list_of_garmin_connect_is_read_in_the_unit_that_its_strides_tell(
+    header: str, number: str, metres: float, units: Units
+) -> None:
+    """In local time, by its columns' places, whatever the athlete counts in."""
+    kind = "Laufen" if header == GARMIN_GERMAN else "Running"
+    rows = [listed(number, kind=kind), listed("15.00", kind="Radfahren"), ""]
+    book = read_table("\n".join([header, *rows]).encode(), zone=ZoneInfo("America/New_York"),
+                      units=units)  # fmt: skip
+    assert isinstance(book, Logbook)
+    (run,) = book.recordings
+    assert run.started_at == datetime(2026, 5, 4, 23, 30, tzinfo=UTC)
+    assert run.day == date(2026, 5, 4)
+    assert run.distance_m == pytest.approx(metres)
+    assert (run.note, run.account, book.others, book.bad) == (None, True, 1, ())
+
+
+def test_a_list_without_strides_is_in_the_athletes_unit_and_says_so() -> None:
+    """Nothing in it tells: the guess is said."""
+    content = f"{GARMIN}\n{listed('6.21', stride='--')}\n".encode()
+    for units, metres in (("mi", 6.21 * 1609.344), ("km", 6210.0)):
+        book = read_table(content, units=units)  # type: ignore[arg-type]  # the loop's text
+        assert isinstance(book, Logbook)
+        assert book.recordings[0].distance_m == pytest.approx(metres)
+        assert book.recordings[0].note == f"taken to be in {units}: its table doesn't say"
+        assert (book.recordings[0].moving_s, book.recordings[0].elapsed_s) == (3354, 3420)
+
+
+@given(
+    st.floats(1.0, 42.2),
+    st.floats(3.0, 9.0),
+    st.floats(150.0, 200.0),
+    st.sampled_from(["km", "mi"]),
+    st.floats(0.85, 1.15),
+)
+def test_the_length_of_strides_tells_kilometres_from_miles(
+    number: float, minutes_a_unit: float, steps: float, unit: Units, off: float
+) -> None:
+    """For any runner whose watch measures strides within 15 %."""
+    unit_m = METRES_PER[unit]
+    seconds = 60 * minutes_a_unit * number
+    stride_m = number * unit_m / (steps * seconds / 60) * off
+    assume(0.3 <= stride_m <= 2.5)
+    clock = f"{int(seconds // 3600)}:{int(seconds % 3600 // 60):02}:{seconds % 60:04.1f}"
+    row = listed(f"{number:.2f}", stride=f"{stride_m:.3f}", lasted=clock).replace(
+        '"160"', f'"{steps:.0f}"'
+    )
+    book = read_table(f"{GARMIN}\n{row}\n".encode(), units="km" if unit == "mi" else "mi")
+    assert isinstance(book, Logbook)
+    assert book.recordings[0].distance_m == pytest.approx(number * unit_m, rel=0.01)
+
+
+RUNKEEPER = (
+    "Activity Id,Date,Type,Route Name,Distance ({unit}),Duration,Average Pace,GPX File\n"
+    "abc,2026-05-04 07:30:00,Running,,{number},{lasted},6:00,2026-05-04-073000.gpx\n"
+    "ghi,2026-05-07 07:30:00,Cycling,,13.00,1:00:00,,2026-05-07-073000.gpx\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("unit", "number", "metres"),
+    [("km", "10.00", 10_000.0), ("mi", "6.21", 6.21 * 1609.344), ("m", "10000", 10_000.0),
+     ("km", "10,00", 10_000.0)],
+)  # fmt: skip
+@pytest.mark.parametrize(("lasted", "seconds"), [("1:00:00", 3600.0), ("58:20", 3500.0)])
+def test_a_table_that_names_its_unit_is_read_whoever_wrote_it(
+    unit: str, number: str, metres: float, lasted: str, seconds: float
+) -> None:
+    """Local time, durations with colons, the file of each activity, and what isn't a run."""
+    number = f'"{number}"' if "," in number else number
+    text = RUNKEEPER.format(unit=unit, number=number, lasted=lasted)
+    run, other = table_rows(io.BytesIO(text.encode()), zone=ZoneInfo("Europe/Berlin"))
+    assert isinstance(run, TableRow)
+    assert run.recording.started_at == datetime(2026, 5, 4, 5, 30, tzinfo=UTC)
+    assert run.recording.distance_m == pytest.approx(metres)
+    assert run.recording.moving_s == seconds
+    assert run.file == "2026-05-04-073000.gpx"
+    assert isinstance(other, OtherRow)
+    assert (other.word, other.file) == ("Cycling", "2026-05-07-073000.gpx")
+    assert other.recording is not None
+    assert other.recording.excluded
+
+
+def test_an_offset_beside_a_programs_time_is_believed() -> None:
+    """Where the run was, it was another hour and day than where the athlete lives."""
+    text = (
+        '"Start Time","Activity ID","Duration (h:m:s)","Activity Type","Distance (km)"\n'
+        '"2026-05-05T06:30:00+09:00","124","1:00:00","Treadmill Running","9.00000"\n'
+    )
+    run = only(text, "Europe/Berlin").recording
+    assert run.started_at == datetime(2026, 5, 4, 21, 30, tzinfo=UTC)
+    assert (run.day, run.sport) == (date(2026, 5, 5), "treadmill")
+
+
+@pytest.mark.parametrize(
+    "written", ["04.05.2026 07:30", "04.05.26 07:30", "4/5/2026 7:30", "2026-05-04 07:30:00"]
+)
+def test_ones_own_table_is_read_after_a_spreadsheet_saved_it(written: str) -> None:
+    """Its dates as the country writes them, a duration as a clock."""
+    text = f"start_date_local;distance_m;moving_s\n{written};10000;1:00:00\n"
+    run = only(text, "Europe/Berlin").recording
+    assert run.started_at == datetime(2026, 5, 4, 5, 30, tzinfo=UTC)
+    assert (run.distance_m, run.moving_s, run.hidden_start) == (10_000.0, 3600.0, False)
+
+
+@pytest.mark.parametrize(
+    ("written", "month"),
+    [
+        ("4 Ağu 2025 07:12:33", 8), ("4 Şub 2025 07:12:33", 2), ("4 Kas 2025, 07:12:33", 11),
+        ("4 Agu 2025 07.12.33", 8), ("4 Des 2025 07.12.33", 12), ("4 sie 2025, 07:12:33", 8),
+        ("4 sty 2025, 07:12:33", 1), ("4 elokuuta 2025 7.12.33", 8), ("2025. aug. 4. 7:12:33", 8),
+        ("4 thg 8, 2025, 07:12:33", 8), ("4 čvn 2025 7:12:33", 6), ("4 iun. 2025, 07:12:33", 6),
+        ("4 augusti 2025 07:12:33", 8), ("4. marraskuuta 2025 7.12.33", 11),
+    ],
+)  # fmt: skip
+def test_months_are_known_in_the_languages_that_accounts_are_kept_in(
+    written: str, month: int
+) -> None:
+    """Turkish, Indonesian, Polish, Finnish, Hungarian, Vietnamese, Czech, Romanian, Swedish."""
+    assert written_at(written) == datetime(2025, month, 4, 7, 12, 33)  # noqa: DTZ001  as written
+
+
+def test_a_month_that_begins_like_another_is_told_by_its_longer_name() -> None:
+    """červenec is July, červen June; marraskuu November, mars March."""
+    found = [written_at(f"4 {name} 2025") for name in ("červenec", "červen", "marras", "mars")]
+    assert [at and at.month for at in found] == [7, 6, 11, 3]
+
+
+def session(**changes: object) -> bytes:
+    told = {
+        "start_time": 1777872600000, "end_time": 1777876300000, "duration": 3600000,
+        "distance": 10000, "sport_type_id": "1", "id": "a", "start_time_timezone_offset": 7200000,
+    }  # fmt: skip
+    return json.dumps(told | changes).encode()
+
+
+def test_a_session_of_runtastic_is_a_row() -> None:
+    """Milliseconds and metres; its track lies beside it under its name."""
+    row = session_row(session(sport_type_id=14), name="Sport-sessions/a.json")
+    assert isinstance(row, TableRow)
+    run = row.recording
+    assert (run.distance_m, run.moving_s, run.elapsed_s, run.sport) == (
+        10_000.0, 3600.0, 3700.0, "treadmill",
+    )  # fmt: skip
+    assert (run.day, row.file) == (date(2026, 5, 4), "GPS-data/a.gpx")
+    other = session_row(session(sport_type_id="3"), name="c.json")
+    assert isinstance(other, OtherRow)
+    assert (other.word, other.file) == ("cycling", "GPS-data/c.gpx")
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["start_time", "duration", "distance", "sport_type_id", "end_time",
+                         "start_time_timezone_offset", "id"]),
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5),
+                  st.lists(st.integers(), max_size=2)),
+    )
+)  # fmt: skip
+def test_no_session_breaks_its_reader(changes: dict[str, object]) -> None:
+    """Whatever stands in it, the answer is a row."""
+    row = session_row(session(**changes), name="a.json")
+    assert isinstance(row, TableRow | OtherRow | BadRow)

@@ -8,10 +8,11 @@ file there (pictures, settings) is passed over. An entry that can't be read is a
 reason. A file that was read before, as it stands now, isn't read again: of an archive only the
 members that are new.
 
-A table (`activities.csv`) and the files beside it tell of the same runs. A row stands for its run
-where the file is missing or can't be read; where it was read, the row only adds what the table
-alone knows (that it was a race) and carries the file's digest, which makes them one run. Garmin's
-summaries name no files: they are taken where no file of a run came with them.
+A table of an account and the files beside it tell of the same runs. A row stands for its run where
+the file is missing or can't be read. Where it was read, the row carries the file's digest, which
+makes them one run, adds what the account alone knows (that it was a race), and its owner's
+corrections, which are believed: another sport, a crop, another distance. Garmin's summaries name
+no files: they belong to what was recorded at the same time.
 """
 
 import hashlib
@@ -22,17 +23,20 @@ from itertools import islice
 from pathlib import Path
 
 from worker import __version__
-from worker.domain.models import Athlete, KnownEntry
+from worker.domain import matching
+from worker.domain.models import METRES_PER, Athlete, KnownEntry, Recording, SourceName
 from worker.sources import NotARun, NotRead, Reading, Unreadable
-from worker.sources.archive.manifest import TABLE, File, Manifest, Table, as_text
+from worker.sources.archive.manifest import File, Manifest, Table, as_text
 from worker.sources.folder import recordings
 from worker.sources.formats.child import Reader
-from worker.sources.formats.tables import BadRow, TableRow
+from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow
 from worker.sources.formats.unpack import Member
 
 RECALLED_AT_ONCE = 500
 """Files asked after in one go: whether they are known."""
 
+
+_SHOWN = 40
 
 Recall = Callable[[Sequence[str]], Mapping[str, Sequence[KnownEntry]]]
 """By the marks of files what is known of their members, from the first on without a gap."""
@@ -43,8 +47,8 @@ class Entry:
     """One activity's file or row, as read or as known from before.
 
     `mark` and `number` are its file as it stands and its place in there; without a mark it is read
-    anew each time. `beside` says that it only adds to the run of another entry; `count` of how many
-    activities it tells at once.
+    anew each time. `beside` says that it only adds to the run of another entry, `corrected` in
+    which way it corrects it; `count` of how many activities it tells at once.
     """
 
     name: str
@@ -53,6 +57,7 @@ class Entry:
     number: int = 0
     sha256: str | None = None
     beside: bool = False
+    corrected: str = ""
     count: int = 1
 
 
@@ -63,60 +68,116 @@ def read_entries(
 
     Whoever stops listening half-way closes it: until then the reader is taken.
     """
-    named = {
-        table.names(row.file)
-        for table in manifest.tables
-        if not table.has_summaries
-        for row in reader.read_table(table.path, member=table.member, zone=athlete.timezone)
-        if isinstance(row, TableRow) and row.file
-    }
+    account = Account(manifest.tables, athlete=athlete, reader=reader)
     hold_tables = {as_text(str(table.path)) for table in manifest.tables}
-    digests: dict[str, str] = {}
     saw_runs = False
     for entry in _files(manifest.files, athlete=athlete, reader=reader, recall=recall):
-        reading = entry.reading
-        if entry.name in hold_tables and isinstance(reading, NotARun):
+        if entry.name in hold_tables and isinstance(entry.reading, NotARun):
             continue  # an archive without an activity's file, but with a table of them
         saw_runs |= entry.sha256 is not None
-        if entry.name in named and entry.sha256 is not None:
-            digests[entry.name] = entry.sha256
-        elif entry.name in named and isinstance(reading, NotARun | Unreadable | NotRead):
-            reason = f"{reading.reason} (its row in {TABLE} counts instead)"
-            yield replace(entry, reading=replace(reading, reason=reason))
-            continue
-        yield entry
-    for table in manifest.tables:
-        if not (table.has_summaries and saw_runs):
-            yield from _rows(table, athlete, reader, digests, tells_others=not saw_runs)
+        yield account.weigh(entry)
+    yield from account.rows(tells_others=not saw_runs)
 
 
-def _rows(
-    table: Table,
-    athlete: Athlete,
-    reader: Reader,
-    digests: Mapping[str, str],
-    *,
-    tells_others: bool,
-) -> Iterator[Entry]:
-    """The runs of a table, what stands in the way of some, and that there are others."""
-    others = 0
-    zone = "" if table.has_summaries else athlete.timezone
-    for row in reader.read_table(table.path, member=table.member, zone=zone):
-        match row:
-            case TableRow():
-                sha256 = digests.get(table.names(row.file)) if row.file else None
-                # The service's figures, not the watch's: a file of the run is believed first.
-                run = replace(row.recording, device=False, sha256=sha256)
-                name = f"{table.name}, line {row.line}"
-                yield Entry(name, (run,), beside=sha256 is not None)
-            case BadRow():
-                yield Entry(f"{table.name}, line {row.line}", Unreadable(row.reason))
-            case NotARun():
-                others += 1
-            case reason:
-                yield Entry(table.name, reason)
-    if others and tells_others:
-        yield Entry(table.name, NotARun("of another sport, by the table"), count=others)
+class Account:
+    """What the tables of accounts say of the files beside them, and of the runs without one.
+
+    `weigh` is asked about every file, before `rows` tells the rest; `source` is who brings them.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[Table],
+        *,
+        athlete: Athlete,
+        reader: Reader,
+        source: SourceName = "import",
+    ) -> None:
+        self._tables = tables
+        self._athlete = athlete
+        self._reader = reader
+        self._source = source
+        self._titles: dict[str, str] = {}  # of the tables, by the names of the files of their runs
+        self._others: dict[str, OtherRow] = {}
+        self._digests: dict[str, str] = {}
+        self._files: dict[str, Recording] = {}
+        for table in tables if any(table.kind != "summaries" for table in tables) else ():
+            for row in self._read(table):
+                if isinstance(row, TableRow) and row.file:
+                    self._titles[table.names(row.file)] = table.title
+                elif isinstance(row, OtherRow) and row.file:
+                    self._others[table.names(row.file)] = row
+
+    def weigh(self, entry: Entry) -> Entry:
+        """A file's entry as its account has it: no run where its row says so."""
+        name, reading = entry.name, entry.reading
+        other = self._others.get(name)
+        if isinstance(reading, NotARun | Unreadable | NotRead):
+            if title := self._titles.get(name):
+                reason = f"{reading.reason} (its row in {title} counts instead)"
+                return replace(entry, reading=replace(reading, reason=reason))
+            return entry
+        if entry.sha256 is None or not (other or name in self._titles):
+            return entry
+        self._digests[name] = entry.sha256
+        if isinstance(reading, KnownEntry) or len(reading) > 1:
+            return entry
+        self._files[name] = reading[0]
+        if other is None or (
+            other.recording and matching.tells_of_more(other.recording, reading[0])
+        ):
+            return entry
+        said = f"by its row the account calls it {other.word[:_SHOWN]!r}, not a run"
+        return replace(entry, reading=NotARun(said), sha256=None)
+
+    def rows(self, *, tells_others: bool = False) -> Iterator[Entry]:
+        """The runs of the tables, and what stands in the way of some.
+
+        `tells_others` adds an entry about the activities that are no runs.
+        """
+        for table in self._tables:
+            others = 0
+            for row in self._read(table):
+                match row:
+                    case TableRow() | OtherRow():
+                        others += isinstance(row, OtherRow)
+                        if row.recording:
+                            yield self._row(table, row, row.recording)
+                    case BadRow():
+                        yield Entry(f"{table.name}, line {row.line}", Unreadable(row.reason))
+                    case reason:
+                        yield Entry(table.name, reason)
+            if others and tells_others:
+                yield Entry(table.name, NotARun("of another sport, by the table"), count=others)
+
+    def _row(self, table: Table, row: TableRow | OtherRow, recording: Recording) -> Entry:
+        file = table.names(row.file) if row.file else ""
+        sha256 = self._digests.get(file)
+        # The account's figures, not the watch's: a file of the run is believed first.
+        told = replace(recording, source=self._source, device=False, sha256=sha256)
+        if told.about:
+            told = replace(told, about=told.key)
+        read = self._files.get(file)
+        corrected = ""
+        if isinstance(row, TableRow) and read and matching.corrects(told, read):
+            there, here = (self._shown(one.distance_m) for one in (told, read))
+            corrected = f"{there} in the account, {here} in its file"
+        is_beside = bool(told.about) or sha256 is not None
+        return Entry(f"{table.name}, line {row.line}", (told,), beside=is_beside,
+                     corrected=corrected)  # fmt: skip
+
+    def _shown(self, distance_m: float) -> str:
+        units = self._athlete.units
+        return f"{distance_m / METRES_PER[units]:.2f} {units}"
+
+    def _read(self, table: Table) -> Iterator[TableItem | NotRead]:
+        return self._reader.read_table(
+            table.path,
+            kind=table.kind,
+            member=table.member,
+            zone=self._athlete.timezone,
+            units=self._athlete.units,
+        )
 
 
 def _files(

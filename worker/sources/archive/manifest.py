@@ -12,13 +12,11 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from worker.sources.formats.table_names import TableKind, table_kind, tables_among
 from worker.sources.formats.unpack import HEAD_BYTES, FileFormat, is_leftover, kind_of
 from worker.sources.safe_open import open_file
-
-TABLE = "activities.csv"
-SUMMARIES = "_summarizedactivities.json"  # how such names end in a Garmin account's export
 
 _ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
 _ARCHIVE_NAME = re.compile(r"\.zip$", re.IGNORECASE)
@@ -37,7 +35,10 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of activities, or a file of their summaries: itself, or as `member` of an archive."""
+    """A table of activities, or a file of their summaries: itself, or as `member` of an archive.
+
+    Sessions are each a file of its own; in an archive their folder, with a slash, stands for them.
+    """
 
     path: Path
     member: str = ""
@@ -48,9 +49,14 @@ class Table:
         return as_text(f"{self.path}/{inside}" if inside else str(self.path))
 
     @property
-    def has_summaries(self) -> bool:
-        """True for Garmin's, which name no files."""
-        return self.name.casefold().endswith(SUMMARIES)
+    def title(self) -> str:
+        """What to call it beside the names of others."""
+        return self.name.rstrip("/").rpartition("/")[2]
+
+    @property
+    def kind(self) -> TableKind:
+        is_folder = self.name.endswith("/")
+        return "sessions" if is_folder else table_kind(self.name) or "table"
 
     def names(self, file: str) -> str:
         """The name of an entry that the table calls `file`: its own names start where it lies."""
@@ -123,7 +129,7 @@ def _is_file(path: Path) -> bool:
 
 def _sort(path: Path, found: Manifest, *, named: bool) -> None:
     """Put a file where it belongs; one that was `named` itself is never passed over."""
-    if _is_table(path.name) or (named and path.suffix.casefold() == ".csv"):
+    if table_kind(path.as_posix()) or (named and path.suffix.casefold() == ".csv"):
         found.tables.append(Table(path))
         return
     status = _status(path)
@@ -136,10 +142,6 @@ def _sort(path: Path, found: Manifest, *, named: bool) -> None:
         found.entries += 1
     else:
         found.passed_over += 1
-
-
-def _is_table(name: str) -> bool:
-    return name.casefold() == TABLE or name.casefold().endswith(SUMMARIES)
 
 
 def _kind(path: Path) -> FileFormat | None:
@@ -162,13 +164,10 @@ def _list(path: Path, found: Manifest) -> None:
             names = archive.namelist()
     except Exception:  # noqa: BLE001  # zipfile raises all sorts for crafted bytes
         return
-    for name in names:
-        if is_leftover(name):
-            continue
-        if _is_table(PurePosixPath(name.replace("\\", "/")).name):
-            found.tables.append(Table(path, name))
-        found.entries += bool(_ACTIVITY_NAME.search(name))
-        found.open_ended |= bool(_ARCHIVE_NAME.search(name))
+    names = [name for name in names if not is_leftover(name)]
+    found.tables += [Table(path, name) for name in tables_among(names)]
+    found.entries += sum(bool(_ACTIVITY_NAME.search(name)) for name in names)
+    found.open_ended |= any(_ARCHIVE_NAME.search(name) for name in names)
 
 
 def _status(path: Path) -> os.stat_result:

@@ -27,8 +27,16 @@ from pathlib import Path
 from typing import IO, Any, Self, cast
 
 from worker import search_path
+from worker.domain.models import Units
 from worker.sources import NotRead
-from worker.sources.formats.child_serve import END, OUT_OF_MEMORY, Request, decode_answer
+from worker.sources.formats.child_serve import (
+    END,
+    OUT_OF_MEMORY,
+    Request,
+    TableName,
+    decode_answer,
+)
+from worker.sources.formats.table_names import TableKind
 from worker.sources.formats.tables import TableItem
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
 
@@ -109,14 +117,25 @@ class Reader:
                 yield request.source, member
 
     def read_table(
-        self, path: Path, *, member: str = "", zone: str = ""
+        self,
+        path: Path,
+        *,
+        kind: TableKind = "table",
+        member: str = "",
+        zone: str = "UTC",
+        units: Units = "km",
     ) -> Iterator[TableItem | NotRead]:
         """The rows of a table of activities: the file itself, or that member of an archive.
 
-        `zone` is the athlete's; without it the table is a Garmin account's summaries.
+        `zone` is the athlete's, and `units`, for what the table itself doesn't say.
         """
-        for _, row in self._serve([Request(path, path.name, table=(member, zone))]):
+        for _, row in self._serve([Request(path, path.name, table=(kind, member, zone, units))]):
             yield cast("TableItem | NotRead", row.parsed) if isinstance(row, Member) else row
+
+    def tables_in(self, path: Path) -> list[str]:
+        """The names of the tables of activities in an archive; none where it can't be listed."""
+        answers = self._serve([Request(path, path.name, lists=True)])
+        return [one.member for _, one in answers if isinstance(one, TableName)]
 
     def close(self) -> None:
         """End the child, if there is one; the next file starts another.
@@ -151,7 +170,7 @@ class Reader:
                             continue
                         # Two members in a row are enough: a file of them would kill without end.
                         rest = ""
-                        if request.table or request.gave_up_at == request.skip:
+                        if request.table or request.lists or request.gave_up_at == request.skip:
                             waiting.popleft()
                             rest = "; the rest of it is left out" if request.skip else ""
                         request.skip += 1

@@ -25,15 +25,18 @@ from pathlib import Path
 from typing import IO, Any
 from zoneinfo import ZoneInfo
 
-from worker.domain.models import Recording
+from worker.domain.models import Recording, Units
 from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Activity
 from worker.sources.formats.garmin_summaries import summary_rows
-from worker.sources.formats.tables import BadRow, TableItem, TableRow, table_rows
+from worker.sources.formats.runtastic import MOST_BYTES, session_row
+from worker.sources.formats.table_names import TableKind, tables_among
+from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, table_rows
 from worker.sources.formats.unpack import (
     MAX_NESTED_BYTES,
     MIB,
     Member,
+    is_leftover,
     members,
     not_unpacked,
 )
@@ -42,29 +45,41 @@ from worker.sources.safe_open import open_file
 END = b"null"  # all of a request is told
 OUT_OF_MEMORY = 77  # the status of a child that ran out of it
 MAX_TABLE_BYTES = 64 * MIB
+MAX_TABLES = 100  # of one archive
 
-Answer = Member | TableItem
+
+@dataclass(frozen=True, slots=True)
+class TableName:
+    """A table that an archive holds, by its name there."""
+
+    member: str
+
+
+Answer = Member | TableItem | TableName
 
 
 @dataclass(slots=True)
 class Request:
     """A file to read: a path, or the bytes themselves. The first `skip` answers are left out.
 
-    `table` is set for a table of activities: the member of the archive that it is ("" for the file
-    itself), and the athlete's zone. Without a zone it is a Garmin account's summaries. `died_at` is
-    the answer at which a child died, `gave_up_at` the one after the last that was given up.
+    `table` is set for a table of activities: its kind, the member of the archive that it is (""
+    for the file itself), the athlete's zone and units. `lists` asks which tables an archive holds,
+    instead of what is in it. `died_at` is the answer at which a child
+    died, `gave_up_at` the one after the last that was given up.
     """
 
     source: Path | bytes
     name: str
     skip: int = 0
-    table: tuple[str, str] | None = None
+    table: "tuple[TableKind, str, str, Units] | None" = None
+    lists: bool = False
     died_at: int | None = None
     gave_up_at: int | None = None
 
     def encode(self) -> bytes:
         """The line, and after it the bytes where there's no path."""
-        message: dict[str, Any] = {"name": self.name, "skip": self.skip, "table": self.table}
+        message: dict[str, Any] = {"name": self.name, "skip": self.skip, "table": self.table,
+                                   "lists": self.lists}  # fmt: skip
         if isinstance(self.source, bytes):
             return json.dumps(message | {"bytes": len(self.source)}).encode() + b"\n" + self.source
         # From the root on, for the child stands in another folder than we do.
@@ -74,7 +89,18 @@ class Request:
 
 _SHAPES = {
     shape.__name__: shape
-    for shape in (Activity, BadRow, Member, NotARun, NotRead, Recording, TableRow, Unreadable)
+    for shape in (
+        Activity,
+        BadRow,
+        Member,
+        NotARun,
+        NotRead,
+        OtherRow,
+        Recording,
+        TableName,
+        TableRow,
+        Unreadable,
+    )
 }
 
 
@@ -176,24 +202,54 @@ def _read(message: dict[str, Any]) -> Iterator[Answer]:
             if content is None
             else io.BytesIO(sys.stdin.buffer.read(content))
         ) as file:
-            if message["table"]:
-                yield from islice(_table(file, *message["table"]), skip, None)
+            if message["lists"]:
+                yield from islice(_table_names(file), skip, None)
+            elif message["table"]:
+                yield from islice(_table(file, name, *message["table"]), skip, None)
             else:
                 yield from members(file, name=name, skip=skip)
     except Exception as error:  # noqa: BLE001  # a defect of a reader mustn't end the child
         yield not_unpacked(name, error, lead="can't be read")
 
 
-def _table(file: IO[bytes], member: str, zone: str) -> Iterator[TableItem]:
+def _table(
+    file: IO[bytes], name: str, kind: TableKind, member: str, zone: str, units: Units
+) -> Iterator[TableItem]:
     with contextlib.ExitStack() as opened:
         size = os.fstat(file.fileno()).st_size
-        if member:
-            archive = opened.enter_context(zipfile.ZipFile(file))
+        archive = opened.enter_context(zipfile.ZipFile(file)) if member else None
+        if archive and kind == "sessions":
+            yield from _sessions(archive, member)
+            return
+        if archive:
             size = archive.getinfo(member).file_size
             file = opened.enter_context(archive.open(member))
         if size > MAX_TABLE_BYTES:
             yield Unreadable(f"larger than a table of {MAX_TABLE_BYTES // MIB} MB")
-        elif zone:
-            yield from table_rows(file, zone=ZoneInfo(zone))
-        else:
+        elif kind == "sessions":
+            yield session_row(file.read(MOST_BYTES), name=name)
+        elif kind == "summaries":
             yield from summary_rows(file.read())
+        else:
+            yield from table_rows(file, zone=ZoneInfo(zone), units=units)
+
+
+def _table_names(file: IO[bytes]) -> Iterator[TableName]:
+    with zipfile.ZipFile(file) as archive:
+        names = [name for name in archive.namelist() if not is_leftover(name)]
+        yield from islice(map(TableName, tables_among(names)), MAX_TABLES)
+
+
+def _sessions(archive: zipfile.ZipFile, folder: str) -> Iterator[TableItem]:
+    """Each session in that folder of an archive, as long as they are no more than a table has."""
+    left = MAX_TABLE_BYTES
+    for number, entry in enumerate(archive.infolist(), 1):
+        inside = entry.filename.replace("\\", "/")
+        if inside.rpartition("/")[0] != folder.rstrip("/") or not inside.endswith(".json"):
+            continue
+        left -= entry.file_size
+        if entry.file_size > MOST_BYTES or left < 0:
+            yield BadRow(number, "larger than a session")
+            continue
+        with archive.open(entry) as packed:
+            yield session_row(packed.read(MOST_BYTES), name=inside, line=number)

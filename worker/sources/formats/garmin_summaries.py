@@ -3,8 +3,7 @@
 Bytes in, rows as of a table out, or why the file is none. Distances there are centimetres,
 durations milliseconds, instants milliseconds since 1970. Such a file may be large (each activity
 brings its splits along), so activities are decoded one at a time. They tell less than the FIT files
-that an export has beside them, and nothing tells which belongs to which: who has the files leaves
-this.
+that an export has beside them, and nothing but the time tells which belongs to which.
 """
 
 import json
@@ -15,9 +14,9 @@ from typing import Any
 
 from worker.domain.models import Recording
 from worker.domain.shown import plain_title
-from worker.sources import NotARun, Unreadable
+from worker.sources import Unreadable
 from worker.sources.formats.sport import named_run
-from worker.sources.formats.tables import BadRow, TableItem, TableRow
+from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
 
 CM_PER_M = 100.0
 MS_PER_S = 1000.0
@@ -34,11 +33,7 @@ def summary_rows(content: bytes) -> Iterator[TableItem]:
         yield Unreadable("not a file of activities' summaries")
         return
     for number, summary in enumerate(_summaries(text), 1):
-        run = _run(summary)
-        if isinstance(run, Recording):
-            yield TableRow(number, run)
-        else:
-            yield BadRow(number, run.reason) if isinstance(run, Unreadable) else run
+        yield _row(number, summary)
 
 
 def _summaries(text: str) -> Iterator[Any]:
@@ -55,33 +50,35 @@ def _summaries(text: str) -> Iterator[Any]:
             yield summary
 
 
-def _run(summary: Any) -> Recording | NotARun | Unreadable:
+def _row(number: int, summary: Any) -> TableItem:
     if not isinstance(summary, dict):
-        return Unreadable("not an activity: the file is torn or damaged")
-    kind = str(summary.get("activityType", ""))
-    sport = named_run(kind)
-    if sport is None:
-        return NotARun(f"it is called {kind!r}")
+        return BadRow(number, "not an activity: the file is torn or damaged")
+    word = str(summary.get("activityType", ""))
+    sport = named_run(word)
     started_at = _instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
     if started_at is None:
-        return Unreadable("a run without a date")
+        return BadRow(number, "a run without a date") if sport else OtherRow(number, word)
     centimetres = _positive(summary.get("distance"))
-    if centimetres is None:
-        return Unreadable("a run without distance")
+    if sport and centimetres is None:
+        return BadRow(number, "a run without distance")
     moving_ms = _positive(summary.get("duration"))
     elapsed_ms = _positive(summary.get("elapsedDuration")) or moving_ms
     local = _instant(summary.get("startTimeLocal")) or started_at
-    return Recording(
+    recording = Recording(
         source="import",
         external_id=f"garmin {summary.get('activityId')}"[:_LONGEST_ID],
         started_at=started_at,
         day=local.date(),
-        distance_m=centimetres / CM_PER_M,
+        distance_m=(centimetres or 0.0) / CM_PER_M,
         moving_s=moving_ms / MS_PER_S if moving_ms else None,
         elapsed_s=elapsed_ms / MS_PER_S if elapsed_ms else None,
-        sport=sport,
+        sport=sport or "run",
         title=plain_title(str(summary.get("name") or "")),
+        account=True,
     )
+    if sport is None:
+        return OtherRow(number, word, no_run(recording, word))
+    return TableRow(number, recording)
 
 
 def _instant(value: Any) -> datetime | None:

@@ -1,31 +1,36 @@
-"""Histories as tables: a CSV of one's own, or the `activities.csv` of an account export.
+"""Histories as tables: a CSV of one's own, or the list of an account's activities.
 
 A file in, its rows out one at a time, or why the file is no history (`Unreadable`). A row that
 can't be read is a value with its line and its reason, and never the end of the rest. Nothing is
 judged here: duplicates, sessions and what can't be true are the business of lower rooms.
 
-A table of one's own needs `start_date_local` (ISO, the clock on the runner's wall) and
-`distance_m`; it may have `moving_s`, and every row is a run. An export has a row for each
-activity: its dates are UTC, in words of the athlete's language; its header names `Distance`
-twice, first in kilometres for people, then in metres; older ones have it once, in either. What
-only the whole table tells is asked of it first: the file is gone over several times, so that no
-more than a row of it is held.
+A table of one's own needs `start_date_local` (ISO or as a spreadsheet writes it, the clock on the
+runner's wall) and `distance_m`; it may have `moving_s`, and every row is a run.
+
+Strava's export has a row for each activity: its dates are UTC, in words of the athlete's language;
+its header names `Distance` twice, first in kilometres for people, then in metres; older ones have
+it once, in either. Garmin Connect's list is in local time, and in miles or kilometres without a
+word of which: the length of the stride tells, or else what the athlete counts in. Tables of other
+services and programs are read where their header names the unit: `Distance (km)`.
+
+What only the whole table tells is asked of it first: the file is gone over several times, so that
+no more than a row of it is held.
 """
 
 import codecs
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, tzinfo
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, tzinfo
 from itertools import islice
 from statistics import median
 from typing import IO
 
-from worker.domain.models import Recording
+from worker.domain.models import METRES_PER, Recording, Units
 from worker.domain.shown import plain_title
-from worker.sources import NotARun, Unreadable
+from worker.sources import Unreadable
 from worker.sources.formats.sport import named_run
 from worker.sources.formats.written_dates import day_comes_first, written_at
 
@@ -33,12 +38,6 @@ MAX_ROWS = 200_000
 
 _OWN_DATE, _OWN_DISTANCE, _OWN_MOVING = "start_date_local", "distance_m", "moving_s"
 _OWN_EXPECTED = f"a header with {_OWN_DATE} and {_OWN_DISTANCE}, or an export's activities.csv"
-
-_GARMIN_LIST = {"activity type", "date", "favorite", "title", "distance", "time"}
-_GARMIN_REFUSED = (
-    "Garmin Connect's list of activities doesn't say whether it counts in miles or kilometres: "
-    "import the files, or the account's whole export"
-)
 
 _NAMES = {
     "id": ("activity id", "id"),
@@ -54,6 +53,30 @@ _NAMES = {
 _PLACES = {"id": 0, "date": 1, "title": 2, "type": 3, "elapsed": 5, "distance": 6}
 """Where an export has these columns, whatever its language calls them."""
 
+_GARMIN_LIST = {"activity type", "date", "favorite", "title", "distance", "time"}
+_GARMIN_PLACES = {"type": 0, "date": 1, "title": 3, "distance": 4, "moving": 6,
+                  "cadence": 10, "stride": 16}  # fmt: skip
+"""Where Garmin Connect's list has these columns, whatever its language calls them."""
+
+_PROGRAMS_NAMES = {
+    "id": ("activity id", "id"),
+    "date": ("start time", "date", "start date", "activity date", "start", "begin"),
+    "title": ("activity name", "title", "name", "route name"),
+    "type": ("activity type", "type", "sport", "sport type", "activity"),
+    "elapsed": ("elapsed duration (h:m:s)", "elapsed duration", "elapsed time"),
+    "moving": ("moving duration (h:m:s)", "moving duration", "moving time",
+               "duration (h:m:s)", "duration", "time"),
+    "file": ("gpx file", "filename", "file name", "file"),
+    "cadence": ("avg run cadence",),
+    "stride": ("avg stride length",),
+}  # fmt: skip
+_DISTANCE_IN = re.compile(r"distance\s*[\[(]?\s*(km|kilomet\w+|mi|miles?|m|met\w+)\s*[\])]?")
+
+_UNLIKE = 1.27
+"""Distances by the length of strides that are further off than this are in the other unit."""
+_STRIDE_M, _STEPS_A_MINUTE = (0.3, 2.5), (60.0, 250.0)
+"""Between what a runner's strides and steps lie; what is outside is another column."""
+
 _SHORTEST_MEDIAN_M = 300.0
 """Runs whose median is below this number are counted in kilometres."""
 
@@ -61,6 +84,7 @@ _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
 _MOST = 1e9
 _FIRST_YEAR, _LAST_YEAR = 1900, 2999
+_DURATION = re.compile(r"(?:(\d{1,3}):)?(\d{1,3}):(\d{2}(?:[.,]\d+)?)")
 _SHOWN = 40
 _CHUNK_BYTES = 64 * 1024
 
@@ -89,8 +113,22 @@ class TableRow:
     file: str = ""
 
 
-TableItem = TableRow | BadRow | NotARun | Unreadable
-"""A run, a row that can't be read, a row of another sport; or, alone, why the file is no table."""
+@dataclass(frozen=True, slots=True)
+class OtherRow:
+    """An activity of the table that isn't a run, by the `word` for it there.
+
+    `recording` is the account's word that what was recorded of it isn't one either, None where the
+    row doesn't tell when it was; `file` as in `TableRow`.
+    """
+
+    line: int
+    word: str
+    recording: Recording | None = None
+    file: str = ""
+
+
+TableItem = TableRow | OtherRow | BadRow | Unreadable
+"""A run, another activity, a row that can't be read; or, alone, why the file is no table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,20 +150,20 @@ class Logbook:
         return len(self.runs) + self.others + len(self.bad)
 
 
-def read_table(content: bytes, *, zone: tzinfo = UTC) -> Logbook | Unreadable:
+def read_table(content: bytes, *, zone: tzinfo = UTC, units: Units = "km") -> Logbook | Unreadable:
     """All rows of a table at once; see `table_rows`."""
-    items = list(table_rows(io.BytesIO(content), zone=zone))
+    items = list(table_rows(io.BytesIO(content), zone=zone, units=units))
     if refused := next((one for one in items if isinstance(one, Unreadable)), None):
         return refused
     return Logbook(
         tuple(one for one in items if isinstance(one, TableRow)),
-        sum(isinstance(one, NotARun) for one in items),
+        sum(isinstance(one, OtherRow) for one in items),
         tuple(one for one in items if isinstance(one, BadRow)),
     )
 
 
-def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
-    """The rows of a table that can be sought in; `zone` is the athlete's.
+def table_rows(file: IO[bytes], *, zone: tzinfo = UTC, units: Units = "km") -> Iterator[TableItem]:
+    """The rows of a table that can be sought in; `zone` is the athlete's, and `units`.
 
     An export's UTC dates become days there, and a table's clock on the wall hangs there.
     """
@@ -135,20 +173,17 @@ def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
         return
 
     def rows() -> Iterator[_Numbered]:
-        return (row for row in _rows(file, *written) if not isinstance(row, BadRow))
+        found = (row for row in _rows(file, *written) if not isinstance(row, BadRow))
+        return islice(found, 1, None)
 
     header = next(_rows(file, *written), None)
     if header is None or isinstance(header, BadRow):
         yield Unreadable(f"not a table: {_OWN_EXPECTED} was expected")
         return
     names = [name.strip().casefold() for name in header[1]]
-    missing = {_OWN_DATE, _OWN_DISTANCE} - set(names)
-    if not missing:
-        read_row = _own_reader(names, zone=zone)
-    elif columns := _export_columns(names, lambda: islice(rows(), 1, None)):
-        read_row = _export_reader(columns, lambda: islice(rows(), 1, None), zone=zone)
-    else:
-        yield Unreadable(_why_no_history(names, missing))
+    read_row = _row_reader(names, rows, zone=zone, units=units)
+    if isinstance(read_row, Unreadable):
+        yield read_row
         return
     for number, row in enumerate(_rows(file, *written)):
         if number > MAX_ROWS:
@@ -162,12 +197,20 @@ def table_rows(file: IO[bytes], *, zone: tzinfo = UTC) -> Iterator[TableItem]:
             yield BadRow(row[0], answer.reason) if isinstance(answer, Unreadable) else answer
 
 
-def _why_no_history(names: Sequence[str], missing: Collection[str]) -> str:
-    if set(names) >= _GARMIN_LIST:
-        return _GARMIN_REFUSED
+def _row_reader(
+    names: Sequence[str], rows: "_Rows", *, zone: tzinfo, units: Units
+) -> "_ReadRow | Unreadable":
+    """What reads the rows below this header, or why nothing does."""
+    missing = {_OWN_DATE, _OWN_DISTANCE} - set(names)
+    if not missing:
+        return _own_reader(names, rows, zone=zone)
+    if program := _programs_columns(names, rows, units):
+        return _programs_reader(*program, rows, zone=zone)
+    if columns := _export_columns(names, rows):
+        return _export_reader(columns, rows, zone=zone)
     if len(missing) == 1:
-        return f"it has no column {next(iter(missing))}"
-    return f"not a history: {_OWN_EXPECTED} was expected"
+        return Unreadable(f"it has no column {next(iter(missing))}")
+    return Unreadable(f"not a history: {_OWN_EXPECTED} was expected")
 
 
 def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
@@ -217,22 +260,23 @@ def _rows(file: IO[bytes], encoding: str, delimiter: str) -> Iterator[_Numbered 
         text.detach()  # or it would close the file
 
 
-_ReadRow = Callable[[int, _Row], TableRow | NotARun | Unreadable]
+_ReadRow = Callable[[int, _Row], TableRow | OtherRow | Unreadable]
 _Rows = Callable[[], Iterable[_Numbered]]
 
 
-def _own_reader(names: Sequence[str], *, zone: tzinfo) -> _ReadRow:
+def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
     date, distance = names.index(_OWN_DATE), names.index(_OWN_DISTANCE)
     moving = names.index(_OWN_MOVING) if _OWN_MOVING in names else None
+    day_first = day_comes_first(_cell(row, date) for _, row in rows())
 
     def read_row(line: int, row: _Row) -> TableRow | Unreadable:
-        local = _iso(_cell(row, date))
+        local = _on_the_wall(_cell(row, date), day_first=day_first)
         if local is None:
             return Unreadable(f"{_OWN_DATE} {_quoted(_cell(row, date))} is not a date")
         distance_m = _number(_cell(row, distance))
         if distance_m is None:
             return Unreadable(f"{_OWN_DISTANCE} {_quoted(_cell(row, distance))} is not a distance")
-        moving_s = _number(_cell(row, moving)) or None
+        moving_s = _seconds(_cell(row, moving))
         return TableRow(
             line,
             Recording(
@@ -257,8 +301,6 @@ _Columns = Mapping[str, int | None]
 
 def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
     """The columns by their English names, else by their places; None where it is no export."""
-    if set(names) >= _GARMIN_LIST:  # another service's, in local time and a unit it doesn't name
-        return None
     places: dict[str, int | None] = {
         key: next((names.index(name) for name in known if name in names), None)
         for key, known in _NAMES.items()
@@ -305,39 +347,150 @@ def _export_reader(columns: _Columns, rows: _Rows, *, zone: tzinfo) -> _ReadRow:
     day_first = day_comes_first(_cell(row, columns["date"]) for _, row in rows())
     unit_m = _unit_m(columns, rows)
 
-    def read_row(line: int, row: _Row) -> TableRow | NotARun | Unreadable:
-        word = _cell(row, columns["type"])
-        sport = named_run(word)
-        if sport is None:
-            return NotARun(f"it is called {_quoted(word)}")
+    def read_row(line: int, row: _Row) -> TableRow | OtherRow | Unreadable:
         written = written_at(_cell(row, columns["date"]), day_first=day_first)
-        if written is None or not _FIRST_YEAR <= written.year <= _LAST_YEAR:
-            return Unreadable(f"{_quoted(_cell(row, columns['date']))} is not a date")
+        is_date = written is not None and _FIRST_YEAR <= written.year <= _LAST_YEAR
+        started_at = written.replace(tzinfo=UTC) if written and is_date else None
         shown = _number(_cell(row, columns["distance"]))
         distance_m = _number(_cell(row, columns["metres"]))
         if distance_m is None and shown is not None:
             distance_m = shown * unit_m
-        if distance_m is None:
-            return Unreadable(f"{_quoted(_cell(row, columns['distance']))} is not a distance")
-        started_at = written.replace(tzinfo=UTC)
-        file = _cell(row, columns["file"])
-        return TableRow(
+        return _activity(
             line,
-            Recording(
-                source="import",
-                external_id=_cell(row, columns["id"]) or _made_id(started_at, distance_m),
-                started_at=started_at,
-                day=started_at.astimezone(zone).date(),
-                distance_m=distance_m,
-                moving_s=_number(_cell(row, columns["moving"])) or None,
-                elapsed_s=_number(_cell(row, columns["elapsed"])) or None,
-                sport=sport,
-                is_race=bool(_number(_cell(row, columns["race"]))),
-                device=bool(file),
-                title=plain_title(_cell(row, columns["title"])),
-            ),
-            file,
+            row,
+            columns,
+            when=(started_at, started_at.astimezone(zone).date()) if started_at else None,
+            distance_m=distance_m,
+            id_of=lambda made: _cell(row, columns["id"]) or made,
         )
+
+    return read_row
+
+
+def _activity(
+    line: int,
+    row: _Row,
+    columns: _Columns,
+    *,
+    when: tuple[datetime, date] | None,
+    distance_m: float | None,
+    id_of: Callable[[str], str],
+) -> TableRow | OtherRow | Unreadable:
+    """An account's row: a run, another sport, or what it lacks for a run."""
+    word = _cell(row, columns["type"])
+    sport = named_run(word)
+    file = _cell(row, columns["file"])
+    if sport is None and when is None:
+        return OtherRow(line, word, file=file)
+    if when is None:
+        return Unreadable(f"{_quoted(_cell(row, columns['date']))} is not a date")
+    if sport is not None and distance_m is None:
+        return Unreadable(f"{_quoted(_cell(row, columns['distance']))} is not a distance")
+    moving_s, elapsed_s = (_seconds(_cell(row, columns[key])) for key in ("moving", "elapsed"))
+    recording = Recording(
+        source="import",
+        external_id=id_of(_made_id(when[0], distance_m or 0.0)),
+        started_at=when[0],
+        day=when[1],
+        distance_m=distance_m or 0.0,
+        moving_s=moving_s,
+        elapsed_s=elapsed_s,
+        sport=sport or "run",
+        is_race=bool(_number(_cell(row, columns.get("race")))),
+        device=bool(file),
+        title=plain_title(_cell(row, columns["title"])),
+        account=True,
+    )
+    if sport is None:
+        return OtherRow(line, word, no_run(recording, word), file)
+    return TableRow(line, recording, file)
+
+
+def no_run(recording: Recording, word: str) -> Recording:
+    """The account's word on an activity that it calls by another sport."""
+    note = f"the account calls it {_quoted(word)}, not a run"
+    return replace(recording, note=note, about=recording.key, excluded=True)
+
+
+def _programs_columns(
+    names: Sequence[str], rows: _Rows, units: Units
+) -> tuple[_Columns, float, str | None] | None:
+    """The columns of Garmin Connect's list, or of a table that names its unit; None for others.
+
+    With them how many metres its distances are counted in, and a note where that was guessed.
+    """
+    places: dict[str, int | None] = {
+        key: next((names.index(name) for name in known if name in names), None)
+        for key, known in _PROGRAMS_NAMES.items()
+    }
+    found = next(
+        ((at, m[1]) for at, n in enumerate(names) if (m := _DISTANCE_IN.fullmatch(n))), None
+    )
+    if found and None not in (places["date"], places["type"]):
+        place, unit = found
+        miles_or_metres = METRES_PER["mi"] if unit.startswith("mi") else 1.0
+        unit_m = METRES_PER["km"] if unit.startswith("k") else miles_or_metres
+        return places | {"distance": place}, unit_m, None
+    if not set(names) >= _GARMIN_LIST:
+        first = next(iter(rows()), None)
+        if first is None or not _looks_listed_by_garmin(first[1]):
+            return None
+        places |= _GARMIN_PLACES
+    columns = places | {"distance": _GARMIN_PLACES["distance"]}
+    by_stride = _unit_by_stride(columns, rows)
+    note = None if by_stride else f"taken to be in {units}: its table doesn't say"
+    return columns, by_stride or METRES_PER[units], note
+
+
+def _looks_listed_by_garmin(row: _Row) -> bool:
+    """A sport, a date with its clock, a yes or no, a title, a distance, calories, a duration."""
+    if len(row) <= _GARMIN_PLACES["moving"]:
+        return False
+    _, at, favourite, _, distance, _, lasted, *_ = (cell.strip() for cell in row)
+    return bool(
+        _iso(at)
+        and favourite.casefold() in ("true", "false")
+        and _number(distance) is not None
+        and _DURATION.fullmatch(lasted)
+    )
+
+
+def _unit_by_stride(columns: _Columns, rows: _Rows) -> float | None:
+    """Metres of the unit in which steps × length of the stride is the distance, if one is."""
+    ratios = []
+    for _, row in rows():
+        number = _number(_cell(row, columns["distance"]))
+        seconds = _seconds(_cell(row, columns["moving"]))
+        stride_m, steps = (_number(_cell(row, columns[key])) for key in ("stride", "cadence"))
+        if not (number and seconds and stride_m and steps):
+            continue
+        is_stride = _STRIDE_M[0] <= stride_m <= _STRIDE_M[1]
+        are_steps = _STEPS_A_MINUTE[0] <= steps <= _STEPS_A_MINUTE[1]
+        if is_stride and are_steps and named_run(_cell(row, columns["type"])):
+            ratios.append(stride_m * steps * seconds / 60 / number)
+    middle = median(ratios) if ratios else 0.0
+    near = (unit for unit in METRES_PER.values() if unit / _UNLIKE < middle < unit * _UNLIKE)
+    return next(near, None)
+
+
+def _programs_reader(
+    columns: _Columns, unit_m: float, note: str | None, rows: _Rows, *, zone: tzinfo
+) -> _ReadRow:
+    day_first = day_comes_first(_cell(row, columns["date"]) for _, row in rows())
+
+    def read_row(line: int, row: _Row) -> TableRow | OtherRow | Unreadable:
+        number = _number(_cell(row, columns["distance"]))
+        read = _activity(
+            line,
+            row,
+            columns,
+            when=_instant(_cell(row, columns["date"]), zone, day_first=day_first),
+            distance_m=None if number is None else number * unit_m,
+            id_of=lambda made: f"row {_cell(row, columns['id']) or made}",
+        )
+        if note and isinstance(read, TableRow):
+            return replace(read, recording=replace(read.recording, note=note))
+        return read
 
     return read_row
 
@@ -366,6 +519,37 @@ def _iso(text: str) -> datetime | None:
     except ValueError:
         return None
     return at.replace(tzinfo=UTC) if _FIRST_YEAR <= at.year <= _LAST_YEAR else None
+
+
+def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
+    """The clock on the wall as people, programs or spreadsheets write it."""
+    if at := _iso(text):
+        return at
+    written = written_at(text, day_first=day_first)
+    if written is None or not _FIRST_YEAR <= written.year <= _LAST_YEAR:
+        return None
+    return written.replace(tzinfo=UTC)
+
+
+def _instant(text: str, zone: tzinfo, *, day_first: bool) -> tuple[datetime, date] | None:
+    """The instant, and the day there: by the offset it is written with, else by `zone`."""
+    local = _on_the_wall(text, day_first=day_first)
+    if local is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = local.replace(tzinfo=None)
+    return (at if at.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC), local.date()
+
+
+def _seconds(text: str) -> float | None:
+    """A duration: a number of seconds, 5:30 or 1:05:30; None for none."""
+    found = _DURATION.fullmatch(text)
+    if not found:
+        return _number(text) or None
+    hours, minutes, seconds = found.groups()
+    return 3600 * int(hours or 0) + 60 * int(minutes) + float(seconds.replace(",", ".")) or None
 
 
 def _number(text: str) -> float | None:

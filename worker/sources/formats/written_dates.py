@@ -12,30 +12,34 @@ from datetime import datetime
 
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.年]\s?(\d{1,2})[-/.月]\s?(\d{1,2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})\s?([./-])\s?(\d{1,2})\s?\2\s?(\d{4})")
+_SHORT_YEAR = re.compile(r"\s*(\d{1,2})([./-])(\d{1,2})\2(\d{2})(?![\d./-])")
 _DAY_MONTH = re.compile(r"(\d{1,2})[.\s]*(?:de\s+)?([^\W\d_]{3,})[.,]*\s*(?:de\s+)?(\d{4})")
 _MONTH_DAY = re.compile(r"([^\W\d_]{3,})[.\s]\s*(\d{1,2}),?\s+(\d{4})")
+_YEAR_MONTH_DAY = re.compile(r"(\d{4})\.?\s+([^\W\d_]{3,})\.?\s+(\d{1,2})")  # as in Hungary
+_NUMBERED_MONTH = re.compile(r"(\d{1,2})\s+(?:thg|tháng)\s+(\d{1,2}),?\s+(\d{4})", re.IGNORECASE)
 _CLOCK = re.compile(r"(\d{1,2})[:.h](\d{2})(?:[:.](\d{2}))?")
 _AFTERNOON = re.compile(r"\bp\.?\s?m\b|下午|午後|오후", re.IGNORECASE)
 _MORNING = re.compile(r"\ba\.?\s?m\b|上午|午前|오전", re.IGNORECASE)
 
 _MONTHS = (
-    "jan jän ene gen sty янв",
-    "feb fev fév lut фев",
-    "mar mär mrt maa мар",
-    "apr abr avr kwi апр",
-    "mai maj may mei mag май мая",
-    "jun juin giu cze июн",
-    "jul juil lug lip июл",
-    "aug ago aou sie авг",
-    "sep set wrz сен",
-    "oct okt ott out paz окт",
-    "nov lis ноя",
-    "dec dez dic des dez gru дек",
+    "jan jän ene gen ian sty oca янв tam led",
+    "feb fev fév fáb lut şub фев hel úno",
+    "mar mär már mrt maa mac мар bře",
+    "apr abr avr ápr kwi nis апр huh dub",
+    "mai maj máj may mei mag май мая tou kvě",
+    "jun jún juin giu iun cze haz июн kesä čer čvn",
+    "jul júl juil lug iul lip tem июл heinä červenec čvc",
+    "aug ago agu agt aou sie ağu авг elo srp",
+    "sep set sze wrz eyl сен syys zář",
+    "oct okt ott out paz eki окт lok říj",
+    "nov lis noi kas ноя marr",
+    "dec dez dic des déc gru ara дек jou pro",
 )
-"""How the names of each month begin: English, German, Spanish, Italian, Polish, Russian, French,
-Portuguese, Dutch and the Scandinavian languages."""
+"""How the names of each month begin: in the languages of Europe that write them with letters of
+three and more, in Turkish and in Indonesian. Where three letters aren't enough, more are."""
 
 _NOON = 12
+_CENTURY = 2000
 
 
 def _plain(word: str) -> str:
@@ -49,6 +53,7 @@ _MONTH_OF = {
     for number, beginnings in enumerate(_MONTHS, 1)
     for beginning in beginnings.split()
 }
+_LONGEST_BEGINNING = max(map(len, _MONTH_OF))
 
 
 def day_comes_first(texts: Iterable[str]) -> bool:
@@ -58,7 +63,7 @@ def day_comes_first(texts: Iterable[str]) -> bool:
     """
     american = False
     for text in texts:
-        found = _YEAR_LAST.search(text)
+        found = _YEAR_LAST.search(text) or _SHORT_YEAR.match(text)
         if not found or found[2] != "/":
             continue
         if int(found[1]) > _NOON or int(found[3]) > _NOON:
@@ -89,11 +94,16 @@ def _date(text: str, *, day_first: bool) -> tuple[tuple[int, int, int], str] | N
     """Year, month and day, and what is written after them."""
     if found := _YEAR_FIRST.search(text):
         return (int(found[1]), int(found[2]), int(found[3])), text[found.end() :]
-    if found := _YEAR_LAST.search(text):
+    if found := _YEAR_LAST.search(text) or _SHORT_YEAR.match(text):
         first, second = int(found[1]), int(found[3])
         day, month = (first, second) if day_first or found[2] != "/" else (second, first)
-        return (int(found[4]), month, day), text[found.end() :]
-    if found := _MONTH_DAY.search(text):
+        year = int(found[4]) + (_CENTURY if found.re is _SHORT_YEAR else 0)
+        return (year, month, day), text[found.end() :]
+    if found := _NUMBERED_MONTH.search(text):
+        return (int(found[3]), int(found[2]), int(found[1])), text[found.end() :]
+    if found := _YEAR_MONTH_DAY.search(text):
+        name, day, year = found[2], int(found[3]), int(found[1])
+    elif found := _MONTH_DAY.search(text):
         name, day, year = found[1], int(found[2]), int(found[3])
     elif found := _DAY_MONTH.search(text):
         name, day, year = found[2], int(found[1]), int(found[3])
@@ -106,4 +116,5 @@ def _date(text: str, *, day_first: bool) -> tuple[tuple[int, int, int], str] | N
 def _month(name: str) -> int:
     """The number of a month by how its name begins; 0 for any other word."""
     plain = _plain(name)
-    return _MONTH_OF.get(plain[:4]) or _MONTH_OF.get(plain[:3]) or 0
+    lengths = range(min(len(plain), _LONGEST_BEGINNING), 2, -1)
+    return next((_MONTH_OF[plain[:n]] for n in lengths if plain[:n] in _MONTH_OF), 0)
