@@ -205,7 +205,7 @@ def services(
     inbox.mkdir()
     return Services(
         store=store,
-        inbox=Inbox(inbox, InboxSection(), read_many=reader.read_many),
+        inbox=Inbox(inbox, InboxSection(), read_many=reader.read_many, reader=reader),
         mailer=ScriptedMailer(),
         composer=composer,
         routines=routines,

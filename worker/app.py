@@ -70,7 +70,11 @@ def build_services(
     return Services(
         store=store,
         inbox=Inbox(
-            settings.inbox_path, settings.inbox, patient=patient, read_many=reader.read_many
+            settings.inbox_path,
+            settings.inbox,
+            patient=patient,
+            read_many=reader.read_many,
+            reader=reader,
         ),
         mailer=build_mailer(settings, login),
         mail_login=login,

@@ -21,9 +21,11 @@ from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
+from worker.pipeline.exports import belonging, with_rows
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.sources import NotARun, NotRead, Reading, SourceError, Unreadable
-from worker.sources.folder import UNLISTED, recordings, top_folder
+from worker.sources.folder import UNLISTED, top_folder
+from worker.sources.formats.table_names import table_kind
 from worker.sources.formats.unpack import Member
 from worker.store import Change, InboxFolder, SourceState, StoredFinding, Transaction
 
@@ -249,6 +251,8 @@ def _ingest_files(
     """Read one athlete's stable files and ingest them, a batch a transaction; `done` grows."""
     if not files:
         return
+    # What a table says of files that lie beside it is known by the files.
+    files = sorted(files, key=lambda file: table_kind(file.path) is not None)
     with services.store.reading() as tx:
         # The first files may take several batches, and a crash may come between two of them: what
         # is saved by then must not make the rest mailable.
@@ -259,7 +263,7 @@ def _ingest_files(
         batch = files[first : first + FILES_AT_ONCE]
         left = len(files) - first - len(batch)
         read = [
-            (file, members, [recordings(one, athlete=athlete, source="inbox") for one in members])
+            (file, *with_rows(services.inbox, file, members, athlete))
             for file, members in services.inbox.read(batch)
         ]
         with services.store.transaction() as tx:
@@ -279,11 +283,12 @@ def _ingest_files(
                     )
                     if dropped.first_day is not None:
                         replaced_on.append(dropped.first_day)
+            arrived = [run for _, _, readings in read for one in readings for run in runs_in(one)]
             change = ingest(
                 tx,
                 services,
                 athlete,
-                [run for _, _, readings in read for one in readings for run in runs_in(one)],
+                belonging(tx, athlete, arrived),
                 now=now,
                 silence=silence,
                 also_since=min(replaced_on, default=None),
@@ -372,7 +377,8 @@ def runs_in(reading: Reading) -> tuple[Recording, ...]:
 def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdict:
     """Returns what came of a file. A run that another file of the same batch brought isn't new.
 
-    `claimed` collects the ids of the new runs that earlier files of the batch brought.
+    A mere word on a run brings none. `claimed` collects the ids of the new runs that earlier files
+    of the batch brought.
     """
     if isinstance(reading, NotARun):
         return "skipped"
@@ -380,7 +386,8 @@ def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdi
         return "failed"
     if isinstance(reading, NotRead):
         return "unread"
-    new = {change.run_of[r.source, r.external_id] for r in reading if change.is_new(r)} - claimed
+    told = [r for r in reading if not r.about]
+    new = {change.run_of[r.source, r.external_id] for r in told if change.is_new(r)} - claimed
     claimed |= new
     return "imported" if new else "duplicate"
 
