@@ -202,7 +202,7 @@ def _read(message: dict[str, Any]) -> Iterator[Answer]:
             if content is None
             else io.BytesIO(sys.stdin.buffer.read(content))
         ) as file:
-            if message["lists"]:
+            if message.get("lists"):
                 yield from islice(_table_names(file), skip, None)
             elif message["table"]:
                 yield from islice(_table(file, name, *message["table"]), skip, None)
