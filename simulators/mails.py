@@ -6,6 +6,7 @@ from datetime import date
 from simulators import mail_facts as made
 from worker.domain.models import Email
 from worker.notify import Composer
+from worker.sources.strava.errors import REVOKED
 
 LONG_NAME = "Wolfgang-Maximilian von Hohenlohe-Schillingsfürst zu Ratibor und Corvey the Third"
 
@@ -34,9 +35,7 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     ),
     "weekly without runs": lambda c: c.weekly(made.quiet_week()),
     "first weekly": lambda c: c.weekly(made.first_week()),
-    "weekly with troubles": lambda c: c.weekly(
-        made.weekly_facts(troubles=("Strava has been silent since 9 Feb: connect again.",))
-    ),
+    "weekly with troubles": lambda c: c.weekly(made.weekly_facts(troubles=(f"strava: {REVOKED}",))),
     "weekly with a key that runs out": lambda c: c.weekly(
         made.weekly_facts(key_ends_on=date(2026, 2, 28))
     ),

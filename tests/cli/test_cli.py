@@ -355,8 +355,8 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
         [
             (*ANNA, "--timezone", "Europe/Berlin", "--units", "mi", "--clock", "12",
              "--language", "DE", "--week-starts", "sunday", "--weekly", "sun 7:30",
-             "--pain", "buttock,low-back",
-             "--race", "Half", "--race-date", "2027-05-09", "--race-km", "21.1"),
+             "--pain", "buttock,low-back", "--race", "Half", "--race-date", "2027-05-09",
+             "--race-km", "21.1"),
             ("athlete", "list", "--json"),
             ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly"),
             ("athlete", "list", "--json"),

@@ -43,7 +43,7 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-NEW = {"links_from", "clock", "link_id", "links_by_number"}
+NEW = {"links_from", "clock", "language", "link_id", "links_by_number"}
 ADDED = datetime(2026, 1, 5, 6, tzinfo=UTC)
 
 
@@ -105,8 +105,10 @@ def test_athletes_of_an_older_version_keep_their_links_and_the_clock_of_24_hours
         connection.execute(insert(old).values(row))
     Store.open(database_url).close()
     with engine.connect() as connection:
-        told = connection.execute(text("SELECT name, links_from, clock FROM athlete")).one()
-    assert tuple(told) == ("Nora", None, "24")
+        told = connection.execute(
+            text("SELECT name, links_from, clock, language FROM athlete")
+        ).one()
+    assert tuple(told) == ("Nora", None, "24", "")
 
 
 def test_files_that_could_not_be_read_then_are_read_again(

@@ -247,8 +247,10 @@ def test_everything_about_an_athlete_survives_the_store(store: Store) -> None:
                 ("knee", "calf"),
                 Race("Half", date(2027, 5, 9), 21_097.5),
                 frozenset({"alert"}),
+                language="fr",
             )
         )
         assert tx.athletes.by_id(added.id) == added
         assert added.race == Race("Half", date(2027, 5, 9), 21_097.5)
+        assert added.language == "fr"
         assert (added.weekly, added.pain) == (WeeklyHour(6, time(18, 45)), ("knee", "calf"))

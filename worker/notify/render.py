@@ -10,6 +10,7 @@ so that the text part, the HTML part and the pages can't come to differ.
 """
 
 import os
+import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
@@ -49,11 +50,9 @@ GAP = "\u00a0"
 ENGLISH = "en"
 """What the operator reads, and what stands in for a sentence that a language lacks."""
 
-NARROW = "\u202f"
-"""Before the marks of French, which must not begin a line."""
-
 _CHART = "chart/bars.svg"
 SHIPPED_LANGUAGES = tuple(sorted(path.stem for path in (SHIPPED / "words").iterdir()))
+_SPACES = re.compile(r"[^\S\u00a0\u202f]+")
 _TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
 _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
@@ -357,7 +356,7 @@ class Renderer:
         return Email(
             kind=kind,
             recipient=athlete.email if athlete else recipient,
-            subject=NARROW.join(clean(part, longest=200) for part in subject.split(NARROW)),
+            subject=clean(subject.replace(GAP, " "), longest=200),
             text=fold(text),
             html=str(self._inliner.inline(html)),
             images=tuple(
@@ -426,12 +425,15 @@ def ratio_digits(ratio: float) -> str:
 
 
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
-    """Text from outside, on one line: no controls, no marks that turn the reading direction."""
+    """Text from outside, on one line: no controls, no marks that turn the reading direction.
+
+    Spaces that don't break stay, as French has them before its marks.
+    """
     safe = "".join(
         mark if unicodedata.category(mark)[0] != "C" or mark in JOINERS else " "
         for mark in text[: longest * 4]
     )
-    line = " ".join(safe.split())
+    line = _SPACES.sub(" ", safe).strip()
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
 
 

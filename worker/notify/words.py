@@ -14,7 +14,7 @@ from markupsafe import Markup
 _MOST_ASKED = 20
 _SETTING = re.compile(r"\s*\([^()]*\b[a-z_0-9]+ = [^)]*\)")
 _HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")
-_KINDS = {"day": r"\d{4}-\d{2}-\d{2}", "n": r"\d+", "x": r".+?"}
+_KINDS = {"day": r"\d{4}-\d{2}-\d{2}", "n": r"\d+", "x": r".*?"}
 
 
 class Catalogue:
