@@ -18,12 +18,11 @@ from playwright.sync_api import Browser, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from simulators import mail_facts as made
 from simulators.mails import MAILS
 from worker.domain.models import Email
 from worker.links import Signer
 from worker.notify import Composer
-from worker.notify.render import standalone
+from worker.notify.render import ENGLISH, SHIPPED_LANGUAGES, standalone
 
 WIDTHS = (360, 768, 1280)
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -35,11 +34,13 @@ def mails() -> dict[str, Email]:
         signer=Signer(["made for the picture"], "https://easeback.example.org"), checkins=True
     )
     told = {name.replace(" ", "-"): make(composer) for name, make in MAILS.items()}
-    german = Composer(language="de")
-    return told | {
-        "alert-german": german.alert(made.alert_facts()),
-        "weekly-german": german.weekly(made.weekly_facts()),
+    others = {
+        f"{name}-{language}": MAILS[name](Composer(language=language, checkins=True))
+        for name in ("alert", "weekly", "reconnect")
+        for language in SHIPPED_LANGUAGES
+        if language != ENGLISH
     }
+    return told | others
 
 
 def main() -> None:

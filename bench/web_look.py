@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from simulators.web_instance import NOW, TODAY, Instance, instance, run_winter
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Race
+from worker.notify.render import ENGLISH, SHIPPED_LANGUAGES
 from worker.web import WebServer, build_app
 
 WIDTHS = (360, 768, 1280)
@@ -73,7 +74,20 @@ def _views(made: Instance) -> dict[str, tuple[str, Act]]:
             tx.progress.ticked(name, at=NOW, trouble=None)
         tx.progress.ticked("inbox", at=NOW, trouble="the folder /srv/inbox can't be read")
     checkin = made.link("checkin", mira, feels="sore")
-    return {
+    others: dict[str, tuple[str, Act]] = {}
+    for language in SHIPPED_LANGUAGES:
+        if language != ENGLISH:
+            who = made.add(f"Mira {language}", pain=("buttock",), race=race, language=language)
+            run_winter(made, who)
+            sore = made.link("checkin", who, feels="sore")
+            stop = made.link("unsubscribe", who, kind="reconnect")
+            others |= {
+                f"athlete-{language}": (made.link("athlete", who), _open_all),
+                f"checkin-{language}": (sore, _nothing),
+                f"checkin-seen-{language}": (sore, _tick("bone_point")),
+                f"unsubscribe-{language}": (stop, _nothing),
+            }
+    return others | {
         "athlete": (made.link("athlete", mira), _open_all),
         "athlete-long": (made.link("athlete", long), _nothing),
         "athlete-new": (made.link("athlete", new), _nothing),

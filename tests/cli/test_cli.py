@@ -302,6 +302,8 @@ NONSENSE = [
     ((*ANNA, "--timezone", "../../etc/passwd"), "--timezone"),
     ((*ANNA, "--units", "miles"), "--units"),
     ((*ANNA, "--clock", "13"), "--clock"),
+    ((*ANNA, "--language", "tlh"), "there are: de, en, fr"),
+    ((*ANNA, "--language", "../en"), "--language"),
     ((*ANNA, "--week-starts", "friday"), "--week-starts"),
     ((*ANNA, "--weekly", "someday 07:00"), "--weekly"),
     ((*ANNA, "--weekly", "monkey 07:00"), "--weekly"),

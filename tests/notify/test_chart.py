@@ -41,6 +41,14 @@ def pictures() -> dict[str, Picture]:
     return found | {"ramps": ramps[0], "weeks": week[0]}
 
 
+def test_the_narrow_space_of_french_is_drawn_though_the_font_has_none() -> None:
+    """As a space, not as the gap of a letter that is missing."""
+    svg = LOADER.svg(pictures()["run"], title="")
+    assert "before:" in svg
+    narrow, wide = (svg.replace("before:", f"before{space}:") for space in "\u202f\u00a0")
+    assert chart_png(narrow, font=FONT) == chart_png(wide, font=FONT)
+
+
 @pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
 def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
     """A small PNG, 800 × 392, of an SVG of 400 × 196."""

@@ -13,7 +13,8 @@ from simulators import mail_facts as made
 from simulators.mail_lint import lint
 from simulators.mails import MAILS
 from simulators.speech import faults, told
-from worker.app import shipped_file
+from worker.app import UNUSED_KEYS, build_composer, shipped_file
+from worker.config import Settings, SettingsError
 from worker.domain.models import Email, WeeklyHour
 from worker.domain.routine import parse_routines
 from worker.notify import Composer
@@ -273,6 +274,13 @@ def test_a_language_of_the_operators_lacks_nothing(tmp_path: Path) -> None:
     assert 'lang="nl"' in email.html
     assert "terug" in email.html
     assert email.subject.startswith("Your week")
+
+
+def test_a_setting_that_names_no_language_is_one_line_that_says_which_there_are() -> None:
+    """Before anything is composed."""
+    settings = Settings(mail={"language": "tlh"})
+    with pytest.raises(SettingsError, match=r"^\[mail\] language: .*there are: de, en, fr$"):
+        build_composer(settings, None, UNUSED_KEYS)
 
 
 def test_a_shipped_catalogue_is_where_the_templates_are() -> None:

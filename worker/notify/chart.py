@@ -347,7 +347,7 @@ def chart_png(svg: str, *, font: Path) -> bytes:
             points = _SPIKE_SIZE if tone == "label spike" else _SIZE
             ImageDraw.Draw(letters[_LETTERS[tone]]).text(
                 (x, y),
-                element.text or "",
+                (element.text or "").replace("\u202f", "\u00a0"),  # the font has no narrow one
                 fill=255,
                 font=_font(font, points),
                 anchor=_ANCHORS[element.attrib["text-anchor"]],
