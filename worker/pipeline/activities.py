@@ -55,10 +55,12 @@ def save_activities(
     files: Mapping[str, "OriginalFile"] | None = None,
     gone: Collection[str] = (),
     silence: str | None = None,
+    silence_of_first: str | None = None,
 ) -> None:
     """Save activities with the files read for them, drop what is gone, and judge what it touches.
 
-    Those that begin before what is wanted, or may be kept, are passed over.
+    Those that begin before what is wanted, or may be kept, are passed over. Why nothing is mailed
+    says `silence`, and `silence_of_first` where the athlete has no run yet.
     """
     if not (listed or gone):
         return
@@ -67,12 +69,10 @@ def save_activities(
     by_id = {one.external_id: one for one in _wanted(listed, since=now - client.reach)}
     rows = tx.source(source)
     known = rows.seen(athlete, by_id)
+    if silence_of_first is not None and by_id.keys() - known and not tx.runs.any(athlete):
+        silence = silence_of_first
     ended = {*gone, *(i for i, one in by_id.items() if isinstance(one.parsed, NotARun))}
-    names = sorted(ended)
-    if ended and client.has_files:
-        # A file of several sports is a recording a leg.
-        ids = (r.external_id for r in tx.runs.recorded(athlete, source))
-        names = [name for name in ids if name.partition(":")[0] in ended]
+    names = _recorded_as(tx, session, ended)
     change = tx.runs.drop(athlete, source, names, today=local_day(athlete, now))
     rows.forget_seen(athlete, ended)
 
@@ -105,6 +105,17 @@ def save_activities(
             "%(source)s: athlete %(athlete)s: activities gone: %(count)d",
             {"source": source, "athlete": athlete.id, "count": len(ended)},
         )
+
+
+def _recorded_as(
+    tx: Transaction, session: ClientSession, external_ids: Collection[str]
+) -> Sequence[str]:
+    """What the recordings of these activities are called: of several sports, one a leg."""
+    client = session.connected.client
+    if not external_ids or not client.has_files:
+        return sorted(external_ids)
+    ids = (r.external_id for r in tx.runs.recorded(session.athlete, client.name))
+    return [name for name in ids if name.partition(":")[0] in external_ids]
 
 
 def _wanted(listed: Sequence[ListedActivity], *, since: datetime) -> list[ListedActivity]:

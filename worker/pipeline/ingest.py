@@ -457,6 +457,8 @@ def judge_since(
     }
     found = [finding for verdict in verdicts.values() for finding in verdict.findings]
     risen = tx.findings.reconcile(athlete, since=since, found=found, now=now)
+    if not risen:
+        return
     restored_at = tx.progress.restored_at()
     if restored_at is not None:
         # What a restored backup doesn't know of may have been mailed before.

@@ -47,6 +47,8 @@ class ClientSession:
 
     `clock_trouble` says why our clock seems wrong by the last refresh, if there was one.
     `asks_to_reconnect`: a mail asks for another where the credential turns out to be revoked.
+    `counted` is the first call, where it was counted as the session began; `has_ended`: the
+    credential was given back.
     """
 
     services: Services
@@ -57,6 +59,8 @@ class ClientSession:
     asks_to_reconnect: bool = True
     clock_trouble: str | None = None
     credential: Credential | None = None
+    counted: "CountedCall | None" = None
+    has_ended: bool = False
 
     def ask(self, purpose: Purpose, question: Callable[..., A]) -> A:
         """Call `question(credential, now=, observe=)`, with a fresh token and within the limits.
@@ -73,12 +77,13 @@ class ClientSession:
         if client.is_stale(credential, now):
             credential = self._refresh(credential)
         self.credential = credential
+        counted, self.counted = self.counted, None
         call = partial(
             limited_call, self.services, self.connected, purpose, self.clock,
             lambda now, observe: question(self.credential, now=now, observe=observe),
         )  # fmt: skip
         try:
-            return call()
+            return call(counted=counted)
         except AccessRefused:
             self.credential = self._refresh(credential)
         try:
@@ -92,6 +97,16 @@ class ClientSession:
         if there is None or there.account_id != self.stored.account_id:
             return False
         return there.account_id != "" or there.connected_at == self.stored.connected_at
+
+    def end(self, tx: Transaction) -> bool:
+        """Give the credential back in the transaction that saves what was told, and ask no more.
+
+        True where the athlete is still connected to the account that was asked.
+        """
+        rows = tx.source(self.connected.client.name)
+        stands = rows.release(self.athlete, asked=self.stored)
+        self.has_ended = stands
+        return stands
 
     def _refresh(self, credential: Credential) -> Credential:
         """With a fresh token, stored before it's used: the old refresh token is dead by now."""
@@ -156,27 +171,38 @@ class ClientSession:
 
 @contextmanager
 def open_session(
-    services: Services, connected: ConnectedSource, athlete: Athlete, clock: Clock
+    services: Services,
+    connected: ConnectedSource,
+    athlete: Athlete,
+    clock: Clock,
+    *,
+    first: Purpose | None = None,
+    unless: Callable[[Transaction], bool] = lambda _: False,
 ) -> Iterator[ClientSession | None]:
     """Hold the athlete's credential alone while inside.
 
-    None where another worker holds it, and where none lives. A surprise inside becomes a
-    `SourceError`: it's tried again later, and later; never at once.
+    None where another worker holds it, where none lives, and where `unless` says so in the
+    transaction that takes it. That also counts the `first` call, whose purpose is known; raises
+    `RateLimited` where there's no room for it. A surprise inside becomes a `SourceError`: it's
+    tried again later, and later; never at once.
     """
     source, now = connected.client.name, clock()
+    counted = None
     with services.store.transaction() as tx:
-        rows = tx.source(source)
-        held = rows.lease(athlete, now=now, until=now + LEASE)
-        # Not before it's held: another worker may have renewed it until then.
-        stored = rows.credential(athlete) if held else None
-    if not held:
+        stored = (
+            None if unless(tx) else tx.source(source).lease(athlete, now=now, until=now + LEASE)
+        )
+        is_alive = stored is not None and stored.revoked_at is None
+        if is_alive and first is not None:
+            counted = count_call(tx, connected, first, now)
+    if stored is None:
         yield None
         return
+    session = ClientSession(services, connected, athlete, stored, clock, counted=counted)
+    is_saved = False
     try:
-        alive = stored is not None and stored.revoked_at is None
-        yield (
-            ClientSession(services, connected, athlete, stored, clock) if stored and alive else None
-        )
+        yield session if is_alive else None
+        is_saved = True
     except (SourceError, StoreError):
         raise
     except Exception as surprise:
@@ -184,8 +210,31 @@ def open_session(
         log.exception("%(source)s: athlete %(athlete)s: unexpected", context)
         raise SourceError(f"unexpected: {surprise!r}") from surprise
     finally:
-        with services.store.transaction() as tx:
-            tx.source(source).release(athlete)
+        if not (is_saved and session.has_ended):
+            with services.store.transaction() as tx:
+                tx.source(source).release(athlete)
+
+
+@dataclass(frozen=True, slots=True)
+class CountedCall:
+    """A call that was counted against the rate limit: when to make it, and the limit with it."""
+
+    at: datetime
+    limit: RateLimit
+
+
+def count_call(
+    tx: Transaction, connected: ConnectedSource, purpose: Purpose, now: datetime
+) -> CountedCall:
+    """Count a call before it's made; raises `RateLimited` where there's no room for it."""
+    known = known_limit(tx, connected, now, lock=True)
+    opens_at = known.opens_at(purpose, now)
+    if opens_at - now > known.patience:
+        raise connected.client.rate_limited(opens_at)
+    at, reserved = known.reserve(purpose, now)
+    if reserved != known:
+        tx.source(connected.client.name).save_limit(reserved.state())
+    return CountedCall(at, reserved)
 
 
 def limited_call(
@@ -194,22 +243,20 @@ def limited_call(
     purpose: Purpose,
     clock: Clock,
     question: Callable[[datetime, Observe], A],
+    counted: CountedCall | None = None,
 ) -> A:
     """Make one call within the service's rate limit; raises `RateLimited` where there's no room.
 
-    The call is counted before it's made, so that no other worker makes it too.
+    The call is counted before it's made, so that no other worker makes it too; `counted` where
+    that has been done.
     """
-    client, now = connected.client, clock()
-    with services.store.transaction() as tx:
-        known = known_limit(tx, connected, now, lock=True)
-        opens_at = known.opens_at(purpose, now)
-        if opens_at - now > known.patience:
-            raise client.rate_limited(opens_at)
-        at, reserved = known.reserve(purpose, now)
-        if reserved != known:
-            tx.source(connected.client.name).save_limit(reserved.state())
-    if at > now:
-        connected.wait((at - now).total_seconds())
+    client = connected.client
+    if counted is None:
+        with services.store.transaction() as tx:
+            counted = count_call(tx, connected, purpose, clock())
+    reserved, now = counted.limit, clock()
+    if counted.at > now:
+        connected.wait((counted.at - now).total_seconds())
     headers: dict[str, str] = {}
     answered = True
     try:

@@ -22,13 +22,20 @@ from worker.domain.models import Athlete, SourceName
 from worker.pipeline.activities import (
     FIRST_SYNC,
     HISTORY,
+    OriginalFile,
     files_of_new,
     read_files,
     save_activities,
 )
 from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
-from worker.pipeline.session import connected_source, ends_soon, known_limit, open_session
+from worker.pipeline.session import (
+    ClientSession,
+    connected_source,
+    ends_soon,
+    known_limit,
+    open_session,
+)
 from worker.sources import polling
 from worker.sources.base import (
     CredentialRevoked,
@@ -197,8 +204,10 @@ class SourceSync:
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
             due = tx.source(client.name).events_due(athlete, now)
-            stored = tx.source(client.name).credential(athlete)
-        if stored is None or stored.revoked_at is not None:
+            # Of one activity alone the look itself tells, and asks less.
+            is_one = len(due) == 1 and _WHOLE_ATHLETE not in due
+            is_connected = is_one or self._is_connected(tx, athlete)
+        if not is_connected:
             if _WHOLE_ATHLETE in due:
                 self._withdrew(athlete)
             else:
@@ -220,7 +229,7 @@ class SourceSync:
                 self._spend_call(athlete, unknown, self._read_past_again, calls=EVENT_CALLS_A_DAY)
                 named = [external_id for external_id in named if external_id in known]
         for external_id in named:
-            troubles += self._spend_call(athlete, [external_id], self._look_at_one)
+            troubles += self._tried(athlete, [external_id], self._look_at_one)
         return troubles
 
     def poll(self, athlete: Athlete) -> None:
@@ -252,13 +261,32 @@ class SourceSync:
 
         What somebody must mend, in words.
         """
-        source, now = self.connected.client.name, self.clock()
         with self.services.store.transaction() as tx:
-            rows = tx.source(source)
-            today = now.astimezone(UTC).date()
-            if not rows.spend_event_calls(athlete, calls, today=today, most=EVENT_CALLS_A_DAY):
-                rows.hold_events(athlete, next_day(now))
+            if self._are_used_up(tx, athlete, calls):
                 return []
+        return self._tried(athlete, external_ids, look)
+
+    def _is_connected(self, tx: Transaction, athlete: Athlete) -> bool:
+        stored = tx.source(self.connected.client.name).credential(athlete)
+        return stored is not None and stored.revoked_at is None
+
+    def _are_used_up(self, tx: Transaction, athlete: Athlete, calls: int = 1) -> bool:
+        """Count calls for events; where the day's are used up, the events wait for the next."""
+        rows, now = tx.source(self.connected.client.name), self.clock()
+        today = now.astimezone(UTC).date()
+        if rows.spend_event_calls(athlete, calls, today=today, most=EVENT_CALLS_A_DAY):
+            return False
+        rows.hold_events(athlete, next_day(now))
+        return True
+
+    def _tried(
+        self,
+        athlete: Athlete,
+        external_ids: Sequence[str],
+        look: Callable[[Athlete, Sequence[str]], None],
+    ) -> list[str]:
+        """Look at events; those that can't be now are tried again. What somebody must mend."""
+        source, now = self.connected.client.name, self.clock()
         try:
             look(athlete, external_ids)
         except RateLimited:
@@ -328,21 +356,26 @@ class SourceSync:
         client, store, now = self.connected.client, self.services.store, self.clock()
         assert isinstance(client, Webhook)  # noqa: S101  events come from one
         (external_id,) = external_ids
-        with open_session(self.services, self.connected, athlete, self.clock) as session:
+        with open_session(
+            self.services, self.connected, athlete, self.clock,
+            first="new", unless=lambda tx: self._are_used_up(tx, athlete),
+        ) as session:  # fmt: skip
             if session is None:
-                return  # another worker is at it
+                # Another worker is at it, or no call is left today: unless nobody is connected.
+                with store.transaction() as tx:
+                    if not self._is_connected(tx, athlete):
+                        tx.source(client.name).event_done(athlete, external_id)
+                return
             one = session.ask("new", partial(client.get_activity, external_id=external_id))
             listed = [one] if one is not None else []
-            with store.reading() as tx:
-                first = not tx.runs.any(athlete)
-            files = {} if first else files_of_new(session, listed, since=now - client.reach)
+            files = self._files_of_new(session, listed, now)
             with store.transaction() as tx:
                 tx.source(client.name).event_done(athlete, external_id, looked_at=now)
-                if session.still_stands(tx):
+                if session.end(tx):
                     save_activities(
                         tx, session, listed, files=files, now=self.clock(),
                         gone=[] if listed else [external_id],
-                        silence=FIRST_SYNC.format(client.title) if first else None,
+                        silence_of_first=FIRST_SYNC.format(client.title),
                     )  # fmt: skip
 
     # What is new, and what is gone
@@ -353,14 +386,15 @@ class SourceSync:
         What was shown; None where another worker is at it. Raises `SourceError`.
         """
         client, store = self.connected.client, self.services.store
-        with open_session(self.services, self.connected, athlete, self.clock) as session:
+        with open_session(
+            self.services, self.connected, athlete, self.clock, first="new"
+        ) as session:
             if session is None:
                 return None
             now = self.clock()
             with store.reading() as tx:
                 standing = Standing(**tx.source(client.name).standing(athlete))
                 known = tx.source(client.name).starts(athlete)
-                first = not tx.runs.any(athlete)
             window = polling.newest(
                 standing, now=now, reach=client.reach, largest_page=client.largest_page
             )
@@ -384,15 +418,15 @@ class SourceSync:
 
             gone, standing = polling.vanished(shown, known, standing, now=now)
             standing = polling.after_newest(standing, shown, window, now=now)
-            files = {} if first else files_of_new(session, listed, since=now - client.reach)
+            files = self._files_of_new(session, listed, now)
             with store.transaction() as tx:
-                stands = session.still_stands(tx)
+                stands = session.still_stands(tx) if confirmations else session.end(tx)
                 if stands:
-                    silence = FIRST_SYNC.format(client.title) if first else None
                     now = self.clock()
                     save_activities(
-                        tx, session, listed, files=files, gone=gone, now=now, silence=silence
-                    )
+                        tx, session, listed, files=files, gone=gone, now=now,
+                        silence_of_first=FIRST_SYNC.format(client.title),
+                    )  # fmt: skip
                     # When the next poll is due, and the state that `status` shows.
                     jitter = self.connected.jitter()
                     due_at = polling.next_poll_at(now, every=client.every, jitter=jitter)
@@ -412,6 +446,17 @@ class SourceSync:
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
         return shown
+
+    def _files_of_new(
+        self, session: ClientSession, listed: Sequence[ListedActivity], now: datetime
+    ) -> Mapping[str, OriginalFile]:
+        """The files of new runs; none at the first look, whose files come with the past."""
+        client = self.connected.client
+        if not client.has_files:
+            return {}
+        with self.services.store.reading() as tx:
+            is_first = not tx.runs.any(session.athlete)
+        return {} if is_first else files_of_new(session, listed, since=now - client.reach)
 
     def _backlog(self, tx: Transaction, athlete: Athlete, standing: Standing, now: datetime) -> int:
         """What is still to come: days of the past, and after them files."""

@@ -135,7 +135,11 @@ class Windows(RateLimit):
     def observe(self, headers: Mapping[str, str], now: datetime) -> "Windows":
         """With what headers say. Answers overtake each other: the most used counts."""
         read, overall = _limit_in(headers, "x-readratelimit"), _limit_in(headers, "x-ratelimit")
-        return self.merged(Windows(now, read, overall)) if read or overall else self
+        if not (read or overall):
+            return self
+        seen = self.merged(Windows(now, read, overall))
+        # What was counted before it was asked is no news, and costs no transaction.
+        return self if self.as_of(now) is self and seen == replace(self, at=seen.at) else seen
 
     def merged(self, other: "Windows") -> "Windows":
         """The most used of both, as of the later one."""

@@ -67,6 +67,8 @@ class Findings(Repository):
                 self._change(before, withdrawn_at=None, **asdict(f))
             if back or f.severity > before.finding.severity:
                 risen.append(key)
+        if not risen:
+            return ()
         after = self._by_day_and_kind(athlete, since)
         return tuple(after[key] for key in sorted(risen))
 

@@ -6,7 +6,7 @@ what `matching` says, and retain their ids where they can.
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from itertools import starmap
 from typing import Any
@@ -93,21 +93,26 @@ class Runs(Repository):
             for r in changed.values()
         ]
         self._upsert(recording, rows, "athlete_id", "source", "external_id")
-        touched = changed.keys() | {key for key, row in before.items() if row.run_id is None}
+        # No run is another one for its title.
+        touched = {
+            key
+            for key, r in changed.items()
+            if key not in before or replace(before[key].recording, title=r.title) != r
+        } | {key for key, row in before.items() if row.run_id is None}
         old = [before[key] for key in touched if key in before]
-        first_day, new_ids = self._derive(
+        derived = self._derive(
             athlete,
             days={by_key[key].day for key in touched} | {row.recording.day for row in old},
             left_runs={row.run_id for row in old if row.run_id is not None},
             keys=touched,
             today=today,
         )
-        saved = self._stored(athlete, by_key.keys())
-        return Change(
-            first_day=first_day,
-            new_run_ids=frozenset(new_ids),
-            run_of={key: row.run_id for key, row in saved.items() if row.run_id is not None},
-        )
+        untouched = {
+            key: row.run_id
+            for key, row in before.items()
+            if key not in touched and row.run_id is not None
+        }
+        return replace(derived, run_of=untouched | dict(derived.run_of))
 
     def drop(
         self, athlete: Athlete, source: SourceName, external_ids: Sequence[str], *, today: date
@@ -117,14 +122,14 @@ class Runs(Repository):
         if not gone:
             return Change(None, frozenset(), {})
         self._delete(recording, recording.c.id.in_([row.id for row in gone.values()]))
-        first_day, _ = self._derive(
+        derived = self._derive(
             athlete,
             days={row.recording.day for row in gone.values()},
             left_runs={row.run_id for row in gone.values() if row.run_id is not None},
             keys=set(),
             today=today,
         )
-        return Change(first_day, frozenset(), {})
+        return Change(derived.first_day, frozenset(), {})
 
     def drop_content(
         self, athlete: Athlete, source: SourceName, sha256: str, *, today: date
@@ -153,7 +158,7 @@ class Runs(Repository):
             if len(run_ids) > 1 or any(owners[run_id] > 1 for run_id in run_ids)
             for r in bundle
         ]
-        first_day, _ = self._derive(
+        derived = self._derive(
             athlete,
             days={r.day for r in changed},
             left_runs=set(),
@@ -161,7 +166,7 @@ class Runs(Repository):
             today=today,
         )
         self._update(table, table.c.id == athlete.id, matched_by=matching.VERSION)
-        return first_day
+        return derived.first_day
 
     def with_match_due(
         self, athlete: Athlete | None = None, *, most: int = DUE_AT_ONCE
@@ -334,13 +339,13 @@ class Runs(Repository):
         left_runs: set[int],
         keys: Collection[tuple[str, str]],
         today: date,
-    ) -> tuple[date | None, Sequence[int]]:
+    ) -> Change:
         """Make the runs around `days` anew: those that lost a recording or have one of `keys`.
 
-        Returns the earliest day on which any run changed, and the ids of the new runs.
+        The change names the runs of all recordings of those.
         """
         if not days:
-            return None, ()
+            return Change(None, frozenset(), {})
         reach = range(-matching.NEIGHBOUR_DAYS, matching.NEIGHBOUR_DAYS + 1)
         around = {day + timedelta(days=step) for day in days for step in reach}
         query = select(recording).where(
@@ -350,6 +355,7 @@ class Runs(Repository):
         reused: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
         orphans: list[_Stored] = []
+        before = set(left_runs)
         recordings = [row.recording for row in near.values()]
         for bundle in matching.group(recordings, precedence=self.precedence):
             rows = [near[r.source, r.external_id] for r in bundle]
@@ -357,6 +363,7 @@ class Runs(Repository):
             touched = any((r.source, r.external_id) in keys for r in bundle)
             if not touched and not left_runs.intersection(known):
                 continue
+            before |= known
             # A recording's day needn't be that of the run it joins or leaves: clocks differ.
             days |= {r.day for r in bundle}
             if bundle[0].about:
@@ -398,10 +405,15 @@ class Runs(Repository):
             by_id = update(recording).where(recording.c.id == bindparam("moved_id"))
             self.connection.execute(by_id, moved)
         # A run that has no recording any more goes.
-        before = sorted({r.run_id for r in near.values() if r.run_id is not None} | left_runs)
-        linked = select(recording.c.run_id).where(recording.c.run_id.in_(before))
-        self._delete(run, run.c.id.in_(before), run.c.id.not_in(linked))
-        return min(days), new_ids
+        if left := sorted(before - reused.keys()):
+            linked = select(recording.c.run_id).where(recording.c.run_id.in_(left))
+            self._delete(run, run.c.id.in_(left), run.c.id.not_in(linked))
+        run_of = {
+            (row.recording.source, row.recording.external_id): run_id
+            for run_id, rows in bundles
+            for row in rows
+        }
+        return Change(min(days), frozenset(new_ids), run_of)
 
     def _columns(self, believed: Run, rows: Sequence[_Stored], *, today: date) -> Mapping[str, Any]:
         reason = matching.left_out([row.recording for row in rows])

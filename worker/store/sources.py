@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Select, Table, func, insert, literal_column, or_, select
+from sqlalchemy import Row, Select, Table, case, func, insert, literal_column, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, SourceName
@@ -120,9 +120,8 @@ class SourceRows(Repository):
         self.connection.execute(insert(_CREDENTIAL).values(row))
 
     def credential(self, athlete: Athlete) -> StoredCredential | None:
-        for row in self._rows(select(_CREDENTIAL).where(*self._of(athlete))):
-            return replace(from_row(StoredCredential, row), scopes=frozenset(row.scopes))
-        return None
+        rows = self._rows(select(_CREDENTIAL).where(*self._of(athlete)))
+        return _credential(rows[0]) if rows else None
 
     def renew(
         self, athlete: Athlete, *, version: int, encrypted: bytes, expires_at: datetime | None
@@ -166,13 +165,26 @@ class SourceRows(Repository):
 
     # Who is due, and how far the list is read
 
-    def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> bool:
-        """Take this athlete's credential until then; False where another worker has it."""
+    def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> StoredCredential | None:
+        """Take this athlete's credential until then; None where there's none, or another has it."""
         free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
-        return self._update(_CREDENTIAL, *self._of(athlete), free, leased_until=until) == 1
+        taken = self.connection.execute(
+            update(_CREDENTIAL)
+            .where(*self._of(athlete), free)
+            .values(leased_until=until)
+            .returning(_CREDENTIAL)
+        ).first()
+        return _credential(taken) if taken else None
 
-    def release(self, athlete: Athlete) -> None:
-        self._set(athlete, leased_until=None)
+    def release(self, athlete: Athlete, *, asked: StoredCredential | None = None) -> bool:
+        """Give it back; False where it isn't the one of the account that was `asked` any more."""
+        held = [*self._of(athlete)]
+        if asked is not None:
+            # An account without an id is known by when it was connected.
+            held.append(_CREDENTIAL.c.account_id == asked.account_id)
+            if not asked.account_id:
+                held.append(_CREDENTIAL.c.connected_at == asked.connected_at)
+        return self._update(_CREDENTIAL, *held, leased_until=None) == 1
 
     def due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes to be asked for, those that waited longest first."""
@@ -219,8 +231,9 @@ class SourceRows(Repository):
         self._upsert(_ACTIVITY, rows)
 
     def forget_seen(self, athlete: Athlete, external_ids: Collection[str]) -> None:
-        of_these = _ACTIVITY.c.external_id.in_(external_ids)
-        self._delete(_ACTIVITY, *self._of(athlete, _ACTIVITY), of_these)
+        if external_ids:
+            of_these = _ACTIVITY.c.external_id.in_(external_ids)
+            self._delete(_ACTIVITY, *self._of(athlete, _ACTIVITY), of_these)
 
     def starts(self, athlete: Athlete) -> Mapping[str, datetime]:
         """When each activity that was seen began, by its id."""
@@ -370,13 +383,10 @@ class SourceRows(Repository):
     def spend_event_calls(self, athlete: Athlete, number: int, *, today: date, most: int) -> bool:
         """Count calls for events of this athlete; False where the day's are used up."""
         calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
-        fresh = or_(on.is_(None), on != today)
-        if self._update(
-            _CREDENTIAL, *self._of(athlete), fresh, event_calls_on=today, event_calls=number
-        ):
-            return True
-        left = *self._of(athlete), calls < most
-        return self._update(_CREDENTIAL, *left, event_calls=calls + number) == 1
+        is_fresh = or_(on.is_(None), on != today)
+        has_left = *self._of(athlete), or_(is_fresh, calls < most)
+        counted = case((is_fresh, number), else_=calls + number)
+        return self._update(_CREDENTIAL, *has_left, event_calls_on=today, event_calls=counted) == 1
 
     def hold_events(self, athlete: Athlete, until: datetime) -> None:
         """No event of this athlete is due before then."""
@@ -453,3 +463,7 @@ class SourceRows(Repository):
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(_CREDENTIAL, *self._of(athlete), **values)
+
+
+def _credential(row: Row[Any]) -> StoredCredential:
+    return replace(from_row(StoredCredential, row), scopes=frozenset(row.scopes))

@@ -9,10 +9,11 @@ import pytest
 from simulators.clock import Clock
 from simulators.http_server import Server
 from simulators.strava.service import Subscription
+from tests.counting import counted
 from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
 from worker.domain.models import Athlete
 from worker.pipeline.housekeeping import tidy
-from worker.pipeline.sync import EVENT_CALLS_A_DAY
+from worker.pipeline.sync import EVENT_CALLS_A_DAY, SourceSync
 from worker.store import Store
 from worker.store.sources import EVENTS_KEPT
 
@@ -216,3 +217,34 @@ def plain_subscription(app: StravaApp) -> None:
     app.service.subscription = Subscription(7, address)
     with app.services.store.transaction() as tx:
         tx.source("strava").subscribed(7, address, now=app.clock())
+
+
+@pytest.mark.parametrize(
+    ("changes", "most"), [({"name": "Along the river"}, 13), ({"distance_m": 9_000.0}, 18)]
+)
+def test_following_an_edit_takes_two_commits(
+    app: StravaApp, changes: dict[str, object], most: int
+) -> None:
+    """One before the call: lease, budget and rate limit; one after it: all that it told."""
+    athlete, account = app.connected()
+    made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
+    app.turn()
+    app.turn()
+    subscribe(app)
+    for name, value in changes.items():
+        setattr(made[-1], name, value)
+    note_event(app, event(app, account.id, made[-1].id, "update"))
+    sync = SourceSync.of(app.services, "strava", app.clock)
+    calls = app.service.calls()
+    with counted(app.services.store) as told:
+        sync.handle_events(athlete)
+    assert app.service.calls() == calls + 1
+    assert told["commits"] == 2
+    assert told["statements"] <= most
+    assert sync.events_due() == ()
+    with app.services.store.reading() as tx:
+        (kept,) = [
+            r for r in tx.runs.recorded(athlete, "strava") if r.external_id == str(made[-1].id)
+        ]
+    for name, value in changes.items():
+        assert getattr(kept, {"name": "title"}.get(name, name)) == value
