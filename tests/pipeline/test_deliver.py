@@ -13,6 +13,7 @@ import pytest
 from simulators.recordings import recording, steady
 from simulators.smtp_server import SmtpServer
 from tests.app import NOW, App, ScriptedMailer, refused
+from tests.counting import counted
 from worker.config import MailSection
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
@@ -336,3 +337,26 @@ def test_what_is_sent_again_goes_to_the_address_of_today(app: App, address: str)
         line for line in old_head.split(b"\r\n") if not line.startswith(b"To:")
     ]
     assert f"To: {mail.recipient}".encode() in head
+
+
+def test_each_mail_of_a_run_takes_two_commits(app: App) -> None:
+    """One just before the dot; one just after its answer, which claims the next mail as well."""
+    weeklies(app, *BENS[:5])
+    with counted(app.services.store) as told:
+        assert send(app.services, app.clock).sent == 5
+    assert told["commits"] == 1 + 2 * 5
+    assert told["statements"] <= 2 + 5 * 6
+
+
+def test_a_mail_that_was_claimed_with_the_last_ones_answer_is_left_claimed_by_a_crash(
+    app: App,
+) -> None:
+    """As if it had been claimed alone: it is put back, unflagged, and the one before stays sent."""
+    weeklies(app, "Anna", "Ben")
+    app.mailer.answers = [None, KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt):
+        send(app.services, app.clock)
+    assert [one.state for one in app.unsent()] == ["claimed"]
+    assert app.deliver().sent == 1
+    with app.services.store.reading() as tx:
+        assert [(one.state, one.perhaps_twice) for one in tx.outbox.all()] == [("sent", False)] * 2

@@ -7,6 +7,7 @@ a try; what it says of one mail is that mail's affair.
 """
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -138,11 +139,9 @@ class _DeliveryRun:
     def _send_in_turn(self, joins: bool) -> None:
         try:
             with self._services.mailer.connected():
-                while (letter := self._claim(joins=joins)) is not None:
-                    try:
-                        self._note(letter, _send(self._services, letter, self._clock))
-                    except _TakenAwayError:
-                        log.warning("mail %(mail)s: another worker has it", {"mail": letter.id})
+                letter = self._claim(joins=joins)
+                while letter is not None:
+                    letter = self._send(letter, joins=joins)
         except BaseException as error:  # noqa: BLE001  raised where the run was begun
             self.failure = error
             self._is_over = True
@@ -150,7 +149,26 @@ class _DeliveryRun:
             with self._lock:
                 self._at_work -= 1
 
+    def _send(self, letter: OutboxMail, *, joins: bool) -> OutboxMail | None:
+        """Send a mail and settle it; the next one, where it was claimed as this one was settled."""
+        following: list[OutboxMail | None] = []
+        try:
+            error = _send(
+                self._services,
+                letter,
+                self._clock,
+                then=lambda tx: following.append(self._claim_in(tx, joins=joins)),
+            )
+            self._note(letter, error)
+        except _TakenAwayError:
+            log.warning("mail %(mail)s: another worker has it", {"mail": letter.id})
+        return following[0] if following else self._claim(joins=joins)
+
     def _claim(self, *, joins: bool) -> OutboxMail | None:
+        with self._services.store.transaction() as tx:
+            return self._claim_in(tx, joins=joins)
+
+    def _claim_in(self, tx: Transaction, *, joins: bool) -> OutboxMail | None:
         with self._lock:
             # While another hangs the run can't end anyway: who joined sends on beside it.
             goes_on = self._left > 0 or (joins and self._at_work > 1)
@@ -158,16 +176,16 @@ class _DeliveryRun:
                 return None
             self._left -= 1  # before the others claim as many
         now, identity = self._clock(), self._services.identity
-        with self._services.store.transaction() as tx:
-            letter = None
-            if not _is_paused(tx, now):
-                letter = tx.outbox.claim(now, by=identity.name if identity else None)
+        letter = None
+        if not _is_paused(tx, now):
+            letter = tx.outbox.claim(now, by=identity.name if identity else None)
         if letter is None:
             with self._lock:
                 self._left += 1
         return letter
 
     def _note(self, letter: OutboxMail, error: SendError | None) -> None:
+        refuses_all = False
         with self._lock:
             if error is None:
                 self.sent += 1
@@ -179,10 +197,12 @@ class _DeliveryRun:
                 self._is_over = True
             elif self._refused_in_a_row == REFUSED_IN_A_ROW:
                 # It refuses whatever comes: asking for each that waits would only anger it.
-                self._is_over = True
-                until = self._clock() + PAUSE_AFTER_REFUSALS
-                with self._services.store.transaction() as tx:
-                    tx.progress.ticked(PAUSE_TICK, at=until)
+                self._is_over = refuses_all = True
+        # Without the lock, which others take while they write.
+        if refuses_all:
+            until = self._clock() + PAUSE_AFTER_REFUSALS
+            with self._services.store.transaction() as tx:
+                tx.progress.ticked(PAUSE_TICK, at=until)
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
@@ -191,8 +211,13 @@ def _is_paused(tx: Transaction, now: datetime) -> bool:
     return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
-def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | None:
-    """Send one mail and settle it, whatever comes of it."""
+def _send(
+    services: Services, letter: OutboxMail, clock: Clock, *, then: Callable[[Transaction], object]
+) -> SendError | None:
+    """Send one mail and settle it, whatever comes of it.
+
+    Where it was sent, what comes `then` is done in the transaction that says so.
+    """
     is_at_dot, began = False, clock()
 
     def before_dot() -> None:
@@ -222,6 +247,7 @@ def _send(services: Services, letter: OutboxMail, clock: Clock) -> SendError | N
     with services.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
         _save_answer(tx, now)
+        then(tx)
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
 
