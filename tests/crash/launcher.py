@@ -127,7 +127,10 @@ def _serve() -> None:
 
 
 def _warm() -> None:
-    """Import all that a pass needs; open nothing."""
+    """Import all that a pass needs; open nothing.
+
+    Templates are kept compiled from here on: what the first life alone would write is no boundary.
+    """
     import alembic.command
     import css_inline
     import fitparse
@@ -146,6 +149,7 @@ def _warm() -> None:
     import worker.jobs.embedded
     import worker.jobs.once
     import worker.notify.chart
+    import worker.notify.render
     import worker.pipeline
     import worker.sources.http
     import worker.sources.strava.client
@@ -153,6 +157,7 @@ def _warm() -> None:
     import worker.web.app
 
     worker.sources.strava.client.stravalib_protocol()
+    worker.notify.render.TemplateLoader().compile()
 
     del alembic, css_inline, fitparse, psycopg, sqlalchemy, tests, worker
     del ThreadPoolExecutor, BackgroundScheduler
