@@ -270,7 +270,9 @@ def _created(told: Mapping[int, Sequence[Fields]]) -> datetime | None:
 def _longitude(session: Fields, last: Point | None) -> float | None:
     """Where a session began, else where its records end, in degrees."""
     lon = session.get("start_position_long")
-    return degrees(lon) if isinstance(lon, int) else last and last.lon
+    if isinstance(lon, int):
+        return degrees(lon)
+    return last.lon if last else None
 
 
 def _offset(activity: Fields) -> timedelta | None:

@@ -38,7 +38,7 @@ def points(part: Part) -> Iterator[Point]:
 def last_point(part: Part) -> Point | None:
     """The last record of a part that was walked, as far as it can be found in a moment."""
     message = part.last(RECORD)
-    return message and _point(message, message.integer(_TIMESTAMP), None)
+    return _point(message, message.integer(_TIMESTAMP), None) if message else None
 
 
 def _point(
