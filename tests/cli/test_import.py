@@ -238,6 +238,18 @@ def test_a_ctrl_c_while_files_are_kept_ends_it_too(
     assert kept(home) == imports.ENTRIES_AT_ONCE
 
 
+def test_says_what_is_doubtful_about_a_run(home: Path) -> None:
+    """What had to be put right is told in words and in JSON; what came in as it is, isn't."""
+    (home / "early.fit").write_bytes(fit_run(NEWEST - timedelta(weeks=1024)))
+    (home / "sound.fit").write_bytes(fit_run(NEWEST - timedelta(days=2)))
+    told = easeback("import", "early.fit", "sound.fit", cwd=home).stdout
+    assert "note early.fit: recovered: its clock said 2007-02-15, 1,024 weeks early" in told
+    assert "sound.fit" not in told
+    (home / "untold.fit").write_bytes(fit_run(NEWEST - timedelta(days=9), sport=None))
+    (note,) = json.loads(easeback("import", "untold.fit", "--json", cwd=home).stdout)["notes"]
+    assert (note["file"], "pace" in note["reason"]) == ("untold.fit", True)
+
+
 def test_shows_a_bar_on_a_terminal(home: Path) -> None:
     """How many of how many, the rate, the time left."""
     terminal, theirs = pty.openpty()

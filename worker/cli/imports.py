@@ -49,6 +49,7 @@ def import_history(
     from worker.sources.formats.child import Reader
 
     command = command_of(context)
+    noted: list[Imported] = []
     missing = next((path for path in paths if not path.exists()), None)
     if missing is not None:
         raise UsageError(f"there is nothing at {missing}")
@@ -74,6 +75,8 @@ def import_history(
                 if one.verdict in without:
                     without[one.verdict].append(one)
                 advance(1)
+                if one.verdict == "imported" and one.reason:
+                    noted.append(one)
     except KeyboardInterrupt as stop:
         raise AttentionError(
             f"stopped after {counted(counts.total(), 'file')}: the same command goes on from there"
@@ -85,6 +88,7 @@ def import_history(
             {
                 "imported": counts["imported"],
                 "duplicate": counts["duplicate"],
+                "notes": [{"file": one.name, "reason": one.reason} for one in noted],
                 **{
                     verdict: [
                         {"file": one.name, "reason": one.reason}
@@ -98,6 +102,7 @@ def import_history(
         )
     else:
         _print_outcome(command, counts, without, found.passed_over)
+        _print_notes(command, noted)
         if listed_in:
             command.say(f"all that failed: {listed_in}")
     if failed:
@@ -138,6 +143,14 @@ def _print_outcome(
         )
     if unread:
         command.say("what couldn't be read is tried again by the same command")
+
+
+def _print_notes(command: CommandContext, noted: "Sequence[Imported]") -> None:
+    """What had to be recovered of the first runs, or is doubtful about them."""
+    for one in noted[:_SHOWN_FAILURES]:
+        command.say(f"note {one.name}: {one.reason}")
+    if len(noted) > _SHOWN_FAILURES:
+        command.say(f"and {len(noted) - _SHOWN_FAILURES:,} more with a note: --json lists all")
 
 
 def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
