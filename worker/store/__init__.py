@@ -509,17 +509,21 @@ def _in_words(url: URL, error: DBAPIError) -> str:
             f"the database {where} is damaged: stop the worker and restore a backup "
             "(`easeback restore FILE`)"
         )
-    if code == sqlite3.SQLITE_BUSY and is_overwritten(Path(where or ".")):
-        return overwritten_in_words(Path(where or "."))
     if code == sqlite3.SQLITE_BUSY:
-        return (
-            f"the database {where} is busy: another program holds it locked; the work goes on once "
-            "it lets go"
-        )
+        return _busy_in_words(Path(where or "."))
     disk = _trouble_with_disk(Path(where or "."), code)
     if disk is None:
         return f"the database {where} can't be used: {why}"
     return f"the database {where}: {disk}; nothing is lost, and the work goes on by itself"
+
+
+def _busy_in_words(file: Path) -> str:
+    if is_overwritten(file):
+        return overwritten_in_words(file)
+    return (
+        f"the database {file} is busy: another program holds it locked; the work goes on once "
+        "it lets go"
+    )
 
 
 def _trouble_with_disk(file: Path, code: int) -> str | None:
