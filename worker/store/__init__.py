@@ -197,7 +197,8 @@ class Store:
             )
             with waiting.begin():
                 if not self.file and within_s < BUSY_TIMEOUT_S:
-                    waiting.exec_driver_sql(f"SET LOCAL lock_timeout = '{within_s * 1000:.0f}ms'")
+                    waits = f"SET LOCAL lock_timeout = '{within_s * 1000:.0f}ms'"
+                    waiting.exec_driver_sql(waits)
                 yield Transaction(waiting, self.rules, self.precedence)
 
     @contextmanager
@@ -489,7 +490,8 @@ def _begin_sqlite(connection: Connection) -> None:
     options = connection.get_execution_options()
     reading = options.get("easeback_reading", False)
     waits_s = options.get("easeback_waits_s", BUSY_TIMEOUT_S)
-    connection.exec_driver_sql(f"PRAGMA busy_timeout={waits_s * 1000:.0f}")
+    waits = f"PRAGMA busy_timeout={waits_s * 1000:.0f}"
+    connection.exec_driver_sql(waits)
     # A write in a transaction that began as a read fails wherever somebody else has written since.
     connection.exec_driver_sql("PRAGMA query_only=ON" if reading else "PRAGMA query_only=OFF")
     if options.get("isolation_level") != "AUTOCOMMIT":  # VACUUM can't run inside a transaction

@@ -19,7 +19,8 @@ def count_mail(connection: Connection, *, at_least: int = 0) -> int | None:
     if connection.dialect.name != "sqlite":
         return None
     number = max(counted(connection) + 1, at_least)
-    connection.exec_driver_sql(f"PRAGMA user_version={number}")
+    count = f"PRAGMA user_version={number:d}"
+    connection.exec_driver_sql(count)
     return number
 
 
