@@ -1,5 +1,7 @@
 """How good the detector is, in one table: `python -m bench.detector [FOLDER ...] [--quick]`.
 
+`--climb 10` counts in kilometre-effort, 1 km more for each 100 m up, where histories know it.
+
 On real histories (see `bench.histories`): mails per active runner-year, re-training winters
 warned, crossings found on the very run; beside what others warn by. On made ones: how quiet it
 is for steady runners and whether it finds each kind of jump. `--quick` makes a tenth of the made
@@ -71,9 +73,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", help="real histories; else EASEBACK_REAL_DATA")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--climb", type=float, default=0.0, help="metres for each metre up")
     arguments = parser.parse_args()
     made = 100 if arguments.quick else 1000
-    groups = [[_judged(one) for one in real(folder(each))] for each in arguments.folders or [None]]
+    groups = [
+        [_judged(one) for one in real(folder(each), climb=arguments.climb)]
+        for each in arguments.folders or [None]
+    ]
     everybody = [one for group in groups for one in group]
     print(file=sys.stderr)
     for group in groups if len(groups) == 1 else [*groups, everybody]:

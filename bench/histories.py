@@ -11,7 +11,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -41,21 +41,36 @@ def folder(argument: str | None = None) -> Path:
     return nested if nested.is_dir() else path
 
 
-def real(path: Path) -> tuple[Runner, ...]:
-    """Every runner of a folder, cleaned."""
+def real(path: Path, *, climb: float = 0.0) -> tuple[Runner, ...]:
+    """Every runner of a folder, cleaned.
+
+    Each metre up counts as `climb` metres more, where a file has `elevation_gain_m`.
+    """
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
     if not files:
         sys.exit(f"no histories in {path}")
-    return tuple(Runner(file.stem, _cleaned(file)) for file in files)
+    return tuple(Runner(file.stem, _cleaned(file, climb)) for file in files)
 
 
-def _cleaned(file: Path) -> tuple[Run, ...]:
+def _cleaned(file: Path, climb: float) -> tuple[Run, ...]:
     with file.open(newline="", encoding="utf-8") as lines:
-        recordings = [_recording(row, number) for number, row in enumerate(csv.DictReader(lines))]
+        rows = list(csv.DictReader(lines))
+    recordings = [_recording(row, number) for number, row in enumerate(rows)]
     today = max(recording.day for recording in recordings)
     bundles = group(recordings)
     runs = (believed_run(bundle, run_id=number) for number, bundle in enumerate(bundles))
-    return tuple(run for run in runs if implausible(run, today=today) is None)
+    sound = (run for run in runs if implausible(run, today=today) is None)
+    if not climb:
+        return tuple(sound)
+    up_m = {one.started_at: _number(rows[int(one.external_id)], "elevation_gain_m")
+            for one in recordings}  # fmt: skip
+    return tuple(
+        replace(run, distance_m=run.distance_m + climb * up_m[run.started_at]) for run in sound
+    )
+
+
+def _number(row: dict[str, str], name: str) -> float:
+    return float(row.get(name) or 0.0)
 
 
 def _recording(row: dict[str, str], number: int) -> Recording:

@@ -158,7 +158,6 @@ run = Table(
     Column("quarantine", Text),
     # Where that is for its date in the future alone: the day on which it's checked again.
     Column("looked_at_on", Date, index=True),
-    Column("ascent_m", Float),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
 )
@@ -193,7 +192,6 @@ recording = Table(
     # Whether it is what an account's table says of the activity.
     Column("account", Boolean, nullable=False, server_default=false()),
     Column("saved_at", Utc, nullable=False),
-    Column("ascent_m", Float),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,

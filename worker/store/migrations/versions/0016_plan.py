@@ -1,4 +1,4 @@
-"""Plans: when they last changed, since when a calendar is open, the race told; and climb."""
+"""Plans: when they last changed, since when a calendar is open, which race a mail told of."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,5 +16,3 @@ def upgrade() -> None:
     op.add_column("athlete", sa.Column("calendar_from", Utc(), nullable=True))
     op.add_column("weekly", sa.Column("race_on", sa.Date(), nullable=True))
     op.add_column("weekly", sa.Column("race_m", sa.Float(), nullable=True))
-    op.add_column("recording", sa.Column("ascent_m", sa.Float(), nullable=True))
-    op.add_column("run", sa.Column("ascent_m", sa.Float(), nullable=True))
