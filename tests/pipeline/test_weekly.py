@@ -6,11 +6,12 @@ from datetime import UTC, date, datetime, time, timedelta
 
 import pytest
 
-from tests.app import App, recording
+from tests.app import App, recording, steady
+from tests.counting import counted
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Email, Race, WeeklyHour
 from worker.notify import Composer, WeeklyFacts
-from worker.pipeline.weekly import queue_due_weeklies
+from worker.pipeline.weekly import queue_due_weeklies, queue_weekly
 
 MONDAY = date(2026, 11, 16)
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
@@ -298,3 +299,15 @@ def test_next_mondays_plan_takes_up_what_happened_and_says_so_in_one_line(
     lines = ("planned for this week", "Planned for this week", "this week stays as it was")
     assert any(line in said for line in lines) == bool(told_of), said
     assert told_of in said
+
+
+def test_queueing_one_takes_one_commit_and_few_statements(app: App) -> None:
+    """However many weeks of runs lie behind it."""
+    anna = app.athlete()
+    app.runs(anna, steady())
+    now = app.now + WEEK
+    with counted(app.services.store) as asked:
+        queue_weekly(app.services, anna, now)
+    assert len(app.unsent()) == 1
+    assert asked["commits"] == 1
+    assert asked["statements"] <= 18

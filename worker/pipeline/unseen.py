@@ -70,14 +70,14 @@ def _unseen(
         yield Unseen(since=local_day(athlete, missing_at))
     elif files := _files(tx, athlete, also_unreadable=True):
         yield Unseen(files=files)
-    states = tx.progress.sources(athlete)
+    states, credentials = tx.progress.sources(athlete), tx.credentials(athlete)
     for kind in SOURCES:
-        stored = tx.source(kind.name).credential(athlete)
+        stored = credentials.get(kind.name)
         if stored is None:
             continue
         connected = services.sources.get(kind.name)
         every = connected.client.every if connected else timedelta(0)
-        seen_at = _seen_at(tx, athlete, kind.name)
+        seen_at = states[kind.name].last_success_at if kind.name in states else None
         is_behind = seen_at is None or seen_at < ends_at - every - _SLACK
         is_failing = kind.name in states and states[kind.name].state == "failing"
         if is_behind or is_failing or stored.revoked_at is not None:

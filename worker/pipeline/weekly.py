@@ -19,7 +19,6 @@ from worker.pipeline.plans import stored_plan
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
 from worker.pipeline.unseen import is_reading, unseen
-from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, Transaction
 
 _WEEK = timedelta(days=7)
@@ -84,11 +83,13 @@ def _queue(
     if "weekly" not in athlete.wants:
         tx.progress.save_week(athlete, starts_on, state="skipped")
         return
-    email = services.composer.weekly(weekly_facts(tx, services, athlete, starts_on, now=now))
+    facts = weekly_facts(tx, services, athlete, starts_on, now=now)
+    email = services.composer.weekly(facts)
     key = _key(athlete, starts_on)
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     tx.progress.save_week(athlete, starts_on, state="queued", outbox_id=outbox_id)
-    tx.progress.mark_errors_notified(athlete)
+    if facts.troubles:
+        tx.progress.mark_errors_notified(athlete)
 
 
 def _ends_at(athlete: Athlete, starts_on: date, now: datetime) -> datetime:
@@ -109,10 +110,10 @@ def weekly_facts(
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
-    found = [one for one in tx.findings.standing(athlete, since=starts_on)
-             if one.finding.day <= ends_on]  # fmt: skip
     today = local_day(athlete, now)
     diary = tx.checkins.since(athlete, today - 2 * FORTNIGHT)
+    recent = tx.findings.standing(athlete, since=starts_on - 3 * _WEEK)
+    found = [one for one in recent if starts_on <= one.finding.day <= ends_on]
     race, told = athlete.race, tx.progress.race_told(athlete, starts_on - _WEEK)
     moved = None
     if race and told and (told.day, told.distance_m) != (race.day, race.distance_m):
@@ -154,7 +155,7 @@ def weekly_facts(
 
 def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
     """The last day of the first key that is about to end; one that has ended had its own mail."""
-    stored = [tx.source(kind.name).credential(athlete) for kind in SOURCES]
-    ends = [one.ends_at for one in stored if one and one.ends_at and one.revoked_at is None]
+    stored = tx.credentials(athlete).values()
+    ends = [one.ends_at for one in stored if one.ends_at and one.revoked_at is None]
     soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]
     return local_day(athlete, min(soon)) if soon else None

@@ -24,7 +24,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModu
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from worker.domain.matching import FILES_PRECEDENCE
-from worker.domain.models import SourceName
+from worker.domain.models import Athlete, SourceName
 from worker.domain.rules import Rules
 from worker.store import high_water
 from worker.store.athletes import Athletes, CheckIns, NameTakenError
@@ -59,7 +59,13 @@ from worker.store.progress import (
     Tick,
 )
 from worker.store.runs import Change, Runs, StoredRun
-from worker.store.sources import FileState, SeenActivity, SourceRows, StoredCredential
+from worker.store.sources import (
+    FileState,
+    SeenActivity,
+    SourceRows,
+    StoredCredential,
+    credentials_of,
+)
 from worker.store.tables import DUE_AT_ONCE
 
 __all__ = [
@@ -134,6 +140,10 @@ class Transaction:
     def source(self, name: SourceName) -> SourceRows:
         """What is stored of one service."""
         return SourceRows(self.connection, name)
+
+    def credentials(self, athlete: Athlete) -> Mapping[SourceName, StoredCredential]:
+        """The athlete's credential at each service that they have one at."""
+        return credentials_of(self.connection, athlete)
 
 
 @dataclass(frozen=True, slots=True)

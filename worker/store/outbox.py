@@ -208,6 +208,8 @@ class Outbox(Repository):
 
         Those that were sent stay as they are under another key; the others are given up.
         """
+        if not keys:
+            return
         early = (
             _OUTBOX.c.athlete_id == athlete.id,
             _OUTBOX.c.key.in_(keys),

@@ -115,7 +115,8 @@ class Progress(Repository):
         """Forget the weeks to come that were marked while the clock ran ahead; which they were."""
         after = _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on > week_starts_on
         weeks = self._values(select(_WEEKLY.c.week_starts_on).where(*after))
-        self._delete(_WEEKLY, *after)
+        if weeks:
+            self._delete(_WEEKLY, *after)
         return weeks
 
     # Sources

@@ -9,7 +9,19 @@ from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from sqlalchemy import Row, Select, Table, case, func, insert, literal_column, or_, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    Table,
+    case,
+    func,
+    insert,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, SourceName
@@ -463,6 +475,14 @@ class SourceRows(Repository):
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(_CREDENTIAL, *self._of(athlete), **values)
+
+
+def credentials_of(
+    connection: Connection, athlete: Athlete
+) -> Mapping[SourceName, StoredCredential]:
+    """The athlete's credentials at all services, by the service's name."""
+    query = select(_CREDENTIAL).where(_CREDENTIAL.c.athlete_id == athlete.id)
+    return {row.source: _credential(row) for row in connection.execute(query)}
 
 
 def _credential(row: Row[Any]) -> StoredCredential:
