@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from bench.plans_look import CASES, RULES, Case
+from simulators.ten_plans import CASES, RULES, Case
 
 STATES = {
     "a beginner's half marathon in 16 weeks": "short",

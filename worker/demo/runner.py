@@ -90,7 +90,7 @@ class Outing:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class DemoPart:
     """What one runner does: the files there are when Easeback is set up, and the runs from then on.
 
     From `FOLLOWS_FROM` on come those of the plan where the runner `follows` it. The athlete isn't
@@ -103,16 +103,16 @@ class Part:
     follows: bool
 
 
-def robin() -> Part:
+def robin() -> DemoPart:
     """Who sets Easeback up before the season, and from the second alert on lives by the plan."""
-    return Part(_athlete("Robin", BEGINS), last_year(), season(), follows=True)
+    return DemoPart(_athlete("Robin", BEGINS), last_year(), season(), follows=True)
 
 
-def kim() -> Part:
+def kim() -> DemoPart:
     """Who ran the same, sets Easeback up then, wants alerts alone, and runs by feel."""
     at = datetime.combine(FOLLOWS_FROM, time(6), tzinfo=ZONE).astimezone(UTC)
     athlete = replace(_athlete("Kim", at), wants=frozenset({"alert"}))
-    return Part(athlete, (*last_year(), *season()), by_feel(), follows=False)
+    return DemoPart(athlete, (*last_year(), *season()), by_feel(), follows=False)
 
 
 def _athlete(name: str, added_at: datetime) -> Athlete:

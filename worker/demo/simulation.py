@@ -20,7 +20,7 @@ from worker.app import build_services
 from worker.config import Settings
 from worker.demo import fit, runner
 from worker.demo.folder import DemoFolder
-from worker.demo.runner import Outing, Part
+from worker.demo.runner import DemoPart, Outing
 from worker.domain.history import History
 from worker.domain.models import Athlete, Week
 from worker.domain.weeks import local_day, next_weekly_due, past_weeks
@@ -58,7 +58,7 @@ _Event = tuple[datetime, int, tuple[Outing, ...]]
 
 
 def simulate(
-    folder: DemoFolder, part: Part, *, watch: Callable[[SimulatedEvent], None]
+    folder: DemoFolder, part: DemoPart, *, watch: Callable[[SimulatedEvent], None]
 ) -> SimulatedSeason:
     """Play one runner's season in this folder; `watch` is called with every event."""
     settings = Settings(data_dir=folder.data_dir)
@@ -105,7 +105,7 @@ def simulate(
     return season
 
 
-def _events(athlete: Athlete, part: Part) -> list[_Event]:
+def _events(athlete: Athlete, part: DemoPart) -> list[_Event]:
     """What is known before: the files there are, the runs that no plan decides, weekly mails."""
     begins = athlete.added_at
     events = [(begins, 0, part.past), *map(_event, part.runs)]

@@ -1,4 +1,4 @@
-"""Plans to look at as a coach would: `python -m bench.plans_look`.
+"""Plans to look at as a coach would: `python -m simulators.ten_plans`.
 
 Ten made runners, each with what a plan must be wise about: a beginner's half marathon, a marathon
 in 20 weeks, one in four, after 12 weeks off, after an alert, with pain, 10 km, in miles, with weeks
@@ -9,9 +9,8 @@ what was seen.
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
-from bench.histories import run_on
 from worker.domain.checkins import CheckIn
 from worker.domain.detector import judge_day
 from worker.domain.history import History
@@ -48,7 +47,7 @@ class Case:
     def runs(self) -> tuple[Run, ...]:
         first = MONDAY - WEEK * (len(self.weeks) + self.off_weeks)
         return tuple(
-            run_on(first + WEEK * number + DAY * place, km * 1000, 10 * number + place)
+            _run(first + WEEK * number + DAY * place, km, 10 * number + place)
             for number, week in enumerate(self.weeks)
             for place, km in zip((1, 3, 5, 6), week, strict=True)
             if km
@@ -71,6 +70,11 @@ class Case:
             rules=RULES,
             week_starts=self.week_starts,
         )
+
+
+def _run(day: date, km: float, number: int) -> Run:
+    started_at = datetime.combine(day, time(7), tzinfo=UTC)
+    return Run(number, started_at, day, km * 1000, moving_s=km * 360)
 
 
 BEGINNER: Weeks = [(3, 0, 0, 4), (3, 0, 0, 5), (3, 3, 0, 5), (3, 3, 0, 6)] * 3
@@ -117,7 +121,7 @@ def lines(case: Case) -> list[str]:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
     for case in CASES:
-        print("\n".join((*lines(case), "")))
+        print("\n".join((*lines(case), "")))  # noqa: T201  that is what it is for
 
 
 if __name__ == "__main__":
