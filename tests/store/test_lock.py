@@ -1,5 +1,6 @@
 """The worker's lock: held by the database whatever its name, and missed when it's gone."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -63,9 +64,12 @@ def test_a_second_worker_is_refused_whatever_name_it_has_for_the_file(
         assert second_worker(url) == ""
 
 
-def second_worker(url: str) -> str:
+NO_FLOCK = "import fcntl\ndef none(*_): raise OSError(37, 'none')\nfcntl.flock = none\n"
+
+
+def second_worker(url: str, *, shim: str = "") -> str:
     """What a second process has to say that wants to work on this database."""
-    program = (
+    program = shim + (
         "import sys; from worker.store import Store; "
         "Store.open(sys.argv[1]).sole_worker().__enter__()"
     )
@@ -77,6 +81,32 @@ def second_worker(url: str) -> str:
         cwd=ROOT,
     )
     return done.stderr
+
+
+def no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+@linux
+def test_without_one_kind_of_lock_the_other_holds(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems know locks of bytes and none of whole files."""
+    with closing(Store.open(sqlite_url)) as store:
+        monkeypatch.setattr("worker.store.lock.fcntl.flock", no_locks)
+        with store.sole_worker():
+            assert "under another name of its file" in second_worker(sqlite_url, shim=NO_FLOCK)
+
+
+def test_a_file_system_without_locks_is_refused_in_one_line(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two workers on one file would each believe to be alone."""
+    with closing(Store.open(sqlite_url)) as store:
+        monkeypatch.setattr("worker.store.lock.fcntl.flock", no_locks)
+        monkeypatch.setattr("worker.store.lock.fcntl.fcntl", no_locks)
+        with pytest.raises(LockedError, match="has no locks, so nobody could tell"):
+            store.sole_worker().__enter__()
 
 
 # Gone from under the worker

@@ -118,6 +118,7 @@ class FileLock:
         path = real.with_name(f"{real.name}.lock")
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         self._beside = os.fdopen(descriptor, "r+")
+        has_lock = True
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -126,8 +127,16 @@ class FileLock:
             raise LockedError(
                 f"another worker (process {holder}) is at work on this database"
             ) from error
+        except OSError:
+            has_lock = False  # a file system without such locks may have the others
         try:
-            self._identity = _lock_itself(real)
+            self._identity, is_locked = _lock_itself(real)
+            if not (has_lock or is_locked):
+                raise LockedError(
+                    f"the file system of {real.parent} has no locks, so nobody could tell whether "
+                    "another worker is at work: set data_dir to a disk of this machine, or "
+                    "database_url to PostgreSQL"
+                )
         except LockedError:
             self._beside.close()
             raise
@@ -214,11 +223,14 @@ def _identity_of(file: Path) -> Identity | None:
     return found.st_dev, found.st_ino
 
 
-def _lock_itself(file: Path) -> Identity | None:
-    """Lock the database file; None where there is none yet. Raises `LockedError`."""
+def _lock_itself(file: Path) -> tuple[Identity | None, bool]:
+    """Lock the database file: which it is, None where there is none yet; whether that was possible.
+
+    Raises `LockedError` where another has it.
+    """
     identity = _identity_of(file)
     if identity is None:
-        return None
+        return None, False
     if identity not in _open_files:
         _open_files[identity] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
@@ -228,7 +240,8 @@ def _lock_itself(file: Path) -> Identity | None:
             raise LockedError(
                 "another worker is at work on this database, under another name of its file"
             ) from error
-    return identity
+        return identity, False
+    return identity, sys.platform == "linux"
 
 
 def _lock_bytes(descriptor: int, kind: int, where: tuple[int, int] = _FAR_BYTE) -> None:
