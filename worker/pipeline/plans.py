@@ -1,15 +1,17 @@
 """An athlete's plan by what is stored: what the mails, the page, the commands and calendars say."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from worker.domain import planner
+from worker.domain.checkins import CheckIn
 from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Plan, Race
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.calendar import CalendarFacts
-from worker.store import Transaction
+from worker.store import StoredFinding, Transaction
 
 BEARING = timedelta(days=28)
 """How long answers and findings bear on a plan, and longer than that."""
@@ -25,12 +27,28 @@ def stored_plan(
     rules: Rules,
 ) -> Plan:
     """The plan of a day, by this history and by the answers and findings that are stored."""
+    diary = tx.checkins.since(athlete, day - BEARING)
+    found = tx.findings.standing(athlete, since=day - BEARING)
+    return plan_by(athlete, history, day, race=race, diary=diary, found=found, rules=rules)
+
+
+def plan_by(
+    athlete: Athlete,
+    history: History,
+    day: date,
+    *,
+    race: Race | None,
+    diary: Sequence[CheckIn],
+    found: Sequence[StoredFinding],
+    rules: Rules,
+) -> Plan:
+    """The plan of a day, by these answers and findings: of the `BEARING` before it, or of more."""
     return planner.plan(
         history,
         day,
         race=race,
-        checkins=tx.checkins.since(athlete, day - BEARING),
-        findings=[one.finding for one in tx.findings.standing(athlete, since=day - BEARING)],
+        checkins=diary,
+        findings=[one.finding for one in found],
         rules=rules,
         week_starts=athlete.week_starts,
     )

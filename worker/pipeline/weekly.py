@@ -15,7 +15,7 @@ from worker.domain.weeks import (
 )
 from worker.notify import Noticed, WeeklyFacts
 from worker.pipeline.ingest import CHART_WEEKS
-from worker.pipeline.plans import stored_plan
+from worker.pipeline.plans import BEARING, plan_by
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
 from worker.pipeline.unseen import is_reading, unseen
@@ -111,15 +111,15 @@ def weekly_facts(
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
     today = local_day(athlete, now)
-    diary = tx.checkins.since(athlete, today - 2 * FORTNIGHT)
-    recent = tx.findings.standing(athlete, since=starts_on - 3 * _WEEK)
+    diary = tx.checkins.since(athlete, starts_on - BEARING)
+    recent = tx.findings.standing(athlete, since=starts_on - BEARING)
     found = [one for one in recent if starts_on <= one.finding.day <= ends_on]
     race, told = athlete.race, tx.progress.race_told(athlete, starts_on - _WEEK)
     moved = None
     if race and told and (told.day, told.distance_m) != (race.day, race.distance_m):
         moved = told, race
     plan, before = (
-        stored_plan(tx, athlete, history, day, race=planned_for, rules=rules)
+        plan_by(athlete, history, day, race=planned_for, diary=diary, found=recent, rules=rules)
         for day, planned_for in (
             (max(starts_on + _WEEK, today), race),
             (starts_on, told if moved else race),
