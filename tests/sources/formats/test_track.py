@@ -168,3 +168,12 @@ def test_never_measures_less_than_nothing(steps: list[tuple[float, float, float]
         odometer.add(Point(at_s, LAT + north_m * METRE_NORTH, LON + east_m * METRE_NORTH))
     assert odometer.distance_m >= 0
     assert 0 <= odometer.moving_s <= odometer.elapsed_s + 1e-6
+
+
+def test_instants_all_over_the_place_never_count_backward() -> None:
+    """Points days from each other in any order are neither a new clock nor time."""
+    odometer = Odometer()
+    for number, days in enumerate([0, 0, 0, 0, 0, 0, 900, -40, 300, 12, 5000, 3, 77]):
+        odometer.add(Point(1_700_000_000.0 + 86_400 * days + number, counted_m=3.0 * number))
+    assert odometer.moving_s == 5
+    assert odometer.elapsed_s == 5

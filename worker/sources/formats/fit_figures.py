@@ -83,6 +83,8 @@ class Figures:
         self.distance_m = distance_m or None
         self._time(track, laps_s, notes)
         self._start(track, laps, notes, alone=alone)
+        if self.elapsed_s and self.elapsed_s > MOST_S:
+            self.elapsed_s = self.moving_s
         return notes
 
     def _ended_early(self, track: Odometer) -> bool:

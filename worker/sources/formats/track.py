@@ -99,7 +99,8 @@ class Odometer:
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
         self._strays_in_a_row = 0
-        self._strays_from_s = 0.0
+        self._strays_from_s = 0.0  # the first of them
+        self._stray_s = 0.0  # the last
         self._resumed = True
 
     @property
@@ -177,8 +178,9 @@ class Odometer:
             is_later = self.last_s is None or at_s >= self.last_s
             self._backward += not is_later
             return is_later
-        if not self._strays_in_a_row:
-            self._strays_from_s = at_s
+        if not self._strays_in_a_row or not 0 <= at_s - self._stray_s <= LONGEST_SILENCE_S:
+            self._strays_from_s, self._strays_in_a_row = at_s, 0
+        self._stray_s = at_s
         self._strays_in_a_row += 1
         return self._strays_in_a_row >= LASTING_GLITCHES and self._lasts(at_s, self.last_s)
 
