@@ -20,10 +20,10 @@ run: $(RUN) ## Start the worker
 	@.venv/bin/easeback run $(ARGS)
 
 check: lint ## Check the fast part: lint, and every test that starts nothing beside itself
-	@$(PY) -m pytest --numprocesses auto -m '$(STARTS_NOTHING)' $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --dist worksteal -m '$(STARTS_NOTHING)' $(ARGS)
 
 test: $(DEV) ## Run every test but the nightly ones
-	@$(PY) -m pytest --numprocesses auto $(ARGS)
+	@$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: $(DEV) ## Check style, types and the rules of the rooms
 	@.venv/bin/ruff check

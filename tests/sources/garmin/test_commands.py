@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from simulators.clock import Clock
+from simulators.empty_database import put_empty_database
 from simulators.garmin import Service
 from simulators.http_server import running
 from tests.command import ROOT, easeback
@@ -77,8 +78,9 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     service = Service(clock=Clock(datetime.now(UTC)))
     (tmp_path / "data").mkdir(mode=0o700)
     with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
-        url = f"sqlite:///{tmp_path / 'data' / 'easeback.db'}"
-        with closing(Store.open(url)) as store, store.transaction() as tx:
+        file = tmp_path / "data" / "easeback.db"
+        put_empty_database(file)
+        with closing(Store.open(f"sqlite:///{file}")) as store, store.transaction() as tx:
             tx.athletes.add(
                 Athlete(0, "Mira", "mira@example.org", service.clock.now - timedelta(days=90))
             )

@@ -19,6 +19,7 @@ from typing import IO, Any
 import pytest
 
 from simulators.clock import Clock
+from simulators.empty_database import put_empty_database
 from simulators.http_server import Server, running
 from simulators.strava.browser import answer_consent
 from simulators.strava.service import Service
@@ -100,8 +101,9 @@ def operator(tmp_path: Path) -> Iterator[Operator]:
     service = Service(clock=Clock(datetime.now(UTC)))
     service.account("Mira")
     with running(service) as server:
-        url = f"sqlite:///{tmp_path / 'easeback.db'}"
-        with closing(Store.open(url)) as store, store.transaction() as tx:
+        file = tmp_path / "easeback.db"
+        put_empty_database(file)
+        with closing(Store.open(f"sqlite:///{file}")) as store, store.transaction() as tx:
             tx.athletes.add(Athlete(0, "Mira", "mira@example.org", service.clock.now))
         yield Operator(tmp_path, server, port)
 
