@@ -4,9 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from string import ascii_lowercase
 from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -242,6 +243,25 @@ def test_one_mail_that_is_taken_shows_that_the_server_is_well(app: App) -> None:
     done = app.deliver()
     assert (done.sent, len(done.troubles)) == (4, 20)
     assert pause(app) is None
+
+
+def test_greylisting_for_hours_costs_nothing_but_hours(app: App) -> None:
+    """Each recipient is put off until four hours after their first try; all have one mail then."""
+    weeklies(app, "Anna", *BENS[:4])
+    first_tries: dict[str, datetime] = {}
+
+    class Greylisting(ScriptedMailer):
+        def send(self, *args: Any, recipient: str, **more: Any) -> None:
+            if app.now < first_tries.setdefault(recipient, app.now) + 240 * MINUTE:
+                raise refused("451 greylisted")
+            app.mailer.send(*args, recipient=recipient, **more)
+
+    app.services = replace(app.services, mailer=Greylisting())
+    for _ in range(24):
+        app.deliver()
+        app.now += 20 * MINUTE
+    assert len({str(mail["To"]) for mail in app.mailer.taken}) == len(app.mailer.taken) == 5
+    assert app.unsent() == ()
 
 
 # The sender

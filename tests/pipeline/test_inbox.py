@@ -80,6 +80,31 @@ def test_a_growing_file_is_not_read_before_it_has_come_to_rest(app: App) -> None
     assert app.distances_km(anna) == [8.0]
 
 
+@pytest.mark.parametrize(
+    "seen",
+    [
+        pytest.param(lambda whole: bytes(len(whole)), id="all zeros"),
+        pytest.param(lambda whole: whole + bytes(500), id="longer"),
+        pytest.param(lambda whole: whole[:99], id="half"),
+    ],
+)
+@pytest.mark.parametrize("looks", [1, 6])
+def test_a_file_that_a_share_shows_before_it_is_whole_is_read_in_the_end(
+    app: App, seen: Callable[[bytes], bytes], looks: int
+) -> None:
+    """Even where it stood still for long enough to have a verdict."""
+    anna = app.athlete()
+    whole = run_file(8.0)
+    path = app.drop("run.fit", seen(whole))
+    app.look(looks)
+    app.drop("run.fit", whole)
+    later = path.stat().st_mtime_ns + 10**9
+    os.utime(path, ns=(later, later))
+    app.look(3)
+    assert app.distances_km(anna) == [8.0]
+    assert entry(app, "run.fit").verdict == "imported"
+
+
 def test_a_torn_file_gets_more_looks_and_then_its_verdict(app: App) -> None:
     """A slow copy stands still for a while and looks just like a torn file."""
     app.athlete()
