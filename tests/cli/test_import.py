@@ -102,6 +102,15 @@ def test_prints_json_only(home: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
 
 
+def test_says_what_was_put_aside_and_why(home: Path) -> None:
+    """Nobody is told `imported 1` of a run that isn't among the runs."""
+    (home / "car.fit").write_bytes(fit_run(NEWEST, distance_m=48_000, moving_s=3600))
+    told = json.loads(easeback("import", home / "car.fit", "--json", cwd=home).stdout)
+    assert (told["imported"], told["corrected"]) == (0, [])
+    reason = "it is faster than the world record over its distance"
+    assert told["put_aside"] == [{"file": f"{home}/car.fit", "reason": reason}]
+
+
 def test_a_path_that_is_not_there_is_wrong_usage(home: Path) -> None:
     """Nothing of the others is imported."""
     done = easeback("import", mixed(home / "watch"), home / "nowhere", cwd=home)
