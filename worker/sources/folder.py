@@ -25,7 +25,7 @@ from worker.domain.shown import printable
 from worker.setting_types import InboxSection
 from worker.sources import Reading, SourceError, Unreadable
 from worker.sources.formats import Activity
-from worker.sources.formats.clocks import local_day
+from worker.sources.formats.clocks import day_of_run
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
 
@@ -232,7 +232,7 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
 def _recording(
     one: Activity, name: str, sha256: str, *, zone: ZoneInfo, source: SourceName
 ) -> Recording:
-    day, doubt = local_day(one.started_at, offset=one.offset, zone=zone, lon=one.lon)
+    day, doubt = day_of_run(one.started_at, offset=one.offset, zone=zone, lon=one.lon)
     return Recording(
         source=source,
         external_id=f"{sha256}:{one.leg}" if one.leg else sha256,

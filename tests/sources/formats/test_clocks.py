@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simulators.activity_files import fit_run, gpx, straight, tcx
 from worker.sources.formats import Activity, Parsed
-from worker.sources.formats.clocks import FIRST_FIT, ROLLOVER, local_day, put_right
+from worker.sources.formats.clocks import FIRST_FIT, ROLLOVER, day_of_run, put_right
 from worker.sources.formats.fit import parse_fit
 from worker.sources.formats.gpx import parse_gpx
 from worker.sources.formats.tcx import parse_tcx
@@ -36,7 +36,7 @@ def only(parsed: Parsed) -> Activity:
 def test_a_clock_that_fits_the_place_tells_the_day(at: datetime, home: str, there: str) -> None:
     """Somebody who travels ran on the day of where they were, and nothing is doubtful about it."""
     local = at.astimezone(ZoneInfo(there))
-    told = local_day(at, offset=local.utcoffset(), zone=ZoneInfo(home), lon=PLACES[there])
+    told = day_of_run(at, offset=local.utcoffset(), zone=ZoneInfo(home), lon=PLACES[there])
     assert told == (local.date(), None)
 
 
@@ -46,7 +46,7 @@ def test_a_clock_of_another_zone_at_home_tells_no_other_day(
 ) -> None:
     """A watch that was never told its zone: the run is on the athlete's day, or it is said."""
     zone, offset = ZoneInfo(home), timedelta(minutes=15 * quarters)
-    day, doubt = local_day(at, offset=offset, zone=zone, lon=PLACES[home])
+    day, doubt = day_of_run(at, offset=offset, zone=zone, lon=PLACES[home])
     local = at.astimezone(zone)
     ahead = (offset - (local.utcoffset() or timedelta(0))) % timedelta(days=1)
     if min(ahead, timedelta(days=1) - ahead) > 2 * NOWHERE:
@@ -61,7 +61,7 @@ def test_without_a_place_another_day_is_said_to_be_doubtful(
 ) -> None:
     """Nothing tells a wrong clock from a journey then."""
     zone, offset = ZoneInfo(home), timedelta(minutes=15 * quarters)
-    day, doubt = local_day(at, offset=offset, zone=zone, lon=None)
+    day, doubt = day_of_run(at, offset=offset, zone=zone, lon=None)
     assert day == (at + offset).date()
     assert (doubt is None) == (day == at.astimezone(zone).date())
 

@@ -49,7 +49,7 @@ def put_right(
     )
 
 
-def local_day(
+def day_of_run(
     started_at: datetime, *, offset: timedelta | None, zone: tzinfo, lon: float | None
 ) -> tuple[date, str | None]:
     """The day of a run, and what is doubtful about it; None for nothing.

@@ -8,11 +8,10 @@ from dataclasses import replace
 from itertools import islice
 
 from worker.sources.formats.fit_walk import EARLIEST_CLOCK, FitMessage, Part
-from worker.sources.formats.laps import Lap
+from worker.sources.formats.laps import MAX_LAPS, Lap
 from worker.sources.formats.track import Odometer, Point, Retrace
 
 RECORD, LAP = 20, 19
-MAX_LAPS = 10_000
 # The protocol counts seconds from 1989-12-31.
 EPOCH_S = 631_065_600
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+MAX_LAPS = 10_000
 AGREE_SHARE = 0.1  # figures that differ by less say the same
 FASTEST_MEAN_M_S = 8.0  # no runner's over a whole activity
 LAPS_GAP_S = 5.0

@@ -19,13 +19,12 @@ from worker.sources.formats import (
     one_answer,
 )
 from worker.sources.formats.clocks import FIRST_TRACK, put_right
-from worker.sources.formats.laps import Lap, add_up
+from worker.sources.formats.laps import MAX_LAPS, Lap, add_up
 from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import sport_told
 from worker.sources.formats.track import Odometer, Point, Retrace
 
 MAX_ACTIVITIES = 256
-MAX_LAPS = 10_000
 
 
 def parse_tcx(content: bytes) -> Parsed:
