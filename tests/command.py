@@ -33,7 +33,8 @@ def easeback(
     }
     whole = {**around, "PYTHONPATH": str(ROOT), "HOME": str(cwd), **(env or {})}
     words = list(map(str, arguments))
-    if any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in env or {}):
+    told = {name for name, value in (env or {}).items() if os.environ.get(name) != value}
+    if any(name.startswith("PYTHON") and name != "PYTHONPATH" for name in told):
         return subprocess.run(  # noqa: S603  our own program
             [sys.executable, "-m", "worker", *words],
             cwd=cwd,

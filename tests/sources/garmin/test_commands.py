@@ -37,16 +37,18 @@ class Operator:
     @property
     def environment(self) -> Mapping[str, str]:
         around = {k: v for k, v in os.environ.items() if not k.startswith("EASEBACK_")}
-        return around | {
-            "PYTHONPATH": str(ROOT),
-            "HOME": str(self.folder),
+        return around | {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)} | self.settings
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return {
             "EASEBACK_DATA_DIR": str(self.folder / "data"),
             "EASEBACK_GARMIN__BASE_URL": self.address,
             "EASEBACK_GARMIN__EVERY": "1 s",
         }
 
     def call(self, *arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
-        return easeback(*arguments, cwd=self.folder, env=self.environment, given=given)
+        return easeback(*arguments, cwd=self.folder, env=self.settings, given=given)
 
     def answer(self, *arguments: str, answers: list[tuple[str, str]], without: str = "") -> str:
         """A call at a terminal: each answer once its question stands there; all that it showed."""

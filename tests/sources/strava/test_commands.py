@@ -38,9 +38,13 @@ class Operator:
 
     @property
     def environment(self) -> dict[str, str]:
-        application = self.server.service.application
         shell = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "WAYLAND_DISPLAY"}}
-        return shell | {
+        return shell | self.settings
+
+    @property
+    def settings(self) -> dict[str, str]:
+        application = self.server.service.application
+        return {
             "EASEBACK_DATA_DIR": str(self.folder),
             "EASEBACK_BASE_URL": f"http://127.0.0.1:{self.port}",
             "EASEBACK_WEB__PORT": str(self.port),
@@ -51,12 +55,12 @@ class Operator:
         }
 
     def call(self, *arguments: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return easeback(*arguments, cwd=self.folder, env=self.environment | more)
+        return easeback(*arguments, cwd=self.folder, env=self.settings | more)
 
     def call_without_application(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """As somebody who took Strava out of the settings."""
-        environment = {k: v for k, v in self.environment.items() if "CLIENT" not in k}
-        return easeback(*arguments, cwd=self.folder, env=environment)
+        settings = {k: v for k, v in self.settings.items() if "CLIENT" not in k}
+        return easeback(*arguments, cwd=self.folder, env=settings)
 
     @contextmanager
     def calling(self, *arguments: str) -> Iterator[tuple["subprocess.Popen[str]", IO[str]]]:
