@@ -276,6 +276,16 @@ def test_a_language_of_the_operators_lacks_nothing(tmp_path: Path) -> None:
     assert email.subject.startswith("Your week")
 
 
+def test_a_sentence_that_a_language_lacks_is_said_in_english() -> None:
+    """It costs no mail; what English hasn't either is a mistake of the template."""
+    german = words("de")
+    catalogue = Catalogue({"motto": "führt dich zurück"}, lambda: words("en"))
+    assert catalogue.motto == german.motto
+    assert catalogue.saved == "Saved."
+    with pytest.raises(AttributeError, match="nobody"):
+        _ = catalogue.nobody
+
+
 def test_a_setting_that_names_no_language_is_one_line_that_says_which_there_are() -> None:
     """Before anything is composed."""
     settings = Settings(mail={"language": "tlh"})

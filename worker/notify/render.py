@@ -145,9 +145,8 @@ class TemplateLoader:
         if (reading, locale) in self._words:
             return self._words[reading, locale]
         language = locale.language
-        names = [f"shipped/words/{ENGLISH}.jinja"]
-        if language in SHIPPED_LANGUAGES and language != ENGLISH:
-            names.append(f"shipped/words/{language}.jinja")
+        is_shipped = language in SHIPPED_LANGUAGES
+        names = [f"shipped/words/{language if is_shipped else ENGLISH}.jinja"]
         if language in self.own_languages:
             names.append(f"words/{language}.jinja")
         said: dict[str, Any] = {}
@@ -159,7 +158,11 @@ class TemplateLoader:
             except Exception as error:  # noqa: BLE001  an operator's template may do anything
                 self._put_aside({name}, error)
                 return self.words(reading, locale)
-        self._words[reading, locale] = catalogue = Catalogue(said)
+        english = locale._replace(language=ENGLISH)
+        catalogue = Catalogue(
+            said, None if language == ENGLISH else lambda: self.words(reading, english)
+        )
+        self._words[reading, locale] = catalogue
         return catalogue
 
     def sentences(

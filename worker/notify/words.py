@@ -4,7 +4,7 @@ A `Catalogue` is made of what the files of `templates/words/` define, by `Templa
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date
 from functools import cache
 from typing import Any
@@ -20,14 +20,20 @@ _KINDS = {"day": r"\d{4}-\d{2}-\d{2}", "n": r"\d+", "x": r".*?"}
 class Catalogue:
     """The sentences of one language by their names, spoken to one reader.
 
-    A sentence with figures is called with them; a list or a text is there as it is.
+    A sentence with figures is called with them; a list or a text is there as it is. What the
+    language lacks is asked of `fallback`, which is read only then.
     """
 
-    def __init__(self, sentences: Mapping[str, Any]) -> None:
+    def __init__(
+        self, sentences: Mapping[str, Any], fallback: "Callable[[], Catalogue] | None" = None
+    ) -> None:
         vars(self).update(sentences)
+        self._fallback = fallback
 
     def __getattr__(self, name: str) -> Any:
-        raise AttributeError(name)
+        if name.startswith("_") or self._fallback is None:
+            raise AttributeError(name)
+        return getattr(self._fallback(), name)
 
     def reason(self, reason: str) -> str:
         """A reason that a pure room or a service gives in English, without the setting behind it.
