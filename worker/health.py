@@ -33,9 +33,9 @@ from urllib.error import URLError
 from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from worker.domain.shown import counted
+from worker.pipeline.away import away_services
 from worker.pipeline.deliver import MAIL_TICK
 from worker.pipeline.services import Services
-from worker.pipeline.sync import away_services
 from worker.sources.bounded import BoundedResponse, bounded
 from worker.store import Tick, Transaction
 

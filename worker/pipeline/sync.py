@@ -12,7 +12,7 @@ done now is a row with a later due date. What to ask next, `sources.polling` dec
 
 import logging
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,6 +27,7 @@ from worker.pipeline.activities import (
     read_files,
     save_activities,
 )
+from worker.pipeline.away import is_away, note_away, note_back
 from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import (
@@ -47,7 +48,6 @@ from worker.sources.base import (
 )
 from worker.sources.polling import Shown, Standing
 from worker.sources.rate_limit import next_day
-from worker.sources.registry import SOURCES
 from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
 log = logging.getLogger(__name__)
@@ -63,9 +63,6 @@ RENEWS_AFTER = timedelta(days=1)
 
 PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
 """So long nobody else asks a service that has just answered nobody."""
-
-_AWAY_TICK = "{} away"
-"""Under this name stands why a service answered nobody."""
 
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
@@ -138,8 +135,10 @@ class SourceSync:
                 except SourceError as error:
                     theirs = left[number:] if error.for_everybody else [athlete]
                     self._log("everybody" if error.for_everybody else athlete.id, error)
-                    if _is_away(error):
-                        self._save_away(str(error))
+                    if is_away(error):
+                        note_away(
+                            self.services, self.connected.client.name, error, now=self.clock()
+                        )
                     said = [self._back_off(one, error) for one in theirs]
                     troubles += filter(None, said)
                     if error.for_everybody:
@@ -441,8 +440,7 @@ class SourceSync:
                     backlog = self._backlog(tx, athlete, standing, now)
                     state = SourceState("waiting" if words else "ok", now, words or note, backlog)
                     tx.progress.source(athlete, client.name, state)
-                    if client.name in away_services(tx):
-                        tx.progress.ticked(_AWAY_TICK.format(client.name), at=now)
+                    note_back(tx, client.name, now=now)
             for confirm in confirmations if stands else ():
                 session.ask("new", confirm)
         return shown
@@ -548,9 +546,9 @@ class SourceSync:
         """What would be everybody's trouble is asked about once in a while, not once for each."""
         self._log(athlete.id, error)
         self._back_off(athlete, error)
-        if _is_away(error):
-            self._save_away(str(error))
+        if is_away(error):
             now = self.clock()
+            note_away(self.services, self.connected.client.name, error, now=now)
             with self.services.store.transaction() as tx:
                 limit = known_limit(tx, self.connected, now, lock=True)
                 limit = limit.paused(now + PAUSE_FOR_EVERYBODY)
@@ -577,7 +575,7 @@ class SourceSync:
                 failures=standing.failures,
                 not_before=resets_at,
             )
-            if _is_away(error):  # no fault of the athlete's: whoever waits is served soon after
+            if is_away(error):  # no fault of the athlete's: whoever waits is served soon after
                 due_at = min(due_at, polling.next_try_at(self.clock(), failures=standing.failures))
             rows.save_standing(athlete, asdict(standing), due_at=due_at)
             before = tx.progress.sources(athlete).get(client.name) or SourceState("ok")
@@ -588,11 +586,6 @@ class SourceSync:
             )
             tx.progress.source(athlete, client.name, state)
         return f"{athlete.name}: {error}" if resets_at is None else None
-
-    def _save_away(self, trouble: str) -> None:
-        name = self.connected.client.name
-        with self.services.store.transaction() as tx:
-            tx.progress.ticked(_AWAY_TICK.format(name), at=self.clock(), trouble=trouble)
 
     def _athletes(self, ids: Sequence[int], *, but: Collection[int]) -> Sequence[Athlete]:
         """Those of these ids, in this order, without some."""
@@ -607,18 +600,6 @@ class SourceSync:
             "%(source)s: %(athlete)s: %(why)s",
             {"source": self.connected.client.name, "athlete": whose, "why": str(error)},
         )
-
-
-def _is_away(error: SourceError) -> bool:
-    """Whether it's the service that answers nobody."""
-    return error.for_everybody and not error.permanent and not isinstance(error, RateLimited)
-
-
-def away_services(tx: Transaction) -> Mapping[str, str]:
-    """Those that answered nobody when they were last asked for news, and how that showed."""
-    ticks = tx.progress.ticks(*(_AWAY_TICK.format(kind.name) for kind in SOURCES))
-    return {name.removesuffix(_AWAY_TICK.format("")): tick.trouble
-            for name, tick in ticks.items() if tick.trouble}  # fmt: skip
 
 
 def note_events(

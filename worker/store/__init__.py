@@ -269,10 +269,11 @@ class Store:
         if self.file is None:
             return
         stamp = secrets.randbelow(2**31 - 1) + 1
+        show = f"PRAGMA user_version={stamp}"  # which takes no parameters
         with self._translated(), self._turn(), self._autocommit() as connection:
             for lock in self.locks:
                 lock.stamped(stamp)
-            connection.exec_driver_sql(f"PRAGMA user_version={stamp}")
+            connection.exec_driver_sql(show)
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def note_mail(self, number: int | None) -> None:
