@@ -17,6 +17,7 @@ from pathlib import Path
 from worker.domain import weeks
 from worker.domain.history import week_start
 from worker.domain.models import Athlete
+from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.pipeline.services import Services
 from worker.setting_types import BackupSection
@@ -126,8 +127,8 @@ def notice_older_copy(services: Services, now: datetime) -> None:
         tx.outbox.count_handed_over(at_least=mark)
     log.warning(
         "an older copy was put in the place of the database: taken as `easeback restore` takes it, "
-        "%(mails)d mail(s) held (`easeback outbox list`), %(weeks)d week(s) count as told",
-        {"mails": marked.held, "weeks": marked.weeks},
+        "%(mails)s held (`easeback outbox list`), %(weeks)s told already",
+        {"mails": counted(marked.held, "mail"), "weeks": counted(marked.weeks, "week")},
     )
 
 

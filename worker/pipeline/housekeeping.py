@@ -7,7 +7,7 @@ from worker.domain.weeks import local_day
 from worker.pipeline.backup import renew_backups
 from worker.pipeline.ingest import judge_overdue, judge_since
 from worker.pipeline.services import Services, for_each_due
-from worker.pipeline.sync import SourceSync
+from worker.pipeline.webhooks import renew_webhook
 from worker.store import DELETED, DUE_AT_ONCE, FORGOTTEN, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
@@ -92,7 +92,7 @@ def tidy_store(services: Services, now: datetime) -> None:
     else:
         services.store.empty_log()  # whoever deleted something may have met a reader
     for source in services.sources:
-        SourceSync.of(services, source, lambda: now).renew_webhook()
+        renew_webhook(services, source, now)
 
 
 def remove_traces(services: Services, now: datetime) -> bool:

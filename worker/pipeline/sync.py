@@ -12,7 +12,7 @@ done now is a row with a later due date. What to ask next, `sources.polling` dec
 
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -58,8 +58,6 @@ GIVES_UP_QUIETLY = 5
 POLLS_A_TURN = 60
 """So many athletes are asked for in a turn that may not go on as long as it likes."""
 
-RENEWS_AFTER = timedelta(days=1)
-"""So long a subscription without a secret is left alone before it's made anew."""
 
 PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
 """So long nobody else asks a service that has just answered nobody."""
@@ -499,46 +497,6 @@ class SourceSync:
             if stands and page is not None and page.confirm:
                 session.ask("history", page.confirm)
         return calls
-
-    # The subscription
-
-    def renew_webhook(self) -> None:
-        """Subscribe anew where the address that the service was told holds no secret yet.
-
-        An application has one subscription at most. Where the service can't reach the new address
-        the old one is told again, and the day after next the new one.
-        """
-        client, now = self.connected.client, self.clock()
-        with self.services.store.reading() as tx:
-            ours = tx.source(client.name).subscription()
-        plain = f"/{client.name}/webhook"
-        if (
-            ours is None
-            or not isinstance(client, Webhook)
-            or not ours.callback_url.endswith(plain)
-            or now - ours.made_at < RENEWS_AFTER
-        ):
-            return
-        told = ours.callback_url
-        try:
-            # All there are: one made just before a crash is known there alone.
-            for one in client.subscriptions(now=now):
-                client.unsubscribe(one.id, now=now)
-        except SourceError as error:
-            self._log("webhook", error)
-            return
-        for address in (told.removesuffix(plain) + self.connected.webhook_path, told):
-            try:
-                made = client.subscribe(address, verify_token=self.connected.verify_token, now=now)
-            except SourceError as error:
-                self._log("webhook", error)
-            else:
-                with self.services.store.transaction() as tx:
-                    tx.source(client.name).subscribed(made, address, now=now)
-                return
-        with self.services.store.transaction() as tx:
-            if tx.source(client.name).subscription() == ours:  # else another worker was quicker
-                tx.source(client.name).unsubscribed()
 
     # Trouble
 

@@ -269,7 +269,7 @@ class Store:
         if self.file is None:
             return
         stamp = secrets.randbelow(2**31 - 1) + 1
-        show = f"PRAGMA user_version={stamp}"  # which takes no parameters
+        show = f"PRAGMA application_id={stamp}"  # which takes no parameters
         with self._translated(), self._turn(), self._autocommit() as connection:
             for lock in self.locks:
                 lock.stamped(stamp)
@@ -290,7 +290,7 @@ class Store:
         if mark is None:
             return None
         with self.reading() as tx:
-            return mark if high_water.counted(tx.connection) < mark else None
+            return mark if high_water.mails_counted(tx.connection) < mark else None
 
     def works_elsewhere(self) -> bool:
         """True where a worker runs that has another file open than this SQLite database."""

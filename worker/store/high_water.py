@@ -18,13 +18,13 @@ def count_mail(connection: Connection, *, at_least: int = 0) -> int | None:
     """Count one more mail, in the transaction that hands it over; None on PostgreSQL."""
     if connection.dialect.name != "sqlite":
         return None
-    number = max(counted(connection) + 1, at_least)
+    number = max(mails_counted(connection) + 1, at_least)
     count = f"PRAGMA user_version={number:d}"
     connection.exec_driver_sql(count)
     return number
 
 
-def counted(connection: Connection) -> int:
+def mails_counted(connection: Connection) -> int:
     """How many mails this SQLite database has handed over."""
     number: int = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
     return number

@@ -41,7 +41,7 @@ _HOLDERS = text(
 
 _FAR_BYTE = 1 << 62, 1  # far beyond what SQLite locks, and beyond the end of any file
 _SHARED_BYTES = 0x4000_0002, 510  # which SQLite locks wherever somebody has the file to themselves
-_STAMP_AT = 60  # of the "user version" in the header (https://www.sqlite.org/fileformat.html)
+_STAMP_AT = 68  # of the "application ID" in the header (https://www.sqlite.org/fileformat.html)
 _STAMP_BYTES = 4
 _OVERWRITTEN = "overwritten"
 

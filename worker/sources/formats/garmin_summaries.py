@@ -19,7 +19,7 @@ from worker.sources.formats.sport import named_run
 from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
 
 CM_PER_M = 100.0
-MS_PER_S = 1000.0
+_MS_PER_S = 1000.0
 
 _LIST = re.compile(r'"summarizedActivitiesExport"\s*:\s*\[')
 _NEXT = re.compile(r"[\s,]*")
@@ -70,8 +70,8 @@ def _row(number: int, summary: Any) -> TableItem:
         started_at=started_at,
         day=local.date(),
         distance_m=(centimetres or 0.0) / CM_PER_M,
-        moving_s=moving_ms / MS_PER_S if moving_ms else None,
-        elapsed_s=elapsed_ms / MS_PER_S if elapsed_ms else None,
+        moving_s=moving_ms / _MS_PER_S if moving_ms else None,
+        elapsed_s=elapsed_ms / _MS_PER_S if elapsed_ms else None,
         sport=sport or "run",
         title=plain_title(str(summary.get("name") or "")),
         account=True,
@@ -86,7 +86,7 @@ def _instant(value: Any) -> datetime | None:
     if milliseconds is None:
         return None
     try:
-        return datetime.fromtimestamp(milliseconds / MS_PER_S, UTC)
+        return datetime.fromtimestamp(milliseconds / _MS_PER_S, UTC)
     except (ValueError, OverflowError, OSError):
         return None
 

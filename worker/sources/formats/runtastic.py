@@ -12,7 +12,7 @@ from typing import Any
 from worker.domain.models import Recording, Sport
 from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
 
-MS_PER_S = 1000.0
+_MS_PER_S = 1000.0
 MOST_BYTES = 4 * 1024 * 1024  # of one session, which holds no track
 
 _RUNS: dict[str, Sport] = {
@@ -50,7 +50,7 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
     ended_ms = _positive(session.get("end_time")) or 0.0
     lead_ms = session.get("start_time_timezone_offset")
     try:
-        started_at = datetime.fromtimestamp(started_ms / MS_PER_S, UTC)
+        started_at = datetime.fromtimestamp(started_ms / _MS_PER_S, UTC)
         lead = timedelta(milliseconds=lead_ms if isinstance(lead_ms, int) else 0)
         day = (started_at + lead).date()
     except (ValueError, OverflowError, OSError):
@@ -61,8 +61,8 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
         started_at=started_at,
         day=day,
         distance_m=distance_m or 0.0,
-        moving_s=moving_ms / MS_PER_S if moving_ms else None,
-        elapsed_s=max(ended_ms - started_ms, moving_ms or 0.0) / MS_PER_S or None,
+        moving_s=moving_ms / _MS_PER_S if moving_ms else None,
+        elapsed_s=max(ended_ms - started_ms, moving_ms or 0.0) / _MS_PER_S or None,
         sport=sport or "run",
         account=True,
     )
