@@ -360,7 +360,8 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
              "--pain", "buttock,low-back", "--race", "Half", "--race-date", "2027-05-09",
              "--race-km", "21.1"),
             ("athlete", "list", "--json"),
-            ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly"),
+            ("athlete", "set", "anna", "--pain", "none", "--race-km", "10", "--mail", "weekly",
+             "--language", "none"),
             ("athlete", "list", "--json"),
             ("athlete", "remove", "Anna", "--yes"),
             ("athlete", "list", "--json"),
@@ -374,8 +375,9 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
         "race": {"name": "Half", "date": "2027-05-09", "km": 21.1}, "mail": ["alert", "weekly"],
     }  # fmt: skip
     assert json.loads(changed.out) == [
-        {**anna, "pain": [], "race": {**anna["race"], "km": 10.0}, "mail": ["weekly"]}
-    ]
+        {**anna, "pain": [], "race": {**anna["race"], "km": 10.0}, "mail": ["weekly"],
+         "language": None}
+    ]  # fmt: skip
     assert json.loads(gone.out) == []
 
 
