@@ -13,6 +13,7 @@ from simulators import mail_facts as made
 from simulators.mail_lint import lint
 from simulators.mails import MAILS
 from simulators.speech import faults, told
+from tests.app import TODAY, App, recording, steady
 from worker.app import UNUSED_KEYS, build_composer, shipped_file
 from worker.config import Settings, SettingsError
 from worker.domain.models import Email, WeeklyHour
@@ -102,6 +103,22 @@ def test_each_athlete_is_written_to_in_the_language_they_chose() -> None:
         "": "Deine Woche", "en": "Your week", "de": "Deine Woche", "fr": "Ta semaine",
         "nl": "Deine Woche",
     }  # fmt: skip
+
+
+def test_a_mail_on_the_wire_is_in_the_language_that_the_store_has(app: App) -> None:
+    """From a run that comes in to the mail that leaves, its subject whole after its encoding."""
+    anna = app.athlete(language="fr")
+    app.runs(anna, steady(until=TODAY, weeks=10))
+    app.arrive(anna, recording(km=14.2))
+    app.pass_on()
+
+    [mail] = [mail for mail in app.mailer.taken if mail["X-Easeback-Kind"] == "alert"]
+    assert re.fullmatch(
+        r"14,2 km \w+\u202f: 1,8 fois ta plus longue course du dernier mois", str(mail["Subject"])
+    )
+    part = mail.get_body(("plain",))
+    assert part is not None
+    assert faults(part.get_content(), "fr") == []
 
 
 @pytest.mark.parametrize("language", OTHERS)
