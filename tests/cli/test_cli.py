@@ -598,3 +598,22 @@ def test_status_has_a_bound_however_many_files_wait(tmp_path: Path) -> None:
     said = easeback("status", cwd=tmp_path).stdout.splitlines()
     assert len(said) <= 120
     assert "  waiting 9,954 more: `easeback status --json` lists 10,000 of each kind" in said
+
+
+def test_status_says_what_was_recovered_or_is_doubtful_in_the_files_of_runs(tmp_path: Path) -> None:
+    """Each in JSON; a few for people, and how many more."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@example.org", cwd=tmp_path)
+    files = [
+        Snapshot(f"{number}.fit", 1, 1, 2, "imported", "distance by its laps" if number else "")
+        for number in range(8)
+    ]
+    with (
+        closing(Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")) as store,
+        store.transaction() as tx,
+    ):
+        tx.inbox.save(files, now=datetime.now(UTC))
+    told = json.loads(easeback("status", "--json", cwd=tmp_path).stdout)
+    assert [one["file"] for one in told["inbox"]["noted"]] == [f"{n}.fit" for n in range(1, 8)]
+    said = easeback("status", cwd=tmp_path).stdout.splitlines()
+    assert "  note 1.fit: distance by its laps" in said
+    assert "  note 2 more files: `easeback status --json` lists them" in said

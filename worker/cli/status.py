@@ -29,6 +29,7 @@ _LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
 _MOST_LISTED = 10_000
 """So many files of a kind are listed as JSON: a folder may hold hundreds of thousands."""
 _MOST_SAID = 50
+_MOST_NOTES = 5
 
 
 def status(context: typer.Context, as_json: JsonOption = False) -> None:
@@ -58,6 +59,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
         ]
         for verdict in _LISTED
     }
+    noted = tx.inbox.with_verdict("imported", most=_MOST_LISTED, reasoned=True)
     ticks = tx.progress.ticks()
     # Ticks by a made-up clock show how the runs ended, but not when.
     is_made_up = MADE_UP_TICK in ticks
@@ -91,6 +93,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
             "skipped": files["skipped"],
             "waiting": files["waiting"],
             "unread": files["unread"],
+            "noted": [{"file": one.path, "reason": one.reason} for one in noted],
             "more": {
                 verdict: inbox.get(verdict, 0) - len(listed)
                 for verdict, listed in files.items()
@@ -191,6 +194,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
         f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already{again}"
     )
     _print_files(command, inbox)
+    _print_notes(command, inbox["noted"])
     for worker in report["crew"]:
         command.say(f"{worker['role']:9} {worker['place']}, seen {zulu(worker['seen'])}")
     for line in report["attention"]:
@@ -250,3 +254,12 @@ def _print_files(command: CommandContext, inbox: dict[str, Any]) -> None:
                 f"  {verdict} {more:,} more: `easeback status --json` lists {_MOST_LISTED:,} "
                 "of each kind"
             )
+
+
+def _print_notes(command: CommandContext, noted: list[dict[str, Any]]) -> None:
+    """What was recovered or is doubtful in files whose runs count: a few of them."""
+    for entry in noted[:_MOST_NOTES]:
+        command.say(f"  note {entry['file']}: {entry['reason']}")
+    if len(noted) > _MOST_NOTES:
+        more = counted(len(noted) - _MOST_NOTES, "more file")
+        command.say(f"  note {more}: `easeback status --json` lists them")
