@@ -48,8 +48,8 @@ def test_shows_what_stood_out_and_how_it_was_judged(
 ) -> None:
     """Numbers, limit, source, and whether a mail came; one entry a day."""
     page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
-    # Four days, and the forms to delete and to close the links and the calendar.
-    assert page.count("<details>") == 7
+    # Four days, the address for uploads, and the forms to delete and to close links and calendar.
+    assert page.count("<details>") == 8
     assert "14.2 km against 8.9 km, at most 9.7 km inside the rule. Stood out." in page
     assert "Frandsen et al. 2025" in page
     assert "You had a mail about it." in page

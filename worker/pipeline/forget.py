@@ -8,6 +8,7 @@ from worker.mail import file_digest
 from worker.pipeline.credentials import give_everything_back
 from worker.pipeline.imports import FAILURES
 from worker.pipeline.services import Services
+from worker.pipeline.uploads import remove_uploads
 from worker.store import DELETED, FORGOTTEN
 
 _OTHERS = (
@@ -27,9 +28,9 @@ def forget_athlete(
     """Take the athlete out of the store, and what tells of them out of `data_dir`.
 
     Credentials are given back at their services first; what couldn't be done about that is
-    returned in words. The files in the inbox are the runner's own and stay; they are taken in again
-    only when somebody adds an athlete for them. Lists and previews go whoever they are of: they are
-    made again when they are wanted.
+    returned in words. What they uploaded goes; the other files in the inbox are the runner's own
+    and stay, and are taken in again only when somebody adds an athlete for them. Lists and previews
+    go whoever they are of: they are made again when they are wanted.
 
     Their rows are overwritten. What SQLite left of rows when it moved them, and the scheduled
     copies, are for `housekeeping.remove_traces`.
@@ -49,6 +50,7 @@ def forget_athlete(
     if services.store.file is not None:
         for path in services.store.file.parent.glob(f".{services.store.file.name}.restored.part*"):
             path.unlink(missing_ok=True)
+    remove_uploads(services, athlete)
     with services.store.transaction() as tx:
         tx.inbox.forget(athlete)
         tx.outbox.forget(athlete)

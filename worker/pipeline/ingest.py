@@ -158,9 +158,7 @@ def _check_folder(services: Services, files: int, now: datetime) -> None:
     with services.store.reading() as tx:
         before = tx.inbox.folder()
     seen = InboxFolder(identity, files)
-    # Several workers may know the same folder by different numbers, each by its own machine's.
-    is_known = before is None or identity in (before.identity, inbox.listed)
-    if before and before.files and is_empty and not is_known:
+    if before and is_empty and _is_another(services, before, identity):
         seen = replace(before, missing_at=before.missing_at or now)
     if seen != before and (before or files):
         with services.store.transaction() as tx:
@@ -172,6 +170,22 @@ def _check_folder(services: Services, files: int, now: datetime) -> None:
             "mount that again, or put a file here to begin anew"
         )
     inbox.listed = identity
+
+
+def inbox_is_missing(services: Services) -> bool:
+    """True for an empty mount point; raises `SourceError` where the inbox can't be listed."""
+    identity, is_empty = services.inbox.identity()
+    with services.store.reading() as tx:
+        before = tx.inbox.folder()
+    return before is not None and is_empty and _is_another(services, before, identity)
+
+
+def _is_another(services: Services, before: InboxFolder, identity: str) -> bool:
+    """Whether files lay in the folder that was scanned before, and this isn't it.
+
+    Several workers may know the same folder by different numbers, each by its own machine's.
+    """
+    return before.files > 0 and identity not in (before.identity, services.inbox.listed)
 
 
 def _compare(

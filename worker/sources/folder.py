@@ -282,7 +282,7 @@ def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Snapshot]
     unlisted: list[Snapshot] = []
     with os.scandir(descriptor) as entries:
         for entry in entries:
-            if _passed_over(entry.name):
+            if passed_over(entry.name):
                 continue
             shown = prefix + _shown(entry.name)
             try:
@@ -311,7 +311,7 @@ def _unlisted(path: str, error: OSError) -> Snapshot:
     )  # fmt: skip
 
 
-def _passed_over(name: str) -> bool:
+def passed_over(name: str) -> bool:
     """True for what programs write while they work or for themselves, and for hidden names."""
     plain = name.casefold()
     return (

@@ -16,6 +16,7 @@ from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
 from worker.web.rate_limiter import ClientRateLimiter
+from worker.web.uploads import upload_route
 from worker.web.visits import link_page, page
 from worker.web.webhook import webhook_routes
 
@@ -41,6 +42,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             does(athlete.close_calendar, "/calendar"),
             does(athlete.forget_everything, "/forget", pool="services"),
             does(athlete.disconnect_source, "/disconnect", pool="services"),
+            upload_route(web),
             does(athlete.save_key, "/{source}", pool="services"),
             does(athlete.edit_run, "/runs/{edit}"),
             link_page(web, "athlete", athlete.download_json, "/easeback.json", pool="exports"),

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from functools import partial
+from http import HTTPStatus
 from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import IO, Any, TypeVar
@@ -29,6 +30,7 @@ from worker.notify.render import Locale
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
+from worker.pipeline.uploads import LARGEST_UPLOAD_BYTES
 from worker.sources import SourceError
 from worker.sources.base import ApiKey, Source
 from worker.store import StoredRun, Transaction
@@ -49,7 +51,7 @@ _RUN_DAYS = timedelta(days=42)
 
 
 def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
-    return _page(web, visit, saved=visit.request.query_params.get("saved") == "yes")
+    return athlete_page(web, visit)
 
 
 def save_settings(web: WebContext, visit: LinkVisit) -> Response:
@@ -73,7 +75,7 @@ def save_language(web: WebContext, visit: LinkVisit) -> Response:
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
     """Deletes everything about the athlete, where the box was ticked."""
     if visit.form.one("sure") != "yes":
-        return _page(web, visit, unsure=True, status=400)
+        return athlete_page(web, visit, unsure=True, status=400)
     forget_athlete(web.services, visit.athlete, data_dir=web.data_dir, now=visit.now)
     _log(visit, "web: athlete %(athlete)d deleted everything")
     return web.pages.show("forgotten.html", locale=visit.locale)
@@ -127,7 +129,7 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
         )
     except SourceError as error:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
-        return _page(web, visit, key_troubles={service.name: str(error)}, status=400)
+        return athlete_page(web, visit, key_troubles={service.name: str(error)}, status=400)
     return _saved(
         web, visit, "web: athlete %(athlete)d connected %(service)s", service=service.title
     )
@@ -164,7 +166,7 @@ def edit_run(web: WebContext, visit: LinkVisit) -> Response:
             else:
                 raise PageError(404)
     except EditError as error:
-        return _page(web, visit, run_trouble=str(error), status=400)
+        return athlete_page(web, visit, run_trouble=str(error), status=400)
     _log(visit, "web: athlete %(athlete)d edited a run: %(edit)s", edit=edit)
     page = f"{web.pages.root}{visit.athlete_path}"
     return RedirectResponse(f"{page}?saved=yes#run-{stored.run.id}", 303)
@@ -235,16 +237,18 @@ def _saved(web: WebContext, visit: LinkVisit, event: str, **fields: str) -> Resp
     return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?saved=yes", 303)
 
 
-def _page(
+def athlete_page(
     web: WebContext,
     visit: LinkVisit,
     *,
-    saved: bool = False,
     unsure: bool = False,
     key_troubles: Mapping[SourceName, str] = MappingProxyType({}),
     run_trouble: str = "",
+    upload_trouble: str = "",
     status: int = 200,
 ) -> Response:
+    """The page, with what became of a form that was sent."""
+    done = visit.request.query_params if status == HTTPStatus.OK else {}
     athlete = visit.athlete
     lives = LINK_LIVES["athlete"]
     clients = [one.client for one in web.services.sources.values()]
@@ -279,7 +283,11 @@ def _page(
         key_troubles=key_troubles,
         listed=listed,
         run_trouble=run_trouble,
-        saved=saved,
+        upload_trouble=upload_trouble,
+        upload_mb=LARGEST_UPLOAD_BYTES // 2**20,
+        files_to=f"{web.base_url}{visit.athlete_path}/files",
+        saved=done.get("saved") == "yes",
+        uploaded=done.get("uploaded") == "yes",
         unsure=unsure,
         areas=PAIN_AREAS,
         kinds=_CHOOSABLE,

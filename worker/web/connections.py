@@ -1,7 +1,8 @@
 """Connections that ask nothing, or come where there's no room: closed, for others to be served.
 
 uvicorn waits for ever for the headers of a request, and every connection counts against the most it
-serves. Bodies have a shorter deadline of their own (`worker.web.forms`).
+serves. Bodies have a shorter deadline of their own (`worker.web.forms`), uploads a longer one
+(`worker.web.uploads`).
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from typing import Any, Self
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 log = logging.getLogger(__name__)
+
+LONG_BODY = "easeback.long_body"
+"""In a request's state: what a page calls that bounds the time of the request's body by itself."""
 
 HEADERS_WITHIN_S = 15.0
 _MOST_WAITING = 100
@@ -103,6 +107,7 @@ class ImpatientProtocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         super().connection_made(transport)
+        self.app_state = {**self.app_state, LONG_BODY: self.end_wait}
         self._wait()
 
     def data_received(self, data: bytes) -> None:

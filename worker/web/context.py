@@ -23,8 +23,8 @@ from worker.store import Store
 from worker.web.pages import Pages
 from worker.web.rate_limiter import ClientRateLimiter, OneEach
 
-Pool = Literal["pages", "services", "exports", "health"]
-_POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2, "health": 1}
+Pool = Literal["pages", "services", "exports", "uploads", "health"]
+_POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2, "uploads": 2, "health": 1}
 """How many of each kind are made at a time; all of them below the store's number of connections."""
 
 
@@ -70,6 +70,11 @@ class WebContext:
     )
     """Whose use of the token is logged: each client's once an hour."""
     exporting: OneEach = field(default_factory=OneEach)
+    uploading: OneEach = field(default_factory=OneEach)
+    uploads: ClientRateLimiter = field(
+        default_factory=lambda: ClientRateLimiter(burst=60, per_s=1 / 60)
+    )
+    """How often each athlete may upload."""
     threads: Mapping[Pool, CapacityLimiter] = field(
         default_factory=lambda: {pool: CapacityLimiter(most) for pool, most in _POOLS.items()}
     )

@@ -1,7 +1,7 @@
 """Form bodies: a few short fields, url-encoded or multipart, and nothing else.
 
-Files are not taken. A body that can't be read is an empty form; what a page needs and doesn't find
-there it refuses itself.
+Files are for `worker.web.uploads` alone. A body that can't be read is an empty form; what a page
+needs and doesn't find there it refuses itself.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ LONGEST_BODY = 16_384
 BODY_WITHIN_S = 10.0
 _MOST_FIELDS = 100
 _LONGEST_HEAD = 1_000
-_BOUNDARY = re.compile(r'boundary="?([^\s";,]{1,70})"?')
+BOUNDARY = re.compile(r'boundary="?([^\s";,]{1,70})"?')
 _NAME = re.compile(rb'[;\s]name="?([^";\r\n]{1,100})"?')
 
 
@@ -81,7 +81,7 @@ def _url_encoded(body: bytes) -> list[tuple[str, str]]:
 
 def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
     """In one pass: a field's name is looked for in the first line that may have it, and no more."""
-    found = _BOUNDARY.search(content_type)
+    found = BOUNDARY.search(content_type)
     if found is None:
         return []
     fields = []

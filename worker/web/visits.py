@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from anyio import to_thread
 from starlette.requests import Request
@@ -63,6 +63,8 @@ Act = Callable[[WebContext, Visit], Response]
 LinkAct = Callable[[WebContext, LinkVisit], Response]
 """Answers a visit. It may take its time: it runs in a thread of its own."""
 
+T = TypeVar("T")
+
 
 def page(
     path: str, web: WebContext, act: Act, *, posts: bool = False, pool: Pool = "pages"
@@ -80,12 +82,17 @@ def page(
             form = read_form(request.headers.get("content-type", ""), body)
             return act(web, Visit(request, form, web.clock(), locale_of(web, request.scope)))
 
-        limiter = web.threads[pool]
-        if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
-            raise PageError(503, wait_s=30)
-        return await to_thread.run_sync(answer, limiter=limiter)
+        return await in_thread(web, pool, answer)
 
     return Route(path, endpoint, methods=["POST"] if posts else ["GET"])
+
+
+async def in_thread(web: WebContext, pool: Pool, work: Callable[[], T]) -> T:
+    """What `work` returns, done in a thread of this pool; raises `PageError` where many wait."""
+    limiter = web.threads[pool]
+    if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
+        raise PageError(503, wait_s=30)
+    return await to_thread.run_sync(work, limiter=limiter)
 
 
 def link_page(
@@ -101,13 +108,13 @@ def link_page(
     return page(
         f"/{purpose}/{{token}}{path}",
         web,
-        lambda web, visit: act(web, _open_link(web, visit, purpose)),
+        lambda web, visit: act(web, open_link(web, visit, purpose)),
         posts=posts,
         pool=pool,
     )
 
 
-def _open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
+def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
     """The visit of whom its link was made for; raises `PageError` where it was closed since."""
     link = visit.request.scope[LINK]
     with web.store.reading() as tx:
