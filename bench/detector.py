@@ -76,8 +76,9 @@ def main() -> None:
     parser.add_argument("--climb", type=float, default=0.0, help="metres for each metre up")
     arguments = parser.parse_args()
     made = 100 if arguments.quick else 1000
+    counting = Rules(climb_m_per_km=1000 / arguments.climb if arguments.climb else 0)
     groups = [
-        [_judged(one) for one in real(folder(each), climb=arguments.climb)]
+        [_judged(one) for one in real(folder(each), rules=counting)]
         for each in arguments.folders or [None]
     ]
     everybody = [one for group in groups for one in group]

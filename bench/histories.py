@@ -1,9 +1,10 @@
 """Histories to judge the detector by: real ones from a folder, made ones from a seed.
 
 A folder of real histories holds CSV files with `start_date_local`, `distance_m` and, if known,
-`moving_s`, one file a runner. It is named by an argument or by EASEBACK_REAL_DATA; none is part
-of the project. They are cleaned as the product cleans: duplicates merged, the implausible put
-aside. Made runners have no zones and no duplicates, only the noise that is asked for.
+`moving_s` and `elevation_gain_m`, one file a runner. It is named by an argument or by
+EASEBACK_REAL_DATA; none is part of the project. They are cleaned as the product cleans: duplicates
+merged, the implausible put aside. Made runners have no zones and no duplicates, only the noise that
+is asked for.
 """
 
 import csv
@@ -15,9 +16,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from worker.domain.history import implausible
+from worker.domain.history import counted_m, implausible
 from worker.domain.matching import believed_run, group
 from worker.domain.models import Kind, Recording, Run
+from worker.domain.rules import Rules
 
 START = date(2020, 1, 6)
 """A Monday."""
@@ -41,18 +43,15 @@ def folder(argument: str | None = None) -> Path:
     return nested if nested.is_dir() else path
 
 
-def real(path: Path, *, climb: float = 0.0) -> tuple[Runner, ...]:
-    """Every runner of a folder, cleaned.
-
-    Each metre up counts as `climb` metres more, where a file has `elevation_gain_m`.
-    """
+def real(path: Path, *, rules: Rules | None = None) -> tuple[Runner, ...]:
+    """Every runner of a folder, cleaned; each run is as long as it counts by the rules."""
     files = sorted(file for file in path.glob("*.csv") if file.name != "index.csv")
     if not files:
         sys.exit(f"no histories in {path}")
-    return tuple(Runner(file.stem, _cleaned(file, climb)) for file in files)
+    return tuple(Runner(file.stem, _cleaned(file, rules or Rules())) for file in files)
 
 
-def _cleaned(file: Path, climb: float) -> tuple[Run, ...]:
+def _cleaned(file: Path, rules: Rules) -> tuple[Run, ...]:
     with file.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     recordings = [_recording(row, number) for number, row in enumerate(rows)]
@@ -60,22 +59,14 @@ def _cleaned(file: Path, climb: float) -> tuple[Run, ...]:
     bundles = group(recordings)
     runs = (believed_run(bundle, run_id=number) for number, bundle in enumerate(bundles))
     sound = (run for run in runs if implausible(run, today=today) is None)
-    if not climb:
-        return tuple(sound)
-    up_m = {one.started_at: _number(rows[int(one.external_id)], "elevation_gain_m")
-            for one in recordings}  # fmt: skip
-    return tuple(
-        replace(run, distance_m=run.distance_m + climb * up_m[run.started_at]) for run in sound
-    )
-
-
-def _number(row: dict[str, str], name: str) -> float:
-    return float(row.get(name) or 0.0)
+    return tuple(replace(run, distance_m=counted_m(run, rules=rules)) for run in sound)
 
 
 def _recording(row: dict[str, str], number: int) -> Recording:
     started_at = datetime.fromisoformat(row["start_date_local"]).replace(tzinfo=UTC)
-    moving_s = float(row["moving_s"]) if row.get("moving_s") else None
+    moving_s, ascent_m = (
+        float(row[name]) if row.get(name) else None for name in ("moving_s", "elevation_gain_m")
+    )
     return Recording(
         source="import",
         external_id=str(number),
@@ -84,6 +75,7 @@ def _recording(row: dict[str, str], number: int) -> Recording:
         distance_m=float(row["distance_m"]),
         moving_s=moving_s,
         elapsed_s=moving_s,
+        ascent_m=ascent_m,
     )
 
 

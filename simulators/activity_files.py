@@ -150,6 +150,7 @@ class Fix:
     lat: float
     lon: float
     distance_m: float | None = None
+    high_m: float = 500.0
 
 
 def straight(
@@ -182,7 +183,7 @@ def gpx(
 
 def _trkpt(fix: Fix) -> str:
     time = "" if fix.at is None else f"<time>{fix.at:%Y-%m-%dT%H:%M:%SZ}</time>"
-    return f'<trkpt lat="{fix.lat:.7f}" lon="{fix.lon:.7f}"><ele>500</ele>{time}</trkpt>'
+    return f'<trkpt lat="{fix.lat:.7f}" lon="{fix.lon:.7f}"><ele>{fix.high_m:g}</ele>{time}</trkpt>'
 
 
 def tcx(
@@ -221,5 +222,6 @@ def _trackpoint(fix: Fix) -> str:
     return (
         f"<Trackpoint><Time>{fix.at:%Y-%m-%dT%H:%M:%SZ}</Time><Position>"
         f"<LatitudeDegrees>{fix.lat}</LatitudeDegrees><LongitudeDegrees>{fix.lon}"
-        f"</LongitudeDegrees></Position>{metres}</Trackpoint>"
+        f"</LongitudeDegrees></Position><AltitudeMeters>{fix.high_m:g}</AltitudeMeters>{metres}"
+        "</Trackpoint>"
     )

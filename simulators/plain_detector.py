@@ -15,8 +15,10 @@ from typing import Self
 
 from worker.domain.history import sessions
 from worker.domain.models import Kind, Run
+from worker.domain.rules import Rules
 
 _HAIR_M = 0.001
+_PUBLISHED = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Days:
     @classmethod
     def of(cls, runs: Iterable[Run]) -> Self:
         by_day: dict[date, list[float]] = defaultdict(list)
-        for session in sessions(runs, gap_min=60):
+        for session in sessions(runs, rules=_PUBLISHED):
             by_day[session.day].append(session.distance_m)
         return cls(dict(by_day), sorted(by_day))
 

@@ -51,6 +51,7 @@ def test_runs_says_what_was_corrected_or_added(home: Path) -> None:
     """The athlete's figures, marked as such."""
     (before,) = listed(home)
     assert "edited" not in before
+    assert before["ascent_m"] is None
     assert easeback("runs", "correct", str(before["id"]), "--km", "7.2", cwd=home).returncode == 0
     added = easeback(
         "runs", "add", "--date", "2026-03-07", "--km", "5", "--minutes", "30", "--start", "18:30",

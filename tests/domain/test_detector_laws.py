@@ -152,7 +152,7 @@ def test_a_run_at_the_ceiling_is_never_a_spike(runs: list[Run], hour: float) -> 
 @given(runs=lives())
 def test_a_session_holds_each_run_once(runs: list[Run]) -> None:
     """Nothing is lost or doubled by putting runs together."""
-    found = sessions(runs, gap_min=60)
+    found = sessions(runs, rules=RULES)
 
     assert sorted(one.id for session in found for one in session.runs) == [r.id for r in runs]
     assert [s.day for s in found] == sorted(s.day for s in found)

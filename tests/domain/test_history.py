@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.domain.histories import RULES, day, every, history, run
 from worker.domain.history import WORLD_RECORDS, implausible, record_s, return_baseline, sessions
 from worker.domain.models import Run
+from worker.domain.rules import Rules
 
 TODAY = date(2025, 1, 1)
 
@@ -18,7 +19,7 @@ def test_runs_less_than_an_hour_apart_are_one_session() -> None:
     """A warm-up, a race and a way home are one effort for the body."""
     runs = [run(0, 2000, hour=9), run(0, 10_000, hour=9.5), run(0, 1000, hour=11)]
 
-    (session,) = sessions(runs, gap_min=60)
+    (session,) = sessions(runs, rules=RULES)
 
     assert session.distance_m == 13_000
     assert [one.distance_m for one in session.runs] == [2000, 10_000, 1000]
@@ -29,30 +30,30 @@ def test_an_hour_between_two_runs_parts_them() -> None:
     ends = 7 + 5000 * 0.36 / 3600
     runs = [run(0, 5000, hour=7), run(0, 6000, hour=ends + 1)]
 
-    assert [one.distance_m for one in sessions(runs, gap_min=60)] == [5000, 6000]
-    assert len(sessions(runs, gap_min=61)) == 1
+    assert [one.distance_m for one in sessions(runs, rules=RULES)] == [5000, 6000]
+    assert len(sessions(runs, rules=Rules(session_gap_min=61))) == 1
 
 
 def test_no_session_reaches_over_midnight() -> None:
     """What is run tomorrow must not change what was judged today."""
     runs = [run(0, 5000, hour=23.4), run(1, 5000, hour=0.1)]
 
-    assert len(sessions(runs, gap_min=60)) == 2
+    assert len(sessions(runs, rules=RULES)) == 2
 
 
 def test_runs_without_a_known_hour_stay_apart() -> None:
     """Two runs of one day entered by hand both start at midnight; they weren't run together."""
     runs = [run(0, 5000, hour=0, run_id=1), run(0, 6000, hour=0, run_id=2)]
 
-    assert len(sessions(runs, gap_min=60)) == 2
+    assert len(sessions(runs, rules=RULES)) == 2
 
 
 def test_a_run_without_a_duration_ended_as_it_began() -> None:
     """Then only the starts can be compared."""
     bare = replace(run(0, 5000, hour=7), elapsed_s=None, moving_s=None)
 
-    assert len(sessions([bare, run(0, 5000, hour=7.9)], gap_min=60)) == 1
-    assert len(sessions([bare, run(0, 5000, hour=8.1)], gap_min=60)) == 2
+    assert len(sessions([bare, run(0, 5000, hour=7.9)], rules=RULES)) == 1
+    assert len(sessions([bare, run(0, 5000, hour=8.1)], rules=RULES)) == 2
 
 
 def test_an_empty_history_answers_every_question() -> None:

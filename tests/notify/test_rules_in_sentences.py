@@ -12,7 +12,7 @@ from simulators.web_instance import instance, run_winter
 from tests.app import TODAY, App, recording, run_file, steady
 from tests.command import easeback
 from worker.domain.history import History
-from worker.domain.models import Email
+from worker.domain.models import Email, Units
 from worker.domain.planner import recovery
 from worker.domain.rules import Rules
 from worker.notify import Composer, Noticed
@@ -207,3 +207,31 @@ def test_explain_and_ceiling_say_the_numbers_of_the_rules_as_they_are_set(tmp_pa
     assert "longest of the last 21 days: 8.0 km" in ceiling
     assert "next run: at most 8.4 km" in ceiling
     assert re.findall(r"\b30 days|\b42\b|\b7 days", explained + ceiling) == []
+
+
+@pytest.mark.parametrize("units", ["km", "mi"])
+def test_mails_say_that_climb_counts_where_it_does(speaker: Composer, units: Units) -> None:
+    """Once in each mail, in the reader's units, and nowhere while the rule is off."""
+    runner = replace(made.athlete(), units=units)
+    rate = r"\b100 m [a-z]+" if units == "km" else r"\b528 (ft|Fuß)"
+    for rules, times in ((Rules(), 0), (Rules(climb_m_per_km=100), 1)):
+        alert = speaker.alert(made.alert_facts(runner=runner, rules=rules))
+        weekly = speaker.weekly(made.weekly_facts(runner=runner, rules=rules))
+        for said in (alert.text, alert.html, weekly.text, weekly.html):
+            assert len(re.findall(rate, " ".join(said.replace("\xa0", " ").split()))) == times
+
+
+def test_the_chart_of_an_alert_counts_climb_as_its_sums_do() -> None:
+    """The bar of the day is as high as what the finding observed."""
+    facts = made.alert_facts()
+    climbed = [replace(run, ascent_m=100.0) for run in facts.runs]
+    plain, hilly = (
+        Composer().alert(replace(facts, runs=climbed, rules=rules)).text
+        for rules in (Rules(), Rules(climb_m_per_km=100))
+    )
+    assert "14.2" in _chart_words(plain)
+    assert "15.2" in _chart_words(hilly)
+
+
+def _chart_words(said: str) -> str:
+    return next(part for part in said.split("\n\n") if "Chart" in part)

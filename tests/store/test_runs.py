@@ -220,3 +220,15 @@ def test_what_is_plausible_follows_the_rules(database_url: str) -> None:
             save(tx, anna, ultra)
             assert tx.runs.count(anna)[0] == counted
         store.close()
+
+
+def test_the_metres_up_stay_with_recording_and_run(store: Store) -> None:
+    """A run whose recordings tell none has none; a recording that tells them later brings them."""
+    with store.transaction() as tx:
+        anna = athlete(tx, "Anna")
+        save(tx, anna, WATCH)
+        assert [one.ascent_m for one in tx.runs.counted(anna)] == [None]
+        save(tx, anna, replace(WATCH, ascent_m=431.5))
+        assert [one.ascent_m for one in tx.runs.counted(anna)] == [431.5]
+        assert [one.run.ascent_m for one in tx.runs.all(anna)] == [431.5]
+        assert [one.ascent_m for one in tx.runs.recorded(anna, "inbox")] == [431.5]

@@ -53,6 +53,8 @@ def explain(
         sessions = history.between(day, day)
         ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
         command.say(f"{who.name}, {day:%A} {day}: {ran}")
+        if rules.climb_m_per_km:
+            command.say(f"climb counts in all of this: {rules.climb_m_per_km:g} m up as 1 km more")
         if missing := detector.too_little(history, day, rules=rules):
             command.say(f"no ratio over so little: {missing}")
         for signal in verdict.signals:

@@ -188,6 +188,7 @@ def _run_json(who: Athlete, listed: "StoredRun") -> dict[str, Any]:
         "distance_m": run.distance_m,
         "moving_s": run.moving_s,
         "elapsed_s": run.elapsed_s,
+        "ascent_m": run.ascent_m,
         "sport": run.sport,
         "sources": [
             {"source": source, "external_id": external_id} for source, external_id in listed.sources

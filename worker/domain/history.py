@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from operator import attrgetter, sub
 from typing import Final, Self
 
-from worker.domain.models import Run, Session
+from worker.domain.models import METRES_PER, Run, Session
 from worker.domain.rules import Rules
 from worker.domain.shown import counted, format_distance
 
@@ -79,8 +79,15 @@ class Return:
 _MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
 
 
-def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
-    """Runs of one day less than `gap_min` minutes apart, as the efforts they were, oldest first.
+def counted_m(run: Run, *, rules: Rules) -> float:
+    """What a run counts as, in metres: its distance and, where the rules say so, its climb."""
+    if not (rules.climb_m_per_km and run.ascent_m):
+        return run.distance_m
+    return run.distance_m + run.ascent_m * METRES_PER["km"] / rules.climb_m_per_km
+
+
+def sessions(runs: Iterable[Run], *, rules: Rules) -> tuple[Session, ...]:
+    """Runs of one day less than `session_gap_min` apart, as the efforts they were, oldest first.
 
     A session never reaches over midnight: what happens tomorrow must not change what was judged
     today. Runs that start at the very same instant have no known hour (an entry by hand, a
@@ -98,7 +105,7 @@ def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
             ended_at = max(
                 one.started_at.timestamp() + (one.elapsed_s or one.moving_s or 0.0) for one in last
             )
-            if run.started_at.timestamp() - ended_at < gap_min * 60:
+            if run.started_at.timestamp() - ended_at < rules.session_gap_min * 60:
                 last.append(run)
             else:
                 found.append([run])
@@ -106,7 +113,7 @@ def sessions(runs: Iterable[Run], *, gap_min: float) -> tuple[Session, ...]:
         Session(
             day=group[0].day,
             started_at=group[0].started_at,
-            distance_m=math.fsum([run.distance_m for run in group]),
+            distance_m=math.fsum([counted_m(run, rules=rules) for run in group]),
             runs=tuple(group),
         )
         for group in found
@@ -128,7 +135,7 @@ class History:
     @classmethod
     def of(cls, runs: Iterable[Run], *, rules: Rules) -> Self:
         """The history of these runs, given in any order and already cleaned."""
-        found = sessions(runs, gap_min=rules.session_gap_min)
+        found = sessions(runs, rules=rules)
         ordinals = tuple(session.day.toordinal() for session in found)
         if not found:
             return cls((), (), (0,))

@@ -53,6 +53,9 @@ runs an hour apart aren't as long as each other to the second."""
 NEIGHBOUR_DAYS = 2
 """Recordings further apart than this are never one run; a hidden start can be a day off."""
 
+MOST_ASCENT_M = 12_000.0
+"""Nobody climbs more in one run; nor more than a metre in each metre of the way."""
+
 _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
@@ -312,16 +315,23 @@ def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
     if not (best.edited or best.account):
         pieces = _fuller(pieces, others) or pieces
     timed = next((r for r in (*pieces, *others) if not r.hidden_start), best)
+    distance_m = corrected.distance_m if corrected else sum(r.distance_m for r in pieces)
+    ascents_m = (_sum(r.ascent_m for r in pieces), *(r.ascent_m for r in others))
     return Run(
         id=run_id,
         started_at=timed.started_at,
         day=timed.day,
-        distance_m=corrected.distance_m if corrected else sum(r.distance_m for r in pieces),
+        distance_m=distance_m,
         moving_s=_sum(r.moving_s for r in pieces) or _first(r.moving_s for r in others),
         elapsed_s=_lasted_s(pieces) or _first(r.elapsed_s for r in others),
         sport=best.sport,
         is_race=any(r.is_race for r in bundle),
+        ascent_m=_first(one for one in ascents_m if _is_climbed(one, distance_m)),
     )
+
+
+def _is_climbed(ascent_m: float | None, distance_m: float) -> bool:
+    return ascent_m is not None and 0 <= ascent_m <= min(distance_m, MOST_ASCENT_M)
 
 
 def left_out(bundle: Sequence[Recording]) -> str | None:

@@ -95,7 +95,7 @@ class Recording:
     file from 0. `device` says that a watch measured it; `edited` that the athlete changed it at
     the source. `file_name` is what the file was called, without its ending, where there was one: a
     source that was given the file knows it by that. `note` says in words what had to be recovered,
-    or is None.
+    or is None. `ascent_m` are the metres up, as told, None where they aren't.
 
     `account` marks what the table of an account's export says of an activity: what its owner made
     of it there, in the end.
@@ -126,6 +126,7 @@ class Recording:
     about: str = ""
     excluded: bool = False
     account: bool = False
+    ascent_m: float | None = None
 
     @property
     def key(self) -> str:
@@ -171,7 +172,7 @@ class KnownEntry:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that counts: the best of its recordings."""
+    """A run that counts: the best of its recordings. `ascent_m` is None where it isn't known."""
 
     id: int
     started_at: datetime
@@ -181,11 +182,15 @@ class Run:
     elapsed_s: float | None = None
     sport: Sport = "run"
     is_race: bool = False
+    ascent_m: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Runs less than an hour apart: for the body one effort."""
+    """Runs less than an hour apart: for the body one effort.
+
+    `distance_m` is what they count as (`history.counted_m`), together.
+    """
 
     day: date
     started_at: datetime

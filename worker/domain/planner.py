@@ -528,9 +528,12 @@ def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> st
         found = setting.found_on is not None and begin - setting.found_on <= 2 * WEEK_DAYS
         since = date.fromordinal(setting.found_on or begin)
         why = f"A gentle week after the finding of {since}. " if found else "A gentle week: pain. "
+    climb = ""
+    if rules.climb_m_per_km:
+        climb = f" Climb counts in all of this: {rules.climb_m_per_km:g} m up as 1 km more."
     return (
         f"{why}Long run: {long} were absorbed in {counted(rules.run_window_days, 'day')}. "
-        f"Week: {week_before} were absorbed in {FOUR} weeks."
+        f"Week: {week_before} were absorbed in {FOUR} weeks.{climb}"
     )
 
 

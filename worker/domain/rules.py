@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 FRANDSEN: Final = "Frandsen et al. 2025, Br J Sports Med 59:1203"
 COACH: Final = "a coach's rule; nobody has studied re-training after an off-season as such"
+COACH_CLIMB: Final = "a mountain runners' rule of thumb; it made the figures worse when tried"
 NIELSEN: Final = "Nielsen et al. 2014, 30 % progression; compared with the largest recent week"
 OURS: Final = "Easeback's own choice, measured on real histories (docs/evidence.md)"
 
@@ -43,6 +44,13 @@ class Rules:
     )
     plausible_since_year: int = _rule(
         2000, "year", OURS, "a run dated before this year is quarantined: a watch with no clock"
+    )
+
+    climb_m_per_km: float = _rule(
+        0.0,
+        "m",
+        COACH_CLIMB,
+        "so many metres up count as 1 km more (kilometre-effort: 100); 0: climb doesn't count",
     )
 
     run_over: float = _rule(
@@ -307,6 +315,7 @@ _COUNTED: Final = frozenset({"d", "runs", "year", "weeks"})
 _MAY_BE_ZERO: Final = frozenset(
     {
         "session_gap_min",
+        "climb_m_per_km",
         "run_min_runs",
         "run_min_m",
         "run_excess_m",

@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 
 from worker.domain.checkins import CheckIn, advise
+from worker.domain.history import counted_m
 from worker.domain.models import (
     Athlete,
     Email,
@@ -110,7 +111,7 @@ def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
     finding, rules = facts.finding, facts.rules
     if finding.kind in ("ramp", "month"):
         days = rules.ramp_days if finding.kind == "ramp" else rules.month_days
-        blocks = _blocks(facts.runs, finding.day, days=days)
+        blocks = _blocks(facts.runs, finding.day, days=days, rules=rules)
         level = Level(finding.baseline_m, words.level_label(finding))
         drawn = blocks_picture(blocks, level=level, say=words.distance, say_day=words.short_date)
         return drawn, str(words.blocks_alt(blocks, finding))
@@ -122,7 +123,7 @@ def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
     daily_m: dict[date, float] = {}
     for run in sorted(facts.runs, key=lambda run: run.day):
         if first <= run.day <= finding.day:
-            daily_m[run.day] = daily_m.get(run.day, 0.0) + run.distance_m
+            daily_m[run.day] = daily_m.get(run.day, 0.0) + counted_m(run, rules=rules)
     drawn = days_picture(
         daily_m,
         days=(first, finding.day),
@@ -162,11 +163,13 @@ def _days_off(pause: Span) -> int:
     return (pause[1] - pause[0]).days - 1
 
 
-def _blocks(runs: Sequence[Run], day: date, *, days: int) -> tuple[Week, ...]:
+def _blocks(runs: Sequence[Run], day: date, *, days: int, rules: Rules) -> tuple[Week, ...]:
     """The last blocks of so many days, the last of them ending on `day`."""
     blocks = []
     for back in range(BLOCKS_SHOWN - 1, -1, -1):
         starts_on = day - timedelta(days=days * (back + 1) - 1)
-        metres = [run.distance_m for run in runs if 0 <= (run.day - starts_on).days < days]
+        metres = [
+            counted_m(run, rules=rules) for run in runs if 0 <= (run.day - starts_on).days < days
+        ]
         blocks.append(Week(starts_on, sum(metres), len(metres), max(metres, default=0.0), 0.0))
     return tuple(blocks)

@@ -248,6 +248,7 @@ def _recording(
         sha256=sha256,
         leg=one.leg,
         note="; ".join(filter(None, (one.note, doubt))) or None,
+        ascent_m=one.ascent_m,
     )
 
 

@@ -154,6 +154,8 @@ run = Table(
     Column("elapsed_s", Float),
     Column("sport", String(16), nullable=False),
     Column("is_race", Boolean, nullable=False),
+    # Metres up, null where no source tells them; so in `recording`.
+    Column("ascent_m", Float),
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
     # Where that is for its date in the future alone: the day on which it's checked again.
@@ -191,6 +193,7 @@ recording = Table(
     Column("excluded", Boolean, nullable=False, server_default=false()),
     # Whether it is what an account's table says of the activity.
     Column("account", Boolean, nullable=False, server_default=false()),
+    Column("ascent_m", Float),
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),

@@ -27,7 +27,7 @@ class Activity:
 
     `offset` is the local clock's lead over UTC where the file says it credibly, else None;
     `lon` is where that was, in degrees, and belongs to no comparison.
-    `leg` counts the running legs of a multisport file from 0.
+    `leg` counts the running legs of a multisport file from 0; `ascent_m` are metres up, where told.
     """
 
     started_at: datetime
@@ -41,6 +41,7 @@ class Activity:
     title: str = ""
     lon: float | None = field(default=None, compare=False)
     note: str | None = None
+    ascent_m: float | None = None
 
 
 Parsed = tuple[Activity, ...] | NotARun | Unreadable

@@ -63,6 +63,7 @@ def _row(number: int, summary: Any) -> TableItem:
         return BadRow(number, "a run without distance")
     moving_ms = _positive(summary.get("duration"))
     elapsed_ms = _positive(summary.get("elapsedDuration")) or moving_ms
+    up_cm = _positive(summary.get("elevationGain"))
     local = _instant(summary.get("startTimeLocal")) or started_at
     recording = Recording(
         source="import",
@@ -75,6 +76,7 @@ def _row(number: int, summary: Any) -> TableItem:
         sport=sport or "run",
         title=plain_title(str(summary.get("name") or "")),
         account=True,
+        ascent_m=up_cm / CM_PER_M if up_cm else None,
     )
     if sport is None:
         return OtherRow(number, word, no_run(recording, word))

@@ -105,7 +105,7 @@ class _Reader:
                     "metadata": self._metadata},
             ends={"name": self._name, "type": self._type, "time": self._time,
                   "trk": self._parent_ends, "metadata": self._parent_ends,
-                  "trkpt": self._point_ends,
+                  "ele": self._ele, "trkpt": self._point_ends,
                   **dict.fromkeys(_SPORT_ELEMENTS, self._told_elsewhere)},
         )  # fmt: skip
         self._retrace = retrace
@@ -114,6 +114,7 @@ class _Reader:
         self._new: _Track | None = None
         self._at_s: float | None = None
         self._place: tuple[float | None, float | None] = (None, None)
+        self._high_m: float | None = None
         self._offset: timedelta | None = None
 
     def _metadata(self, _attributes: dict[str, str]) -> None:
@@ -164,7 +165,7 @@ class _Reader:
 
     def _point(self, attributes: dict[str, str]) -> None:
         self._point_depth = self.walk.depth
-        self._at_s = None
+        self._at_s = self._high_m = None
         self._place = parse_number(attributes.get("lat")), parse_number(attributes.get("lon"))
 
     def _time(self, text: str) -> None:
@@ -176,13 +177,17 @@ class _Reader:
             instant = instant_and_offset(text)
             self.written_at = instant[0] if instant else None
 
+    def _ele(self, text: str) -> None:
+        if self._point_depth and self.walk.depth == self._point_depth + 1:
+            self._high_m = parse_number(text)
+
     def _point_ends(self, _text: str) -> None:
         self._point_depth = 0
         self._new = track = self._new or self._begun()  # some files have points without a track
         if track.offset is None:
             track.offset = self._offset
         lat, lon = self._place
-        (track.points or track.odometer).add(Point(self._at_s, lat, lon))
+        (track.points or track.odometer).add(Point(self._at_s, lat, lon, high_m=self._high_m))
 
 
 def _activity(track: _Track, file: _Reader, damage: str | None) -> Activity | NotARun | Unreadable:
@@ -208,4 +213,5 @@ def _activity(track: _Track, file: _Reader, damage: str | None) -> Activity | No
         title=track.name,
         lon=way.lon,
         note="; ".join(filter(None, (recovered, doubt, guessed))) or None,
+        ascent_m=way.ascent_m,
     )

@@ -65,6 +65,7 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
         elapsed_s=max(ended_ms - started_ms, moving_ms or 0.0) / _MS_PER_S or None,
         sport=sport or "run",
         account=True,
+        ascent_m=_positive(session.get("elevation_gain")),
     )
     if sport is None:
         return OtherRow(line, word, no_run(recording, word), file)

@@ -5,7 +5,8 @@ can't be read is a value with its line and its reason, and never the end of the 
 judged here: duplicates, sessions and what can't be true are the business of lower rooms.
 
 A table of one's own needs `start_date_local` (ISO or as a spreadsheet writes it, the clock on the
-runner's wall) and `distance_m`; it may have `moving_s`, and every row is a run.
+runner's wall) and `distance_m`; it may have `moving_s` and `elevation_gain_m`, and every row is a
+run.
 
 Strava's export has a row for each activity: its dates are UTC, in words of the athlete's language;
 its header names `Distance` twice, first in kilometres for people, then in metres; older ones have
@@ -37,6 +38,7 @@ from worker.sources.formats.written_dates import day_comes_first, written_at
 MAX_ROWS = 200_000
 
 _OWN_DATE, _OWN_DISTANCE, _OWN_MOVING = "start_date_local", "distance_m", "moving_s"
+_OWN_ASCENT = "elevation_gain_m"
 _OWN_EXPECTED = f"a header with {_OWN_DATE} and {_OWN_DISTANCE}, or an export's activities.csv"
 
 _NAMES = {
@@ -49,6 +51,7 @@ _NAMES = {
     "moving": ("moving time", "moving_time"),
     "file": ("filename",),
     "race": ("competition",),
+    "ascent": ("elevation gain",),
 }
 _PLACES = {"id": 0, "date": 1, "title": 2, "type": 3, "elapsed": 5, "distance": 6}
 """Where an export has these columns, whatever its language calls them."""
@@ -57,6 +60,9 @@ _GARMIN_LIST = {"activity type", "date", "favorite", "title", "distance", "time"
 _GARMIN_PLACES = {"type": 0, "date": 1, "title": 3, "distance": 4, "moving": 6,
                   "cadence": 10, "stride": 16}  # fmt: skip
 """Where Garmin Connect's list has these columns, whatever its language calls them."""
+
+_FOOT_M = 0.3048
+"""Who counts distances in miles counts heights in feet."""
 
 _PROGRAMS_NAMES = {
     "id": ("activity id", "id"),
@@ -69,6 +75,7 @@ _PROGRAMS_NAMES = {
     "file": ("gpx file", "filename", "file name", "file"),
     "cadence": ("avg run cadence",),
     "stride": ("avg stride length",),
+    "ascent": ("total ascent", "elev gain", "elevation gain", "climb (m)", "climb (ft)"),
 }  # fmt: skip
 _DISTANCE_IN = re.compile(r"distance\s*[\[(]?\s*(km|kilomet\w+|mi|miles?|m|met\w+)\s*[\])]?")
 
@@ -266,7 +273,9 @@ _Rows = Callable[[], Iterable[_Numbered]]
 
 def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
     date, distance = names.index(_OWN_DATE), names.index(_OWN_DISTANCE)
-    moving = names.index(_OWN_MOVING) if _OWN_MOVING in names else None
+    moving, ascent = (
+        names.index(name) if name in names else None for name in (_OWN_MOVING, _OWN_ASCENT)
+    )
     day_first = day_comes_first(_cell(row, date) for _, row in rows())
 
     def read_row(line: int, row: _Row) -> TableRow | Unreadable:
@@ -289,6 +298,7 @@ def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
                 elapsed_s=moving_s,
                 # A date without an hour: two runs of a day are told apart by their durations.
                 hidden_start=local.time() == time.min,
+                ascent_m=_number(_cell(row, ascent)),
             ),
         )
 
@@ -375,8 +385,12 @@ def _activity(
     when: tuple[datetime, date] | None,
     distance_m: float | None,
     id_of: Callable[[str], str],
+    height_m: float = 1.0,
 ) -> TableRow | OtherRow | Unreadable:
-    """An account's row: a run, another sport, or what it lacks for a run."""
+    """An account's row: a run, another sport, or what it lacks for a run.
+
+    Its heights are counted in units of `height_m` metres.
+    """
     word = _cell(row, columns["type"])
     sport = named_run(word)
     file = _cell(row, columns["file"])
@@ -387,6 +401,7 @@ def _activity(
     if sport is not None and distance_m is None:
         return Unreadable(f"{_quoted(_cell(row, columns['distance']))} is not a distance")
     moving_s, elapsed_s = (_seconds(_cell(row, columns[key])) for key in ("moving", "elapsed"))
+    ascent = _number(_cell(row, columns["ascent"]))
     recording = Recording(
         source="import",
         external_id=id_of(_made_id(when[0], distance_m or 0.0)),
@@ -400,6 +415,7 @@ def _activity(
         device=bool(file),
         title=plain_title(_cell(row, columns["title"])),
         account=True,
+        ascent_m=None if ascent is None else ascent * height_m,
     )
     if sport is None:
         return OtherRow(line, word, no_run(recording, word), file)
@@ -487,6 +503,7 @@ def _programs_reader(
             when=_instant(_cell(row, columns["date"]), zone, day_first=day_first),
             distance_m=None if number is None else number * unit_m,
             id_of=lambda made: f"row {_cell(row, columns['id']) or made}",
+            height_m=_FOOT_M if unit_m == METRES_PER["mi"] else 1.0,
         )
         if note and isinstance(read, TableRow):
             return replace(read, recording=replace(read.recording, note=note))

@@ -117,6 +117,7 @@ class _Reader:
                   "TotalTimeSeconds": self._seconds, "DistanceMeters": self._metres,
                   "Time": self._time,
                   "LatitudeDegrees": self._latitude, "LongitudeDegrees": self._longitude,
+                  "AltitudeMeters": self._altitude,
                   "Trackpoint": self._trackpoint_ends},
         )  # fmt: skip
         self._retrace = retrace
@@ -129,6 +130,7 @@ class _Reader:
         self._lat: float | None = None
         self._lon: float | None = None
         self._counted_m: float | None = None
+        self._high_m: float | None = None
 
     def _activity(self, attributes: dict[str, str]) -> None:
         self._activity_depth = self.walk.depth
@@ -185,7 +187,7 @@ class _Reader:
 
     def _trackpoint(self, _attributes: dict[str, str]) -> None:
         self._in_point = True
-        self._at_s = self._lat = self._lon = self._counted_m = None
+        self._at_s = self._lat = self._lon = self._counted_m = self._high_m = None
 
     def _time(self, text: str) -> None:
         if self._in_point and (instant := instant_and_offset(text)):
@@ -197,11 +199,14 @@ class _Reader:
     def _longitude(self, text: str) -> None:
         self._lon = parse_number(text)
 
+    def _altitude(self, text: str) -> None:
+        self._high_m = parse_number(text)
+
     def _trackpoint_ends(self, _text: str) -> None:
         self._in_point = False
         if self._current:
             track = self._current.points or self._current.odometer
-            track.add(Point(self._at_s, self._lat, self._lon, self._counted_m))
+            track.add(Point(self._at_s, self._lat, self._lon, self._counted_m, self._high_m))
 
 
 def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | Unreadable:
@@ -229,4 +234,5 @@ def _activity(recorded: _Recorded, damage: str | None) -> Activity | NotARun | U
         title=recorded.title,
         lon=way.lon,
         note="; ".join(filter(None, (recovered, doubt, guessed))) or None,
+        ascent_m=way.ascent_m,
     )

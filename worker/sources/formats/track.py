@@ -34,6 +34,8 @@ LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one is a broken clock
 LONGEST_UNSET_S = 1200.0  # until satellites set the clock
 SLOWEST_M_S = 0.8  # what a stroll is
 SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
+LEAST_RISE_M = 10.0  # what is less may be the wandering of a receiver's height
+LARGEST_RISE_M = 100.0  # from one point to the next
 MINUTE_S = 60.0
 LOOK_EVERY_S = 5.0
 EARLIEST_S = 0.0  # 1970
@@ -47,12 +49,16 @@ ECCENTRICITY_2 = 0.00669437999014
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One point: seconds since 1970, degrees, and the device's own metres, each where it's told."""
+    """One point: seconds since 1970, degrees, and the device's own metres, each where it's told.
+
+    `high_m` are the metres above sea level.
+    """
 
     at_s: float | None = None
     lat: float | None = None
     lon: float | None = None
     counted_m: float | None = None
+    high_m: float | None = None
 
 
 def step_m(lat: float, lon: float, to_lat: float, to_lon: float) -> float:
@@ -96,6 +102,7 @@ class Odometer:
         self._count_m: float | None = None  # the device's last
         self._leaps_in_a_row = 0
         self._way = _Way()
+        self._climb = _Climb()
         self._pace = _FastestMinute()
         self._glitches_in_a_row = 0
         self._strays_in_a_row = 0
@@ -135,6 +142,11 @@ class Odometer:
         return self.counted_m or self.measured_m
 
     @property
+    def ascent_m(self) -> float | None:
+        """Metres up, None where no height is told."""
+        return self._climb.up_m if self._climb.is_told else None
+
+    @property
     def fastest_m_s(self) -> float:
         """The mean speed of the fastest minute."""
         return self._pace.best_m_s
@@ -154,6 +166,7 @@ class Odometer:
         self.counted_m += later.counted_m
         self.last_s = later.last_s
         self._way.smooth_m += later.measured_m
+        self._climb.join(later.ascent_m)
         self._pace.best_m_s = max(self._pace.best_m_s, later.fastest_m_s)
 
     def add(self, point: Point) -> None:
@@ -166,6 +179,8 @@ class Odometer:
             step = self._add_place(point.at_s, point.lat, point.lon)
         if point.counted_m is not None:
             step = self._add_count(point.at_s, point.counted_m)
+        if point.high_m is not None:
+            self._climb.add(point.high_m)
         if point.at_s is not None:
             self._add_time(point.at_s, step)
 
@@ -264,8 +279,9 @@ class Odometer:
         return self._longest_step_s < silence_s < float("inf") and step < SLOWEST_M_S * silence_s
 
 
-_Numbers = tuple[float, float, float, float]
-"""A point's instant, latitude, longitude and count, "not a number" for what isn't told."""
+_Numbers = tuple[float, float, float, float, float]
+"""A point's instant, latitude, longitude, count and height, "not a number" for what isn't told."""
+_NUMBERS = 5
 
 
 class Retrace:
@@ -279,15 +295,15 @@ class Retrace:
 
     def add(self, point: Point) -> None:
         """One more point, at an instant that can be one."""
-        if len(self._numbers) < 4 * MAX_RETRACED and (
+        if len(self._numbers) < _NUMBERS * MAX_RETRACED and (
             point.at_s is None or EARLIEST_S < point.at_s < LATEST_S
         ):
-            told = (point.at_s, point.lat, point.lon, point.counted_m)
+            told = (point.at_s, point.lat, point.lon, point.counted_m, point.high_m)
             self._numbers.extend(nan if one is None else one for one in told)
 
     def odometer(self) -> Odometer:
         """The track added up: sorted, spread in time, its pauses those of its own rate."""
-        instants = sorted({at_s for at_s in self._numbers[::4] if not isnan(at_s)})
+        instants = sorted({at_s for at_s in self._numbers[::_NUMBERS] if not isnan(at_s)})
         apart = [later - at_s for at_s, later in pairwise(instants)]
         rate_s = min(median(apart), LONGEST_RATE_S) if apart else 0.0
         track = Odometer(max(LONGEST_STEP_S, SEVERAL_SILENCES * rate_s))
@@ -298,10 +314,10 @@ class Retrace:
     def _in_order(self) -> Iterator[_Numbers]:
         """The points by time; one without stays behind the one that it came after."""
         numbers = self._numbers
-        times = [at_s for at_s in numbers[::4] if not isnan(at_s)]
+        times = [at_s for at_s in numbers[::_NUMBERS] if not isnan(at_s)]
         # Newest first all along, the points of one instant are so too.
         falling = sum(b < a for a, b in pairwise(times)) > sum(b > a for a, b in pairwise(times))
-        places = range(0, len(numbers), 4)
+        places = range(0, len(numbers), _NUMBERS)
         keyed = []
         latest_s = EARLIEST_S
         for place in reversed(places) if falling else places:
@@ -310,8 +326,8 @@ class Retrace:
             keyed.append((latest_s, place))
         keyed.sort(key=itemgetter(0))
         for _, place in keyed:
-            at_s, lat, lon, counted_m = numbers[place : place + 4]
-            yield at_s, lat, lon, counted_m
+            at_s, lat, lon, counted_m, high_m = numbers[place : place + _NUMBERS]
+            yield at_s, lat, lon, counted_m, high_m
 
 
 def _spread(points: Iterable[_Numbers], rate_s: float) -> Iterator[Point]:
@@ -319,11 +335,47 @@ def _spread(points: Iterable[_Numbers], rate_s: float) -> Iterator[Point]:
     for at_s, group in groupby(points, key=itemgetter(0)):
         together = list(group)
         for number, (_, *told) in enumerate(together):
-            lat, lon, counted_m = (None if isnan(one) else one for one in told)
+            rest = [None if isnan(one) else one for one in told]
             if isnan(at_s) or (number and not rate_s):
-                yield Point(None, lat, lon, counted_m)
+                yield Point(None, *rest)
             else:
-                yield Point(at_s + number * rate_s / len(together), lat, lon, counted_m)
+                yield Point(at_s + number * rate_s / len(together), *rest)
+
+
+class _Climb:
+    """The metres up of all rises above the noise of a receiver or barometer."""
+
+    def __init__(self) -> None:
+        self.is_told = False
+        self._done_m = 0.0
+        self._low_m = self._high_m = self._last_m = 0.0
+        self._rises = False
+
+    @property
+    def up_m(self) -> float:
+        return self._done_m + (self._high_m - self._low_m if self._rises else 0.0)
+
+    def add(self, high_m: float) -> None:
+        """On to the next height. A leap is none of a runner's: from there on it begins anew."""
+        if not self.is_told or abs(high_m - self._last_m) > LARGEST_RISE_M:
+            self._turn(high_m)
+        self.is_told, self._last_m = True, high_m
+        if self._rises:
+            self._high_m = max(self._high_m, high_m)
+            if high_m <= self._high_m - LEAST_RISE_M:
+                self._turn(high_m)
+        else:
+            self._low_m = min(self._low_m, high_m)
+            if high_m >= self._low_m + LEAST_RISE_M:
+                self._rises, self._high_m = True, high_m
+
+    def join(self, later_m: float | None) -> None:
+        """What another climb came to is more of the same."""
+        self._done_m += later_m or 0.0
+        self.is_told = self.is_told or later_m is not None
+
+    def _turn(self, high_m: float) -> None:
+        self._done_m, self._rises, self._low_m = self.up_m, False, high_m
 
 
 class _Way:

@@ -17,7 +17,7 @@ from worker.sources.formats.sport import named_run
 
 _SAVED_FIELDS = (
     "activityId", "activityName", "activityType", "eventType", "startTimeGMT", "startTimeLocal",
-    "beginTimestamp", "distance", "duration", "elapsedDuration",
+    "beginTimestamp", "distance", "duration", "elapsedDuration", "elevationGain",
 )  # fmt: skip
 """All that is ever saved of an activity."""
 
@@ -72,6 +72,7 @@ def _parsed(
         sport=sport,
         is_race=_key(raw.get("eventType")) == "race",
         title=title(raw.get("activityName")),
+        ascent_m=number(raw.get("elevationGain")),
     )
 
 

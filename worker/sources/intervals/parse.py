@@ -17,7 +17,7 @@ from worker.sources.formats.sport import named_run
 
 _SAVED_FIELDS = (
     "id", "name", "type", "sub_type", "start_date", "start_date_local", "distance", "moving_time",
-    "elapsed_time", "trainer", "file_type", "source", "deleted",
+    "elapsed_time", "trainer", "file_type", "source", "deleted", "total_elevation_gain",
 )  # fmt: skip
 """All that is ever saved of an activity."""
 
@@ -81,6 +81,7 @@ def _parsed(
         sport=_sport(sport, raw),
         is_race=raw.get("sub_type") == "RACE",
         title=title(raw.get("name")),
+        ascent_m=number(raw.get("total_elevation_gain")),
     )
 
 

@@ -26,7 +26,7 @@ _RACE = 1
 SAVED_FIELDS = (
     "id", "name", "sport_type", "type", "start_date", "timezone", "utc_offset", "distance",
     "moving_time", "elapsed_time", "workout_type", "trainer", "manual", "device_name",
-    "external_id",
+    "external_id", "total_elevation_gain",
 )  # fmt: skip
 """All that is ever saved of an activity."""
 
@@ -78,6 +78,7 @@ def _parsed(
         hidden_start=local.time() == HIDDEN_START,
         title=title(raw.get("name")),
         file_name=_file_name(raw.get("external_id")),
+        ascent_m=number(raw.get("total_elevation_gain")),
     )
 
 

@@ -1,0 +1,14 @@
+"""Metres up, of recordings and runs, where a source tells them."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0022"
+down_revision = "0019"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    for table in ("recording", "run"):
+        op.add_column(table, sa.Column("ascent_m", sa.Float(), nullable=True))
