@@ -67,6 +67,12 @@ class TestOneWeek:
 
         assert ask(jumped).weeks[0].long_m == pytest.approx(1.1 * 15_400, abs=10)
 
+    def test_a_jump_in_the_first_weeks_buys_no_more(self) -> None:
+        """30 km in the third week of a history of 8: no rule spoke, and it counts as 9."""
+        young = weekly(*[(8, 8)] * 3, (8, 8, 30), *[(8, 8)] * 3, first=WEEKS - 7)
+
+        assert ask(young).weeks[0].long_m == pytest.approx(1.1 * 9_000, abs=10)
+
     def test_what_was_run_twice_counts_in_full(self) -> None:
         """The second-longest of the month is what the body has done."""
         twice = weekly(*[(6, 8, 6, 14)] * (WEEKS - 2), (6, 8, 6, 30), (6, 8, 6, 30))
@@ -318,6 +324,22 @@ class TestLaws:
         before, after = (absorbed(history(each), NOW, rules=RULES) for each in (runs, longer))
         assert after.week_m >= before.week_m - 0.001
         assert after.long_m >= before.long_m - 0.001
+
+    @given(runners(), st.integers(1, WEEKS * 7 - 1), st.floats(10_000, 60_000))
+    def test_a_jump_itself_counts_at_most_its_limit(
+        self, runs: list[Run], number: int, metres: float
+    ) -> None:
+        """In the first weeks of a history too, where the limit is by what was run itself."""
+        on = MONDAY + timedelta(days=number)
+        past = [one for one in runs if one.day < on]
+        before = absorbed(history(past), on, rules=RULES).sessions
+        if not before:
+            return
+        jumped = history([*past, run(number, metres, run_id=10_000)])
+        counts_m = absorbed(jumped, on + timedelta(days=1), rules=RULES).sessions[-1][1]
+        is_ripe = len(before) >= 3 and on - past[0].day >= timedelta(days=42)
+        longest_m = max(counted if is_ripe else one.distance_m for one, counted in before)
+        assert counts_m <= max(1.1 * longest_m, 6_000, longest_m + 1_000) + 0.001
 
     @given(runners(), RACES)
     def test_a_race_moved_by_the_weeks_that_are_missing_is_reached(

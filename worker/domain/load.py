@@ -63,11 +63,17 @@ class Load:
         self.days.append(day)
 
     def _limit_m(self, day: int) -> float:
-        """How much of a session on `day` is absorbed at most; infinite where no rule can speak."""
+        """How much of a session on `day` is absorbed at most; infinite where nothing was before it.
+
+        While the rule of single runs can't speak yet, the limit is by what was run itself: too
+        little is known to say what of it was absorbed.
+        """
         rules, most_m = self.rules, inf
-        before = self.absorbed_m(day - rules.run_window_days, day)
-        if day - self._born >= rules.run_history_days and len(before) >= max(1, rules.run_min_runs):
-            longest_m = max(before)
+        first, end = (bisect_left(self.days, one) for one in (day - rules.run_window_days, day))
+        if first < end:
+            is_old = day - self._born >= rules.run_history_days
+            has_rule = is_old and end - first >= rules.run_min_runs
+            longest_m = max((self._absorbed_m if has_rule else self._run_m)[first:end])
             most_m = max(
                 rules.run_over * longest_m, rules.run_min_m, longest_m + rules.run_excess_m
             )
