@@ -22,8 +22,8 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def listed(home: Path, *more: str) -> list[dict[str, Any]]:
-    answer = easeback("runs", "--json", *more, cwd=home)
+def listed(home: Path, *more: str, **settings: str) -> list[dict[str, Any]]:
+    answer = easeback("runs", "--json", *more, cwd=home, env=settings)
     assert answer.returncode == 0, answer.stderr
     found: list[dict[str, Any]] = json.loads(answer.stdout)
     return found
@@ -51,7 +51,8 @@ def test_runs_says_what_was_corrected_or_added(home: Path) -> None:
     """The athlete's figures, marked as such."""
     (before,) = listed(home)
     assert "edited" not in before
-    assert before["ascent_m"] is None
+    assert "ascent_m" not in before  # but where climb counts
+    assert listed(home, EASEBACK_RULES__CLIMB_M_PER_KM="100")[0]["ascent_m"] is None
     assert easeback("runs", "correct", str(before["id"]), "--km", "7.2", cwd=home).returncode == 0
     added = easeback(
         "runs", "add", "--date", "2026-03-07", "--km", "5", "--minutes", "30", "--start", "18:30",

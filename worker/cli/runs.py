@@ -45,6 +45,7 @@ def list_runs(
     if context.invoked_subcommand is not None:
         return
     command = command_of(context)
+    climbs = command.settings.rules.climb_m_per_km > 0
     with command.store.reading() as tx:
         listed = [
             (who, one)
@@ -70,7 +71,7 @@ def list_runs(
             for who, one in listed
         ],
         as_json=as_json,
-        json=[_run_json(who, one) for who, one in listed],
+        json=[_run_json(who, one, climbs=climbs) for who, one in listed],
         empty="no runs yet: drop FIT files into the inbox, or `easeback import` them",
     )
 
@@ -178,7 +179,8 @@ def _say(command: CommandContext, who: Athlete, stored: "StoredRun", done: str) 
         command.say(f"it still doesn't count: {stored.quarantine}")
 
 
-def _run_json(who: Athlete, listed: "StoredRun") -> dict[str, Any]:
+def _run_json(who: Athlete, listed: "StoredRun", *, climbs: bool) -> dict[str, Any]:
+    """One run as `--json` has it; its ascent too where climb counts."""
     run = listed.run
     shown: dict[str, Any] = {
         "id": run.id,
@@ -188,12 +190,13 @@ def _run_json(who: Athlete, listed: "StoredRun") -> dict[str, Any]:
         "distance_m": run.distance_m,
         "moving_s": run.moving_s,
         "elapsed_s": run.elapsed_s,
-        "ascent_m": run.ascent_m,
         "sport": run.sport,
         "sources": [
             {"source": source, "external_id": external_id} for source, external_id in listed.sources
         ],
     }
+    if climbs:
+        shown["ascent_m"] = run.ascent_m
     if listed.edited:
         shown["edited"] = True
     if listed.quarantine is not None:
