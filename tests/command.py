@@ -12,7 +12,7 @@ from tests.warm import ROOT, Warm
 
 __all__ = ["ROOT", "easeback"]
 
-WITHIN_S = 60
+WITHIN_S = 240
 
 _warm = Warm()
 atexit.register(_warm.close)
