@@ -115,7 +115,8 @@ def test_asks_the_index_that_pip_is_told_of(monkeypatch: pytest.MonkeyPatch) -> 
     assert fetch_pip.without_login(mirror) == "https://mirror.example.org/simple"
 
 
-OWN = ("config/easeback.toml", "config/routine.toml", "config/templates/alert.txt.j2")
+OWN = ("config/easeback.toml", "config/routine.toml", "config/heel.jpg",
+       "config/templates/alert.txt.j2")  # fmt: skip
 
 
 @pytest.mark.parametrize("own", OWN)

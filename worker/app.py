@@ -22,6 +22,7 @@ from worker.keys import read_keys
 from worker.links import Signer
 from worker.mail import Heard, MailboxMailer, Mailer, SmtpMailer
 from worker.notify import Composer
+from worker.notify.pictures import ExercisePicture, PictureError, own_pictures
 from worker.pipeline.mail_login import MailLogin
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
@@ -144,6 +145,7 @@ def build_composer(
             # The answers in a mail lead to the web server.
             checkins=settings.web.enabled,
             language=settings.mail.language,
+            pictures=_own_pictures(file),
         )
     except ValueError as error:
         raise SettingsError(f"[mail] language: {error}") from error
@@ -157,6 +159,17 @@ def calendar_composer(settings: Settings, file: Path | None) -> Composer:
 def _own_templates(file: Path | None) -> Path | None:
     templates = folder(file) / "templates"
     return templates if templates.is_dir() else None
+
+
+def _own_pictures(file: Path | None) -> Mapping[str, ExercisePicture]:
+    """The pictures beside the operator's own routine; raises `SettingsError`."""
+    if not (folder(file) / "routine.toml").is_file():
+        return {}
+    steps = (step for one in read_routines(file) for step in one.steps)
+    try:
+        return own_pictures(steps, folder(file))
+    except PictureError as error:
+        raise SettingsError(str(error)) from error
 
 
 def read_routines(file: Path | None) -> tuple[Routine, ...]:

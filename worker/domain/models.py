@@ -342,7 +342,8 @@ When = Literal["before", "after", "through the day"]
 class Step:
     """One step of a routine. `areas` empty: always; else only with pain in one of them.
 
-    `words` has its texts in other languages, by language and by the field that each stands for.
+    `picture` names a shipped picture, or a file beside the routine. `words` has its texts in other
+    languages, by language and by the field that each stands for.
     """
 
     key: str
@@ -354,6 +355,7 @@ class Step:
     areas: tuple[str, ...] = ()
     not_when: str = ""
     video: str = ""
+    picture: str = ""
     words: Mapping[str, Mapping[str, str]] = field(default_factory=dict, hash=False)
 
 

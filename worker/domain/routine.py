@@ -16,8 +16,13 @@ from worker.domain.models import LANGUAGE, PAIN_AREAS, Routine, Step, When
 from worker.domain.shown import printable
 
 _ROUTINE_KEYS = ("name", "areas", "severity", "step")
-_STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video", "words")
+_STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when", "video",
+              "picture", "words")  # fmt: skip
 _TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas", "words"))
+PICTURES = ("brisk-walk", "si-self-correction", "pelvic-tilts", "piriformis-stretch")
+"""The pictures that are shipped."""
+
+_OWN_PICTURE = re.compile(r"[\w][\w .-]*\.(png|jpe?g|svg)", re.IGNORECASE)
 _SPOKEN = ("title", "why", "how", "dose", "not_when", "video")
 _LANGUAGE = re.compile(LANGUAGE)
 _NEEDED = ("key", "title", "how", "dose", "when")
@@ -122,6 +127,7 @@ def _step(entry: Mapping[str, Any], place: Place) -> Step:
         raise RoutineError("when names at least one time", place=place._replace(key="when"))
     texts = {key: _text(entry, key, place=place) for key in _TEXTS}
     _check_video(texts["video"], place=place)
+    _check_picture(texts["picture"], place=place)
     return Step(
         **texts,
         when=when,
@@ -150,6 +156,15 @@ def _check_video(address: str, *, place: Place) -> None:
     if address and not re.fullmatch(r"https://[^\s\"'<>]+", address):
         raise RoutineError(
             "video is an address that begins https://", place=place._replace(key="video")
+        )
+
+
+def _check_picture(name: str, *, place: Place) -> None:
+    if name and name not in PICTURES and not _OWN_PICTURE.fullmatch(name):
+        raise RoutineError(
+            "picture is the name of a PNG, JPEG or SVG file beside this one, or of a shipped "
+            f"picture{_nearest(name, PICTURES)}",
+            place=place._replace(key="picture"),
         )
 
 

@@ -15,6 +15,7 @@ _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Narrower than RFC 5322, and just what the standard library's parser reads without falling over.
 _ATOMS = r"""[^\s@<>()\[\],;:\\".]+(\.[^\s@<>()\[\],;:\\".]+)*"""
 _ADDRESS = re.compile(f"{_ATOMS}@{_ATOMS}")
+_JPEG = b"\xff\xd8"
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
@@ -35,8 +36,8 @@ def to_mime(
 ) -> bytes:
     """Render a mail; the same arguments give the same bytes.
 
-    `message_id` comes with its angle brackets, `date` is aware. Images (PNG) become inline parts
-    that the HTML names as `cid:NAME`. `extra_headers` replace what stands here.
+    `message_id` comes with its angle brackets, `date` is aware. Images (PNG or JPEG) become inline
+    parts that the HTML names as `cid:NAME`. `extra_headers` replace what stands here.
     """
     from_address, recipient = postal(sender), postal(email.recipient)
     domain = from_address.rpartition("@")[2] or "localhost"
@@ -65,7 +66,8 @@ def to_mime(
     message.set_boundary(f"=_alt_{seed}")
     html_part = list(message.iter_parts())[-1]
     for name, png in email.images:
-        html_part.add_related(png, "image", "png", cid=f"<{name}>", disposition="inline")
+        kind = "jpeg" if png.startswith(_JPEG) else "png"
+        html_part.add_related(png, "image", kind, cid=f"<{name}>", disposition="inline")
     if email.images:
         html_part.set_boundary(f"=_rel_{seed}")
     needs_utf8 = not (recipient + from_address).isascii()

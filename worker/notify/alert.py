@@ -25,7 +25,7 @@ from worker.domain.models import (
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
 from worker.notify.chart import Level, Picture, Span, blocks_picture, days_picture, ramps_picture
-from worker.notify.render import Renderer, routine_context
+from worker.notify.render import Renderer
 from worker.notify.words import Catalogue
 
 BLOCKS_SHOWN = 7
@@ -92,7 +92,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
         "chart_alt": chart_alt,
         "ramps_alt": ramps_alt,
         "areas": [area for area in athlete.pain if area in words.area_names],
-        **routine_context(facts.steps, locale.language),
+        **renderer.routine(facts.steps, locale),
     }
     first_id = facts.reply_to_id
     return renderer.email(

@@ -41,6 +41,7 @@ from worker.domain.shown import JOINERS, printable, tenths, tenths_down
 from worker.domain.weeks import told_days_after
 from worker.links import Signer
 from worker.notify.chart import Picture, chart_png
+from worker.notify.pictures import ExercisePicture, shipped_pictures
 from worker.notify.words import Catalogue
 
 SHIPPED = Path(__file__).parent / "templates"
@@ -58,6 +59,8 @@ _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
 _LINE = 76
 _DIGEST = sha256().digest_size
+_MOST_PICTURE_BYTES = 48_000
+"""What the exercises' pictures of one mail have together: those beyond are on the page alone."""
 
 
 MailName = Literal[MailKind, "red_flag"]
@@ -285,7 +288,8 @@ class Renderer:
     `templates` is the operator's folder, see `TemplateLoader`. Without a `signer` mails carry no
     links. `checkins` offers the one-tap answers and the athlete's page, which need the web server;
     `reply_to` is only named in the text, the header is the mailer's. `language` is spoken to
-    whoever chose none. Raises `ValueError` for one that has no catalogue.
+    whoever chose none. `pictures` are the operator's own of exercises, by name. Raises `ValueError`
+    for a language that has no catalogue.
     """
 
     def __init__(
@@ -296,7 +300,9 @@ class Renderer:
         reply_to: str | None = None,
         checkins: bool = False,
         language: str = ENGLISH,
+        pictures: Mapping[str, ExercisePicture] = MappingProxyType({}),
     ) -> None:
+        self.pictures = {**shipped_pictures(), **pictures}
         self.loader = TemplateLoader(templates)
         if language not in self.loader.languages:
             raise ValueError(no_such_language(language, self.loader.languages))
@@ -326,7 +332,8 @@ class Renderer:
     ) -> Email:
         """A mail by its templates, to the athlete, or without one to `recipient`.
 
-        `images` are named as the HTML part names them; `links` as the templates do. Without a
+        `images` are named as the HTML part names them; `links` as the templates do. The pictures of
+        `routine` are added as far as the template shows them. Without a
         `locale` no sentence may speak of rules. The operator is written to in English, like all
         that they read.
         """
@@ -362,12 +369,33 @@ class Renderer:
             subject=clean(subject.replace(GAP, " "), longest=200),
             text=fold(text),
             html=str(self._inliner.inline(html)),
-            images=tuple(
-                (name, chart_png(self.loader.svg(picture, title=""), font=font))
-                for name, picture in images
+            images=(
+                *(
+                    (name, chart_png(self.loader.svg(picture, title=""), font=font))
+                    for name, picture in images
+                ),
+                *(
+                    (one.name, one.content)
+                    for one in context.get("pictures", {}).values()
+                    if f"cid:{one.name}" in html
+                ),
             ),
             extra_headers=headers,
         )
+
+    def routine(self, steps: Sequence[Step], locale: Locale) -> dict[str, Any]:
+        """What templates are given of a routine: `routine_context`, and `pictures` by step."""
+        words = self.loader.words("text", locale)
+        context = routine_context(steps, locale.language)
+        shown: dict[str, MailPicture] = {}
+        left = _MOST_PICTURE_BYTES
+        for step in steps:
+            picture = self.pictures.get(step.picture)
+            if picture is not None and picture.for_mails and len(picture.content) <= left:
+                left -= len(picture.content)
+                name = f"exercise-{len(shown) + 1}{picture.kind}"
+                shown[step.key] = MailPicture(name, picture.content, words.picture_of(step))
+        return context | {"pictures": shown}
 
     def web_links(
         self, athlete: Athlete, now: datetime, *, felt_on: date | None = None
@@ -384,6 +412,14 @@ class Renderer:
                 for answer in _CHECKIN_ANSWERS
             }
         return links
+
+
+class MailPicture(NamedTuple):
+    """A picture of an exercise in a mail: its name there, its bytes, and the same in words."""
+
+    name: str
+    content: bytes
+    alt: str
 
 
 def no_such_language(language: str, known: Sequence[str]) -> str:
@@ -410,7 +446,7 @@ def standalone(email: Email) -> str:
     """A mail as a page: its HTML with its pictures inside; it asks the network for nothing."""
     html = email.html
     for name, png in email.images:
-        html = html.replace(f"cid:{name}", f"data:image/png;base64,{b64encode(png).decode()}")
+        html = html.replace(f'"cid:{name}"', f'"data:image/png;base64,{b64encode(png).decode()}"')
     return html
 
 

@@ -38,6 +38,7 @@ _ATHLETE = Athlete(
 _STEP = Step(
     key="walk", title="Brisk walk", why="Readies you to run.", how="Walk.", dose="5 minutes",
     when=("before", "after"), not_when="Never after.", video="https://example.org/walk",
+    picture="brisk-walk",
 )  # fmt: skip
 
 _DIARY = (

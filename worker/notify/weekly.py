@@ -15,7 +15,7 @@ from worker.domain.planner import PlanChange
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day, since_first_run
 from worker.notify.chart import Level, Picture, weeks_picture
-from worker.notify.render import Renderer, clean, routine_context
+from worker.notify.render import Renderer, clean
 from worker.notify.words import Catalogue
 
 _SHOWN = 12
@@ -118,7 +118,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
         "troubles": [clean(_told(trouble, words), longest=_TROUBLE) for trouble in facts.troubles],
         "rows": _rows(weeks, words) if week.runs else [],
         "chart_alt": chart[1] if chart else "",
-        **routine_context(facts.steps, locale.language),
+        **renderer.routine(facts.steps, locale),
     }
     return renderer.email(
         "weekly",
