@@ -83,6 +83,7 @@ def _views(made: Instance) -> dict[str, tuple[str, Act]]:
             stop = made.link("unsubscribe", who, kind="reconnect")
             others |= {
                 f"athlete-{language}": (made.link("athlete", who), _open_all),
+                f"routine-{language}": (f"{made.link('athlete', who)}/routine", _nothing),
                 f"checkin-{language}": (sore, _nothing),
                 f"checkin-seen-{language}": (sore, _tick("bone_point")),
                 f"unsubscribe-{language}": (stop, _nothing),
@@ -90,6 +91,7 @@ def _views(made: Instance) -> dict[str, tuple[str, Act]]:
     return others | {
         "athlete": (made.link("athlete", mira), _open_all),
         "athlete-long": (made.link("athlete", long), _nothing),
+        "routine": (f"{made.link('athlete', mira)}/routine", _nothing),
         "athlete-new": (made.link("athlete", new), _nothing),
         "checkin": (checkin, _nothing),
         "checkin-fine": (_of(made, new, "fine"), _save),

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, Route
 from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Race
+from worker.domain.models import PAIN_AREAS, Athlete, Race
 from worker.web import WebServer, build_app
 
 PHONE: Any = {"width": 360, "height": 740}
@@ -171,7 +171,7 @@ def test_deleting_asks_for_the_box(site: Site) -> None:
         assert tx.athletes.named("Leaves") is None
 
 
-PAGES = ("athlete", "new athlete", "check-in", "unsubscribe", "status", "refused")
+PAGES = ("athlete", "new athlete", "routine", "check-in", "unsubscribe", "status", "refused")
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +185,7 @@ def paths(site: Site) -> dict[str, str]:
     return {
         "athlete": made.link("athlete", full),
         "new athlete": made.link("athlete", made.add("New")),
+        "routine": f"{made.link('athlete', made.add('In pain', pain=PAIN_AREAS))}/routine",
         "check-in": made.link("checkin", full, feels="hurts"),
         "unsubscribe": made.link("unsubscribe", full, kind="alert"),
         "status": "/status",

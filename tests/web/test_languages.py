@@ -22,6 +22,15 @@ from worker.store import SourceState
 Answers = Iterator[tuple[str, Response]]
 
 
+def uploads(client: TestClient, link: str) -> Answers:
+    """What a form for files leads to."""
+    html = {"accept": "text/html"}
+    yield "uploaded", client.get(f"{link}?uploaded=yes")
+    yield "no upload", client.post(f"{link}/files", headers=html)
+    large = html | {"content-length": "99999999"}
+    yield "large upload", client.post(f"{link}/files", content=b"x", headers=large)
+
+
 def everything(made: Instance, client: TestClient, language: str) -> Answers:
     """Every page an athlete can come to, in each of its states, by name."""
     race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
@@ -37,6 +46,8 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     link = made.link("athlete", runner)
     yield "new", client.get(made.link("athlete", new))
     yield "runner", client.get(link)
+    yield from uploads(client, link)
+    yield "routine", client.get(f"{link}/routine")
     yield "saved", client.get(f"{link}?saved=yes")
     yield "unsure", client.post(f"{link}/forget", data={})
     yield "wrong key", client.post(f"{link}/garmin", data={"garmin_key": "two words"})
@@ -63,6 +74,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     ):
         yield name, client.post(checkin, data=form)
         yield f"page after {name}", client.get(link)
+        yield f"routine after {name}", client.get(f"{link}/routine")
     made.answer(new, *(CheckIn(TODAY - timedelta(days=back), "hurts", (), 3 + 3 // (back + 1))
                        for back in (4, 2)))  # fmt: skip
     again = made.link("checkin", new)

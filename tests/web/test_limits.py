@@ -40,6 +40,7 @@ def every_get(made: Instance, athlete: Athlete) -> list[str]:
     page = made.link("athlete", athlete)
     return [
         page,
+        f"{page}/routine",
         f"{page}/easeback.json",
         f"{page}/easeback.zip",
         made.link("checkin", athlete, feels="fine"),

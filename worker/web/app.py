@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from worker.sources.base import OAuth2
 from worker.store import StoreError
-from worker.web import athlete, calendar, checkin, consent, health, status, unsubscribe
+from worker.web import athlete, calendar, checkin, consent, health, routine, status, unsubscribe
 from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
@@ -36,6 +36,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
     app = Starlette(
         routes=[
             link_page(web, "athlete", athlete.show_athlete),
+            link_page(web, "athlete", routine.show_routine, "/routine"),
             does(athlete.save_settings, "/settings"),
             does(athlete.save_language, "/language"),
             does(athlete.close_links, "/links"),
@@ -58,6 +59,11 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             page("/readyz", web, health.readyz, pool="health"),
             Route("/livez", health.livez),
             _static(pages.stylesheet_path, pages.stylesheet, "text/css"),
+            *(
+                _static(one.path, one.content, one.media_type)
+                for one in pages.pictures.values()
+                if not one.svg
+            ),
             _static("/icon.svg", pages.icon, "image/svg+xml"),
             link_page(web, "connect", partial(consent.begin_visit, by_consent), pool="services"),
             *(
@@ -79,6 +85,6 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
 
 
 def _static(path: str, content: bytes, media_type: str) -> Route:
-    """The style sheet and the icon, which hold no secrets and may be cached for good."""
+    """Style sheet, icon and own pictures, which hold no secrets and may be cached for good."""
     headers = {"cache-control": "public, max-age=31536000, immutable"}
     return Route(path, lambda _: Response(content, 200, headers, media_type))

@@ -4,7 +4,7 @@ A page is given nouns and numbers; its sentences stand in the catalogue of the m
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from worker.domain.models import Athlete
 from worker.domain.rules import Rules
 from worker.notify.chart import Picture
+from worker.notify.pictures import ExercisePicture
 from worker.notify.render import SHIPPED, Locale, Renderer, clean
 from worker.notify.words import Catalogue, preferred
 
@@ -70,6 +71,11 @@ class Pages:
     def language(self) -> str:
         """The operator's, in which an athlete's mails are who chose none."""
         return self._renderer.language
+
+    @property
+    def pictures(self) -> Mapping[str, ExercisePicture]:
+        """The pictures of exercises, by the name that a step has for its own."""
+        return self._renderer.pictures
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
         """A chart to put into a page."""
