@@ -20,8 +20,8 @@ HERE = [  # an athlete, and nothing that needs attention
     "athlete list", "athlete diary Anna", "athlete set Anna --units mi", "athlete relink Anna",
     "athlete add --name Bo --email bo@example.org", "athlete remove Anna --yes",
     "runs", "runs --all", "runs add --date 2026-03-07 --km 5", "alerts", "explain", "ceiling",
-    "plan", "status", "preview weekly --no-open", "backup copy.db", "once", "outbox list",
-    "outbox retry --all", "import runs", "backtest history.csv", "forget Anna --yes",
+    "plan", "status", "open --no-open", "preview weekly --no-open", "backup copy.db", "once",
+    "outbox list", "outbox retry --all", "import runs", "backtest history.csv", "forget Anna --yes",
     "rotate-keys", "restore copy-of-before.db", "--version", "--help",
 ]  # fmt: skip
 NEEDS_ATTENTION = [  # a mail was given up, and nothing else
@@ -36,7 +36,7 @@ NEEDS_ATTENTION = [  # a mail was given up, and nothing else
 ]
 NOT_THERE = [
     "athlete set Nobody --units mi", "athlete diary Nobody", "athlete remove Nobody --yes",
-    "athlete relink Nobody", "forget Nobody --yes", "runs --athlete Nobody",
+    "athlete relink Nobody", "open Nobody", "forget Nobody --yes", "runs --athlete Nobody",
     "alerts --athlete Nobody", "explain --athlete Nobody", "explain 99", "ceiling --athlete Nobody",
     "plan --athlete Nobody", "plan nowhere.csv", "preview weekly --athlete Nobody",
     "backtest nowhere.csv", "import nowhere", "restore nowhere.db", "outbox retry 99",
@@ -53,7 +53,7 @@ WRONG_INPUT = [
 BUSY = ["run", "once", "rotate-keys", "restore copy-of-before.db"]
 LOOKING = [
     "status", "runs", "alerts", "explain", "ceiling", "plan", "preview weekly", "athlete list",
-    "outbox list", "doctor", "backup copy.db",
+    "outbox list", "doctor", "backup copy.db", "open --no-open",
 ]  # fmt: skip
 
 

@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 
 from simulators.web_instance import Instance
 from tests.command import easeback
+from worker.cli import open_page
+from worker.cli.app import run_command_line
 from worker.domain.models import Athlete
 from worker.links import Link, Signer
 from worker.store import Store
@@ -104,6 +106,34 @@ def test_the_operator_closes_them_and_gets_a_fresh_one(tmp_path: Path) -> None:
         earlier = replace(link, signed_at=link.signed_at - timedelta(seconds=1))
         assert tx.athletes.of_link(earlier) == (athlete, True)
     store.close()
+
+
+def test_the_operator_opens_an_athletes_page(
+    made: Instance, mira: Athlete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """By a fresh link, in the browser; alone on a line where none comes up, and on request."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("EASEBACK_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("EASEBACK_SECRET_KEY", KEY)
+    shown: list[str] = []
+    answers = iter((True, False))
+
+    def show(address: str) -> bool:
+        shown.append(address)
+        return next(answers)
+
+    monkeypatch.setattr(open_page, "show_in_browser", show)
+    assert run_command_line(["open"]) == run_command_line(["open"]) == 0
+    assert run_command_line(["open", "--no-open", "mira"]) == 0
+    said, *printed = capsys.readouterr().out.splitlines()
+    assert said == "opened the page of Mira; it's there while `easeback run` serves it"
+    assert printed[0] == shown[1]
+    for address in (*shown, *printed):
+        token = address.removeprefix("http://127.0.0.1:8765/athlete/")
+        link = Signer([KEY], "").check("athlete", token, now=datetime.now(UTC))
+        with made.store.reading() as tx:
+            assert tx.athletes.of_link(link) == (mira, False)
 
 
 def test_settings_changed_afterwards_open_no_closed_link(store: Store) -> None:

@@ -29,6 +29,7 @@ WRITES = {
     "context.py:print_table": "cleans",
     "context.py:say": "cleans",
     "init.py": "shows what the operator just typed",
+    "open_page.py:open_page": "an address that we made",
     "plan.py:show_plan": "a calendar, which names nobody",
     "progress.py:advance": "counts",
     "terminal_chart.py:print_weeks": "figures",

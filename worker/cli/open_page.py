@@ -1,0 +1,37 @@
+"""The command open: an athlete's page in the browser."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from worker.cli.browser import show_in_browser
+from worker.cli.context import NoOpenOption, UsageError, command_of, the_athlete
+
+
+def open_page(
+    context: typer.Context,
+    athlete: Annotated[
+        str | None,
+        typer.Argument(metavar="[ATHLETE]", help="Whose; not needed while there's one athlete."),
+    ] = None,
+    no_open: NoOpenOption = False,
+) -> None:
+    """Open an athlete's page, by a fresh link that works for 60 days.
+
+    Where no browser comes up, and with --no-open, the address is printed. `easeback run` serves it.
+    """
+    from worker.keys import read_keys
+    from worker.links import Signer
+
+    command = command_of(context)
+    if not command.settings.web.enabled:
+        raise UsageError("there are no pages: [web] enabled is false")
+    with command.store.reading() as tx:
+        who = the_athlete(tx, athlete, how="by its name")
+    signer = Signer(read_keys(command.settings), command.settings.base_url)
+    address = signer.sign("athlete", who, now=datetime.now(UTC))
+    if no_open or not show_in_browser(address):
+        print(address)  # noqa: T201  alone on its line, for scripts and people
+    else:
+        command.say(f"opened the page of {who.name}; it's there while `easeback run` serves it")
