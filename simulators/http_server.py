@@ -173,7 +173,7 @@ class _Door(BaseHTTPRequestHandler):
 
     def _flood(self, before: bytes, piece: bytes, pause_s: float) -> None:
         """Write `before` and then the same piece on and on, until the client has had enough."""
-        # What comes as fast as it's read has its end in bytes, however slow the reader's machine is.
+        # What comes as fast as it's read ends by its bytes, however slow the machine is.
         until = time.monotonic() + self.server.longest_fault_s if pause_s else math.inf
         with contextlib.suppress(OSError):
             self.wfile.write(before)

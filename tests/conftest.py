@@ -26,7 +26,7 @@ from worker.notify import Composer
 from worker.pipeline.services import Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.registry import PRECEDENCE
+from worker.sources.sections import PRECEDENCE
 from worker.store import Store
 
 POSTGRES_VARIABLE = "EASEBACK_TEST_POSTGRES"

@@ -14,7 +14,7 @@ from tests.command import easeback
 from worker.domain.models import Athlete, Snapshot
 from worker.health import CLOCK_TICK, WEB_TICK, Audience, check_health
 from worker.jobs.registry import all_jobs, patience_of
-from worker.pipeline.deliver import MAIL_TICK
+from worker.pipeline.tick_names import MAIL_TICK
 from worker.store import SourceState, Store, Transaction
 
 PATIENCE = patience_of(all_jobs(timedelta(seconds=5)))

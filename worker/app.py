@@ -27,7 +27,8 @@ from worker.pipeline.mail_login import MailLogin
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.sources.folder import Inbox
 from worker.sources.formats.child import Reader
-from worker.sources.registry import PRECEDENCE, SOURCES
+from worker.sources.registry import SOURCES
+from worker.sources.sections import PRECEDENCE
 from worker.store import Encrypter, Store
 
 if TYPE_CHECKING:

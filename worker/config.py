@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 
 from worker import trust
@@ -44,7 +43,7 @@ from worker.setting_types import (
     WebAddress,
     home_path,
 )
-from worker.sources.registry import SOURCES
+from worker.sources.sections import SECTIONS
 
 PREFIX = "EASEBACK_"
 CONFIG_VARIABLE = "EASEBACK_CONFIG"
@@ -55,9 +54,6 @@ LOCAL_FILE = Path("config/easeback.toml")
 _NOT_SETTINGS = re.compile(
     r"EASEBACK_(CONFIG|MOVE_TO|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
 )
-
-
-SECTIONS: Mapping[SourceName, type[SourceSection]] = {one.name: one.section for one in SOURCES}
 
 
 class SettingsError(Exception):
@@ -251,6 +247,8 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 def found_in() -> tuple[Path, ...]:
     """Where the file is looked for when none is named, the first one first."""
+    import platformdirs
+
     platform = Path(platformdirs.user_config_dir("easeback", appauthor=False))
     return LOCAL_FILE, platform / "easeback.toml"
 

@@ -1,4 +1,4 @@
-"""Health: the one verdict on whether all is well, and the ping that depends on it.
+"""Health: the one verdict on whether all is well.
 
 `status` exits with 1 (and the operator's page turns bad), `/readyz` answers 503 (and the metric
 `ready` turns bad), and the ping is withheld, each by what is marked here:
@@ -23,23 +23,14 @@ trouble of Easeback's.
 """
 
 import errno
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Flag, auto
-from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
-from urllib.error import URLError
-from urllib.request import HTTPHandler, HTTPSHandler, Request, build_opener
 
 from worker.domain.shown import counted
-from worker.pipeline.away import away_services
-from worker.pipeline.deliver import MAIL_TICK
-from worker.pipeline.services import Services
-from worker.sources.bounded import BoundedResponse, bounded
+from worker.pipeline.tick_names import MAIL_TICK, away_services
 from worker.store import Tick, Transaction
-
-log = logging.getLogger(__name__)
 
 MADE_UP_TICK = "made-up clock"
 """Recorded among the ticks where the last worker ran by a made-up clock."""
@@ -61,7 +52,6 @@ WRITE_TICK = "readyz"
 
 _NOT_SHOWN = (WRITE_TICK, BOOT_TICK, LEAP_TICK)
 _AHEAD = timedelta(minutes=5)
-_LONGEST_PING_BYTES = 2**20
 _WAITING = ("queued", "claimed", "at_dot", "retry")
 
 
@@ -195,52 +185,3 @@ def _job_troubles(
             yield Trouble(name, f"{name}: last ended at {at}: the clock went back")
         elif name in stale:
             yield Trouble(name, f"{name}: hasn't ended since {tick.at:%Y-%m-%d %H:%M} UTC")
-
-
-def ping(services: Services, now: datetime, *, patience: Mapping[str, timedelta]) -> bool:
-    """Fetch `ping_url` where it is set and health allows; True where it was fetched.
-
-    What goes wrong with the fetching is only logged: the work doesn't depend on it.
-    """
-    if services.ping_url is None:
-        return False
-    with services.store.reading() as tx:
-        troubles = check_health(tx, now, patience=patience, audience=Audience.PING)
-    if troubles:
-        log.debug("ping: withheld: %(why)s", {"why": troubles[0].text})
-        return False
-    return fetch_address(services.ping_url)
-
-
-class _PingConnection(HTTPConnection):
-    response_class = BoundedResponse
-
-
-class _PingTLSConnection(HTTPSConnection):
-    response_class = BoundedResponse
-
-
-class _PingHandler(HTTPHandler, HTTPSHandler):
-    """Opens both kinds of addresses, by connections whose answers are bounded."""
-
-    def http_open(self, request: Request) -> HTTPResponse:
-        return self.do_open(_PingConnection, request)
-
-    def https_open(self, request: Request) -> HTTPResponse:
-        return self.do_open(_PingTLSConnection, request)
-
-
-def fetch_address(url: str, *, within_s: float = 10.0) -> bool:
-    """Fetch the address; its path may be a secret, and stays out of the log."""
-    request = Request(url, headers={"User-Agent": "easeback"})  # noqa: S310  http(s) by settings
-    try:
-        with (
-            bounded(within_s, _LONGEST_PING_BYTES, ValueError("an answer without end")),
-            build_opener(_PingHandler).open(request, timeout=within_s) as answer,
-        ):
-            answer.read(1)
-    except (OSError, URLError, HTTPException, ValueError) as error:
-        why = getattr(error, "reason", None) or type(error).__name__
-        log.warning("ping: not told: %(why)s", {"why": str(why)})
-        return False
-    return True

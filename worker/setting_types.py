@@ -10,7 +10,7 @@ from datetime import timedelta
 from email.utils import parseaddr
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -158,6 +158,9 @@ class Section(BaseModel):
 
 class SourceSection(Section):
     """Settings of every service: its address, how often it is polled, how far back, what stays."""
+
+    precedence: ClassVar[int]
+    """Where sources disagree about a run, the lowest is believed: 1 for devices' own files."""
 
     base_url: str
     every: Duration

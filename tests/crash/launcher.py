@@ -217,8 +217,8 @@ def _go_through(life: Life) -> int:
     from tests.crash.runners import town
     from tests.crash.story import scenes
     from worker.cli.context import CommandContext
+    from worker.jobs.clocks import clock_from
     from worker.jobs.once import one_pass
-    from worker.jobs.ticks import clock_from
 
     shell, home = CommandContext(), Path.cwd()
     services = shell.services()

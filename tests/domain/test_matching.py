@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.app import TODAY, recording
 from worker.domain.matching import believed_run, corrects, group, plain_file_name, same_run
 from worker.domain.models import Recording, Run
-from worker.sources.registry import PRECEDENCE
+from worker.sources.sections import PRECEDENCE
 
 WATCH = recording(km=10.0)
 STRAVA = recording(km=10.1, at=time(6, 0, 20), source="strava", external_id="1")

@@ -14,7 +14,7 @@ import pytest
 
 from worker.domain.matching import believed_run, group, same_run
 from worker.domain.models import Recording
-from worker.sources.registry import PRECEDENCE
+from worker.sources.sections import PRECEDENCE
 
 PAIRS = 1500
 SOURCES = ("strava", "garmin", "intervals", "inbox")

@@ -22,9 +22,11 @@ from tests.process import Process, running_in
 from tests.waiting import wait_until
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
+from worker.jobs.clocks import clock_from
 from worker.jobs.embedded import EmbeddedWorker, end_at_once
 from worker.jobs.registry import Job, patience_of
-from worker.jobs.ticks import await_ticks, clock_from
+from worker.jobs.rhythm import Rhythm
+from worker.jobs.ticks import await_ticks
 from worker.pipeline.services import Services
 from worker.store import Store
 
@@ -226,7 +228,7 @@ def ran(
         watcher.join()
 
 
-SOON = timedelta(milliseconds=20)
+SOON = Rhythm(timedelta(milliseconds=20))
 
 
 def test_a_job_that_fails_is_said_and_goes_on(services: Services) -> None:
@@ -353,9 +355,9 @@ def test_no_job_runs_once_the_database_has_gone(services: Services) -> None:
         try:
             wait_until(lambda: len(runs) > 1)
             file.rename(file.with_name("elsewhere"))
-            threading.Event().wait(10 * SOON.total_seconds())
+            threading.Event().wait(10 * SOON.every.total_seconds())
             before = len(runs)
-            threading.Event().wait(10 * SOON.total_seconds())
+            threading.Event().wait(10 * SOON.every.total_seconds())
             assert len(runs) == before
             file.with_name("elsewhere").rename(file)
             wait_until(lambda: len(runs) > before)

@@ -19,8 +19,9 @@ from worker.config import MailSection
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
 from worker.mail import SmtpMailer, Timeouts
-from worker.pipeline.deliver import PAUSE_TICK, Delivered, mails_due, send, send_again
+from worker.pipeline.deliver import Delivered, mails_due, send, send_again
 from worker.pipeline.preview import trial_mail
+from worker.pipeline.tick_names import PAUSE_TICK
 from worker.pipeline.weekly import queue_due_weeklies
 
 MINUTE = timedelta(minutes=1)

@@ -19,11 +19,12 @@ from simulators.smtp_server import SmtpServer
 from tests.app import NOW, App, run_file, steady
 from tests.command import ROOT, easeback
 from worker.config import InboxSection, MailSection
-from worker.health import Audience, check_health, ping
+from worker.health import Audience, check_health
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import jobs_of
 from worker.jobs.ticks import record_tick
 from worker.mail import MailboxMailer, SendError, SmtpMailer
+from worker.ping import ping
 from worker.pipeline.forget import forget_athlete
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.weekly import queue_due_weeklies

@@ -18,9 +18,11 @@ from sqlalchemy import update
 from tests.app import App, ScriptedMailer
 from tests.pipeline.weekly_hours import missteps
 from worker.domain.models import WeeklyHour
+from worker.jobs.clocks import clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
-from worker.jobs.ticks import FIRST_RELEASE, clock_from
+from worker.jobs.rhythm import Rhythm
+from worker.jobs.ticks import FIRST_RELEASE
 from worker.pipeline.services import Services
 from worker.pipeline.weekly import queue_due_weeklies
 from worker.store import tables
@@ -104,7 +106,7 @@ def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None
     """The scheduler counts by the machine's clock, and would sleep for three hours."""
     ticked = threading.Event()
     worker = EmbeddedWorker(services, clock_from(None))
-    job = Job("check", timedelta(seconds=0.2), lambda *_: ticked.set())
+    job = Job("check", Rhythm(timedelta(seconds=0.2)), lambda *_: ticked.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
     try:
@@ -122,7 +124,7 @@ def test_a_worker_goes_on_at_once_when_the_clock_leaps_forward(services: Service
     """Two months: ten million missed ticks are one, and no work by themselves."""
     ticked = threading.Event()
     worker = EmbeddedWorker(services, clock_from(None))
-    job = Job("check", timedelta(seconds=0.5), lambda *_: ticked.set())
+    job = Job("check", Rhythm(timedelta(seconds=0.5)), lambda *_: ticked.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
     try:
@@ -144,7 +146,7 @@ def test_before_its_release_the_worker_waits_for_the_clock(services: Services) -
     worker = EmbeddedWorker(
         services, lambda: datetime(1970, 1, 1, tzinfo=UTC), not_before=FIRST_RELEASE
     )
-    job = Job("check", HOUR, lambda *_: done.set())
+    job = Job("check", Rhythm(HOUR), lambda *_: done.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
     threading.Event().wait(0.5)

@@ -16,8 +16,8 @@ from pydantic import SecretStr, ValidationError
 from simulators.http_server import LONGEST_FAULT_S, FaultKind, running
 from simulators.strava.service import Service
 from worker.config import MailSection, Settings
-from worker.health import fetch_address
 from worker.mail import SendError, SmtpMailer
+from worker.ping import fetch_address
 from worker.sources.base import Credential, SourceError, Unavailable
 from worker.sources.strava.client import Strava, StravaSection
 

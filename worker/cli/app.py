@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -11,32 +10,15 @@ import typer
 from typer.exceptions import TyperException
 
 from worker import __version__
-from worker.cli import (
-    backtest,
-    backup,
-    connect,
-    demo,
-    doctor,
-    explain,
-    imports,
-    init,
-    move,
-    open_page,
-    plan,
-    preview,
-    reports,
-    run,
-    status,
-)
-from worker.cli.athletes import athlete_commands, forget
+from worker.cli.commands import Commands
 from worker.cli.context import AttentionError, CommandContext, UsageError
 from worker.cli.log import set_up_log
-from worker.cli.outbox import outbox_commands
-from worker.cli.runs import runs_commands
 from worker.domain.shown import printable
 
 app = typer.Typer(
     name="easeback",
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
     help="Watches a runner's mileage and mails the routine that eases the runner back.",
     epilog="Exit status: 0 all well; 1 it ran, and something needs attention, or another worker is "
     "at it; 2 wrong usage or settings, what was named isn't there, or nothing is set up yet.",
@@ -49,37 +31,6 @@ app = typer.Typer(
 
 _GLOBAL_WITH_VALUE = "--config"
 _GLOBAL_FLAGS = frozenset({"--verbose", "--version"})
-
-_COMMANDS: Mapping[str, Callable[..., None]] = {
-    "demo": demo.play_demo,
-    "init": init.init,
-    "run": run.run_command,
-    "once": run.once,
-    "import": imports.import_history,
-    "move-to": move.move_to,
-    "forget": forget,
-    "alerts": reports.list_alerts,
-    "explain": explain.explain,
-    "ceiling": plan.show_ceiling,
-    "plan": plan.show_plan,
-    "open": open_page.open_page,
-    "status": status.status,
-    "backtest": backtest.backtest,
-    "rotate-keys": connect.rotate_keys,
-    "preview": preview.preview,
-    "doctor": doctor.doctor,
-    "backup": backup.backup,
-    "restore": backup.restore_backup,
-}
-for _name, _command in _COMMANDS.items():
-    app.command(_name)(_command)
-# These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
-for _command in (connect.connect, connect.disconnect):
-    app.command(context_settings={"ignore_unknown_options": True})(_command)
-app.add_typer(athlete_commands, name="athlete")
-app.add_typer(runs_commands, name="runs")
-app.add_typer(connect.webhook)
-app.add_typer(outbox_commands, name="outbox")
 
 
 def _print_version(wanted: bool) -> None:

@@ -3,6 +3,8 @@
 import difflib
 import json
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli.log import set_log_format
+from worker.cli.table import table_lines
 from worker.domain.shown import printable, printable_json
 
 if TYPE_CHECKING:
@@ -88,7 +91,7 @@ class CommandContext:
         A database that is lost is a `StoreError`. An older schema is left to who works with it:
         `AttentionError`.
         """
-        from worker.sources.registry import PRECEDENCE
+        from worker.sources.sections import PRECEDENCE
         from worker.store import HEAD, Store
 
         store = replace(Store.at(self.settings.url), precedence=PRECEDENCE)
@@ -156,11 +159,11 @@ class CommandContext:
 
     @cached_property
     def console(self) -> "Console":
-        """Standard output for tables and charts: coloured on a terminal, plain elsewhere."""
+        """Standard output for charts: coloured on a terminal, plain elsewhere."""
         from rich.console import Console
 
         is_terminal = sys.stdout.isatty()
-        # Tables that are piped somewhere must not be cut to a terminal that isn't there.
+        # Charts that are piped somewhere must not be cut to a terminal that isn't there.
         width = None if is_terminal else 160
         return Console(highlight=False, soft_wrap=not is_terminal, width=width, emoji=False)
 
@@ -172,14 +175,16 @@ class CommandContext:
         self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
     ) -> None:
         """Prints rows for people; the columns at the places in `right` are aligned to the right."""
-        from rich.table import Table
-
-        table = Table(box=None, show_header=any(titles))
-        for place, title in enumerate(titles):
-            table.add_column(title, justify="right" if place in right else "left")
-        for row in rows:
-            table.add_row(*(printable(cell, but="\n") for cell in row))
-        self.console.print(table)
+        is_terminal = sys.stdout.isatty()
+        # What is piped somewhere isn't fitted to a terminal that isn't there, unless that's asked.
+        is_bounded = is_terminal or "COLUMNS" in os.environ
+        lines = table_lines(
+            titles,
+            [[printable(cell, but="\n") for cell in row] for row in rows],
+            right=right,
+            width=shutil.get_terminal_size().columns if is_bounded else None,
+        )
+        typer.echo("\n".join(lines))
 
     def print_list(
         self,
@@ -234,7 +239,7 @@ def command_of(context: typer.Context) -> CommandContext:
 
 def clock_as_of(as_of: str | None) -> "Clock":
     """The present time, or time that runs on from `--as-of`."""
-    from worker.jobs.ticks import clock_from
+    from worker.jobs.clocks import clock_from
 
     return clock_from(parse_as_of(as_of) if as_of else None)
 

@@ -122,7 +122,6 @@ def _plan(
     now: "datetime",
 ) -> "tuple[Athlete | None, History, Plan]":
     """Whose plan it is, what they ran, and the plan; a table leaves the database closed."""
-    from worker.cli.backtest import read_history
     from worker.domain import detector
     from worker.domain.history import History, implausible
     from worker.domain.planner import plan
@@ -131,6 +130,8 @@ def _plan(
 
     rules = command.settings.rules
     if table is not None:
+        from worker.cli.backtest import read_history
+
         given = read_history(table, None, now)
         runs = [
             run for run in given.runs if implausible(run, today=given.today, rules=rules) is None

@@ -47,7 +47,7 @@ def status(context: typer.Context, as_json: JsonOption = False) -> None:
 
 def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     from worker.health import MADE_UP_TICK, Audience, check_health, shown_ticks
-    from worker.jobs.registry import all_jobs, patience_of
+    from worker.jobs.rhythm import rhythms
 
     outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
     files = {
@@ -67,7 +67,9 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     troubles = check_health(
         tx,
         now,
-        patience=patience_of(all_jobs(command.settings.inbox.every)),
+        patience={
+            name: rhythm.patience for name, rhythm in rhythms(command.settings.inbox.every).items()
+        },
         audience=Audience.STATUS,
         unusable=_unusable(command),
         works_elsewhere=command.store.works_elsewhere(),
@@ -113,7 +115,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
 
 
 def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str, Any]:
-    from worker.sources.registry import SOURCES
+    from worker.sources.sections import SECTIONS
     from worker.store import SourceState
 
     number, last_at = tx.runs.count(who)
@@ -150,9 +152,9 @@ def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str,
             for kept in tx.runs.quarantined(who)
         ],
         "unreadable": [
-            {"source": kind.name, "external_id": one.external_id, "reason": one.reason}
-            for kind in SOURCES
-            for one in tx.source(kind.name).unreadable(who)
+            {"source": source, "external_id": one.external_id, "reason": one.reason}
+            for source in SECTIONS
+            for one in tx.source(source).unreadable(who)
         ],
         "withdrawn": [
             {
@@ -168,8 +170,13 @@ def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str,
 
 def _unusable(command: CommandContext) -> list[str]:
     """What of the operator's own can't be used: the routine, templates."""
+    from worker.config import SettingsError, folder
+
+    beside = folder(command.file)
+    own = (beside / "routine.toml", beside / "templates")
+    if not any(path.exists() for path in own) and command.settings.mail.language == "en":
+        return []
     from worker.app import UNUSED_KEYS, build_composer, read_routines
-    from worker.config import SettingsError
 
     try:
         read_routines(command.file)

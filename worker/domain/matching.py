@@ -60,7 +60,7 @@ _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
 FILES_PRECEDENCE: Mapping[SourceName, int] = {MANUAL: -1, "inbox": 0, "import": 2}
-"""Whose figures are believed first, the lowest; services have their own (`Source.precedence`)."""
+"""Whose figures are believed first, the lowest; services have their own, in their sections."""
 
 _ANY_OTHER_SERVICE = 1
 

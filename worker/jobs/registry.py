@@ -23,7 +23,8 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 
 from worker.domain.models import Athlete, SourceName
-from worker.health import ping
+from worker.jobs.rhythm import Rhythm, rhythms
+from worker.ping import ping
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import Delivered, deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
@@ -39,12 +40,6 @@ Where = Sequence[str]
 
 DueAthletes = Mapping[int, Where]
 """The ids of the athletes for whom a task is due, those first that waited longest."""
-
-SOURCE_EVERY = timedelta(seconds=5)
-"""How often it's checked whether anybody is due at a source; who is, stands in the store."""
-
-BACKUP_EVERY = timedelta(minutes=10)
-"""How often it's checked whether a copy is due; how often one is, stands in the settings."""
 
 MAILS_AT_ONCE = 25
 MAILS_FOR = timedelta(seconds=20)
@@ -98,47 +93,51 @@ class Job:
     `name` is its name in the ticks, in `status`, and on the queue. `run(services, clock, in_full)`
     does everything that is due; where not `in_full`, as much as other jobs may be kept waiting for.
     A cluster calls `prepare` at each check, then queues `tasks` or `batches`; a job that has
-    neither is run by the check itself. A run that `takes` longer counts as a halt. A job that
-    `reports` is about the others: it isn't watched itself, and is no part of a whole pass.
+    neither is run by the check itself. A job that `reports` is about the others: it isn't watched
+    itself, and is no part of a whole pass.
     """
 
     name: str
-    every: timedelta
+    rhythm: Rhythm
     run: Callable[[Services, Clock, bool], object]
     is_on: Callable[[Services], bool] = lambda _: True
     tasks: tuple[AthleteTask, ...] = ()
     prepare: Callable[[Services, datetime], object] | None = None
     batches: Batches | None = None
     reports: bool = False
-    takes: timedelta = timedelta(minutes=3)
+
+    @property
+    def every(self) -> timedelta:
+        return self.rhythm.every
 
 
 def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
     """Every job, on or not, in the order of a whole pass."""
+    rhythm = rhythms(inbox_every)
     return (
         Job(
             "housekeeping",
-            timedelta(hours=1),
+            rhythm["housekeeping"],
             lambda services, clock, _: tidy(services, clock()),
             tasks=(HOUSEKEEPING,),
             prepare=tidy_store,
         ),
         Job(
             "inbox",
-            inbox_every,
+            rhythm["inbox"],
             lambda services, clock, _: take_in_inbox(services, clock()),
             tasks=(INBOX,),
         ),
-        *map(_source_job, SOURCES),
+        *(_source_job(kind, rhythm[kind.name]) for kind in SOURCES),
         Job(
             "weekly",
-            timedelta(seconds=30),
+            rhythm["weekly"],
             lambda services, clock, _: queue_due_weeklies(services, clock()),
             tasks=(WEEKLY,),
         ),
         Job(
             "deliver",
-            timedelta(seconds=2),
+            rhythm["deliver"],
             _deliver,
             prepare=make_ready,
             batches=Batches(
@@ -146,17 +145,16 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
                 due=lambda services, now, most: mails_due(services, now, most=most),
                 run=lambda services, clock, most: send(services, clock, at_most=most).sent,
             ),
-            takes=timedelta(seconds=86),
         ),
         Job(
             "backup",
-            BACKUP_EVERY,
+            rhythm["backup"],
             lambda services, clock, _: back_up(services, clock()),
             is_on=lambda services: services.store.file is not None,
         ),
         Job(
             "ping",
-            timedelta(minutes=1),
+            Rhythm(timedelta(minutes=1)),
             lambda services, clock, _: ping(
                 services, clock(), patience=patience_of(jobs_of(services))
             ),
@@ -174,7 +172,7 @@ def jobs_of(services: Services) -> tuple[Job, ...]:
 
 def patience_of(jobs: Iterable[Job]) -> Mapping[str, timedelta]:
     """How long each of the jobs that health watches may go without ending a run, by name."""
-    return {job.name: 2 * job.every + job.takes for job in jobs if not job.reports}
+    return {job.name: job.rhythm.patience for job in jobs if not job.reports}
 
 
 def _deliver(services: Services, clock: Clock, in_full: bool) -> Delivered:
@@ -216,12 +214,12 @@ def _due(athletes: Iterable[Athlete]) -> DueAthletes:
 # The sources
 
 
-def _source_job(kind: type[Source]) -> Job:
+def _source_job(kind: type[Source], rhythm: Rhythm) -> Job:
     """The job of one source: webhook events first, then what is new, then the history."""
     name = kind.name
     return Job(
         name,
-        SOURCE_EVERY,
+        rhythm,
         lambda services, clock, in_full: SourceSync.of(services, name, clock).all_due(
             None if in_full else kind.calls_at_once
         ),

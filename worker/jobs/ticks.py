@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK, shortage_of
-from worker.pipeline.deliver import MAIL_TICK, PAUSE_TICK
-from worker.pipeline.services import Clock, Services
+from worker.pipeline.services import Services
+from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
 from worker.sources import SourceError
 from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tick
 
@@ -19,14 +19,6 @@ RECORD_EVERY = timedelta(seconds=30)
 """How often an unchanged state of a job is recorded."""
 
 _SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
-
-
-def clock_from(as_of: datetime | None) -> Clock:
-    """The present time, or time that runs on from `as_of`."""
-    if as_of is None:
-        return lambda: datetime.now(UTC)
-    lead = as_of - datetime.now(UTC)
-    return lambda: datetime.now(UTC) + lead
 
 
 def unset_clock(now: datetime, not_before: datetime | None) -> str | None:

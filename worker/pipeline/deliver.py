@@ -16,6 +16,7 @@ from threading import Lock, Thread
 from worker.mail import SendError, readdressed
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
+from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
 from worker.store import OutboxMail, StoreError, Transaction
 
 log = logging.getLogger(__name__)
@@ -25,13 +26,6 @@ PAUSE_WHILE_UNREACHABLE = timedelta(seconds=20)
 """From one try to the next, which is one connection; whoever waits is served soon after."""
 
 PAUSE_AFTER_REFUSALS = timedelta(minutes=1)
-
-MAIL_TICK = "mail"
-"""Under this name stands how the mail server answered last; in trouble, no mail goes out."""
-
-
-PAUSE_TICK = "mail paused"
-"""Under this name stands until when no mail is sent."""
 
 REFUSED_IN_A_ROW = 10
 """After so many refusals for now without a mail taken between them, the server is left alone."""

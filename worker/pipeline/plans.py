@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from worker.domain import planner
@@ -10,8 +11,10 @@ from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Plan, Race
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
-from worker.notify.calendar import CalendarFacts
 from worker.store import StoredFinding, Transaction
+
+if TYPE_CHECKING:
+    from worker.notify.calendar import CalendarFacts
 
 BEARING = timedelta(days=28)
 """How long answers and findings bear on a plan, and longer than that."""
@@ -56,7 +59,7 @@ def plan_by(
 
 def calendar_facts(
     tx: Transaction, athlete: Athlete, *, rules: Rules, now: datetime, race: Race | None = None
-) -> CalendarFacts:
+) -> "CalendarFacts":
     """All that the athlete's calendar tells of; another `race` than theirs may be tried.
 
     The plan changes when what it rests on does, and when a week begins.
@@ -68,4 +71,6 @@ def calendar_facts(
         week_start(day, athlete.week_starts), time(), tzinfo=ZoneInfo(athlete.timezone)
     )
     changed_at = max(tx.athletes.plan_changed_at(athlete), begins.astimezone(UTC))
+    from worker.notify.calendar import CalendarFacts
+
     return CalendarFacts(athlete, planned, rules=rules, changed_at=changed_at)

@@ -13,7 +13,8 @@ that is a run. A *credential* is what an athlete gave us to read their account: 
 
 One bad activity or file is a value with its reason (`Unreadable`, `NotARun`), never an exception
 that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
-with a subclass of `OAuth2` or `ApiKey`, of `Webhook` too if it has one, and a line in `registry`.
+with a section of the settings and a subclass of `OAuth2` or `ApiKey`, of `Webhook` too if it has
+one, and a line in each of `sections` and `registry`.
 """
 
 # ruff: noqa: N818  (each is named for what happened, as a reader of the log would say it)
@@ -232,8 +233,6 @@ class Source(ABC):
     """The keys of its section without which it's off."""
     ends_at_service: ClassVar[str | None] = None
     """Where athletes end a connection that we couldn't give back; None where we never can."""
-    precedence: ClassVar[int]
-    """Where sources disagree about a run, the lowest is believed: 1 for devices' own files."""
     limits: ClassVar[type[RateLimit]]
     largest_page: ClassVar[int]
     largest_answer_bytes: ClassVar[int] = 16 * 2**20

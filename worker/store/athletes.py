@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Row, func, insert, select, true
@@ -13,11 +13,13 @@ from sqlalchemy.sql.elements import ColumnElement
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_name
 from worker.domain.weeks import NEARLY_THE_SAME, WeeklyDue, last_weekly_due, next_weekly_due
-from worker.links import Link
 from worker.store.progress import Progress
 from worker.store.repository import Repository
 from worker.store.tables import DUE_AT_ONCE, EARLY, checkin, departure, outbox
 from worker.store.tables import athlete as table
+
+if TYPE_CHECKING:
+    from worker.links import Link
 
 # A week, and a zone that was left for one at the other end of the world.
 _LONGEST_WAIT = timedelta(days=9)
@@ -104,7 +106,7 @@ class Athletes(Repository):
         at: datetime = self._value(query.where(table.c.id == athlete.id))
         return at
 
-    def of_link(self, link: Link, *, calendar: bool = False) -> tuple[Athlete, bool] | None:
+    def of_link(self, link: "Link", *, calendar: bool = False) -> tuple[Athlete, bool] | None:
         """Whom a link was made for, and whether it was closed since; None where they have gone.
 
         Links to the `calendar` can be closed by themselves too, so none is good without its time.

@@ -7,10 +7,6 @@ The keys come from outside the database. They rotate: the first encrypts, each o
 import base64
 from collections.abc import Sequence
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 
 class DecryptError(Exception):
     """None of the keys decrypts this."""
@@ -20,6 +16,10 @@ class Encrypter:
     """Encrypts with the first of `keys`, decrypts with any. A key is any text hard to guess."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        from cryptography.fernet import Fernet, MultiFernet
+        from cryptography.hazmat.primitives.hashes import SHA256
+        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
         if not keys or not all(keys):
             raise ValueError("encryption needs at least one key, and no empty one")
         fernets = []
@@ -34,6 +34,8 @@ class Encrypter:
 
     def decrypt(self, encrypted: bytes) -> str:
         """The text that was encrypted; raises `DecryptError`."""
+        from cryptography.fernet import InvalidToken
+
         try:
             return self._fernet.decrypt(encrypted).decode()
         except InvalidToken as error:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from worker.domain.models import Athlete, Recording, SourceName
-from worker.sources.registry import PRECEDENCE
+from worker.sources.sections import PRECEDENCE
 from worker.store import Store
 
 CASES = 320

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import ClassVar
 
 from worker.domain.models import SourceName
-from worker.setting_types import Duration, SourceSection
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -21,12 +21,12 @@ from worker.sources.base import (
     ListedActivity,
     Observe,
     Page,
-    ServiceAddress,
     Unavailable,
     ignore,
     is_one_word,
 )
 from worker.sources.garmin.parse import parse_garmin_activity
+from worker.sources.garmin.section import GarminSection
 from worker.sources.rate_limit import RateLimit, Spacing
 
 EXCHANGE = "/personalapitoken-service/personal-api/personal-api-key/token"
@@ -38,14 +38,6 @@ RENEW_BEFORE = timedelta(minutes=10)
 
 _FIRST_TO_SEE_A_DAY = timedelta(hours=14)
 _JWT_PARTS = 3
-
-
-class GarminSection(SourceSection):
-    """Nothing is needed here: each athlete gives a key of their own."""
-
-    enabled: bool = True
-    base_url: ServiceAddress = "https://personal.connectapi.garmin.com"
-    every: Duration = timedelta(hours=1)
 
 
 class Garmin(ApiKey):
@@ -63,7 +55,6 @@ class Garmin(ApiKey):
         "Garmin Connect. Free; each athlete makes a key there (Settings, Personal API), and a new\n"
         "one when it runs out: after 30, 90, 180 or 365 days, as chosen."
     )
-    precedence: ClassVar[int] = 1
     limits: ClassVar[type[RateLimit]] = Spacing
     largest_page: ClassVar[int] = 45
     """Garmin fails on larger ones, its own default included."""

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import ClassVar
 
 from worker.domain.models import SourceName
-from worker.setting_types import Duration, SourceSection
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     AccessRefused,
     ApiKey,
@@ -22,12 +22,12 @@ from worker.sources.base import (
     NotFound,
     Observe,
     Page,
-    ServiceAddress,
     SourceError,
     Unavailable,
     ignore,
 )
 from worker.sources.intervals.parse import is_hidden, parse_intervals_activity
+from worker.sources.intervals.section import IntervalsSection
 from worker.sources.rate_limit import RateLimit, Spacing
 
 ATHLETE = "/api/v1/athlete/0"
@@ -41,14 +41,6 @@ HIDDEN_BY_STRAVA = (
 _DAY = timedelta(days=1)
 
 
-class IntervalsSection(SourceSection):
-    """Nothing is needed here: each athlete gives a key of their own."""
-
-    enabled: bool = True
-    base_url: ServiceAddress = "https://intervals.icu"
-    every: Duration = timedelta(hours=1)
-
-
 class Intervals(ApiKey):
     """intervals.icu, by the key of its owner. Keeps connections open. Keys don't end there."""
 
@@ -60,7 +52,6 @@ class Intervals(ApiKey):
         "intervals.icu. Free; takes runs from Garmin, Polar, Suunto, COROS, Wahoo and others;\n"
         "each athlete makes a key there once (Settings, Developer Settings), which doesn't end."
     )
-    precedence: ClassVar[int] = 1
     limits: ClassVar[type[RateLimit]] = Spacing
     largest_page: ClassVar[int] = 200
     largest_answer_bytes: ClassVar[int] = 64 * 2**20

@@ -18,13 +18,11 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from http import HTTPStatus
 from types import ModuleType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
-from pydantic import Field, model_validator
-
 from worker.domain.models import SourceName
-from worker.setting_types import Duration, Login, Secret, SourceSection
+from worker.setting_types import SourceSection
 from worker.sources.base import (
     CONSENT_REFUSED,
     REDIRECT_MISMATCH,
@@ -37,7 +35,6 @@ from worker.sources.base import (
     OAuth2,
     Observe,
     Page,
-    ServiceAddress,
     ServiceEvent,
     SourceError,
     Subscription,
@@ -48,6 +45,7 @@ from worker.sources.base import (
 from worker.sources.rate_limit import RateLimit, Windows
 from worker.sources.strava import errors
 from worker.sources.strava.parse import parse_strava_activity
+from worker.sources.strava.section import StravaSection
 
 STRAVA = "https://www.strava.com"
 READ_SOME = "activity:read"
@@ -61,29 +59,6 @@ _SHORTEST_LIFE, _LONGEST_LIFE = timedelta(hours=1), timedelta(hours=6)
 """What Strava leaves an access token that it gives out."""
 
 _importing = threading.Lock()
-
-
-class StravaSection(SourceSection):
-    """The operator's API application, and how to use it. Without an application, Strava is off."""
-
-    client_id: Login = None
-    client_secret: Secret = None
-    base_url: ServiceAddress = "https://www.strava.com"
-    api_base_url: ServiceAddress | None = None
-    every: Duration = timedelta(minutes=15)
-    retention_days: Annotated[int, Field(ge=1)] | None = None
-    webhook_token: Secret = None
-
-    @model_validator(mode="after")
-    def _usable(self) -> Self:
-        secret = self.client_secret.get_secret_value() if self.client_secret else ""
-        if (not self.client_id) != (not secret):
-            missing = "client_secret" if self.client_id else "client_id"
-            raise ValueError(f"{missing} is missing: Strava gives you both, and needs both")
-        if self.client_id and not (self.client_id.isascii() and self.client_id.isdecimal()):
-            # What was given isn't shown: it may be the secret, when the two were swapped.
-            raise ValueError(f"client_id is a number, as shown at {errors.API_PAGE}")
-        return self
 
 
 class Strava(OAuth2, Webhook):
@@ -107,7 +82,6 @@ class Strava(OAuth2, Webhook):
         "a limit of connected athletes, ask Strava for more or make an application of your own"
     )
     ends_at_service: ClassVar[str | None] = "end it there in Settings → My Apps"
-    precedence: ClassVar[int] = 3
     limits: ClassVar[type[RateLimit]] = Windows
     largest_page: ClassVar[int] = 200
 

@@ -17,8 +17,8 @@ from worker.sources.base import (
     NotFound,
     SourceError,
 )
+from worker.sources.strava.section import API_PAGE
 
-API_PAGE = "https://www.strava.com/settings/api"
 NO_SUBSCRIPTION = (
     "Strava has switched this API application off: since June 2026 the account that owns "
     "it needs a Strava subscription. Subscribe with that account and reactivate the "

@@ -1,0 +1,36 @@
+"""How often each job runs and how long a run takes, known before the jobs' code is loaded."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from worker.sources.sections import SECTIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """A job runs `every` so often. A run that `takes` longer counts as a halt."""
+
+    every: timedelta
+    takes: timedelta = timedelta(minutes=3)
+
+    @property
+    def patience(self) -> timedelta:
+        """How long the job may go without ending a run."""
+        return 2 * self.every + self.takes
+
+
+def rhythms(inbox_every: timedelta) -> Mapping[str, Rhythm]:
+    """The rhythm of each job that health watches, by name.
+
+    For sources and backups it is how often it's checked whether anybody, or a copy, is due; who
+    is, stands in the store, and how often a copy is, in the settings.
+    """
+    return {
+        "housekeeping": Rhythm(timedelta(hours=1)),
+        "inbox": Rhythm(inbox_every),
+        **dict.fromkeys(SECTIONS, Rhythm(timedelta(seconds=5))),
+        "weekly": Rhythm(timedelta(seconds=30)),
+        "deliver": Rhythm(timedelta(seconds=2), takes=timedelta(seconds=86)),
+        "backup": Rhythm(timedelta(minutes=10)),
+    }

@@ -1,0 +1,17 @@
+"""The section `[intervals]` of the settings."""
+
+from datetime import timedelta
+from typing import ClassVar
+
+from worker.setting_types import Duration, SourceSection
+from worker.sources.base import ServiceAddress
+
+
+class IntervalsSection(SourceSection):
+    """Nothing is needed here: each athlete gives a key of their own."""
+
+    precedence: ClassVar[int] = 1
+
+    enabled: bool = True
+    base_url: ServiceAddress = "https://intervals.icu"
+    every: Duration = timedelta(hours=1)
