@@ -37,6 +37,49 @@ _WHERE: Mapping[str, str] = {
 """Each command's module in `worker.cli`, and its function or group there; in the order of help."""
 
 # These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
+EXAMPLES: Mapping[str, str] = {
+    "demo": "--no-open",
+    "init": "",
+    "run": "",
+    "once": "--as-of 2026-03-07T08:00:00Z",
+    "import": "export_12345.zip --athlete Anna",
+    "move-to": "postgresql+psycopg://easeback@db.example.org/easeback",
+    "forget": "Anna",
+    "alerts": "--athlete Anna",
+    "explain": "2026-03-07",
+    "ceiling": "--json",
+    "plan": "--race-date 2027-05-09 --race-km 21.1",
+    "status": "--json",
+    "rotate-keys": "",
+    "backtest": "activities.csv",
+    "preview": "alert --no-open",
+    "doctor": "--mail-to you@example.org",
+    "backup": "easeback-copy.db",
+    "restore": "easeback-copy.db",
+    "connect": "garmin Anna",
+    "disconnect": "strava Anna",
+    "athlete add": '--name Anna --email anna@example.org --weekly "mon 07:00"',
+    "athlete list": "",
+    "athlete set": "Anna --pain buttock --language de",
+    "athlete remove": "Anna",
+    "athlete diary": "Anna",
+    "athlete relink": "Anna",
+    "runs": "--all",
+    "runs exclude": "17",
+    "runs include": "17",
+    "runs correct": "17 --km 7.2",
+    "runs add": "--date 2026-03-07 --km 8 --minutes 50",
+    "webhook add": "strava",
+    "webhook list": "strava",
+    "webhook remove": "strava",
+    "outbox list": "",
+    "outbox retry": "12",
+    "outbox hold": "12",
+    "outbox release": "12",
+    "outbox drop": "12",
+}
+"""What follows the command's name in the example that its help ends with."""
+
 _TAKE_UNKNOWN_OPTIONS = ("connect", "disconnect")
 
 
@@ -59,8 +102,18 @@ def _make(name: str, where: str) -> Any:
     if isinstance(found, typer.Typer):
         group = typer.main.get_group(found)
         group.name = name
+        _end_with_example(group, name)
+        for each, command in group.commands.items():
+            _end_with_example(command, f"{name} {each}")
         return group
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
     settings = {"ignore_unknown_options": name in _TAKE_UNKNOWN_OPTIONS}
     alone.command(name, context_settings=settings)(found)
-    return typer.main.get_command(alone)
+    command = typer.main.get_command(alone)
+    _end_with_example(command, name)
+    return command
+
+
+def _end_with_example(command: Any, name: str) -> None:
+    if name in EXAMPLES:
+        command.epilog = f"Example: easeback {name} {EXAMPLES[name]}".rstrip()

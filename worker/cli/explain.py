@@ -1,7 +1,8 @@
 """The command `explain`: each signal of a day with its numbers, and what became of it."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +10,7 @@ from worker.cli.context import (
     AsOfOption,
     AthleteOption,
     CommandContext,
+    JsonOption,
     UsageError,
     clock_as_of,
     command_of,
@@ -33,6 +35,7 @@ def explain(
     ] = None,
     athlete: AthleteOption = None,
     as_of: AsOfOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Show why a day did or didn't bring a warning.
 
@@ -51,11 +54,30 @@ def explain(
         history = History.of(tx.runs.counted(who), rules=rules)
         verdict = detector.judge_day(history, day, rules=rules, race=who.race)
         sessions = history.between(day, day)
+        missing = detector.too_little(history, day, rules=rules)
+        builds_on = absorbed(history, day, rules=rules)
+        if as_json:
+            judged = {
+                "athlete": who.name,
+                "day": day,
+                "sessions_m": [session.distance_m for session in sessions],
+                "verdict": _verdict(verdict.signals, missing),
+                "signals": list(map(_signal_json, verdict.signals)),
+                "season": verdict.season
+                and {
+                    "easiest_on": verdict.season.easiest_on,
+                    "easiest_m": verdict.season.easiest_m,
+                    "usual_m": verdict.season.usual_m,
+                },
+                "absorbed": {"long_m": builds_on.long_m, "week_m": builds_on.week_m},
+            }
+            command.print_json(judged | _recorded_json(tx, who, day))
+            return
         ran = ", ".join(format_distance(one.distance_m, who.units) for one in sessions) or "no run"
         command.say(f"{who.name}, {day:%A} {day}: {ran}")
         if rules.climb_m_per_km:
             command.say(f"climb counts in all of this: {rules.climb_m_per_km:g} m up as 1 km more")
-        if missing := detector.too_little(history, day, rules=rules):
+        if missing:
             command.say(f"no ratio over so little: {missing}")
         for signal in verdict.signals:
             _say_signal(command, who, signal, rules)
@@ -67,7 +89,7 @@ def explain(
             command.say(
                 f"re-training: the {span} to {season.easiest_on} held {easiest}, usual is {usual}"
             )
-        _say_absorbed(command, who, absorbed(history, day, rules=rules), rules)
+        _say_absorbed(command, who, builds_on, rules)
         _say_recorded(command, tx, who, day)
 
 
@@ -133,11 +155,63 @@ def _say_signal(command: CommandContext, athlete: Athlete, signal: Signal, rules
         measured = format_distance(signal.baseline_m, units)
         ratio = signal.observed_m / signal.baseline_m
         command.say(f"  {baseline}: {measured}{against}, so × {ratio:.2f}")
-    if signal.limit_m is not None:
-        command.say(f"  threshold: {format_distance(signal.limit_m, units)}")
+    if signal.limit_m is not None and signal.baseline_m:
+        limit = format_distance(signal.limit_m, units)
+        times = format_distance(signal.baseline_m, units)
+        command.say(f"  threshold: {_factor(signal):.2f} × {times} = {limit}")
     if signal.held_by:
         command.say(f"  held by: {signal.held_by}")
     command.say(f"  source: {signal.source}")
+
+
+def _factor(signal: Signal) -> float | None:
+    """How many times the baseline the threshold is."""
+    if signal.limit_m is None or not signal.baseline_m:
+        return None
+    return round(signal.limit_m / signal.baseline_m, 4)
+
+
+def _verdict(signals: Sequence[Signal], missing: str | None) -> str:
+    if any(signal.fired for signal in signals):
+        return "fired"
+    return f"no ratio over so little: {missing}" if missing else "did not fire"
+
+
+def _signal_json(signal: Signal) -> dict[str, Any]:
+    """A signal's numbers; distances in metres."""
+    return {
+        "kind": signal.kind,
+        "fired": signal.fired,
+        "severity": signal.severity,
+        "observed_m": signal.observed_m,
+        "baseline_m": signal.baseline_m,
+        "baseline_on": signal.against,
+        "factor": _factor(signal),
+        "threshold_m": signal.limit_m,
+        "held_by": signal.held_by,
+        "source": signal.source,
+    }
+
+
+def _recorded_json(tx: "Transaction", who: Athlete, day: date) -> dict[str, Any]:
+    """What the database has of that day; withdrawn findings have no mail to come."""
+    standing = [one for one in tx.findings.standing(who, since=day) if one.finding.day == day]
+    withdrawn = [one for one in tx.findings.withdrawn(who) if one.finding.day == day]
+    return {
+        "findings": [
+            {"id": one.id, "kind": one.finding.kind, "withdrawn": False, "mail": mail_words(one)}
+            for one in standing
+        ]
+        + [
+            {"id": one.id, "kind": one.finding.kind, "withdrawn": True, "mail": None}
+            for one in withdrawn
+        ],
+        "left_out": [
+            {"run_id": kept.run.id, "distance_m": kept.run.distance_m, "reason": kept.quarantine}
+            for kept in tx.runs.quarantined(who)
+            if kept.run.day == day
+        ],
+    }
 
 
 def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, day: date) -> None:
