@@ -39,9 +39,11 @@ RUN python -m pip uninstall --quiet --yes --root-user-action=ignore pip \
     && install -d -o 10001 -g 10001 /inbox /config
 COPY --from=build /opt/easeback /opt/easeback
 COPY scripts/healthy.py /opt/easeback/healthy.py
+# Found before the program itself, also by `docker exec`: it never runs as root.
+COPY --chmod=0755 scripts/easeback-in-container /opt/easeback/as-user/easeback
 # config/easeback.toml is looked for in the current folder: from / that is /config/easeback.toml.
 WORKDIR /
-ENV PATH=/opt/easeback/bin:$PATH \
+ENV PATH=/opt/easeback/as-user:/opt/easeback/bin:$PATH \
     HOME=/data \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

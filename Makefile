@@ -7,7 +7,7 @@ ARGS ?=
 STARTS_NOTHING := not process and not browser and not postgres and not nightly
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo run check test lint audit format lock clean
+.PHONY: help setup dev demo run check test lint audit format lock clean
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,9 @@ format: $(DEV) ## Mend what ruff can mend
 	@.venv/bin/ruff check --fix
 	@.venv/bin/ruff format
 
-setup: $(DEV) ## Install all of it and do nothing
+setup: $(RUN) ## Install what running it needs into .venv
+
+dev: $(DEV) ## Install the tools for tests and lint too
 
 # uv resolves for every platform and Python at once. The index's name stays out of the files.
 UV_COMPILE := .venv/bin/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 \

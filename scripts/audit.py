@@ -18,7 +18,7 @@ SERVICES = ("osv", "pypi")
 def main(lock: str) -> int:
     """Ask, and say what came of it."""
     if importlib.util.find_spec("pip_audit") is None:
-        sys.stderr.write("audit: pip-audit isn't installed: `make setup`\n")
+        sys.stderr.write("audit: pip-audit isn't installed: `make dev`\n")
         return 2
     for service in SERVICES:
         status, words = verdict(asked(lock, service))
