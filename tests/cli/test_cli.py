@@ -233,6 +233,17 @@ def test_the_plan_as_a_calendar_has_the_long_runs_of_the_plan(home: Path, tmp_pa
         ]
 
 
+def test_the_ceiling_of_a_week_that_is_used_up_is_said_in_words(home: Path) -> None:
+    """On the Sunday after a jump; as JSON it stays the number."""
+    sunday = ("--as-of", f"{TODAY + timedelta(days=2)}T18:00:00Z")
+    said = easeback("ceiling", *sunday, cwd=home).stdout
+    monday = TODAY + timedelta(days=3)
+    assert f"next run: with the week from {monday:%a %Y-%m-%d}; what this one allows" in said
+    assert "0.0 km" not in said
+    found = read(home, "ceiling", *sunday)
+    assert (found["next_run_m"], found["week_m"]) == (0, found["week_done_m"])
+
+
 def test_ceiling_and_backtest_are_told_to_the_letter(home: Path) -> None:
     """The one as of today, the other over all that is kept."""
     ceiling = read(home, "ceiling", "--as-of", NEXT_MINUTE)

@@ -199,6 +199,18 @@ class TestHeldBack:
 
         assert week.week_m == pytest.approx(30_000 + 0.7 * 34_000 * 5 / 7, abs=20)
         assert week.long_m <= 0.6 * 14_000
+        assert not week.is_used_up
+
+    def test_a_finding_on_the_last_day_uses_the_week_up(self) -> None:
+        """No day is left: no run, and the week is what was run."""
+        jumped = [*STEADY, run(WEEKS * 7 + 6, 30_000)]
+        found = Finding(NOW + timedelta(days=6), "run", 1, 3, 30_000, 14_000)
+        planned = ask(jumped, NOW + timedelta(days=6), findings=[found])
+        (week,) = planned.weeks
+
+        assert week.is_used_up
+        assert (week.week_m, week.next_starts_on) == (30_000, NOW + WEEK)
+        assert ceiling(planned, history(jumped), rules=RULES).next_run_m == 0
 
 
 @st.composite

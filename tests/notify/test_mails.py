@@ -466,3 +466,21 @@ def test_a_key_is_spoken_of_in_each_language(language: str, subject: str, line: 
     assert "/athlete/" in renew.text
     bare = Composer(language=language).reconnect(made.reconnect_facts(source="garmin"))
     assert "easeback connect garmin" in " ".join(bare.text.split())
+
+
+@pytest.mark.parametrize(
+    ("language", "said"),
+    [
+        ("en", "The next run comes with the week from Monday 23 February."),
+        ("de", "Der nächste Lauf kommt mit der Woche ab Montag, 23. Februar."),
+        ("fr", "La prochaine course viendra avec la semaine du lundi 23 février."),
+    ],
+)
+def test_a_week_without_a_run_left_says_so_in_words(language: str, said: str) -> None:
+    """A finding on its last day used it up; no mail allows a run of 0.0 km."""
+    sunday = date(2026, 2, 22)
+    found = replace(made.finding(), day=sunday)
+    facts = made.weekly_facts(plan=made.coming(sunday, findings=[found]))
+    email = Composer(language=language).weekly(facts)
+    for text in (email.text, visible(email.html)):
+        assert said in " ".join(text.replace("\xa0", " ").split())

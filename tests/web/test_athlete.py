@@ -62,13 +62,24 @@ def test_the_days_after_a_jump_are_gentle(
 ) -> None:
     """The run that was warned of doesn't raise the next one; two Mondays later it's forgiven."""
     link = made.link("athlete", runner)
+    made.clock.now += timedelta(days=2)
     page = client.get(link).text.replace("\u00a0", " ")
     assert "It&#39;s a gentle week" in page or "It's a gentle week" in page
     next_run = re.search(r"Next run, at most</dt><dd>([\d.]+) km", page)
     assert next_run
     assert float(next_run[1]) <= 0.6 * 8.9
-    made.clock.now += timedelta(days=16)
+    made.clock.now += timedelta(days=14)
     assert "gentle week" not in client.get(link).text
+
+
+def test_a_week_without_a_run_left_says_so_in_words(
+    made: Instance, runner: Athlete, client: TestClient
+) -> None:
+    """At the end of the week of a jump; not that 0.0 km may be run."""
+    page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
+    assert "Next run, at most</dt><dd>no run<" in page
+    assert "The next run comes with the week from Monday" in page
+    assert "0.0 km" not in page
 
 
 def test_the_plan_of_the_page_is_that_of_the_planner(

@@ -107,7 +107,11 @@ def show_ceiling(
         return
     units = who.units if who else "km"
     done = format_distance(found.week_done_m, units)
-    command.say(f"next run: {_at_most(found.next_run_m, units)}")
+    if planned.weeks and planned.weeks[0].is_used_up:
+        begins = f"{planned.weeks[0].next_starts_on:%a %Y-%m-%d}"
+        command.say(f"next run: with the week from {begins}; what this one allows is used up")
+    else:
+        command.say(f"next run: {_at_most(found.next_run_m, units)}")
     command.say(f"this week: {_at_most(found.week_m, units)}, {done} done so far")
     longest = format_distance(found.longest_window_m, units)
     command.say(f"longest of the last {counted(rules.run_window_days, 'day')}: {longest}")
@@ -239,4 +243,6 @@ def _row(week: PlannedWeek, units: Units) -> tuple[str, ...]:
 
 
 def _at_most(metres: float | None, units: Units) -> str:
-    return "not known yet" if metres is None else f"at most {format_most(metres, units)}"
+    if metres is None:
+        return "not known yet"
+    return f"at most {format_most(metres, units)}" if metres else "none: rest"

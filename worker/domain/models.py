@@ -7,7 +7,7 @@ a *day* is the athlete's local date. Nothing here reads, writes, computes or kno
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 from typing import Literal, NamedTuple
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
@@ -298,6 +298,16 @@ class PlannedWeek:
     long_m: float
     long_on: date | None
     easy_m: tuple[float, ...] = ()
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether a finding in its midst left no run for the rest of it."""
+        return self.kind == "gentle" and not self.long_on and not self.easy_m
+
+    @property
+    def next_starts_on(self) -> date:
+        """The first day of the week after it."""
+        return self.starts_on + timedelta(weeks=1)
 
 
 @dataclass(frozen=True, slots=True)
