@@ -1,12 +1,13 @@
 """`easeback runs` lists; `runs exclude`, `include`, `correct` and `add` say what is right."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from simulators.activity_files import Leg, fit_activity
 from tests.app import run_file
 from tests.command import easeback
 
@@ -88,3 +89,11 @@ def test_what_cannot_be_is_one_line(home: Path, arguments: tuple[str, ...], why:
     assert why in answer.stderr
     assert answer.stderr.count("\n") == 1
     assert listed(home, "--all") == before
+
+
+def test_runs_tells_the_metres_up_where_they_are_known(home: Path) -> None:
+    """As the watch summed them up."""
+    leg = Leg(datetime(2026, 3, 7, 7, tzinfo=UTC), 9000, moving_s=3000, extra={"total_ascent": 431})
+    (home / "hill.fit").write_bytes(fit_activity([leg]))
+    assert easeback("import", "hill.fit", cwd=home).returncode == 0
+    assert [one.get("ascent_m") for one in listed(home)] == [None, 431]
