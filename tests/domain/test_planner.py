@@ -144,6 +144,15 @@ class TestRace:
         assert later.weeks_short == 0
         assert ask(STEADY, race=race_in(3 + found.weeks_short, 42.2)).weeks_short == 1
 
+    def test_a_months_rise_counts_what_was_run_and_not_what_was_absorbed(self) -> None:
+        """Two runs of 45 km after 8: 128 km in three weeks, where a month of 128 is allowed."""
+        risen = weekly(*[(4, 4, 4, 8)] * 13, (2, 2, 2, 8), *[(4, 4, 4, 45)] * 2)
+
+        first = ask(risen, race=race_in(11, 21.1)).weeks[0]
+        usual_m = absorbed(history(risen), NOW, rules=RULES).week_m
+        assert first.kind == "easy"
+        assert first.week_m == pytest.approx(0.75 * usual_m, abs=10)
+
     def test_with_one_week_to_spare_it_is_tight(self) -> None:
         """On track is two weeks to spare."""
         short = ask(STEADY, race=race_in(4, 42.2)).weeks_short

@@ -8,7 +8,9 @@ is added like one that was run, so a plan of many weeks stands on the same arith
 
 from bisect import bisect_left
 from datetime import date, timedelta
+from itertools import accumulate
 from math import inf
+from operator import sub
 from statistics import fmean, median
 from typing import Final, Self
 
@@ -172,18 +174,29 @@ class Load:
         return min(rules.plan_week_over * second_m, rules.plan_mean_over * mean_m, rise_m)
 
     def month_most_m(self, begin: int) -> float:
-        """How much of the week that begins on `begin` is no month's rise, by the weeks before it.
+        """How much of the week that begins on `begin` is no month's rise on any day of it.
 
-        Where they leave too little it is an easy week.
+        The week is taken as evenly run. Where too little is left it is an easy week.
         """
+        month, window = self.rules.month_days, self.rules.month_window_days
+        first = begin - month - window + 1
+        daily_m = [0.0] * (month + window - 1 + WEEK_DAYS)
+        for place in range(bisect_left(self.days, first), bisect_left(self.days, begin)):
+            daily_m[self.days[place] - first] += self._run_m[place]
+        until_m = [0.0, *accumulate(daily_m)]
+        months_m = list(map(sub, until_m[month:], until_m))
+        most_m = inf
+        for place in range(WEEK_DAYS):
+            base_m = max(months_m[place : place + window - month + 1])
+            is_old = begin + place - self._born >= self.rules.month_history_days
+            if is_old and base_m >= self.rules.month_min_m:
+                done_m = months_m[place + window]
+                left_m = self._month_limit_m(base_m) - done_m
+                most_m = min(most_m, left_m * WEEK_DAYS / (place + 1))
+        return max(most_m, self.rules.plan_easy_week_share * self.usual_m(begin))
+
+    def _month_limit_m(self, base_m: float) -> float:
+        """The largest month that isn't a rise above this one."""
         rules = self.rules
-        month, window = rules.month_days // WEEK_DAYS, rules.month_window_days // WEEK_DAYS
-        weeks_m = self.weeks_m(begin, window + month - 1)
-        before_m, done_m = weeks_m[:window], sum(weeks_m[window:])
-        largest_m = max(sum(before_m[first : first + month]) for first in range(window - month + 1))
-        if begin + WEEK_DAYS - self._born < rules.month_history_days or not largest_m:
-            return inf
-        base_m = max(largest_m, rules.month_min_m)
         excess_m = min(rules.month_excess_m, base_m)
-        most_m = max(rules.month_over * base_m, base_m + excess_m) - STEP_M
-        return max(most_m - done_m, rules.plan_easy_week_share * self.usual_m(begin))
+        return max(rules.month_over * base_m, base_m + excess_m) - STEP_M
