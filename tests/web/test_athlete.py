@@ -17,7 +17,7 @@ from simulators.http_server import running
 from simulators.web_instance import NOW, TODAY, Instance
 from worker.domain.checkins import CheckIn
 from worker.domain.history import History
-from worker.domain.models import Athlete, WeeklyHour
+from worker.domain.models import Athlete, Race, WeeklyHour
 from worker.domain.planner import plan
 from worker.domain.rules import Rules
 from worker.sources.garmin.client import Garmin, GarminSection
@@ -307,3 +307,59 @@ def test_without_garmin_the_page_does_not_speak_of_it(made: Instance, mira: Athl
     with made.client(services=replace(made.web.services, sources={})) as client:
         assert "Garmin" not in client.get(link).text
         assert client.post(f"{link}/garmin", data={"garmin_key": "x"}).status_code == 404
+
+
+RACE = {"name": "Spring  half\u202e", "date": "2026-05-10", "distance": "21,0975"}
+
+
+class TestRace:
+    def test_a_race_is_saved_and_taken_back(
+        self, made: Instance, runner: Athlete, client: TestClient
+    ) -> None:
+        """In the athlete's units, with a comma or a point; the plan leads to it from then on."""
+        link = made.link("athlete", runner)
+        assert client.post(f"{link}/race", data=RACE).status_code == 303
+        assert made.athlete(runner).race == Race("Spring half", date(2026, 5, 10), 21_097.5)
+        page = client.get(link).text
+        assert "On the way to Spring half" in page
+        assert 'value="21.0975"' in page
+        assert client.post(f"{link}/race", data={"none": "yes"}).status_code == 303
+        assert made.athlete(runner).race is None
+
+    @pytest.mark.parametrize("units", ["km", "mi"])
+    def test_saving_it_as_it_stands_changes_nothing(
+        self, made: Instance, client: TestClient, units: str
+    ) -> None:
+        """A marathon stays one to the metre."""
+        race = Race("Marathon", date(2026, 10, 4), 42_195.0)
+        nora = made.add("Nora", race=race, units=units)
+        link = made.link("athlete", nora)
+        shown = re.search(r'name="distance"[^>]* value="([^"]+)"', client.get(link).text)
+        assert shown
+        form = {"name": "Marathon", "date": "2026-10-04", "distance": shown[1]}
+        client.post(f"{link}/race", data=form)
+        assert made.athlete(nora).race == race
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [{"date": "soon"}, {"distance": "far"}, {"distance": "-5"}, {"distance": "nan"},
+         {"distance": "2000000"}, {"name": " \u202e"}, {"date": ""}],
+    )  # fmt: skip
+    def test_what_is_no_race_is_refused(
+        self, made: Instance, mira: Athlete, client: TestClient, wrong: dict[str, str]
+    ) -> None:
+        """Nothing is changed."""
+        answer = client.post(f"{made.link('athlete', mira)}/race", data=RACE | wrong)
+        assert answer.status_code == 400
+        assert made.athlete(mira).race is None
+
+
+def test_a_time_zone_can_be_changed_to_one_that_is(
+    made: Instance, mira: Athlete, client: TestClient
+) -> None:
+    """The weekly mail comes by it."""
+    link = made.link("athlete", mira)
+    for zone, status in (("Pacific/Auckland", 303), ("../../etc/passwd", 400), ("Nowhere", 400)):
+        answer = client.post(f"{link}/settings", data={**SETTINGS, "timezone": zone})
+        assert answer.status_code == status
+    assert made.athlete(mira).timezone == "Pacific/Auckland"

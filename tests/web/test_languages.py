@@ -22,8 +22,9 @@ from worker.store import SourceState
 Answers = Iterator[tuple[str, Response]]
 
 
-def uploads(client: TestClient, link: str) -> Answers:
-    """What a form for files leads to."""
+def forms(client: TestClient, link: str) -> Answers:
+    """What the forms for a race and for files lead to."""
+    yield "no race", client.post(f"{link}/race", data={"name": "Half", "date": "?"})
     html = {"accept": "text/html"}
     yield "uploaded", client.get(f"{link}?uploaded=yes")
     yield "no upload", client.post(f"{link}/files", headers=html)
@@ -46,7 +47,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     link = made.link("athlete", runner)
     yield "new", client.get(made.link("athlete", new))
     yield "runner", client.get(link)
-    yield from uploads(client, link)
+    yield from forms(client, link)
     yield "routine", client.get(f"{link}/routine")
     yield "saved", client.get(f"{link}?saved=yes")
     yield "unsure", client.post(f"{link}/forget", data={})

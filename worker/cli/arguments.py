@@ -11,6 +11,7 @@ from typing import Any
 from worker.cli.context import UsageError, parse_day
 from worker.domain.models import (
     LANGUAGE,
+    LONGEST_RACE_M,
     PAIN_AREAS,
     WEEKDAYS,
     Athlete,
@@ -134,6 +135,6 @@ def race_of(before: Race | None, name: str | None, on: str | None, km: float | N
     distance_m = km * 1000 if km is not None else before.distance_m if before else None
     if race_name is None or day is None or distance_m is None:
         raise UsageError("a race needs all of --race NAME --race-date DATE --race-km N")
-    if not 0 < distance_m <= 1_000_000:  # noqa: PLR2004  no race is longer than 1,000 km
+    if not 0 < distance_m <= LONGEST_RACE_M:
         raise UsageError(f"--race-km: {km} is not the length of a race")
     return Race(_name(race_name), day, distance_m)

@@ -44,6 +44,9 @@ class WeeklyHour:
         return f"{WEEKDAYS[self.weekday]} {self.at:%H:%M}"
 
 
+LONGEST_RACE_M = 1_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class Race:
     """The race an athlete trains for."""

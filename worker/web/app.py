@@ -38,6 +38,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             link_page(web, "athlete", athlete.show_athlete),
             link_page(web, "athlete", routine.show_routine, "/routine"),
             does(athlete.save_settings, "/settings"),
+            does(athlete.save_race, "/race"),
             does(athlete.save_language, "/language"),
             does(athlete.close_links, "/links"),
             does(athlete.close_calendar, "/calendar"),

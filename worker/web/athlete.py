@@ -10,21 +10,25 @@ from http import HTTPStatus
 from tempfile import TemporaryFile
 from types import MappingProxyType
 from typing import IO, Any, TypeVar
+from zoneinfo import available_timezones
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from worker.domain.models import (
     LARGEST_ID,
+    LONGEST_RACE_M,
     METRES_PER,
     PAIN_AREAS,
     WEEKDAYS,
     Athlete,
     Dial,
     MailKind,
+    Race,
     SourceName,
     WeeklyHour,
 )
+from worker.domain.shown import plain_title
 from worker.domain.weeks import local_time, told_days_after
 from worker.notify.render import Locale
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
@@ -70,6 +74,25 @@ def save_language(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.transaction() as tx:
         tx.athletes.save_language(visit.athlete, language)
     return _saved(web, visit, "web: athlete %(athlete)d chose a language")
+
+
+def save_race(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves the race that the plan leads to, or that there is none."""
+    form, race = visit.form, None
+    if form.one("none") != "yes":
+        try:
+            race = Race(
+                plain_title(form.one("name")),
+                _parsed(date.fromisoformat, form.one("date"), "a date"),
+                _distance_m(visit),
+            )
+        except EditError as error:
+            return athlete_page(web, visit, race_trouble=str(error), status=400)
+        if not race.name or not 0 < race.distance_m <= LONGEST_RACE_M:
+            raise PageError(400)
+    with web.store.transaction() as tx:
+        tx.athletes.change(replace(visit.athlete, race=race), now=visit.now)
+    return _saved(web, visit, "web: athlete %(athlete)d changed the race")
 
 
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
@@ -245,6 +268,7 @@ def athlete_page(
     key_troubles: Mapping[SourceName, str] = MappingProxyType({}),
     run_trouble: str = "",
     upload_trouble: str = "",
+    race_trouble: str = "",
     status: int = 200,
 ) -> Response:
     """The page, with what became of a form that was sent."""
@@ -284,6 +308,11 @@ def athlete_page(
         listed=listed,
         run_trouble=run_trouble,
         upload_trouble=upload_trouble,
+        race_trouble=race_trouble,
+        # As exact as it is kept: saving it unchanged must not move the plan.
+        race_distance=f"{athlete.race.distance_m / METRES_PER[athlete.units]:.8g}"
+        if athlete.race
+        else "",
         upload_mb=LARGEST_UPLOAD_BYTES // 2**20,
         files_to=f"{web.base_url}{visit.athlete_path}/files",
         saved=done.get("saved") == "yes",
@@ -302,7 +331,7 @@ def athlete_page(
 def _changed(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
     """The athlete with the form's settings; a word that isn't known leaves its setting as it was.
 
-    Raises `PageError` for an hour of the weekly mail that is none.
+    Raises `PageError` for an hour of the weekly mail or a time zone that is none.
     """
     weekly, day, at = athlete.weekly, form.one("weekday"), form.one("at")
     if day or at:
@@ -311,8 +340,12 @@ def _changed(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athle
             weekly = WeeklyHour(WEEKDAYS.index(day), hour)
         except ValueError as error:
             raise PageError(400) from error
+    timezone = form.one("timezone") or athlete.timezone
+    if timezone != athlete.timezone and timezone not in available_timezones():
+        raise PageError(400)
     return replace(
         athlete,
+        timezone=timezone,
         wants=athlete.wants - set(_CHOOSABLE) | set(chosen(form.all("wants"), _CHOOSABLE)),
         units=next((one for one in METRES_PER if one == form.one("units")), athlete.units),
         clock=next((one for one in _DIALS if one == form.one("clock")), athlete.clock),
