@@ -109,6 +109,31 @@ class TestRefusals:
             )
         assert in_inbox(made) == []
 
+    def test_who_sends_too_much_hears_why(
+        self, made: Instance, to: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Once all of it is sent: a connection cut before would drop the answer."""
+        monkeypatch.setattr("worker.web.uploads.LARGEST_UPLOAD_BYTES", 8 * 2**20)
+        server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
+        server.start()
+        at = urlsplit(server.address)
+        size = 12 * 2**20
+        try:
+            for head in (f"Content-Length: {size}", "Transfer-Encoding: chunked"):
+                with socket.create_connection((at.hostname or "", at.port or 0), 30) as phone:
+                    phone.sendall(f"POST {to} HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode())
+                    if "chunked" in head:
+                        phone.sendall(f"{size:x}\r\n".encode())
+                    for _ in range(size // 2**20):
+                        phone.sendall(b"x" * 2**20)
+                    if "chunked" in head:
+                        phone.sendall(b"\r\n0\r\n\r\n")
+                    with phone.makefile("rb") as answer:
+                        assert b"That\xe2\x80\x99s too much at once" in answer.read()
+        finally:
+            server.stop()
+        assert in_inbox(made) == []
+
     def test_no_file_is_no_upload(self, made: Instance, client: TestClient, to: str) -> None:
         """An empty body, a form without its file, half a form."""
         head = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a.fit"\r\n\r\n'

@@ -10,8 +10,8 @@ import asyncio
 import logging
 import mmap
 import re
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import BinaryIO, NamedTuple
 from urllib.parse import unquote
@@ -33,6 +33,7 @@ UPLOAD_WITHIN_S = 900.0
 PIECE_WITHIN_S = 30.0
 MOST_FILES = 50
 _MOST_AT_ONCE = 8
+_REFUSAL_WITHIN_S = 60.0
 _ENVELOPE_BYTES = 65_536
 """What multipart adds to the files."""
 _LONGEST_HEAD = 2_000
@@ -73,7 +74,13 @@ async def _take(web: WebContext, visit: LinkVisit, under_way: asyncio.Semaphore)
     athlete, request = visit.athlete, visit.request
     most = LARGEST_UPLOAD_BYTES + _ENVELOPE_BYTES
     promised = int(request.headers.get("content-length", most))
+    take_time = request.scope.get("state", {}).get(LONG_BODY)
+    if take_time is not None:
+        take_time()
+    pieces = aiter(request.stream())
     if promised > most:
+        if "expect" not in request.headers:
+            await _let_pass(pieces)
         raise PageError(413)
     if wait_s := web.uploads.wait_s(str(athlete.id), visit.now):
         raise PageError(429, wait_s=wait_s)
@@ -91,7 +98,7 @@ async def _take(web: WebContext, visit: LinkVisit, under_way: asyncio.Semaphore)
                     return uploads, stack.enter_context(uploads.spool())
 
                 uploads, body = await in_thread(web, "uploads", prepare)
-                await _receive(web, request, body, most)
+                await _receive(web, pieces, body, most)
                 return await in_thread(web, "uploads", partial(_keep, uploads, body, request))
     except UploadError as error:
         log.warning("web: an upload came to nothing: %(why)s", {"why": str(error)})
@@ -100,13 +107,11 @@ async def _take(web: WebContext, visit: LinkVisit, under_way: asyncio.Semaphore)
         web.uploading.end(athlete.id)
 
 
-async def _receive(web: WebContext, request: Request, body: BinaryIO, most: int) -> None:
+async def _receive(
+    web: WebContext, pieces: AsyncIterator[bytes], body: BinaryIO, most: int
+) -> None:
     """Write the body to the disk as it comes, within its bounds; raises `PageError`."""
-    take_time = request.scope.get("state", {}).get(LONG_BODY)
-    if take_time is not None:
-        take_time()
     came = 0
-    pieces = request.stream()
     try:
         async with asyncio.timeout(UPLOAD_WITHIN_S):
             while True:
@@ -116,12 +121,24 @@ async def _receive(web: WebContext, request: Request, body: BinaryIO, most: int)
                     return
                 came += len(piece)
                 if came > most:
+                    await _let_pass(pieces)
                     raise PageError(413)
                 await in_thread(web, "uploads", partial(body.write, piece))
     except TimeoutError as error:
         raise PageError(408) from error
     except ClientDisconnect as error:
         raise PageError(400) from error
+
+
+async def _let_pass(pieces: AsyncIterator[bytes]) -> None:
+    """Read on for a while and keep nothing: who is still sending doesn't hear the answer."""
+    left = 2 * LARGEST_UPLOAD_BYTES
+    with suppress(TimeoutError, ClientDisconnect):
+        async with asyncio.timeout(_REFUSAL_WITHIN_S):
+            async for piece in pieces:
+                left -= len(piece)
+                if left < 0:
+                    return
 
 
 def _keep(uploads: Uploads, body: BinaryIO, request: Request) -> Sequence[str]:
