@@ -143,6 +143,7 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
         ("preview", "alert", "--no-open", *one),
         ("doctor",), ("outbox", "list", "--all"), ("athlete", "list"), ("athlete", "diary", NAME),
         ("athlete", "set", NAME, "--units", "mi"), ("athlete", "relink", NAME),
+        ("open", NAME, "--no-open"),
         ("outbox", "retry", "--all"), ("outbox", "hold", "--all"), ("outbox", "release", "--all"),
         ("outbox", "drop", "--all"), ("rotate-keys",),
         ("backtest", *one), ("import", tmp_path / "export", "--json", *one),
