@@ -91,9 +91,10 @@ def test_what_cannot_be_is_one_line(home: Path, arguments: tuple[str, ...], why:
     assert listed(home, "--all") == before
 
 
-def test_runs_tells_the_metres_up_where_they_are_known(home: Path) -> None:
-    """As the watch summed them up."""
+def test_runs_tells_the_metres_up_where_climb_counts(home: Path) -> None:
+    """As the watch summed them up; null where it didn't."""
     leg = Leg(datetime(2026, 3, 7, 7, tzinfo=UTC), 9000, moving_s=3000, extra={"total_ascent": 431})
     (home / "hill.fit").write_bytes(fit_activity([leg]))
     assert easeback("import", "hill.fit", cwd=home).returncode == 0
-    assert [one.get("ascent_m") for one in listed(home)] == [None, 431]
+    counting = listed(home, EASEBACK_RULES__CLIMB_M_PER_KM="100")
+    assert [one["ascent_m"] for one in counting] == [None, 431]

@@ -104,7 +104,7 @@ BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _WAITS_FOR_READERS_S = 1.0
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0022"
+HEAD = "0017"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
