@@ -77,7 +77,7 @@ def test_the_samples_speak_each_language_too(language: str) -> None:
     for kind, facts in sample_facts(language):
         if kind == "notice":
             continue
-        email = getattr(speaker(), kind)(facts)
+        email = getattr(speaker(language), kind)(facts)
         text = email.text
         for name in own:
             text = text.replace(name, "X")

@@ -172,7 +172,7 @@ def test_a_run_keeps_its_id_over_edits(store: Store) -> None:
     ("odd", "reason"),
     [
         pytest.param(recording(km=10.0, minutes=20), "world record", id="too fast"),
-        pytest.param(recording(km=301.0), "longer than 300.0 km", id="too long"),
+        pytest.param(recording(km=301.0), "longer than 300 km", id="too long"),
         pytest.param(recording(TODAY + timedelta(days=2)), "future", id="in the future"),
         pytest.param(recording(date(1999, 5, 1)), "2000", id="before any watch"),
     ],

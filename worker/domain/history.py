@@ -18,7 +18,7 @@ from typing import Final, Self
 
 from worker.domain.models import METRES_PER, Run, Session
 from worker.domain.rules import Rules
-from worker.domain.shown import counted, format_distance
+from worker.domain.shown import counted
 
 MM: Final = 1000
 """Millimetres in a metre."""
@@ -231,7 +231,7 @@ def implausible(run: Run, *, today: date, rules: Rules | None = None) -> str | N
     if run.day > today and run.started_at.date() > today:
         return IN_THE_FUTURE
     if run.distance_m > rules.plausible_max_m:
-        return f"it is longer than {format_distance(rules.plausible_max_m, 'km')}"
+        return f"it is longer than {rules.plausible_max_m / METRES_PER['km']:g} km"
     seconds = run.moving_s or run.elapsed_s
     if seconds and seconds < record_s(run.distance_m):
         return "it is faster than the world record over its distance"

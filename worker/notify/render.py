@@ -338,7 +338,9 @@ class Renderer:
         that they read.
         """
         if locale is None:
-            locale = self.locale(athlete, Rules()) if athlete else Locale()
+            # Who looks after an athlete reads the language of this Easeback.
+            others = Locale(self.language if mail == "red_flag" else ENGLISH)
+            locale = self.locale(athlete, Rules()) if athlete else others
         kind: MailKind = "notice" if mail == "red_flag" else mail
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
