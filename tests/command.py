@@ -13,6 +13,7 @@ from tests.warm import ROOT, Warm
 __all__ = ["ROOT", "easeback"]
 
 WITHIN_S = 240
+_NOT_PASSED_ON = ("DISPLAY", "WAYLAND_DISPLAY", "COLUMNS")
 
 _warm = Warm()
 atexit.register(_warm.close)
@@ -29,7 +30,7 @@ def easeback(
     around = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith("EASEBACK_") and name not in ("DISPLAY", "WAYLAND_DISPLAY")
+        if not name.startswith("EASEBACK_") and name not in _NOT_PASSED_ON
     }
     whole = {**around, "PYTHONPATH": str(ROOT), "HOME": str(cwd), **(env or {})}
     words = list(map(str, arguments))

@@ -36,7 +36,6 @@ _WHERE: Mapping[str, str] = {
 }
 """Each command's module in `worker.cli`, and its function or group there; in the order of help."""
 
-# These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
 EXAMPLES: Mapping[str, str] = {
     "demo": "--no-open",
     "init": "",
@@ -49,6 +48,7 @@ EXAMPLES: Mapping[str, str] = {
     "explain": "2026-03-07",
     "ceiling": "--json",
     "plan": "--race-date 2027-05-09 --race-km 21.1",
+    "open": "Anna",
     "status": "--json",
     "rotate-keys": "",
     "backtest": "activities.csv",
@@ -80,6 +80,7 @@ EXAMPLES: Mapping[str, str] = {
 }
 """What follows the command's name in the example that its help ends with."""
 
+# These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
 _TAKE_UNKNOWN_OPTIONS = ("connect", "disconnect")
 
 
