@@ -137,6 +137,6 @@ MUTANTS: Mapping[str, Mutant] = {
         f"after commit of {GRANTS}, after {FRESH_TOKENS}",
     ),
     "confirms then keeps": Mutant(
-        confirms_then_keeps, "no confirmed answer lost", "before commit of checkin"
+        confirms_then_keeps, "no confirmed answer lost", "before commit of athlete checkin"
     ),
 }

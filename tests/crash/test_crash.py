@@ -49,7 +49,7 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
         "before commit of source_credential, after POST /oauth/token",
         "before commit of outbox, after smtp body",
         "before commit of outbox, after answer to smtp dot",
-        "after commit of checkin",
+        "after commit of athlete checkin",
         "after fsync .easeback-#db.part",
         "before smtp dot",
         "after http answer POST /oauth/token",

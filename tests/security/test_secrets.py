@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -82,8 +83,8 @@ def test_no_command_takes_a_secret_on_its_line() -> None:
         assert not any(word in option for word in ("password", "secret", "token", "--key")), option
 
 
-def _options(command: object) -> list[str]:
-    found = [name for one in getattr(command, "params", ()) for name in one.opts]
-    for inner in getattr(command, "commands", {}).values():
-        found += _options(inner)
+def _options(command: Any) -> list[str]:
+    found = [name for one in command.params for name in one.opts]
+    for name in getattr(command, "commands", ()):
+        found += _options(command.get_command(None, name))
     return found
