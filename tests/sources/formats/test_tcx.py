@@ -40,6 +40,7 @@ def test_adds_up_the_laps_as_the_device_counted_them() -> None:
         elapsed_s=1600.0,
         sport="run",
         title="Tempo",
+        ascent_m=0.0,  # its heights are all the same
     )
 
 
