@@ -4,6 +4,8 @@ PY := .venv/bin/python
 RUN := .venv/.ready-to-run
 DEV := .venv/.ready-to-dev
 ARGS ?=
+# One more than there are cores, as many tests wait for something that they started.
+PROCESSES ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 STARTS_NOTHING := not process and not browser and not postgres and not nightly
 
 .DEFAULT_GOAL := help
@@ -20,10 +22,10 @@ run: $(RUN) ## Start the worker
 	@.venv/bin/easeback run $(ARGS)
 
 check: lint ## Check the fast part: lint, and every test that starts nothing beside itself
-	@$(PY) -m pytest --numprocesses auto --dist worksteal -m '$(STARTS_NOTHING)' $(ARGS)
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist worksteal -m '$(STARTS_NOTHING)' $(ARGS)
 
 test: $(DEV) ## Run every test but the nightly ones
-	@$(PY) -m pytest --numprocesses auto --dist worksteal $(ARGS)
+	@$(PY) -m pytest --numprocesses $(PROCESSES) --dist worksteal $(ARGS)
 
 lint: $(DEV) ## Check style, types and the rules of the rooms
 	@.venv/bin/ruff check
