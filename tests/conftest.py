@@ -36,7 +36,7 @@ POSTGRES_HERE = "postgresql+psycopg://postgres@127.0.0.1:5432/test"
 settings.register_profile(
     "easeback",
     deadline=None,
-    max_examples=40,
+    max_examples=30,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 settings.register_profile("thorough", settings.get_profile("easeback"), max_examples=1000)

@@ -56,7 +56,7 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
     } <= {boundary.label for boundary in dry.boundaries}
 
 
-@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.nightly)])
 def test_a_kill_at_any_kind_of_boundary_breaks_no_promise(
     fortnight_home: Fortnight, dry: Dry, every: int
 ) -> None:
