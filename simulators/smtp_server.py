@@ -51,6 +51,8 @@ class SmtpServer:
 
     `tokens` are those that XOAUTH2 is taken by, for the name in `login`; a wrong one is answered
     as the big providers do, with a reason first and the refusal after an empty line.
+
+    `hanging` counts the dialogues that were left without an answer; `drop_all` ends them.
     """
 
     tls: Literal["none", "starttls", "tls"] = "none"
@@ -64,6 +66,7 @@ class SmtpServer:
     connections: int = 0
     spoken: int = 0
     stops_reading: bool = False
+    hanging: int = 0
     hangs_for: set[str] = field(default_factory=set)
     port: int = 0
     lints: bool = True
@@ -243,9 +246,12 @@ class _Conversation(SMTP):
                 for byte in b"250-a\r\n":
                     self._writer.write(bytes([byte]))
                     await asyncio.sleep(0.05 / 7)
+        if fault in {"drop", "endless", "trickle"} and isinstance(
+            self.transport, asyncio.WriteTransport
+        ):
+            self.transport.abort()
         if fault in {"drop", "hang", "endless", "trickle"}:
-            if fault != "hang" and isinstance(self.transport, asyncio.WriteTransport):
-                self.transport.abort()
+            self._script.hanging += fault == "hang"
             await asyncio.Event().wait()  # until connection_lost cancels us
         await super().push(fault)
         return True

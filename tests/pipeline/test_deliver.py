@@ -1,12 +1,11 @@
 """Delivery against a real mail server: what holds up whom, and for how long."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
 from string import ascii_lowercase
-from time import monotonic
 from typing import Any
 
 import pytest
@@ -15,10 +14,11 @@ from simulators.recordings import recording, steady
 from simulators.smtp_server import SmtpServer
 from tests.app import NOW, App, ScriptedMailer, refused
 from tests.counting import counted
+from tests.waiting import wait_until
 from worker.config import MailSection
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
-from worker.mail import SmtpMailer, Timeouts
+from worker.mail import SmtpMailer
 from worker.pipeline.deliver import Delivered, mails_due, send, send_again
 from worker.pipeline.preview import trial_mail
 from worker.pipeline.tick_names import PAUSE_TICK
@@ -26,7 +26,6 @@ from worker.pipeline.weekly import queue_due_weeklies
 
 MINUTE = timedelta(minutes=1)
 BENS = [f"Ben{letter}" for letter in ascii_lowercase]
-SHORT = Timeouts(connect_s=2, command_s=2, dot_s=2, quit_s=1)
 
 
 def weeklies(app: App, *names: str) -> None:
@@ -54,30 +53,27 @@ def over(app: App, server: SmtpServer, *, connections: int = 2) -> App:
         sender="easeback@example.org",
         connections=connections,
     )
-    services = replace(app.services, mailer=SmtpMailer(settings, timeouts=SHORT))
+    services = replace(app.services, mailer=SmtpMailer(settings))
     return App(services, app.mailer, app.now)
 
 
 @contextmanager
-def sending(app: App, *, at_most: int | None = None) -> Iterator[list[Delivered]]:
-    """A run of delivery beside what is done inside."""
+def sending(
+    app: App, server: SmtpServer, *, at_most: int | None = None
+) -> Iterator[list[Delivered]]:
+    """A run of delivery beside what is done inside; then the server drops whom it keeps waiting."""
     done: list[Delivered] = []
     thread = threading.Thread(
         target=lambda: done.append(send(app.services, app.clock, at_most=at_most, patience_s=0.1)),
         daemon=True,
     )
     thread.start()
+    wait_until(lambda: server.hanging == 1)
     yield done
+    server.hangs_for.clear()
+    server.drop_all()
     thread.join(30)
     assert not thread.is_alive()
-
-
-def until(holds: Callable[[], bool], *, within_s: float) -> None:
-    """Wait for the state that a test is about."""
-    ends_at = monotonic() + within_s
-    while not holds():
-        assert monotonic() < ends_at, "not in time"
-        threading.Event().wait(0.01)
 
 
 def pause(app: App) -> timedelta | None:
@@ -96,8 +92,8 @@ def test_a_recipient_whose_server_hangs_at_the_dot_keeps_no_other_waiting(app: A
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
         app = over(app, server)
-        with sending(app) as done:
-            until(lambda: len(server.mails) == 12, within_s=1.8)
+        with sending(app, server) as done:
+            wait_until(lambda: len(server.mails) == 12)
         assert done[0].sent == 12
         assert server.connections == 2
     (letter,) = app.unsent()
@@ -117,8 +113,8 @@ def test_two_mails_to_one_hanging_recipient_hold_one_connection(app: App) -> Non
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
         app = over(app, server)
-        with sending(app):
-            until(lambda: len(server.mails) == 6, within_s=1.8)
+        with sending(app, server):
+            wait_until(lambda: len(server.mails) == 6)
 
 
 def test_a_mail_that_is_queued_while_another_hangs_is_sent_at_once(app: App) -> None:
@@ -127,10 +123,9 @@ def test_a_mail_that_is_queued_while_another_hangs_is_sent_at_once(app: App) -> 
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
         app = over(app, server)
-        with sending(app):
-            until(lambda: "data" in server.commands, within_s=5)
+        with sending(app, server):
             alert(app, "Ben")
-            until(lambda: len(server.mails) == 1, within_s=1.5)
+            wait_until(lambda: len(server.mails) == 1)
             assert server.mails[0].recipient == "ben@example.org"
 
 
@@ -149,8 +144,8 @@ def test_one_connection_is_one_where_the_settings_say_so(app: App) -> None:
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
         app = over(app, server, connections=1)
-        with sending(app) as done:
-            pass
+        with sending(app, server) as done:
+            assert server.connections == 1
         assert done[0].sent == 1
     assert server.connections == 2  # one after the other
 
@@ -170,8 +165,8 @@ def test_while_one_hangs_more_is_sent_than_was_asked_for(app: App) -> None:
     with SmtpServer() as server:
         server.hangs_for = {"anna@example.org"}
         app = over(app, server)
-        with sending(app, at_most=3):
-            until(lambda: len(server.mails) == 12, within_s=1.8)
+        with sending(app, server, at_most=3):
+            wait_until(lambda: len(server.mails) == 12)
 
 
 # The server
