@@ -80,6 +80,8 @@ def fuzz_json(content: bytes) -> None:
     for item in garmin_summaries.summary_rows(content):
         if isinstance(item, tables.TableRow):
             check_recording(item.recording)
+        elif isinstance(item, tables.OtherRow):
+            assert item.word
         else:
             assert item.reason
 

@@ -116,6 +116,15 @@ def test_the_device_s_own_count_goes_before_what_was_measured() -> None:
     assert way.distance_m == 900
 
 
+@given(st.lists(st.floats(-10_000, 10_000), max_size=40))
+def test_the_count_never_goes_below_nothing(counts_m: list[float]) -> None:
+    """A count below nothing is a damaged one, and left out."""
+    odometer = measured(
+        [Point(START_S + 10 * n, counted_m=count_m) for n, count_m in enumerate(counts_m)]
+    )
+    assert odometer.distance_m >= 0
+
+
 def test_points_out_of_order_change_nothing() -> None:
     """A point from before the last is passed over."""
     points = north([3.0 * second for second in range(100)])

@@ -177,7 +177,7 @@ class Odometer:
         step = 0.0
         if point.lat is not None and point.lon is not None:
             step = self._add_place(point.at_s, point.lat, point.lon)
-        if point.counted_m is not None:
+        if point.counted_m is not None and point.counted_m >= 0:
             step = self._add_count(point.at_s, point.counted_m)
         if point.high_m is not None:
             self._climb.add(point.high_m)
