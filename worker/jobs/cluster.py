@@ -314,7 +314,7 @@ async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int
     """What procrastinate holds to be this worker's, and nobody here is running."""
     held = {
         queued.id
-        for worker_id in context.worker_ids
+        for worker_id in tuple(context.worker_ids)  # others come and go during the wait
         for queued in await manager.list_jobs_async(status="doing", worker_id=worker_id)
     }
     return {job_id for job_id in held if job_id is not None} - context.under_way
