@@ -19,6 +19,7 @@ READING = [["runs"], ["status"], ["ceiling"], ["plan", "--json"], ["alerts"], ["
            ["athlete", "list"]]  # fmt: skip
 NOT_NEEDED = {
     "alembic", "apscheduler", "cryptography", "icalendar", "itsdangerous", "jinja2", "PIL",
+    "prometheus_client",
     "psycopg", "requests", "rich", "starlette", "stravalib", "urllib3", "uvicorn",
     "sqlalchemy.dialects.postgresql", "worker.app", "worker.demo", "worker.jobs.registry",
     "worker.mail", "worker.notify", "worker.pipeline.services", "worker.sources.formats",

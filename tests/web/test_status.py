@@ -1,15 +1,18 @@
 """The operator's page, health and metrics: who may see them, and when they turn bad."""
 
 import base64
+import re
 import sqlite3
 from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import event
 from starlette.testclient import TestClient
 
 from simulators.web_instance import BASE_URL, NOW, TICKS, Instance
+from tests.command import ROOT
 from worker.domain.models import Athlete
 from worker.store import SourceState
 from worker.web import build_app
@@ -208,12 +211,32 @@ class TestFigures:
         samples = dict(
             line.rsplit(" ", 1) for line in answer.text.splitlines() if not line.startswith("#")
         )
-        assert samples['easeback_outbox_mails{state="retry"}'] == "1"
-        assert samples["easeback_athletes"] == "1"
-        assert samples["easeback_ready"] == "0"
-        assert samples['easeback_tick_failing{tick="inbox"}'] == "1"
+        assert samples['easeback_outbox_mails{state="retry"}'] == "1.0"
+        assert samples["easeback_athletes"] == "1.0"
+        assert samples["easeback_ready"] == "0.0"
+        assert samples['easeback_tick_failing{tick="inbox"}'] == "1.0"
         assert samples['easeback_tick_age_seconds{tick="deliver"}'] == "30.0"
-        for name in {sample.partition("{")[0] for sample in samples}:
-            assert f"# TYPE {name} gauge" in answer.text
-            assert f"# HELP {name} " in answer.text
+        assert float(samples["easeback_outbox_oldest_seconds"]) == 30.0
+        assert samples['easeback_troubles{about="inbox"}'] == "1.0"
         assert "Mira" not in answer.text
+
+    def test_every_metric_is_documented_and_named_as_prometheus_expects(
+        self, made: Instance, mira: Athlete
+    ) -> None:
+        """Prometheus' own parser reads the answer; docs/operating.md has a row for each name."""
+        tick(made)
+        families = list(text_string_to_metric_families(made.client().get("/metrics").text))
+        ours = {one.name: one for one in families if one.name.startswith("easeback_")}
+        page = (ROOT / "docs" / "operating.md").read_text("utf-8")
+        rows = dict(re.findall(r"^\| `(easeback_\w+)` \| (\w+) \|", page, re.MULTILINE))
+        assert rows == {
+            name + "_total" * (one.type == "counter"): one.type for name, one in ours.items()
+        }
+        assert all(one.documentation for one in ours.values())
+
+    def test_openmetrics_is_given_to_whoever_asks_for_it(self, made: Instance) -> None:
+        """As newer scrapers do."""
+        asked = {"Accept": "application/openmetrics-text; version=1.0.0"}
+        answer = made.client().get("/metrics", headers=asked)
+        assert answer.headers["content-type"].startswith("application/openmetrics-text")
+        assert answer.text.endswith("# EOF\n")

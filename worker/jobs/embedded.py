@@ -18,6 +18,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
+from worker import metrics
 from worker.health import CLOCK_TICK, shortage_of
 from worker.jobs.leaps import LeapGuard, steady_s
 from worker.jobs.registry import Job
@@ -148,7 +149,8 @@ class EmbeddedWorker:
             if trouble is None:
                 try:
                     self._services.store.assert_held()
-                    job.run(self._services, self._clock, False)
+                    with metrics.timed_job(job.name):
+                        job.run(self._services, self._clock, False)
                 except Exception as error:  # noqa: BLE001  it must not end the worker
                     self._end_if_short(error)
                     trouble = trouble_of(job.name, error, before=self._recorded.get(job.name))

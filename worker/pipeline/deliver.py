@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from math import inf
 from threading import Lock, Thread
 
+from worker import metrics
 from worker.mail import SendError, readdressed
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
@@ -63,6 +64,7 @@ def make_ready(services: Services, now: datetime) -> None:
         living = tx.workers.living(within=services.identity.stale) if services.identity else ()
         tx.outbox.put_back(but_of=[one.name for one in living])
         for expired in () if services.doubts(now) else tx.outbox.expire(now):
+            metrics.MAILS.labels(expired.kind, "given_up").inc()
             _notify_operator(tx, services, expired, expired.last_error or "", now=now)
 
 
@@ -242,6 +244,7 @@ def _send(
         tx.outbox.sent(letter, now=now)
         _save_answer(tx, now)
         then(tx)
+    metrics.MAILS.labels(letter.kind, "sent").inc()
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
 
@@ -268,17 +271,23 @@ def _unsent(
             if not error.login:
                 until = began + PAUSE_WHILE_UNREACHABLE  # a try that took longer was pause enough
             tx.progress.ticked(PAUSE_TICK, at=until)
+            outcome = "put_back"
         elif error.permanent:
             tx.outbox.dead(letter, error=str(error))
+            outcome = "given_up"
             _notify_operator(tx, services, letter, str(error), now=now)
-        elif not tx.outbox.retry(
+        elif tx.outbox.retry(
             letter,
             error=str(error),
             now=now,
             perhaps_twice=error.unanswered,
             may_end=not services.doubts(now),
         ):
+            outcome = "to_retry"
+        else:
+            outcome = "given_up"
             _notify_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
+    metrics.MAILS.labels(letter.kind, outcome).inc()
     log.warning(
         "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": nameless}
     )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
+from worker import metrics
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
@@ -320,6 +321,8 @@ def _ingest_files(
             tx.inbox.save((one._replace(athlete_id=athlete.id) for one in verdicts), now=now)
             state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
             tx.progress.source(athlete, "inbox", state_now)
+        for one in verdicts:
+            metrics.FILES.labels(one.verdict).inc()
         for file, _, readings in read:
             unread = any(isinstance(reading, NotRead) for reading in readings)
             services.inbox.note(file, now, unread=unread)

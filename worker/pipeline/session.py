@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
+from worker import metrics
 from worker.domain.models import Athlete, SourceName
 from worker.domain.weeks import local_day
 from worker.notify import ReconnectFacts
@@ -260,7 +261,8 @@ def limited_call(
     headers: dict[str, str] = {}
     answered = True
     try:
-        return question(clock(), headers.update)
+        with metrics.timed_call(client.name):
+            return question(clock(), headers.update)
     except RateLimited as error:
         answered = False
         with services.store.transaction() as tx:

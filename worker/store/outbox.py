@@ -258,6 +258,13 @@ class Outbox(Repository):
         number: int = self._value(select(func.count()).select_from(some.subquery()))
         return number
 
+    def oldest_waiting_at(self) -> datetime | None:
+        """Since when the mail that has waited longest is queued; None where none waits."""
+        oldest: datetime | None = self._value(
+            select(func.min(_OUTBOX.c.created_at)).where(_IS_WAITING)
+        )
+        return oldest
+
     def last_error(self) -> str | None:
         """Why the newest of the mails that failed and aren't given up for good wasn't sent."""
         query = (

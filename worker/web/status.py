@@ -4,13 +4,19 @@ Every figure is a count or has a bound on its length: neither page grows with th
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import Collector
+from starlette.responses import RedirectResponse, Response
 
 from worker import __version__
 from worker.health import Audience, check_health, shown_ticks
+from worker.metrics import COUNTED
 from worker.notify.render import Locale
 from worker.store import STATES_IN_WORDS, State
 from worker.web.context import WebContext
@@ -22,7 +28,6 @@ _LIVE_WITHIN = timedelta(minutes=1)
 _ROLES = ("worker", "web")
 _STATES: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 _VERDICTS = ("waiting", "unread", "imported", "duplicate", "skipped", "failed")
-_PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def home(web: WebContext, visit: Visit) -> Response:
@@ -61,37 +66,88 @@ def status_page(web: WebContext, visit: Visit) -> Response:
 
 
 def metrics(web: WebContext, visit: Visit) -> Response:
-    """Gauges in Prometheus' text format."""
+    """What this process has counted, and what all of them share, as Prometheus reads it."""
     require_operator(web, visit.request)
+    shown = CollectorRegistry(auto_describe=False)
+    shown.register(COUNTED)
+    shown.register(_Gauges(tuple(_shared_gauges(web, visit.now))))
+    encode, media_type = choose_encoder(visit.request.headers.get("accept", ""))
+    return Response(encode(shown), headers={"content-type": media_type})
+
+
+@dataclass(frozen=True, eq=False)
+class _Gauges(Collector):
+    """Gauges that were read for one scrape."""
+
+    gauges: tuple[GaugeMetricFamily, ...]
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        return self.gauges
+
+
+def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily]:
+    """What stands in the store, whichever process did it."""
     with web.store.reading() as tx:
-        troubles = check_health(tx, visit.now, patience=web.ticks, audience=Audience.READY)
+        troubles = check_health(tx, now, patience=web.ticks, audience=Audience.READY)
         ticks = shown_ticks(tx.progress.ticks())
         outbox, inbox = tx.outbox.counts(), tx.inbox.counts()
+        oldest_at = tx.outbox.oldest_waiting_at()
         athletes = tx.athletes.count()
         failing = len(tx.progress.failing(most=_FAILING_SHOWN))
         workers = Counter[str](one.role for one in tx.workers.living(within=_LIVE_WITHIN))
-    age_s = {name: round((visit.now - one.at).total_seconds(), 1) for name, one in ticks.items()}
-    gauges: tuple[tuple[str, str, str, Mapping[str, float]], ...] = (
-        ("build_info", "The version that runs.", "version", {__version__: 1}),
-        ("ready", "1 where the work goes on.", "", {"": not troubles}),
-        ("athletes", "Athletes kept.", "", {"": athletes}),
-        ("outbox_mails", "Mails not yet sent, by state.", "state",
-         {state: outbox.get(state, 0) for state in _STATES}),
-        ("inbox_files", "Files of the inbox, by what came of them.", "verdict",
-         {verdict: inbox.get(verdict, 0) for verdict in _VERDICTS}),
-        ("tick_age_seconds", "Since each piece of the work last ended.", "tick", age_s),
-        ("tick_failing", "1 where a piece of the work ended badly.", "tick",
-         {name: tick.trouble is not None for name, tick in ticks.items()}),
-        ("crew", "Processes of a crew that were seen within a minute, by role.", "role",
-         {role: workers[role] for role in _ROLES}),
-        ("sources_failing", f"Athletes' sources that fail, {_FAILING_SHOWN} at most.", "",
-         {"": failing}),
-    )  # fmt: skip
-    lines = []
-    for name, told, label, values in gauges:
-        lines += [f"# HELP easeback_{name} {told}", f"# TYPE easeback_{name} gauge"]
-        for value, number in values.items():
-            escaped = value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
-            of = f'{{{label}="{escaped}"}}' if label else ""
-            lines.append(f"easeback_{name}{of} {+number}")
-    return PlainTextResponse("\n".join(lines) + "\n", media_type=_PROMETHEUS)
+    oldest_s = max((now - oldest_at).total_seconds(), 0.0) if oldest_at else 0.0
+    age_s = {name: round((now - one.at).total_seconds(), 1) for name, one in ticks.items()}
+    yield _gauge("build_info", "The version that runs.", "version", {__version__: 1})
+    yield _gauge("ready", "1 where the work goes on.", "", {"": not troubles})
+    yield _gauge(
+        "troubles",
+        "What keeps /readyz from being ready, by what it is about.",
+        "about",
+        Counter(trouble.name for trouble in troubles),
+    )
+    yield _gauge("athletes", "Athletes kept.", "", {"": athletes})
+    yield _gauge(
+        "outbox_mails",
+        "Mails not yet sent, by state.",
+        "state",
+        {state: outbox.get(state, 0) for state in _STATES},
+    )
+    yield _gauge(
+        "outbox_oldest_seconds",
+        "How long the oldest mail has waited; 0 where none waits.",
+        "",
+        {"": oldest_s},
+    )
+    yield _gauge(
+        "inbox_files",
+        "Files of the inbox, by what came of them.",
+        "verdict",
+        {verdict: inbox.get(verdict, 0) for verdict in _VERDICTS},
+    )
+    yield _gauge("tick_age_seconds", "Since each job last ended.", "tick", age_s)
+    yield _gauge(
+        "tick_failing",
+        "1 where a job ended badly.",
+        "tick",
+        {name: tick.trouble is not None for name, tick in ticks.items()},
+    )
+    yield _gauge(
+        "crew",
+        "Processes that share the work and were seen within a minute, by role.",
+        "role",
+        {role: workers[role] for role in _ROLES},
+    )
+    yield _gauge(
+        "sources_failing",
+        f"Athletes' sources that fail, {_FAILING_SHOWN} at most.",
+        "",
+        {"": failing},
+    )
+
+
+def _gauge(name: str, told: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
+    """A gauge with one label at most; without one, its only value stands under ""."""
+    gauge = GaugeMetricFamily(f"easeback_{name}", told, labels=[label] if label else [])
+    for value, number in values.items():
+        gauge.add_metric([value] if label else [], float(number))
+    return gauge

@@ -1,0 +1,55 @@
+"""What a process counts: mails, calls to services and runs of jobs."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from tests.app import App
+from worker.metrics import COUNTED, timed_call, timed_job
+from worker.sources.base import RateLimited
+
+
+def counted(name: str, **labels: str) -> float:
+    return COUNTED.get_sample_value(name, labels) or 0.0
+
+
+def test_a_call_is_counted_by_how_it_ended() -> None:
+    """And its seconds, whatever came of it."""
+    ok = counted("easeback_source_calls_total", source="made", status="ok")
+    with timed_call("made"):
+        pass
+    with pytest.raises(RateLimited), timed_call("made"):
+        raise RateLimited("later", resets_at=datetime(2026, 2, 1, tzinfo=UTC))
+    assert counted("easeback_source_calls_total", source="made", status="ok") == ok + 1
+    assert counted("easeback_source_calls_total", source="made", status="rate_limited") == 1
+    assert counted("easeback_source_call_seconds_count", source="made") == 2
+
+
+def test_a_run_of_a_job_is_counted_by_how_it_ended() -> None:
+    with timed_job("made"):
+        pass
+    with pytest.raises(KeyError), timed_job("made"):
+        raise KeyError
+    assert counted("easeback_job_runs_total", job="made", outcome="ok") == 1
+    assert counted("easeback_job_runs_total", job="made", outcome="failed") == 1
+    assert counted("easeback_job_run_seconds_count", job="made") == 2
+
+
+def test_a_file_of_the_inbox_is_counted_by_what_came_of_it(app: App) -> None:
+    app.athlete()
+    before = counted("easeback_files_total", outcome="failed")
+    app.drop("bad.fit", b"xx")
+    app.look(2)
+    assert counted("easeback_files_total", outcome="failed") == before + 1
+
+
+def test_a_mail_is_counted_by_kind_and_outcome(app: App) -> None:
+    anna = app.athlete()
+    before = counted("easeback_mails_total", kind="notice", outcome="sent")
+    with app.services.store.transaction() as tx:
+        tx.outbox.enqueue(
+            anna, kind="notice", key="k", message_id="<k@x.org>", sender="e@x.org",
+            recipient="a@x.org", mime=b"Subject: x\r\n\r\nx", now=app.now,
+        )  # fmt: skip
+    app.deliver()
+    assert counted("easeback_mails_total", kind="notice", outcome="sent") == before + 1

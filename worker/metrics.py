@@ -1,0 +1,97 @@
+"""What this process has counted since it began, for Prometheus.
+
+Counters begin at zero with each process, which Prometheus expects; `/metrics` shows those of the
+process that serves it. What all processes of a database share (mails in the outbox, files, the
+state of jobs) is read from the store at each scrape and isn't counted here. No label names a
+person: labels are names of jobs, services, kinds and outcomes, which are few.
+"""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+
+_CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
+_JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180)
+_CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+COUNTED = CollectorRegistry()
+"""Everything that this process counts."""
+
+ProcessCollector(registry=COUNTED)
+
+MAILS = Counter(
+    "easeback_mails",
+    "Tries to send a mail, by what came of them: sent, to_retry, put_back, given_up.",
+    ["kind", "outcome"],
+    registry=COUNTED,
+)
+FILES = Counter(
+    "easeback_files",
+    "Files of the inbox that were judged, by what came of them.",
+    ["outcome"],
+    registry=COUNTED,
+)
+CALLS = Counter(
+    "easeback_source_calls",
+    "Calls to services, by how they ended: ok, or the error.",
+    ["source", "status"],
+    registry=COUNTED,
+)
+CALL_SECONDS = Histogram(
+    "easeback_source_call_seconds",
+    "How long calls to services took.",
+    ["source"],
+    buckets=_CALL_SECONDS,
+    registry=COUNTED,
+)
+JOB_RUNS = Counter(
+    "easeback_job_runs",
+    "Runs of jobs, by how they ended: ok or failed.",
+    ["job", "outcome"],
+    registry=COUNTED,
+)
+JOB_SECONDS = Histogram(
+    "easeback_job_run_seconds",
+    "How long runs of jobs took.",
+    ["job"],
+    buckets=_JOB_SECONDS,
+    registry=COUNTED,
+)
+
+
+@contextmanager
+def timed_call(source: str) -> Iterator[None]:
+    """Count a call to a service and how long it takes; its status is `ok` or the error's name."""
+    status = "ok"
+    with _timed(CALL_SECONDS.labels(source)):
+        try:
+            yield
+        except Exception as error:
+            status = _CAPITAL.sub("_", type(error).__name__).lower()
+            raise
+        finally:
+            CALLS.labels(source, status).inc()
+
+
+@contextmanager
+def timed_job(job: str) -> Iterator[None]:
+    """Count a run of a job and how long it takes."""
+    outcome = "failed"
+    with _timed(JOB_SECONDS.labels(job)):
+        try:
+            yield
+            outcome = "ok"
+        finally:
+            JOB_RUNS.labels(job, outcome).inc()
+
+
+@contextmanager
+def _timed(seconds: Histogram) -> Iterator[None]:
+    began_s = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds.observe(time.perf_counter() - began_s)
