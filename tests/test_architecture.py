@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -154,9 +153,7 @@ def _known() -> list[tuple[str, str, object]]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             known += [(name, key, value) for key, value in default]
-        elif isinstance(default, Rules):
-            known += [(name, rule.name, getattr(default, rule.name)) for rule in fields(default)]
-        else:
+        elif not isinstance(default, Rules):  # which have a page of their own
             known.append(("", name, default))
     return known
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.app import App
 from worker.metrics import COUNTED, timed_call, timed_job
+from worker.notify import NoticeFacts
+from worker.pipeline.services import enqueue
 from worker.sources.base import RateLimited
 
 
@@ -46,10 +48,9 @@ def test_a_file_of_the_inbox_is_counted_by_what_came_of_it(app: App) -> None:
 def test_a_mail_is_counted_by_kind_and_outcome(app: App) -> None:
     anna = app.athlete()
     before = counted("easeback_mails_total", kind="notice", outcome="sent")
+    facts = NoticeFacts("operator@example.org", "A mail couldn't be delivered.", ("A line.",))
+    notice = app.services.composer.notice(facts)
     with app.services.store.transaction() as tx:
-        tx.outbox.enqueue(
-            anna, kind="notice", key="k", message_id="<k@x.org>", sender="e@x.org",
-            recipient="a@x.org", mime=b"Subject: x\r\n\r\nx", now=app.now,
-        )  # fmt: skip
+        enqueue(tx, app.services, notice, athlete=anna, key="k", now=app.now)
     app.deliver()
     assert counted("easeback_mails_total", kind="notice", outcome="sent") == before + 1
