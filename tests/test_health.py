@@ -195,7 +195,7 @@ def test_the_command_and_the_web_server_say_the_same(tmp_path: Path, breaks: Bre
     client = made.client(ticks=PATIENCE, clock=Clock(now))
     told = client.get("/readyz").text.splitlines()[1:]
     page = client.get("/status").text
-    ready = "easeback_ready 1" in client.get("/metrics").text.splitlines()
+    ready = "easeback_ready 1.0" in client.get("/metrics").text.splitlines()
     made.store.close()
     env = {"EASEBACK_DATABASE_URL": f"sqlite:///{tmp_path / 'easeback.db'}"}
     done = easeback("status", "--json", cwd=tmp_path, env=env)

@@ -128,7 +128,7 @@ def check_health(
         troubles += [Trouble("clock", clock.trouble)] if clock and clock.trouble else []
     troubles += _job_troubles(ticks, now, patience)
     if works_elsewhere:
-        text = "the worker has another file open: this one took its place; start the worker again"
+        text = "the database file was replaced while the worker runs: start the worker again"
         troubles.append(Trouble("database", text))
     web, answer = ticks.get(WEB_TICK), ticks.get(MAIL_TICK)
     if web and web.trouble:
@@ -182,6 +182,8 @@ def _job_troubles(
             yield Trouble(name, f"{name}: {tick.trouble}")
         elif tick.at > now + _AHEAD:
             at = f"{tick.at:%Y-%m-%d %H:%M} UTC"
-            yield Trouble(name, f"{name}: last ended at {at}: the clock went back")
+            yield Trouble(
+                name, f"{name}: last finished at {at}, which is still to come: the clock went back"
+            )
         elif name in stale:
-            yield Trouble(name, f"{name}: hasn't ended since {tick.at:%Y-%m-%d %H:%M} UTC")
+            yield Trouble(name, f"{name}: hasn't finished since {tick.at:%Y-%m-%d %H:%M} UTC")

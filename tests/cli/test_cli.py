@@ -608,7 +608,7 @@ def test_status_has_a_bound_however_many_files_wait(tmp_path: Path) -> None:
     assert len(told["attention"]) <= 60
     said = easeback("status", cwd=tmp_path).stdout.splitlines()
     assert len(said) <= 120
-    assert "  waiting 9,954 more: `easeback status --json` lists 10,000 of each kind" in said
+    assert "  9,954 more wait: `easeback status --json` lists 10,000 of each kind" in said
 
 
 def test_status_says_what_was_recovered_or_is_doubtful_in_the_files_of_runs(tmp_path: Path) -> None:
@@ -626,5 +626,5 @@ def test_status_says_what_was_recovered_or_is_doubtful_in_the_files_of_runs(tmp_
     told = json.loads(easeback("status", "--json", cwd=tmp_path).stdout)
     assert [one["file"] for one in told["inbox"]["noted"]] == [f"{n}.fit" for n in range(1, 8)]
     said = easeback("status", cwd=tmp_path).stdout.splitlines()
-    assert "  note 1.fit: distance by its laps" in said
-    assert "  note 2 more files: `easeback status --json` lists them" in said
+    assert "  about 1.fit: distance by its laps" in said
+    assert "  about 2 more files: `easeback status --json` lists them" in said

@@ -11,8 +11,8 @@ ROWS = [re.sub(r"[`…]", "", row.split("|")[1]).strip()
 
 ENTRIES = {
     "{}: hasn't run yet": "hasn't run yet",
-    "{}: hasn't ended since {} UTC": "hasn't ended since",
-    "{}: last ended at {}: the clock went back": "the clock went back",
+    "{}: hasn't finished since {} UTC": "hasn't finished since",
+    "{}: last finished at {}, which is still to come: the clock went back": "the clock went back",
     "nothing has been done since {} UTC: is `easeback run` still running?":
         "nothing has been done since",
     "{} could not be delivered: {}": "could not be delivered:",
@@ -24,8 +24,8 @@ ENTRIES = {
     "web: {}": "web:",
     "mail: {}": "mail:",
     "{}: {}": "inbox:  or the name of another job, with a reason",
-    "the worker has another file open: this one took its place; start the worker again":
-        "the worker has another file open",
+    "the database file was replaced while the worker runs: start the worker again":
+        "the database file was replaced",
     "{clock}": "the clock has leapt",
     "{settings}": "a mistake in routine.toml or in a template",
 }  # fmt: skip

@@ -264,7 +264,7 @@ BREAKS = {
     folder_gone: "inbox: the inbox",
     smtp_refuses: "mail: 535 no",
     no_tick: "nothing has been done since",
-    one_piece_hangs: "deliver: hasn't ended since",
+    one_piece_hangs: "deliver: hasn't finished since",
     clock_went_back: "the clock went back",
 }
 

@@ -25,6 +25,32 @@ _REASONS: Mapping[Reason, str] = {
 }
 
 
+_STATES: Mapping[str, str] = {
+    "ok": "works",
+    "waiting": "nothing yet",
+    "failing": "doesn't work",
+    "off": "off",
+}
+_FILES: Mapping[str, str] = {
+    "waiting": "waits:",
+    "unread": "will be read again:",
+    "failed": "couldn't be read:",
+    "skipped": "is no run:",
+}
+_MORE: Mapping[str, str] = {
+    "waiting": "wait",
+    "unread": "will be read again",
+    "failed": "couldn't be read",
+    "skipped": "are no runs",
+}
+_FOUND: Mapping[str, str] = {
+    "run": "the warning about a long run",
+    "return": "the warning about the return from a break",
+    "ramp": "the warning about a week",
+    "month": "the warning about a month",
+}
+"""How people are told of states, files and findings; programs read the codes."""
+
 _LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
 _MOST_LISTED = 10_000
 """So many files of a kind are listed as JSON: a folder may hold hundreds of thousands."""
@@ -198,7 +224,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
     command.say(f"mail      {_mail_in_words(outbox)}")
     again = f", {len(inbox['unread'])} waiting to be read again" if inbox["unread"] else ""
     command.say(
-        f"inbox     {inbox['imported']} imported, {inbox['duplicate']} known already{again}"
+        f"inbox     {inbox['imported']} taken in, {inbox['duplicate']} known already{again}"
     )
     _print_files(command, inbox)
     _print_notes(command, inbox["noted"])
@@ -241,32 +267,35 @@ def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:
     for source, state in athlete["sources"].items():
         error = f", {state['last_error']}" if state["last_error"] else ""
         last = f", last {zulu(state['last_success'])}" if state["last_success"] else ""
-        command.say(f"  {source}: {state['state']}{last}{error}")
+        command.say(f"  {source}: {_STATES[state['state']]}{last}{error}")
     for one in athlete["quarantined"]:
         command.say(f"  run {one['run_id']} of {one['day']} doesn't count: {one['reason']}")
     for one in athlete["unreadable"]:
         command.say(f"  {one['source']} {one['external_id']} isn't counted: {one['reason']}")
     for one in athlete["withdrawn"]:
-        command.say(f"  {one['kind']} of {one['day']} was withdrawn: its cause has gone")
+        command.say(
+            f"  {_FOUND[one['kind']]} of {one['day']} was taken back: the run that caused it "
+            "has changed or gone"
+        )
 
 
 def _print_files(command: CommandContext, inbox: dict[str, Any]) -> None:
     """The files of which there is something to say, the first of each kind."""
     for verdict in _LISTED:
         for entry in inbox[verdict][:_MOST_SAID]:
-            command.say(f"  {verdict} {entry['file']}: {entry['reason']}")
+            command.say(f"  {entry['file']} {_FILES[verdict]} {entry['reason']}")
         more = len(inbox[verdict]) - _MOST_SAID + inbox["more"].get(verdict, 0)
         if more > 0:
             command.say(
-                f"  {verdict} {more:,} more: `easeback status --json` lists {_MOST_LISTED:,} "
-                "of each kind"
+                f"  {more:,} more {_MORE[verdict]}: `easeback status --json` lists "
+                f"{_MOST_LISTED:,} of each kind"
             )
 
 
 def _print_notes(command: CommandContext, noted: list[dict[str, Any]]) -> None:
     """What was recovered or is doubtful in files whose runs count: a few of them."""
     for entry in noted[:_MOST_NOTES]:
-        command.say(f"  note {entry['file']}: {entry['reason']}")
+        command.say(f"  about {entry['file']}: {entry['reason']}")
     if len(noted) > _MOST_NOTES:
         more = counted(len(noted) - _MOST_NOTES, "more file")
-        command.say(f"  note {more}: `easeback status --json` lists them")
+        command.say(f"  about {more}: `easeback status --json` lists them")

@@ -1,0 +1,90 @@
+# ruff: noqa: E402, INP001, T201  a script beside the package, not a part of it
+"""Take the pictures of pages for the documentation, from the demo's data, in Chromium.
+
+    python scripts/screenshots.py [FOLDER]
+
+Plays `easeback demo` in a temporary folder, serves its pages by the clock of its last day, and
+writes docs/images/page-phone.png and the like. A page that isn't there yet is passed over. Needs
+playwright and a Chromium at /usr/bin/chromium (or in the environment's CHROMIUM).
+"""
+
+import os
+import subprocess
+import sys
+import tempfile
+from datetime import datetime
+from pathlib import Path
+
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+from worker.app import build_services
+from worker.config import load
+from worker.demo.runner import ENDS
+from worker.links import Signer
+from worker.web import WebContext, WebServer, build_app
+
+SHOWN = (("page", "phone"), ("routine", "phone"), ("practice", "tablet"))
+SIZES = {"phone": (390, 1200), "tablet": (820, 1100)}
+SCHEMES = {"": "light", "-dark": "dark"}
+BASE_URL = "http://127.0.0.1:8765"
+
+
+def now() -> datetime:
+    """The last moment of the demo's season, by which its links and pages are made."""
+    return ENDS
+
+
+def web_of(settings_file: Path) -> tuple[WebContext, dict[str, str]]:
+    """The pages of a demo's folder, and the path of each page to show."""
+    settings, file = load(settings_file)
+    services = build_services(settings, file)
+    signer = Signer(["a key for pictures"], BASE_URL)
+    web = WebContext(services, signer, now, BASE_URL, settings.data_dir)
+    with services.store.reading() as tx:
+        athlete = tx.athletes.all()[0]
+    page = f"/athlete/{signer.token('athlete', athlete, now=now())}"
+    return web, {"page": page, "routine": f"{page}/routine", "practice": "/practice"}
+
+
+def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], dark: bool) -> bool:
+    """Write a picture of the top of a page; False where there is no such page."""
+    width, height = size
+    page = browser.new_page(
+        viewport={"width": width, "height": height},
+        color_scheme="dark" if dark else "light",
+    )
+    answer = page.goto(address)
+    is_there = answer is not None and answer.ok
+    if is_there:
+        page.screenshot(path=file)
+    page.close()
+    return is_there
+
+
+def main(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
+        demo = [sys.executable, "-m", "worker", "demo", "--no-open", "--folder", f"{made}/demo"]
+        subprocess.run(demo, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own
+        web, paths = web_of(Path(made, "demo", "easeback.toml"))
+        server = WebServer(build_app(web), host="127.0.0.1", port=0)
+        server.start()
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
+        )
+        for name, kind in SHOWN:
+            for ending, scheme in SCHEMES.items():
+                file = folder / f"{name}-{kind}{ending}.png"
+                address, dark = server.address + paths[name], scheme == "dark"
+                if not shoot(browser, address, file, size=SIZES[kind], dark=dark):
+                    print(f"{name}: no such page yet")
+        browser.close()
+        server.stop()
+        web.store.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "images")
