@@ -23,7 +23,8 @@ _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180)
 _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
-disable_created_metrics()  # the text format would show each as a gauge of its own
+# The text format would show the time of each one's creation as a gauge of its own.
+disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
 
 COUNTED = CollectorRegistry()
 """Everything that this process counts."""
