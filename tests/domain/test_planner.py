@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.domain.histories import MONDAY, RULES, history, run
+from tests.domain.histories import MONDAY, RULES, history, lives, run
 from worker.domain.checkins import CheckIn
 from worker.domain.detector import judge_day
-from worker.domain.history import History, breaks
+from worker.domain.history import History, breaks, return_from
+from worker.domain.load import Load
 from worker.domain.models import Finding, Plan, PlannedWeek, Race, Run
 from worker.domain.planner import absorbed, ceiling, change_of, plan, recovery, runs_of
 
@@ -244,6 +245,34 @@ def runners(draw: st.DrawFn) -> list[Run]:
 
 
 RACES = st.builds(race_in, st.integers(3, 20), st.sampled_from([5.0, 10.0, 21.1, 42.2, 80.0]))
+
+
+@given(lives())
+def test_a_load_finds_the_same_returns_as_the_days_themselves(runs: list[Run]) -> None:
+    """It passes over days that follow no break, and must pass over no other."""
+    days = [one.day for one in history(runs).sessions]
+    load = Load.of(history(runs), days[-1] + timedelta(days=1), rules=RULES)
+
+    for day in range(days[0].toordinal() - 1, days[-1].toordinal() + 60):
+        assert load.return_from(day) == return_from(load.days, day, rules=RULES)
+
+
+@given(lives(), st.lists(st.floats(1_000, 30_000), min_size=1, max_size=10))
+def test_a_load_that_grew_answers_like_one_that_was_never_asked(
+    runs: list[Run], more_m: list[float]
+) -> None:
+    """What it has worked out once holds only until another session is added."""
+    until = history(runs).sessions[-1].day + timedelta(days=1)
+    asked, fresh = (Load.of(history(runs), until, rules=RULES) for _ in range(2))
+    begin = until.toordinal() + 7
+
+    for number, metres in enumerate(more_m):
+        asked.weeks_m(begin), asked.usual_m(begin)
+        for one in (asked, fresh):
+            one.add(until.toordinal() + number, metres)
+
+    assert asked.weeks_m(begin) == fresh.weeks_m(begin)
+    assert asked.usual_m(begin) == fresh.usual_m(begin)
 
 
 def followed(runs: Sequence[Run], weeks: Sequence[PlannedWeek], before: date) -> list[Run]:

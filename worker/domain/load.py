@@ -6,7 +6,7 @@ run that the next one builds on, and *A*, the week that the next one builds on. 
 is added like one that was run, so a plan of many weeks stands on the same arithmetic.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from datetime import date, timedelta
 from itertools import accumulate
 from math import inf
@@ -14,7 +14,7 @@ from operator import sub
 from statistics import fmean, median
 from typing import Final, Self
 
-from worker.domain.history import History, return_from
+from worker.domain.history import History, Return, return_from
 from worker.domain.rules import Rules
 
 FOUR: Final = 4
@@ -42,6 +42,10 @@ class Load:
         self.days: list[int] = []
         self._run_m: list[float] = []
         self._absorbed_m: list[float] = []
+        self._returned_on: list[int] = []
+        # Each week is asked for several times, by the rules that it is planned by.
+        self._weeks_m: dict[tuple[int, int], list[float]] = {}
+        self._week_most_m: dict[int, float] = {}
 
     @classmethod
     def of(cls, history: History, until: date, *, rules: Rules) -> Self:
@@ -56,13 +60,18 @@ class Load:
         load = Load(self._born, self.rules)
         load.days, load._run_m = self.days.copy(), self._run_m.copy()
         load._absorbed_m = self._absorbed_m.copy()
+        load._returned_on = self._returned_on.copy()
         return load
 
     def add(self, day: int, metres: float) -> None:
         """Adds a session on a day that none of the others is later than."""
         self._absorbed_m.append(min(metres, self._limit_m(day)))
         self._run_m.append(metres)
+        if self.days and day - self.days[-1] > self.rules.return_break_days:
+            self._returned_on.append(day)
         self.days.append(day)
+        self._weeks_m.clear()
+        self._week_most_m.clear()
 
     def _limit_m(self, day: int) -> float:
         """How much of a session on `day` is absorbed at most; infinite where nothing was before it.
@@ -71,7 +80,10 @@ class Load:
         little is known to say what of it was absorbed.
         """
         rules, most_m = self.rules, inf
-        first, end = (bisect_left(self.days, one) for one in (day - rules.run_window_days, day))
+        first, end = (
+            bisect_left(self.days, day - rules.run_window_days),
+            bisect_left(self.days, day),
+        )
         if first < end:
             is_old = day - self._born >= rules.run_history_days
             has_rule = is_old and end - first >= rules.run_min_runs
@@ -93,9 +105,23 @@ class Load:
         """The absorbed metres of each session from the day `first` to the one before `end`."""
         return self._absorbed_m[bisect_left(self.days, first) : bisect_left(self.days, end)]
 
+    def return_from(self, day: int) -> Return | None:
+        """The return that a session on `day` would be a part of, if it would be one of any.
+
+        Most days follow no break, which is known without looking at the days before.
+        """
+        rules = self.rules
+        end = bisect_right(self.days, day)
+        is_break = end > 0 and day - self.days[end - 1] > rules.return_break_days
+        if not is_break:
+            back = bisect_right(self._returned_on, day)
+            if not back or self._returned_on[back - 1] <= day - rules.return_watch_days:
+                return None
+        return return_from(self.days, day, rules=rules)
+
     def reference_m(self, day: int) -> float | None:
         """What a session on `day` is held against, where it is one of a return."""
-        back = return_from(self.days, day, rules=self.rules)
+        back = self.return_from(day)
         if back is None or back.runs_before < self.rules.return_min_runs:
             return None
         first, last = (one.toordinal() for one in back.before)
@@ -124,8 +150,12 @@ class Load:
 
     def weeks_m(self, begin: int, weeks: int = FOUR) -> list[float]:
         """The absorbed metres of each of the last weeks before the day `begin`, oldest first."""
-        edges = range(begin - weeks * WEEK_DAYS, begin, WEEK_DAYS)
-        return [sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges]
+        known = self._weeks_m.get((begin, weeks))
+        if known is None:
+            edges = range(begin - weeks * WEEK_DAYS, begin, WEEK_DAYS)
+            known = [sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges]
+            self._weeks_m[begin, weeks] = known
+        return known
 
     def longs_m(self, begin: int) -> list[float]:
         """The longest absorbed session of each of the four weeks before the day `begin`."""
@@ -139,7 +169,7 @@ class Load:
         it is a share of the weeks before the break, or the last week where that was more.
         """
         weeks_m = self.weeks_m(begin)
-        back = return_from(self.days, begin, rules=self.rules)
+        back = self.return_from(begin)
         if back is not None and back.runs_before >= self.rules.return_min_runs:
             last = back.rest.last_run_on.toordinal()
             before_m = sum(self.absorbed_m(last - FOUR * WEEK_DAYS + 1, last + 1)) / FOUR
@@ -162,13 +192,19 @@ class Load:
 
     def week_most_m(self, begin: int) -> float:
         """The ceiling of the week that begins on the day `begin`."""
+        known = self._week_most_m.get(begin)
+        if known is None:
+            known = self._week_most_m[begin] = self._ceiling_m(begin)
+        return known
+
+    def _ceiling_m(self, begin: int) -> float:
         rules, weeks_m = self.rules, self.weeks_m(begin)
         # Seven days that reach into this week are held against those before the last week.
         edges = range(begin - rules.ramp_window_days, begin - WEEK_DAYS, WEEK_DAYS)
         largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
         base_m = max(largest_m, rules.ramp_min_m)
         rise_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
-        if return_from(self.days, begin, rules=rules) is not None:
+        if self.return_from(begin) is not None:
             return min(rules.plan_build_over * self.week_m(begin), rise_m)
         second_m, mean_m = sorted(weeks_m)[-2], fmean(weeks_m)
         return min(rules.plan_week_over * second_m, rules.plan_mean_over * mean_m, rise_m)
