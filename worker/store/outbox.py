@@ -11,9 +11,11 @@ are in doubt that the server may already have; they are sent once more, flagged.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Literal
 
-from sqlalchemy import String, and_, cast, func, insert, or_, select, text, update
+from sqlalchemy import String, and_, bindparam, cast, func, insert, or_, select, text, update
+from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, MailKind
@@ -121,25 +123,7 @@ class Outbox(Repository):
         `by` names the worker that takes it, where there are several. A recipient to whom another
         mail is on its way is passed over: a server that hangs would hold the next one as well.
         """
-        others = _OUTBOX.alias()
-        on_their_way = select(others.c.recipient).where(others.c.state.in_(("claimed", "at_dot")))
-        due = (
-            select(_OUTBOX.c.id)
-            .where(
-                *_due(now),
-                _OUTBOX.c.expires_at >= now,
-                _OUTBOX.c.recipient.not_in(on_their_way),
-            )
-            .order_by(_OUTBOX.c.turn, _OUTBOX.c.due_at, _OUTBOX.c.id)
-            .limit(1)
-            .with_for_update(skip_locked=True)
-        )
-        row = self.connection.execute(
-            update(_OUTBOX)
-            .where(_OUTBOX.c.id == due.scalar_subquery(), _IS_WAITING)
-            .values(state="claimed", claimed_by=by, attempts=_OUTBOX.c.attempts + 1)
-            .returning(_OUTBOX)
-        ).first()
+        row = self.connection.execute(_claim(), {"now": now, "by": by}).first()
         return from_row(OutboxMail, row) if row else None
 
     def at_dot(self, mail: OutboxMail) -> bool:
@@ -363,5 +347,30 @@ class Outbox(Repository):
         return tuple(from_row(OutboxMail, row) for row in self._rows(query))
 
 
-def _due(now: datetime) -> tuple[ColumnElement[bool], ...]:
+@cache
+def _claim() -> ReturningUpdate[Any]:
+    """The statement of `Outbox.claim`, which takes longer to write out than to carry out."""
+    others = _OUTBOX.alias()
+    on_their_way = select(others.c.recipient).where(others.c.state.in_(("claimed", "at_dot")))
+    now = bindparam("now", type_=_OUTBOX.c.due_at.type)
+    due = (
+        select(_OUTBOX.c.id)
+        .where(
+            *_due(now),
+            _OUTBOX.c.expires_at >= now,
+            _OUTBOX.c.recipient.not_in(on_their_way),
+        )
+        .order_by(_OUTBOX.c.turn, _OUTBOX.c.due_at, _OUTBOX.c.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return (
+        update(_OUTBOX)
+        .where(_OUTBOX.c.id == due.scalar_subquery(), _IS_WAITING)
+        .values(state="claimed", claimed_by=bindparam("by"), attempts=_OUTBOX.c.attempts + 1)
+        .returning(_OUTBOX)
+    )
+
+
+def _due(now: datetime | ColumnElement[datetime]) -> tuple[ColumnElement[bool], ...]:
     return _IS_WAITING, _OUTBOX.c.due_at <= now

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
@@ -48,19 +49,24 @@ class Repository:
         rows = list(rows)
         if not rows:
             return
-        keys = keys or tuple(table.primary_key.columns.keys())
-        statement = _dialect(self.connection.dialect.name).insert(table)
-        replaced = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-        if replace and replaced:
-            statement = statement.on_conflict_do_update(index_elements=list(keys), set_=replaced)
-        else:
-            statement = statement.on_conflict_do_nothing(index_elements=list(keys))
+        statement = _upserting(
+            self.connection.dialect.name, table, tuple(rows[0]), keys, replace=replace
+        )
         self.connection.execute(statement, rows)
 
 
-def _dialect(name: str) -> Any:
-    """SQLAlchemy's module for one database: the other one isn't imported, which takes time."""
-    return import_module(f"sqlalchemy.dialects.{name}")
+@cache
+def _upserting(
+    dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...], *, replace: bool
+) -> Any:
+    """The statement of `Repository._upsert`, which takes longer to write out than to carry out."""
+    # SQLAlchemy's module for one database: the other one isn't imported, which takes time.
+    statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
+    keys = keys or tuple(table.primary_key.columns.keys())
+    replaced = {name: statement.excluded[name] for name in columns if name not in keys}
+    if replace and replaced:
+        return statement.on_conflict_do_update(index_elements=list(keys), set_=replaced)
+    return statement.on_conflict_do_nothing(index_elements=list(keys))
 
 
 def from_row(kind: type[T], row: Row[Any]) -> T:
