@@ -8,6 +8,7 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import parseaddr
+from functools import lru_cache
 
 from worker.domain.models import Email
 
@@ -64,14 +65,27 @@ def to_mime(
     # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
     seed = hashlib.sha256(message_id.encode()).hexdigest()[:24]
     message.set_boundary(f"=_alt_{seed}")
-    html_part = list(message.iter_parts())[-1]
-    for name, png in email.images:
-        kind = "jpeg" if png.startswith(_JPEG) else "png"
-        html_part.add_related(png, "image", kind, cid=f"<{name}>", disposition="inline")
     if email.images:
-        html_part.set_boundary(f"=_rel_{seed}")
+        list(message.iter_parts())[-1].make_related(f"=_rel_{seed}")
     needs_utf8 = not (recipient + from_address).isascii()
-    return message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
+    mime = message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
+    if not email.images:
+        return mime
+    related = f"\r\n--=_rel_{seed}".encode()
+    head, end, rest = mime.rpartition(related + b"--")
+    images = (
+        related + b"\r\n" + _image(name, content, utf8=needs_utf8) for name, content in email.images
+    )
+    return b"".join((head, *images, end, rest))
+
+
+@lru_cache(maxsize=64)
+def _image(name: str, content: bytes, *, utf8: bool) -> bytes:
+    """An image as a part of a mail: those of exercises are the same in each."""
+    part = EmailMessage(policy=_Wire(linesep="\r\n", utf8=utf8))
+    kind = "jpeg" if content.startswith(_JPEG) else "png"
+    part.set_content(content, "image", kind, cid=f"<{name}>", disposition="inline")
+    return part.as_bytes()
 
 
 def readdressed(mime: bytes, recipient: str) -> bytes:
