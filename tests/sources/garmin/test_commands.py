@@ -183,7 +183,7 @@ def test_a_key_in_its_last_days_is_said_by_status_and_doctor(operator: Operator)
     operator.call("connect", "--garmin", "--expires", "10", given=key)
     done = operator.call("status")
     assert done.returncode == 0
-    assert "garmin: waiting" in done.stdout
+    assert "garmin: nothing yet" in done.stdout
     assert "the key runs out on" in done.stdout
     assert "the key runs out on" in operator.call("doctor").stdout
 
