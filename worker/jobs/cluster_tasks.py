@@ -99,7 +99,7 @@ def install(store: Store) -> None:
             raise StoreError(
                 f"the engine's tables stand at {found}, and the procrastinate that is installed "
                 f"speaks {newest_migration()}: "
-                'see "When procrastinate changes" in docs/operating.md'
+                'see "When procrastinate changes" in docs/several-workers.md'
             )
 
 
