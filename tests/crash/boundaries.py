@@ -50,6 +50,13 @@ class Ledger:
     def write(self, count: int, *, in_doubt: bool, in_gap: bool) -> None:
         _LEDGER.pack_into(self._page, 0, count, in_doubt, in_gap)
 
+    def last(self) -> str:
+        """The label of the boundary that the process was killed at; "" for none."""
+        return bytes(self._page[_LEDGER.size :]).rstrip(b"\0").decode()
+
+    def end_at(self, label: str) -> None:
+        self._page[_LEDGER.size :] = label.encode().ljust(LEDGER_BYTES - _LEDGER.size, b"\0")
+
 
 class Boundaries:
     """Counts, and kills at number `kill_at` (from 0). `labels` tells what each one was.
@@ -113,6 +120,7 @@ class Boundaries:
 
     def _pass(self, what: str) -> None:
         if self._count == self._kill_at:
+            self._ledger.end_at(what)
             os.kill(os.getpid(), signal.SIGKILL)
         self._count += 1
         self._write()

@@ -139,7 +139,7 @@ class Fortnight:
         self._go_back_to(boundary.scene, dry)
         end = self._live(boundary.scene, kill_at=boundary.number, mutant=mutant)
         # Threads of a crew don't come by the same boundaries every time.
-        assert end.killed or self._crew, f"{boundary} wasn't come by"
+        assert self._crew or end.last == boundary.label, f"{boundary} wasn't come by: {end}"
         late_s = end.lasted_s + self._miss(end)
         self._go_on(boundary.scene, late_s=late_s, mutant=mutant)
         kills = [Kill.of(end, self.scenes[boundary.scene].at)] if end.killed else []
@@ -166,6 +166,7 @@ class Fortnight:
         likely = sorted(
             one_of_each(dry.boundaries, at_least=0), key=lambda b: wanted.near not in b.label
         )
+        assert wanted.near in likely[0].label, f"nothing is labelled {wanted.near!r}"
         for boundary in (*likely, *dry.boundaries):
             wrong = broken(dry.outcome, self.killed_at(boundary, dry, mutant=mutant))
             if wanted.breaks in wrong:
@@ -231,7 +232,14 @@ class Fortnight:
         self._strava.recall(memory.strava)
 
     def _keep_copy(self, scene: int) -> None:
-        shutil.copytree(self._home, self._folder / f"scene-{scene}", copy_function=_copy)
+        """What a killed life begins with; the dry one goes on with a copy too.
+
+        Else the folders of a killed life alone would look changed, and what is done about that
+        would put off each boundary after it.
+        """
+        kept = self._folder / f"scene-{scene}"
+        self._home.rename(kept)
+        shutil.copytree(kept, self._home, copy_function=_copy)
         if self._database is not None:
             self._database.back_up(scene)
 

@@ -51,6 +51,7 @@ class End:
     """How a life ended: `killed` or by itself with `status`; what a kill left open.
 
     `in_doubt`: a mail may have been accepted. `in_gap`: fresh tokens may have been on the wire.
+    `last`: the boundary that it was killed at, where it was told one.
     """
 
     killed: bool
@@ -58,6 +59,7 @@ class End:
     passed: int
     in_doubt: bool
     in_gap: bool
+    last: str
     lasted_s: float
     labels: tuple[str, ...] = ()
 
@@ -119,6 +121,7 @@ def _serve() -> None:
             "passed": passed,
             "in_doubt": in_doubt,
             "in_gap": in_gap,
+            "last": ledger.last(),
             "lasted_s": time.monotonic() - began,
             "labels": labels,
         }

@@ -129,7 +129,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "keeps runs before findings": Mutant(
         keeps_runs_before_findings,
         "no run missing, doubled or partial",
-        "before commit of inbox_file recording run",
+        "before commit of athlete inbox_file recording run",
     ),
     "uses tokens before keeping them": Mutant(
         uses_tokens_before_keeping_them,
@@ -137,6 +137,6 @@ MUTANTS: Mapping[str, Mutant] = {
         f"after commit of {GRANTS}, after {FRESH_TOKENS}",
     ),
     "confirms then keeps": Mutant(
-        confirms_then_keeps, "no confirmed answer lost", "before commit of athlete checkin"
+        confirms_then_keeps, "no confirmed answer lost", "before commit of checkin"
     ),
 }
