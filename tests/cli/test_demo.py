@@ -177,7 +177,9 @@ def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played) -> No
     assert (played.folder / "notes.txt").read_text() == "mine"
     assert {path.name for path in played.folder.iterdir()} == before | {"notes.txt"}
     assert len(played.mails("alert")) == 3
-    assert "204/204" in seen
+    days = [int(done) for done in re.findall(r"(\d+)/204\b", seen)]
+    assert days == sorted(days)
+    assert days[-1] == 204, "every day is played, and none after the last"
     assert "━" in seen
 
 

@@ -91,8 +91,9 @@ def simulate(
                         job.run(services, clock, False)
                 at += services.inbox.settings.every
             if part.follows and not outings and local_day(athlete, begins) >= runner.FOLLOWS_FROM:
-                for run in _planned(services, athlete, begins):
-                    heappush(events, _event(run))
+                for event in map(_event, _planned(services, athlete, begins)):
+                    if event[0] < runner.ENDS:
+                        heappush(events, event)
             watch(
                 SimulatedEvent(
                     day=local_day(athlete, begins),
