@@ -2,53 +2,63 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, Route
 
 from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
+from tests.web.browsing import PHONE, SCHEMES
 from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS, Athlete, Race
 from worker.web import WebServer, build_app
 
-PHONE: Any = {"width": 360, "height": 740}
 DESK: Any = {"width": 1280, "height": 900}
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
 @dataclass
 class Site:
-    """A served instance and a browser to visit it with."""
+    """A served instance, and a window of a browser to visit it with, JavaScript off."""
 
     made: Instance
     server: WebServer
-    browser: Browser
+    window: Page
 
-    def open(self, path: str, **more: Any) -> Page:
-        """A page in a fresh window, JavaScript off; a request to anywhere else is a failure."""
-        settings: dict[str, Any] = {"viewport": PHONE, "java_script_enabled": False}
-        context = self.browser.new_context(**(settings | more))
-        context.set_default_timeout(15_000)
-        context.route("**/*", self._only_here)
-        page = context.new_page()
-        page.goto(self.server.address + path)
-        return page
+    def open(self, path: str, viewport: Any = PHONE) -> Page:
+        """A page as somebody sees it who was never here."""
+        self.window.context.clear_cookies()
+        self.window.set_viewport_size(viewport)
+        self.window.goto(self.server.address + path)
+        return self.window
 
-    def _only_here(self, route: Route) -> None:
-        assert route.request.url.startswith(self.server.address), route.request.url
+
+def window_at(browser: Browser, address: str, *, javascript: bool) -> Page:
+    """A new window; a request to anywhere but there is a failure."""
+
+    def only_there(route: Route) -> None:
+        assert route.request.url.startswith(address), route.request.url
         route.continue_()
+
+    context = browser.new_context(viewport=PHONE, java_script_enabled=javascript)
+    context.set_default_timeout(15_000)
+    context.route("**/*", only_there)
+    return context.new_page()
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def browser() -> Iterator[Browser]:
+    with browsing.chromium() as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def site(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     made = instance(tmp_path_factory.mktemp("site"))
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
-    with browsing.chromium() as browser:
-        server.start()
-        yield Site(made, server, browser)
-        server.stop()
+    server.start()
+    yield Site(made, server, window_at(browser, server.address, javascript=False))
+    server.stop()
     made.store.close()
 
 
@@ -194,9 +204,9 @@ def paths(site: Site) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def tab(site: Site) -> Page:
+def tab(site: Site, browser: Browser) -> Page:
     """One window with JavaScript, for what looks at pages from outside."""
-    return site.open("/livez", java_script_enabled=True)
+    return window_at(browser, site.server.address, javascript=True)
 
 
 def look_at(tab: Page, site: Site, path: str) -> None:
