@@ -1,15 +1,19 @@
 """What fuzzing and crafted files found, kept so that it stays mended."""
 
 import io
+import json
 import struct
 import zipfile
 from datetime import UTC, datetime
+
+import pytest
 
 from simulators.activity_files import definition, fit_file, fit_run, fit_seconds
 from tests.effort import calls_of
 from tests.sources.formats.reading import read_content
 from worker.sources import NotARun, Unreadable
-from worker.sources.formats import fit
+from worker.sources.formats import fit, garmin_summaries
+from worker.sources.formats.tables import BadRow
 
 START = datetime(2026, 3, 1, 7, 0, tzinfo=UTC)
 UINT32, ENUM = 0x86, 0x00
@@ -41,6 +45,16 @@ def test_a_zip_entry_without_a_name_is_passed_over() -> None:
     assert [
         name for name, parsed in read_content(packed.getvalue()) if isinstance(parsed, tuple)
     ] == ["a.fit"]
+
+
+@pytest.mark.parametrize("told", [{}, {"activityType": None}, {"activityType": ""}])
+def test_a_summary_that_names_no_sport_is_said(told: dict[str, str | None]) -> None:
+    """An account that gives no word for an activity doesn't call it another sport."""
+    summary = {"activityId": 7, "beginTimestamp": 1_782_400_400_000, "distance": 512345.0, **told}
+    content = json.dumps([{"summarizedActivitiesExport": [summary]}]).encode()
+    assert list(garmin_summaries.summary_rows(content)) == [
+        BadRow(1, "an activity that names no sport: it may be a run or not")
+    ]
 
 
 def test_a_chain_of_thousands_of_empty_files_has_an_end() -> None:

@@ -175,11 +175,20 @@ def test_an_exports_utc_becomes_the_athletes_day() -> None:
 
 def test_only_runs_of_an_export_count() -> None:
     """Trail and virtual runs do; rides, walks and a Nordic ski don't, and are counted apart."""
-    kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski", "")
+    kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski")
     rows = "\n".join(exported(id=str(n), type=kind) for n, kind in enumerate(kinds))
     book = logbook(f"{ENGLISH}\n{rows}\n")
     assert [entry.recording.sport for entry in book.runs] == ["run", "trail", "virtual"]
-    assert (book.others, book.bad) == (4, ())
+    assert (book.others, book.bad) == (3, ())
+
+
+def test_a_row_that_names_no_sport_is_said_and_decides_nothing() -> None:
+    """Neither a run nor "another sport": whether its file is a run, the file tells."""
+    book = logbook(f"{ENGLISH}\n{exported(type='')}\n{exported(id='78')}\n")
+    assert [entry.recording.external_id for entry in book.runs] == ["78"]
+    assert (book.others, book.bad) == (
+        0, (BadRow(2, "an activity that names no sport: it may be a run or not"),)
+    )  # fmt: skip
 
 
 def test_reads_an_export_in_another_language() -> None:

@@ -8,7 +8,6 @@ something had to be recovered), or says why there are none. Tables of activities
 import re
 import unicodedata
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -82,6 +81,8 @@ def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
         at = _iso_instant(text)
         if at.year > _BUDDHIST:
             at = at.replace(year=at.year - _BUDDHIST_LEAD)
+        if at.tzinfo is UTC:
+            return at, None
         lead = at.utcoffset()
         if lead is None:
             return at.replace(tzinfo=UTC), None
@@ -107,9 +108,15 @@ _LOOSE = re.compile(
 
 def _iso_instant(text: str) -> datetime:
     """The instant, aware where it has an offset. Raises `ValueError` where the text is none."""
-    if not text.isdecimal():
-        with suppress(ValueError):
-            return datetime.fromisoformat(text)
+    if text.isdecimal():
+        return _loose_instant(text)
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        return _loose_instant(text)
+
+
+def _loose_instant(text: str) -> datetime:
     text = western_digits(text).strip()
     if text.isdecimal():  # as ISO some of them would be dates of another century
         if len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):

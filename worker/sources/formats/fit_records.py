@@ -4,7 +4,6 @@ Slower by far than the summary, so that nothing here is asked for without need.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import islice
 
 from worker.sources.formats.fit_walk import EARLIEST_CLOCK, FitMessage, Part
@@ -84,7 +83,7 @@ def _within(part: Part, started_s: float | None, elapsed_s: float | None) -> Ite
             before_m = point.counted_m or before_m
         elif point.at_s is None or point.at_s <= last_s + 1:
             counted_m = None if point.counted_m is None else max(point.counted_m - before_m, 0.0)
-            yield replace(point, counted_m=counted_m) if before_m else point
+            yield point._replace(counted_m=counted_m) if before_m else point
 
 
 def laps(part: Part, started_s: float | None, elapsed_s: float | None) -> Sequence[Lap]:

@@ -10,7 +10,7 @@ The protocol: https://developer.garmin.com/fit/protocol/
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -144,7 +144,7 @@ class Part:
         # Over bytes and their own checksum the sum is 0.
         return None if arc(sealed) == 0 else "the file's checksum doesn't match"
 
-    def messages(self, wanted: frozenset[int], *, clocked: bool = False) -> Iterator[FitMessage]:
+    def messages(self, wanted: Collection[int], *, clocked: bool = False) -> Iterator[FitMessage]:
         """The messages of the wanted global numbers, in the file's order.
 
         `clocked` also follows the time of every message on the way, for those whose own is
@@ -173,7 +173,7 @@ def _next_header(content: bytes, start: int) -> int:
 class _Steps:
     """One pass over the records of a part; `broken` afterwards where they made no sense."""
 
-    def __init__(self, records: bytes, wanted: frozenset[int], *, clocked: bool) -> None:
+    def __init__(self, records: bytes, wanted: Collection[int], *, clocked: bool) -> None:
         self.broken = False
         self.defined: set[int] = set()
         self._records = records
@@ -336,20 +336,19 @@ def _definition(raw: bytes) -> Definition:
     """A definition from its bytes after the header byte."""
     big_endian = raw[1] != 0
     (number,) = struct.unpack_from(">H" if big_endian else "<H", raw, 2)
-    count = raw[4]
-    fields = tuple(
-        (raw[place], raw[place + 1], raw[place + 2]) for place in range(5, 5 + 3 * count, 3)
-    )
-    size = sum(size for _, size, _ in fields) + sum(raw[7 + 3 * count :: 3])
-    return Definition(number, big_endian, fields, size)
+    after = 5 + 3 * raw[4]
+    numbers, sizes, base_types = raw[5:after:3], raw[6:after:3], raw[7:after:3]
+    fields = tuple(zip(numbers, sizes, base_types, strict=True))
+    developer_sizes = raw[after + 2 :: 3]
+    return Definition(number, big_endian, fields, sum(sizes) + sum(developer_sizes))
 
 
-def segment(messages: Iterable[FitMessage]) -> bytes:
-    """One sound FIT file of these messages: no developer fields, none that a decoder refuses."""
+def segment(messages: Iterable[FitMessage], *, fields: Collection[int]) -> bytes:
+    """One sound FIT file of these fields of messages, without those that a decoder refuses."""
     body = bytearray()
     last: Definition | None = None
     for message in messages:
-        kept, payload = _sound(message)
+        kept, payload = _sound(message, fields)
         if message.definition is not last:
             last = message.definition
             order = ">" if last.big_endian else "<"
@@ -361,15 +360,18 @@ def segment(messages: Iterable[FitMessage]) -> bytes:
     return content + struct.pack("<H", arc(content))
 
 
-def _sound(message: FitMessage) -> tuple[list[tuple[int, int, int]], bytes]:
-    """The fields whose size suits their type, and their part of the payload."""
+def _sound(
+    message: FitMessage, wanted: Collection[int]
+) -> tuple[list[tuple[int, int, int]], bytes]:
+    """The wanted fields whose size suits their type, and their part of the payload."""
     kept = []
     payload = bytearray()
     offset = 0
     for number, size, base in message.definition.fields:
-        base_type, unit = _BASE_TYPES.get(base & 0x1F, _BYTES)
-        if size and size % unit == 0:
-            kept.append((number, size, base_type))
-            payload += message.payload[offset : offset + size]
+        if number in wanted:
+            base_type, unit = _BASE_TYPES.get(base & 0x1F, _BYTES)
+            if size and size % unit == 0:
+                kept.append((number, size, base_type))
+                payload += message.payload[offset : offset + size]
         offset += size
     return kept, bytes(payload)

@@ -16,7 +16,7 @@ from worker.domain.models import Recording
 from worker.domain.shown import plain_title
 from worker.sources import Unreadable
 from worker.sources.formats.sport import named_run
-from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
+from worker.sources.formats.tables import NO_SPORT, BadRow, OtherRow, TableItem, TableRow, no_run
 
 CM_PER_M = 100.0
 _MS_PER_S = 1000.0
@@ -53,7 +53,9 @@ def _summaries(text: str) -> Iterator[Any]:
 def _row(number: int, summary: Any) -> TableItem:
     if not isinstance(summary, dict):
         return BadRow(number, "not an activity: the file is torn or damaged")
-    word = str(summary.get("activityType", ""))
+    word = str(summary.get("activityType") or "")
+    if not word:
+        return BadRow(number, NO_SPORT)
     sport = named_run(word)
     started_at = _instant(summary.get("beginTimestamp") or summary.get("startTimeGmt"))
     if started_at is None:

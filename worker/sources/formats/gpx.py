@@ -103,10 +103,10 @@ class _Reader:
         self.walk = Walk(
             starts={"trk": self._track, "trkseg": self._segment, "trkpt": self._point,
                     "metadata": self._metadata},
-            ends={"name": self._name, "type": self._type, "time": self._time,
-                  "trk": self._parent_ends, "metadata": self._parent_ends,
-                  "ele": self._ele, "trkpt": self._point_ends,
-                  **dict.fromkeys(_SPORT_ELEMENTS, self._told_elsewhere)},
+            texts={"name": self._name, "type": self._type, "time": self._time, "ele": self._ele,
+                   **dict.fromkeys(_SPORT_ELEMENTS, self._told_elsewhere)},
+            ends={"trk": self._parent_ends, "metadata": self._parent_ends,
+                  "trkpt": self._point_ends},
         )  # fmt: skip
         self._retrace = retrace
         self._parent_depth = 1  # of the track, or the file's own description
@@ -130,7 +130,7 @@ class _Reader:
             self.tracks.append(track)
         return track
 
-    def _parent_ends(self, _text: str) -> None:
+    def _parent_ends(self) -> None:
         self._parent_depth = 1
         self._new = None
 
@@ -181,7 +181,7 @@ class _Reader:
         if self._point_depth and self.walk.depth == self._point_depth + 1:
             self._high_m = parse_number(text)
 
-    def _point_ends(self, _text: str) -> None:
+    def _point_ends(self) -> None:
         self._point_depth = 0
         self._new = track = self._new or self._begun()  # some files have points without a track
         if track.offset is None:

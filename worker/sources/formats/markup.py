@@ -17,7 +17,8 @@ from xml.parsers import expat
 from xml.sax.saxutils import escape
 
 Start = Callable[[dict[str, str]], None]
-End = Callable[[str], None]
+Text = Callable[[str], None]
+End = Callable[[], None]
 
 LONGEST_TEXT = 1000
 LONGEST_TAG_BYTES = 256 * 1024
@@ -47,23 +48,30 @@ def parse_number(text: str | None) -> float | None:
 _DECIMALS = str.maketrans({",": ".", "\u066b": ".", "\u2212": "-"})
 
 
+_Calls = tuple[Start | None, Text | None, End | None]
+
+
 class Refused(Exception):  # noqa: N818  # it reads as what happened
     """The file holds what no honest one does; the message says what."""
 
 
 class Walk:
-    """Calls `starts[name]` with an element's attributes, `ends[name]` with the text in it.
+    """Calls `starts[name]` with an element's attributes, and where it ends `texts[name]` or `ends`.
 
-    `depth` is that of the element whose start or end is being told; the root's is 1.
+    `texts[name]` gets the text in the element. `depth` is that of the element whose start or end is
+    being told; the root's is 1.
     """
 
-    def __init__(self, starts: dict[str, Start], ends: dict[str, End]) -> None:
+    def __init__(
+        self, starts: dict[str, Start], texts: dict[str, Text], ends: dict[str, End]
+    ) -> None:
         self.depth = 0
         self._starts = starts
+        self._texts = texts
         self._ends = ends
         self._text: list[str] = []
-        self._text_left = 0
         self._names: dict[str, str] = {}  # the parser puts each name in here that it meets
+        self._calls: dict[str, _Calls] = {}  # by the names as they are written
 
     def run(self, content: bytes, *, mend: bool = False) -> str | None:
         """Walk the whole file; what is wrong with it in words, or None. Once.
@@ -101,34 +109,41 @@ class Walk:
             # It stands at the start of what it waits for the end of.
             if fed - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:
                 raise Refused(f"a tag or comment in it is over {LONGEST_TAG_BYTES // 1024} KB long")
+            self._bound()
         self._parser.Parse(b"", True)
+        self._bound()
+
+    def _bound(self) -> None:
+        """What the last piece of the file may have made too much of. Once a piece is enough."""
+        if len(self._names) > MAX_NAMES:
+            raise Refused(f"it has over {MAX_NAMES:,} names of elements and attributes")
+        if sum(map(len, self._text)) > LONGEST_TEXT:
+            self._parser.CharacterDataHandler = None
+
+    def _calls_of(self, name: str) -> "_Calls":
+        """What an element of this name calls, whatever its prefix."""
+        plain = name.rpartition(":")[2]
+        calls = self._starts.get(plain), self._texts.get(plain), self._ends.get(plain)
+        return self._calls.setdefault(name, calls)
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self.depth += 1
         if self.depth > DEEPEST:
             raise Refused(f"its elements lie over {DEEPEST} deep")
-        if len(self._names) > MAX_NAMES:
-            raise Refused(f"it has over {MAX_NAMES:,} names of elements and attributes")
-        if ":" in name:
-            name = name.rpartition(":")[2]
-        if begin := self._starts.get(name):
+        begin, tell, _ = self._calls.get(name) or self._calls_of(name)
+        if begin:
             begin(attributes)
-        if name in self._ends:
+        if tell:
             self._text = []
-            self._text_left = LONGEST_TEXT
-            self._parser.CharacterDataHandler = self._add_text
-
-    def _add_text(self, text: str) -> None:
-        if self._text_left > 0:
-            self._text.append(text)
-            self._text_left -= len(text)
+            self._parser.CharacterDataHandler = self._text.append
 
     def _end(self, name: str) -> None:
-        if ":" in name:
-            name = name.rpartition(":")[2]
-        if finish := self._ends.get(name):
+        _, tell, finish = self._calls[name]
+        if tell:
             self._parser.CharacterDataHandler = None
-            finish("".join(self._text)[:LONGEST_TEXT].strip())
+            tell("".join(self._text)[:LONGEST_TEXT].strip())
+        if finish:
+            finish()
         self.depth -= 1
 
     @staticmethod

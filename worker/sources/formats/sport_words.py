@@ -4,7 +4,7 @@ OpenTracks' were read from its translations (`activity_type_…` of strings.xml,
 rest are the plain words of these languages and the type names seen in exports: Strava, Garmin,
 Samsung Health, Runtastic and RunKeeper publish no list to check them against. A
 word is matched whole. A compound may count by its end only as a file's type, never in
-a title, where names of places are.
+a title, where names of places are: as `*lauf` there, or `cycl*`, or `*swim*`.
 """
 
 # ruff: noqa: RUF001  # letters of many scripts are the matter here
@@ -33,11 +33,11 @@ _RUN_ANYWHERE = (
     r"跑|ランニング|トレイルラン|トレラン|ジョギング|マラソン|(?<!\w)ラン(?!\w)"
     r"|달리기|러닝|조깅|วิ่ง|दौड़|रनिंग|ஓட்டம்|ಓಟ"
 )
-_RUN_TYPES = r"""
-\w*run \w*running \w*jogging \w*lauf \w*laufen \w*laufband \w*løb \w*løp \w*løping \w*löpning
-\w*juoksu \w*jooks\w* \w*futás alerg\w* biega\w* bieżni\w* běh\w* beh behanie bežecký tek teku
-\w*trčanje trč\w* skrie\w* bėg\w* hlaup\w* hardloop\w* løbe\w* løpe\w* löp\w* lenkk\w* koş\w*
-corsa\w* бег\w* пробеж\w* бяга\w* біг\w* трча\w* course vrap\w* berlari
+_RUN_TYPES = """
+*run *running *jogging *lauf *laufen *laufband *løb *løp *løping *löpning
+*juoksu *jooks* *futás alerg* biega* bieżni* běh* beh behanie bežecký tek teku
+*trčanje trč* skrie* bėg* hlaup* hardloop* løbe* løpe* löp* lenkk* koş*
+corsa* бег* пробеж* бяга* біг* трча* course vrap* berlari
 """
 _PLACES_TO_RUN = r"treadmill|trail|trails|fell|tapis de course|cinta de correr"
 
@@ -76,12 +76,12 @@ _NEVER_ANYWHERE = (
     r"骑|騎|自行车|自行車|單車|单车|サイクリング|自転車|マウンテンバイク|水泳|スイム|スキー|スケート|游泳"
     r"|滑雪|滑冰|轮滑|直排|开车|開車|運転|자전거|사이클|수영|스키|스케이트|จักรยาน|สกี|ว่ายน้ำ|साइकल|साइकिल"
 )
-_NEVER_TYPES = r"""
-\w*swim\w* \w*ski \w*skiing \w*bike \w*biking \w*ride \w*cycling cycl\w* \w*schwimm\w* \w*langlauf
-\w*fiets\w* cykl\w* sykl\w* \w*cykling \w*sykling \w*skøjteløb \w*schuhlauf\w* \w*pyöräily \w*hiihto
-\w*kerékpár\w* sí\w* narciar\w* lyž\w* smuč\w* skij\w* cicl\w* bici\w* esqu\w* patin\w* vélo\w*
-вело\w* \w*велосипед\w* лыж\w* лиж\w* плав\w* скиј\w* ποδηλ\w* skat\w* roller\w* \w*row \w*skate
-\w*surf
+_NEVER_TYPES = """
+*swim* *ski *skiing *bike *biking *ride *cycling cycl* *schwimm* *langlauf
+*fiets* cykl* sykl* *cykling *sykling *skøjteløb *schuhlauf* *pyöräily *hiihto
+*kerékpár* sí* narciar* lyž* smuč* skij* cicl* bici* esqu* patin* vélo*
+вело* *велосипед* лыж* лиж* плав* скиј* ποδηλ* skat* roller* *row *skate
+*surf
 """
 _ON_FOOT = r"""
 walk walks walking hike hikes hiking trek trekking stroll
@@ -98,31 +98,46 @@ _ON_FOOT_ANYWHERE = (
     r"步行|走路|健走|徒步|健行|散步|登山|ウォーキング|ハイキング|散歩"
     r"|도보|걷기|하이킹|등산|เดิน|đi bộ|पैदल"
 )
-_ON_FOOT_TYPES = r"\w*walk \w*walking \w*hike \w*hiking gang gang gange gång marche mers"
+_ON_FOOT_TYPES = "*walk *walking *hike *hiking gang gange gång marche mers"
 
 
-def _of(*patterns: str, anywhere: str) -> re.Pattern[str]:
-    """Whole words and phrases, or `anywhere` in a text."""
-    whole = "|".join("|".join(p.split()) if "\n" in p else p for p in patterns)
-    return re.compile(rf"(?<!\w)(?:{whole.strip('|')})(?!\w)|{anywhere}")
+class _Vocabulary:
+    """Whole words and phrases, and what counts `anywhere` in a text."""
+
+    def __init__(self, words: str, *, phrases: str = "", anywhere: str) -> None:
+        told = words.split()
+        self._words = frozenset(told)
+        self._parts = tuple(one.strip("*") for one in told if one[0] == one[-1] == "*")
+        self._beginnings = tuple(one[:-1] for one in told if one[0] != "*" == one[-1])
+        self._endings = tuple(one[1:] for one in told if one[0] == "*" != one[-1])
+        whole = rf"(?<!\w)(?:{phrases})(?!\w)|" if phrases else ""
+        self._phrases = re.compile(whole + anywhere)
+
+    def is_in(self, text: str) -> bool:
+        """True where one of them is in this text."""
+        return any(map(self._holds, _WORD.findall(text))) or bool(self._phrases.search(text))
+
+    def _holds(self, word: str) -> bool:
+        return (
+            word in self._words
+            or word.startswith(self._beginnings)
+            or word.endswith(self._endings)
+            or any(part in word for part in self._parts)
+        )
 
 
-# Compiled on first use: most commands read no file.
+_WORD = re.compile(r"\w+")
+
+
+# Made on first use: most commands read no file.
 @cache
-def _titles() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _vocabularies(*, of_types: bool) -> tuple[_Vocabulary, _Vocabulary, _Vocabulary]:
+    """Running, what is never on foot, and what is on foot without being a run."""
+    run, never, on_foot = (_RUN_TYPES, _NEVER_TYPES, _ON_FOOT_TYPES) if of_types else ("", "", "")
     return (
-        _of(_RUN, _RUN_PHRASES, anywhere=_RUN_ANYWHERE),
-        _of(_NEVER, _NEVER_PHRASES, anywhere=_NEVER_ANYWHERE),
-        _of(_ON_FOOT, anywhere=_ON_FOOT_ANYWHERE),
-    )
-
-
-@cache
-def _types() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    return (
-        _of(_RUN, _RUN_PHRASES, _RUN_TYPES, anywhere=_RUN_ANYWHERE),
-        _of(_NEVER, _NEVER_PHRASES, _NEVER_TYPES, anywhere=_NEVER_ANYWHERE),
-        _of(_ON_FOOT, "\n" + _ON_FOOT_TYPES, anywhere=_ON_FOOT_ANYWHERE),
+        _Vocabulary(_RUN + run, phrases=_RUN_PHRASES, anywhere=_RUN_ANYWHERE),
+        _Vocabulary(_NEVER + never, phrases=_NEVER_PHRASES, anywhere=_NEVER_ANYWHERE),
+        _Vocabulary(_ON_FOOT + on_foot, anywhere=_ON_FOOT_ANYWHERE),
     )
 
 
@@ -133,21 +148,21 @@ Told = Literal["run", "other"] | None
 
 def type_means(words: str) -> Told:
     """What a sport's name, in lower case and single words, means; None where it isn't known."""
-    runs, never, on_foot = _types()
-    if never.search(words):
+    runs, never, on_foot = _vocabularies(of_types=True)
+    if never.is_in(words):
         return "other"
-    if runs.search(words):
+    if runs.is_in(words):
         return "run"
-    if on_foot.search(words):
+    if on_foot.is_in(words):
         return "other"
     return "run" if _PLACE.search(words) else None
 
 
 def title_means(words: str) -> Told:
     """What a title says of the sport; None where it says nothing, or both."""
-    runs, never, on_foot = _titles()
-    is_run = runs.search(words) is not None
-    is_other = never.search(words) is not None or on_foot.search(words) is not None
+    runs, never, on_foot = _vocabularies(of_types=False)
+    is_run = runs.is_in(words)
+    is_other = never.is_in(words) or on_foot.is_in(words)
     if is_run == is_other:
         return None
     return "run" if is_run else "other"

@@ -134,6 +134,8 @@ class OtherRow:
     file: str = ""
 
 
+NO_SPORT = "an activity that names no sport: it may be a run or not"
+
 TableItem = TableRow | OtherRow | BadRow | Unreadable
 """A run, another activity, a row that can't be read; or, alone, why the file is no table."""
 
@@ -392,6 +394,8 @@ def _activity(
     Its heights are counted in units of `height_m` metres.
     """
     word = _cell(row, columns["type"])
+    if not word:
+        return Unreadable(NO_SPORT)
     sport = named_run(word)
     file = _cell(row, columns["file"])
     if sport is None and when is None:

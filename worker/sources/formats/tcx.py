@@ -113,12 +113,11 @@ class _Reader:
         self.walk = Walk(
             starts={"Activity": self._activity, "Run": self._run_of_version_1,
                     "Lap": self._lap, "Track": self._track, "Trackpoint": self._trackpoint},
-            ends={"Id": self._id, "Lap": self._lap_ends, "Notes": self._notes,
-                  "TotalTimeSeconds": self._seconds, "DistanceMeters": self._metres,
-                  "Time": self._time,
-                  "LatitudeDegrees": self._latitude, "LongitudeDegrees": self._longitude,
-                  "AltitudeMeters": self._altitude,
-                  "Trackpoint": self._trackpoint_ends},
+            texts={"Id": self._id, "Notes": self._notes, "TotalTimeSeconds": self._seconds,
+                   "DistanceMeters": self._metres, "Time": self._time,
+                   "LatitudeDegrees": self._latitude, "LongitudeDegrees": self._longitude,
+                   "AltitudeMeters": self._altitude},
+            ends={"Lap": self._lap_ends, "Trackpoint": self._trackpoint_ends},
         )  # fmt: skip
         self._retrace = retrace
         self._current: _Recorded | None = None
@@ -157,7 +156,7 @@ class _Reader:
             )
             self._current.laps.append(self._lap_now)
 
-    def _lap_ends(self, _text: str) -> None:
+    def _lap_ends(self) -> None:
         if self._current and (lap := self._lap_now):
             lap.way_m = max(self._current.odometer.distance_m - lap.before_m, 0.0)
             lap.way_s = self._current.odometer.moving_s - lap.before_s
@@ -202,7 +201,7 @@ class _Reader:
     def _altitude(self, text: str) -> None:
         self._high_m = parse_number(text)
 
-    def _trackpoint_ends(self, _text: str) -> None:
+    def _trackpoint_ends(self) -> None:
         self._in_point = False
         if self._current:
             track = self._current.points or self._current.odometer

@@ -12,12 +12,12 @@ in time, and judged by their own rate.
 from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from math import cos, hypot, isnan, nan, radians, sin, sqrt
 from operator import itemgetter
 from statistics import median
+from typing import NamedTuple
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
 SMOOTHED_POINTS = 16
@@ -47,11 +47,10 @@ EQUATOR_M = 6_378_137.0  # WGS 84
 ECCENTRICITY_2 = 0.00669437999014
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One point: seconds since 1970, degrees, and the device's own metres, each where it's told.
 
-    `high_m` are the metres above sea level.
+    `high_m` are the metres above sea level. A tuple, as there are thousands in each file.
     """
 
     at_s: float | None = None
@@ -171,18 +170,19 @@ class Odometer:
 
     def add(self, point: Point) -> None:
         """One more point; one that is out of order in time changes nothing."""
-        if point.at_s is not None and not self._follows(point.at_s):
+        at_s, lat, lon, counted_m, high_m = point
+        if at_s is not None and not self._follows(at_s):
             return
         self.points += 1
         step = 0.0
-        if point.lat is not None and point.lon is not None:
-            step = self._add_place(point.at_s, point.lat, point.lon)
-        if point.counted_m is not None and point.counted_m >= 0:
-            step = self._add_count(point.at_s, point.counted_m)
-        if point.high_m is not None:
-            self._climb.add(point.high_m)
-        if point.at_s is not None:
-            self._add_time(point.at_s, step)
+        if lat is not None and lon is not None:
+            step = self._add_place(at_s, lat, lon)
+        if counted_m is not None and counted_m >= 0:
+            step = self._add_count(at_s, counted_m)
+        if high_m is not None:
+            self._climb.add(high_m)
+        if at_s is not None:
+            self._add_time(at_s, step)
 
     def _follows(self, at_s: float) -> bool:
         """True for an instant after the last; one days off is only believed when it lasts."""
@@ -361,13 +361,14 @@ class _Climb:
             self._turn(high_m)
         self.is_told, self._last_m = True, high_m
         if self._rises:
-            self._high_m = max(self._high_m, high_m)
-            if high_m <= self._high_m - LEAST_RISE_M:
+            if high_m > self._high_m:
+                self._high_m = high_m
+            elif high_m <= self._high_m - LEAST_RISE_M:
                 self._turn(high_m)
-        else:
-            self._low_m = min(self._low_m, high_m)
-            if high_m >= self._low_m + LEAST_RISE_M:
-                self._rises, self._high_m = True, high_m
+        elif high_m < self._low_m:
+            self._low_m = high_m
+        elif high_m >= self._low_m + LEAST_RISE_M:
+            self._rises, self._high_m = True, high_m
 
     def join(self, later_m: float | None) -> None:
         """What another climb came to is more of the same."""
@@ -386,7 +387,7 @@ class _Way:
 
     def __init__(self) -> None:
         self.smooth_m = 0.0
-        self._recent: deque[tuple[float | None, float, float]] = deque()
+        self._recent: deque[tuple[float | None, float, float, float]] = deque()
         self._mean: tuple[float, float] | None = None
         self._first_lon = 0.0
         self._sum_lat = 0.0
@@ -400,13 +401,14 @@ class _Way:
     def length_m(self) -> float:
         if not self._mean:
             return self.smooth_m
-        return self.smooth_m + step_m(*self._mean, *self._recent[-1][1:])
+        _, lat, lon, _ = self._recent[-1]
+        return self.smooth_m + step_m(*self._mean, lat, lon)
 
     def ahead(self, at_s: float | None, lat: float, lon: float) -> tuple[float, float]:
         """Metres and seconds from the last place; endless seconds where no time is told."""
         if not self._recent:
             return 0.0, float("inf")
-        last_s, last_lat, last_lon = self._recent[-1]
+        last_s, last_lat, last_lon, _ = self._recent[-1]
         step = step_m(last_lat, last_lon, lat, lon)
         if at_s is None or last_s is None:
             return step, float("inf")
@@ -417,9 +419,10 @@ class _Way:
         recent = self._recent
         if not recent:
             self._first_lon = lon
-        recent.append((at_s, lat, lon))
+        east = eastward(self._first_lon, lon)
+        recent.append((at_s, lat, lon, east))
         self._sum_lat += lat
-        self._sum_east += eastward(self._first_lon, lon)
+        self._sum_east += east
         while len(recent) > SMOOTHED_POINTS or (
             len(recent) > 1 and not _is_recent(recent[0][0], at_s)
         ):
@@ -437,9 +440,9 @@ class _Way:
         self._sum_lat = self._sum_east = 0.0
 
     def _forget_first(self) -> None:
-        _, lat, lon = self._recent.popleft()
+        _, lat, _, east = self._recent.popleft()
         self._sum_lat -= lat
-        self._sum_east -= eastward(self._first_lon, lon)
+        self._sum_east -= east
 
 
 def _is_recent(first_s: float | None, last_s: float | None) -> bool:
