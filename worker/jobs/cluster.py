@@ -29,6 +29,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from procrastinate import PsycopgConnector, exceptions
@@ -140,6 +141,7 @@ class ClusterWorker:
             self._joined_at = time.monotonic()
             log.info("worker %(name)s has joined", {"name": context.name})
             with asyncio.Runner() as runner:
+                runner.get_loop().set_exception_handler(_tell_of_nobodys_error)
                 runner.run(self._serve(context))
             return not context.calls
 
@@ -337,6 +339,19 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
         log.error("%(job)s: given up, its workers died (%(deaths)d)", fields)
     with suppress(exceptions.ConnectorException):
         await manager.finish_job(queued, Status.FAILED, delete_job=True)
+
+
+def _tell_of_nobodys_error(_loop: asyncio.AbstractEventLoop, found: dict[str, Any]) -> None:
+    """Log how a task ended that nobody waits for, as procrastinate's tasks of jobs are.
+
+    One whose connection was lost says no more than the line about its session, and the job it
+    couldn't close is queued again by a heartbeat.
+    """
+    error = found.get("exception")
+    if isinstance(error, _GONE):
+        log.debug("%(what)s: %(why)s", {"what": found["message"], "why": _first_line(error)})
+    else:
+        log.error("unexpected: %(what)s", {"what": found["message"]}, exc_info=error)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 """Fixtures of a cluster: the application on PostgreSQL, and workers that are soon missed."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.app import App, ScriptedMailer
+from tests.crash.servers import Server, own_server, programs
 from tests.draining import DrainingWorker
 from worker.config import InboxSection
 from worker.domain.models import Routine
@@ -67,3 +69,15 @@ def worker_in(app: App, reader: Reader) -> Callable[[], DrainingWorker]:
         return DrainingWorker(services, app.clock, mailer=lambda: app.mailer, timing=QUICK)
 
     return make
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[Server]:
+    """A PostgreSQL that may be killed; skipped where there is none to start."""
+    if programs() is None:
+        reason = "no initdb to make a PostgreSQL with: install postgresql"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason)
+        pytest.skip(reason)
+    with own_server() as server:
+        yield server

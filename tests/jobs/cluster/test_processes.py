@@ -1,7 +1,6 @@
 """Workers as processes: one is killed and another goes on; the database is, and all go on."""
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.client import HTTPConnection
@@ -12,7 +11,7 @@ import pytest
 from simulators.smtp_server import SmtpServer
 from tests.app import recording, run_file
 from tests.command import easeback
-from tests.crash.servers import Server, free_port, own_server, programs
+from tests.crash.servers import Server, free_port
 from tests.jobs.cluster.processes import environment, member, wait_for
 from worker.domain.models import Athlete
 from worker.store import Store
@@ -94,18 +93,6 @@ def test_a_mail_server_that_hangs_keeps_no_worker_from_ending(
         with member(tmp_path, "--worker", env=env) as second:
             wait_for(lambda: states(postgres_url) == [("sent", False)], 30, second)
         assert len(server.mails) == 1
-
-
-@pytest.fixture
-def own_postgres() -> Iterator[Server]:
-    """A PostgreSQL that may be killed; skipped where there is none to start."""
-    if programs() is None:
-        reason = "no initdb to make a PostgreSQL with: install postgresql"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
-    with own_server() as server:
-        yield server
 
 
 @pytest.mark.parametrize("how", [Server.stop, Server.kill], ids=["stopped", "killed"])

@@ -1,0 +1,67 @@
+"""The database goes while work is under way: one line is said of it, and no traceback."""
+
+import gc
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.app import App, ScriptedMailer
+from tests.crash.servers import Server
+from tests.jobs.cluster.conftest import QUICK
+from tests.waiting import wait_until
+from worker.jobs.cluster import ClusterWorker
+from worker.jobs.cluster_tasks import install
+from worker.pipeline.weekly import queue_weekly
+from worker.store import Store
+
+
+@pytest.fixture
+def cluster_store(own_postgres: Server) -> Iterator[Store]:
+    """On a server that may be stopped."""
+    store = Store.open(own_postgres.url)
+    install(store)
+    yield store
+    store.close()
+
+
+@pytest.mark.parametrize("is_ended", [False, True], ids=["comes back", "worker ends meanwhile"])
+def test_a_task_that_outlives_its_database_is_no_traceback(
+    app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture, is_ended: bool
+) -> None:
+    """Its end can't be written down: who runs it says so once, and nothing of its own tasks."""
+    anna = app.athlete(timezone="UTC")
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    queue_weekly(app.services, anna, app.now)
+    sending, is_gone = threading.Event(), threading.Event()
+
+    class Slow(ScriptedMailer):
+        def send(self, *args: Any, **more: Any) -> None:
+            sending.set()
+            assert is_gone.wait(60)
+            app.mailer.send(*args, **more)
+
+    caplog.set_level(logging.INFO)
+    timing = replace(QUICK, ends_within_s=5.0)
+    worker = ClusterWorker(app.services, app.clock, mailer=Slow, timing=timing)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(sending.is_set)
+        own_postgres.stop()
+        if is_ended:
+            worker.stop()
+        is_gone.set()
+        wait_until(lambda: is_ended or "once it's back" in caplog.text, within_s=60)
+    finally:
+        is_gone.set()
+        worker.stop()
+        thread.join(60)
+    assert not thread.is_alive()
+    gc.collect()
+    assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
+    assert [one.getMessage() for one in caplog.records if one.exc_info] == []
