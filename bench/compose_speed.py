@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from simulators import mail_facts as made
 from worker.links import Signer
 from worker.notify import Composer
-from worker.notify.chart import chart_png
+from worker.notify.png import chart_png
 from worker.notify.render import SHIPPED, Locale, TemplateLoader
 from worker.notify.weekly import week_chart
 

@@ -1,5 +1,6 @@
 """The chart: one SVG, one PNG of it, readable on any ground."""
 
+import io
 import struct
 from dataclasses import replace
 from datetime import date
@@ -7,11 +8,13 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from simulators import mail_facts as made
-from worker.notify import chart
+from worker.notify import png
 from worker.notify.alert import alert_chart, ramps_chart
-from worker.notify.chart import Picture, chart_png
+from worker.notify.chart import Picture
+from worker.notify.png import chart_png
 from worker.notify.render import SHIPPED, Locale, TemplateLoader
 from worker.notify.weekly import week_chart
 
@@ -53,10 +56,10 @@ def test_the_narrow_space_of_french_is_drawn_though_the_font_has_none() -> None:
 def test_every_chart_is_drawn_at_twice_its_size(name: str) -> None:
     """A small PNG, 800 × 392, of an SVG of 400 × 196."""
     picture = pictures()[name]
-    png = png_of(picture)
-    assert png.startswith(b"\x89PNG")
-    assert struct.unpack(">II", png[16:24]) == (800, 392)
-    assert len(png) < 12_000
+    packed = png_of(picture)
+    assert packed.startswith(b"\x89PNG")
+    assert struct.unpack(">II", packed[16:24]) == (800, 392)
+    assert len(packed) < 12_000
 
 
 @pytest.mark.parametrize("name", ["run", "return", "ramp", "month", "ramps", "weeks"])
@@ -133,11 +136,29 @@ def test_an_element_that_cannot_be_drawn_is_an_error() -> None:
         chart_png(svg, font=FONT)
 
 
+@pytest.mark.parametrize("anchor", ["start", "middle", "end"])
+@pytest.mark.parametrize("at", [(60.0, 40.0), (60.24, 40.25), (60.25, 40.26), (60.49, 40.49)])
+def test_a_kept_word_stands_where_it_would_be_drawn(at: tuple[float, float], anchor: str) -> None:
+    """To the pixel, however often it was pasted before."""
+    svg = (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="120" height="60">'
+        f'<text class="quiet" x="{at[0]}" y="{at[1]}" text-anchor="{anchor}">12 Oct</text></svg>'
+    )
+    pasted = [Image.open(io.BytesIO(chart_png(svg, font=FONT))) for _ in range(2)]
+    face = ImageFont.truetype(FONT, 29, layout_engine=ImageFont.Layout.BASIC)
+    drawn = Image.new("L", (240, 120), 0)
+    place = (at[0] * 2, at[1] * 2)
+    ImageDraw.Draw(drawn).text(place, "12 Oct", 255, face, png._ANCHORS[anchor])
+    seen = drawn.point([255 if value >= 16 else 0 for value in range(256)])
+    for one in pasted:
+        assert one.convert("RGBA").getchannel("A").point(lambda a: 255 if a else 0) == seen
+
+
 @pytest.mark.parametrize("ground", [(255, 255, 255), (0, 0, 0), (0x1B, 0x20, 0x23)])
 def test_bars_and_letters_hold_on_any_ground(ground: tuple[int, int, int]) -> None:
     """3:1 at least (WCAG 1.4.11, and 1.4.3 for large letters), light or dark."""
-    inks = {ink.colour for ink in chart._SHAPES.values() if ink.cover == 255}
-    for colour in inks - {chart._PALE} | set(chart._LETTERS.values()):
+    inks = {ink.colour for ink in png._SHAPES.values() if ink.cover == 255}
+    for colour in inks - {png._PALE} | set(png._LETTERS.values()):
         assert contrast(colour, ground) >= 3, colour
 
 

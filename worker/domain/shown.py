@@ -16,7 +16,8 @@ JOINERS = "\u200c\u200d"
 """Inside emoji and some scripts; they turn nothing round."""
 
 LONGEST_TITLE = 80
-_DOUBTFUL = re.compile(r"[^\x20-\x7e\w]")
+_DOUBTFUL = re.compile(r"[^\x20-\x7e\w\u00a0\u202f]")
+"""What is looked at one by one. The spaces inside of measures aren't: most sentences have some."""
 
 
 def _acts(letter: str) -> bool:

@@ -3,28 +3,16 @@
 Positions are worked out here; `templates/chart/bars.svg` draws them, with classes and no colours.
 A page brings its own style sheet for them; `chart_png` makes the mail's picture from the same SVG.
 Every number in a picture also stands in the mail as text.
-
-The PNG is made from the three elements that the template draws with, rect, line and text, on a
-clear ground and in tones that hold 3:1 or more against white as well as black, for a mail can't
-know on which it will be seen. `chart_png` is no reader of SVG at large: those take two to six
-times as long (docs/decisions/mail-chart.md). A palette makes the file small.
 """
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from functools import lru_cache
 from itertools import groupby
 from math import ceil
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple
-from xml.etree import ElementTree as ET
+from typing import Literal
 
 from worker.domain.models import PlannedWeek, Week
-
-if TYPE_CHECKING:
-    from PIL import ImageDraw, ImageFont
 
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
@@ -183,11 +171,12 @@ def weeks_picture(
         for begin, end in _empty_stretches(weeks)
     ]
     starts = [week.starts_on for week in weeks] + [week.starts_on for week in planned]
-    label_width = max(len(say_day(starts_on)) for starts_on in starts) * _LETTER
-    every = ceil((label_width + _LETTER) * len(starts) / WIDTH)
+    days = [say_day(starts_on) for starts_on in starts]
+    label_width = max(map(len, days)) * _LETTER
+    every = ceil((label_width + _LETTER) * len(days) / WIDTH)
     ticks = [
-        _tick(x_of(n) + width / 2, say_day(starts_on))
-        for n, starts_on in enumerate(starts)
+        _tick(x_of(n) + width / 2, day)
+        for n, day in enumerate(days)
         if (len(weeks) - 1 - n) % every == 0 and x_of(n) + width / 2 > label_width / 2
     ]
     return Picture(tuple(bars), gaps=tuple(gaps), ticks=tuple(ticks), tints=tuple(tints))
@@ -274,141 +263,3 @@ def _day_ticks(
         *(AxisLabel(x_of(n), say_day(first + timedelta(days=n))) for n in middle),
         AxisLabel(WIDTH - 2, say_day(last), "end"),
     )
-
-
-# The PNG
-
-_ZOOM = 2
-_LEVELS = 15  # steps of a letter's edge
-_GREY, _PALE, _QUIET = (0x87, 0x94, 0xA5), (0xA9, 0xB2, 0xBD), (0x76, 0x80, 0x8C)
-_TEAL, _ORANGE = (0x17, 0x91, 0x7F), (0xD9, 0x58, 0x0D)
-_CORNER = 2
-
-Colour = tuple[int, int, int]
-
-
-class Ink(NamedTuple):
-    """A colour and how much it covers, of 255."""
-
-    colour: Colour
-    cover: int = 255
-
-
-_SHAPES = {
-    "gap": Ink(_GREY, 38),
-    "tint": Ink(_TEAL, 52),
-    "bar plain": Ink(_GREY),
-    "bar earlier": Ink(_PALE),
-    "bar now": Ink(_TEAL),
-    "bar spike": Ink(_ORANGE),
-    "bar planned": Ink(_TEAL, 42),
-    "level": Ink(_TEAL),
-    "floor": Ink(_GREY),
-}
-_OUTLINED = {"bar planned": "bar now"}
-_LETTERS = {
-    "quiet": _QUIET,
-    "label plain": _QUIET,
-    "label now": _TEAL,
-    "label planned": _TEAL,
-    "level": _TEAL,
-    "label spike": _ORANGE,
-}
-_SIZE, _SPIKE_SIZE = 14.5, 19.0
-_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
-_LETTER_COLOURS = tuple(dict.fromkeys(_LETTERS.values()))
-_SHAPE_PLACE = {name: n for n, name in enumerate(_SHAPES, start=1)}
-_LETTER_PLACE = {colour: 1 + len(_SHAPES) + n * _LEVELS for n, colour in enumerate(_LETTER_COLOURS)}
-
-
-def chart_png(svg: str, *, font: Path) -> bytes:
-    """A chart's SVG as PNG at twice its size. Raises `ValueError` for an element it can't draw."""
-    from PIL import Image, ImageDraw
-
-    root = ET.fromstring(svg)  # noqa: S314 - our own template's SVG; its words are escaped there
-    size = (int(root.attrib["width"]) * _ZOOM, int(root.attrib["height"]) * _ZOOM)
-    image = Image.new("P", size, 0)
-    draw = ImageDraw.Draw(image)
-    letters = {colour: Image.new("L", size, 0) for colour in _LETTER_COLOURS}
-    for element in root:
-        kind = element.tag.rpartition("}")[2]
-        if kind == "rect":
-            _draw_rect(draw, element)
-        elif kind == "line":
-            left, right, level = map(round, _numbers(element, "x1", "x2", "y1"))
-            place = _SHAPE_PLACE[element.attrib["class"]]
-            if element.attrib["class"] == "level":
-                _dashes(draw, (left, level), (right, level), place)
-            else:
-                draw.line((left, level, right, level), fill=place, width=_ZOOM)
-        elif kind == "text":
-            x, y = _numbers(element, "x", "y")
-            tone = element.attrib["class"]
-            points = _SPIKE_SIZE if tone == "label spike" else _SIZE
-            ImageDraw.Draw(letters[_LETTERS[tone]]).text(
-                (x, y),
-                (element.text or "").replace("\u202f", "\u00a0"),  # the font has no narrow one
-                fill=255,
-                font=_font(font, points),
-                anchor=_ANCHORS[element.attrib["text-anchor"]],
-            )
-        elif kind != "title":
-            raise ValueError(f"the chart's template draws a <{kind}>, which the PNG can't")
-    levels, step = range(256), 256 / (_LEVELS + 1)
-    seen = [255 if value >= step else 0 for value in levels]
-    for colour, layer in letters.items():
-        if (box := layer.getbbox()) is None:
-            continue
-        # Each pixel of a letter is one of its colour's levels.
-        part, first = layer.crop(box), _LETTER_PLACE[colour]
-        places = [max(0, int(value / step) - 1) + first for value in levels]
-        image.paste(part.point(places), box, part.point(seen))
-    inks: list[Ink] = [Ink((0, 0, 0), 0), *_SHAPES.values()]
-    for colour in _LETTER_COLOURS:
-        inks += [Ink(colour, round(255 * (n + 1) / _LEVELS)) for n in range(_LEVELS)]
-    image.putpalette([part for ink in inks for part in ink.colour])
-    packed = io.BytesIO()
-    covers = bytes(ink.cover for ink in inks)
-    image.save(packed, "PNG", transparency=covers, compress_level=3)
-    return packed.getvalue()
-
-
-def _draw_rect(draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
-    x, y, width, height = _numbers(element, "x", "y", "width", "height")
-    name = element.attrib["class"]
-    left, top = round(x), round(y)
-    box = (left, top, max(left, round(x + width) - 1), max(top, round(y + height) - 1))
-    if name in _OUTLINED:
-        draw.rectangle(box, fill=_SHAPE_PLACE[name])
-        place = _SHAPE_PLACE[_OUTLINED[name]]
-        _dashes(draw, (box[0], box[3]), (box[0], box[1]), place)
-        _dashes(draw, (box[0], box[1]), (box[2], box[1]), place)
-        _dashes(draw, (box[2], box[1]), (box[2], box[3]), place)
-        return
-    corner = min(_CORNER * _ZOOM, (box[2] - box[0]) // 2, (box[3] - box[1]) // 2)
-    draw.rounded_rectangle(box, max(0, corner), fill=_SHAPE_PLACE[name])
-
-
-def _dashes(
-    draw: "ImageDraw.ImageDraw", begin: tuple[int, int], end: tuple[int, int], place: int
-) -> None:
-    """A dashed line along one axis."""
-    dash, step, thick = 5 * _ZOOM, 9 * _ZOOM, 3
-    (left, top), (right, bottom) = sorted((begin, end))
-    for n in range(0, max(right - left, bottom - top), step):
-        if top == bottom:
-            segment = (left + n, top, min(left + n + dash, right), top)
-        else:
-            segment = (left, top + n, left, min(top + n + dash, bottom))
-        draw.line(segment, fill=place, width=thick)
-
-
-@lru_cache(maxsize=4)
-def _font(font: Path, size: float) -> "ImageFont.FreeTypeFont":
-    from PIL import ImageFont
-
-    return ImageFont.truetype(font, size * _ZOOM, layout_engine=ImageFont.Layout.BASIC)
-
-
-def _numbers(element: ET.Element, *names: str) -> tuple[float, ...]:
-    return tuple(float(element.attrib[name]) * _ZOOM for name in names)

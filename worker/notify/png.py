@@ -1,0 +1,231 @@
+"""A chart's SVG as the PNG of a mail.
+
+It is made from the three elements that the template draws with, rect, line and text, on a clear
+ground and in tones that hold 3:1 or more against white as well as black, for a mail can't know on
+which it will be seen. This is no reader of SVG at large: those take two to six times as long
+(docs/decisions/mail-chart.md). A palette makes the file small.
+
+Words and dashes recur from mail to mail (dates, whole kilometres), so each is drawn once, kept,
+and pasted. Nothing is drawn between two pixels: a letter stands on whole ones wherever it stands.
+"""
+
+import struct
+import zlib
+from functools import lru_cache
+from itertools import chain
+from math import ceil, floor
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from xml.etree import ElementTree as ET
+
+if TYPE_CHECKING:
+    from PIL import Image, ImageDraw, ImageFont
+
+_ZOOM = 2
+_LEVELS = 15  # steps of a letter's edge
+_GREY, _PALE, _QUIET = (0x87, 0x94, 0xA5), (0xA9, 0xB2, 0xBD), (0x76, 0x80, 0x8C)
+_TEAL, _ORANGE = (0x17, 0x91, 0x7F), (0xD9, 0x58, 0x0D)
+_CORNER = 2
+_PACKED = 3
+"""The level of zlib: the higher ones take three times as long for a fifth less."""
+
+Colour = tuple[int, int, int]
+
+
+class Ink(NamedTuple):
+    """A colour and how much it covers, of 255."""
+
+    colour: Colour
+    cover: int = 255
+
+
+_SHAPES = {
+    "gap": Ink(_GREY, 38),
+    "tint": Ink(_TEAL, 52),
+    "bar plain": Ink(_GREY),
+    "bar earlier": Ink(_PALE),
+    "bar now": Ink(_TEAL),
+    "bar spike": Ink(_ORANGE),
+    "bar planned": Ink(_TEAL, 42),
+    "level": Ink(_TEAL),
+    "floor": Ink(_GREY),
+}
+_OUTLINED = {"bar planned": "bar now"}
+_LETTERS = {
+    "quiet": _QUIET,
+    "label plain": _QUIET,
+    "label now": _TEAL,
+    "label planned": _TEAL,
+    "level": _TEAL,
+    "label spike": _ORANGE,
+}
+_SIZE, _SPIKE_SIZE = 14.5, 19.0
+_ANCHORS = {"start": "ls", "middle": "ms", "end": "rs"}
+_LETTER_COLOURS = tuple(dict.fromkeys(_LETTERS.values()))
+_SHAPE_PLACE = {name: n for n, name in enumerate(_SHAPES, start=1)}
+_LETTER_PLACE = {colour: 1 + len(_SHAPES) + n * _LEVELS for n, colour in enumerate(_LETTER_COLOURS)}
+_INKS = (
+    Ink((0, 0, 0), 0),
+    *_SHAPES.values(),
+    *(
+        Ink(colour, round(255 * (n + 1) / _LEVELS))
+        for colour in _LETTER_COLOURS
+        for n in range(_LEVELS)
+    ),
+)
+
+
+def chart_png(svg: str, *, font: Path) -> bytes:
+    """A chart's SVG as PNG at twice its size. Raises `ValueError` for an element it can't draw."""
+    from PIL import Image, ImageDraw
+
+    root = ET.fromstring(svg)  # noqa: S314 - our own template's SVG; its words are escaped there
+    size = (int(root.attrib["width"]) * _ZOOM, int(root.attrib["height"]) * _ZOOM)
+    image = Image.new("P", size, 0)
+    draw = ImageDraw.Draw(image)
+    words: list[tuple[_Word, float, float]] = []
+    for element in root:
+        kind = element.tag.rpartition("}")[2]
+        if kind == "rect":
+            _draw_rect(image, draw, element)
+        elif kind == "line":
+            left, right, level = map(round, _numbers(element, "x1", "x2", "y1"))
+            place = _SHAPE_PLACE[element.attrib["class"]]
+            if element.attrib["class"] == "level":
+                _dashes(image, (left, level), (right, level), place)
+            else:
+                draw.line((left, level, right, level), fill=place, width=_ZOOM)
+        elif kind == "text":
+            word = _word(
+                element.text or "",
+                element.attrib["class"],
+                _ANCHORS[element.attrib["text-anchor"]],
+                font,
+            )
+            if word is not None:
+                x, y = _numbers(element, "x", "y")
+                words.append((word, x, y))
+        elif kind != "title":
+            raise ValueError(f"the chart's template draws a <{kind}>, which the PNG can't")
+    for word, x, y in words:  # over all that is drawn
+        corner = floor(x + 0.5) + word.right, ceil(y - 0.5) + word.down
+        image.paste(word.places, corner, word.seen)
+    return _png(image)
+
+
+def _draw_rect(image: "Image.Image", draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
+    x, y, width, height = _numbers(element, "x", "y", "width", "height")
+    name = element.attrib["class"]
+    left, top = round(x), round(y)
+    box = (left, top, max(left, round(x + width) - 1), max(top, round(y + height) - 1))
+    if name in _OUTLINED:
+        draw.rectangle(box, fill=_SHAPE_PLACE[name])
+        place = _SHAPE_PLACE[_OUTLINED[name]]
+        _dashes(image, (box[0], box[1]), (box[0], box[3]), place)
+        _dashes(image, (box[0], box[1]), (box[2], box[1]), place)
+        _dashes(image, (box[2], box[1]), (box[2], box[3]), place)
+        return
+    corner = min(_CORNER * _ZOOM, (box[2] - box[0]) // 2, (box[3] - box[1]) // 2)
+    draw.rounded_rectangle(box, max(0, corner), fill=_SHAPE_PLACE[name])
+
+
+def _numbers(element: ET.Element, *names: str) -> tuple[float, ...]:
+    return tuple(float(element.attrib[name]) * _ZOOM for name in names)
+
+
+# Dashes
+
+_DASH, _STEP, _THICK = 5 * _ZOOM, 9 * _ZOOM, 3
+
+
+def _dashes(image: "Image.Image", begin: tuple[int, int], end: tuple[int, int], place: int) -> None:
+    """A dashed line along one axis, to the right or down."""
+    (left, top), (right, bottom) = begin, end
+    is_level = top == bottom
+    length = right - left if is_level else bottom - top
+    if length > 0:
+        corner = (left, top - 1) if is_level else (left - 1, top)
+        image.paste(place, corner, _dash_mask(length, is_level))
+
+
+@lru_cache(maxsize=1024)
+def _dash_mask(length: int, is_level: bool) -> "Image.Image":
+    from PIL import Image
+
+    mask = Image.new("L", (length + 1, _THICK), 0)
+    for begin in range(0, length, _STEP):
+        end = min(begin + _DASH, length)
+        mask.paste(255, (begin, 0, end + 1, _THICK))
+    return mask if is_level else mask.transpose(Image.Transpose.TRANSPOSE)
+
+
+# Letters
+
+
+class _Word(NamedTuple):
+    """Drawn letters as places in the palette, which of their pixels are seen, and from where."""
+
+    places: "Image.Image"
+    seen: "Image.Image"
+    right: int
+    down: int
+
+
+@lru_cache(maxsize=2048)
+def _word(text: str, tone: str, anchor: str, font: Path) -> _Word | None:
+    """The letters of a word whose anchor stands at the corner `right` and `down` are counted from.
+
+    None where there is nothing to see.
+    """
+    from PIL import Image, ImageDraw
+
+    face = _font(font, _SPIKE_SIZE if tone == "label spike" else _SIZE)
+    text = text.replace("\u202f", "\u00a0")  # the font has no narrow one
+    left, top, right, bottom = map(round, face.getbbox(text, anchor=anchor))
+    drawn = Image.new("L", (right - left + 2, bottom - top + 2), 0)
+    ImageDraw.Draw(drawn).text((1 - left, 1 - top), text, fill=255, font=face, anchor=anchor)
+    if (box := drawn.getbbox()) is None:
+        return None
+    # Each pixel of a letter is one of its colour's levels.
+    first, step = _LETTER_PLACE[_LETTERS[tone]], 256 / (_LEVELS + 1)
+    drawn = drawn.crop(box)
+    places = drawn.point([max(0, int(value / step) - 1) + first for value in range(256)])
+    seen = drawn.point([255 if value >= step else 0 for value in range(256)])
+    as_places = Image.frombytes("P", places.size, places.tobytes())
+    return _Word(as_places, seen, box[0] + left - 1, box[1] + top - 1)
+
+
+@lru_cache(maxsize=4)
+def _font(font: Path, size: float) -> "ImageFont.FreeTypeFont":
+    from PIL import ImageFont
+
+    return ImageFont.truetype(font, size * _ZOOM, layout_engine=ImageFont.Layout.BASIC)
+
+
+# The file
+
+
+def _png(image: "Image.Image") -> bytes:
+    """A palette's image as PNG; Pillow's own writer takes half as long again."""
+    from PIL import Image
+
+    width, height = image.size
+    # Each row begins with the name of its filter: 0 for none.
+    rows = Image.new("P", (width + 1, height), 0)
+    rows.paste(image, (1, 0))
+    eight_bits_of_a_palette = (8, 3, 0, 0, 0)
+    chunks = (
+        (b"IHDR", struct.pack(">2I5B", width, height, *eight_bits_of_a_palette)),
+        (b"PLTE", bytes(chain.from_iterable(ink.colour for ink in _INKS))),
+        (b"tRNS", bytes(ink.cover for ink in _INKS)),
+        (b"IDAT", zlib.compress(rows.tobytes(), _PACKED)),
+        (b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + _checksum(kind, content)
+        for kind, content in chunks
+    )
+
+
+def _checksum(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
