@@ -113,7 +113,11 @@ def sessions(runs: Iterable[Run], *, rules: Rules) -> tuple[Session, ...]:
         Session(
             day=group[0].day,
             started_at=group[0].started_at,
-            distance_m=math.fsum([counted_m(run, rules=rules) for run in group]),
+            distance_m=(
+                counted_m(group[0], rules=rules)
+                if len(group) == 1
+                else math.fsum([counted_m(run, rules=rules) for run in group])
+            ),
             runs=tuple(group),
         )
         for group in found

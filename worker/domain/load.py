@@ -7,6 +7,7 @@ is added like one that was run, so a plan of many weeks stands on the same arith
 """
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from datetime import date, timedelta
 from itertools import accumulate
 from math import inf
@@ -15,6 +16,7 @@ from statistics import fmean, median
 from typing import Final, Self
 
 from worker.domain.history import History, Return, return_from
+from worker.domain.models import Session
 from worker.domain.rules import Rules
 
 FOUR: Final = 4
@@ -56,6 +58,13 @@ class Load:
             load.add(session.day.toordinal(), session.distance_m)
         return load
 
+    def and_of(self, sessions: Iterable[Session]) -> "Load":
+        """The same with these sessions, none of which is on a day before any of its own."""
+        load = self.copy()
+        for session in sessions:
+            load.add(session.day.toordinal(), session.distance_m)
+        return load
+
     def copy(self) -> "Load":
         load = Load(self._born, self.rules)
         load.days, load._run_m = self.days.copy(), self._run_m.copy()
@@ -70,8 +79,10 @@ class Load:
         if self.days and day - self.days[-1] > self.rules.return_break_days:
             self._returned_on.append(day)
         self.days.append(day)
-        self._weeks_m.clear()
-        self._week_most_m.clear()
+        if self._weeks_m:
+            self._weeks_m.clear()
+        if self._week_most_m:
+            self._week_most_m.clear()
 
     def _limit_m(self, day: int) -> float:
         """How much of a session on `day` is absorbed at most; infinite where nothing was before it.
@@ -80,10 +91,8 @@ class Load:
         little is known to say what of it was absorbed.
         """
         rules, most_m = self.rules, inf
-        first, end = (
-            bisect_left(self.days, day - rules.run_window_days),
-            bisect_left(self.days, day),
-        )
+        first = bisect_left(self.days, day - rules.run_window_days)
+        end = bisect_left(self.days, day, lo=first)
         if first < end:
             is_old = day - self._born >= rules.run_history_days
             has_rule = is_old and end - first >= rules.run_min_runs
@@ -103,7 +112,8 @@ class Load:
 
     def absorbed_m(self, first: int, end: int) -> list[float]:
         """The absorbed metres of each session from the day `first` to the one before `end`."""
-        return self._absorbed_m[bisect_left(self.days, first) : bisect_left(self.days, end)]
+        begin = bisect_left(self.days, first)
+        return self._absorbed_m[begin : bisect_left(self.days, end, lo=begin)]
 
     def return_from(self, day: int) -> Return | None:
         """The return that a session on `day` would be a part of, if it would be one of any.
@@ -114,6 +124,8 @@ class Load:
         end = bisect_right(self.days, day)
         is_break = end > 0 and day - self.days[end - 1] > rules.return_break_days
         if not is_break:
+            if not self._returned_on:
+                return None
             back = bisect_right(self._returned_on, day)
             if not back or self._returned_on[back - 1] <= day - rules.return_watch_days:
                 return None

@@ -65,18 +65,20 @@ def plan(
     findings: Iterable[Finding] = (),
     rules: Rules,
     week_starts: int = 0,
+    load: Load | None = None,
 ) -> Plan:
     """The weeks from the one that holds `day` up to the race; without a race that one week.
 
     A week is planned by the runs before it. What was run in the week of `day` itself changes the
-    plan only through a finding or a check-in. Whatever is later than `day` is not seen.
+    plan only through a finding or a check-in. Whatever is later than `day` is not seen. `load` is
+    that of the sessions before the week, for whoever has it.
     """
     diary = [one for one in checkins if one.day <= day]
     advice = advise(diary, today=day)
     if advice.stops_runs:
         return Plan(day, "see somebody", reason="the last check-in says to see somebody first")
     begin = week_start(day, week_starts)
-    load = Load.of(history, begin, rules=rules)
+    load = load or Load.of(history, begin, rules=rules)
     unknown = _unknown(history, load, begin, rules=rules)
     if unknown:
         return Plan(day, "unknown", reason=unknown)

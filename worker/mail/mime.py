@@ -2,12 +2,14 @@
 
 import hashlib
 import re
+from base64 import encodebytes
+from binascii import b2a_qp
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime
 from email.headerregistry import Address
-from email.message import EmailMessage
 from email.policy import EmailPolicy
-from email.utils import parseaddr
+from email.utils import format_datetime, parseaddr
 from functools import lru_cache
 
 from worker.domain.models import Email
@@ -16,6 +18,11 @@ _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 # Narrower than RFC 5322, and just what the standard library's parser reads without falling over.
 _ATOMS = r"""[^\s@<>()\[\],;:\\".]+(\.[^\s@<>()\[\],;:\\".]+)*"""
 _ADDRESS = re.compile(f"{_ATOMS}@{_ATOMS}")
+_ADDRESSES = frozenset({"From", "To", "Reply-To"})
+_LINE = 76
+"""What a line has at most by RFC 2045 and 2047; what may not be broken has `_LONGEST_LINE`."""
+
+_LONGEST_LINE = 998
 _JPEG = b"\xff\xd8"
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
@@ -28,7 +35,7 @@ class _Wire(EmailPolicy):
     """
 
     def fold_binary(self, name: str, value: str) -> bytes:
-        width = 76 if name == "Subject" or not value.isascii() else 998
+        width = _LINE if name == "Subject" or not value.isascii() else _LONGEST_LINE
         return EmailPolicy.fold_binary(self.clone(max_line_length=width), name, value)
 
 
@@ -42,9 +49,8 @@ def to_mime(
     """
     from_address, recipient = postal(sender), postal(email.recipient)
     domain = from_address.rpartition("@")[2] or "localhost"
-    # 76 is what RFC 2045 allows a line of quoted-printable; headers are folded by _Wire below.
-    message = EmailMessage(policy=EmailPolicy(max_line_length=76))
     headers = {
+        "Date": format_datetime(date),
         "From": _mailbox(sender),
         "To": _mailbox(email.recipient),
         "Subject": email.subject,
@@ -55,37 +61,59 @@ def to_mime(
         **({"Reply-To": _mailbox(reply_to)} if reply_to else {}),
         **dict(email.extra_headers),
     }
-    message["Date"] = date
-    for name, value in headers.items():
-        message[name] = one_line(value)
-    # Half characters, which no encoding takes, are replaced.
-    text, html = (part.encode("utf-8", "replace").decode() for part in (email.text, email.html))
-    message.set_content(text, cte="quoted-printable")
-    message.add_alternative(html, subtype="html", cte="quoted-printable")
+    needs_utf8 = not (recipient + from_address).isascii()
+    head = [_header(name, one_line(value), needs_utf8) for name, value in headers.items()]
     # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
     seed = hashlib.sha256(message_id.encode()).hexdigest()[:24]
-    message.set_boundary(f"=_alt_{seed}")
+    html = _text("html", email.html)
     if email.images:
-        list(message.iter_parts())[-1].make_related(f"=_rel_{seed}")
-    needs_utf8 = not (recipient + from_address).isascii()
-    mime = message.as_bytes(policy=_Wire(linesep="\r\n", utf8=needs_utf8))
-    if not email.images:
-        return mime
-    related = f"\r\n--=_rel_{seed}".encode()
-    head, end, rest = mime.rpartition(related + b"--")
-    images = (
-        related + b"\r\n" + _image(name, content, utf8=needs_utf8) for name, content in email.images
-    )
-    return b"".join((head, *images, end, rest))
+        images = (_image(name, content) for name, content in email.images)
+        html = _multipart("related", f"=_rel_{seed}", (html, *images))
+    alternatives = (_text("plain", email.text), html)
+    return b"".join((*head, _multipart("alternative", f"=_alt_{seed}", alternatives)))
+
+
+def _header(name: str, value: str, utf8: bool) -> bytes:
+    """One header, folded. What is an ASCII line as it is isn't taken to pieces first."""
+    width = _LINE if name == "Subject" else _LONGEST_LINE
+    is_plain = value.isascii() and "=?" not in value and name not in _ADDRESSES
+    if is_plain and len(name) + len(value) + 2 <= width:
+        return f"{name}: {value}\r\n".encode("ascii")
+    return _folded(name, value, utf8)
+
+
+@lru_cache(maxsize=256)
+def _folded(name: str, value: str, utf8: bool) -> bytes:
+    policy = _Wire(linesep="\r\n", utf8=utf8)
+    return policy.fold_binary(name, policy.header_factory(name, value))
+
+
+def _text(subtype: str, content: str) -> bytes:
+    """Text as a part of a mail."""
+    # Half characters, which no encoding takes, are replaced.
+    lines = content.encode("utf-8", "replace").splitlines() or [b""]
+    packed = b2a_qp(b"\n".join((*lines, b"")), istext=True).replace(b"\n", b"\r\n")
+    kind = f'Content-Type: text/{subtype}; charset="utf-8"\r\n'.encode()
+    return kind + b"Content-Transfer-Encoding: quoted-printable\r\n\r\n" + packed
+
+
+def _multipart(subtype: str, boundary: str, parts: Iterable[bytes]) -> bytes:
+    """Parts as one."""
+    kind = f'MIME-Version: 1.0\r\nContent-Type: multipart/{subtype}; boundary="{boundary}"\r\n'
+    between = f"\r\n--{boundary}".encode()
+    opened = (between + b"\r\n" + part for part in parts)
+    return b"".join((kind.encode(), *opened, between + b"--\r\n"))
 
 
 @lru_cache(maxsize=64)
-def _image(name: str, content: bytes, *, utf8: bool) -> bytes:
+def _image(name: str, content: bytes) -> bytes:
     """An image as a part of a mail: those of exercises are the same in each."""
-    part = EmailMessage(policy=_Wire(linesep="\r\n", utf8=utf8))
     kind = "jpeg" if content.startswith(_JPEG) else "png"
-    part.set_content(content, "image", kind, cid=f"<{name}>", disposition="inline")
-    return part.as_bytes()
+    head = (
+        f"Content-Type: image/{kind}\r\nContent-Transfer-Encoding: base64\r\n"
+        f"Content-Disposition: inline\r\nContent-ID: <{name}>\r\n\r\n"
+    )
+    return head.encode() + encodebytes(content).replace(b"\n", b"\r\n")
 
 
 def readdressed(mime: bytes, recipient: str) -> bytes:

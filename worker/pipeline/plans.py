@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from worker.domain import planner
 from worker.domain.checkins import CheckIn
 from worker.domain.history import History, week_start
+from worker.domain.load import Load
 from worker.domain.models import Athlete, Plan, Race
 from worker.domain.rules import Rules
 from worker.domain.weeks import local_day
@@ -44,8 +45,12 @@ def plan_by(
     diary: Sequence[CheckIn],
     found: Sequence[StoredFinding],
     rules: Rules,
+    load: Load | None = None,
 ) -> Plan:
-    """The plan of a day, by these answers and findings: of the `BEARING` before it, or of more."""
+    """The plan of a day, by these answers and findings: of the `BEARING` before it, or of more.
+
+    `load` is that before the day's week, for whoever has it.
+    """
     return planner.plan(
         history,
         day,
@@ -54,6 +59,7 @@ def plan_by(
         findings=[one.finding for one in found],
         rules=rules,
         week_starts=athlete.week_starts,
+        load=load,
     )
 
 

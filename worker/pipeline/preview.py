@@ -1,6 +1,6 @@
 """Mails as they would be, composed and never queued; and one that tries the settings."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from worker.domain import detector, weeks
 from worker.domain.models import Athlete, Email
@@ -8,6 +8,7 @@ from worker.domain.weeks import local_day
 from worker.notify import Composer, NoticeFacts
 from worker.pipeline.ingest import alert_facts
 from worker.pipeline.services import Services, rendered
+from worker.pipeline.unseen import Sight
 from worker.pipeline.weekly import weekly_facts
 from worker.setting_types import MailSection
 from worker.store import Transaction
@@ -43,6 +44,7 @@ def weekly_preview(
 ) -> Email:
     """The weekly mail that was due last."""
     due = weeks.last_weekly_due(athlete, now)
-    return services.composer.weekly(
-        weekly_facts(tx, services, athlete, due.week_starts_on, now=now)
-    )
+    starts_on = due.week_starts_on
+    told = tx.progress.race_told(athlete, starts_on - timedelta(weeks=1))
+    sight = Sight(tx, athlete)
+    return services.composer.weekly(weekly_facts(sight, services, starts_on, told=told, now=now))

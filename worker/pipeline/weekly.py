@@ -5,7 +5,9 @@ from zoneinfo import ZoneInfo
 
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
-from worker.domain.models import Athlete
+from worker.domain.history import week_start
+from worker.domain.load import Load
+from worker.domain.models import Athlete, Race
 from worker.domain.weeks import (
     NEARLY_THE_SAME,
     last_weekly_due,
@@ -18,8 +20,8 @@ from worker.pipeline.ingest import CHART_WEEKS
 from worker.pipeline.plans import BEARING, plan_by
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.pipeline.session import WARN_BEFORE
-from worker.pipeline.unseen import is_reading, unseen
-from worker.store import DUE_AT_ONCE, Transaction
+from worker.pipeline.unseen import Sight, is_reading, unseen
+from worker.store import DUE_AT_ONCE
 
 _WEEK = timedelta(days=7)
 _DAY = timedelta(days=1)
@@ -56,34 +58,38 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
         due = last_weekly_due(athlete, now)
         starts_on = due.week_starts_on
         ends_at = _ends_at(athlete, starts_on, now)
-        if is_reading(tx, services, athlete, due_at=due.due_at, ends_at=ends_at, now=now):
+        sight = Sight(tx, athlete)
+        if is_reading(sight, services, due_at=due.due_at, ends_at=ends_at, now=now):
             return  # it stays due
         today = local_day(athlete, now)
-        unfinished = [
-            week for week in tx.progress.forget_weeks_after(athlete, starts_on + NEARLY_THE_SAME)
-            if week + _WEEK > today
-        ]  # fmt: skip
-        keys = [_key(athlete, week) for week in unfinished]
-        tx.outbox.take_back_early(athlete, keys, now=now)
+        marked = tx.progress.weeks_from(athlete, starts_on - _WEEK)
+        if max(marked, default=starts_on) > starts_on + NEARLY_THE_SAME:
+            ahead = tx.progress.forget_weeks_after(athlete, starts_on + NEARLY_THE_SAME)
+            unfinished = [week for week in ahead if week + _WEEK > today]
+            keys = [_key(athlete, week) for week in unfinished]
+            tx.outbox.take_back_early(athlete, keys, now=now)
         if starts_on + _WEEK - _DAY >= local_day(athlete, athlete.added_at):
-            last = tx.progress.last_week(athlete)
+            kept = [week for week in marked if week <= starts_on + NEARLY_THE_SAME]
+            last = max(kept) if kept else tx.progress.last_week(athlete)
             missed = last + _WEEK if last else starts_on
             while missed + NEARLY_THE_SAME < starts_on:
                 tx.progress.save_week(athlete, missed, state="skipped")
                 missed += _WEEK
             if last is None or starts_on - last > NEARLY_THE_SAME:
-                _queue(tx, services, athlete, starts_on, now=now)
+                told = marked.get(starts_on - _WEEK)
+                _queue(sight, services, starts_on, told=told, now=now)
         upcoming = next_weekly_due(athlete, now)
         tx.athletes.weekly_done(athlete, next_at=upcoming.due_at)
 
 
 def _queue(
-    tx: Transaction, services: Services, athlete: Athlete, starts_on: date, *, now: datetime
+    sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> None:
+    tx, athlete = sight.tx, sight.athlete
     if "weekly" not in athlete.wants:
         tx.progress.save_week(athlete, starts_on, state="skipped")
         return
-    facts = weekly_facts(tx, services, athlete, starts_on, now=now)
+    facts = weekly_facts(sight, services, starts_on, told=told, now=now)
     email = services.composer.weekly(facts)
     key = _key(athlete, starts_on)
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
@@ -103,10 +109,10 @@ def _key(athlete: Athlete, starts_on: date) -> str:
 
 
 def weekly_facts(
-    tx: Transaction, services: Services, athlete: Athlete, starts_on: date, *, now: datetime
+    sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> WeeklyFacts:
-    """All that the mail about this week tells of."""
-    rules = services.rules
+    """All that the mail about this week tells of; `told` is the race that the last one told of."""
+    tx, athlete, rules = sight.tx, sight.athlete, services.rules
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
     weeks = past_weeks(history, until=ends_on, count=CHART_WEEKS, week_starts=athlete.week_starts)
@@ -114,15 +120,27 @@ def weekly_facts(
     diary = tx.checkins.since(athlete, starts_on - BEARING)
     recent = tx.findings.standing(athlete, since=starts_on - BEARING)
     found = [one for one in recent if starts_on <= one.finding.day <= ends_on]
-    race, told = athlete.race, tx.progress.race_told(athlete, starts_on - _WEEK)
-    moved = None
+    race, moved = athlete.race, None
     if race and told and (told.day, told.distance_m) != (race.day, race.distance_m):
         moved = told, race
+    planned_on = max(starts_on + _WEEK, today)
+    begin = week_start(planned_on, athlete.week_starts)
+    # One load, as what was absorbed before the week just ended is the same for both plans.
+    load = Load.of(history, starts_on, rules=rules)
     plan, before = (
-        plan_by(athlete, history, day, race=planned_for, diary=diary, found=recent, rules=rules)
-        for day, planned_for in (
-            (max(starts_on + _WEEK, today), race),
-            (starts_on, told if moved else race),
+        plan_by(
+            athlete,
+            history,
+            day,
+            race=planned_for,
+            diary=diary,
+            found=recent,
+            rules=rules,
+            load=load_before,
+        )
+        for day, planned_for, load_before in (
+            (planned_on, race, load.and_of(history.between(starts_on, begin - _DAY))),
+            (starts_on, told if moved else race, load),
         )
     )
     return WeeklyFacts(
@@ -144,18 +162,16 @@ def weekly_facts(
         too_little=detector.too_little(history, ends_on, rules=rules),
         never_ran=history.first_day is None,
         # What couldn't be synced was told once and isn't told again.
-        troubles=tuple(
-            f"{source}: {trouble}" for source, trouble in tx.progress.new_errors(athlete).items()
-        ),
-        key_ends_on=_key_ends_on(tx, athlete, now),
-        unseen=unseen(tx, services, athlete, ends_at=_ends_at(athlete, starts_on, now)),
+        troubles=tuple(f"{source}: {trouble}" for source, trouble in sight.new_errors.items()),
+        key_ends_on=_key_ends_on(sight, now),
+        unseen=unseen(sight, services, ends_at=_ends_at(athlete, starts_on, now)),
         diary=tuple(one for one in diary if one.day > today - FORTNIGHT),
     )
 
 
-def _key_ends_on(tx: Transaction, athlete: Athlete, now: datetime) -> date | None:
+def _key_ends_on(sight: Sight, now: datetime) -> date | None:
     """The last day of the first key that is about to end; one that has ended had its own mail."""
-    stored = tx.credentials(athlete).values()
-    ends = [one.ends_at for one in stored if one.ends_at and one.revoked_at is None]
+    valid = (one for one in sight.credentials.values() if one.revoked_at is None)
+    ends = [one.ends_at for one in valid if one.ends_at]
     soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]
-    return local_day(athlete, min(soon)) if soon else None
+    return local_day(sight.athlete, min(soon)) if soon else None

@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import cache
+from importlib import import_module
 from typing import Any, Literal
 
-from sqlalchemy import String, and_, bindparam, cast, func, insert, or_, select, text, update
+from sqlalchemy import String, and_, bindparam, cast, func, or_, select, text, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -97,8 +98,6 @@ class Outbox(Repository):
         now: datetime,
     ) -> int | None:
         """Queue a mail, due at once; None where one with this key stands there already."""
-        if self._value(select(_OUTBOX.c.id).where(_OUTBOX.c.key == key)) is not None:
-            return None
         row = {
             "athlete_id": athlete.id if athlete else None,
             "kind": kind,
@@ -113,8 +112,8 @@ class Outbox(Repository):
             "due_at": now,
             "expires_at": now + EXPIRES_AFTER[kind],
         }
-        saved = self.connection.execute(insert(_OUTBOX).values(row).returning(_OUTBOX.c.id))
-        outbox_id: int = saved.scalar_one()
+        adding = _adding(self.connection.dialect.name, tuple(row))
+        outbox_id: int | None = self.connection.execute(adding, row).scalar()
         return outbox_id
 
     def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
@@ -345,6 +344,14 @@ class Outbox(Repository):
     def _select(self, *where: ColumnElement[bool]) -> tuple[OutboxMail, ...]:
         query = select(_OUTBOX).where(*where).order_by(_OUTBOX.c.id)
         return tuple(from_row(OutboxMail, row) for row in self._rows(query))
+
+
+@cache
+def _adding(dialect: str, columns: tuple[str, ...]) -> Any:
+    """Inserts a mail and returns its id, or nothing where one with its key stands there already."""
+    statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_OUTBOX)
+    once = statement.values({name: bindparam(name) for name in columns})
+    return once.on_conflict_do_nothing(index_elements=["key"]).returning(_OUTBOX.c.id)
 
 
 @cache

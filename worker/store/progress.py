@@ -101,6 +101,16 @@ class Progress(Repository):
         }
         self._upsert(_WEEKLY, [row])
 
+    def weeks_from(self, athlete: Athlete, week_starts_on: date) -> Mapping[date, Race | None]:
+        """The weeks marked from this one on, each with the race its mail told of (no name)."""
+        query = select(_WEEKLY.c.week_starts_on, _WEEKLY.c.race_on, _WEEKLY.c.race_m).where(
+            _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on >= week_starts_on
+        )
+        return {
+            row.week_starts_on: None if row.race_on is None else Race("", row.race_on, row.race_m)
+            for row in self._rows(query)
+        }
+
     def race_told(self, athlete: Athlete, week_starts_on: date) -> Race | None:
         """The race that this week's mail told of, without its name; None where it told of none."""
         query = select(_WEEKLY.c.race_on, _WEEKLY.c.race_m).where(
@@ -128,18 +138,27 @@ class Progress(Repository):
             row["told_error"] = None
         self._upsert(_STATE, [row])
 
-    def new_errors(self, athlete: Athlete) -> Mapping[str, str]:
-        """What is wrong with each source that fails, or isn't shown by one that works.
+    def sources_and_news(
+        self, athlete: Athlete
+    ) -> tuple[Mapping[str, SourceState], Mapping[str, str]]:
+        """How each source fares; and the errors that the weekly mail tells of, and none has yet.
 
-        Where no mail has said so yet.
+        Those of sources that fail, and of what one that works doesn't show.
         """
-        query = (
-            select(_STATE.c.source, _STATE.c.last_error)
-            .where(_STATE.c.athlete_id == athlete.id, _IS_TOLD)
-            .where(_STATE.c.last_error.is_distinct_from(_STATE.c.told_error))
-            .order_by(_STATE.c.source)
-        )
-        return {row.source: row.last_error for row in self._rows(query)}
+        query = select(_STATE).where(_STATE.c.athlete_id == athlete.id).order_by(_STATE.c.source)
+        rows = self._rows(query)
+        states = {row.source: from_row(SourceState, row) for row in rows}
+        news = {
+            row.source: row.last_error
+            for row in rows
+            if row.last_error != row.told_error
+            and (row.state == "failing" or (row.state == "ok" and row.last_error is not None))
+        }
+        return states, news
+
+    def new_errors(self, athlete: Athlete) -> Mapping[str, str]:
+        """What of `sources_and_news` is new."""
+        return self.sources_and_news(athlete)[1]
 
     def mark_errors_notified(self, athlete: Athlete) -> None:
         """Save that a mail says what is wrong with the athlete's sources."""
@@ -153,8 +172,7 @@ class Progress(Repository):
         )
 
     def sources(self, athlete: Athlete) -> Mapping[str, SourceState]:
-        query = select(_STATE).where(_STATE.c.athlete_id == athlete.id).order_by(_STATE.c.source)
-        return {row.source: from_row(SourceState, row) for row in self._rows(query)}
+        return self.sources_and_news(athlete)[0]
 
     def failing(self, *, most: int | None = None) -> tuple[tuple[str, str, SourceState], ...]:
         """The sources that fail: whose, which, how; all, or at most so many."""

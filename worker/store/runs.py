@@ -26,6 +26,7 @@ JUDGED_DAYS = 1000
 """How far back a judgement reaches from the last run before: a season, the year before it, and
 last year's ramp."""
 
+_LATELY = timedelta(days=60)
 _RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
 _RUN_COLUMNS = tuple(run.c[field.name] for field in fields(Run))
 _RUN_FIELDS = tuple(field.name for field in fields(Run) if field.name != "id")
@@ -204,8 +205,8 @@ class Runs(Repository):
         if since is not None:
             query = query.where(run.c.day >= since)
         rows = self.connection.execute(query.order_by(run.c.started_at, run.c.id))
-        # By position: names take three times as long, and years of runs are read at each judgement.
-        return tuple(starmap(Run, rows))
+        # By position, and all at once: years of runs are read at each judgement.
+        return tuple(starmap(Run, rows.all()))
 
     def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         return tuple(one for one in self.all(athlete) if one.quarantine is not None)
@@ -213,11 +214,15 @@ class Runs(Repository):
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
         """All that judging the days from `since` on needs, however long a break lies before."""
         watched = since - timedelta(days=rules.return_watch_days)
-        query = select(func.max(run.c.day)).where(*_counts(athlete), run.c.day < watched)
-        before: date = self._value(query) or watched
-        return History.of(
-            self.counted(athlete, since=before - timedelta(days=JUDGED_DAYS)), rules=rules
-        )
+        reach = timedelta(days=JUDGED_DAYS)
+        # Most have run lately: what is read for them holds the last run before, and all it needs.
+        runs = self.counted(athlete, since=watched - reach - _LATELY)
+        before = max((one.day for one in runs if one.day < watched), default=None)
+        if before is None or before < watched - _LATELY:
+            query = select(func.max(run.c.day)).where(*_counts(athlete), run.c.day < watched)
+            before = self._value(query) or watched
+            runs = self.counted(athlete, since=before - reach)
+        return History.of((one for one in runs if one.day >= before - reach), rules=rules)
 
     def all(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """Every run with its sources, oldest first."""
