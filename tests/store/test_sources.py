@@ -229,13 +229,30 @@ def test_the_calls_for_events_are_counted_by_the_day(store: Store) -> None:
     with store.transaction() as tx:
         mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
         rows = tx.source("strava")
-        today, tomorrow = NOW.date(), NOW.date() + timedelta(days=1)
-        assert not rows.spend_event_calls(mira, 1, today=today, most=3)
+        tomorrow = NOW + timedelta(days=1)
+        assert not rows.spend_event_calls(mira, 1, now=NOW, most=3)
         rows.connect(mira, account_id="1", encrypted=b"x", now=NOW)
-        spent = [rows.spend_event_calls(mira, 1, today=today, most=3) for _ in range(4)]
+        spent = [rows.spend_event_calls(mira, 1, now=NOW, most=3) for _ in range(4)]
         assert spent == [True, True, True, False]
-        assert rows.spend_event_calls(mira, 3, today=tomorrow, most=3)
-        assert not rows.spend_event_calls(mira, 1, today=tomorrow, most=3)
+        assert not rows.has_event_calls(mira, now=NOW, most=3)
+        assert rows.spend_event_calls(mira, 3, now=tomorrow, most=3)
+        assert not rows.spend_event_calls(mira, 1, now=tomorrow, most=3)
+
+
+def test_a_lease_for_an_event_counts_its_call(store: Store) -> None:
+    """In one step: where no call is left today, or another has the credential, nothing is taken."""
+    with store.transaction() as tx:
+        mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", NOW))
+        rows = tx.source("strava")
+        rows.connect(mira, account_id="1", encrypted=b"x", now=NOW)
+        until, later = NOW + timedelta(minutes=10), NOW + timedelta(minutes=11)
+        assert rows.lease(mira, now=NOW, until=until, event_calls=2) is not None
+        assert rows.lease(mira, now=NOW, until=until, event_calls=2) is None
+        assert rows.lease(mira, now=later, until=later + timedelta(minutes=10), event_calls=2)
+        rows.release(mira)
+        assert not rows.has_event_calls(mira, now=later, most=2)
+        assert rows.lease(mira, now=later, until=until, event_calls=2) is None
+        assert rows.lease(mira, now=later, until=until) is not None
 
 
 def test_what_a_sound_source_does_not_show_is_told_once(store: Store, athlete: Athlete) -> None:

@@ -178,21 +178,20 @@ def open_session(
     clock: Clock,
     *,
     first: Purpose | None = None,
-    unless: Callable[[Transaction], bool] = lambda _: False,
+    event_calls: int | None = None,
 ) -> Iterator[ClientSession | None]:
     """Hold the athlete's credential alone while inside.
 
-    None where another worker holds it, where none lives, and where `unless` says so in the
-    transaction that takes it. That also counts the `first` call, whose purpose is known; raises
-    `RateLimited` where there's no room for it. A surprise inside becomes a `SourceError`: it's
-    tried again later, and later; never at once.
+    None where another worker holds it, where none lives, and where so many `event_calls` were made
+    for the athlete today: one more is counted with it. The transaction that takes it also counts
+    the `first` call, whose purpose is known; raises `RateLimited` where there's no room for it. A
+    surprise inside becomes a `SourceError`: it's tried again later, and later; never at once.
     """
     source, now = connected.client.name, clock()
     counted = None
     with services.store.transaction() as tx:
-        stored = (
-            None if unless(tx) else tx.source(source).lease(athlete, now=now, until=now + LEASE)
-        )
+        rows, until = tx.source(source), now + LEASE
+        stored = rows.lease(athlete, now=now, until=until, event_calls=event_calls)
         is_alive = stored is not None and stored.revoked_at is None
         if is_alive and first is not None:
             counted = count_call(tx, connected, first, now)

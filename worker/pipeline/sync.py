@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 
 from worker.domain.models import Athlete, SourceName
@@ -270,8 +270,7 @@ class SourceSync:
     def _are_used_up(self, tx: Transaction, athlete: Athlete, calls: int = 1) -> bool:
         """Count calls for events; where the day's are used up, the events wait for the next."""
         rows, now = tx.source(self.connected.client.name), self.clock()
-        today = now.astimezone(UTC).date()
-        if rows.spend_event_calls(athlete, calls, today=today, most=EVENT_CALLS_A_DAY):
+        if rows.spend_event_calls(athlete, calls, now=now, most=EVENT_CALLS_A_DAY):
             return False
         rows.hold_events(athlete, next_day(now))
         return True
@@ -355,13 +354,16 @@ class SourceSync:
         (external_id,) = external_ids
         with open_session(
             self.services, self.connected, athlete, self.clock,
-            first="new", unless=lambda tx: self._are_used_up(tx, athlete),
+            first="new", event_calls=EVENT_CALLS_A_DAY,
         ) as session:  # fmt: skip
             if session is None:
                 # Another worker is at it, or no call is left today: unless nobody is connected.
                 with store.transaction() as tx:
+                    rows = tx.source(client.name)
                     if not self._is_connected(tx, athlete):
-                        tx.source(client.name).event_done(athlete, external_id)
+                        rows.event_done(athlete, external_id)
+                    elif not rows.has_event_calls(athlete, now=now, most=EVENT_CALLS_A_DAY):
+                        rows.hold_events(athlete, next_day(now))
                 return
             one = session.ask("new", partial(client.get_activity, external_id=external_id))
             listed = [one] if one is not None else []

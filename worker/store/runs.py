@@ -9,9 +9,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from itertools import starmap
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, tuple_, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain import history, matching
@@ -27,6 +28,7 @@ JUDGED_DAYS = 1000
 last year's ramp."""
 
 _LATELY = timedelta(days=60)
+_FEW = 20
 _RECORDING_FIELDS = tuple(field.name for field in fields(Recording))
 _RUN_COLUMNS = tuple(run.c[field.name] for field in fields(Run))
 _RUN_FIELDS = tuple(field.name for field in fields(Run) if field.name != "id")
@@ -83,7 +85,10 @@ class Runs(Repository):
     ) -> Change:
         """Save recordings (twice is once) and derive the runs they touch."""
         by_key: dict[tuple[str, str], Recording] = {(r.source, r.external_id): r for r in arrived}
-        before = self._stored(athlete, by_key.keys())
+        days = {r.day for r in by_key.values()}
+        few = len(by_key) <= _FEW
+        near = self._near(athlete, days, by_key) if few else self._stored(athlete, by_key)
+        before = {key: near[key] for key in by_key if key in near}
         changed = {
             key: r for key, r in by_key.items() if key not in before or before[key].recording != r
         }
@@ -101,8 +106,14 @@ class Runs(Repository):
             if key not in before or replace(before[key].recording, title=r.title) != r
         } | {key for key, row in before.items() if row.run_id is None}
         old = [before[key] for key in touched if key in before]
+        if few and touched <= before.keys() and all(row.recording.day in days for row in old):
+            # All that is about their days was read before they were written over.
+            near |= {key: replace(before[key], recording=r) for key, r in changed.items()}
+        else:
+            near = {}
         derived = self._derive(
             athlete,
+            near=near,
             days={by_key[key].day for key in touched} | {row.recording.day for row in old},
             left_runs={row.run_id for row in old if row.run_id is not None},
             keys=touched,
@@ -336,6 +347,15 @@ class Runs(Repository):
                 found[source, row.external_id] = _stored(row)
         return found
 
+    def _near(
+        self, athlete: Athlete, days: Iterable[date], keys: Iterable[tuple[str, str]] = ()
+    ) -> dict[tuple[str, str], _Stored]:
+        """Returns what is stored of these days and those beside them, and under these keys."""
+        wanted = recording.c.day.in_(sorted(_around(days)))
+        named = tuple_(recording.c.source, recording.c.external_id).in_(list(keys))
+        query = select(recording).where(recording.c.athlete_id == athlete.id, wanted | named)
+        return {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
+
     def _derive(
         self,
         athlete: Athlete,
@@ -344,19 +364,21 @@ class Runs(Repository):
         left_runs: set[int],
         keys: Collection[tuple[str, str]],
         today: date,
+        near: Mapping[tuple[str, str], _Stored] = MappingProxyType({}),
     ) -> Change:
         """Make the runs around `days` anew: those that lost a recording or have one of `keys`.
 
-        The change names the runs of all recordings of those.
+        `near` are the recordings around those days, for whoever has read them. The change names the
+        runs of all recordings of those.
         """
         if not days:
             return Change(None, frozenset(), {})
-        reach = range(-matching.NEIGHBOUR_DAYS, matching.NEIGHBOUR_DAYS + 1)
-        around = {day + timedelta(days=step) for day in days for step in reach}
-        query = select(recording).where(
-            recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(around))
-        )
-        near = {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
+        around = _around(days)
+        near = {
+            key: row
+            for key, row in (near or self._near(athlete, days)).items()
+            if row.recording.day in around
+        }
         reused: dict[int, tuple[Run, Sequence[_Stored]]] = {}
         new: list[tuple[Run, Sequence[_Stored]]] = []
         orphans: list[_Stored] = []
@@ -426,6 +448,12 @@ class Runs(Repository):
         later = believed.day if reason == history.IN_THE_FUTURE else None
         columns = {name: getattr(believed, name) for name in _RUN_FIELDS}
         return {**columns, "quarantine": reason, "looked_at_on": later}
+
+
+def _around(days: Iterable[date]) -> set[date]:
+    """These days, and those that a recording of the same run may be on by another clock."""
+    reach = range(-matching.NEIGHBOUR_DAYS, matching.NEIGHBOUR_DAYS + 1)
+    return {day + timedelta(days=step) for day in days for step in reach}
 
 
 def _stored(row: Row[Any]) -> _Stored:

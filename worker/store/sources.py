@@ -6,7 +6,7 @@ and go encrypted; nothing here can decrypt them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -177,14 +177,23 @@ class SourceRows(Repository):
 
     # Who is due, and how far the list is read
 
-    def lease(self, athlete: Athlete, *, now: datetime, until: datetime) -> StoredCredential | None:
-        """Take this athlete's credential until then; None where there's none, or another has it."""
+    def lease(
+        self, athlete: Athlete, *, now: datetime, until: datetime, event_calls: int | None = None
+    ) -> StoredCredential | None:
+        """Take this athlete's credential until then; None where there's none, or another has it.
+
+        Where `event_calls` is given a call for an event is counted with it; None also where so many
+        were made today.
+        """
         free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
+        where: list[ColumnElement[bool]] = [*self._of(athlete), free]
+        values: dict[str, Any] = {"leased_until": until}
+        if event_calls is not None:
+            has_left, counted = _one_more_call(1, today=_utc_day(now), most=event_calls)
+            where.append(has_left)
+            values |= counted
         taken = self.connection.execute(
-            update(_CREDENTIAL)
-            .where(*self._of(athlete), free)
-            .values(leased_until=until)
-            .returning(_CREDENTIAL)
+            update(_CREDENTIAL).where(*where).values(values).returning(_CREDENTIAL)
         ).first()
         return _credential(taken) if taken else None
 
@@ -392,13 +401,16 @@ class SourceRows(Repository):
             )
         )
 
-    def spend_event_calls(self, athlete: Athlete, number: int, *, today: date, most: int) -> bool:
+    def spend_event_calls(self, athlete: Athlete, number: int, *, now: datetime, most: int) -> bool:
         """Count calls for events of this athlete; False where the day's are used up."""
-        calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
-        is_fresh = or_(on.is_(None), on != today)
-        has_left = *self._of(athlete), or_(is_fresh, calls < most)
-        counted = case((is_fresh, number), else_=calls + number)
-        return self._update(_CREDENTIAL, *has_left, event_calls_on=today, event_calls=counted) == 1
+        has_left, counted = _one_more_call(number, today=_utc_day(now), most=most)
+        return self._update(_CREDENTIAL, *self._of(athlete), has_left, **counted) == 1
+
+    def has_event_calls(self, athlete: Athlete, *, now: datetime, most: int) -> bool:
+        """Whether a call for an event of this athlete may be made today."""
+        has_left, _ = _one_more_call(1, today=_utc_day(now), most=most)
+        query = select(_CREDENTIAL.c.athlete_id).where(*self._of(athlete), has_left)
+        return self._value(query) is not None
 
     def hold_events(self, athlete: Athlete, until: datetime) -> None:
         """No event of this athlete is due before then."""
@@ -475,6 +487,20 @@ class SourceRows(Repository):
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(_CREDENTIAL, *self._of(athlete), **values)
+
+
+def _utc_day(now: datetime) -> date:
+    return now.astimezone(UTC).date()
+
+
+def _one_more_call(
+    number: int, *, today: date, most: int
+) -> tuple[ColumnElement[bool], dict[str, Any]]:
+    """Whether the day's calls for events aren't used up, and what counts so many more."""
+    calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
+    is_fresh = or_(on.is_(None), on != today)
+    counted = case((is_fresh, number), else_=calls + number)
+    return or_(is_fresh, calls < most), {"event_calls_on": today, "event_calls": counted}
 
 
 def credentials_of(
