@@ -34,6 +34,7 @@ from worker.notify import (
     ReconnectFacts,
     RedFlagFacts,
     WeeklyFacts,
+    WelcomeFacts,
 )
 
 DAY = date(2026, 2, 21)
@@ -221,6 +222,11 @@ def red_flag_facts(*flags: str, runner: Athlete | None = None) -> RedFlagFacts:
     """An athlete ticked signs that somebody should look at."""
     who = runner or athlete()
     return RedFlagFacts("therapist@example.org", who, flags or ("no_weight", "fever"), NOW)
+
+
+def welcome_facts(runner: Athlete | None = None) -> WelcomeFacts:
+    """Somebody was just added."""
+    return WelcomeFacts(runner or athlete(), Rules(), NOW)
 
 
 def notice_facts() -> NoticeFacts:

@@ -1,6 +1,7 @@
 """Every kind of mail there is, by name, each made by a composer from facts of a made runner."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 
 from simulators import mail_facts as made
@@ -44,6 +45,10 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     "red flag": lambda c: c.red_flag(made.red_flag_facts()),
     "red flag of an emergency": lambda c: c.red_flag(
         made.red_flag_facts("weak_legs", runner=IN_MILES)
+    ),
+    "welcome": lambda c: c.welcome(made.welcome_facts()),
+    "welcome to somebody who wants no summary": lambda c: c.welcome(
+        made.welcome_facts(replace(IN_MILES, wants=frozenset({"alert"})))
     ),
     "notice": lambda c: c.notice(made.notice_facts()),
 }

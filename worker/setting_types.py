@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from worker.domain.contact import ContactError, checked_address
 from worker.domain.models import LANGUAGE
 
 FROM_FILE: Final = "may come from a file of its own"
@@ -56,9 +57,13 @@ def _duration(value: object) -> object:
 
 
 def _address(value: str) -> str:
-    local, at, domain = parseaddr(value)[1].rpartition("@")
-    if not (local and at and domain) or not value.isprintable():
-        raise ValueError('write an address such as "Easeback <easeback@example.org>"')
+    hint = 'write an address such as "Easeback <easeback@example.org>"'
+    if not value.isprintable():
+        raise ValueError(hint)
+    try:
+        checked_address(parseaddr(value)[1])
+    except ContactError:
+        raise ValueError(hint) from None
     return value
 
 

@@ -24,7 +24,7 @@ from worker.sources.intervals.client import HIDDEN_BY_STRAVA
 from worker.sources.registry import SOURCES
 from worker.sources.strava import errors
 from worker.store import findings
-from worker.web import athlete
+from worker.web import fields
 
 LOADER = TemplateLoader()
 OTHERS = [language for language in SHIPPED_LANGUAGES if language != "en"]
@@ -127,7 +127,7 @@ def test_each_reason_that_an_athlete_reads_is_known(language: str) -> None:
         *what_held_back(),
         *why_not_counted(),
         *raised(edits, "EditError"),
-        *raised(athlete, "EditError"),
+        *raised(fields, "EditError"),
         *what_services_say(),
     } - {""}
     assert len(reasons) > 60

@@ -24,12 +24,36 @@ Answers = Iterator[tuple[str, Response]]
 
 def forms(client: TestClient, link: str) -> Answers:
     """What the forms for a race and for files lead to."""
+    yield "no zone", client.post(f"{link}/settings", data={"timezone": "Berlin"})
     yield "no race", client.post(f"{link}/race", data={"name": "Half", "date": "?"})
     html = {"accept": "text/html"}
     yield "uploaded", client.get(f"{link}?uploaded=yes")
     yield "no upload", client.post(f"{link}/files", headers=html)
     large = html | {"content-length": "99999999"}
     yield "large upload", client.post(f"{link}/files", content=b"x", headers=large)
+
+
+def without_a_link(client: TestClient) -> Answers:
+    """What a visitor comes to whom nobody knows."""
+    yield "home", client.get("/", headers={"x-forwarded-for": "203.0.113.9"})
+    yield "nothing there", client.get("/nowhere")
+    yield "forged", client.get("/checkin/forged")
+    yield "wrong method", client.put("/status")
+
+
+def first_questions(made: Instance, client: TestClient, who: Athlete) -> Answers:
+    """The page of the first mail, whatever was wrong in its form, and what follows it."""
+    link = made.link("welcome", who)
+    yield "welcome", client.get(link)
+    for form in (
+        {"timezone": "Berlin"},
+        {"at": "noon"},
+        {"weekday": "someday", "at": "07:00"},
+        {"name": "Half", "date": "?"},
+        {"date": "2026-05-10", "distance": "21"},
+    ):
+        yield f"welcome {form}", client.post(link, data=form)
+    yield "welcomed", client.get(f"{made.link('athlete', who)}?welcome=yes")
 
 
 def everything(made: Instance, client: TestClient, language: str) -> Answers:
@@ -46,6 +70,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     exclude_run(made.web.services, runner, run.id, by="operator", now=made.clock.now)
     link = made.link("athlete", runner)
     yield "new", client.get(made.link("athlete", new))
+    yield from first_questions(made, client, new)
     yield "runner", client.get(link)
     yield from forms(client, link)
     yield "routine", client.get(f"{link}/routine")
@@ -80,7 +105,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
                        for back in (4, 2)))  # fmt: skip
     again = made.link("checkin", new)
     yield "seen", client.post(again, data={"feels": "hurts", "level": "9"})
-    for kind in ("alert", "weekly", "reconnect", "notice"):
+    for kind in ("alert", "weekly", "reconnect", "notice", "all"):
         stop = made.link("unsubscribe", runner, kind=kind)
         yield f"stop {kind}?", client.get(stop)
         yield f"stopped {kind}", client.post(stop, data={})
@@ -89,12 +114,9 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     connect = made.link("connect", runner, source="strava")
     yield "connect", client.get(connect)
     yield "stale consent", client.get("/strava/callback?state=x")
-    yield "home", client.get("/", headers={"x-forwarded-for": "203.0.113.9"})
-    yield "nothing there", client.get("/nowhere")
-    yield "forged", client.get("/checkin/forged")
+    yield from without_a_link(client)
     yield "wrong form", client.post(checkin, data={"feels": "?"})
     yield "too long", client.post(checkin, content=b"x" * 20_000)
-    yield "wrong method", client.put("/status")
     yield "links closed", client.post(f"{link}/links", data={})
     yield "closed", client.get(link)
     last = made.link("athlete", new)

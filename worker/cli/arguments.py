@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from worker.cli.context import UsageError, parse_day
+from worker.domain.contact import ContactError, checked_address, checked_name
 from worker.domain.models import (
     LANGUAGE,
     LONGEST_RACE_M,
@@ -20,28 +21,17 @@ from worker.domain.models import (
     WeeklyHour,
 )
 
-_LONGEST_NAME = 80
 _WEEKLY = re.compile(
     rf"(?P<day>{'|'.join(WEEKDAYS)})((s|nes|rs|ur)?day)?"
     r"\s+(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)"
 )
-_EMAIL = re.compile(r"[^\s@<>,;:\"]+@[^\s@<>,;:\"]+")
 
 
-def _name(text: str) -> str:
-    name = text.strip()
-    if not name or len(name) > _LONGEST_NAME or not name.isprintable():
-        raise UsageError(f"--name: a name has 1 to {_LONGEST_NAME} characters that can be shown")
-    if "/" in name or "\\" in name or name.startswith("."):
-        raise UsageError("--name: it names a folder too, so no slash, and no dot in front")
-    return name
-
-
-def _email(text: str) -> str:
-    address = text.strip()
-    if not _EMAIL.fullmatch(address) or not address.isprintable():
-        raise UsageError(f"--email: {text!r} is not an address such as anna@example.org")
-    return address
+def _contact(option: str, check: Callable[[str], str], text: str) -> str:
+    try:
+        return check(text)
+    except ContactError as error:
+        raise UsageError(f"{option}: {error}") from error
 
 
 def _timezone(text: str) -> str:
@@ -98,8 +88,8 @@ def _wants(text: str) -> frozenset[MailKind]:
 
 
 PARSERS: Mapping[str, Callable[[str], object]] = {
-    "name": _name,
-    "email": _email,
+    "name": partial(_contact, "--name", checked_name),
+    "email": partial(_contact, "--email", checked_address),
     "timezone": _timezone,
     "units": partial(_choice, "--units", {"km": "km", "mi": "mi"}),
     "clock": partial(_choice, "--clock", {"24": "24", "12": "12"}),
@@ -137,4 +127,4 @@ def race_of(before: Race | None, name: str | None, on: str | None, km: float | N
         raise UsageError("a race needs all of --race NAME --race-date DATE --race-km N")
     if not 0 < distance_m <= LONGEST_RACE_M:
         raise UsageError(f"--race-km: {km} is not the length of a race")
-    return Race(_name(race_name), day, distance_m)
+    return Race(_contact("--race", checked_name, race_name), day, distance_m)

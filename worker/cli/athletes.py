@@ -70,26 +70,36 @@ def add_athlete_command(
     race: RaceOption = None,
     race_date: RaceDateOption = None,
     race_km: RaceKmOption = None,
+    no_mail: Annotated[
+        bool, typer.Option("--no-mail", help="Don't send the first mail, which says what comes.")
+    ] = False,
 ) -> None:
-    """Add an athlete."""
-    add_athlete(command_of(context), race_of(None, race, race_date, race_km), **_given(context))
+    """Add an athlete, and send the first mail: what comes when, and the link to set it up."""
+    after = race_of(None, race, race_date, race_km)
+    add_athlete(command_of(context), after, welcome=not no_mail, **_given(context))
 
 
-def add_athlete(command: CommandContext, race: Race | None = None, **given: str | None) -> None:
-    """Saves a new athlete and prints that. `given` is what `changed_athlete` takes.
+def add_athlete(
+    command: CommandContext, race: Race | None = None, *, welcome: bool = True, **given: str | None
+) -> None:
+    """Saves a new athlete, queues the first mail and prints that.
 
-    Raises `UsageError` for a value that makes no sense and for a name that is taken.
+    `given` is what `changed_athlete` takes. Raises `UsageError` for a value that makes no sense and
+    for a name that is taken.
     """
     from worker.config import machine_timezone
+    from worker.pipeline.welcome import queue_welcome
 
     zone = machine_timezone() if given.get("timezone") is None else "UTC"
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
     wanted = changed_athlete(fresh, race, given)
     _check_language(command, wanted)
-    command.set_up()
-    with command.store.transaction() as tx:
+    services = command.services()
+    with services.store.transaction() as tx:
         _check_name_is_free(tx, wanted)
         added = tx.athletes.add(wanted)
+        if welcome:
+            queue_welcome(tx, services, added, now=added.added_at)
     command.say(
         f"added {added.name}: weekly mail {added.weekly} {added.timezone} "
         f"about the week that {_told(added)}, to {added.email}"

@@ -18,6 +18,7 @@ from worker.notify.notices import (
 )
 from worker.notify.render import Renderer
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
+from worker.notify.welcome import WelcomeFacts, compose_welcome
 
 __all__ = [
     "AlertFacts",
@@ -29,6 +30,7 @@ __all__ = [
     "RedFlagFacts",
     "Unseen",
     "WeeklyFacts",
+    "WelcomeFacts",
 ]
 
 
@@ -37,6 +39,7 @@ class Composer(Renderer):
 
     alert = compose_alert
     weekly = compose_weekly
+    welcome = compose_welcome
     reconnect = compose_reconnect
     red_flag = compose_red_flag
     notice = compose_notice

@@ -65,7 +65,10 @@ _MOST_PICTURE_BYTES = 48_000
 """What the exercises' pictures of one mail have together: those beyond are on the page alone."""
 
 
-MailName = Literal[MailKind, "red_flag"]
+_NO_LINKS: dict[str, Any] = {"checkin": {}, "connect": "", "page": "", "welcome": ""}
+
+
+MailName = Literal[MailKind, "red_flag", "welcome"]
 """What a mail's templates are called. Of one kind there may be several."""
 
 
@@ -363,10 +366,12 @@ class Renderer:
             # Who looks after an athlete reads the language of this Easeback.
             others = Locale(self.language if mail == "red_flag" else ENGLISH)
             locale = self.locale(athlete, Rules()) if athlete else others
-        kind: MailKind = "notice" if mail == "red_flag" else mail
+        kind: MailKind = next((one for one in get_args(MailKind) if one == mail), "notice")
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
-            unsubscribe = self.signer.sign("unsubscribe", athlete, kind=kind)
+            # Whoever knows nothing of the first mail wants none of the others.
+            stops = "all" if mail == "welcome" else kind
+            unsubscribe = self.signer.sign("unsubscribe", athlete, kind=stops)
             # RFC 8058. It asks for https; over http a mail provider ignores the second header.
             headers += (
                 ("List-Unsubscribe", f"<{unsubscribe}>"),
@@ -375,8 +380,7 @@ class Renderer:
         context |= {
             "kind": mail,
             "name": clean(athlete.name) if athlete else "",
-            "links": {"unsubscribe": unsubscribe, "checkin": {}, "connect": "", "page": ""}
-            | dict(links or {}),
+            "links": _NO_LINKS | {"unsubscribe": unsubscribe} | dict(links or {}),
             "reply_to": self._reply_to if self._reply_to != recipient else None,
             "weekly_hour": athlete.weekly if athlete and kind == "weekly" else None,
             "told_after": told_days_after(athlete) if athlete else None,

@@ -27,6 +27,7 @@ from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
 from worker.notify.notices import NoticeFacts, ReconnectFacts, RedFlagFacts
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts
+from worker.notify.welcome import WelcomeFacts
 
 _DAY = date(2026, 2, 21)
 _RULES = Rules()
@@ -58,7 +59,7 @@ def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
 def _facts() -> Iterator[tuple[str, Any]]:
     """Alerts with and without a race and an easy season, a week with everything, one without runs,
     one of which not all was seen, a first one, a lost source by consent and by key, a red flag and
-    an emergency, a notice.
+    an emergency, a first mail, a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)
@@ -110,6 +111,8 @@ def _facts() -> Iterator[tuple[str, Any]]:
     )
     for flags in (("fever",), ("saddle_numb", "fever")):
         yield "red_flag", RedFlagFacts("therapist@example.org", _ATHLETE, flags, _NOW)
+    yield "welcome", WelcomeFacts(_ATHLETE, _RULES, _NOW)
+    yield "welcome", WelcomeFacts(replace(_ATHLETE, wants=frozenset()), _RULES, _NOW)
     yield (
         "notice",
         NoticeFacts("operator@example.org", "The mail server refused.", ("Look at it.",)),

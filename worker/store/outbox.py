@@ -116,6 +116,10 @@ class Outbox(Repository):
         outbox_id: int | None = self.connection.execute(adding, row).scalar()
         return outbox_id
 
+    def let_others_first(self, outbox_id: int) -> None:
+        """Alerts and notices go before this mail, whatever its kind."""
+        self._update(_OUTBOX, _OUTBOX.c.id == outbox_id, turn=1)
+
     def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
         """Take the mail that has been due longest, or None; alerts and notices before the rest.
 

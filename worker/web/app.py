@@ -11,7 +11,17 @@ from starlette.routing import Route
 
 from worker.sources.base import OAuth2
 from worker.store import StoreError
-from worker.web import athlete, calendar, checkin, consent, health, routine, status, unsubscribe
+from worker.web import (
+    athlete,
+    calendar,
+    checkin,
+    consent,
+    health,
+    routine,
+    status,
+    unsubscribe,
+    welcome,
+)
 from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
@@ -54,6 +64,8 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
             link_page(web, "unsubscribe", unsubscribe.unsubscribe, posts=True),
+            link_page(web, "welcome", welcome.show_welcome),
+            link_page(web, "welcome", welcome.save_welcome, posts=True),
             page("/", web, status.home),
             page("/status", web, status.status_page),
             page("/metrics", web, status.metrics),

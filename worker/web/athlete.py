@@ -1,36 +1,21 @@
 """The athlete's own page: what is known, what was mailed, what can be changed or taken."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, datetime, time, timedelta
+from datetime import date, timedelta
 from functools import partial
 from http import HTTPStatus
 from tempfile import TemporaryFile
 from types import MappingProxyType
-from typing import IO, Any, TypeVar
-from zoneinfo import available_timezones
+from typing import IO, Any
 
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from worker.domain.models import (
-    LARGEST_ID,
-    LONGEST_RACE_M,
-    METRES_PER,
-    PAIN_AREAS,
-    WEEKDAYS,
-    Athlete,
-    Dial,
-    MailKind,
-    Race,
-    SourceName,
-    WeeklyHour,
-)
-from worker.domain.shown import plain_title
+from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete
 from worker.domain.weeks import local_time, told_days_after
-from worker.notify.render import Locale
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
@@ -41,15 +26,24 @@ from worker.store import StoredRun, Transaction
 from worker.web.athlete_view import AthleteView, athlete_view
 from worker.web.context import PageError, WebContext
 from worker.web.export import export, write_json, write_zip
-from worker.web.forms import Form
-from worker.web.pages import chosen
+from worker.web.fields import (
+    CHOOSABLE,
+    DIALS,
+    WEEK_STARTS,
+    decimal,
+    distance_m,
+    parsed,
+    race_in,
+    row_id,
+    start_of,
+    with_settings,
+)
+from worker.web.pages import chosen, own_names
 from worker.web.visits import LINK_LIVES, LinkVisit
 
 log = logging.getLogger(__name__)
 
-_CHOOSABLE: tuple[MailKind, ...] = ("alert", "weekly")
-_WEEK_STARTS = {"monday": 0, "sunday": 6}
-_DIALS: tuple[Dial, ...] = ("24", "12")
+_FORMS = ("run", "upload", "race", "settings")
 _PIECE = 65_536
 _RUN_DAYS = timedelta(days=42)
 
@@ -60,9 +54,14 @@ def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
 
 def save_settings(web: WebContext, visit: LinkVisit) -> Response:
     """Saves the settings of the form: a box that isn't ticked is a no."""
-    changed = _changed(visit.athlete, visit.form, languages=web.pages.languages)
+    form, wants = visit.form, visit.athlete.wants
+    try:
+        changed = with_settings(visit.athlete, form, languages=web.pages.languages)
+    except EditError as error:
+        return athlete_page(web, visit, troubles={"settings": str(error)}, status=400)
+    wants = wants - set(CHOOSABLE) | set(chosen(form.all("wants"), CHOOSABLE))
     with web.store.transaction() as tx:
-        tx.athletes.change(changed, now=visit.now)
+        tx.athletes.change(replace(changed, wants=wants), now=visit.now)
     return _saved(web, visit, "web: athlete %(athlete)d changed settings")
 
 
@@ -78,18 +77,12 @@ def save_language(web: WebContext, visit: LinkVisit) -> Response:
 
 def save_race(web: WebContext, visit: LinkVisit) -> Response:
     """Saves the race that the plan leads to, or that there is none."""
-    form, race = visit.form, None
-    if form.one("none") != "yes":
+    race = None
+    if visit.form.one("none") != "yes":
         try:
-            race = Race(
-                plain_title(form.one("name")),
-                _parsed(date.fromisoformat, form.one("date"), "a date"),
-                _distance_m(visit),
-            )
+            race = race_in(visit.form, visit.athlete.units)
         except EditError as error:
-            return athlete_page(web, visit, race_trouble=str(error), status=400)
-        if not race.name or not 0 < race.distance_m <= LONGEST_RACE_M:
-            raise PageError(400)
+            return athlete_page(web, visit, troubles={"race": str(error)}, status=400)
     with web.store.transaction() as tx:
         tx.athletes.change(replace(visit.athlete, race=race), now=visit.now)
     return _saved(web, visit, "web: athlete %(athlete)d changed the race")
@@ -152,7 +145,7 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
         )
     except SourceError as error:
         _log(visit, "web: athlete %(athlete)d gave a key that doesn't work")
-        return athlete_page(web, visit, key_troubles={service.name: str(error)}, status=400)
+        return athlete_page(web, visit, troubles={service.name: str(error)}, status=400)
     return _saved(
         web, visit, "web: athlete %(athlete)d connected %(service)s", service=service.title
     )
@@ -168,28 +161,27 @@ def edit_run(web: WebContext, visit: LinkVisit) -> Response:
             stored = add_run(
                 services,
                 who,
-                day=_parsed(date.fromisoformat, form.one("date"), "a date"),
-                distance_m=_distance_m(visit),
-                minutes=_parsed(_number, minutes, "a number of minutes") if minutes else None,
-                start=_parsed(time.fromisoformat, form.one("start"), "an hour of the day")
-                if form.one("start")
-                else None,
+                day=parsed(date.fromisoformat, form.one("date"), "a date"),
+                distance_m=distance_m(form, who.units),
+                minutes=parsed(decimal, minutes, "a number of minutes") if minutes else None,
+                start=start_of(form),
                 now=now,
             )
         else:
-            run_id = _parsed(_row_id, form.one("run"), "a run")
+            run_id = parsed(row_id, form.one("run"), "a run")
             if edit == "exclude":
                 stored = exclude_run(services, who, run_id, by="athlete", now=now)
             elif edit == "include":
                 stored = include_run(services, who, run_id, now=now)
             elif edit == "correct":
+                metres = distance_m(form, who.units)
                 stored = correct_run(
-                    services, who, run_id, distance_m=_distance_m(visit), by="athlete", now=now
+                    services, who, run_id, distance_m=metres, by="athlete", now=now
                 )
             else:
                 raise PageError(404)
     except EditError as error:
-        return athlete_page(web, visit, run_trouble=str(error), status=400)
+        return athlete_page(web, visit, troubles={"run": str(error)}, status=400)
     _log(visit, "web: athlete %(athlete)d edited a run: %(edit)s", edit=edit)
     page = f"{web.pages.root}{visit.athlete_path}"
     return RedirectResponse(f"{page}?saved=yes#run-{stored.run.id}", 303)
@@ -201,34 +193,6 @@ def download_json(web: WebContext, visit: LinkVisit) -> Response:
 
 def download_zip(web: WebContext, visit: LinkVisit) -> Response:
     return _download(web, visit, write_zip, "zip")
-
-
-_T = TypeVar("_T")
-
-
-def _parsed(parse: Callable[[str], _T], text: str, what: str) -> _T:
-    """What a field of a form says; raises `EditError`."""
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise EditError(f"“{text[:20]}” is not {what}") from error
-
-
-def _row_id(text: str) -> int:
-    number = int(text)
-    if abs(number) > LARGEST_ID:
-        raise ValueError(number)
-    return number
-
-
-def _number(text: str) -> float:
-    return float(text.replace(",", "."))
-
-
-def _distance_m(visit: LinkVisit) -> float:
-    """The distance of a form, which is in the athlete's units."""
-    distance = _parsed(_number, visit.form.one("distance"), "a distance")
-    return round(distance * METRES_PER[visit.athlete.units], 1)
 
 
 def _listed(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[StoredRun, ...]:
@@ -265,13 +229,13 @@ def athlete_page(
     visit: LinkVisit,
     *,
     unsure: bool = False,
-    key_troubles: Mapping[SourceName, str] = MappingProxyType({}),
-    run_trouble: str = "",
-    upload_trouble: str = "",
-    race_trouble: str = "",
+    troubles: Mapping[str, str] = MappingProxyType({}),
     status: int = 200,
 ) -> Response:
-    """The page, with what became of a form that was sent."""
+    """The page, with what became of a form that was sent.
+
+    `troubles` say what was wrong, by the form: `run`, `upload`, `race`, `settings`, or a service.
+    """
     done = visit.request.query_params if status == HTTPStatus.OK else {}
     athlete = visit.athlete
     lives = LINK_LIVES["athlete"]
@@ -290,7 +254,7 @@ def athlete_page(
         status=status,
         locale=visit.locale,
         athlete=athlete,
-        languages={name: web.pages.words(Locale(name)).own_name for name in web.pages.languages},
+        languages=own_names(web.pages),
         mails_in=athlete.language or web.pages.language,
         shown=shown,
         here_at=partial(local_time, athlete),
@@ -304,11 +268,8 @@ def athlete_page(
             if not isinstance(one, ApiKey)
         },
         keys=keys,
-        key_troubles=key_troubles,
+        troubles=dict.fromkeys(_FORMS, "") | dict(troubles),
         listed=listed,
-        run_trouble=run_trouble,
-        upload_trouble=upload_trouble,
-        race_trouble=race_trouble,
         # As exact as it is kept: saving it unchanged must not move the plan.
         race_distance=f"{athlete.race.distance_m / METRES_PER[athlete.units]:.8g}"
         if athlete.race
@@ -317,42 +278,15 @@ def athlete_page(
         files_to=f"{web.base_url}{visit.athlete_path}/files",
         saved=done.get("saved") == "yes",
         uploaded=done.get("uploaded") == "yes",
+        welcomed=done.get("welcome") == "yes",
         unsure=unsure,
         areas=PAIN_AREAS,
-        kinds=_CHOOSABLE,
+        kinds=CHOOSABLE,
         links_live_days=lives.days if lives else 0,
         told_after=told_days_after(athlete),
         weekdays=WEEKDAYS,
-        week_starts=_WEEK_STARTS,
-        dials=_DIALS,
-    )
-
-
-def _changed(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
-    """The athlete with the form's settings; a word that isn't known leaves its setting as it was.
-
-    Raises `PageError` for an hour of the weekly mail or a time zone that is none.
-    """
-    weekly, day, at = athlete.weekly, form.one("weekday"), form.one("at")
-    if day or at:
-        try:
-            hour = datetime.strptime(at, "%H:%M").time()  # noqa: DTZ007  on the athlete's clock
-            weekly = WeeklyHour(WEEKDAYS.index(day), hour)
-        except ValueError as error:
-            raise PageError(400) from error
-    timezone = form.one("timezone") or athlete.timezone
-    if timezone != athlete.timezone and timezone not in available_timezones():
-        raise PageError(400)
-    return replace(
-        athlete,
-        timezone=timezone,
-        wants=athlete.wants - set(_CHOOSABLE) | set(chosen(form.all("wants"), _CHOOSABLE)),
-        units=next((one for one in METRES_PER if one == form.one("units")), athlete.units),
-        clock=next((one for one in _DIALS if one == form.one("clock")), athlete.clock),
-        language=next((one for one in languages if one == form.one("language")), athlete.language),
-        week_starts=_WEEK_STARTS.get(form.one("week_starts"), athlete.week_starts),
-        weekly=weekly,
-        pain=chosen(form.all("area"), PAIN_AREAS),
+        week_starts=WEEK_STARTS,
+        dials=DIALS,
     )
 
 

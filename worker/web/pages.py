@@ -102,3 +102,8 @@ class Pages:
 def chosen(wanted: Sequence[str], known: Sequence[Word]) -> tuple[Word, ...]:
     """Those of the known words that were wanted, in their usual order."""
     return tuple(word for word in known if word in wanted)
+
+
+def own_names(pages: Pages) -> dict[str, str]:
+    """What each language that the pages speak is called in itself."""
+    return {name: pages.words(Locale(name)).own_name for name in pages.languages}

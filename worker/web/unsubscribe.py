@@ -2,10 +2,11 @@
 
 A mail provider's one-click POST (RFC 8058) comes without cookie, referrer or form of ours, with
 `List-Unsubscribe=One-Click` as its body; it means what the button means. The link never expires,
-so it opens this page and no other.
+so it opens this page and no other. That of an athlete's first mail stops all of them.
 """
 
 import logging
+from collections.abc import Mapping
 from typing import get_args
 
 from starlette.responses import Response
@@ -16,19 +17,24 @@ from worker.web.visits import LinkVisit
 
 log = logging.getLogger(__name__)
 
-_KINDS: tuple[MailKind, ...] = get_args(MailKind)
+_KINDS: Mapping[str, frozenset[MailKind]] = {
+    **{kind: frozenset({kind}) for kind in get_args(MailKind)},
+    "all": frozenset(get_args(MailKind)),
+}
+"""What a link can stop: a kind of mail, or all of them."""
 
 
 def show_unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
     kind = _kind(visit)
-    return _page(web, visit, kind, wanted=kind in visit.athlete.wants, done=False)
+    wanted = not _KINDS[kind].isdisjoint(visit.athlete.wants)
+    return _page(web, visit, kind, wanted=wanted, done=False)
 
 
 def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
-    """Stops one kind of mail, or takes it up again."""
+    """Stops one kind of mail, or all of them, or takes them up again."""
     athlete, kind = visit.athlete, _kind(visit)
     again = visit.form.one("again") == "yes" and not visit.form.one("List-Unsubscribe")
-    wants = athlete.wants | {kind} if again else athlete.wants - {kind}
+    wants = athlete.wants | _KINDS[kind] if again else athlete.wants - _KINDS[kind]
     if wants != athlete.wants:
         with web.store.transaction() as tx:
             tx.athletes.save_wants(athlete, wants)
@@ -40,16 +46,14 @@ def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
     return _page(web, visit, kind, wanted=again, done=True)
 
 
-def _kind(visit: LinkVisit) -> MailKind:
-    for kind in _KINDS:
-        if visit.more.get("kind") == kind:
-            return kind
-    raise PageError(403)
+def _kind(visit: LinkVisit) -> str:
+    kind = visit.more.get("kind", "")
+    if kind not in _KINDS:
+        raise PageError(403)
+    return kind
 
 
-def _page(
-    web: WebContext, visit: LinkVisit, kind: MailKind, *, wanted: bool, done: bool
-) -> Response:
+def _page(web: WebContext, visit: LinkVisit, kind: str, *, wanted: bool, done: bool) -> Response:
     return web.pages.show(
         "unsubscribe.html",
         locale=visit.locale,

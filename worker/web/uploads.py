@@ -212,7 +212,7 @@ def _refusal(web: WebContext, visit: LinkVisit, error: PageError) -> Response:
     why = str(words.upload_refused.get(error.status, words.refused_other_note))
     wanted, response = visit.request.headers.get("accept", ""), None
     if "text/html" in wanted:
-        response = athlete_page(web, visit, upload_trouble=why, status=error.status)
+        response = athlete_page(web, visit, troubles={"upload": why}, status=error.status)
     elif "application/json" in wanted:
         response = JSONResponse({"error": why}, error.status)
     else:

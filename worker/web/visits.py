@@ -23,6 +23,7 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "connect": timedelta(days=60),
     # One gives up a mail years later.
     "unsubscribe": None,
+    "welcome": timedelta(days=60),
 }
 """How long a link of each purpose opens its page."""
 

@@ -1,0 +1,42 @@
+"""The first mail to an athlete: what Easeback does, what comes when, and the link to set it up."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from worker.domain.models import Athlete, Email
+from worker.domain.rules import Rules
+from worker.notify.render import Renderer
+
+
+@dataclass(frozen=True, slots=True)
+class WelcomeFacts:
+    """An athlete who was just added; by `rules` the mail says how soon anything is warned of."""
+
+    athlete: Athlete
+    rules: Rules
+    now: datetime
+
+
+def compose_welcome(renderer: Renderer, facts: WelcomeFacts) -> Email:
+    """The first mail. Where there are no pages it says in words what there is to know."""
+    athlete = facts.athlete
+    links, is_local = {}, False
+    if renderer.signer is not None and renderer.checkins:
+        links["welcome"] = renderer.signer.sign("welcome", athlete, now=facts.now)
+        is_local = _is_loopback(urlsplit(renderer.signer.base_url).hostname or "")
+    context = {
+        "is_local": is_local,
+        "weekly": athlete.weekly if "weekly" in athlete.wants else None,
+        "warns": "alert" in athlete.wants,
+    }
+    locale = renderer.locale(athlete, facts.rules)
+    return renderer.email("welcome", athlete, context, locale=locale, links=links)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

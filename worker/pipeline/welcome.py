@@ -1,0 +1,23 @@
+"""The first mail to an athlete who was just added: queued once, with the link to set things up."""
+
+from datetime import datetime
+
+from worker.domain.models import Athlete
+from worker.notify import WelcomeFacts
+from worker.pipeline.services import Services, enqueue
+from worker.store import Transaction
+
+
+def queue_welcome(
+    tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
+) -> int | None:
+    """Queue an athlete's first mail, after what is more urgent; None where they had one before.
+
+    It's for whoever adds an athlete to call: who was here before there was such a mail gets none.
+    """
+    email = services.composer.welcome(WelcomeFacts(athlete, services.rules, now))
+    key = f"welcome:{athlete.id}"
+    outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
+    if outbox_id is not None:
+        tx.outbox.let_others_first(outbox_id)
+    return outbox_id

@@ -1,0 +1,75 @@
+"""The page that the first mail leads to: an athlete says how they are to be spoken to, and of what.
+
+It's the settings of the athlete's page, asked once, with the way to connect a source behind them.
+"""
+
+import logging
+from dataclasses import replace
+
+from starlette.responses import RedirectResponse, Response
+
+from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS
+from worker.pipeline.edits import EditError
+from worker.web.context import WebContext
+from worker.web.fields import DIALS, WEEK_STARTS, race_in, with_settings, zones
+from worker.web.pages import own_names
+from worker.web.visits import LINK, LinkVisit
+
+log = logging.getLogger(__name__)
+
+_OF_A_RACE = ("name", "date", "distance")
+
+
+def show_welcome(web: WebContext, visit: LinkVisit) -> Response:
+    return _page(web, visit)
+
+
+def save_welcome(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves the answers, and leads to the athlete's page; what can't be read is asked again."""
+    athlete, form = visit.athlete, visit.form
+    try:
+        changed = with_settings(athlete, form, languages=web.pages.languages)
+        if any(map(form.one, _OF_A_RACE)):
+            changed = replace(changed, race=race_in(form, athlete.units))
+    except EditError as error:
+        return _page(web, visit, trouble=str(error), status=400)
+    with web.store.transaction() as tx:
+        tx.athletes.change(changed, now=visit.now)
+    log.info("web: athlete %(athlete)d answered the first questions", {"athlete": athlete.id})
+    return RedirectResponse(f"{_page_of(web, visit)}?welcome=yes", 303)
+
+
+def _page_of(web: WebContext, visit: LinkVisit) -> str:
+    """The athlete's own page, by a link as old as this one: no link can be renewed by itself."""
+    token = web.signer.token("athlete", visit.athlete, now=visit.request.scope[LINK].signed_at)
+    return f"{web.pages.root}/athlete/{token}"
+
+
+def _page(web: WebContext, visit: LinkVisit, *, trouble: str = "", status: int = 200) -> Response:
+    athlete, form = visit.athlete, visit.form
+    race = athlete.race
+    known = {
+        "name": race.name if race else "",
+        "date": race.day.isoformat() if race else "",
+        "distance": f"{race.distance_m / METRES_PER[athlete.units]:.8g}" if race else "",
+    }
+    return web.pages.show(
+        "welcome.html",
+        status=status,
+        locale=visit.locale,
+        athlete=athlete,
+        languages=own_names(web.pages),
+        here=web.pages.root + visit.request.scope["path"],
+        page=_page_of(web, visit),
+        connects=[one.client.title for one in web.services.sources.values()],
+        # What was answered stays where something else in the form can't be read.
+        race={name: form.one(name) or value for name, value in known.items()},
+        zone=form.one("timezone") or athlete.timezone,
+        zones=zones(),
+        areas=PAIN_AREAS,
+        pain=form.all("area") if trouble else athlete.pain,
+        weekdays=WEEKDAYS,
+        week_starts=WEEK_STARTS,
+        dials=DIALS,
+        trouble=trouble,
+    )
