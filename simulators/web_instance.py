@@ -123,7 +123,7 @@ def run_winter(
     """Keep the runs of a winter, judge their days, and say how the sources feel."""
     rules = Rules()
     with instance.store.transaction() as tx:
-        tx.runs.save(athlete, map(_recording, kilometres), now=NOW, today=TODAY)
+        tx.runs.save(athlete, map(made_recording, kilometres), now=NOW, today=TODAY)
         history = History.of(tx.runs.counted(athlete), rules=rules)
         verdicts = [detector.judge_day(history, day, rules=rules) for day in history.days()]
         found = [finding for verdict in verdicts for finding in verdict.findings]
@@ -163,7 +163,8 @@ _SOURCES: Mapping[SourceName, SourceState] = {
 }
 
 
-def _recording(run: tuple[int, float]) -> Recording:
+def made_recording(run: tuple[int, float]) -> Recording:
+    """A run of so many kilometres, so many days ago."""
     back, kilometres = run
     day = TODAY - timedelta(days=back)
     return Recording(

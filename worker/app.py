@@ -87,6 +87,7 @@ def build_services(
         reply_to=settings.mail.reply_to,
         operator=settings.mail.operator,
         therapist=settings.mail.therapist,
+        copies_alerts=settings.mail.copy_alerts,
         backup=settings.backup,
         backups_path=settings.backups_path,
         ping_url=settings.ping_url,

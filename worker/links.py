@@ -8,13 +8,13 @@ is checked, and who closed older ones compares with `Link.signed_at`.
 """
 
 import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from itsdangerous import BadData, URLSafeSerializer
-
-from worker.domain.models import Athlete
 
 _LONGEST_TOKEN = 2000
 _SALT = "easeback.link."
@@ -31,12 +31,20 @@ class LinkError(ValueError):
         self.expired = expired
 
 
+class LinkOwner(Protocol):
+    """Whom a link is made for: an athlete, or somebody of the practice."""
+
+    @property
+    def link_id(self) -> str:
+        """What links call them."""
+
+
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a token says: whom it was made for (`Athlete.link_id`), when, and the rest.
+    """What a token says: whom it was made for (`link_id`), when, and the rest.
 
     Links made before athletes had a `link_id` have the `id`. One without an age has no `signed_at`;
-    others have it to the second.
+    others have it to the second. Links to the practice's page name a therapist there.
     """
 
     athlete: str | int
@@ -52,6 +60,7 @@ class Signer:
         if not keys or not all(keys):
             raise ValueError("links need at least one key, and no empty one")
         self.base_url = base_url.rstrip("/")
+        self._oldest_key = keys[-1].encode()
         self._mark = {_PREVIEW: "yes"} if preview else {}
         self._serializer = URLSafeSerializer(
             [key.encode() for key in reversed(keys)],  # itsdangerous signs with the last
@@ -59,17 +68,25 @@ class Signer:
         )
 
     def sign(
-        self, purpose: str, athlete: Athlete, *, now: datetime | None = None, **more: str
+        self, purpose: str, whose: LinkOwner, *, now: datetime | None = None, **more: str
     ) -> str:
         """The whole address `<base_url>/<purpose>/<token>`; without `now` it has no age."""
-        return f"{self.base_url}/{purpose}/{self.token(purpose, athlete, now=now, **more)}"
+        return f"{self.base_url}/{purpose}/{self.token(purpose, whose, now=now, **more)}"
 
     def token(
-        self, purpose: str, athlete: Athlete, *, now: datetime | None = None, **more: str
+        self, purpose: str, whose: LinkOwner, *, now: datetime | None = None, **more: str
     ) -> str:
         signed_at = int(now.timestamp()) if now else None
-        said = [signed_at, {"athlete": athlete.link_id, **more, **self._mark}]
+        said = [signed_at, {"athlete": whose.link_id, **more, **self._mark}]
         return self._serializer.dumps(said, salt=_SALT + purpose)
+
+    def fingerprint(self, text: str) -> str:
+        """A word for a text that nobody has without our keys; the text can't be told from it.
+
+        It's made by the oldest key, so it stays when keys are added.
+        """
+        said = f"easeback.fingerprint.{text}".encode()
+        return hmac.new(self._oldest_key, said, hashlib.sha256).hexdigest()[:32]
 
     def check(
         self, purpose: str, token: str, *, max_age_s: float | None = None, now: datetime

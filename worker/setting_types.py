@@ -192,6 +192,7 @@ class MailSection(Section):
     `port` None is the usual one for `security`. `sender` None is the login where that is an
     address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
     mail about failures. `tell_red_flags`: whether the therapist gets a mail about each red flag.
+    `copy_alerts`: whether the therapists get a copy of each alert, of athletes who agree to it.
     `ca_file` holds authorities that are trusted beside the system's.
     With `auth` "xoauth2" we log in as `username` by tokens of the `provider`, not by a password: as
     the application `client_id`, which is registered there, for Microsoft in `tenant`;
@@ -215,6 +216,7 @@ class MailSection(Section):
     language: Annotated[str, Field(pattern=rf"^{LANGUAGE}$", max_length=20)] = "en"
     operator: Address | None = None
     tell_red_flags: bool = True
+    copy_alerts: bool = False
     ca_file: Path | None = None
     ehlo_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:\[\]-]+$")] | None = None
     connections: Annotated[int, Field(ge=1, le=20)] = 2

@@ -34,7 +34,7 @@ DAY, NOW = made.DAY, datetime(2026, 2, 21, 18, tzinfo=UTC)
 def why_not_mailed() -> Iterator[str]:
     """Each reason that is stored with a finding."""
     yield from (ingest.FIRST_FILES, ingest.IMPORTED, ingest.RESTORED_SINCE, ingest.MAILED_TOGETHER,
-                ingest.UNSUBSCRIBED, housekeeping.EXPIRED, housekeeping.MATCHED_ANEW,
+                ingest.UNSUBSCRIBED, ingest.PAUSED, housekeeping.EXPIRED, housekeeping.MATCHED_ANEW,
                 findings.DROPPED,
                 "Garmin was disconnected: nothing is mailed about that")  # fmt: skip
     yield from (

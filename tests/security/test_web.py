@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from simulators.practice import add_therapist, practice_link
 from simulators.web_instance import BASE_URL, Instance, instance
 from worker.domain.models import Athlete
 from worker.links import Signer
@@ -30,7 +31,7 @@ MUST_BE_THERE = {
 POLICY = {"default-src 'none'", "base-uri 'none'", "frame-ancestors 'none'", "form-action 'self'"}
 OPEN_TO_ALL = {"/", "/livez", "/readyz", "/icon.svg", "/strava/callback", "/strava/webhook"}
 """And the webhook's path with its secret, which is another in each instance."""
-OPERATORS = {"/status", "/metrics"}
+OPERATORS = {"/status", "/metrics", "/practice"}
 UNCOUNTED = {("GET", "/livez"), ("GET", "/icon.svg")}
 """And what is posted at that path."""
 PUBLIC = "https://easeback.example.org"
@@ -72,6 +73,11 @@ def filled(made: Instance, path: str, athlete: Athlete) -> str:
         return path
     purpose = path.split("/")[1]
     link = made.link(purpose, athlete, kind="weekly")
+    if purpose == "practice":
+        with made.store.reading() as tx:
+            known = tx.therapists.named("Dr. Vera Sand")
+        link = practice_link(made, known or add_therapist(made))
+        path = path.replace("{athlete}", athlete.link_id)
     return path.replace("{token}", link.rpartition("/")[2])
 
 

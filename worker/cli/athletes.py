@@ -13,6 +13,7 @@ from worker.cli.context import (
     JsonOption,
     UsageError,
     YesOption,
+    check_language,
     command_of,
     the_athlete,
 )
@@ -93,7 +94,7 @@ def add_athlete(
     zone = machine_timezone() if given.get("timezone") is None else "UTC"
     fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
     wanted = changed_athlete(fresh, race, given)
-    _check_language(command, wanted)
+    check_language(command, wanted.language)
     services = command.services()
     with services.store.transaction() as tx:
         _check_name_is_free(tx, wanted)
@@ -177,7 +178,7 @@ def change_athlete(
         after = race_of(before.race, race, race_date, race_km)
         wanted = changed_athlete(before, after, _given(context))
         if wanted.language != before.language:
-            _check_language(command, wanted)
+            check_language(command, wanted.language)
         if wanted == before:
             raise UsageError("nothing to change was named (see `easeback athlete set --help`)")
         if wanted.name.casefold() != before.name.casefold():
@@ -298,18 +299,6 @@ def _check_name_is_free(tx: "Transaction", wanted: Athlete) -> None:
             f"there is an athlete called {taken.name} already: "
             f"choose another name, or change that one with `easeback athlete set`"
         )
-
-
-def _check_language(command: CommandContext, wanted: Athlete) -> None:
-    """Raises `UsageError` for a language in which there are neither shipped nor own words."""
-    if not wanted.language:
-        return
-    from worker.app import UNUSED_KEYS, build_composer
-    from worker.notify.render import no_such_language
-
-    known = build_composer(command.settings, command.file, UNUSED_KEYS).loader.languages
-    if wanted.language not in known:
-        raise UsageError(f"--language: {no_such_language(wanted.language, known)}")
 
 
 def _athlete_json(athlete: Athlete) -> dict[str, object]:

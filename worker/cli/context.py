@@ -285,6 +285,18 @@ def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athle
     return everybody[0]
 
 
+def check_language(command: CommandContext, language: str) -> None:
+    """Raises `UsageError` for a language in which there are neither shipped nor own words."""
+    if not language:
+        return
+    from worker.app import UNUSED_KEYS, build_composer
+    from worker.notify.render import no_such_language
+
+    known = build_composer(command.settings, command.file, UNUSED_KEYS).loader.languages
+    if language not in known:
+        raise UsageError(f"--language: {no_such_language(language, known)}")
+
+
 def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]":
     """The athlete named, or everybody."""
     return tx.athletes.all() if name is None else (the_athlete(tx, name),)

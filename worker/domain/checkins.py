@@ -120,6 +120,20 @@ def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, dat
     }
 
 
+def unwell_since(diary: Iterable[CheckIn], *, today: date) -> date | None:
+    """The day of the first answer since the last "fine"; None where it's fine, or nothing counts.
+
+    A fortnight without an answer begins anew.
+    """
+    past = sorted((one for one in diary if one.day <= today), key=lambda one: one.day)
+    first, until = None, today
+    for one in reversed(past):
+        if one.day <= until - FORTNIGHT or _is_fine(one):
+            break
+        first = until = one.day
+    return first
+
+
 def _since(today: date, holds: Callable[[date], bool]) -> date:
     """The first day from which on it has held without a gap; it holds today."""
     first = today
@@ -159,6 +173,10 @@ def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:
 def _since_fine(recent: list[CheckIn]) -> list[CheckIn]:
     """The answers after the last "fine"; one that names a red flag all the same isn't fine."""
     for back, one in enumerate(reversed(recent)):
-        if one.feels == "fine" and not one.flags:
+        if _is_fine(one):
             return recent[len(recent) - back :]
     return recent
+
+
+def _is_fine(answer: CheckIn) -> bool:
+    return answer.feels == "fine" and not answer.flags

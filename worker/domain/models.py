@@ -62,7 +62,8 @@ class Athlete:
 
     `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts. `language`
     is the one they chose, "" where none was: then they get the operator's. `link_id` is what signed
-    links call them: another for each athlete who ever was, given by the store.
+    links call them: another for each athlete who ever was, given by the store. Since `paused_at`
+    they are sent no mail.
     """
 
     id: int
@@ -77,6 +78,27 @@ class Athlete:
     race: Race | None = None
     wants: frozenset[MailKind] = frozenset({"alert", "weekly", "reconnect", "notice"})
     clock: Dial = "24"
+    language: str = ""
+    link_id: str = ""
+    paused_at: datetime | None = None
+
+    def gets(self, kind: MailKind) -> bool:
+        """Whether they are sent mails of this kind: they want them, and nothing is paused."""
+        return kind in self.wants and self.paused_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Therapist:
+    """Somebody of the practice, who sees every athlete.
+
+    `language` is "" where none was chosen. `link_id` is what signed links call them: another once
+    older links are closed.
+    """
+
+    id: int
+    name: str
+    email: str
+    added_at: datetime
     language: str = ""
     link_id: str = ""
 

@@ -144,11 +144,13 @@ def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
     """Let nothing of before `now` be sent by itself, and no page be opened by a link from then.
 
     What closed links since the copy was made isn't known, so all are closed. Those that stop a mail
-    go on working.
+    go on working. Nor is it known who took back that copies of alerts may go to the practice.
     """
     held = tx.outbox.hold_all(why=HELD)
     weeks = sum(_count_as_mailed(tx, athlete, now=now) for athlete in tx.athletes.all())
     tx.athletes.close_links(None, now=now)
+    tx.therapists.close_links()
+    tx.therapists.end_consents()
     tx.progress.ticked(RESTORED, at=now)
     return Marked(held, weeks)
 

@@ -40,6 +40,7 @@ IMPORTED = "it was imported: nothing is mailed about the past"
 RESTORED_SINCE = "a backup was restored since: it may have been mailed before"
 MAILED_TOGETHER = "it was told in the mail about another finding"
 UNSUBSCRIBED = "alerts are unsubscribed"
+PAUSED = "mails were paused"
 
 CHART_WEEKS = 14
 """Weeks of runs that a mail is given, a few more than its chart shows."""
@@ -521,8 +522,8 @@ def _choose(
     today: date,
 ) -> StoredFinding | str:
     """Returns the finding to mail, or why none is."""
-    if "alert" not in athlete.wants:
-        return UNSUBSCRIBED
+    if not athlete.gets("alert"):
+        return UNSUBSCRIBED if "alert" not in athlete.wants else PAUSED
     since = today - timedelta(days=services.rules.mail_forget_days)
     told = [
         detector.MailedAlert(one.notified_on, one.notified_severity)

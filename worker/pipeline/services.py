@@ -60,7 +60,8 @@ class Services:
     """The store, the ways in and out, and what the operator decided.
 
     `operator` is who is told by mail of failures, `therapist` who is told of
-    red flags; `ping_url` is fetched while all is well. Copies
+    red flags; `copies_alerts`: whether the practice gets copies of alerts, of those who agree.
+    `ping_url` is fetched while all is well. Copies
     of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
     by name. `mail_login` is how mail logs in by tokens, None where it doesn't. `keeps_runs_of`
     names those of which what they told stays in place when an athlete disconnects, whether they are
@@ -79,6 +80,7 @@ class Services:
     reply_to: str | None = None
     operator: str | None = None
     therapist: str | None = None
+    copies_alerts: bool = False
     backup: BackupSection = field(default_factory=BackupSection)
     backups_path: Path | None = None
     ping_url: str | None = None

@@ -86,7 +86,7 @@ def _queue(
     sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> None:
     tx, athlete = sight.tx, sight.athlete
-    if "weekly" not in athlete.wants:
+    if not athlete.gets("weekly"):
         tx.progress.save_week(athlete, starts_on, state="skipped")
         return
     facts = weekly_facts(sight, services, starts_on, told=told, now=now)

@@ -46,6 +46,7 @@ from worker.store.lock import (
 )
 from worker.store.mail_login import MailLogins, StoredMailLogin
 from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
+from worker.store.practice import Practice
 from worker.store.progress import (
     DELETED,
     FORGOTTEN,
@@ -67,6 +68,7 @@ from worker.store.sources import (
     credentials_of,
 )
 from worker.store.tables import DUE_AT_ONCE
+from worker.store.therapists import Copies, TherapistNameTakenError, Therapists
 
 __all__ = [
     "DELETED",
@@ -77,6 +79,7 @@ __all__ = [
     "STATES_IN_WORDS",
     "VACUUMED",
     "Change",
+    "Copies",
     "DecryptError",
     "Encrypter",
     "FileState",
@@ -96,6 +99,7 @@ __all__ = [
     "StoredFinding",
     "StoredMailLogin",
     "StoredRun",
+    "TherapistNameTakenError",
     "Tick",
     "Transaction",
 ]
@@ -104,7 +108,7 @@ BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _WAITS_FOR_READERS_S = 1.0
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0017"
+HEAD = "0018"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -133,8 +137,10 @@ class Transaction:
         self.inbox = InboxFiles(connection)
         self.mail_login = MailLogins(connection)
         self.outbox = Outbox(connection)
+        self.practice = Practice(connection)
         self.progress = Progress(connection)
         self.runs = Runs(connection, rules, precedence)
+        self.therapists = Therapists(connection)
         self.workers = LiveWorkers(connection)
 
     def source(self, name: SourceName) -> SourceRows:

@@ -74,6 +74,10 @@ class Athletes(Repository):
         """Save where it hurts, for the next routine, and touch nothing else."""
         self._set(athlete, pain=list(areas))
 
+    def pause(self, athlete: Athlete, *, since: datetime | None) -> None:
+        """Save that no mail goes to the athlete since then; None: mails go out again."""
+        self._set(athlete, paused_at=since)
+
     def close_links(self, athlete: Athlete | None, *, now: datetime) -> datetime:
         """From now on, links of one athlete or of everybody that were made until now are closed.
 
@@ -138,6 +142,11 @@ class Athletes(Repository):
 
     def all(self) -> tuple[Athlete, ...]:
         return self._select()
+
+    def by_link_id(self, link_id: str) -> Athlete | None:
+        """The athlete whom links call so."""
+        found = self._select(table.c.link_id == link_id)
+        return found[0] if found else None
 
     def by_id(self, athlete_id: int) -> Athlete | None:
         found = self._select(table.c.id == athlete_id)
@@ -274,4 +283,5 @@ def _athlete(row: Row[Any]) -> Athlete:
         pain=tuple(row.pain),
         race=race,
         wants=frozenset(row.wants),
+        paused_at=row.paused_at,
     )

@@ -10,12 +10,12 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, Finding, Kind
 from worker.store import tables
+from worker.store.outbox import COPY_KEY, UNSENT_STATES
 from worker.store.repository import Repository
 
 _FINDING, _OUTBOX = tables.finding, tables.outbox
 _FIELDS = tuple(field.name for field in fields(Finding))
 DROPPED = "its mail was dropped by the operator"
-_UNSENT = ("queued", "retry", "held", "dead")
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,18 @@ class Findings(Repository):
         self._update(_FINDING, _FINDING.c.id == found.id, **values)
 
     def _unqueue(self, found: StoredFinding) -> bool:
-        """Take the mail about a finding out of the outbox unless it has gone; True where it was."""
+        """Take the mail about a finding out of the outbox unless it has gone; True where it was.
+
+        Its copies for the practice go with it.
+        """
         mail = select(_FINDING.c.outbox_id).where(_FINDING.c.id == found.id).scalar_subquery()
-        return self._delete(_OUTBOX, _OUTBOX.c.id == mail, _OUTBOX.c.state.in_(_UNSENT)) > 0
+        is_unsent = _OUTBOX.c.state.in_(UNSENT_STATES)
+        if not self._delete(_OUTBOX, _OUTBOX.c.id == mail, is_unsent):
+            return False
+        whose = select(_FINDING.c.athlete_id).where(_FINDING.c.id == found.id).scalar_subquery()
+        is_copy = _OUTBOX.c.key.startswith(f"{COPY_KEY}:{found.id}:")
+        self._delete(_OUTBOX, _OUTBOX.c.athlete_id == whose, is_copy, is_unsent)
+        return True
 
 
 def _found(row: Row[Any]) -> StoredFinding:

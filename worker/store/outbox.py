@@ -49,6 +49,12 @@ EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
 }
 """How long a mail is still worth sending."""
 
+COPY_KEY = "copy"
+"""How the keys of copies of alerts begin: `copy:<finding>:<severity>:<therapist>`."""
+
+UNSENT_STATES: tuple[State, ...] = ("queued", "retry", "held", "dead")
+"""Of mails that nobody sends now, and that can still be taken back."""
+
 _FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")
 _OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
@@ -305,9 +311,7 @@ class Outbox(Repository):
 
     def drop(self, mail: OutboxMail) -> bool:
         """Give a mail up: its bytes go, its row stays, so that it isn't queued again."""
-        return self._decide(
-            mail, ("queued", "retry", "dead", "held"), state="dropped", mime=b"", last_error=None
-        )
+        return self._decide(mail, UNSENT_STATES, state="dropped", mime=b"", last_error=None)
 
     def _requeue(
         self, mail: OutboxMail, expected: tuple[State, ...], *, now: datetime, **values: Any

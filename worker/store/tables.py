@@ -131,6 +131,32 @@ athlete = Table(
     Column("changed_at", Utc),
     # Links to the calendar open nothing if they were made before; null: none was closed by itself.
     Column("calendar_from", Utc),
+    # Since when no mail goes to them; null: mails go out.
+    Column("paused_at", Utc),
+    # When they agreed to copies of their alerts for the practice; null: they don't agree.
+    Column("copies_agreed_at", Utc),
+    # Whether the practice wants none about them all the same.
+    Column("copies_off", Boolean, nullable=False, server_default=false()),
+    sqlite_autoincrement=True,
+)
+
+therapist = Table(
+    "therapist",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(80), nullable=False, unique=True),
+    Column("email", String(320), nullable=False),
+    Column("added_at", Utc, nullable=False),
+    # The one they chose; empty: their browser's, and the operator's in mails.
+    Column("language", String(20), nullable=False),
+    # What links call them; a new one closes the older links.
+    Column(
+        "link_id",
+        String(16),
+        nullable=False,
+        unique=True,
+        default=lambda: secrets.token_urlsafe(12),
+    ),
     sqlite_autoincrement=True,
 )
 
@@ -316,7 +342,7 @@ finding = Table(
     # Why no mail was sent for it, in words; null where one was queued.
     Column("silence", Text),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
-    Column("told_on", Date),
+    Column("told_on", Date, index=True),
     # How severe it was when the mail was queued; an edit can raise that later.
     Column("told_severity", Integer),
     UniqueConstraint("athlete_id", "day", "kind"),
@@ -375,6 +401,7 @@ checkin = Table(
     # Red flags by name.
     Column("flags", JSON, nullable=False),
     Column("answered_at", Utc, nullable=False),
+    Index(None, "day"),
 )
 
 tick = Table(

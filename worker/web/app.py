@@ -17,6 +17,7 @@ from worker.web import (
     checkin,
     consent,
     health,
+    practice,
     routine,
     status,
     unsubscribe,
@@ -25,6 +26,7 @@ from worker.web import (
 from worker.web.base_path import BasePathMiddleware
 from worker.web.context import PageError, WebContext, error_page
 from worker.web.limits import LimitsMiddleware
+from worker.web.practice_links import lead_to_practice, practice_route
 from worker.web.rate_limiter import ClientRateLimiter
 from worker.web.uploads import upload_route
 from worker.web.visits import link_page, page
@@ -66,6 +68,11 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             link_page(web, "unsubscribe", unsubscribe.unsubscribe, posts=True),
             link_page(web, "welcome", welcome.show_welcome),
             link_page(web, "welcome", welcome.save_welcome, posts=True),
+            page("/practice", web, lead_to_practice),
+            practice_route(web, practice.show_everybody),
+            practice_route(web, practice.show_patient, "/athletes/{athlete}"),
+            practice_route(web, practice.pause_mails, "/athletes/{athlete}/pause", posts=True),
+            practice_route(web, practice.turn_copies, "/athletes/{athlete}/copies", posts=True),
             page("/", web, status.home),
             page("/status", web, status.status_page),
             page("/metrics", web, status.metrics),

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date
 from functools import partial
 from http import HTTPStatus
 from tempfile import TemporaryFile
@@ -14,7 +14,7 @@ from typing import IO, Any
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS, Athlete
+from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS
 from worker.domain.weeks import local_time, told_days_after
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
@@ -22,8 +22,7 @@ from worker.pipeline.forget import forget_athlete
 from worker.pipeline.uploads import LARGEST_UPLOAD_BYTES
 from worker.sources import SourceError
 from worker.sources.base import ApiKey, Source
-from worker.store import StoredRun, Transaction
-from worker.web.athlete_view import AthleteView, athlete_view
+from worker.web.athlete_view import athlete_view, listed_runs
 from worker.web.context import PageError, WebContext
 from worker.web.export import export, write_json, write_zip
 from worker.web.fields import (
@@ -45,7 +44,6 @@ log = logging.getLogger(__name__)
 
 _FORMS = ("run", "upload", "race", "settings")
 _PIECE = 65_536
-_RUN_DAYS = timedelta(days=42)
 
 
 def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
@@ -195,17 +193,6 @@ def download_zip(web: WebContext, visit: LinkVisit) -> Response:
     return _download(web, visit, write_zip, "zip")
 
 
-def _listed(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[StoredRun, ...]:
-    """The runs of the last weeks and those that stood out, newest first."""
-    since = shown.day - _RUN_DAYS
-    stood_out = {alert.lead.finding.run_id for alert in shown.alerts}
-    return tuple(
-        one
-        for one in reversed(tx.runs.all(athlete))
-        if one.run.day >= since or one.run.id in stood_out
-    )
-
-
 def _service(web: WebContext, name: str) -> Source:
     """The service of this name that is on; raises `PageError` where there's none."""
     for one in web.services.sources.values():
@@ -242,7 +229,7 @@ def athlete_page(
     clients = [one.client for one in web.services.sources.values()]
     with web.store.reading() as tx:
         shown = athlete_view(web, tx, athlete, now=visit.now, locale=visit.locale)
-        listed = _listed(tx, athlete, shown)
+        listed = listed_runs(tx, athlete, shown)
         keys = [
             (one, tx.source(one.name).credential(athlete))
             for one in clients

@@ -14,7 +14,7 @@ from worker.domain.weeks import local_day, past_weeks, since_first_run
 from worker.notify.render import Locale
 from worker.notify.weekly import week_chart
 from worker.pipeline.plans import stored_plan
-from worker.store import SourceState, StoredFinding, Transaction
+from worker.store import SourceState, StoredFinding, StoredRun, Transaction
 from worker.web.context import WebContext
 
 _WEEKS_SHOWN = 14
@@ -23,6 +23,7 @@ _WEEKS_PLANNED = 9
 _FINDINGS_SHOWN = 8
 _ALERT_DAYS = timedelta(days=182)
 _DIARY_DAYS = timedelta(days=91)
+_RUN_DAYS = timedelta(days=42)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,17 @@ def athlete_view(
         diary=diary[::-1],
         advice=advice,
         sources=tx.progress.sources(athlete),
+    )
+
+
+def listed_runs(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[StoredRun, ...]:
+    """The runs of the last weeks and those that stood out, newest first."""
+    since = shown.day - _RUN_DAYS
+    stood_out = {alert.lead.finding.run_id for alert in shown.alerts}
+    return tuple(
+        one
+        for one in reversed(tx.runs.all(athlete))
+        if one.run.day >= since or one.run.id in stood_out
     )
 
 

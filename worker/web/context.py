@@ -112,6 +112,7 @@ def error_page(web: WebContext, scope: Scope, error: Exception) -> Response:
         status=error.status,
         code=error.status,
         goodbye=error.goodbye,
+        is_practice=str(scope["path"]).startswith("/practice/"),
     )
     if error.wait_s is not None:
         response.headers["retry-after"] = str(error.wait_s)

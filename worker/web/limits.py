@@ -104,7 +104,7 @@ class LimitsMiddleware:
     def _link(self, scope: Scope) -> Link | None:
         """What the link says that leads to the page; None for a page that none leads to."""
         purpose, _, rest = str(scope["path"]).removeprefix("/").partition("/")
-        if purpose not in LINK_LIVES:
+        if purpose not in LINK_LIVES or not rest:
             return None
         lives = LINK_LIVES[purpose]
         max_age_s = lives.total_seconds() if lives else None

@@ -21,6 +21,8 @@ LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "calendar": None,
     "checkin": timedelta(days=30),
     "connect": timedelta(days=60),
+    # A therapist's; the operator's ends sooner, by `web.practice`.
+    "practice": timedelta(days=90),
     # One gives up a mail years later.
     "unsubscribe": None,
     "welcome": timedelta(days=60),

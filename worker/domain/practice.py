@@ -1,0 +1,155 @@
+"""What the practice sees of everybody: what stands out about each, and who comes first. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Final, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from worker.domain.checkins import (
+    EMERGENCIES,
+    FORTNIGHT,
+    Advice,
+    CheckIn,
+    advise,
+    standing_flags,
+    unwell_since,
+)
+from worker.domain.models import Finding, Units, folder_name
+
+Concern = Literal["flags", "hurts", "warned", "sore", "quiet", "blind", "unreached", "paused"]
+CONCERNS: Final[tuple[Concern, ...]] = get_args(Concern)
+"""Why the practice may want to look at an athlete, the gravest first."""
+
+QUIET_AFTER: Final = FORTNIGHT
+"""Who hasn't run for so long is named."""
+
+WARNED_WITHIN: Final = FORTNIGHT
+"""For so long after its mail was queued a warning is news."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlindSource:
+    """A source that fails; `since_at` is when it last worked, None: never."""
+
+    source: str
+    since_at: datetime | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """The last mail to the athlete wasn't taken, or is put aside: since when, and why in words."""
+
+    since_at: datetime
+    why: str
+    is_held: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PracticeRow:
+    """What is stored of one athlete, as far as the practice's page of everybody needs it.
+
+    `diary` holds the answers of those whose last one isn't "fine". `warned` is the last finding
+    that was mailed lately, `warned_on` when.
+    """
+
+    id: int
+    link_id: str
+    name: str
+    timezone: str
+    units: Units
+    added_at: datetime
+    paused_at: datetime | None
+    wants_alerts: bool
+    last_run_on: date | None
+    diary: Sequence[CheckIn] = ()
+    warned: Finding | None = None
+    warned_on: date | None = None
+    blind: Sequence[BlindSource] = ()
+    undelivered: Undelivered | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one athlete stands today, on their own calendar.
+
+    `flags` are the red flags that stand, each with the day since which; `unwell_since` is since
+    when no answer was "fine", `answer` the last one since then.
+    """
+
+    row: PracticeRow
+    day: date
+    advice: Advice
+    flags: Mapping[str, date]
+    unwell_since: date | None
+    answer: CheckIn | None
+    concerns: tuple[Concern, ...]
+
+    @property
+    def is_emergency(self) -> bool:
+        """Whether one of the flags can be an emergency."""
+        return not self.flags.keys().isdisjoint(EMERGENCIES)
+
+
+def standing_of(row: PracticeRow, *, now: datetime) -> Standing:
+    """Where an athlete stands."""
+    day = now.astimezone(ZoneInfo(row.timezone)).date()
+    advice = advise(row.diary, today=day)
+    since = unwell_since(row.diary, today=day)
+    answer = max(
+        (one for one in row.diary if one.day <= day), key=lambda one: one.day, default=None
+    )
+    standing = Standing(
+        row=row,
+        day=day,
+        advice=advice,
+        flags=standing_flags(row.diary, today=day),
+        unwell_since=since,
+        answer=answer if since else None,
+        concerns=(),
+    )
+    found = {concern for concern, holds in _held(standing) if holds}
+    return replace(standing, concerns=tuple(one for one in CONCERNS if one in found))
+
+
+def _held(one: Standing) -> Iterable[tuple[Concern, bool]]:
+    row = one.row
+    feels = one.answer.feels if one.answer else None
+    last_on = row.last_run_on or row.added_at.astimezone(ZoneInfo(row.timezone)).date()
+    yield "flags", bool(one.flags)
+    yield "hurts", feels == "hurts" or one.advice.stops_runs
+    yield "sore", feels == "sore" and not one.advice.stops_runs
+    yield "warned", row.warned_on is not None and row.warned_on > one.day - WARNED_WITHIN
+    yield "quiet", row.paused_at is None and last_on <= one.day - QUIET_AFTER
+    yield "blind", bool(row.blind)
+    yield "unreached", row.undelivered is not None
+    yield "paused", row.paused_at is not None
+
+
+def by_urgency(standings: Iterable[Standing]) -> list[Standing]:
+    """The gravest first: an emergency, then who should be seen; then the newest, then by name."""
+    return sorted(standings, key=_urgency)
+
+
+def _urgency(one: Standing) -> tuple[int, bool, bool, int, str]:
+    gravest = CONCERNS.index(one.concerns[0]) if one.concerns else len(CONCERNS)
+    since = _since(one)
+    newest_first = -since.toordinal() if since else 0
+    mildness = not one.is_emergency, not one.advice.stops_runs
+    return gravest, *mildness, newest_first, folder_name(one.row.name)
+
+
+def _since(one: Standing) -> date | None:
+    """Since when the gravest concern has held, where that is known."""
+    match one.concerns[:1]:
+        case ("flags",):
+            return max(one.flags.values())
+        case ("hurts",) | ("sore",):
+            return one.unwell_since
+        case ("warned",):
+            return one.row.warned_on
+        case ("quiet",):
+            return one.row.last_run_on
+        case _:
+            return None

@@ -1,0 +1,119 @@
+"""The therapists of the practice, and who agreed to copies of their alerts for them."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import insert, select
+from sqlalchemy.sql.elements import ColumnElement
+
+from worker.domain.models import Athlete, Therapist, folder_name
+from worker.store.outbox import COPY_KEY, UNSENT_STATES
+from worker.store.repository import Repository, from_row
+from worker.store.tables import athlete as athlete_table
+from worker.store.tables import outbox
+from worker.store.tables import therapist as table
+
+
+class TherapistNameTakenError(ValueError):
+    """A therapist of this name exists already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """Whether alerts about an athlete are copied to the practice: both sides have a say.
+
+    `agreed_at` is when the athlete agreed, None where they don't. `are_off`: the practice wants
+    none.
+    """
+
+    agreed_at: datetime | None
+    are_off: bool
+
+
+class Therapists(Repository):
+    """Every therapist sees every athlete. Names are unique, whatever their case."""
+
+    def add(self, therapist: Therapist) -> Therapist:
+        """Save a new therapist (their ids are ignored); raises `TherapistNameTakenError`."""
+        taken = self.named(therapist.name)
+        if taken is not None:
+            raise TherapistNameTakenError(f"there is a therapist called {taken.name} already")
+        values = {name: getattr(therapist, name) for name in _PLAIN}
+        saved = self.connection.execute(insert(table).values(values).returning(table))
+        return from_row(Therapist, saved.one())
+
+    def all(self) -> Sequence[Therapist]:
+        """Everybody, by name."""
+        rows = self._rows(select(table).order_by(table.c.name))
+        return [from_row(Therapist, row) for row in rows]
+
+    def named(self, name: str) -> Therapist | None:
+        wanted = folder_name(name)
+        return next((one for one in self.all() if folder_name(one.name) == wanted), None)
+
+    def of_link(self, link_id: str) -> Therapist | None:
+        """Whom a link was made for; None where it was closed, or they have gone."""
+        rows = self._rows(select(table).where(table.c.link_id == link_id))
+        return from_row(Therapist, rows[0]) if rows else None
+
+    def relink(self, therapist: Therapist) -> Therapist:
+        """Close all links of one therapist; returns them as new links call them."""
+        link_id = secrets.token_urlsafe(12)
+        self._update(table, table.c.id == therapist.id, link_id=link_id)
+        return replace(therapist, link_id=link_id)
+
+    def close_links(self) -> None:
+        """Close all links of every therapist."""
+        for one in self.all():
+            self.relink(one)
+
+    def remove(self, therapist: Therapist) -> None:
+        """Delete a therapist; their links open nothing any more, and no copy goes to them."""
+        self._delete(table, table.c.id == therapist.id)
+        self._drop_waiting_copies(outbox.c.key.endswith(f":{therapist.id}"))
+
+    # Copies of alerts
+
+    def copies(self, athlete: Athlete) -> Copies:
+        """Whether this athlete's alerts are copied."""
+        query = select(athlete_table.c.copies_agreed_at, athlete_table.c.copies_off)
+        row = self.connection.execute(query.where(athlete_table.c.id == athlete.id)).one()
+        return Copies(row.copies_agreed_at, row.copies_off)
+
+    def save_consent(self, athlete: Athlete, *, agreed_at: datetime | None) -> None:
+        """Save that the athlete agrees to copies, or, by None, doesn't: then none goes out."""
+        self._update(athlete_table, athlete_table.c.id == athlete.id, copies_agreed_at=agreed_at)
+        if agreed_at is None:
+            self._drop_waiting_copies(outbox.c.athlete_id == athlete.id)
+
+    def turn_copies(self, athlete: Athlete, *, on: bool) -> None:
+        """Save whether the practice wants copies about an athlete who agrees to them."""
+        self._update(athlete_table, athlete_table.c.id == athlete.id, copies_off=not on)
+        if not on:
+            self._drop_waiting_copies(outbox.c.athlete_id == athlete.id)
+
+    def copied_about(self, athlete: Athlete) -> Sequence[Therapist]:
+        """To whom copies about this athlete go: nobody unless they agreed and none are off."""
+        wanted = (
+            athlete_table.c.id == athlete.id,
+            athlete_table.c.copies_agreed_at.is_not(None),
+            ~athlete_table.c.copies_off,
+        )
+        agrees = select(athlete_table.c.id).where(*wanted).exists()
+        rows = self._rows(select(table).where(agrees).order_by(table.c.id))
+        return [from_row(Therapist, row) for row in rows]
+
+    def end_consents(self) -> None:
+        """No athlete agrees to copies any more, until they say so again."""
+        self._update(athlete_table, copies_agreed_at=None)
+
+    def _drop_waiting_copies(self, whose: ColumnElement[bool]) -> None:
+        """Give up copies that haven't gone out; their rows stay, so that none is queued again."""
+        is_copy = outbox.c.kind == "notice", outbox.c.key.startswith(f"{COPY_KEY}:")
+        is_unsent = outbox.c.state.in_(UNSENT_STATES)
+        self._update(outbox, whose, *is_copy, is_unsent, state="dropped", mime=b"", last_error=None)
+
+
+_PLAIN = ("name", "email", "added_at", "language")
