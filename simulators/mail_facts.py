@@ -21,6 +21,7 @@ from worker.domain.models import (
     Season,
     Signal,
     Step,
+    Therapist,
     Verdict,
     Week,
 )
@@ -28,6 +29,7 @@ from worker.domain.planner import plan, recovery
 from worker.domain.routine import parse_routines, prescribe
 from worker.domain.rules import Rules
 from worker.notify import (
+    AlertCopyFacts,
     AlertFacts,
     Noticed,
     NoticeFacts,
@@ -222,6 +224,14 @@ def red_flag_facts(*flags: str, runner: Athlete | None = None) -> RedFlagFacts:
     """An athlete ticked signs that somebody should look at."""
     who = runner or athlete()
     return RedFlagFacts("therapist@example.org", who, flags or ("no_weight", "fever"), NOW)
+
+
+def alert_copy_facts(
+    *, runner: Athlete | None = None, diary: Sequence[CheckIn] = ()
+) -> AlertCopyFacts:
+    """The run of 14.2 km, for a therapist of the runner's practice."""
+    therapist = Therapist(1, "T. Herapist", "therapist@example.org", NOW)
+    return AlertCopyFacts(therapist, runner or athlete(), finding(), Rules(), NOW, diary)
 
 
 def welcome_facts(runner: Athlete | None = None) -> WelcomeFacts:

@@ -46,6 +46,10 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     "red flag of an emergency": lambda c: c.red_flag(
         made.red_flag_facts("weak_legs", runner=IN_MILES)
     ),
+    "alert copy": lambda c: c.alert_copy(made.alert_copy_facts()),
+    "alert copy of somebody who should be seen": lambda c: c.alert_copy(
+        made.alert_copy_facts(runner=IN_MILES, diary=made.hurting())
+    ),
     "welcome": lambda c: c.welcome(made.welcome_facts()),
     "welcome to somebody who wants no summary": lambda c: c.welcome(
         made.welcome_facts(replace(IN_MILES, wants=frozenset({"alert"})))

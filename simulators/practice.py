@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from simulators.web_instance import NOW, TODAY, WINTER, Instance, made_recording
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Finding, Race, Therapist
+from worker.sources.strava.errors import REVOKED
 from worker.store import SourceState, Transaction
 
 NAMES = (
@@ -55,7 +56,7 @@ def add_thirty(made: Instance) -> Mapping[str, Athlete]:
             tx.progress.source(one, "strava", worked)
         for first, km in (("Elena", 14.2), ("Felix", 12.1)):
             warn(tx, everybody[first], km=km)
-        failing = SourceState("failing", NOW - timedelta(days=3), "Strava no longer lets us in")
+        failing = SourceState("failing", NOW - timedelta(days=3), REVOKED)
         tx.progress.source(everybody["Henri"], "strava", failing)
         tx.athletes.pause(everybody["Ines"], since=NOW - timedelta(days=8))
         give_up_mail(tx, everybody["Jonas"])

@@ -41,7 +41,7 @@ def documented() -> dict[str, set[str]]:
         )
     }
     everywhere = tables.pop("Every")
-    mails = ("alert", "weekly", "reconnect", "notice", "red_flag", "welcome")
+    mails = ("alert", "weekly", "reconnect", "notice", "red_flag", "alert_copy", "welcome")
     return {mail: tables[mail] | everywhere for mail in mails}
 
 

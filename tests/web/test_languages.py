@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from simulators.practice import add_therapist
 from simulators.speech import faults, told
 from simulators.web_instance import TODAY, Instance, run_winter
 from worker.domain.checkins import CheckIn
@@ -31,6 +33,22 @@ def forms(client: TestClient, link: str) -> Answers:
     yield "no upload", client.post(f"{link}/files", headers=html)
     large = html | {"content-length": "99999999"}
     yield "large upload", client.post(f"{link}/files", content=b"x", headers=large)
+
+
+def with_a_practice(made: Instance, athlete: Athlete, link: str) -> Answers:
+    """What the athlete's page says of a practice, before and after agreeing to copies."""
+    vera = add_therapist(made)
+    with made.store.transaction() as tx:
+        tx.athletes.pause(athlete, since=made.clock.now)
+    services = replace(made.web.services, copies_alerts=True)
+    with made.client(services=services) as client:
+        yield "practice", client.get(link)
+        client.post(f"{link}/copies", data={"agree": "yes"})
+        client.post(f"{link}/resume")
+        yield "agreed", client.get(link)
+        yield "welcome with a practice", client.get(made.link("welcome", athlete))
+    with made.store.transaction() as tx:
+        tx.therapists.remove(vera)
 
 
 def without_a_link(client: TestClient) -> Answers:
@@ -72,7 +90,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     yield "new", client.get(made.link("athlete", new))
     yield from first_questions(made, client, new)
     yield "runner", client.get(link)
-    yield from forms(client, link)
+    yield from (*with_a_practice(made, runner, link), *forms(client, link))
     yield "routine", client.get(f"{link}/routine")
     yield "saved", client.get(f"{link}?saved=yes")
     yield "unsure", client.post(f"{link}/forget", data={})

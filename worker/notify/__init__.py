@@ -9,9 +9,11 @@ whether a mail is sent, and nothing here reads a clock: `now` comes with the fac
 from worker.notify.alert import AlertFacts, compose_alert
 from worker.notify.calendar import CalendarFacts, compose_calendar
 from worker.notify.notices import (
+    AlertCopyFacts,
     NoticeFacts,
     ReconnectFacts,
     RedFlagFacts,
+    compose_alert_copy,
     compose_notice,
     compose_reconnect,
     compose_red_flag,
@@ -21,6 +23,7 @@ from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
 from worker.notify.welcome import WelcomeFacts, compose_welcome
 
 __all__ = [
+    "AlertCopyFacts",
     "AlertFacts",
     "CalendarFacts",
     "Composer",
@@ -42,6 +45,7 @@ class Composer(Renderer):
     welcome = compose_welcome
     reconnect = compose_reconnect
     red_flag = compose_red_flag
+    alert_copy = compose_alert_copy
     notice = compose_notice
     calendar = compose_calendar
 

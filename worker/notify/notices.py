@@ -1,11 +1,14 @@
-"""Short mails: a request to connect a source again, a red flag told, a notice to the operator."""
+"""Short mails: connect a source again, a red flag, the copy of an alert, a notice to the operator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from worker.domain.checkins import EMERGENCIES
-from worker.domain.models import Athlete, Email
-from worker.notify.render import Renderer, clean
+from worker.domain.checkins import EMERGENCIES, CheckIn, advise
+from worker.domain.models import Athlete, Email, Finding, Therapist
+from worker.domain.rules import Rules
+from worker.domain.weeks import local_day
+from worker.notify.render import Locale, Renderer, clean
 
 _LONGEST_LINE = 500
 
@@ -66,6 +69,47 @@ def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
         "is_emergency": not {*EMERGENCIES}.isdisjoint(facts.flags),
     }
     return renderer.email("red_flag", None, context, recipient=facts.recipient)
+
+
+@dataclass(frozen=True, slots=True)
+class AlertCopyFacts:
+    """An alert that an athlete is mailed, for a therapist whom they let have a copy.
+
+    `diary` are the check-ins of the last fortnight.
+    """
+
+    therapist: Therapist
+    athlete: Athlete
+    finding: Finding
+    rules: Rules
+    now: datetime
+    diary: Sequence[CheckIn] = ()
+
+
+def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
+    """The copy: what stood out, and the last answer. Its subject names nobody."""
+    athlete, therapist = facts.athlete, facts.therapist
+    is_known = therapist.language in renderer.loader.languages
+    locale = Locale(
+        therapist.language if is_known else renderer.language,
+        athlete.units,
+        athlete.clock,
+        facts.rules,
+    )
+    today = local_day(athlete, facts.now)
+    page = ""
+    if renderer.signer is not None and renderer.checkins:
+        practice = renderer.signer.sign("practice", therapist, now=facts.now)
+        page = f"{practice}/athletes/{athlete.link_id}"
+    context = {
+        "who": clean(athlete.name),
+        "finding": facts.finding,
+        "mailed_on": today,
+        "answer": max(facts.diary, key=lambda one: one.day, default=None),
+        "advice": advise(facts.diary, today=today),
+        "page": page,
+    }
+    return renderer.email("alert_copy", None, context, locale=locale, recipient=therapist.email)
 
 
 @dataclass(frozen=True, slots=True)

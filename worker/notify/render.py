@@ -68,7 +68,7 @@ _MOST_PICTURE_BYTES = 48_000
 _NO_LINKS: dict[str, Any] = {"checkin": {}, "connect": "", "page": "", "welcome": ""}
 
 
-MailName = Literal[MailKind, "red_flag", "welcome"]
+MailName = Literal[MailKind, "red_flag", "alert_copy", "welcome"]
 """What a mail's templates are called. Of one kind there may be several."""
 
 

@@ -18,6 +18,7 @@ from worker.domain.models import (
     Season,
     Signal,
     Step,
+    Therapist,
     Verdict,
     Week,
     WeekKind,
@@ -25,7 +26,7 @@ from worker.domain.models import (
 from worker.domain.planner import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
 from worker.notify.alert import AlertFacts
-from worker.notify.notices import NoticeFacts, ReconnectFacts, RedFlagFacts
+from worker.notify.notices import AlertCopyFacts, NoticeFacts, ReconnectFacts, RedFlagFacts
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts
 from worker.notify.welcome import WelcomeFacts
 
@@ -59,7 +60,7 @@ def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
 def _facts() -> Iterator[tuple[str, Any]]:
     """Alerts with and without a race and an easy season, a week with everything, one without runs,
     one of which not all was seen, a first one, a lost source by consent and by key, a red flag and
-    an emergency, a first mail, a notice.
+    an emergency, a copy of an alert, a first mail, a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)
@@ -111,6 +112,11 @@ def _facts() -> Iterator[tuple[str, Any]]:
     )
     for flags in (("fever",), ("saddle_numb", "fever")):
         yield "red_flag", RedFlagFacts("therapist@example.org", _ATHLETE, flags, _NOW)
+    copied = AlertCopyFacts(
+        Therapist(1, "T. Herapist", "therapist@example.org", _NOW), _ATHLETE, run, _RULES, _NOW
+    )
+    yield "alert_copy", copied
+    yield "alert_copy", replace(copied, diary=_DIARY)
     yield "welcome", WelcomeFacts(_ATHLETE, _RULES, _NOW)
     yield "welcome", WelcomeFacts(replace(_ATHLETE, wants=frozenset()), _RULES, _NOW)
     yield (

@@ -22,6 +22,7 @@ from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
+from worker.pipeline.alert_copies import queue_copies
 from worker.pipeline.exports import belonging, with_rows
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.sources import NotARun, NotRead, Reading, SourceError, Unreadable
@@ -510,6 +511,7 @@ def judge_since(
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     if outbox_id is not None:
         tx.findings.mark_notified(choice, outbox_id=outbox_id, on=today)
+        queue_copies(tx, services, athlete, choice, diary=facts.diary, now=now)
 
 
 def _choose(

@@ -45,7 +45,7 @@ from worker.store.lock import (
     works_elsewhere,
 )
 from worker.store.mail_login import MailLogins, StoredMailLogin
-from worker.store.outbox import STATES_IN_WORDS, Outbox, OutboxMail, State
+from worker.store.outbox import COPY_KEY, STATES_IN_WORDS, Outbox, OutboxMail, State
 from worker.store.practice import Practice
 from worker.store.progress import (
     DELETED,
@@ -71,6 +71,7 @@ from worker.store.tables import DUE_AT_ONCE
 from worker.store.therapists import Copies, TherapistNameTakenError, Therapists
 
 __all__ = [
+    "COPY_KEY",
     "DELETED",
     "DUE_AT_ONCE",
     "FORGOTTEN",

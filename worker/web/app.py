@@ -52,6 +52,8 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             does(athlete.save_settings, "/settings"),
             does(athlete.save_race, "/race"),
             does(athlete.save_language, "/language"),
+            does(athlete.save_consent, "/copies"),
+            does(athlete.resume_mails, "/resume"),
             does(athlete.close_links, "/links"),
             does(athlete.close_calendar, "/calendar"),
             does(athlete.forget_everything, "/forget", pool="services"),

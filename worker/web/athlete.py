@@ -73,6 +73,24 @@ def save_language(web: WebContext, visit: LinkVisit) -> Response:
     return _saved(web, visit, "web: athlete %(athlete)d chose a language")
 
 
+def save_consent(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves that copies of alerts may go to the practice, or that they may not."""
+    agrees = visit.form.one("agree")
+    if agrees not in ("yes", "no"):
+        raise PageError(400)
+    with web.store.transaction() as tx:
+        agreed_at = visit.now if agrees == "yes" else None
+        tx.therapists.save_consent(visit.athlete, agreed_at=agreed_at)
+    return _saved(web, visit, "web: athlete %(athlete)d says %(agrees)s to copies", agrees=agrees)
+
+
+def resume_mails(web: WebContext, visit: LinkVisit) -> Response:
+    """Ends a pause of the athlete's mails."""
+    with web.store.transaction() as tx:
+        tx.athletes.pause(visit.athlete, since=None)
+    return _saved(web, visit, "web: athlete %(athlete)d resumes mail")
+
+
 def save_race(web: WebContext, visit: LinkVisit) -> Response:
     """Saves the race that the plan leads to, or that there is none."""
     race = None
@@ -236,6 +254,8 @@ def athlete_page(
             if isinstance(one, ApiKey)
         ]
         calendar_from = tx.athletes.calendar_from(athlete)
+        therapists = tx.therapists.all()
+        copies = tx.therapists.copies(athlete)
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -263,6 +283,9 @@ def athlete_page(
         else "",
         upload_mb=LARGEST_UPLOAD_BYTES // 2**20,
         files_to=f"{web.base_url}{visit.athlete_path}/files",
+        therapists=therapists,
+        has_copies=web.services.copies_alerts,
+        agreed_at=copies.agreed_at,
         saved=done.get("saved") == "yes",
         uploaded=done.get("uploaded") == "yes",
         welcomed=done.get("welcome") == "yes",

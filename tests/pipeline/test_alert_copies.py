@@ -1,0 +1,195 @@
+"""Copies of alerts on either database: for whom, of whom, once, and as long as both sides agree."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.app import NOW, TODAY, App, recording, steady
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, Therapist
+from worker.links import Signer
+from worker.notify import Composer
+from worker.pipeline.edits import exclude_run
+from worker.store import OutboxMail
+
+
+@pytest.fixture
+def copying(app: App) -> App:
+    """A practice of two that gets copies."""
+    services = replace(app.services, copies_alerts=True)
+    with services.store.transaction() as tx:
+        for name, language in (("Vera", ""), ("Wim", "de")):
+            address = f"{name.casefold()}@example.org"
+            tx.therapists.add(Therapist(0, name, address, NOW, language))
+    return replace(app, services=services)
+
+
+def agree(app: App, athlete: Athlete, *, agrees: bool = True) -> None:
+    with app.services.store.transaction() as tx:
+        tx.therapists.save_consent(athlete, agreed_at=NOW if agrees else None)
+
+
+def jump(app: App, athlete: Athlete, km: float = 14.2) -> None:
+    app.runs(athlete, steady(until=TODAY))
+    app.arrive(athlete, recording(km=km))
+
+
+def copies(app: App) -> list[OutboxMail]:
+    with app.services.store.reading() as tx:
+        return [mail for mail in tx.outbox.all() if mail.key.startswith("copy:")]
+
+
+def recipients(app: App) -> list[str]:
+    app.deliver()
+    return sorted(str(mail["To"]) for mail in app.mailer.taken)
+
+
+def test_every_therapist_gets_one_beside_the_athletes_mail(copying: App) -> None:
+    """With who, what stood out and the last answer; in each one's language; no name on top."""
+    anna = copying.athlete()
+    agree(copying, anna)
+    with copying.services.store.transaction() as tx:
+        tx.checkins.save(anna, CheckIn(TODAY, "hurts", ("knee",), 5), now=NOW)
+    jump(copying, anna)
+    assert recipients(copying) == ["anna@example.org", "vera@example.org", "wim@example.org"]
+    by_recipient = {str(mail["To"]): mail for mail in copying.mailer.taken}
+    english, german = by_recipient["vera@example.org"], by_recipient["wim@example.org"]
+    assert english["X-Easeback-Kind"] == "notice"
+    assert english["Subject"] == "A copy: one of your athletes was warned"
+    assert german["Subject"] == "Kopie: Eine Warnung ging hinaus"
+    part = english.get_body(("plain",))
+    assert part is not None
+    text = " ".join(part.get_content().split())
+    assert "On Friday 20 November a warning was mailed to Anna:" in text
+    assert "14.2 km, 1.8 × the longest of the 30 days before" in text
+    assert "Fri 20 Nov: It hurts, 5 of 10, knee" in text
+    assert "anna@example.org" not in text
+
+
+def test_it_links_to_the_athletes_page_of_the_practice(copying: App) -> None:
+    """By a link of the therapist's own."""
+    signer = Signer(("a key of the tests",), "https://easeback.example.org")
+    app = replace(
+        copying, services=replace(copying.services, composer=Composer(signer=signer, checkins=True))
+    )
+    anna = app.athlete()
+    agree(app, anna)
+    jump(app, anna)
+    with app.services.store.reading() as tx:
+        vera = tx.therapists.named("Vera")
+    assert vera is not None
+    address = f"{signer.sign('practice', vera, now=NOW)}/athletes/{anna.link_id}"
+    (mail,) = [one for one in copies(app) if one.recipient == "vera@example.org"]
+    assert address.encode() in mail.mime.replace(b"=\r\n", b"").replace(b"=3D", b"=")
+
+
+@pytest.mark.parametrize("without", ["setting", "consent", "therapists", "practice"])
+def test_there_is_none_without(copying: App, without: str) -> None:
+    """The setting, the athlete's consent, anybody to send it to, the practice's wish."""
+    app = copying
+    anna = app.athlete()
+    if without != "consent":
+        agree(app, anna)
+    with app.services.store.transaction() as tx:
+        if without == "therapists":
+            for one in tx.therapists.all():
+                tx.therapists.remove(one)
+        tx.therapists.turn_copies(anna, on=without != "practice")
+    if without == "setting":
+        app = replace(app, services=replace(app.services, copies_alerts=False))
+    jump(app, anna)
+    assert recipients(app) == ["anna@example.org"]
+
+
+def test_nothing_is_copied_that_the_athlete_is_not_mailed(copying: App) -> None:
+    """Imports, runs inside the rules, pauses; nor is it made up for afterwards."""
+    anna, ben = copying.athlete(), copying.athlete("Ben")
+    for one in (anna, ben):
+        agree(copying, one)
+    copying.runs(anna, [*steady(until=TODAY), recording(km=14.2)])
+    with copying.services.store.transaction() as tx:
+        tx.athletes.pause(ben, since=NOW)
+        paused = tx.athletes.by_id(ben.id)
+    assert paused is not None
+    jump(copying, paused)
+    assert copying.silences(ben) == ["mails were paused"] * len(copying.silences(ben))
+    assert recipients(copying) == []
+
+
+def test_the_same_jump_is_copied_once(copying: App) -> None:
+    """However often its day is judged; a graver one once more."""
+    anna = copying.athlete()
+    agree(copying, anna)
+    jump(copying, anna)
+    copying.arrive(anna, recording(km=14.2))
+    assert len(copies(copying)) == 2
+    assert recipients(copying) == ["anna@example.org", "vera@example.org", "wim@example.org"]
+    copying.arrive(anna, recording(km=14.3))
+    copying.deliver()
+    assert len(copying.mailer.taken) == 3
+
+
+def test_a_copy_goes_with_the_alert_that_is_taken_back_before_it_went(copying: App) -> None:
+    """What stood out no longer does."""
+    anna = copying.athlete()
+    agree(copying, anna)
+    jump(copying, anna)
+    with copying.services.store.reading() as tx:
+        run = max(tx.runs.all(anna), key=lambda one: one.run.distance_m).run
+    exclude_run(copying.services, anna, run.id, by="athlete", now=NOW)
+    assert copies(copying) == []
+    assert recipients(copying) == []
+
+
+def test_what_waits_is_dropped_when_consent_is_taken_back(copying: App) -> None:
+    """The alert itself still goes; another athlete's copies do too."""
+    anna, ben = copying.athlete(), copying.athlete("Ben")
+    for one in (anna, ben):
+        agree(copying, one)
+        jump(copying, one)
+    agree(copying, anna, agrees=False)
+    assert {mail.state for mail in copies(copying) if mail.athlete_id == anna.id} == {"dropped"}
+    assert recipients(copying) == [
+        "anna@example.org", "ben@example.org", "vera@example.org", "wim@example.org",
+    ]  # fmt: skip
+
+
+def test_a_therapist_who_leaves_gets_nothing_that_waits(copying: App) -> None:
+    """The other one does."""
+    anna = copying.athlete()
+    agree(copying, anna)
+    jump(copying, anna)
+    with copying.services.store.transaction() as tx:
+        vera = tx.therapists.named("Vera")
+        assert vera is not None
+        tx.therapists.remove(vera)
+    assert recipients(copying) == ["anna@example.org", "wim@example.org"]
+
+
+def test_who_is_forgotten_is_copied_nobody(copying: App) -> None:
+    anna = copying.athlete()
+    agree(copying, anna)
+    jump(copying, anna)
+    with copying.services.store.transaction() as tx:
+        tx.outbox.forget(anna)
+        tx.athletes.remove(anna)
+    assert recipients(copying) == []
+
+
+def test_while_mail_is_paused_no_weekly_mail_comes_and_none_later_for_that_time(app: App) -> None:
+    """The week counts as skipped; the next one after the pause comes again."""
+    from datetime import timedelta
+
+    anna = app.athlete()
+    with app.services.store.transaction() as tx:
+        tx.athletes.pause(anna, since=NOW)
+    app.at(TODAY + timedelta(days=4))
+    app.pass_on()
+    assert app.mailer.kinds() == []
+    with app.services.store.transaction() as tx:
+        tx.athletes.pause(anna, since=None)
+    app.pass_on()
+    assert app.mailer.kinds() == []
+    app.at(TODAY + timedelta(days=11))
+    app.pass_on()
+    assert app.mailer.kinds() == ["weekly"]
