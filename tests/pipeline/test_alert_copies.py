@@ -1,6 +1,7 @@
 """Copies of alerts on either database: for whom, of whom, once, and as long as both sides agree."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -178,8 +179,6 @@ def test_who_is_forgotten_is_copied_nobody(copying: App) -> None:
 
 def test_while_mail_is_paused_no_weekly_mail_comes_and_none_later_for_that_time(app: App) -> None:
     """The week counts as skipped; the next one after the pause comes again."""
-    from datetime import timedelta
-
     anna = app.athlete()
     with app.services.store.transaction() as tx:
         tx.athletes.pause(anna, since=NOW)

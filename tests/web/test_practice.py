@@ -295,3 +295,128 @@ def test_who_did_what_is_logged_without_a_name(
     caplog.set_level("INFO", logger="worker.web")
     client.post(f"{link}/athletes/{mira.link_id}/pause", data={"pause": "yes"})
     assert caplog.messages == [f"web: therapist 1 pauses mail about athlete {mira.id}"]
+
+
+class TestAdding:
+    def test_an_athlete_is_added_and_invited(
+        self, made: Instance, link: str, client: TestClient, thirty: Mapping[str, Athlete]
+    ) -> None:
+        """In the practice's usual zone and the language chosen, by the first mail there is."""
+        form = {"name": " Pia Lund ", "email": "pia@example.org", "language": "fr", "invite": "yes"}
+        answer = client.post(f"{link}/athletes", data=form)
+        assert answer.status_code == 303
+        page = client.get(answer.headers["location"]).text
+        assert "The invitation is on its way." in page
+        with made.store.reading() as tx:
+            pia = tx.athletes.named("Pia Lund")
+            assert pia is not None
+            (mail,) = [one for one in tx.outbox.unsent() if one.athlete_id == pia.id]
+        assert (pia.email, pia.language, pia.timezone) == ("pia@example.org", "fr", "Europe/Berlin")
+        assert mail.key == f"welcome:{pia.id}"
+        assert mail.recipient == "pia@example.org"
+
+    def test_without_the_box_no_mail_goes(
+        self, made: Instance, link: str, client: TestClient
+    ) -> None:
+        """And the page says so; nobody is here whose zone could be usual."""
+        form = {"name": "Pia", "email": "pia@example.org"}
+        answer = client.post(f"{link}/athletes", data=form)
+        assert "No mail was sent." in client.get(answer.headers["location"]).text
+        with made.store.reading() as tx:
+            assert tx.outbox.unsent() == ()
+            (pia,) = tx.athletes.all()
+        assert (pia.language, pia.timezone) == ("", "UTC")
+
+    @pytest.mark.parametrize(
+        ("form", "said"),
+        [
+            ({"name": "", "email": "pia@example.org"}, "A name has 1 to 80 characters"),
+            ({"name": "../Pia", "email": "pia@example.org"}, "no slash"),
+            ({"name": "Pia", "email": "pia"}, "is not an address"),
+            ({"name": "Pia", "email": "a@example.org\r\nBcc: b@example.org"}, "is not an address"),
+            (
+                {"name": "mira", "email": "pia@example.org"},
+                "There is an athlete called Mira already",
+            ),
+        ],
+    )
+    def test_what_can_not_be_used_is_said_and_asked_again(
+        self, made: Instance, link: str, client: TestClient, mira: Athlete,
+        form: dict[str, str], said: str,
+    ) -> None:  # fmt: skip
+        """With what was filled in; nobody is added and nothing mailed."""
+        answer = client.post(f"{link}/athletes", data={**form, "invite": "yes"})
+        assert answer.status_code == 400
+        assert said in answer.text
+        assert answer.text.index('role="alert"') < answer.text.index('role="search"')
+        with made.store.reading() as tx:
+            assert tx.athletes.all() == (mira,)
+            assert tx.outbox.unsent() == ()
+
+    @pytest.mark.parametrize("language", SHIPPED_LANGUAGES)
+    def test_it_is_said_in_the_therapists_language(
+        self, made: Instance, client: TestClient, mira: Athlete, language: str
+    ) -> None:
+        """Also why it couldn't be done."""
+        page = practice_link(made, add_therapist(made, language=language))
+        for form in (
+            {"name": "", "email": "x"}, {"name": "a/b", "email": "x"}, {"name": "A", "email": "x"},
+            {"name": "Mira", "email": "pia@example.org"},
+        ):  # fmt: skip
+            text = told(client.post(f"{page}/athletes", data=form).text, language)
+            assert faults(text, language) == []
+        done = client.post(f"{page}/athletes", data={"name": "P", "email": "p@example.org"})
+        for how in ("added", "invited"):
+            text = told(client.get(done.headers["location"] + f"&{how}=yes").text, language)
+            assert faults(text, language) == []
+
+
+class TestTheAthletesSide:
+    def test_the_page_says_who_sees_it_and_asks_for_consent(
+        self, made: Instance, client: TestClient, mira: Athlete
+    ) -> None:
+        """Given there and taken back there; without a therapist nothing is said of a practice."""
+        here = made.link("athlete", mira)
+        assert "Your practice" not in client.get(here).text
+        add_therapist(made)
+        assert "Your practice (Dr. Vera Sand) has a page" in client.get(here).text
+        client.post(f"{here}/copies", data={"agree": "yes"})
+        assert (
+            "You agreed to copies of your warnings on Saturday 21 February."
+            in client.get(here).text
+        )
+        assert agreed(made, mira)
+        client.post(f"{here}/copies", data={"agree": "no"})
+        assert not agreed(made, mira)
+        assert client.post(f"{here}/copies", data={}).status_code == 400
+
+    def test_the_first_questions_ask_for_it_too(
+        self, made: Instance, client: TestClient, mira: Athlete
+    ) -> None:
+        """Where there is a practice that gets copies; an unticked box takes it back."""
+        add_therapist(made)
+        here = made.link("welcome", mira)
+        assert 'name="copies"' in client.get(here).text
+        assert 'name="copies"' not in made.client().get(here).text
+        answers = {"units": "km", "wants": "alert"}
+        client.post(here, data=answers | {"copies_asked": "yes", "copies": "yes"})
+        assert agreed(made, mira)
+        client.post(here, data=answers)  # a page on which it wasn't asked
+        assert agreed(made, mira)
+        client.post(here, data=answers | {"copies_asked": "yes"})
+        assert not agreed(made, mira)
+
+    def test_a_pause_is_said_there_and_can_be_ended(
+        self, made: Instance, link: str, client: TestClient, mira: Athlete
+    ) -> None:
+        here = made.link("athlete", mira)
+        client.post(f"{link}/athletes/{mira.link_id}/pause", data={"pause": "yes"})
+        assert "Mail to you has been paused since Saturday 21 February" in client.get(here).text
+        client.post(f"{here}/resume")
+        assert made.athlete(mira).paused_at is None
+        assert "has been paused" not in client.get(here).text
+
+
+def agreed(made: Instance, athlete: Athlete) -> bool:
+    with made.store.reading() as tx:
+        return tx.therapists.copies(athlete).agreed_at is not None

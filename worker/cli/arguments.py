@@ -27,7 +27,8 @@ _WEEKLY = re.compile(
 )
 
 
-def _contact(option: str, check: Callable[[str], str], text: str) -> str:
+def checked_contact(option: str, check: Callable[[str], str], text: str) -> str:
+    """A name or an address that `check` finds sound; raises `UsageError` naming the option."""
     try:
         return check(text)
     except ContactError as error:
@@ -88,8 +89,8 @@ def _wants(text: str) -> frozenset[MailKind]:
 
 
 PARSERS: Mapping[str, Callable[[str], object]] = {
-    "name": partial(_contact, "--name", checked_name),
-    "email": partial(_contact, "--email", checked_address),
+    "name": partial(checked_contact, "--name", checked_name),
+    "email": partial(checked_contact, "--email", checked_address),
     "timezone": _timezone,
     "units": partial(_choice, "--units", {"km": "km", "mi": "mi"}),
     "clock": partial(_choice, "--clock", {"24": "24", "12": "12"}),
@@ -127,4 +128,4 @@ def race_of(before: Race | None, name: str | None, on: str | None, km: float | N
         raise UsageError("a race needs all of --race NAME --race-date DATE --race-km N")
     if not 0 < distance_m <= LONGEST_RACE_M:
         raise UsageError(f"--race-km: {km} is not the length of a race")
-    return Race(_contact("--race", checked_name, race_name), day, distance_m)
+    return Race(checked_contact("--race", checked_name, race_name), day, distance_m)

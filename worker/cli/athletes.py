@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -17,8 +18,8 @@ from worker.cli.context import (
     command_of,
     the_athlete,
 )
-from worker.domain.models import PAIN_AREAS, Athlete, Race
-from worker.domain.shown import counted
+from worker.domain.models import PAIN_AREAS, Athlete, Race, folder_name
+from worker.domain.shown import counted, printable
 from worker.domain.weeks import told_days_after
 
 if TYPE_CHECKING:
@@ -59,8 +60,8 @@ BY_ITS_NAME = "by its name"
 @athlete_commands.command("add")
 def add_athlete_command(
     context: typer.Context,
-    name: Annotated[str, NAME],
-    email: Annotated[str, EMAIL],
+    name: Annotated[str | None, NAME] = None,
+    email: Annotated[str | None, EMAIL] = None,
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
     clock: ClockOption = None,
@@ -74,10 +75,84 @@ def add_athlete_command(
     no_mail: Annotated[
         bool, typer.Option("--no-mail", help="Don't send the first mail, which says what comes.")
     ] = False,
+    file: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="Add everybody in this file, or nobody."),
+    ] = None,
+    invite: Annotated[
+        bool, typer.Option("--invite", help="With --csv: send each of them the first mail.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="With --csv: print JSON only.")] = False,
 ) -> None:
-    """Add an athlete, and send the first mail: what comes when, and the link to set it up."""
-    after = race_of(None, race, race_date, race_km)
-    add_athlete(command_of(context), after, welcome=not no_mail, **_given(context))
+    """Add an athlete, and send the first mail: what comes when, and the link to set it up.
+
+    With --csv everybody in a file whose header names columns as these options are called: name,
+    email, and any of timezone, units, clock, language, week_starts, weekly, pain, race, race_date,
+    race_km. Other options hold for all of them.
+    """
+    command, given = command_of(context), _given(context)
+    if file is not None:
+        if (name, email, race, race_date, race_km) != (None,) * 5:
+            raise UsageError("--csv: names, addresses and races stand in the file")
+        _add_from_csv(command, file, given, invite=invite and not no_mail, as_json=as_json)
+        return
+    if invite or as_json:
+        raise UsageError("--invite and --json go with --csv")
+    if name is None or email is None:
+        missing = "--name" if name is None else "--email"
+        raise UsageError(f"{missing} is missing: name an athlete and where their mail goes")
+    add_athlete(command, race_of(None, race, race_date, race_km), welcome=not no_mail, **given)
+
+
+def _add_from_csv(
+    command: CommandContext,
+    file: Path,
+    given: dict[str, str | None],
+    *,
+    invite: bool,
+    as_json: bool,
+) -> None:
+    """Adds everybody in the file, or nobody where a line can't be used, and prints that."""
+    from worker.cli.athlete_csv import CsvProblem, read_athletes
+    from worker.config import machine_timezone
+    from worker.pipeline.welcome import queue_welcome
+
+    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
+    rows, problems = read_athletes(file, fresh, given)
+    for one in rows:
+        try:
+            check_language(command, one.athlete.language)
+        except UsageError as error:
+            problems.append(CsvProblem(one.line, str(error).removeprefix("--")))
+    added: list[Athlete] = []
+    services = command.services()
+    with services.store.transaction() as tx:
+        taken = {folder_name(one.name): one.name for one in tx.athletes.all()}
+        problems += [
+            CsvProblem(one.line, f"name: there is an athlete called {taken[key]} already")
+            for one in rows
+            if (key := folder_name(one.athlete.name)) in taken
+        ]
+        if not problems:
+            added = [tx.athletes.add(one.athlete) for one in rows]
+        for athlete in added if invite else ():
+            queue_welcome(tx, services, athlete, now=athlete.added_at)
+    problems.sort(key=lambda one: one.line)
+    if as_json:
+        command.print_json(
+            {
+                "added": [_athlete_json(one) for one in added],
+                "problems": [{"line": one.line, "reason": one.reason} for one in problems],
+            }
+        )
+    if problems:
+        for problem in problems:
+            typer.echo(printable(f"{file}: {problem}"), err=True)
+        bad = counted(len({one.line for one in problems}), "line")
+        raise UsageError(f"nobody was added: mend {bad} of {file}")
+    if not as_json:
+        mail = "; the first mail goes to each" if invite else ""
+        command.say(f"added {counted(len(added), 'athlete')}{mail}")
 
 
 def add_athlete(
@@ -91,8 +166,7 @@ def add_athlete(
     from worker.config import machine_timezone
     from worker.pipeline.welcome import queue_welcome
 
-    zone = machine_timezone() if given.get("timezone") is None else "UTC"
-    fresh = Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
+    fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
     wanted = changed_athlete(fresh, race, given)
     check_language(command, wanted.language)
     services = command.services()
@@ -278,6 +352,11 @@ def relink(
     command.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
     address = signer.sign("athlete", who, now=begins_at)
     print(address)  # noqa: T201  alone on its line, for scripts and people
+
+
+def _fresh(zone: str) -> Athlete:
+    """Somebody of whom nothing is known but the time zone."""
+    return Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
 
 
 def _given(context: typer.Context) -> dict[str, str | None]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.arguments import PARSERS
+from worker.cli.arguments import PARSERS, checked_contact
 from worker.cli.context import (
     CommandContext,
     JsonOption,
@@ -15,6 +15,7 @@ from worker.cli.context import (
     check_language,
     command_of,
 )
+from worker.domain.contact import checked_address, checked_name
 from worker.domain.models import Therapist
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def add_therapist(
     command = command_of(context)
     wanted = Therapist(
         id=0,
-        name=str(PARSERS["name"](name)),
-        email=_address(mail),
+        name=checked_contact("NAME", checked_name, name),
+        email=checked_contact("--mail", checked_address, mail),
         added_at=datetime.now(UTC),
         language=str(PARSERS["language"](language)),
     )
@@ -104,13 +105,6 @@ def remove_therapist(context: typer.Context, name: NameArgument, yes: YesOption 
     with command.store.transaction() as tx:
         tx.therapists.remove(who)
     command.say(f"removed {who.name}; the athletes stay as they are")
-
-
-def _address(text: str) -> str:
-    try:
-        return str(PARSERS["email"](text))
-    except UsageError as error:
-        raise UsageError(str(error).replace("--email", "--mail", 1)) from error
 
 
 def _the_therapist(tx: "Transaction", name: str) -> Therapist:

@@ -71,7 +71,7 @@ class PracticeRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class AthleteStanding:
     """Where one athlete stands today, on their own calendar.
 
     `flags` are the red flags that stand, each with the day since which; `unwell_since` is since
@@ -92,7 +92,7 @@ class Standing:
         return not self.flags.keys().isdisjoint(EMERGENCIES)
 
 
-def standing_of(row: PracticeRow, *, now: datetime) -> Standing:
+def standing_of(row: PracticeRow, *, now: datetime) -> AthleteStanding:
     """Where an athlete stands."""
     day = now.astimezone(ZoneInfo(row.timezone)).date()
     advice = advise(row.diary, today=day)
@@ -100,7 +100,7 @@ def standing_of(row: PracticeRow, *, now: datetime) -> Standing:
     answer = max(
         (one for one in row.diary if one.day <= day), key=lambda one: one.day, default=None
     )
-    standing = Standing(
+    standing = AthleteStanding(
         row=row,
         day=day,
         advice=advice,
@@ -113,7 +113,7 @@ def standing_of(row: PracticeRow, *, now: datetime) -> Standing:
     return replace(standing, concerns=tuple(one for one in CONCERNS if one in found))
 
 
-def _held(one: Standing) -> Iterable[tuple[Concern, bool]]:
+def _held(one: AthleteStanding) -> Iterable[tuple[Concern, bool]]:
     row = one.row
     feels = one.answer.feels if one.answer else None
     last_on = row.last_run_on or row.added_at.astimezone(ZoneInfo(row.timezone)).date()
@@ -127,12 +127,12 @@ def _held(one: Standing) -> Iterable[tuple[Concern, bool]]:
     yield "paused", row.paused_at is not None
 
 
-def by_urgency(standings: Iterable[Standing]) -> list[Standing]:
+def by_urgency(standings: Iterable[AthleteStanding]) -> list[AthleteStanding]:
     """The gravest first: an emergency, then who should be seen; then the newest, then by name."""
     return sorted(standings, key=_urgency)
 
 
-def _urgency(one: Standing) -> tuple[int, bool, bool, int, str]:
+def _urgency(one: AthleteStanding) -> tuple[int, bool, bool, int, str]:
     gravest = CONCERNS.index(one.concerns[0]) if one.concerns else len(CONCERNS)
     since = _since(one)
     newest_first = -since.toordinal() if since else 0
@@ -140,7 +140,7 @@ def _urgency(one: Standing) -> tuple[int, bool, bool, int, str]:
     return gravest, *mildness, newest_first, folder_name(one.row.name)
 
 
-def _since(one: Standing) -> date | None:
+def _since(one: AthleteStanding) -> date | None:
     """Since when the gravest concern has held, where that is known."""
     match one.concerns[:1]:
         case ("flags",):

@@ -172,6 +172,14 @@ class Athletes(Repository):
         """The first athletes that were added, at most so many."""
         return self._select(most=most)
 
+    def usual_timezone(self) -> str:
+        """The time zone that most athletes have; UTC where there is nobody."""
+        query = select(table.c.timezone).group_by(table.c.timezone)
+        zone: str | None = self._value(
+            query.order_by(func.count().desc(), table.c.timezone).limit(1)
+        )
+        return zone or "UTC"
+
     def hold(self, athlete: Athlete) -> None:
         """Lock the athlete's row until the end of the transaction.
 

@@ -72,6 +72,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             link_page(web, "welcome", welcome.save_welcome, posts=True),
             page("/practice", web, lead_to_practice),
             practice_route(web, practice.show_everybody),
+            practice_route(web, practice.add_athlete_there, "/athletes", posts=True),
             practice_route(web, practice.show_patient, "/athletes/{athlete}"),
             practice_route(web, practice.pause_mails, "/athletes/{athlete}/pause", posts=True),
             practice_route(web, practice.turn_copies, "/athletes/{athlete}/copies", posts=True),

@@ -10,19 +10,22 @@ from zoneinfo import ZoneInfo
 
 from starlette.responses import RedirectResponse, Response
 
+from worker.domain.contact import ContactError, checked_address, checked_name
 from worker.domain.models import METRES_PER, Athlete, folder_name
 from worker.domain.practice import (
     CONCERNS,
+    AthleteStanding,
     Concern,
     PracticeRow,
-    Standing,
     by_urgency,
     standing_of,
 )
 from worker.notify.words import Catalogue
-from worker.store import Transaction
+from worker.pipeline.welcome import queue_welcome
+from worker.store import NameTakenError, Transaction
 from worker.web.athlete_view import athlete_view, listed_runs
 from worker.web.context import PageError, WebContext
+from worker.web.pages import own_names
 from worker.web.practice_links import PracticeVisit
 from worker.web.visits import LINK
 
@@ -53,7 +56,7 @@ class _Asked:
 class _Line:
     """One athlete of the list, with the words for their units."""
 
-    standing: Standing
+    standing: AthleteStanding
     words: Catalogue
 
     @property
@@ -69,8 +72,11 @@ class _Line:
         return at.astimezone(ZoneInfo(self.row.timezone))
 
 
-def show_everybody(web: WebContext, visit: PracticeVisit) -> Response:
-    """All athletes, or those that are asked for, a page of them."""
+def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") -> Response:
+    """All athletes, or those that are asked for, a page of them.
+
+    `trouble` is why an athlete couldn't be added.
+    """
     asked = _asked(visit)
     with web.store.reading() as tx:
         rows = tx.practice.rows(visit.now)
@@ -84,6 +90,7 @@ def show_everybody(web: WebContext, visit: PracticeVisit) -> Response:
     first = (page - 1) * AT_ONCE
     return web.pages.show(
         "practice.html",
+        status=400 if trouble else 200,
         locale=visit.locale,
         therapist=visit.therapist,
         lines=_lines(web, visit, by_urgency(chosen)[first : first + AT_ONCE]),
@@ -96,7 +103,33 @@ def show_everybody(web: WebContext, visit: PracticeVisit) -> Response:
         pages=pages,
         here=web.pages.root + visit.path,
         ends_at=_ends_at(visit),
+        trouble=trouble,
+        filled={field: visit.form.one(field) for field in ("name", "email")},
+        languages=own_names(web.pages),
+        language_chosen=visit.form.one("language") or web.pages.language,
     )
+
+
+def add_athlete_there(web: WebContext, visit: PracticeVisit) -> Response:
+    """Adds an athlete, and invites them by the first mail where that is ticked."""
+    form = visit.form
+    language = next((one for one in web.pages.languages if one == form.one("language")), "")
+    try:
+        name, email = checked_name(form.one("name")), checked_address(form.one("email"))
+    except ContactError as error:
+        return show_everybody(web, visit, trouble=str(error))
+    with web.store.transaction() as tx:
+        wanted = Athlete(0, name, email, visit.now, tx.athletes.usual_timezone(), language=language)
+        try:
+            athlete = tx.athletes.add(wanted)
+        except NameTakenError as error:
+            return show_everybody(web, visit, trouble=str(error))
+        is_invited = form.one("invite") == "yes"
+        if is_invited:
+            queue_welcome(tx, web.services, athlete, now=visit.now)
+    log.info("web: %(who)s adds athlete %(athlete)d", {"who": visit.who, "athlete": athlete.id})
+    done = "invited" if is_invited else "added"
+    return RedirectResponse(f"{web.pages.root}{visit.path_of(athlete)}?{done}=yes", 303)
 
 
 def show_patient(web: WebContext, visit: PracticeVisit) -> Response:
@@ -123,6 +156,7 @@ def show_patient(web: WebContext, visit: PracticeVisit) -> Response:
         here=web.pages.root + visit.path_of(athlete),
         saved=visit.request.query_params.get("saved") == "yes",
         added=visit.request.query_params.get("added") == "yes",
+        invited=visit.request.query_params.get("invited") == "yes",
     )
 
 
@@ -158,7 +192,9 @@ def _asked(visit: PracticeVisit) -> _Asked:
     )
 
 
-def _lines(web: WebContext, visit: PracticeVisit, standings: Iterable[Standing]) -> list[_Line]:
+def _lines(
+    web: WebContext, visit: PracticeVisit, standings: Iterable[AthleteStanding]
+) -> list[_Line]:
     spoken = {units: web.pages.words(visit.locale._replace(unit=units)) for units in METRES_PER}
     return [_Line(one, spoken[one.row.units]) for one in standings]
 

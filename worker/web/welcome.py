@@ -35,6 +35,11 @@ def save_welcome(web: WebContext, visit: LinkVisit) -> Response:
         return _page(web, visit, trouble=str(error), status=400)
     with web.store.transaction() as tx:
         tx.athletes.change(changed, now=visit.now)
+        if "copies_asked" in form.fields:
+            agreed_at = tx.therapists.copies(athlete).agreed_at
+            if (agreed_at is not None) != (form.one("copies") == "yes"):
+                since = visit.now if agreed_at is None else None
+                tx.therapists.save_consent(athlete, agreed_at=since)
     log.info("web: athlete %(athlete)d answered the first questions", {"athlete": athlete.id})
     return RedirectResponse(f"{_page_of(web, visit)}?welcome=yes", 303)
 
@@ -47,6 +52,9 @@ def _page_of(web: WebContext, visit: LinkVisit) -> str:
 
 def _page(web: WebContext, visit: LinkVisit, *, trouble: str = "", status: int = 200) -> Response:
     athlete, form = visit.athlete, visit.form
+    with web.store.reading() as tx:
+        therapists = tx.therapists.all()
+        copies = tx.therapists.copies(athlete)
     race = athlete.race
     known = {
         "name": race.name if race else "",
@@ -72,4 +80,7 @@ def _page(web: WebContext, visit: LinkVisit, *, trouble: str = "", status: int =
         week_starts=WEEK_STARTS,
         dials=DIALS,
         trouble=trouble,
+        therapists=therapists,
+        has_copies=web.services.copies_alerts,
+        agrees=form.one("copies") == "yes" if trouble else copies.agreed_at is not None,
     )
