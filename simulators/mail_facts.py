@@ -29,6 +29,7 @@ from worker.domain.planner import plan, recovery
 from worker.domain.routine import parse_routines, prescribe
 from worker.domain.rules import Rules
 from worker.notify import (
+    AddressFacts,
     AlertCopyFacts,
     AlertFacts,
     Noticed,
@@ -232,6 +233,11 @@ def alert_copy_facts(
     """The run of 14.2 km, for a therapist of the runner's practice."""
     therapist = Therapist(1, "T. Herapist", "therapist@example.org", NOW)
     return AlertCopyFacts(therapist, runner or athlete(), finding(), Rules(), NOW, diary)
+
+
+def address_facts() -> AddressFacts:
+    """They want their mails at another address."""
+    return AddressFacts(athlete(), "mira.new@example.org", "a made code", NOW)
 
 
 def welcome_facts(runner: Athlete | None = None) -> WelcomeFacts:

@@ -54,5 +54,7 @@ MAILS: dict[str, Callable[[Composer], Email]] = {
     "welcome to somebody who wants no summary": lambda c: c.welcome(
         made.welcome_facts(replace(IN_MILES, wants=frozenset({"alert"})))
     ),
+    "new address": lambda c: c.address(made.address_facts()),
+    "new address, told to the old one": lambda c: c.address_asked(made.address_facts()),
     "notice": lambda c: c.notice(made.notice_facts()),
 }

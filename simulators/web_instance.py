@@ -111,6 +111,7 @@ def instance(folder: Path) -> Instance:
     )
     services = build_services(settings, None)
     clock, signer = Clock(), Signer(["a made key"], BASE_URL)
+    services.composer.signer = signer
     web = WebContext(
         services, signer, clock, BASE_URL, settings.mailbox_path, pages=_pages(), ticks=TICKS
     )

@@ -41,7 +41,17 @@ def documented() -> dict[str, set[str]]:
         )
     }
     everywhere = tables.pop("Every")
-    mails = ("alert", "weekly", "reconnect", "notice", "red_flag", "alert_copy", "welcome")
+    mails = (
+        "alert",
+        "weekly",
+        "reconnect",
+        "notice",
+        "red_flag",
+        "alert_copy",
+        "welcome",
+        "address",
+        "address_asked",
+    )
     return {mail: tables[mail] | everywhere for mail in mails}
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.models import Email, MailKind
-from worker.mail import to_mime
+from worker.mail import readdressed, to_mime
 
 SENT_AT = datetime(2026, 3, 14, 7, 2, 5, tzinfo=UTC)
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 20
@@ -180,3 +180,18 @@ def test_both_parts_arrive_as_written(text: str, html: str) -> None:
     message = read(render(text=text, html=html))
     for kind, written in (("plain", text), ("html", html)):
         assert part(message, kind).replace("\r\n", "\n").rstrip("\n") == written.rstrip("\n")
+
+
+@pytest.mark.parametrize("recipient", ["new@example.org", "ängs@exämple.org", f"{'x' * 60}@e.org"])
+@pytest.mark.parametrize("before", ["ann@example.org", f"{'Ä' * 90} <ann@example.org>"])
+def test_another_recipient_changes_the_to_and_not_a_byte_beside_it(
+    before: str, recipient: str
+) -> None:
+    """Each line still ends in CR LF; a bare LF would be a server's to make sense of."""
+    mime = render(recipient=before)
+    anew = readdressed(mime, recipient)
+    assert not re.search(rb"(?<!\r)\n", anew)
+    assert re.sub(rb"To: (?s:.*?)(?=\r\n\S)", b"", anew, count=1) == re.sub(
+        rb"To: (?s:.*?)(?=\r\n\S)", b"", mime, count=1
+    )
+    assert read(anew)["To"].addresses[0].username == recipient.partition("@")[0]

@@ -74,6 +74,32 @@ def first_questions(made: Instance, client: TestClient, who: Athlete) -> Answers
     yield "welcomed", client.get(f"{made.link('athlete', who)}?welcome=yes")
 
 
+def name_and_address(made: Instance, client: TestClient, who: Athlete) -> Answers:
+    """Another name and address: what is refused, what waits, and how it's confirmed."""
+    link = made.link("athlete", who)
+    for name, address in (
+        ("", who.email),
+        ("../x", who.email),
+        ("Neo", "neo"),
+        ("Mira", who.email),
+    ):
+        form = {"name": name, "address": address}
+        yield f"contact {form}", client.post(f"{link}/contact", data=form)
+    for number in range(3):
+        asked = {"name": "Neo", "address": f"neo{number}@example.org"}
+        client.post(f"{link}/contact", data=asked)
+    asked["address"] = "neo4@example.org"
+    yield "too many addresses", client.post(f"{link}/contact", data=asked)
+    yield "address waits", client.get(link)
+    with made.store.reading() as tx:
+        waiting = tx.addresses.waiting(who, now=made.clock.now)
+    assert waiting is not None
+    confirm = made.link("address", who, code=waiting.code)
+    yield "confirm?", client.get(confirm)
+    yield "confirmed", client.post(confirm)
+    yield "confirmed before", client.post(confirm)
+
+
 def everything(made: Instance, client: TestClient, language: str) -> Answers:
     """Every page an athlete can come to, in each of its states, by name."""
     race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
@@ -89,6 +115,7 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     link = made.link("athlete", runner)
     yield "new", client.get(made.link("athlete", new))
     yield from first_questions(made, client, new)
+    yield from name_and_address(made, client, new)
     yield "runner", client.get(link)
     yield from (*with_a_practice(made, runner, link), *forms(client, link))
     yield "routine", client.get(f"{link}/routine")

@@ -258,6 +258,8 @@ def change_athlete(
         if wanted.name.casefold() != before.name.casefold():
             _check_name_is_free(tx, wanted)
         tx.athletes.change(wanted, now=datetime.now(UTC))
+        if wanted.email != before.email:
+            tx.addresses.drop(before)  # one that they asked for themselves counts no more
     is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
     about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
     command.say(f"changed {wanted.name}{about if is_another_week else ''}")

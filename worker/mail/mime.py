@@ -122,7 +122,9 @@ def readdressed(mime: bytes, recipient: str) -> bytes:
     policy = _Wire(linesep="\r\n", utf8=not (head.isascii() and recipient.isascii()))
     to = policy.header_factory("To", _mailbox(recipient))
     folded = policy.fold_binary("To", to).removesuffix(b"\r\n")
-    return re.sub(rb"(?m)^To: .*(\r\n[ \t].*)*", lambda _: folded, head, count=1) + end + body
+    # Not `.`, which takes the CR at the end of the line with it.
+    before = rb"(?m)^To: [^\r\n]*(\r\n[ \t][^\r\n]*)*"
+    return re.sub(before, lambda _: folded, head, count=1) + end + body
 
 
 def one_line(text: str) -> str:

@@ -6,6 +6,7 @@ A kind of mail is a module with its facts and one function that composes it. Not
 whether a mail is sent, and nothing here reads a clock: `now` comes with the facts.
 """
 
+from worker.notify.address import AddressFacts, compose_address, compose_address_asked
 from worker.notify.alert import AlertFacts, compose_alert
 from worker.notify.calendar import CalendarFacts, compose_calendar
 from worker.notify.notices import (
@@ -23,6 +24,7 @@ from worker.notify.weekly import Noticed, Unseen, WeeklyFacts, compose_weekly
 from worker.notify.welcome import WelcomeFacts, compose_welcome
 
 __all__ = [
+    "AddressFacts",
     "AlertCopyFacts",
     "AlertFacts",
     "CalendarFacts",
@@ -43,6 +45,8 @@ class Composer(Renderer):
     alert = compose_alert
     weekly = compose_weekly
     welcome = compose_welcome
+    address = compose_address
+    address_asked = compose_address_asked
     reconnect = compose_reconnect
     red_flag = compose_red_flag
     alert_copy = compose_alert_copy

@@ -65,10 +65,13 @@ _MOST_PICTURE_BYTES = 48_000
 """What the exercises' pictures of one mail have together: those beyond are on the page alone."""
 
 
-_NO_LINKS: dict[str, Any] = {"checkin": {}, "connect": "", "page": "", "welcome": ""}
+_NO_LINKS: dict[str, Any] = {
+    "checkin": {},
+    **dict.fromkeys(("address", "connect", "page", "unsubscribe", "welcome"), ""),
+}
 
 
-MailName = Literal[MailKind, "red_flag", "alert_copy", "welcome"]
+MailName = Literal[MailKind, "red_flag", "alert_copy", "welcome", "address", "address_asked"]
 """What a mail's templates are called. Of one kind there may be several."""
 
 
@@ -504,6 +507,12 @@ def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
     )
     line = _SPACES.sub(" ", safe).strip()
     return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
+
+
+def masked(address: str) -> str:
+    """Enough to know one's own address by, too little to write to a stranger's."""
+    name, _, domain = address.rpartition("@")
+    return f"{name[:1]}…@{domain}"
 
 
 def fold(text: str) -> str:

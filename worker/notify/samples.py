@@ -25,6 +25,7 @@ from worker.domain.models import (
 )  # fmt: skip
 from worker.domain.planner import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
+from worker.notify.address import AddressFacts
 from worker.notify.alert import AlertFacts
 from worker.notify.notices import AlertCopyFacts, NoticeFacts, ReconnectFacts, RedFlagFacts
 from worker.notify.weekly import Noticed, Unseen, WeeklyFacts
@@ -60,7 +61,7 @@ def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
 def _facts() -> Iterator[tuple[str, Any]]:
     """Alerts with and without a race and an easy season, a week with everything, one without runs,
     one of which not all was seen, a first one, a lost source by consent and by key, a red flag and
-    an emergency, a copy of an alert, a first mail, a notice.
+    an emergency, a copy of an alert, a new address, a first mail, a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)
@@ -117,6 +118,8 @@ def _facts() -> Iterator[tuple[str, Any]]:
     )
     yield "alert_copy", copied
     yield "alert_copy", replace(copied, diary=_DIARY)
+    for mail in ("address", "address_asked"):
+        yield mail, AddressFacts(_ATHLETE, "new@example.org", "code", _NOW)
     yield "welcome", WelcomeFacts(_ATHLETE, _RULES, _NOW)
     yield "welcome", WelcomeFacts(replace(_ATHLETE, wants=frozenset()), _RULES, _NOW)
     yield (

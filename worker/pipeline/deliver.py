@@ -18,6 +18,7 @@ from worker.mail import SendError, readdressed
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
 from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
+from worker.pipeline.welcome import WELCOME
 from worker.store import OutboxMail, StoreError, Transaction
 
 log = logging.getLogger(__name__)
@@ -102,7 +103,8 @@ def send_again(tx: Transaction, letter: OutboxMail, *, now: datetime) -> bool:
     True where the mail stood so that it could be done.
     """
     athlete = tx.athletes.by_id(letter.athlete_id) if letter.athlete_id is not None else None
-    if athlete and letter.kind != "notice" and letter.mime and athlete.email != letter.recipient:
+    is_theirs = letter.kind != "notice" or letter.key.startswith(f"{WELCOME}:")
+    if athlete and is_theirs and letter.mime and athlete.email != letter.recipient:
         mime = readdressed(letter.mime, athlete.email)
         letter = tx.outbox.readdress(letter, recipient=athlete.email, mime=mime)
     tx.progress.ticked(PAUSE_TICK, at=now)

@@ -84,6 +84,7 @@ def tidy_store(services: Services, now: datetime) -> None:
         if services.doubts(now):
             return
         tx.outbox.purge(sent_before=now - MAIL_KEPT_FOR)
+        tx.addresses.forget_old(now)
         ticks = tx.progress.ticks(DELETED, VACUUMED)
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
     since = last.at if last and last.at <= now else None  # later than now: a clock ran ahead

@@ -7,6 +7,9 @@ from worker.notify import WelcomeFacts
 from worker.pipeline.services import Services, enqueue
 from worker.store import Transaction
 
+WELCOME = "welcome"
+"""What the keys of these mails begin with."""
+
 
 def queue_welcome(
     tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
@@ -16,7 +19,7 @@ def queue_welcome(
     It's for whoever adds an athlete to call: who was here before there was such a mail gets none.
     """
     email = services.composer.welcome(WelcomeFacts(athlete, services.rules, now))
-    key = f"welcome:{athlete.id}"
+    key = f"{WELCOME}:{athlete.id}"
     outbox_id = enqueue(tx, services, email, athlete=athlete, key=key, now=now)
     if outbox_id is not None:
         tx.outbox.let_others_first(outbox_id)

@@ -27,6 +27,7 @@ from worker.domain.matching import FILES_PRECEDENCE
 from worker.domain.models import Athlete, SourceName
 from worker.domain.rules import Rules
 from worker.store import high_water
+from worker.store.addresses import ADDRESS_WAITS, AddressChanges
 from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
 from worker.store.files import Imports, InboxFiles, InboxFolder
@@ -71,6 +72,7 @@ from worker.store.tables import DUE_AT_ONCE
 from worker.store.therapists import Copies, TherapistNameTakenError, Therapists
 
 __all__ = [
+    "ADDRESS_WAITS",
     "COPY_KEY",
     "DELETED",
     "DUE_AT_ONCE",
@@ -109,7 +111,7 @@ BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _WAITS_FOR_READERS_S = 1.0
 _LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
-HEAD = "0018"
+HEAD = "0019"
 """The schema this version of Easeback speaks: the last of `migrations/versions`."""
 
 
@@ -133,6 +135,7 @@ class Transaction:
         self.connection = connection
         self.athletes = Athletes(connection)
         self.checkins = CheckIns(connection)
+        self.addresses = AddressChanges(connection)
         self.findings = Findings(connection)
         self.imports = Imports(connection)
         self.inbox = InboxFiles(connection)

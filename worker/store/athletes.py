@@ -70,6 +70,17 @@ class Athletes(Repository):
         """Save which language the athlete wants, and touch nothing else."""
         self._set(athlete, language=language)
 
+    def save_email(self, athlete: Athlete, address: str) -> None:
+        """Save where the athlete's mail goes, and touch nothing else."""
+        self._set(athlete, email=address)
+
+    def save_name(self, athlete: Athlete, name: str) -> None:
+        """Save another name, and touch nothing else; raises `NameTakenError`."""
+        try:
+            self._set(athlete, name=name, folder=folder_name(name))
+        except IntegrityError as error:
+            raise NameTakenError(f"there is an athlete called {name} already") from error
+
     def save_pain(self, athlete: Athlete, areas: Sequence[str]) -> None:
         """Save where it hurts, for the next routine, and touch nothing else."""
         self._set(athlete, pain=list(areas))

@@ -59,6 +59,8 @@ _FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")
 _OPEN: tuple[State, ...] = ("queued", "claimed", "at_dot", "retry", "dead", "held")
 
+_SENT_BY_NOBODY: tuple[State, ...] = ("queued", "retry", "dead", "held")
+
 _IS_WAITING = _OUTBOX.c.state.in_(("queued", "retry"))
 
 FIRST_RETRY = timedelta(minutes=1)
@@ -272,6 +274,12 @@ class Outbox(Repository):
     def unsent(self) -> tuple[OutboxMail, ...]:
         return self._select(_OUTBOX.c.state.not_in(_OVER))
 
+    def unsent_to(self, athlete: Athlete, recipient: str) -> tuple[OutboxMail, ...]:
+        """The athlete's mails to this address that may still be sent, and that nobody sends now."""
+        may_go = _OUTBOX.c.state.in_(_SENT_BY_NOBODY)
+        whose = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.recipient == recipient)
+        return self._select(*whose, may_go, func.length(_OUTBOX.c.mime) > 0)
+
     def all(self) -> tuple[OutboxMail, ...]:
         """Every mail there ever was; long ago sent ones have no bytes any more."""
         return self._select()
@@ -293,7 +301,7 @@ class Outbox(Repository):
 
     def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
         """The same mail, which nobody sends now, to another address."""
-        self._decide(mail, ("queued", "retry", "dead"), recipient=recipient, mime=mime)
+        self._decide(mail, _SENT_BY_NOBODY, recipient=recipient, mime=mime)
         return replace(mail, recipient=recipient, mime=mime)
 
     def hold(self, mail: OutboxMail, *, why: str) -> bool:

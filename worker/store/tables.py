@@ -389,6 +389,19 @@ crew = Table(
     Column("seen_at", Utc, nullable=False, index=True),
 )
 
+address_change = Table(
+    "address_change",
+    metadata,
+    Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
+    # The one that waits to be confirmed, and what its link has to know; both empty: none does.
+    Column("address", String(320), nullable=False),
+    Column("code", String(32), nullable=False),
+    Column("asked_at", Utc, nullable=False),
+    # How many were asked for since then.
+    Column("counted_from", Utc, nullable=False),
+    Column("number", Integer, nullable=False),
+)
+
 checkin = Table(
     "checkin",
     metadata,

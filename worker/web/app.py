@@ -12,6 +12,7 @@ from starlette.routing import Route
 from worker.sources.base import OAuth2
 from worker.store import StoreError
 from worker.web import (
+    address,
     athlete,
     calendar,
     checkin,
@@ -54,6 +55,7 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             does(athlete.save_language, "/language"),
             does(athlete.save_consent, "/copies"),
             does(athlete.resume_mails, "/resume"),
+            does(athlete.save_contact, "/contact"),
             does(athlete.close_links, "/links"),
             does(athlete.close_calendar, "/calendar"),
             does(athlete.forget_everything, "/forget", pool="services"),
@@ -68,6 +70,8 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
             link_page(web, "checkin", checkin.save_checkin, posts=True),
             link_page(web, "unsubscribe", unsubscribe.show_unsubscribe),
             link_page(web, "unsubscribe", unsubscribe.unsubscribe, posts=True),
+            link_page(web, "address", address.show_address),
+            link_page(web, "address", address.save_address, posts=True),
             link_page(web, "welcome", welcome.show_welcome),
             link_page(web, "welcome", welcome.save_welcome, posts=True),
             page("/practice", web, lead_to_practice),

@@ -14,8 +14,10 @@ from typing import IO, Any
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from worker.domain.contact import ContactError
 from worker.domain.models import METRES_PER, PAIN_AREAS, WEEKDAYS
 from worker.domain.weeks import local_time, told_days_after
+from worker.pipeline.contact import ask_for_address, rename
 from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
@@ -42,7 +44,7 @@ from worker.web.visits import LINK_LIVES, LinkVisit
 
 log = logging.getLogger(__name__)
 
-_FORMS = ("run", "upload", "race", "settings")
+_FORMS = ("run", "upload", "race", "settings", "contact")
 _PIECE = 65_536
 
 
@@ -61,6 +63,19 @@ def save_settings(web: WebContext, visit: LinkVisit) -> Response:
     with web.store.transaction() as tx:
         tx.athletes.change(replace(changed, wants=wants), now=visit.now)
     return _saved(web, visit, "web: athlete %(athlete)d changed settings")
+
+
+def save_contact(web: WebContext, visit: LinkVisit) -> Response:
+    """Saves the name, and asks a new address whether it's the athlete's."""
+    who, form = visit.athlete, visit.form
+    try:
+        with web.store.transaction() as tx:
+            tx.athletes.hold(who)
+            rename(tx, who, form.one("name"))
+            ask_for_address(tx, web.services, who, form.one("address"), now=visit.now)
+    except ContactError as error:
+        return athlete_page(web, visit, troubles={"contact": str(error)}, status=400)
+    return _saved(web, visit, "web: athlete %(athlete)d changed name or address", at="contact")
 
 
 def save_language(web: WebContext, visit: LinkVisit) -> Response:
@@ -223,10 +238,12 @@ def _log(visit: LinkVisit, event: str, **fields: str) -> None:
     log.info(event, {"athlete": visit.athlete.id, **fields})
 
 
-def _saved(web: WebContext, visit: LinkVisit, event: str, **fields: str) -> Response:
-    """Logs a change, and leads back to the page."""
+def _saved(
+    web: WebContext, visit: LinkVisit, event: str, *, at: str = "", **fields: str
+) -> Response:
+    """Logs a change, and leads back to the page, or to its section `at`."""
     _log(visit, event, **fields)
-    return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?saved=yes", 303)
+    return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?saved=yes{at and f'#{at}'}", 303)
 
 
 def athlete_page(
@@ -239,7 +256,7 @@ def athlete_page(
 ) -> Response:
     """The page, with what became of a form that was sent.
 
-    `troubles` say what was wrong, by the form: `run`, `upload`, `race`, `settings`, or a service.
+    `troubles` say what was wrong, by the form: one of `_FORMS`, or a service.
     """
     done = visit.request.query_params if status == HTTPStatus.OK else {}
     athlete = visit.athlete
@@ -256,6 +273,7 @@ def athlete_page(
         calendar_from = tx.athletes.calendar_from(athlete)
         therapists = tx.therapists.all()
         copies = tx.therapists.copies(athlete)
+        waiting = tx.addresses.waiting(athlete, now=visit.now)
     return web.pages.show(
         "athlete.html",
         status=status,
@@ -290,6 +308,7 @@ def athlete_page(
         uploaded=done.get("uploaded") == "yes",
         welcomed=done.get("welcome") == "yes",
         unsure=unsure,
+        new_address=waiting.address if waiting else "",
         areas=PAIN_AREAS,
         kinds=CHOOSABLE,
         links_live_days=lives.days if lives else 0,
@@ -314,7 +333,7 @@ def _download(
         stack.callback(web.exporting.end, athlete.id)
         file = stack.enter_context(TemporaryFile())
         with web.store.reading() as tx:
-            exported = export(tx, athlete)
+            exported = export(tx, athlete, now=visit.now)
         write(exported, file)
         then = stack.pop_all()
     return _Download(file, f"easeback.{kind}", f"application/{kind}", then)

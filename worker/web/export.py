@@ -15,15 +15,17 @@ from worker.store import Transaction
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
-def export(tx: Transaction, athlete: Athlete) -> dict[str, Any]:
+def export(tx: Transaction, athlete: Athlete, *, now: datetime) -> dict[str, Any]:
     """Settings, runs, findings, answers, sources.
 
     Not the credentials, which are secrets, nor the mails, which the athlete has.
     """
     settings = asdict(athlete)
     del settings["link_id"]  # it says something to our links alone
+    waiting = tx.addresses.waiting(athlete, now=now)
     return {
         "athlete": {**settings, "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
+        "new_address": waiting.address if waiting else None,
         "runs": [
             {
                 **_row(stored.run),

@@ -12,6 +12,7 @@ from typing import get_args
 from starlette.responses import Response
 
 from worker.domain.models import MailKind
+from worker.notify.render import masked
 from worker.web.context import PageError, WebContext
 from worker.web.visits import LinkVisit
 
@@ -58,14 +59,8 @@ def _page(web: WebContext, visit: LinkVisit, kind: str, *, wanted: bool, done: b
         "unsubscribe.html",
         locale=visit.locale,
         kind=kind,
-        address=_masked(visit.athlete.email),
+        address=masked(visit.athlete.email),
         wanted=wanted,
         done=done,
         here=web.pages.root + visit.request.scope["path"],
     )
-
-
-def _masked(address: str) -> str:
-    """Enough to know one's own address by, too little to write to a stranger's."""
-    name, _, domain = address.rpartition("@")
-    return f"{name[:1]}…@{domain}"

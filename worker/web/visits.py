@@ -12,10 +12,12 @@ from starlette.routing import Route
 
 from worker.domain.models import Athlete
 from worker.notify.render import Locale
+from worker.store import ADDRESS_WAITS
 from worker.web.context import LOCALE, PageError, Pool, WebContext, locale_of
 from worker.web.forms import Form, read_body, read_form
 
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
+    "address": ADDRESS_WAITS,
     "athlete": timedelta(days=60),
     # A calendar asks for years; who closes their links, or this one, closes it.
     "calendar": None,

@@ -1,0 +1,50 @@
+"""The mails about a new address: to that one, which has to confirm it, and to the old one."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from worker.domain.models import Athlete, Email
+from worker.domain.rules import Rules
+from worker.notify.render import Renderer, clean, masked
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFacts:
+    """An athlete asked that their mails go to `address`; `at` is by their own clock.
+
+    `code` is what the link has to know, so that it works for this address alone, and once.
+    """
+
+    athlete: Athlete
+    address: str
+    code: str
+    at: datetime
+
+
+def compose_address(renderer: Renderer, facts: AddressFacts) -> Email:
+    """The mail to the new address. It names nobody: a stranger may have it, if it was mistyped."""
+    links = {}
+    if renderer.signer is not None:
+        links["address"] = renderer.signer.sign(
+            "address", facts.athlete, now=facts.at, code=facts.code
+        )
+    locale = renderer.locale(facts.athlete, Rules())
+    return renderer.email("address", None, {}, locale=locale, recipient=facts.address, links=links)
+
+
+def compose_address_asked(renderer: Renderer, facts: AddressFacts) -> Email:
+    """The mail to the old address: who has that one alone can see and stop what goes on."""
+    athlete = facts.athlete
+    context = {
+        "who": clean(athlete.name),
+        "address": clean(masked(facts.address), longest=254),
+        "at": facts.at,
+    }
+    return renderer.email(
+        "address_asked",
+        None,
+        context,
+        locale=renderer.locale(athlete, Rules()),
+        recipient=athlete.email,
+        links=renderer.web_links(athlete, facts.at),
+    )

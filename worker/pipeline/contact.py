@@ -1,0 +1,68 @@
+"""An athlete's own change of name and mail address.
+
+A new address counts once somebody who reads it has said so; until then everything goes to the old
+one, which is told of it. What waits in the outbox then goes to the new one too.
+"""
+
+import secrets
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from worker.domain.contact import ContactError, checked_address, checked_name
+from worker.domain.models import Athlete
+from worker.mail import readdressed
+from worker.notify import AddressFacts
+from worker.pipeline.services import Services, enqueue
+from worker.store import NameTakenError, Transaction
+
+_TO_THE_OLD = "address asked"
+
+
+def rename(tx: Transaction, athlete: Athlete, name: str) -> None:
+    """Save another name. Raises `ContactError`, which names nobody else."""
+    wanted = checked_name(name)
+    taken = tx.athletes.named(wanted)
+    try:
+        if taken is not None and taken.id != athlete.id:
+            raise NameTakenError(wanted)
+        tx.athletes.save_name(athlete, wanted)
+    except NameTakenError as error:
+        raise ContactError("this name can't be used here: choose another one") from error
+
+
+def ask_for_address(
+    tx: Transaction, services: Services, athlete: Athlete, address: str, *, now: datetime
+) -> None:
+    """Mail a link to the new address, and tell the old one. Raises `ContactError`.
+
+    Whoever asks for the address that they have takes back what they asked for before.
+    """
+    wanted = checked_address(address)
+    if wanted == athlete.email:
+        tx.addresses.drop(athlete)
+        return
+    code = secrets.token_urlsafe(12)
+    if not tx.addresses.ask(athlete, wanted, code=code, now=now):
+        raise ContactError("too many addresses were asked for: try again tomorrow")
+    at = now.astimezone(ZoneInfo(athlete.timezone))
+    facts = AddressFacts(athlete, wanted, code, at)
+    composer = services.composer
+    for what, email in (
+        ("address", composer.address(facts)),
+        (_TO_THE_OLD, composer.address_asked(facts)),
+    ):
+        enqueue(tx, services, email, athlete=athlete, key=f"{what}:{athlete.id}:{code}", now=now)
+
+
+def confirm_address(tx: Transaction, athlete: Athlete, code: str, *, now: datetime) -> str | None:
+    """The address that counts from now on; None where this code opens nothing (any more)."""
+    tx.athletes.hold(athlete)
+    waiting = tx.addresses.waiting(athlete, now=now)
+    if waiting is None or not tx.addresses.use(athlete, code):
+        return None
+    tx.athletes.save_email(athlete, waiting.address)
+    for mail in tx.outbox.unsent_to(athlete, athlete.email):
+        if not mail.key.startswith(f"{_TO_THE_OLD}:"):
+            mime = readdressed(mail.mime, waiting.address)
+            tx.outbox.readdress(mail, recipient=waiting.address, mime=mime)
+    return waiting.address
