@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -597,6 +598,7 @@ def to_a_pipe(path: Path) -> None:
 # What can't be read now is read later
 
 
+@cache
 def heavy() -> bytes:
     """A sound run that takes more memory to read than a reader in need has."""
     return gzip.compress(run_file(8.0) + bytes(100 * MIB), compresslevel=1)

@@ -19,7 +19,7 @@ class TestTheKeysEnd:
     ) -> None:
         """A state in `status` and a line in the weekly mail; then one mail with the page's link."""
         athlete, account = app.connected(days=30)
-        app.service.weeks_of_runs(account, app.clock() - HOUR, 40)
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 8)
         app.turn()
         assert app.state(athlete).state == "ok"
         for _ in range(16):
@@ -46,15 +46,15 @@ class TestTheKeysEnd:
     def test_a_renewed_key_goes_on_where_the_old_one_ended(self, app: GarminApp) -> None:
         """Nothing is fetched again; the run from in between is there."""
         athlete, account = app.connected(days=30)
-        app.service.weeks_of_runs(account, app.clock() - HOUR, 40)
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 4)
         app.turn()
         app.pass_by(35 * DAY, step=DAY)
         app.service.add(account, app.clock() - HOUR)
         app.connect(athlete, account)
         app.turn()
         assert app.state(athlete).state == "ok"
-        assert len(app.runs(athlete)) == 41
-        assert app.service.calls(DOWNLOAD) == 41
+        assert len(app.runs(athlete)) == 5
+        assert app.service.calls(DOWNLOAD) == 5
 
     @pytest.mark.parametrize("how", ["deleted", "unknown"])
     def test_a_refused_key_is_one_mail_and_a_state_and_no_endless_loop(
@@ -108,7 +108,8 @@ class TestTrouble:
         athlete, _ = app.connected()
         app.service.busy = 1_000
         before = app.service.calls()
-        app.pass_by(12 * HOUR, step=MINUTE)
+        app.pass_by(2 * HOUR, step=MINUTE)
+        app.pass_by(10 * HOUR, step=10 * MINUTE)
         assert app.service.calls() - before < 15
         app.service.busy = 0
         app.pass_by(5 * HOUR)
@@ -129,10 +130,10 @@ class TestTrouble:
     def test_files_wait_while_garmin_is_down(self, app: GarminApp) -> None:
         """Two stumbles in a row end the turn: it isn't the file."""
         athlete, account = app.connected()
-        app.service.weeks_of_runs(account, app.clock() - HOUR, 30)
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
         app.server.fault("status", DOWNLOAD, times=4, status=503)
         app.turn()
-        assert len(app.runs(athlete)) == 30
+        assert len(app.runs(athlete)) == 6
         assert app.service.calls(DOWNLOAD) == 2
         app.pass_by(6 * HOUR)
         assert all(r.device for r in app.recorded(athlete).values())
@@ -154,7 +155,7 @@ class TestTrouble:
     def test_disconnecting_leaves_nothing(self, app: GarminApp) -> None:
         """No run, no title, no key in any byte kept; nothing is asked any more."""
         athlete, account = app.connected()
-        for run in app.service.weeks_of_runs(account, app.clock() - HOUR, 20):
+        for run in app.service.weeks_of_runs(account, app.clock() - HOUR, 4):
             run.name = "Quiet forest loop"
         app.turn()
         assert b"Quiet forest loop" in app.stored()

@@ -25,13 +25,13 @@ class TestConnecting:
     def test_from_key_to_the_first_warning(self, app: GarminApp) -> None:
         """Give a key, sync in silence, then one run far beyond the others: one mail about it."""
         athlete, account = app.add()
-        for weeks in range(70):
-            app.service.add(account, app.clock() - weeks * 5 * DAY - HOUR, 8_000)
+        for back in range(24):
+            app.service.add(account, app.clock() - back * 5 * DAY - HOUR, 8_000)
         done = app.connect(athlete, account, days=90)
         assert done.ends_at is not None
         assert done.ends_at.date() == (app.clock() + 90 * DAY).date()
         app.turn()
-        assert len(app.runs(athlete)) == 70
+        assert len(app.runs(athlete)) == 24
         assert app.mails("alert") == []
         app.service.add(account, app.service.clock.step(DAY) - HOUR, 16_000)
         app.turn()
@@ -145,7 +145,7 @@ class TestCalls:
     ) -> None:
         """Every hour one call; known files aren't fetched again, nor rides at all."""
         _, account = app.connected()
-        app.service.weeks_of_runs(account, app.clock() - HOUR, 60)
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
         app.turn()
         before = app.service.calls()
         app.turn()
@@ -164,14 +164,14 @@ class TestCalls:
         """
         with garmin_app(server, tmp_path, every=every) as app:
             _, account = app.connected()
-            app.service.weeks_of_runs(account, app.clock() - HOUR, 60, every=DAY)
+            app.service.weeks_of_runs(account, app.clock() - HOUR, 43, every=DAY)
             app.turn()
             before = app.service.calls(), app.service.calls(EXCHANGE)
-            app.pass_by(3 * DAY, step=every)
+            app.pass_by(2 * DAY, step=every)
             asked = app.service.calls() - before[0]
             exchanged = app.service.calls(EXCHANGE) - before[1]
-            assert asked - exchanged == 3 * polls
-            assert exchanged == 3
+            assert asked - exchanged == 2 * polls
+            assert exchanged == 2
 
     def test_no_page_is_ever_larger_than_garmin_bears(self, app: GarminApp) -> None:
         """45 at most: its own default of 99 ends in a 500."""
@@ -185,14 +185,14 @@ class TestCalls:
     def test_a_first_sync_that_was_killed_goes_on_where_it_was(self, app: GarminApp) -> None:
         """Nothing is fetched twice but the file that was under way, and nothing is mailed."""
         athlete, account = app.connected()
-        app.service.weeks_of_runs(account, app.clock() - HOUR, 30)
+        app.service.weeks_of_runs(account, app.clock() - HOUR, 12)
         read = app.garmin.read_file
         count = 0
 
         def dying(content: bytes, name: str) -> Iterable[Member]:
             nonlocal count
             count += 1
-            if count == 12:
+            if count == 5:
                 raise KeyboardInterrupt
             return read(content, name)
 
@@ -200,9 +200,9 @@ class TestCalls:
             SourceSync.of(
                 app.changed(replace(app.garmin, read_file=dying)), "garmin", app.clock
             ).all_due()
-        assert len(app.runs(athlete)) == 30
+        assert len(app.runs(athlete)) == 12
         app.turn()
-        assert app.service.calls(DOWNLOAD) == 31
+        assert app.service.calls(DOWNLOAD) == 13
         assert all(r.device for r in app.recorded(athlete).values())
         assert app.mails("alert") == []
 
@@ -288,7 +288,7 @@ class TestFollowing:
     def test_edited_deleted_or_turned_into_a_ride_within_a_day(self, app: GarminApp) -> None:
         """Five weeks back, where only the daily look reaches; an edit is believed over the file."""
         athlete, account = app.connected()
-        made = app.service.weeks_of_runs(account, app.clock() - HOUR, 60)
+        made = app.service.weeks_of_runs(account, app.clock() - HOUR, 18)
         app.turn()
         edited, deleted, ride = made[14:17]
         edited.distance_m, edited.moving_s, edited.elapsed_s = 12_345.0, 3_700.0, 3_800.0
@@ -300,8 +300,8 @@ class TestFollowing:
         assert app.recorded(athlete)[str(edited.id)].edited
         assert str(deleted.id) not in runs
         assert str(ride.id) not in runs
-        assert len(runs) == 58
-        assert app.service.calls(DOWNLOAD) == 60
+        assert len(runs) == 16
+        assert app.service.calls(DOWNLOAD) == 18
 
     def test_an_edit_from_before_we_came_is_believed_too(self, app: GarminApp) -> None:
         """The summary differs from the file: the athlete corrected it at Garmin."""
@@ -363,12 +363,12 @@ class TestFollowing:
     def test_three_days_down_and_everything_is_there(self, app: GarminApp) -> None:
         """One pass after an outage catches up."""
         athlete, account = app.connected()
-        app.service.weeks_of_runs(account, app.clock(), 60)
+        app.service.weeks_of_runs(account, app.clock(), 6)
         app.turn()
         for _ in range(3):
             app.service.add(account, app.service.clock.step(DAY) - HOUR)
         app.turn()
-        assert len(app.runs(athlete)) == 63
+        assert len(app.runs(athlete)) == 9
 
 
 class TestTwice:

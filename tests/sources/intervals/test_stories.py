@@ -60,14 +60,14 @@ def test_edits_deletes_and_changed_sports_are_followed(app: IntervalsApp) -> Non
 def test_what_strava_hides_is_said_and_is_no_failure(app: IntervalsApp) -> None:
     """Once it comes from the watch, nothing is said any more."""
     athlete, account = app.connected()
-    for one in app.service.weeks_of_runs(account, app.clock() - HOUR, 20):
+    for one in app.service.weeks_of_runs(account, app.clock() - HOUR, 6):
         one.origin = "STRAVA"
     app.turn()
     assert app.runs(athlete) == {}
     assert app.state(athlete).state == "ok"
     assert app.state(athlete).last_error == HIDDEN_BY_STRAVA
     assert app.service.calls(ACTIVITY) == 0
-    app.pass_by(22 * DAY, step=6 * HOUR)
+    app.pass_by(22 * DAY, step=DAY)
     weekly = [message_from_bytes(one.read_bytes(), policy=default) for one in app.mails("weekly")]
     said = [" ".join(str(one.get_body(("plain",))).split()) for one in weekly]
     assert len(said) == 3
@@ -76,7 +76,7 @@ def test_what_strava_hides_is_said_and_is_no_failure(app: IntervalsApp) -> None:
         one.origin = "GARMIN_CONNECT"
     app.pass_by(26 * HOUR)
     assert app.state(athlete).last_error is None
-    assert len(app.runs(athlete)) == 20
+    assert len(app.runs(athlete)) == 6
 
 
 def test_manual_torn_and_empty_files_leave_the_summary(app: IntervalsApp) -> None:
