@@ -205,6 +205,51 @@ def test_a_file_written_over_takes_its_old_run_along(app: App) -> None:
     assert app.distances_km(anna) == [12.0]
 
 
+def filled(path: Path, content: bytes) -> None:
+    """What a copy into a place that was made for it does: same size, same time, other bytes."""
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("restarts", [False, True], ids=["at once", "after a restart"])
+@pytest.mark.parametrize("packed", [False, True], ids=["a file", "an archive"])
+def test_a_file_that_was_judged_before_it_was_filled_is_read_again(
+    app: App, packed: bool, restarts: bool
+) -> None:
+    """Its size and its time were those of the whole file from the first byte on."""
+    app.now = datetime.now(UTC)
+    anna = app.athlete()
+    content = run_file(8.0, day=app.now.date() - DAY)
+    if packed:
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as zipped:
+            zipped.writestr("run.fit", content)
+        content = archive.getvalue()
+    path = app.drop("run.zip" if packed else "run.fit", bytes(len(content)))
+    app.look(2)
+    assert entry(app, path.name).verdict == "failed"
+    filled(path, content)
+    app.now = datetime.now(UTC)
+    if restarts:
+        app = restarted(app)
+    app.look()
+    assert app.distances_km(anna) == [8.0]
+    assert entry(app, path.name).verdict == "imported"
+
+
+def test_a_file_of_a_folder_whose_clock_is_ahead_is_judged_once(app: App) -> None:
+    """The file will only be changed tomorrow by it; that's no reason to read it at each look."""
+    app.now = datetime.now(UTC) - DAY
+    app.athlete()
+    app.drop("bad.fit", b"no run")
+    app.look(2)
+    looks = [app.look() for _ in range(3)]
+    assert [len(look.failed) for look in looks] == [0, 0, 0]
+
+
 def test_a_file_written_over_keeps_its_old_run_where_another_file_has_it(app: App) -> None:
     """The backup beside it still tells of the first run."""
     anna = app.athlete()

@@ -196,14 +196,21 @@ def _compare(
 ) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
     """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
 
-    A scan that equals the last settled one is compared only in what waits. What waits and is as
-    the database has it already isn't returned.
+    A scan that equals the last settled one is compared only in what waits, and in what was filled
+    since it was judged bad. What waits and is as the database has it already isn't returned.
     """
     with services.store.reading() as tx:
         known = {file.path: file for file in tx.inbox.with_verdict("waiting", "unread")}
-        here = {file.path for file in scanned} if known else set()
+        bad = tx.inbox.judged_bad()
+        here = {file.path for file in scanned} if known or bad else set()
         # Where a member of an archive couldn't be read, the archive is read again.
         wanted = {_itself_or_archive(path, here) for path in known}
+        wanted |= {
+            file
+            for path, judged_at in bad.items()
+            if (file := _itself_or_archive(path, here))
+            and services.inbox.was_filled(file, judged_at)
+        }
         gone = [
             path for path in known
             if is_whole and _itself_or_archive(path, here) is None
@@ -327,7 +334,8 @@ def _ingest_files(
             metrics.FILES.labels(one.verdict).inc()
         for file, _, readings in read:
             unread = any(isinstance(reading, NotRead) for reading in readings)
-            services.inbox.note(file, now, unread=unread)
+            is_bad = any(isinstance(reading, Unreadable) for reading in readings)
+            services.inbox.note(file, now, unread=unread, is_bad=is_bad)
         done += verdicts
         for file in verdicts:
             # Names of files tell of people, and the log outlives an athlete who is forgotten.

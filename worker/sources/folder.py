@@ -41,6 +41,8 @@ LONGEST_READ_PAUSE = timedelta(hours=6)
 LONGEST_FILE_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
 
+_NS_PER_S = 1_000_000_000
+
 # In place of a size.
 NOT_REGULAR = -1
 UNLISTED = -2
@@ -92,7 +94,8 @@ class Inbox:
     torn file its extra scans. `settled` is a fingerprint of the last scan of which the database had
     every verdict: the same scan again needs no comparison. It is None until then. `listed` is the
     identity of the folder that was scanned last. `pauses` are known to this process alone: after a
-    restart everything that couldn't be read is due.
+    restart everything that couldn't be read is due. So is `judged`: for each path that was judged
+    bad, when the file there had been changed last.
     """
 
     folder: Path
@@ -103,6 +106,7 @@ class Inbox:
     settled: int | None = None
     listed: str | None = None
     pauses: dict[str, "Pause"] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
         """Returns the files in the top `folders` or in all of them; "" stands for the inbox itself.
@@ -192,11 +196,16 @@ class Inbox:
             else:
                 yield file, members[path] or [refused(path.name, "nothing could be read")]
 
-    def note(self, file: Snapshot, now: datetime, *, unread: bool) -> None:
+    def note(self, file: Snapshot, now: datetime, *, unread: bool, is_bad: bool = False) -> None:
         """Note that a file was read, or (`unread`) that it or a member of it couldn't be.
 
-        Such a file is due at the next scan, and then after pauses that grow.
+        Such a file is due at the next scan, and then after pauses that grow. `is_bad`: it was read,
+        and it or a member of it is no file of its kind.
         """
+        if is_bad:
+            self.judged[file.path] = self._changed_ns(file.path)
+        else:
+            self.judged.pop(file.path, None)
         if not unread:
             self.pauses.pop(file.path, None)
             return
@@ -204,16 +213,31 @@ class Inbox:
         length = min(before.length * 2, LONGEST_READ_PAUSE) if before else timedelta(0)
         if before and not length:
             length = FIRST_READ_PAUSE
-        self.pauses[file.path] = Pause(now + length, length, self._changed_ns(file))
+        self.pauses[file.path] = Pause(now + length, length, self._changed_ns(file.path))
 
     def is_due(self, file: Snapshot, now: datetime) -> bool:
         """False in the pause of a file that couldn't be read; a change of its modes ends that."""
         pause = self.pauses.get(file.path)
-        return pause is None or now >= pause.until or pause.changed_ns != self._changed_ns(file)
+        if pause is None or now >= pause.until:
+            return True
+        return pause.changed_ns != self._changed_ns(file.path)
 
-    def _changed_ns(self, file: Snapshot) -> int:
+    def was_filled(self, path: str, judged_at: datetime) -> bool:
+        """True where a file was changed since it was judged bad, at whatever time it bears itself.
+
+        A copy that goes on in the place that was made for it, as a download's or `rsync --inplace`
+        does, ends with the size and the time that it had while half of it was nought. A folder
+        whose clock is ahead has a file read once more in each process, and no more often.
+        """
+        changed_ns = self._changed_ns(path)
+        if changed_ns == self.judged.get(path):
+            return False
+        return changed_ns > judged_at.timestamp() * _NS_PER_S
+
+    def _changed_ns(self, path: str) -> int:
+        """When the file's content or modes were changed last, by the folder's clock."""
         try:
-            return (self.folder / file.path).stat(follow_symlinks=False).st_ctime_ns
+            return (self.folder / path).stat(follow_symlinks=False).st_ctime_ns
         except OSError:
             return 0
 

@@ -1,10 +1,13 @@
 """What came of files: those of the watched inbox, and the entries of imported archives."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from itertools import islice
+from sys import intern
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import Select, bindparam, delete, func, or_, select
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
 from worker.store.repository import Repository, from_row
@@ -51,13 +54,17 @@ class InboxFiles(Repository):
 
     def save(self, files: Iterable[Snapshot], *, now: datetime) -> None:
         """Save what came of files."""
-        rows = [dict(zip(_COLUMNS, file, strict=True)) | {"looked_at": now} for file in files]
-        self._upsert(inbox_file, rows)
+        self._save(files, _COLUMNS, now)
 
     def wait(self, files: Iterable[Snapshot], *, now: datetime) -> None:
         """Save files that wait; of one that is written over, its old content stays known."""
-        rows = [dict(zip(_COLUMNS[:-2], file, strict=False)) | {"looked_at": now} for file in files]
-        self._upsert(inbox_file, rows)
+        self._save(files, _COLUMNS[:-2], now)
+
+    def _save(self, files: Iterable[Snapshot], columns: Sequence[str], now: datetime) -> None:
+        coming = iter(files)
+        while some := list(islice(coming, _PATHS_AT_ONCE)):  # hundreds of thousands may wait
+            rows = [dict(zip(columns, file, strict=False)) | {"looked_at": now} for file in some]
+            self._upsert(inbox_file, rows)
 
     def drop(self, paths: Iterable[str]) -> None:
         """Forget files that left the folder while they waited."""
@@ -105,7 +112,19 @@ class InboxFiles(Repository):
             query = query.where(inbox_file.c.reason != "")
         if verdicts:
             query = query.where(inbox_file.c.verdict.in_(verdicts))
-        return tuple(map(Snapshot._make, self._rows(query)))
+        return tuple(self._snapshots(query))
+
+    def _snapshots(self, query: Select[Any]) -> Iterator[Snapshot]:
+        """The files of a query, one after another; those of one reason share its text."""
+        for row in self.connection.execute(query):
+            file = Snapshot._make(row)
+            yield file._replace(reason=intern(file.reason)) if file.reason else file
+
+    def judged_bad(self) -> dict[str, datetime]:
+        """When each file was read that couldn't be read as anything, by path."""
+        query = select(inbox_file.c.path, inbox_file.c.looked_at)
+        rows = self._rows(query.where(inbox_file.c.verdict == "failed"))
+        return {row.path: row.looked_at for row in rows}
 
     def counts(self) -> dict[str, int]:
         """Returns how many files there are of each verdict."""
