@@ -206,10 +206,10 @@ def _compare(
         # Where a member of an archive couldn't be read, the archive is read again.
         wanted = {_itself_or_archive(path, here) for path in known}
         wanted |= {
-            file
+            top
             for path, judged_at in bad.items()
-            if (file := _itself_or_archive(path, here))
-            and services.inbox.was_filled(file, judged_at)
+            if (top := _itself_or_archive(path, here))
+            and services.inbox.was_filled(top, judged_at)
         }
         gone = [
             path for path in known

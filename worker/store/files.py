@@ -118,7 +118,7 @@ class InboxFiles(Repository):
         """The files of a query, one after another; those of one reason share its text."""
         for row in self.connection.execute(query):
             file = Snapshot._make(row)
-            yield file._replace(reason=intern(file.reason)) if file.reason else file
+            yield file if file.reason == "" else file._replace(reason=intern(file.reason))
 
     def judged_bad(self) -> dict[str, datetime]:
         """When each file was read that couldn't be read as anything, by path."""
