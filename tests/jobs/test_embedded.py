@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -49,11 +51,10 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextmanager
-def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
-    """`easeback run` as of the test's evening, mailing to `port`; killed if it didn't end."""
+def environment(home: Path, port: int, **settings: str) -> dict[str, str]:
+    """What a worker is started with that mails to `port`."""
     around = {name: value for name, value in os.environ.items() if name[:9] != "EASEBACK_"}
-    env = {
+    return {
         **around,
         "PYTHONPATH": str(ROOT),
         "HOME": str(home),
@@ -63,6 +64,12 @@ def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
         "EASEBACK_WEB__ENABLED": "false",
         **settings,
     }
+
+
+@contextmanager
+def running(home: Path, port: int, **settings: str) -> Iterator[Process]:
+    """`easeback run` as of the test's evening, mailing to `port`; killed if it didn't end."""
+    env = environment(home, port, **settings)
     words = ("--as-of", NOW.isoformat())
     with running_in(home, *words, env=env, ready="easeback runs") as process:
         yield process
@@ -123,6 +130,28 @@ def test_ctrl_c_and_sighup_end_it_as_cleanly(
         assert status == expected, process.lines
         assert took_s < ENDS_WITHIN_S
         assert not process.said("Traceback")
+
+
+def test_a_worker_whose_words_nobody_hears_works_all_the_same(home: Path) -> None:
+    """Standard error is closed from the start, as some supervisors leave it."""
+    worker = (sys.executable, "-m", "worker", "run", "--as-of", NOW.isoformat())
+    with (
+        SmtpServer() as server,
+        subprocess.Popen(  # noqa: S603  our own program
+            ("/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *worker),
+            cwd=home,
+            env=environment(home, server.port),
+        ) as process,
+    ):
+        try:
+            wait_until((home / "data" / "inbox").exists, within_s=30)
+            drop(home)
+            wait_until(lambda: server.mails or process.poll() is not None, within_s=60)
+            process.terminate()
+            assert process.wait(20) == 0
+        finally:
+            process.kill()
+    assert len(server.mails) == 1
 
 
 def test_a_mail_server_that_hangs_keeps_nobody_from_ending(home: Path) -> None:
