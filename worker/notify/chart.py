@@ -8,8 +8,7 @@ Every number in a picture also stands in the mail as text.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
-from itertools import groupby
-from math import ceil
+from itertools import groupby, pairwise
 from typing import Literal
 
 from worker.domain.models import PlannedWeek, Week
@@ -17,6 +16,7 @@ from worker.domain.models import PlannedWeek, Week
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
 _LETTER = 7.6  # how wide a letter of a label is, about
+_WIDE_LETTER = 9.4  # the same in the widest font that a page may be shown in
 
 Tone = Literal["plain", "now", "spike", "earlier", "planned"]
 Anchor = Literal["start", "middle", "end"]
@@ -171,15 +171,9 @@ def weeks_picture(
         for begin, end in _empty_stretches(weeks)
     ]
     starts = [week.starts_on for week in weeks] + [week.starts_on for week in planned]
-    days = [say_day(starts_on) for starts_on in starts]
-    label_width = max(map(len, days)) * _LETTER
-    every = ceil((label_width + _LETTER) * len(days) / WIDTH)
-    ticks = [
-        _tick(x_of(n) + width / 2, day)
-        for n, day in enumerate(days)
-        if (len(weeks) - 1 - n) % every == 0 and x_of(n) + width / 2 > label_width / 2
-    ]
-    return Picture(tuple(bars), gaps=tuple(gaps), ticks=tuple(ticks), tints=tuple(tints))
+    middles = [(x_of(n) + width / 2, say_day(on)) for n, on in enumerate(starts)]
+    ticks = _ticks_apart(middles, len(weeks) - 1)
+    return Picture(tuple(bars), gaps=tuple(gaps), ticks=ticks, tints=tuple(tints))
 
 
 def ramps_picture(
@@ -233,9 +227,20 @@ def _line(
 
 def _tick(x: float, label: str) -> AxisLabel:
     """A word under the column at `x`, pulled in where it would run over the right edge."""
-    if x + len(label) * _LETTER / 2 > WIDTH - 2:
+    if x + len(label) * _WIDE_LETTER / 2 > WIDTH - 2:
         return AxisLabel(WIDTH - 2, label, "end")
     return AxisLabel(x, label)
+
+
+def _ticks_apart(middles: Sequence[tuple[float, str]], labelled: int) -> tuple[AxisLabel, ...]:
+    """Words under as many columns as leave room between them, the one of this number among them."""
+    half = max(len(label) for _, label in middles) * _WIDE_LETTER / 2
+    for every in range(1, len(middles)):
+        chosen = [one for one in middles[labelled % every :: every] if one[0] > half]
+        reaches = [min(x, WIDTH - 2 - half) for x, _ in chosen]
+        if all(later - one >= 2 * half + _LETTER for one, later in pairwise(reaches)):
+            return tuple(_tick(x, label) for x, label in chosen)
+    return (_tick(*middles[labelled]),)
 
 
 def _gap(x: float, width: float, label: str) -> Gap:

@@ -208,8 +208,7 @@ def _compare(
         wanted |= {
             top
             for path, judged_at in bad.items()
-            if (top := _itself_or_archive(path, here))
-            and services.inbox.was_filled(top, judged_at)
+            if (top := _itself_or_archive(path, here)) and services.inbox.was_filled(top, judged_at)
         }
         gone = [
             path for path in known
