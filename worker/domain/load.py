@@ -7,7 +7,7 @@ is added like one that was run, so a plan of many weeks stands on the same arith
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from itertools import accumulate
 from math import inf
@@ -227,11 +227,7 @@ class Load:
         The week is taken as evenly run. Where too little is left it is an easy week.
         """
         month, window = self.rules.month_days, self.rules.month_window_days
-        first = begin - month - window + 1
-        daily_m = [0.0] * (month + window - 1 + WEEK_DAYS)
-        for place in range(bisect_left(self.days, first), bisect_left(self.days, begin)):
-            daily_m[self.days[place] - first] += self._run_m[place]
-        until_m = [0.0, *accumulate(daily_m)]
+        until_m = self._until_m(begin - month - window + 1, begin + WEEK_DAYS)
         months_m = list(map(sub, until_m[month:], until_m))
         most_m = inf
         for place in range(WEEK_DAYS):
@@ -248,3 +244,36 @@ class Load:
         rules = self.rules
         excess_m = min(rules.month_excess_m, base_m)
         return max(rules.month_over * base_m, base_m + excess_m) - STEP_M
+
+    def ramp_excess_m(self, runs: Sequence[tuple[int, float]]) -> float:
+        """How many metres of seven days that end on a day of these runs are a ramp; 0 if none are.
+
+        The runs are those of a week to come, by day. Only weeks after a break are looked at: they
+        differ in how many runs they have, and `week_most_m` knows whole weeks alone.
+        """
+        rules, days = self.rules, self.rules.ramp_days
+        since = runs[0][0] - rules.ramp_window_days - days if runs else 0
+        if not self._returned_on or self._returned_on[-1] < since or not runs:
+            return 0.0
+        first = runs[0][0] - rules.ramp_window_days - days + 1
+        until_m = self._until_m(first, runs[-1][0] + 1, runs)
+        sums_m = list(map(sub, until_m[days:], until_m))
+        excess_m = 0.0
+        for day, _ in runs:
+            if day - self._born < rules.ramp_history_days:
+                continue
+            window = day - days - first + 1
+            base_m = max(sums_m[window - rules.ramp_window_days : window - days + 1])
+            if base_m >= rules.ramp_min_m:
+                limit_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
+                excess_m = max(excess_m, sums_m[window] - limit_m)
+        return excess_m
+
+    def _until_m(self, first: int, end: int, more: Sequence[tuple[int, float]] = ()) -> list[float]:
+        """The metres run from the day `first` to before each day up to `end`, `more` among them."""
+        daily_m = [0.0] * (end - first)
+        for place in range(bisect_left(self.days, first), bisect_left(self.days, end)):
+            daily_m[self.days[place] - first] += self._run_m[place]
+        for day, metres in more:
+            daily_m[day - first] += metres
+        return [0.0, *accumulate(daily_m)]

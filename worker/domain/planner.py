@@ -308,14 +308,14 @@ def _week(
     usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
     held = _held_back(load, begin, setting, rules)
     if held:
-        return _planned(held.kind, begin, held.week_m, held.long_m, setting, rules)
+        return _planned(held.kind, begin, held.week_m, held.long_m, load, setting)
     most_m = load.week_most_m(begin)
     if target_m == inf:
-        return _planned("build", begin, most_m, growth * long_m, setting, rules)
+        return _planned("build", begin, most_m, growth * long_m, load, setting)
     weeks_m = load.weeks_m(begin)
     if _easy_is_due(weeks_m, rules):
         week_m = rules.plan_easy_week_share * usual_m
-        return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, setting, rules)
+        return _planned("easy", begin, week_m, rules.plan_easy_long_share * long_m, load, setting)
     kind: WeekKind = "build"
     share = load.long_share(begin)
     if long_m < target_m - STEP_M:
@@ -329,7 +329,7 @@ def _week(
     week_m = min(max(usual_m, min(long_m / share, rise_m)), most_m)
     if week_m <= rules.plan_step_back_share * usual_m:
         kind = "easy"
-    return _planned(kind, begin, week_m, min(long_m, share * week_m), setting, rules)
+    return _planned(kind, begin, week_m, min(long_m, share * week_m), load, setting)
 
 
 def _long_m(load: Load, begin: int, setting: _Setting) -> float:
@@ -399,16 +399,44 @@ def _planned(
     begin: int,
     week_m: float,
     long_m: float,
+    load: Load,
     setting: _Setting,
-    rules: Rules,
+    most_m: float = inf,
+) -> PlannedWeek:
+    """A week of these metres, or after a break of as many fewer as make no ramp on any of its days.
+
+    It's held down by a quarter at most, to an easy week.
+    """
+    week = _laid_out(kind, begin, week_m, long_m, load, setting, most_m)
+    if begin == setting.begin and setting.done_m:
+        return week
+    least_m = load.rules.plan_easy_week_share * week.week_m
+    while week.week_m > least_m:
+        runs = [(day.toordinal(), metres) for day, metres in runs_of(week)]
+        excess_m = load.ramp_excess_m(runs)
+        if not excess_m:
+            break
+        week_m = max(week.week_m - max(excess_m, STEP_M), least_m)
+        week = _laid_out(kind, begin, week_m, min(long_m, week_m), load, setting, most_m)
+    return week
+
+
+def _laid_out(
+    kind: WeekKind,
+    begin: int,
+    week_m: float,
+    long_m: float,
+    load: Load,
+    setting: _Setting,
     most_m: float = inf,
 ) -> PlannedWeek:
     """A week of these metres, no run of it longer than `most_m`.
 
     Longer easy runs are shorter than the long one: where they would be as long there is one more.
+    Where nothing of the month before prepares for the long run but they, it's not far above them.
     Where a finding or pain came in the week of today itself, its share holds for the days left.
     """
-    left_m = week_m
+    rules, left_m = load.rules, week_m
     if begin == setting.begin and max(setting.found_on or 0, setting.hurt_on or 0) >= begin:
         left_m = week_m * setting.days_left / WEEK_DAYS
         week_m = setting.done_m + left_m
@@ -424,6 +452,9 @@ def _planned(
     if most_m:
         runs = min(setting.runs - bool(long_m), int(easy_m / rules.recovery_min_m))
         runs = max(runs, ceil(easy_m / most_m - _HAIR))
+    if runs and long_m and load.is_fresh(begin + setting.long_place, begin):
+        long_m = min(long_m, _floor(_alone_most_m(left_m, runs, rules)))
+        easy_m, most_m = left_m - long_m, long_m
     return PlannedWeek(
         starts_on=date.fromordinal(begin),
         kind=kind,
@@ -434,13 +465,29 @@ def _planned(
     )
 
 
+def _alone_most_m(week_m: float, easy_runs: int, rules: Rules) -> float:
+    """The longest run of a week whose other runs, all alike, are all that prepares for it.
+
+    It is no finding of a single run beside them, by one of the rule's three gates.
+    """
+    return max(
+        rules.run_over * (week_m / (easy_runs + rules.run_over) - STEP_M),
+        rules.run_min_m - STEP_M,
+        (week_m + easy_runs * (rules.run_excess_m - STEP_M)) / (easy_runs + 1),
+    )
+
+
 def _floor(metres: float) -> float:
     """Metres rounded down to ten, so that what is shown lies inside what is allowed."""
     return float(metres // STEP_M * STEP_M)
 
 
 def runs_of(week: PlannedWeek) -> list[tuple[date, float]]:
-    """The runs of a planned week by day, in metres: the easy ones evenly spread about the long."""
+    """The runs of a planned week by day, in metres: the easy ones from its first day on.
+
+    So the same days have runs in every week, however many they are: seven days that end in the
+    middle of a week are then no larger than the weeks themselves.
+    """
     days = (week.starts_on + _DAY * place for place in range(WEEK_DAYS))
     free = [day for day in days if day != week.long_on]
     apart = max(len(week.easy_m), len(free))
@@ -505,7 +552,7 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
         if held := _held_back(road, begin, setting, rules):
             kind = held.kind
             week_m, long_m = min(week_m, held.week_m), min(long_m, held.long_m)
-        weeks.append(_planned(kind, begin, week_m, long_m, setting, rules, most_m))
+        weeks.append(_planned(kind, begin, week_m, long_m, road, setting, most_m))
         _do(weeks[-1], road)
     reason = ""
     if state == "short":
