@@ -192,12 +192,12 @@ class CommandContext:
         rows: Sequence[Sequence[str]],
         *,
         as_json: bool,
-        json: Sequence[Mapping[str, Any]],
+        json: Iterable[Mapping[str, Any]],
         empty: str,
     ) -> None:
         """Prints one list: as JSON, or for people as a table, or `empty` where there's nothing."""
         if as_json:
-            self.print_json(json)
+            self.print_json(list(json))
         elif rows:
             self.print_table(titles, rows)
         else:

@@ -117,13 +117,13 @@ def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime)
 
     if what is not None and "-" in what:
         return parse_day(what)
-    kept = tx.runs.all(who)
+    days = tx.runs.days(who)
     if what is None:
-        days = [one.run.day for one in kept if one.run.day <= local_day(who, now)]
-        return max(days, default=local_day(who, now))
-    for one in kept:
-        if str(one.run.id) == what:
-            return one.run.day
+        today = local_day(who, now)
+        return max((day for day in days.values() if day <= today), default=today)
+    for run_id, day in days.items():
+        if str(run_id) == what:
+            return day
     raise UsageError(f"{what!r} is neither a date such as 2026-03-07 nor the id of one of the runs")
 
 

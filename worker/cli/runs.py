@@ -71,7 +71,7 @@ def list_runs(
             for who, one in listed
         ],
         as_json=as_json,
-        json=[_run_json(who, one, climbs=climbs) for who, one in listed],
+        json=(_run_json(who, one, climbs=climbs) for who, one in listed),
         empty="no runs yet: drop FIT files into the inbox, or `easeback import` them",
     )
 

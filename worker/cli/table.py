@@ -20,7 +20,7 @@ def table_lines(
     the columns' longest words have no room, each row is a block of its own, a cell a line.
     """
     columns = list(zip(titles, *rows, strict=True))
-    widths = [max(_cells(line) for cell in one for line in cell.split("\n")) for one in columns]
+    widths = [_width(one) for one in columns]
     if width is not None:
         words = [max(map(_cells, " ".join(one).split()), default=0) for one in columns]
         room = width - len(_GAP) * (len(columns) - 1)
@@ -44,6 +44,15 @@ def _narrowed(widths: Sequence[int], words: Sequence[int], room: int) -> list[in
 
 
 def _row_lines(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> Iterator[str]:
+    if all(cell.isascii() and len(cell) <= width for cell, width in zip(row, widths, strict=True)):
+        padded = (
+            cell.rjust(width) if place in right else cell.ljust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        line = _GAP.join(padded).rstrip()
+        if "\n" not in line:
+            yield line
+            return
     wrapped = [list(_wrapped(cell, width)) for cell, width in zip(row, widths, strict=True)]
     for at in range(max(map(len, wrapped))):
         cells = []
@@ -64,6 +73,13 @@ def _blocks(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
                 first, *further = _wrapped(cell, max(width - indent, 1))
                 yield typer.style(title, bold=True) + " " * (indent - _cells(title)) + first
                 yield from (" " * indent + line for line in further)
+
+
+def _width(column: Sequence[str]) -> int:
+    """How wide the widest line of these cells is."""
+    if all(map(str.isascii, column)) and not any("\n" in cell for cell in column):
+        return max(map(len, column))
+    return max(_cells(line) for cell in column for line in cell.split("\n"))
 
 
 def _wrapped(cell: str, width: int) -> Iterator[str]:

@@ -220,7 +220,8 @@ class Runs(Repository):
         return tuple(starmap(Run, rows.all()))
 
     def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
-        return tuple(one for one in self.all(athlete) if one.quarantine is not None)
+        """The runs that don't count, oldest first."""
+        return self._listed(run.c.athlete_id == athlete.id, run.c.quarantine.is_not(None))
 
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
         """All that judging the days from `since` on needs, however long a break lies before."""
@@ -237,6 +238,15 @@ class Runs(Repository):
 
     def all(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """Every run with its sources, oldest first."""
+        return self._listed(run.c.athlete_id == athlete.id)
+
+    def days(self, athlete: Athlete) -> Mapping[int, date]:
+        """The day of every run, by its id."""
+        query = select(run.c.id, run.c.day).where(run.c.athlete_id == athlete.id)
+        return {row.id: row.day for row in self._rows(query)}
+
+    def _listed(self, *where: ColumnElement[bool]) -> tuple[StoredRun, ...]:
+        """The runs for which all of this holds, with their sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
         words: dict[int, set[bool]] = {}
         linked = (
@@ -246,23 +256,25 @@ class Runs(Repository):
                 recording.c.external_id,
                 recording.c.excluded,
             )
-            .where(recording.c.athlete_id == athlete.id)
+            .join(run, run.c.id == recording.c.run_id)
+            .where(*where)
             .order_by(recording.c.source, recording.c.external_id)
         )
-        for run_id, source, external_id, excluded in self.connection.execute(linked):
+        for run_id, source, external_id, excluded in self.connection.execute(linked).all():
             sources.setdefault(run_id, []).append((source, external_id))
             if source == MANUAL:
                 words.setdefault(run_id, set()).add(excluded)
-        runs = select(run).where(run.c.athlete_id == athlete.id)
+        runs = select(*_RUN_COLUMNS, run.c.quarantine).where(*where)
+        rows = self.connection.execute(runs.order_by(run.c.started_at, run.c.id)).all()
         return tuple(
             StoredRun(
-                from_row(Run, row),
-                tuple(sources.get(row.id, ())),
-                row.quarantine,
-                excluded=row.quarantine is not None and True in words.get(row.id, ()),
-                edited=False in words.get(row.id, ()),
+                Run(*columns),
+                tuple(sources.get(columns[0], ())),
+                quarantine,
+                excluded=quarantine is not None and True in words.get(columns[0], ()),
+                edited=False in words.get(columns[0], ()),
             )
-            for row in self._rows(runs.order_by(run.c.started_at, run.c.id))
+            for *columns, quarantine in rows
         )
 
     def release(self, athlete: Athlete, *, today: date) -> date | None:
