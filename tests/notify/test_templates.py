@@ -12,15 +12,8 @@ from simulators import mail_facts as made
 from simulators.mail_lint import lint
 from worker.domain.shown import tenths, tenths_down
 from worker.notify import Composer
-from worker.notify.render import (
-    SHIPPED,
-    CompiledTemplates,
-    Locale,
-    TemplateLoader,
-    clean,
-    fold,
-    ratio_digits,
-)
+from worker.notify.environments import CompiledTemplates, ratio_digits
+from worker.notify.render import SHIPPED, Locale, TemplateLoader, clean, fold
 from worker.notify.words import Catalogue
 
 

@@ -9,47 +9,31 @@ out all the same. No sentence stands here: those are in `templates/words/`, one 
 so that the text part, the HTML part and the pages can't come to differ.
 """
 
-import os
 import re
 import unicodedata
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from datetime import date, datetime
-from hashlib import sha256
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
-from jinja2 import (
-    ChoiceLoader,
-    DictLoader,
-    Environment,
-    FileSystemLoader,
-    PrefixLoader,
-    StrictUndefined,
-)
-from jinja2.bccache import Bucket, BytecodeCache
-from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from markupsafe import Markup, escape
-
-from worker import __version__
 from worker.domain.models import METRES_PER, Athlete, Dial, Email, MailKind, Step, Units, When
 from worker.domain.routine import in_language
 from worker.domain.rules import FRANDSEN_DAYS, FRANDSEN_OVER, Rules
-from worker.domain.shown import JOINERS, printable, tenths, tenths_down
+from worker.domain.shown import JOINERS
 from worker.domain.weeks import told_days_after
 from worker.links import Signer
 from worker.notify.chart import Picture
 from worker.notify.pictures import ExercisePicture, shipped_pictures
 from worker.notify.png import chart_png
-from worker.notify.words import Catalogue
+from worker.notify.words import GAP, Catalogue
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 SHIPPED = Path(__file__).parent / "templates"
-GAP = "\u00a0"
-"""Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
-
 ENGLISH = "en"
 """What the operator reads, and what stands in for a sentence that a language lacks."""
 
@@ -60,7 +44,6 @@ _TEXT_KINDS = frozenset({".txt", ".html", ".jinja", ".css", ".svg"})
 _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
 _LINE = 76
-_DIGEST = sha256().digest_size
 _MOST_PICTURE_BYTES = 48_000
 """What the exercises' pictures of one mail have together: those beyond are on the page alone."""
 
@@ -84,64 +67,12 @@ class Locale(NamedTuple):
     rules: Rules = Rules()
 
 
-class CompiledTemplates(BytecodeCache):
-    """Shipped templates as they were compiled, beside this module, where Python keeps it compiled.
-
-    Compiling them takes half a second, which every process that composes a mail would spend. Where
-    nothing can be written, each compiles them for itself. A file that was cut off is made anew.
-    """
-
-    def __init__(self, reading: str, folder: Path = Path(__file__).parent / "__pycache__") -> None:
-        self._folder = folder
-        self._reading = f"{reading}-{__version__}"
-
-    def load_bytecode(self, bucket: Bucket) -> None:
-        with suppress(OSError):
-            kept = self._file(bucket).read_bytes()
-            digest, code = kept[:_DIGEST], kept[_DIGEST:]
-            if sha256(code).digest() == digest:
-                bucket.bytecode_from_string(code)
-
-    def dump_bytecode(self, bucket: Bucket) -> None:
-        code, file = bucket.bytecode_to_string(), self._file(bucket)
-        part = file.with_suffix(f".{os.getpid()}.part")
-        with suppress(OSError):
-            self._folder.mkdir(exist_ok=True)
-            part.write_bytes(sha256(code).digest() + code)
-            part.chmod(0o644)
-            part.replace(file)
-
-    def _file(self, bucket: Bucket) -> Path:
-        return self._folder / f"{self._reading}-{bucket.key}.jinja"
-
-
-class _PlainCalls(Context):
-    """Calls what a template names as it is.
-
-    Jinja first asks of each callable whether it wants the context. None here does, and a mail makes
-    four hundred calls.
-    """
-
-    def call(self, called: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
-        # What loops and blocks add is for those that want the context.
-        named.pop("_loop_vars", None)
-        named.pop("_block_vars", None)
-        return called(*given, **named)
-
-
-class _ShippedEnvironment(Environment):
-    """For templates that need no guard."""
-
-    context_class = _PlainCalls
-
-
 class TemplateLoader:
     """Templates by name, in two readings: as text and as HTML, where everything is escaped.
 
     `override` is the operator's folder, whose files replace the shipped ones of the same name; of
     a file of words only its sentences do. Of pages nothing but the words can be replaced.
     `broken` are the operator's templates that were put aside, each with its place and reason.
-    `markup` is the environment for HTML and SVG.
     """
 
     def __init__(self, override: Path | None = None) -> None:
@@ -279,35 +210,24 @@ class TemplateLoader:
         self._load()
 
     def _load(self) -> None:
-        def strong(text: str) -> Markup:
-            return Markup("<strong>{}</strong>").format(escape(text))
-
-        shipped = FileSystemLoader(SHIPPED)
-        loader = ChoiceLoader([DictLoader(self._own), PrefixLoader({"shipped": shipped}), shipped])
-        # The sandbox guards what the operator wrote; it takes a third of a mail's time.
-        environment_type = ImmutableSandboxedEnvironment if self._own else _ShippedEnvironment
         self._words: dict[tuple[str, Locale], Catalogue] = {}
-        self._text, self.markup = (
-            environment_type(
-                loader=loader,
-                undefined=StrictUndefined,
-                autoescape=is_markup,
-                finalize=_shown,
-                trim_blocks=True,
-                lstrip_blocks=True,
-                auto_reload=False,
-                bytecode_cache=None if self._own else CompiledTemplates(reading),
-            )
-            for reading, is_markup in (("text", False), ("html", True))
-        )
-        for environment, mark in ((self._text, str), (self.markup, strong)):
-            environment.globals |= {
-                "tenths": tenths,
-                "tenths_down": tenths_down,
-                "ratio_digits": ratio_digits,
-                "strong": mark,
-                "gap": GAP,
-            }
+        vars(self).pop("_environments", None)
+
+    @property
+    def markup(self) -> "Environment":
+        """The environment for HTML and SVG."""
+        return self._environments[1]
+
+    @property
+    def _text(self) -> "Environment":
+        return self._environments[0]
+
+    @cached_property
+    def _environments(self) -> "tuple[Environment, Environment]":
+        # Loaded with the first mail or page: a pass that has neither needs no Jinja.
+        from worker.notify.environments import environments
+
+        return environments(self._own, shipped=SHIPPED)
 
 
 class Renderer:
@@ -482,18 +402,6 @@ def standalone(email: Email) -> str:
 
 
 # Text on its way into a mail
-
-
-def _shown(value: Any) -> Any:
-    """What any template puts anywhere; markup is made of what went through here."""
-    if type(value) is not str or value.isprintable():
-        return value
-    return printable(value, but="\n\t")
-
-
-def ratio_digits(ratio: float) -> str:
-    """One decimal, two where one would hide by how much a rule was passed."""
-    return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - written as 1.2 from there
 
 
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:

@@ -11,6 +11,9 @@ from typing import Any
 
 from markupsafe import Markup
 
+GAP = "\u00a0"
+"""Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
+
 _MOST_ASKED = 20
 _SETTING = re.compile(r"\s*\([^()]*\b[a-z_0-9]+ = [^)]*\)")
 _HOLE = re.compile(r"\{(\w+)(?::(\w+))?\}")

@@ -23,7 +23,6 @@ from worker.mail import RECONNECT, SendError
 from worker.mail.mime import one_line
 from worker.setting_types import MailProvider, MailSection
 from worker.sources.base import SourceError
-from worker.sources.http import http_session, network_errors
 from worker.store import DecryptError, Encrypter, Store, StoredMailLogin
 
 _SPARE_S = 300.0
@@ -104,6 +103,8 @@ class MailLogin:
     def __init__(
         self, section: MailSection, store: Store, encrypter: Encrypter, *, ca_file: str | None
     ) -> None:
+        from worker.sources.http import http_session
+
         self.service = token_service(section)
         self.username = section.username or ""
         self._section = section
@@ -281,6 +282,8 @@ class MailLogin:
 
     def _ask(self, address: str, **form: str) -> tuple[int, Mapping[str, Any]]:
         """What the provider answers to a form, and its status; raises `SendError`."""
+        from worker.sources.http import network_errors
+
         title, section = self.service.title, self._section
         form["client_id"] = section.client_id or ""
         if section.client_secret and address != self.service.code:
