@@ -171,7 +171,7 @@ async def _post(
 def _until_idle(stage: Stage, watch: _Watch) -> None:
     def is_idle() -> bool:
         watch.look()
-        return not stage.one("SELECT count(*) FROM source_event")
+        return not stage.one("SELECT count(*) FROM source_event WHERE tries <> -1")
 
     wait(is_idle, 3600, every_s=0.1)
     time.sleep(0.5)

@@ -107,6 +107,9 @@ class SourceSync:
         """
         troubles: list[str] = []
         asked: set[int] = set()
+        if self.services.began_at is None:  # a single pass, which won't be there later
+            with self.services.store.transaction() as tx:
+                tx.source(self.connected.client.name).end_quiet(self.clock())
         with suppress(RateLimited):  # what is left stays due
             while left := self._athletes(self.events_due(), but=asked):
                 asked |= {athlete.id for athlete in left}
@@ -569,7 +572,7 @@ def note_events(
     now: datetime,
     path: str,
 ) -> frozenset[int]:
-    """Save what a webhook told, many at once; returns the ids of the athletes told of.
+    """Save what a webhook told, many at once; returns the ids of the athletes with news due now.
 
     `path` is where it was posted: only what comes to the subscription's own address is believed.
     Other events, and those that name nobody we know, are counted.
@@ -586,7 +589,8 @@ def note_events(
             for athlete_id in theirs.get(event.account_id, ())
         }
         rows.note_events(known, now=now)
+        due = rows.with_events_due(now, of={athlete_id for athlete_id, _ in known})
         strangers = len(events) - sum(event.account_id in theirs for event in true)
         if strangers:
             rows.dropped(strangers)
-    return frozenset(athlete_id for athlete_id, _ in known)
+    return frozenset(due)

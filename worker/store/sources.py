@@ -7,6 +7,8 @@ and go encrypted; nothing here can decrypt them.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from importlib import import_module
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -14,6 +16,7 @@ from sqlalchemy import (
     Row,
     Select,
     Table,
+    and_,
     case,
     func,
     insert,
@@ -39,10 +42,17 @@ _USED_STATE = tables.used_state
 EVENTS_KEPT = 50
 """So many events of one athlete wait at most."""
 
+QUIET = timedelta(minutes=1)
+"""So long after a look at an activity, events about it are gathered for one more look."""
+
+_LOOKED, _GATHERED = -1, -2
+"""In place of an event's tries: the memory of a look, and an event that came in its `QUIET`."""
+
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 
 
 FileState = Literal["due", "read", "none"]
+_WAITS: ColumnElement[bool] = _EVENT.c.tries != _LOOKED
 _DUE: ColumnElement[str] = literal_column("'due'")
 """Written out, so that PostgreSQL finds the index over the files that are due."""
 
@@ -357,28 +367,44 @@ class SourceRows(Repository):
         An empty external id: that the credential is to be tried. Of one athlete so many wait at
         most, those first that `events_due` names first.
         """
+        over = _EVENT.c.tries == _LOOKED, _EVENT.c.due_at <= now
+        self._delete(_EVENT, self._is(_EVENT), *over)
         every = {"source": self.source, "due_at": now, "tries": 0}
         # Always in one order, so that two who write the same events don't wait for each other.
-        self._upsert(
-            _EVENT, [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
-        )
+        rows = [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
+        if rows:
+            self.connection.execute(_noting(self.connection.dialect.name), rows)
         for athlete_id in sorted({athlete_id for athlete_id, _ in events}):
-            theirs = _EVENT.c.athlete_id == athlete_id, self._is(_EVENT)
+            theirs = _EVENT.c.athlete_id == athlete_id, self._is(_EVENT), _WAITS
             beyond = self._values(self._most_credible(*theirs).offset(most))
             if beyond:
                 self._delete(_EVENT, *theirs, _EVENT.c.external_id.in_(beyond))
 
-    def with_events_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes for whom an event is due, the oldest first."""
-        at = _EVENT.c.due_at
-        return self._athlete_ids(_EVENT, at <= now, by=(at,), most=most)
+    def with_events_due(
+        self,
+        now: datetime,
+        *,
+        most: int = DUE_AT_ONCE,
+        of: Collection[int] | None = None,
+    ) -> tuple[int, ...]:
+        """The ids of the athletes for whom an event is due, the oldest first; `of` all, or these."""
+        where = [_WAITS, _EVENT.c.due_at <= now]
+        if of is not None:
+            where.append(_EVENT.c.athlete_id.in_(sorted(of)))
+        return self._athlete_ids(_EVENT, *where, by=(_EVENT.c.due_at,), most=most)
+
+    def end_quiet(self, now: datetime) -> None:
+        """What is still being gathered is due now, for whoever won't come again soon."""
+        gathered = _EVENT.c.tries == _GATHERED
+        self._update(_EVENT, self._is(_EVENT), gathered, due_at=now, tries=0)
 
     def events_due(self, athlete: Athlete, now: datetime) -> tuple[str, ...]:
         """The external id of each of the athlete's events that is due.
 
         First whether the credential lives, then what is known here, then the newest.
         """
-        return self._values(self._most_credible(*self._of(athlete, _EVENT), _EVENT.c.due_at <= now))
+        due = _WAITS, _EVENT.c.due_at <= now
+        return self._values(self._most_credible(*self._of(athlete, _EVENT), *due))
 
     def _most_credible(self, *where: ColumnElement[bool]) -> Select[Any]:
         """The external ids of events; what somebody made up comes last."""
@@ -414,26 +440,32 @@ class SourceRows(Repository):
 
     def hold_events(self, athlete: Athlete, until: datetime) -> None:
         """No event of this athlete is due before then."""
-        self._update(_EVENT, *self._of(athlete, _EVENT), due_at=until)
+        self._update(_EVENT, *self._of(athlete, _EVENT), _WAITS, due_at=until, tries=0)
 
     def events_waiting(self, athlete: Athlete) -> int:
         """How many events wait for this athlete."""
-        number: int = self._value(select(func.count()).where(*self._of(athlete, _EVENT)))
+        number: int = self._value(select(func.count()).where(*self._of(athlete, _EVENT), _WAITS))
         return number
 
     def event_done(
         self, athlete: Athlete, external_id: str, *, looked_at: datetime | None = None
     ) -> None:
-        """The event is done; where it came again since `looked_at`, it stays."""
+        """The event is done; where it came again since `looked_at`, it stays.
+
+        For a while after a look what comes about the same activity is gathered.
+        """
         where = self._event(athlete, external_id)
-        if looked_at is not None:
-            where += (_EVENT.c.due_at <= looked_at,)
-        self._delete(_EVENT, *where)
+        if looked_at is None or not external_id:
+            again = () if looked_at is None else (_EVENT.c.due_at <= looked_at,)
+            self._delete(_EVENT, *where, *again)
+            return
+        tries = case((_EVENT.c.due_at <= looked_at, _LOOKED), else_=_GATHERED)
+        self._update(_EVENT, *where, tries=tries, due_at=looked_at + QUIET)
 
     def retry_event(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
         """Try again later and later, `most` times; what stays undone, polling finds."""
         where = self._event(athlete, external_id)
-        tries = self._value(select(_EVENT.c.tries).where(*where)) or 0
+        tries = max(self._value(select(_EVENT.c.tries).where(*where)) or 0, 0)
         if tries + 1 >= most:
             self.event_done(athlete, external_id)
             return
@@ -487,6 +519,21 @@ class SourceRows(Repository):
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(_CREDENTIAL, *self._of(athlete), **values)
+
+
+@cache
+def _noting(dialect: str) -> Any:
+    """Saves an event: due at once, or where its activity was looked at just now after a while."""
+    statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_EVENT)
+    new = statement.excluded
+    is_quiet = and_(_EVENT.c.tries < 0, _EVENT.c.due_at > new.due_at)
+    return statement.on_conflict_do_update(
+        index_elements=list(_EVENT.primary_key.columns),
+        set_={
+            "due_at": case((is_quiet, _EVENT.c.due_at), else_=new.due_at),
+            "tries": case((is_quiet, _GATHERED), else_=new.tries),
+        },
+    )
 
 
 def _utc_day(now: datetime) -> date:

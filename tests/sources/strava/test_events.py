@@ -15,7 +15,7 @@ from worker.domain.models import Athlete
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.sync import EVENT_CALLS_A_DAY, SourceSync
 from worker.store import Store
-from worker.store.sources import EVENTS_KEPT
+from worker.store.sources import EVENTS_KEPT, QUIET
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FORGED = range(9_000_000_000, 9_000_001_200)
@@ -39,9 +39,10 @@ def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> 
     with store.transaction() as tx:
         tx.source("strava").note_events([(mira.id, "1")], now=later)
         tx.source("strava").event_done(mira, "1", looked_at=looked_at)
-        assert tx.source("strava").events_due(mira, later) == ("1",)
-        tx.source("strava").event_done(mira, "1", looked_at=later)
-        assert tx.source("strava").with_events_due(later) == ()
+        after = later + QUIET
+        assert tx.source("strava").events_due(mira, after) == ("1",)
+        tx.source("strava").event_done(mira, "1", looked_at=after)
+        assert tx.source("strava").with_events_due(after) == ()
 
 
 class TestMany:
@@ -248,3 +249,72 @@ def test_following_an_edit_takes_two_commits(
         ]
     for name, value in changes.items():
         assert getattr(kept, {"name": "title"}.get(name, name)) == value
+
+
+class TestQuiet:
+    """For a minute after a look, what comes about the same activity makes one more look."""
+
+    @staticmethod
+    def told(store: Store) -> tuple[Clock, Athlete]:
+        """Mira, whose activity 1 an event told of, and which was looked at just now."""
+        clock = Clock()
+        with store.transaction() as tx:
+            mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", clock.now))
+            rows = tx.source("strava")
+            rows.note_events([(mira.id, "1")], now=clock.now)
+            assert rows.events_due(mira, clock.now) == ("1",)
+            rows.event_done(mira, "1", looked_at=clock.now)
+            assert rows.events_waiting(mira) == 0
+        return clock, mira
+
+    def test_what_comes_within_a_minute_is_one_more_look_after_it(self, store: Store) -> None:
+        clock, mira = self.told(store)
+        with store.transaction() as tx:
+            rows = tx.source("strava")
+            for _ in range(9):
+                now = clock.step(timedelta(seconds=6))
+                rows.note_events([(mira.id, "1")], now=now)
+                assert rows.with_events_due(now) == ()
+            assert rows.events_waiting(mira) == 1
+            assert rows.events_due(mira, clock.step(timedelta(seconds=6))) == ("1",)
+            rows.event_done(mira, "1", looked_at=clock.now)
+            assert rows.with_events_due(clock.step(DAY)) == ()
+
+    def test_another_activity_is_looked_at_at_once(self, store: Store) -> None:
+        clock, mira = self.told(store)
+        with store.transaction() as tx:
+            rows = tx.source("strava")
+            rows.note_events([(mira.id, "2"), (mira.id, "1")], now=clock.now)
+            assert rows.events_due(mira, clock.now) == ("2",)
+
+    def test_what_comes_during_the_look_after_it_is_not_lost(self, store: Store) -> None:
+        """The look may have come before the change."""
+        clock, mira = self.told(store)
+        with store.transaction() as tx:
+            rows = tx.source("strava")
+            rows.note_events([(mira.id, "1")], now=clock.step(timedelta(seconds=30)))
+            looked_at = clock.step(timedelta(seconds=30))
+            rows.note_events([(mira.id, "1")], now=clock.step(timedelta(seconds=1)))
+            rows.event_done(mira, "1", looked_at=looked_at)
+            assert rows.with_events_due(clock.now) == ()
+            assert rows.events_due(mira, clock.step(timedelta(seconds=59))) == ("1",)
+
+    def test_a_minute_later_an_event_is_due_at_once(self, store: Store) -> None:
+        clock, mira = self.told(store)
+        with store.transaction() as tx:
+            rows = tx.source("strava")
+            rows.note_events([(mira.id, "1")], now=clock.step(timedelta(seconds=60)))
+            assert rows.events_due(mira, clock.now) == ("1",)
+
+    def test_a_single_pass_waits_for_nothing(self, app: StravaApp) -> None:
+        """It won't be there at the end of the minute."""
+        athlete, account = app.connected()
+        made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 2)
+        app.turn()
+        subscribe(app)
+        for title in ("one", "two"):
+            made[-1].name = title
+            note_event(app, event(app, account.id, made[-1].id, "update"))
+            app.turn()
+            with app.services.store.reading() as tx:
+                assert title in {r.title for r in tx.runs.recorded(athlete, "strava")}
