@@ -131,6 +131,8 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
         ("preview", "weekly", "--no-open", *one),
         ("preview", "alert", "--no-open", *one),
         ("doctor",), ("outbox", "list", "--all"), ("athlete", "list"), ("athlete", "diary", NAME),
+        ("therapist", "add", "Vera", "--mail", "vera@example.org"), ("therapist", "list"),
+        ("therapist", "relink", "Vera"), ("therapist", "remove", "Vera", "--yes"),
         ("athlete", "set", NAME, "--units", "mi"), ("athlete", "relink", NAME),
         ("open", NAME, "--no-open"),
         ("outbox", "retry", "--all"), ("outbox", "hold", "--all"), ("outbox", "release", "--all"),
