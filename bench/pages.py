@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from sqlalchemy import insert, select
 
-from worker.domain.models import Athlete
+from worker.domain.models import Athlete, Therapist
 from worker.domain.rules import Rules
 from worker.links import Signer
 from worker.pipeline.services import Services
@@ -61,10 +61,11 @@ def main() -> None:
         )
         server.start()
         ids = random.Random(7).sample(range(1, wanted.athletes + 1), wanted.visits)
-        with store.reading() as tx:
+        with store.transaction() as tx:
             athletes = tx.athletes.by_ids(ids)
+            therapist = tx.therapists.add(Therapist(0, "T", "t@example.org", NOW))
         print(f"{'page':28} {'median':>9} {'slowest':>9} {'CPU':>9}")
-        for name, method, paths in _pages(web, athletes):
+        for name, method, paths in _pages(web, athletes, therapist):
             took = [_visit(server, method, path) for path in paths]
             wall_ms, cpu_ms = zip(*took[1:], strict=True)
             print(
@@ -75,7 +76,7 @@ def main() -> None:
 
 
 def fill(store: Store, athletes: int, runs: int) -> None:
-    """Athletes with runs over two years, every tenth with a jump at the end."""
+    """Athletes with runs over two years and a jump at the end; every tenth hurts all month."""
     chance = random.Random(1)
     with store.transaction() as tx:
         first = tx.athletes.add(Athlete(0, "Athlete 1", "a1@example.org", NOW))
@@ -83,7 +84,7 @@ def fill(store: Store, athletes: int, runs: int) -> None:
         tx.connection.execute(
             insert(tables.athlete),
             [
-                like | {"id": number, "name": f"Athlete {number}", "link_id": f"made {number}"}
+                like | {"id": number, "name": f"Athlete {number}", "link_id": f"made-{number}"}
                 for number in range(first.id + 1, athletes + 1)
             ],
         )
@@ -95,9 +96,10 @@ def fill(store: Store, athletes: int, runs: int) -> None:
                 batch = []
         if batch:
             tx.connection.execute(insert(tables.run), batch)
-        tx.connection.execute(
-            insert(tables.finding), [_finding(one) for one in range(1, athletes + 1)]
-        )
+        everybody = range(1, athletes + 1)
+        tx.connection.execute(insert(tables.finding), list(map(_finding, everybody)))
+        answers = [_answer(one, back) for one in everybody[::10] for back in range(30)]
+        tx.connection.execute(insert(tables.checkin), answers)
 
 
 def _runs(athlete_id: int, count: int, chance: random.Random) -> Iterator[dict[str, object]]:
@@ -127,10 +129,25 @@ def _finding(athlete_id: int) -> dict[str, object]:
         "baseline_m": 9_000.0,
         "retraining": False,
         "found_at": NOW,
+        "told_on": TODAY,
     }
 
 
-def _pages(web: WebContext, athletes: Sequence[Athlete]) -> Iterator[tuple[str, str, list[str]]]:
+def _answer(athlete_id: int, days_back: int) -> dict[str, object]:
+    return {
+        "athlete_id": athlete_id,
+        "day": TODAY - timedelta(days=days_back),
+        "feels": "hurts",
+        "areas": ["knee"],
+        "level": 5,
+        "flags": ["fever"] if athlete_id % 100 == 1 else [],
+        "answered_at": NOW,
+    }
+
+
+def _pages(
+    web: WebContext, athletes: Sequence[Athlete], therapist: Therapist
+) -> Iterator[tuple[str, str, list[str]]]:
     def paths(purpose: str, tail: str = "", **more: str) -> list[str]:
         return [
             f"/{purpose}/{web.signer.token(purpose, one, now=NOW, **more)}{tail}"
@@ -138,6 +155,14 @@ def _pages(web: WebContext, athletes: Sequence[Athlete]) -> Iterator[tuple[str, 
         ]
 
     yield "GET /athlete", "GET", paths("athlete")
+    practice = f"/practice/{web.signer.token('practice', therapist, now=NOW)}"
+    yield "GET /practice", "GET", [practice] * len(athletes)
+    yield "GET /practice?name=", "GET", [f"{practice}?name={one.id}" for one in athletes]
+    yield (
+        "GET /practice/…/athletes",
+        "GET",
+        [f"{practice}/athletes/{one.link_id}" for one in athletes],
+    )
     yield "GET /athlete/…/easeback.json", "GET", paths("athlete", "/easeback.json")
     yield "GET /checkin", "GET", paths("checkin", feels="fine")
     yield "POST /checkin", "POST", paths("checkin", feels="fine")

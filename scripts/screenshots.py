@@ -1,11 +1,12 @@
 # ruff: noqa: E402, INP001, T201  a script beside the package, not a part of it
-"""Take the pictures of pages for the documentation, from the demo's data, in Chromium.
+"""Take the pictures of pages for the documentation, of made runners, in Chromium.
 
     python scripts/screenshots.py [FOLDER]
 
-Plays `easeback demo` in a temporary folder, serves its pages by the clock of its last day, and
-writes docs/images/page-phone.png and the like. A page that isn't there yet is passed over. Needs
-playwright and a Chromium at /usr/bin/chromium (or in the environment's CHROMIUM).
+Plays `easeback demo` in a temporary folder, serves its pages by the clock of its last day, then
+those of a made practice, and writes docs/images/page-phone.png and the like. A page that isn't
+there yet is passed over. Needs playwright and a Chromium at /usr/bin/chromium (or in the
+environment's CHROMIUM).
 """
 
 import os
@@ -20,13 +21,14 @@ from playwright.sync_api import Browser, sync_playwright
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from simulators.practice import add_therapist, add_thirty, practice_link
+from simulators.web_instance import instance
 from worker.app import build_services
 from worker.config import load
 from worker.demo.runner import ENDS
 from worker.links import Signer
 from worker.web import WebContext, WebServer, build_app
 
-SHOWN = (("page", "phone"), ("routine", "phone"), ("practice", "tablet"))
 SIZES = {"phone": (390, 1200), "tablet": (820, 1100)}
 SCHEMES = {"": "light", "-dark": "dark"}
 BASE_URL = "http://127.0.0.1:8765"
@@ -38,7 +40,7 @@ def now() -> datetime:
 
 
 def web_of(settings_file: Path) -> tuple[WebContext, dict[str, str]]:
-    """The pages of a demo's folder, and the path of each page to show."""
+    """The pages of a demo's folder, and the path of each page to show, by the picture's name."""
     settings, file = load(settings_file)
     services = build_services(settings, file)
     signer = Signer(["a key for pictures"], BASE_URL)
@@ -46,7 +48,14 @@ def web_of(settings_file: Path) -> tuple[WebContext, dict[str, str]]:
     with services.store.reading() as tx:
         athlete = tx.athletes.all()[0]
     page = f"/athlete/{signer.token('athlete', athlete, now=now())}"
-    return web, {"page": page, "routine": f"{page}/routine", "practice": "/practice"}
+    return web, {"page-phone": page, "routine-phone": f"{page}/routine"}
+
+
+def practice_of(folder: Path) -> tuple[WebContext, dict[str, str]]:
+    """The pages of a made practice with thirty athletes, and the path of the page of everybody."""
+    made = instance(folder)
+    add_thirty(made)
+    return made.web, {"practice-tablet": practice_link(made, add_therapist(made))}
 
 
 def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], dark: bool) -> bool:
@@ -64,26 +73,31 @@ def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], 
     return is_there
 
 
+def shoot_all(browser: Browser, web: WebContext, shown: dict[str, str], folder: Path) -> None:
+    """Write a picture of each page, by the picture's name and the page's path, in both schemes."""
+    server = WebServer(build_app(web), host="127.0.0.1", port=0)
+    server.start()
+    for name, path in shown.items():
+        size = SIZES[name.rpartition("-")[2]]
+        for ending, scheme in SCHEMES.items():
+            file, address = folder / f"{name}{ending}.png", server.address + path
+            if not shoot(browser, address, file, size=size, dark=scheme == "dark"):
+                print(f"{name}: no such page yet")
+    server.stop()
+    web.store.close()
+
+
 def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
         demo = [sys.executable, "-m", "worker", "demo", "--no-open", "--folder", f"{made}/demo"]
         subprocess.run(demo, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  our own
-        web, paths = web_of(Path(made, "demo", "easeback.toml"))
-        server = WebServer(build_app(web), host="127.0.0.1", port=0)
-        server.start()
         browser = playwright.chromium.launch(
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"), args=["--no-sandbox"]
         )
-        for name, kind in SHOWN:
-            for ending, scheme in SCHEMES.items():
-                file = folder / f"{name}-{kind}{ending}.png"
-                address, dark = server.address + paths[name], scheme == "dark"
-                if not shoot(browser, address, file, size=SIZES[kind], dark=dark):
-                    print(f"{name}: no such page yet")
+        for web, shown in (web_of(Path(made, "demo", "easeback.toml")), practice_of(Path(made))):
+            shoot_all(browser, web, shown, folder)
         browser.close()
-        server.stop()
-        web.store.close()
 
 
 if __name__ == "__main__":
