@@ -25,6 +25,7 @@ from sqlalchemy import insert, select
 from worker.domain.models import Athlete, Therapist
 from worker.domain.rules import Rules
 from worker.links import Signer
+from worker.notify import Composer
 from worker.pipeline.services import Services
 from worker.store import Store, tables
 from worker.web import WebContext, WebServer, build_app
@@ -53,7 +54,7 @@ def main() -> None:
             f"filled in {time.perf_counter() - begun:.0f} s"
         )
         # What pages of athletes don't use is left out.
-        services = Services(store, None, None, None, (), Rules(), "")  # type: ignore[arg-type]
+        services = Services(store, None, None, Composer(), (), Rules(), "")  # type: ignore[arg-type]
         signer = Signer(["made"], BASE_URL)
         web = WebContext(services, signer, lambda: NOW, BASE_URL, Path(folder))
         server = WebServer(

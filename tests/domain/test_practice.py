@@ -27,7 +27,7 @@ def back(days: int) -> date:
 def row(name: str = "Anna", **more: object) -> PracticeRow:
     plain = PracticeRow(
         id=1, link_id="a", name=name, timezone="Europe/Berlin", units="km",
-        added_at=NOW - timedelta(days=300), paused_at=None, wants_alerts=True, last_run_on=TODAY,
+        added_at=NOW - timedelta(days=300), paused_at=None, last_run_on=TODAY,
     )  # fmt: skip
     return replace(plain, **more)  # type: ignore[arg-type]  # fields of the row
 

@@ -1,7 +1,7 @@
 """What the practice sees of everybody: what stands out about each, and who comes first. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -61,7 +61,6 @@ class PracticeRow:
     units: Units
     added_at: datetime
     paused_at: datetime | None
-    wants_alerts: bool
     last_run_on: date | None
     diary: Sequence[CheckIn] = ()
     warned: Finding | None = None
@@ -94,37 +93,27 @@ class AthleteStanding:
 
 def standing_of(row: PracticeRow, *, now: datetime) -> AthleteStanding:
     """Where an athlete stands."""
-    day = now.astimezone(ZoneInfo(row.timezone)).date()
+    zone = ZoneInfo(row.timezone)
+    day = now.astimezone(zone).date()
     advice = advise(row.diary, today=day)
+    flags = standing_flags(row.diary, today=day) if row.diary else {}
     since = unwell_since(row.diary, today=day)
-    answer = max(
-        (one for one in row.diary if one.day <= day), key=lambda one: one.day, default=None
-    )
-    standing = AthleteStanding(
-        row=row,
-        day=day,
-        advice=advice,
-        flags=standing_flags(row.diary, today=day),
-        unwell_since=since,
-        answer=answer if since else None,
-        concerns=(),
-    )
-    found = {concern for concern, holds in _held(standing) if holds}
-    return replace(standing, concerns=tuple(one for one in CONCERNS if one in found))
-
-
-def _held(one: AthleteStanding) -> Iterable[tuple[Concern, bool]]:
-    row = one.row
-    feels = one.answer.feels if one.answer else None
-    last_on = row.last_run_on or row.added_at.astimezone(ZoneInfo(row.timezone)).date()
-    yield "flags", bool(one.flags)
-    yield "hurts", feels == "hurts" or one.advice.stops_runs
-    yield "sore", feels == "sore" and not one.advice.stops_runs
-    yield "warned", row.warned_on is not None and row.warned_on > one.day - WARNED_WITHIN
-    yield "quiet", row.paused_at is None and last_on <= one.day - QUIET_AFTER
-    yield "blind", bool(row.blind)
-    yield "unreached", row.undelivered is not None
-    yield "paused", row.paused_at is not None
+    answers = [one for one in row.diary if one.day <= day] if since else []
+    answer = max(answers, key=lambda one: one.day, default=None)
+    feels = answer.feels if answer else None
+    last_on = row.last_run_on or row.added_at.astimezone(zone).date()
+    holds: Mapping[Concern, bool] = {
+        "flags": bool(flags),
+        "hurts": feels == "hurts" or advice.stops_runs,
+        "warned": row.warned_on is not None and row.warned_on > day - WARNED_WITHIN,
+        "sore": feels == "sore" and not advice.stops_runs,
+        "quiet": row.paused_at is None and last_on <= day - QUIET_AFTER,
+        "blind": bool(row.blind),
+        "unreached": row.undelivered is not None,
+        "paused": row.paused_at is not None,
+    }
+    concerns = tuple(one for one in CONCERNS if holds[one])
+    return AthleteStanding(row, day, advice, flags, since, answer, concerns)
 
 
 def by_urgency(standings: Iterable[AthleteStanding]) -> list[AthleteStanding]:

@@ -1,9 +1,11 @@
 """What the practice's page of everybody reads, in a fixed number of statements."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import fields
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Select, String, and_, cast, func, select
@@ -54,7 +56,6 @@ class Practice(Repository):
                 units=row.units,
                 added_at=row.added_at,
                 paused_at=row.paused_at,
-                wants_alerts="alert" in row.wants,
                 last_run_on=row.last_run_on,
                 diary=diaries.get(row.id, ()),
                 warned=warned.get(row.id, nothing)[0],
@@ -77,14 +78,21 @@ class Practice(Repository):
         is_last = and_(_CHECKIN.c.athlete_id == last.c.athlete_id, _CHECKIN.c.day == last.c.day)
         is_fine = and_(_CHECKIN.c.feels == "fine", cast(_CHECKIN.c.flags, String) == "[]")
         unwell = select(_CHECKIN.c.athlete_id).join(last, is_last).where(~is_fine)
+        # As the text that it is: of thousands of answers few differ, and each is decoded once.
+        areas, flags = (cast(_CHECKIN.c[name], String).label(name) for name in ("areas", "flags"))
         query = (
-            select(_CHECKIN)
+            select(
+                _CHECKIN.c.athlete_id, _CHECKIN.c.day, _CHECKIN.c.feels, _CHECKIN.c.level,
+                areas, flags,
+            )
             .where(_CHECKIN.c.athlete_id.in_(unwell), _CHECKIN.c.day >= today - _DIARY_DAYS)
             .order_by(_CHECKIN.c.athlete_id, _CHECKIN.c.day)
-        )
+        )  # fmt: skip
+        decoded = cache(lambda text: tuple(json.loads(text)))
         found: dict[int, list[CheckIn]] = defaultdict(list)
         for row in self._rows(query):
-            answer = CheckIn(row.day, row.feels, tuple(row.areas), row.level, tuple(row.flags))
+            where, flagged = decoded(row.areas), decoded(row.flags)
+            answer = CheckIn(row.day, row.feels, where, row.level, flagged)
             found[row.athlete_id].append(answer)
         return dict(found)
 
@@ -157,5 +165,5 @@ def _everybody() -> Select[Any]:
         .limit(1)
         .scalar_subquery()
     )
-    names = ("id", "link_id", "name", "timezone", "units", "added_at", "paused_at", "wants")
+    names = ("id", "link_id", "name", "timezone", "units", "added_at", "paused_at")
     return select(*(_ATHLETE.c[name] for name in names), last_run.label("last_run_on"))
