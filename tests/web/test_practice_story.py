@@ -1,28 +1,52 @@
 """A therapist with thirty athletes, in a real browser: the story from the link to the copy."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from email import message_from_bytes, policy
-from typing import Any
+from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from simulators.mail_lint import lint
 from simulators.practice import add_therapist, add_thirty, practice_link
-from simulators.web_instance import NOW, TODAY, instance
+from simulators.web_instance import NOW, TODAY, Instance, instance
 from tests.web import browsing
-from tests.web.test_browser import DESK, PHONE, SCHEMES, Site
 from worker.domain.models import Athlete, Recording
 from worker.notify.render import SHIPPED_LANGUAGES
 from worker.pipeline.ingest import ingest
 from worker.web import WebServer, build_app
 
 TABLET: Any = {"width": 768, "height": 1024}
+PHONE: Any = {"width": 360, "height": 740}
+WIDTHS = (320, 360, 768, 1280)
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+
+@dataclass
+class Practice:
+    """A served practice, and a browser to visit it with."""
+
+    made: Instance
+    server: WebServer
+    browser: Browser
+
+    def open(self, path: str, viewport: Any = TABLET, *, javascript: bool = False) -> Page:
+        """A page in a window of its own; a request to anywhere else is a failure."""
+        context = self.browser.new_context(viewport=viewport, java_script_enabled=javascript)
+        context.set_default_timeout(15_000)
+        context.route("**/*", self._only_here)
+        page = context.new_page()
+        page.goto(self.server.address + path)
+        return page
+
+    def _only_here(self, route: Route) -> None:
+        assert route.request.url.startswith(self.server.address), route.request.url
+        route.continue_()
 
 
 @pytest.fixture(scope="module")
-def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Practice]:
     """The pages of a practice that gets copies, served."""
     made = instance(tmp_path_factory.mktemp("practice"))
     services = replace(made.web.services, copies_alerts=True)
@@ -33,13 +57,13 @@ def practice(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     server = WebServer(build_app(made.web), host="127.0.0.1", port=0)
     with browsing.chromium() as browser:
         server.start()
-        yield Site(made, server, browser)
+        yield Practice(made, server, browser)
         server.stop()
     made.store.close()
 
 
 @pytest.fixture(scope="module")
-def thirty(practice: Site) -> Mapping[str, Athlete]:
+def thirty(practice: Practice) -> Mapping[str, Athlete]:
     return add_thirty(practice.made)
 
 
@@ -52,7 +76,7 @@ def names(page: Page) -> list[str]:
     return page.locator(".roster h3").all_inner_texts()
 
 
-def jump(site: Site, athlete: Athlete) -> None:
+def jump(site: Practice, athlete: Athlete) -> None:
     """A run comes in that stands out, and may be mailed about."""
     run = Recording("inbox", "jump", NOW, TODAY, 16_000.0, 5_600.0, 5_700.0)
     with site.made.store.transaction() as tx:
@@ -61,20 +85,20 @@ def jump(site: Site, athlete: Athlete) -> None:
         ingest(tx, site.made.web.services, found, [run], now=NOW)
 
 
-def queued(site: Site, athlete: Athlete) -> list[str]:
+def queued(site: Practice, athlete: Athlete) -> list[str]:
     """The recipients of what waits about an athlete."""
     with site.made.store.reading() as tx:
         return [one.recipient for one in tx.outbox.unsent() if one.athlete_id == athlete.id]
 
 
-def test_a_therapists_morning(practice: Site, thirty: Mapping[str, Athlete]) -> None:
+def test_a_therapists_morning(practice: Practice, thirty: Mapping[str, Athlete]) -> None:
     """Who is worst off, one of them in full, a pause, a new patient, and a copy after consent.
 
     On a tablet, without JavaScript, with nothing from elsewhere.
     """
     site, made = practice, practice.made
     vera = add_therapist(made)
-    page = site.open(practice_link(made, vera), viewport=TABLET)
+    page = site.open(practice_link(made, vera))
 
     # Everybody on one screen, the worst first.
     assert len(names(page)) == 30
@@ -126,7 +150,7 @@ def test_a_therapists_morning(practice: Site, thirty: Mapping[str, Athlete]) -> 
     part = message_from_bytes(copy.mime, policy=policy.default).get_body(("plain",))
     assert part is not None
     (address,) = [word for word in part.get_content().split() if "/practice/" in word]
-    page = site.open("/practice/" + address.partition("/practice/")[2], viewport=TABLET)
+    page = site.open("/practice/" + address.partition("/practice/")[2])
     expect(page.get_by_role("heading", level=1)).to_have_text("Paul Schneider")
     page.get_by_role("button", name="No more copies").click()
     expect(page.get_by_text("The practice has turned them off.")).to_be_visible()
@@ -134,11 +158,11 @@ def test_a_therapists_morning(practice: Site, thirty: Mapping[str, Athlete]) -> 
 
 
 @pytest.fixture(scope="module")
-def tab(practice: Site) -> Page:
-    return practice.open("/livez", java_script_enabled=True)
+def tab(practice: Practice) -> Page:
+    return practice.open("/livez", javascript=True)
 
 
-def pages_of(practice: Site, thirty: Mapping[str, Athlete], language: str) -> dict[str, str]:
+def pages_of(practice: Practice, thirty: Mapping[str, Athlete], language: str) -> dict[str, str]:
     """The path of each page, in a language."""
     vera = add_therapist(practice.made, f"Dr. {language}", language=language)
     link = practice_link(practice.made, vera)
@@ -154,7 +178,7 @@ def pages_of(practice: Site, thirty: Mapping[str, Athlete], language: str) -> di
 
 @pytest.mark.parametrize("language", SHIPPED_LANGUAGES)
 def test_axe_finds_nothing_wrong_and_nothing_sticks_out(
-    practice: Site, thirty: Mapping[str, Athlete], tab: Page, axe: str, language: str
+    practice: Practice, thirty: Mapping[str, Athlete], tab: Page, axe: str, language: str
 ) -> None:
     """Each page in light and dark, from 320 pixels to a desk; a form that was wrong, too."""
     with practice.made.store.transaction() as tx:
@@ -177,14 +201,16 @@ def check(tab: Page, axe: str, name: str) -> None:
     for scheme in SCHEMES:
         tab.emulate_media(color_scheme=scheme)
         assert browsing.violations(tab, axe) == [], (name, scheme)
-    for width in (320, PHONE["width"], TABLET["width"], DESK["width"]):
+    for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 740})
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, (name, width)
 
 
-def test_everything_to_tap_is_large_enough(practice: Site, thirty: Mapping[str, Athlete]) -> None:
+def test_everything_to_tap_is_large_enough(
+    practice: Practice, thirty: Mapping[str, Athlete]
+) -> None:
     """44 pixels for buttons and filters, on a phone."""
-    page = practice.open(pages_of(practice, thirty, "")["everybody"])
+    page = practice.open(pages_of(practice, thirty, "")["everybody"], PHONE)
     for target in page.locator("button:visible, .chips a").all():
         box = target.bounding_box()
         assert box is not None
