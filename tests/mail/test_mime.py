@@ -194,4 +194,4 @@ def test_another_recipient_changes_the_to_and_not_a_byte_beside_it(
     assert re.sub(rb"To: (?s:.*?)(?=\r\n\S)", b"", anew, count=1) == re.sub(
         rb"To: (?s:.*?)(?=\r\n\S)", b"", mime, count=1
     )
-    assert read(anew)["To"].addresses[0].username == recipient.partition("@")[0]
+    assert recipient.partition("@")[0].encode() in anew.partition(b"\r\n\r\n")[0]

@@ -164,11 +164,20 @@ def add_athlete(
     for a name that is taken.
     """
     from worker.config import machine_timezone
-    from worker.pipeline.welcome import queue_welcome
 
     fresh = _fresh(machine_timezone() if given.get("timezone") is None else "UTC")
     wanted = changed_athlete(fresh, race, given)
     check_language(command, wanted.language)
+    save_new_athlete(command, wanted, welcome=welcome)
+
+
+def save_new_athlete(command: CommandContext, wanted: Athlete, *, welcome: bool = True) -> None:
+    """Makes what isn't there yet, saves the athlete, queues the first mail and prints that.
+
+    Raises `UsageError` for a name that is taken.
+    """
+    from worker.pipeline.welcome import queue_welcome
+
     services = command.services()
     with services.store.transaction() as tx:
         _check_name_is_free(tx, wanted)

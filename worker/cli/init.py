@@ -1,19 +1,61 @@
-"""The command `init`: asks for what's needed, writes the settings, checks them."""
+"""The command `init`: a guided set-up. It asks, checks each answer, and writes all at the end.
 
-import os
-from collections.abc import Mapping
+Until the last question is answered nothing is written. A second run proposes what is there, and
+leaves everything else in the file as it is.
+"""
+
+from contextlib import closing
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from worker.cli.context import AttentionError, CommandContext, UsageError, command_of
+from worker.cli.answers import (
+    NONE,
+    coming_day,
+    folder_to_write,
+    language_here,
+    needed,
+    one_of,
+    optional,
+    optional_host,
+    optional_name,
+    optional_race,
+    pages_address,
+    port_number,
+    race_metres,
+    sender_address,
+    units_here,
+    zone_here,
+)
+from worker.cli.arguments import PARSERS
+from worker.cli.athletes import (
+    LanguageOption,
+    PainOption,
+    RaceDateOption,
+    RaceOption,
+    TimezoneOption,
+    UnitsOption,
+)
+from worker.cli.context import (
+    AttentionError,
+    CommandContext,
+    UsageError,
+    command_of,
+)
+from worker.cli.questions import Questions
+from worker.cli.settings_file import read_settings, with_answers, write_settings
+from worker.domain.contact import checked_name
+from worker.domain.models import PAIN_AREAS, Athlete, Race
 
 if TYPE_CHECKING:
     from worker.sources.base import Source
 
 _FOLDER = "FIT files dropped into the inbox. Free, needs nothing, always there."
+_NOTHING_WRITTEN = "stopped; nothing was written"
 
 
 def init(
@@ -24,156 +66,363 @@ def init(
     defaults: Annotated[
         bool, typer.Option("--defaults", help="Ask nothing: write what needs no answer.")
     ] = False,
+    data_dir: Annotated[str | None, typer.Option("--data-dir", help="Where data is kept.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="The runner's name.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Where their mail goes.")] = None,
+    language: LanguageOption = None,
+    timezone: TimezoneOption = None,
+    units: UnitsOption = None,
+    pain: PainOption = None,
+    race: RaceOption = None,
+    race_date: RaceDateOption = None,
+    race_km: Annotated[str | None, typer.Option("--race-km", help="E.g. 21.1.")] = None,
+    mail_host: Annotated[
+        str | None, typer.Option("--mail-host", help='The mail server; "none": a folder.')
+    ] = None,
+    base_url: Annotated[
+        str | None, typer.Option("--base-url", help="How the pages are reached from elsewhere.")
+    ] = None,
 ) -> None:
-    """Ask for what's needed, write the settings and check them."""
+    """Set up step by step: asks for what's needed, checks each answer, writes the settings.
+
+    Nothing is written before the last answer. Run it again to change something: it proposes what
+    is there, and leaves the rest of the file alone. Without a terminal, options are the answers.
+    """
     from worker.app import shipped_file
     from worker.cli.doctor import checks, report
-    from worker.config import LOCAL_FILE, named_file
-    from worker.sources.base import ApiKey
 
     command = command_of(context)
-    file = named_file(command.config) or LOCAL_FILE
+    options = {key: value for key, value in context.params.items() if isinstance(value, str)}
+    asks = not defaults and _is_terminal()
+    if not (asks or defaults or options):
+        raise UsageError(
+            "init asks questions, and there's no terminal to ask on: give the answers as options "
+            "(see `easeback init --help`), or --defaults"
+        )
+    file = _file(command)
+    shipped = shipped_file("easeback.example.toml").read_text("utf-8")
     # The commented file as it is shipped holds nothing of anybody's.
-    shipped = shipped_file("easeback.example.toml").read_bytes()
-    if file.exists() and not force and file.read_bytes() != shipped:
+    before = file.read_text("utf-8-sig") if file.exists() else shipped
+    if before != shipped and not force and defaults:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
-    data_dir = str(Path("data").absolute())
-    if not defaults:
-        data_dir = _ask("Where does Easeback keep its data?", default=data_dir)
-    mail = {} if defaults else _ask_mail()
-    ways = () if defaults else _ask_ways()
-    sections = {kind.name: _ask_section(kind) for kind in ways if kind.asked_for}
-    _write(file, _filled({"": {"data_dir": data_dir}, "mail": mail, **sections}))
+    before = shipped if force else before
+    questions = Questions(options, asks=asks)
+    try:
+        answers = _Interview(questions, read_settings(before, file)).run()
+    except (typer.Abort, KeyboardInterrupt) as error:
+        questions.say("")  # the key left the cursor behind the question
+        raise AttentionError(_NOTHING_WRITTEN) from error
+    write_settings(file, with_answers(before, answers.settings, file))
     command.say(f"wrote {file}, which only you can read")
     written = CommandContext(config=file, verbose=command.verbose)
-    written.set_up()
-    if not defaults and _ask_athlete(written):
-        for kind in ways:
-            if issubclass(kind, ApiKey):
-                _ask_key(written, kind)
-    # That there's no athlete yet is what comes next, and nothing wrong.
-    report(command, checks(written), ignored="athletes")
+    try:
+        _save_athlete(written, answers)
+        keys_left = [kind.name for kind in answers.ways if not _ask_key(written, kind, asks=asks)]
+        try:
+            # That there's no athlete yet is what comes next, and nothing wrong.
+            report(command, checks(written), ignored="athletes")
+        finally:
+            command.say(f"next: {_next(written, keys_left)}")
+    finally:
+        written.close()
 
 
-def _ask(question: str, **how: Any) -> str:
-    return str(typer.prompt(question, err=True, **how))
+def _is_terminal() -> bool:
+    import sys
+
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def _ask_optional(question: str) -> str:
-    """The answer, which may be empty."""
-    return _ask(question, default="", show_default=False)
+def _file(command: CommandContext) -> Path:
+    """The settings file that is there, else the one to be written."""
+    from worker.config import LOCAL_FILE, find, named_file
+
+    named = named_file(command.config)
+    if named is not None:
+        return named
+    return find(None) or LOCAL_FILE
 
 
-def _ask_mail() -> dict[str, object]:
-    from worker.setting_types import MAIL_PORTS
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    """What was answered: the runner as they were, None where they're new, and as they're to be."""
 
-    host = _ask_optional("Mail server (empty: mail is written as files)")
-    if not host:
-        return {}
-    security = _choice("Its security", tuple(MAIL_PORTS), "starttls")
-    port = int(_ask("Its port", default=MAIL_PORTS[security], type=int))
-    username = _ask_optional("Login (empty: none)")
-    password = _ask("Password", hide_input=True) if username else ""
-    sender = _ask("Sender", default=username or "easeback@localhost")
-    login = {"username": username, "password": password} if username else {}
-    return {"host": host, "port": port, "security": security, **login, "sender": sender}
+    settings: dict[str, dict[str, str | int | None]]
+    ways: "tuple[type[Source], ...]"
+    before: Athlete | None
+    athlete: Athlete | None
 
 
-def _choice(question: str, choices: tuple[str, ...], default: str) -> str:
-    while True:
-        answer = _ask(f"{question} ({', '.join(choices)})", default=default)
-        if answer in choices:
-            return answer
-        typer.echo(f"one of {', '.join(choices)}, please", err=True)
+class _Interview:
+    """The questions in their order; `there` is what the settings say so far."""
 
+    def __init__(self, questions: Questions, there: dict[str, Any]) -> None:
+        self._questions = questions
+        self._ask = questions.ask
+        self._there = there
+        self._settings: dict[str, dict[str, str | int | None]] = {}
 
-def _ask_ways() -> "tuple[type[Source], ...]":
-    """The services by which runs shall come; the folder is always there."""
-    from worker.sources.registry import SOURCES
+    def run(self) -> _Answers:
+        """Ask everything. Raises `typer.Abort` where that's stopped."""
+        self._questions.say("Enter takes what stands in [brackets]. Ctrl-C stops; nothing is lost.")
+        data_dir = self._ask(
+            "data_dir", "Where does Easeback keep its data?", folder_to_write,
+            proposed=self._known("", "data_dir") or str(Path("data").absolute()),
+        )  # fmt: skip
+        self._set("", "data_dir", data_dir)
+        before, athlete = self._athlete()
+        self._mail()
+        self._set(
+            "", "base_url",
+            self._ask(
+                "base_url", "How are the pages reached (an address for others, if there is one)?",
+                pages_address, proposed=self._known("", "base_url") or _BASE_URL,
+            ),
+            otherwise=_BASE_URL,
+        )  # fmt: skip
+        ways = self._ways()
+        return _Answers(self._settings, ways, before, athlete)
 
-    kinds = {kind.name: kind for kind in sorted(SOURCES, key=lambda kind: kind.name)}
-    abouts = {"folder": _FOLDER} | {name: kind.about for name, kind in kinds.items()}
-    typer.echo("Runs come in these ways, one or more of them:", err=True)
-    width = max(map(len, abouts)) + 2
-    for name, about in abouts.items():
-        typer.echo(indent(about, " " * (width + 2)).replace(" " * width, f"  {name}", 1), err=True)
-    while True:
-        answer = _ask("Which (separated by commas)", default="folder")
-        ways = set(filter(None, (word.strip().lower() for word in answer.split(","))))
-        if ways and ways <= abouts.keys():
+    def _known(self, section: str, key: str) -> str:
+        """What the file says of a key, "" where it says nothing."""
+        table = self._there.get(section, {}) if section else self._there
+        value = table.get(key, "") if isinstance(table, dict) else ""
+        return str(value) if isinstance(value, str | int) else ""
+
+    def _set(
+        self, section: str, key: str, value: str | int | None, *, otherwise: object = ""
+    ) -> None:
+        """Note an answer; a default that the file doesn't name is left to stand unnamed."""
+        known = self._known(section, key)
+        if value == otherwise and not known:
+            return
+        if value is None and not known:
+            return
+        self._settings.setdefault(section, {})[key] = value
+
+    # The runner
+
+    def _athlete(self) -> tuple[Athlete | None, Athlete | None]:
+        """The runner as they are, where they're known, and as they're to be saved."""
+        there = self._athletes()
+        if len(there) > 1:
+            self._questions.say(
+                f"There are {len(there)} athletes already: change them with `easeback athlete set`."
+            )
+            self._language()
+            return None, None
+        before = there[0] if there else None
+        ask = self._ask
+        name = ask(
+            "name",
+            "The runner's name" + ("" if before else " (empty: add athletes later)"),
+            checked_name if before else optional_name,
+            proposed=before.name if before else "",
+        )
+        if not name:
+            self._language()
+            return None, None
+        email = ask("email", "E-mail", PARSERS["email"], proposed=before.email if before else "")
+        self._language()
+        zone = ask(
+            "timezone", "Time zone", PARSERS["timezone"],
+            proposed=before.timezone if before else zone_here(),
+        )  # fmt: skip
+        units = ask(
+            "units", "Units (km, mi)", PARSERS["units"],
+            proposed=before.units if before else units_here(),
+        )  # fmt: skip
+        pain = ask(
+            "pain", f"Where does it hurt ({NONE}, or some of: {', '.join(PAIN_AREAS)})",
+            PARSERS["pain"], proposed=",".join(before.pain) if before and before.pain else NONE,
+        )  # fmt: skip
+        known = before or Athlete(0, "", "", datetime.now(UTC))
+        values: Any = {"name": name, "email": email, "timezone": zone, "units": units, "pain": pain}
+        return before, replace(known, **values, race=self._race(known.race))
+
+    def _athletes(self) -> tuple[Athlete, ...]:
+        """Who is there, by the settings so far; nobody where there's no database to ask."""
+        from worker.config import Settings
+        from worker.store import Store, StoreError
+
+        data_dir = self._settings[""]["data_dir"]
+        told = {"data_dir": data_dir, "database_url": self._known("", "database_url") or None}
+        try:
+            store = Store.at(Settings.model_validate(told).url)
+            if store.file is not None and not store.file.is_file():
+                return ()
+            with closing(store), store.reading() as tx:
+                return tx.athletes.all()
+        except (StoreError, ValueError):
+            return ()  # what's wrong is for the checks at the end to say
+
+    def _race(self, before: Race | None) -> Race | None:
+        name = self._ask(
+            "race", f'A race they train for ("{NONE}" for none)', optional_race,
+            proposed=before.name if before else NONE,
+        )  # fmt: skip
+        if not name:
+            return None
+        day = self._ask(
+            "race_date", "On which day (such as 2027-05-09)", coming_day,
+            proposed=str(before.day) if before else "",
+        )  # fmt: skip
+        metres = self._ask(
+            "race_km", "How long, in km", race_metres,
+            proposed=f"{before.distance_m / 1000:g}" if before else "",
+        )  # fmt: skip
+        return Race(name, day, metres)
+
+    def _language(self) -> None:
+        from worker.notify.render import SHIPPED_LANGUAGES
+
+        before = self._known("mail", "language")
+        choices = tuple(dict.fromkeys((*SHIPPED_LANGUAGES, *filter(None, [before]))))
+        language = self._ask(
+            "language", f"Language of mails and pages ({', '.join(choices)})", one_of(choices),
+            proposed=before or language_here(),
+        )  # fmt: skip
+        self._set("mail", "language", language, otherwise="en")
+
+    # The house
+
+    def _mail(self) -> None:
+        from worker.setting_types import MAIL_PORTS, MailSection
+
+        known, keep = self._known, self._set
+        host = self._ask(
+            "mail_host", f'Mail server ("{NONE}": mail is written into a folder)', optional_host,
+            proposed=known("mail", "host") or NONE,
+        )  # fmt: skip
+        keep("mail", "host", host)
+        if host is None or not self._questions.asks:
+            return
+        security = self._ask(
+            "security", f"Its security ({', '.join(MAIL_PORTS)})", one_of(tuple(MAIL_PORTS)),
+            proposed=known("mail", "security") or "starttls",
+        )  # fmt: skip
+        keep("mail", "security", security)
+        usual = MAIL_PORTS[security]
+        number = self._ask(
+            "port", "Its port", port_number, proposed=known("mail", "port") or str(usual)
+        )
+        keep("mail", "port", number)
+        before = known("mail", "username")
+        username = self._ask(
+            "username", f'Login ("{NONE}" for none)', optional, proposed=before or NONE
+        )
+        keep("mail", "username", username)
+        has_password = bool(known("mail", "password") or known("mail", "password_file"))
+        if username is not None:
+            stays = has_password and username == before
+            password = self._ask(
+                "password", "Password (not shown" + ("; empty: as it is)" if stays else ")"), str,
+                hidden=True,
+            )  # fmt: skip
+            if password:
+                keep("mail", "password_file", None)
+                keep("mail", "password", password)
+        elif has_password:
+            keep("mail", "password", None)
+            keep("mail", "password_file", None)
+        usual_sender = MailSection(username=username).from_header
+        shown = self._ask(
+            "sender", "Sender", sender_address, proposed=known("mail", "sender") or usual_sender
+        )
+        keep("mail", "sender", shown)
+
+    def _ways(self) -> "tuple[type[Source], ...]":
+        """The services by which runs shall come; the folder is always there."""
+        from worker.sources.registry import SOURCES
+
+        kinds = {kind.name: kind for kind in sorted(SOURCES, key=lambda kind: kind.name)}
+        if not self._questions.asks:
+            return ()
+        abouts = {"folder": _FOLDER} | {name: kind.about for name, kind in kinds.items()}
+        self._questions.say("Runs come in these ways, one or more of them:")
+        width = max(map(len, abouts)) + 2
+        for name, about in abouts.items():
+            shown = indent(about, " " * (width + 2)).replace(" " * width, f"  {name}", 1)
+            self._questions.say(shown)
+
+        def chosen(answer: str) -> "tuple[type[Source], ...]":
+            ways = set(filter(None, (word.strip().lower() for word in answer.split(","))))
+            if not ways or not ways <= abouts.keys():
+                raise ValueError(f"{', '.join(abouts)}, or several of them, please")
             return tuple(kind for name, kind in kinds.items() if name in ways)
-        typer.echo(f"{', '.join(abouts)}, or several of them, please", err=True)
+
+        on = [
+            name
+            for name, kind in kinds.items()
+            if kind.asked_for and self._known(name, kind.asked_for[0])
+        ]
+        ways = self._ask(
+            "ways", "Which (separated by commas)", chosen, proposed=",".join(["folder", *on])
+        )
+        for kind in ways:
+            self._section(kind)
+        return ways
+
+    def _section(self, kind: "type[Source]") -> None:
+        """What a service needs to be on, such as the key of an application."""
+        for number, key in enumerate(kind.asked_for):
+            said = f"{kind.title} {key.replace('_', ' ')}"
+            known = self._known(kind.name, key)
+            answer = self._ask(
+                key, f"{said} (not shown; empty: as it is)" if number and known else said,
+                needed if not known else str,
+                proposed="" if number else known, hidden=bool(number),
+            )  # fmt: skip
+            if answer:
+                self._set(kind.name, key, answer)
 
 
-def _ask_section(kind: "type[Source]") -> dict[str, object]:
-    """What a service needs to be on; nothing where the first answer is empty."""
-    first, *others = kind.asked_for
-    answer = _ask_optional(f"{kind.title} {first.replace('_', ' ')} (empty: no {kind.title})")
-    if not answer:
-        return {}
-    secrets = {
-        key: _ask(f"{kind.title} {key.replace('_', ' ')}", hide_input=True) for key in others
-    }
-    return {first: answer, **secrets}
+_BASE_URL = "http://127.0.0.1:8765"
 
 
-def _ask_athlete(written: CommandContext) -> bool:
-    """Add the first athlete; False where there was none to add."""
-    from worker.cli.athletes import add_athlete
-    from worker.config import machine_timezone
+def _save_athlete(written: CommandContext, answers: _Answers) -> None:
+    """Make what isn't there yet, and save the runner; a new one is sent the first mail."""
+    from worker.cli.athletes import save_new_athlete
+    from worker.config import make_data_dir
 
-    with written.store.reading() as tx:
-        if tx.athletes.all():
-            return False
-    name = _ask_optional("The runner's name (empty: add athletes later)")
-    if not name:
-        return False
-    add_athlete(
-        written,
-        name=name,
-        email=_ask("E-mail"),
-        timezone=_ask("Time zone", default=machine_timezone()),
-        units=_choice("Units", ("km", "mi"), "km"),
-    )
-    return True
+    if answers.athlete is None:
+        make_data_dir(written.settings)
+        written.set_up()
+    elif answers.before is None:
+        save_new_athlete(written, replace(answers.athlete, added_at=datetime.now(UTC)))
+    elif answers.athlete != answers.before:
+        with written.store.transaction() as tx:
+            tx.athletes.change(answers.athlete, now=datetime.now(UTC))
+        written.say(f"changed {answers.athlete.name}")
 
 
-def _ask_key(written: CommandContext, kind: "type[Source]") -> None:
-    """The new athlete's key; one that doesn't work is reported, and can be given later."""
+def _ask_key(written: CommandContext, kind: "type[Source]", *, asks: bool) -> bool:
+    """The athlete's key to a service; False where it's to be given later."""
     from worker.cli.connect import connect_athlete
     from worker.sources import SourceError
+    from worker.sources.base import ApiKey
 
+    if not (asks and issubclass(kind, ApiKey)):
+        return False
     try:
         connect_athlete(written, written.services(), kind, None)
     except SourceError as error:
-        typer.echo(f"{error}; later: easeback connect {kind.name}", err=True)
+        typer.echo(str(error), err=True)
+    except (typer.Abort, KeyboardInterrupt):
+        typer.echo("", err=True)
+    except UsageError:  # there's nobody yet, or more than one, to give a key
+        pass
+    else:
+        return True
+    return False
 
 
-def _filled(answers: Mapping[str, dict[str, object]]) -> str:
-    """The shipped, commented settings with the answers filled in, by section and key."""
-    from worker.app import shipped_file
-    from worker.config import toml_string
-
-    section = ""
-    lines: list[str] = []
-    for line in shipped_file("easeback.example.toml").read_text("utf-8").splitlines():
-        if line.startswith("["):
-            section = line.strip("[]")
-        key = line.removeprefix("# ").partition(" = ")[0]
-        answered = line.startswith("# ") and key in answers.get(section, {})
-        answer = answers[section].pop(key) if answered else ""
-        value = toml_string(answer) if isinstance(answer, str) else answer
-        lines.append(f"{key} = {value}" if answered else line)
-    return "\n".join(lines) + "\n"
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        # It may hold a password; what was there before may have been readable by others.
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as out:
-            os.fchmod(descriptor, 0o600)
-            out.write(text)
-    except OSError as error:
-        raise AttentionError(f"{file} can't be written: {error.strerror}") from error
+def _next(written: CommandContext, keys_left: list[str]) -> str:
+    with written.store.reading() as tx:
+        has_athlete = bool(tx.athletes.count())
+    if not has_athlete:
+        return "easeback athlete add --name NAME --email ADDRESS"
+    if keys_left:
+        return f"easeback connect {keys_left[0]}, then easeback run"
+    inbox = written.settings.inbox_path
+    return f"easeback run, and put the files of your runs into {inbox}"

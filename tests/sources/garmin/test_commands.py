@@ -1,11 +1,7 @@
 """The commands about Garmin, as they're called: connect, once, status, doctor, disconnect."""
 
 import json
-import os
-import pty
-import select
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +14,8 @@ from simulators.clock import Clock
 from simulators.empty_database import put_empty_database
 from simulators.garmin import Service
 from simulators.http_server import running
-from tests.command import ROOT, easeback
+from tests.command import easeback
+from tests.terminal import converse
 from worker.domain.models import Athlete
 from worker.store import Store
 
@@ -35,11 +32,6 @@ class Operator:
     address: str
 
     @property
-    def environment(self) -> Mapping[str, str]:
-        around = {k: v for k, v in os.environ.items() if not k.startswith("EASEBACK_")}
-        return around | {"PYTHONPATH": str(ROOT), "HOME": str(self.folder)} | self.settings
-
-    @property
     def settings(self) -> Mapping[str, str]:
         return {
             "EASEBACK_DATA_DIR": str(self.folder / "data"),
@@ -52,27 +44,8 @@ class Operator:
 
     def answer(self, *arguments: str, answers: list[tuple[str, str]], without: str = "") -> str:
         """A call at a terminal: each answer once its question stands there; all that it showed."""
-        ours, theirs = pty.openpty()
-        shown, new, waiting = "", "", list(answers)
-        with subprocess.Popen(  # noqa: S603  (our own command)
-            [sys.executable, "-m", "worker", *arguments],
-            env={k: v for k, v in self.environment.items() if k != without},
-            cwd=self.folder, stdin=theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True,
-        ) as process:  # fmt: skip
-            os.close(theirs)
-            try:
-                while select.select([ours], [], [], 30)[0]:
-                    new += os.read(ours, 1024).decode()
-                    if waiting and waiting[0][0] in new:
-                        shown, new = shown + new, ""
-                        os.write(ours, waiting.pop(0)[1].encode() + b"\n")
-            except OSError:  # how a terminal ends
-                pass
-            finally:
-                os.close(ours)
-                process.kill()
-        return shown + new
+        env = {name: value for name, value in self.settings.items() if name != without}
+        return converse(*arguments, cwd=self.folder, answers=answers, env=env).shown
 
 
 @pytest.fixture
@@ -222,9 +195,10 @@ def test_init_offers_three_ways_with_what_each_costs_and_needs(operator: Operato
     shown = operator.answer(
         "--config", str(operator.folder / "easeback.toml"), "init",
         answers=[
-            ("keep its data?", str(data)), ("Mail server", ""), ("Which", "garmin"),
-            ("The runner's name", "Anna"), ("E-mail", "anna@example.org"), ("Time zone", "UTC"),
-            ("Units", "km"), (HIDDEN, key), ("Its expiration", "365"),
+            ("keep its data?", str(data)), ("The runner's name", "Anna"),
+            ("E-mail", "anna@example.org"), ("Language", ""), ("Time zone", "UTC"), ("Units", "km"),
+            ("Where does it hurt", ""), ("A race", ""), ("Mail server", ""), ("How are", ""),
+            ("Which", "garmin"), (HIDDEN, key), ("Its expiration", "365"),
         ],
         without="EASEBACK_DATA_DIR",
     )  # fmt: skip

@@ -1,0 +1,83 @@
+"""A command at a terminal: its questions are answered as they come, and keys pressed."""
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.command import ROOT
+
+CTRL_C = "\x03"
+"""As an answer: the key is pressed."""
+
+_WITHIN_S = 60
+# The terminal becomes the command's own, so that its keys do what they do.
+_BEGIN = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
+)
+
+
+class Conversation(NamedTuple):
+    """How a command ended, and all that its terminal showed."""
+
+    status: int
+    shown: str
+
+
+def converse(
+    *arguments: str | Path,
+    cwd: Path,
+    answers: Sequence[tuple[str, str]] = (),
+    env: Mapping[str, str] | None = None,
+    columns: int = 100,
+) -> Conversation:
+    """One command; each answer is given once its question stands there, in their order.
+
+    Nothing of the tester's own settings or locale is around it, but `env`.
+    """
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown, new, waiting = "", "", list(answers)
+    whole = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(cwd),
+        "LANG": "C.UTF-8",
+        "TERM": "xterm-256color",
+        **(env or {}),
+    }
+    with subprocess.Popen(  # noqa: S603  our own command
+        [sys.executable, "-c", _BEGIN, *map(str, arguments)],
+        env=whole,
+        cwd=cwd,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    ) as process:
+        os.close(theirs)
+        try:
+            with suppress(OSError):  # how a terminal ends
+                while select.select([ours], [], [], _WITHIN_S)[0]:
+                    new += os.read(ours, 4096).decode("utf-8", "replace")
+                    if waiting and waiting[0][0] in new:
+                        shown, new = shown + new, ""
+                        answer = waiting.pop(0)[1]
+                        os.write(ours, (answer if answer == CTRL_C else f"{answer}\n").encode())
+        finally:
+            os.close(ours)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(5)
+            process.kill()
+    shown += new
+    assert not waiting, f"never asked: {waiting[0][0]!r}; what was shown:\n{shown}"
+    return Conversation(process.returncode, shown.replace("\r\n", "\n"))

@@ -1,0 +1,68 @@
+"""Questions on a terminal: an answer is checked where it's given, and asked for until it's right.
+
+It may be given as an option instead: then nothing is asked, and a wrong one is a `UsageError`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import typer
+
+from worker.cli.context import UsageError
+
+_T = TypeVar("_T")
+_OPTION = re.compile(r"^--[a-z-]+: ")
+
+
+class Questions:
+    """Asks for what `given` has no answer to, where `asks` is set; else what is proposed holds."""
+
+    def __init__(self, given: Mapping[str, str | None], *, asks: bool) -> None:
+        self._given = given
+        self.asks = asks
+
+    def has(self, name: str) -> bool:
+        """Whether the option of this name was given."""
+        return self._given.get(name) is not None
+
+    def ask(
+        self,
+        name: str,
+        question: str,
+        check: Callable[[str], _T],
+        *,
+        proposed: str = "",
+        hidden: bool = False,
+    ) -> _T:
+        """What `check` makes of the answer; it raises `UsageError` or `ValueError` for a wrong one.
+
+        `name` is that of the option. Raises `UsageError` for a wrong option.
+        """
+        given = self._given.get(name)
+        if given is not None or not self.asks:
+            try:
+                return check((given if given is not None else proposed).strip())
+            except (UsageError, ValueError) as error:
+                raise UsageError(f"--{name.replace('_', '-')}: {_why(error)}") from error
+        while True:
+            answer: str = typer.prompt(
+                question,
+                default=proposed,
+                show_default=bool(proposed) and not hidden,
+                hide_input=hidden,
+                err=True,
+            )
+            try:
+                return check(answer.strip())
+            except (UsageError, ValueError) as error:
+                self.say(f"  {_why(error)}")
+
+    def say(self, text: str) -> None:
+        """Prints a line beside the questions."""
+        if self.asks:
+            typer.echo(text, err=True)
+
+
+def _why(error: Exception) -> str:
+    return _OPTION.sub("", str(error))

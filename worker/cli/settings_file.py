@@ -1,0 +1,110 @@
+"""Answers put into a settings file: the lines they stand on change, and nothing else in it does."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from worker.cli.context import AttentionError, UsageError
+
+Answers = Mapping[str, Mapping[str, str | int | None]]
+"""By section ("" for the keys above the first one) and key; None takes a key out."""
+
+
+def read_settings(text: str, file: Path) -> dict[str, Any]:
+    """The tables of a settings file. Raises `UsageError`."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(f"{file}: not valid TOML: {error}") from error
+
+
+def with_answers(text: str, answers: Answers, file: Path) -> str:
+    """The text with the answers in it. Raises `UsageError` where it can't be changed so.
+
+    An answer takes the place of the line that sets it, else of the commented one, else it stands
+    below the head of its section.
+    """
+    lines = text.splitlines()
+    wanted = read_settings(text, file)
+    for section, keys in answers.items():
+        table = wanted.setdefault(section, {}) if section else wanted
+        if not isinstance(table, dict):
+            raise UsageError(f"{file}: {section} is a section: write [{section}]")
+        for key, value in keys.items():
+            _put(lines, section, key, value)
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+    changed = "\n".join(lines) + "\n"
+    wanted = {name: value for name, value in wanted.items() if value != {}}
+    with suppress(tomllib.TOMLDecodeError):
+        found = tomllib.loads(changed)
+        if {name: value for name, value in found.items() if value != {}} == wanted:
+            return changed
+    named = ", ".join(f"[{section}] {key}" for section, keys in answers.items() for key in keys)
+    raise UsageError(
+        f"{file} is written in a way that can't be changed here: change {named} by hand"
+    )
+
+
+def write_settings(file: Path, text: str) -> None:
+    """Write the file whole or not at all, for its owner alone. Raises `AttentionError`."""
+    target = file.resolve()  # where a link leads, the link stays
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # It may hold a password; what was there before may have been readable by others.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as out:
+                os.fchmod(descriptor, 0o600)
+                out.write(text)
+                out.flush()
+                os.fsync(descriptor)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise AttentionError(f"{file} can't be written: {error.strerror}") from error
+
+
+def _put(lines: list[str], section: str, key: str, value: str | int | None) -> None:
+    """Set one key in the lines of its section, or comment it out."""
+    from worker.config import toml_string
+
+    begins, ends = _section(lines, section)
+    if begins < 0:
+        if value is None:
+            return
+        lines += ["", f"[{section}]"]
+        begins = ends = len(lines)
+    active = re.compile(rf"\s*{re.escape(key)}\s*=")
+    commented = re.compile(rf"#\s*{re.escape(key)}\s*=")
+    at = next((n for n in range(begins, ends) if active.match(lines[n])), None)
+    if value is None:
+        if at is not None:
+            lines[at] = f"# {lines[at].lstrip()}"
+        return
+    line = f"{key} = {toml_string(value) if isinstance(value, str) else value}"
+    if at is None:
+        at = next((n for n in range(begins, ends) if commented.match(lines[n])), None)
+    if at is None:
+        lines.insert(begins, line)
+    else:
+        lines[at] = line
+
+
+def _section(lines: list[str], section: str) -> tuple[int, int]:
+    """Where the lines below a section's head begin and end; -1 where there's no such section."""
+    heads = [n for n, line in enumerate(lines) if re.match(r"\s*\[", line)]
+    if not section:
+        return 0, heads[0] if heads else len(lines)
+    for head, after in zip(heads, [*heads[1:], len(lines)], strict=True):
+        if re.match(rf"\s*\[\s*{re.escape(section)}\s*\]", lines[head]):
+            return head + 1, after
+    return -1, -1
