@@ -19,6 +19,7 @@ CTRL_C = "\x03"
 """As an answer: the key is pressed."""
 
 _WITHIN_S = 60
+_PRESSED_AGAIN = 10
 # The terminal becomes the command's own, so that its keys do what they do.
 _BEGIN = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
@@ -46,7 +47,7 @@ def converse(
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    shown, new, waiting = "", "", list(answers)
+    shown, new, waiting, pressed = "", "", list(answers), 0
     whole = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -67,11 +68,20 @@ def converse(
         os.close(theirs)
         try:
             with suppress(OSError):  # how a terminal ends
-                while select.select([ours], [], [], _WITHIN_S)[0]:
+                while True:
+                    if not select.select([ours], [], [], 1 if pressed else _WITHIN_S)[0]:
+                        if not pressed:
+                            break
+                        # The key came in the moment before its reader slept: pressed again.
+                        pressed -= 1
+                        os.write(ours, CTRL_C.encode())
+                        continue
                     new += os.read(ours, 4096).decode("utf-8", "replace")
-                    if waiting and waiting[0][0] in new:
+                    # With the blank, which comes once the echo of a hidden answer is off.
+                    if waiting and waiting[0][0] in new and new.endswith(": "):
                         shown, new = shown + new, ""
                         answer = waiting.pop(0)[1]
+                        pressed = _PRESSED_AGAIN if answer == CTRL_C else 0
                         os.write(ours, (answer if answer == CTRL_C else f"{answer}\n").encode())
         finally:
             os.close(ours)

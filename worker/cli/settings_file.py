@@ -104,7 +104,7 @@ def _section(lines: list[str], section: str) -> tuple[int, int]:
     heads = [n for n, line in enumerate(lines) if re.match(r"\s*\[", line)]
     if not section:
         return 0, heads[0] if heads else len(lines)
-    for head, after in zip(heads, [*heads[1:], len(lines)], strict=True):
+    for head in heads:
         if re.match(rf"\s*\[\s*{re.escape(section)}\s*\]", lines[head]):
-            return head + 1, after
+            return head + 1, next((n for n in heads if n > head), len(lines))
     return -1, -1
