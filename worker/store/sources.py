@@ -387,7 +387,7 @@ class SourceRows(Repository):
         most: int = DUE_AT_ONCE,
         of: Collection[int] | None = None,
     ) -> tuple[int, ...]:
-        """The ids of the athletes for whom an event is due, the oldest first; `of` these, or all."""
+        """The ids of the athletes with an event due, the oldest first; `of` these, or all."""
         where = [_WAITS, _EVENT.c.due_at <= now]
         if of is not None:
             where.append(_EVENT.c.athlete_id.in_(sorted(of)))
