@@ -212,7 +212,11 @@ class Load:
     def _ceiling_m(self, begin: int) -> float:
         rules, weeks_m = self.rules, self.weeks_m(begin)
         # Seven days that reach into this week are held against those before the last week.
-        edges = range(begin - rules.ramp_window_days, begin - WEEK_DAYS, WEEK_DAYS)
+        oldest = begin - rules.ramp_window_days
+        if not weeks_m[-1]:
+            # Where this is the first week back, the next one must still be held against them.
+            oldest += WEEK_DAYS
+        edges = range(oldest, begin - WEEK_DAYS, WEEK_DAYS)
         largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
         base_m = max(largest_m, rules.ramp_min_m)
         rise_m = max(base_m * rules.ramp_over, base_m + rules.ramp_excess_m) - STEP_M
