@@ -16,7 +16,8 @@ from worker.domain.detector import judge_day
 from worker.domain.history import History, breaks, ramp_baseline, return_from
 from worker.domain.load import Load
 from worker.domain.models import Finding, Plan, PlannedWeek, Race, Run
-from worker.domain.planner import absorbed, ceiling, change_of, plan, recovery, runs_of
+from worker.domain.plan_change import change_of
+from worker.domain.planner import absorbed, ceiling, plan, recovery, runs_of
 
 WEEK = timedelta(weeks=1)
 WEEKS = 16

@@ -12,7 +12,7 @@ from simulators.mail_lint import lint, visible
 from simulators.mails import MAILS
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Dial, Email, Finding, Race, Step, WeeklyHour
-from worker.domain.planner import PlanChange
+from worker.domain.plan_change import PlanChange
 from worker.links import Signer
 from worker.mail import to_mime
 from worker.notify import Composer, Noticed

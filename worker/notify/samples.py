@@ -23,7 +23,7 @@ from worker.domain.models import (
     Week,
     WeekKind,
 )  # fmt: skip
-from worker.domain.planner import PlanChange, PlanChangeReason
+from worker.domain.plan_change import PlanChange, PlanChangeReason
 from worker.domain.rules import Rules
 from worker.notify.address import AddressFacts
 from worker.notify.alert import AlertFacts

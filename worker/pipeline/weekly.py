@@ -3,11 +3,12 @@
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from worker.domain import detector, planner, routine
+from worker.domain import detector, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import week_start
 from worker.domain.load import Load
 from worker.domain.models import Athlete, Race
+from worker.domain.plan_change import change_of
 from worker.domain.weeks import (
     NEARLY_THE_SAME,
     last_weekly_due,
@@ -156,7 +157,7 @@ def weekly_facts(
             severity=max((one.finding.severity for one in found), default=1),
         ),
         plan=plan,
-        change=planner.change_of(before, plan, history, rules=rules, moved=moved),
+        change=change_of(before, plan, history, rules=rules, moved=moved),
         rules=rules,
         now=now,
         too_little=detector.too_little(history, ends_on, rules=rules),
