@@ -7,9 +7,10 @@ import pytest
 
 from tests.app import NOW, TODAY, App, recording, steady
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Therapist
+from worker.domain.models import Athlete, Email, Therapist
 from worker.links import Signer
-from worker.notify import Composer
+from worker.notify import AlertCopyFacts, Composer
+from worker.pipeline.backup import mark_restored
 from worker.pipeline.edits import exclude_run
 from worker.store import OutboxMail
 
@@ -192,3 +193,38 @@ def test_while_mail_is_paused_no_weekly_mail_comes_and_none_later_for_that_time(
     app.at(TODAY + timedelta(days=11))
     app.pass_on()
     assert app.mailer.kinds() == ["weekly"]
+
+
+def test_an_alert_and_its_copies_are_queued_together_or_not_at_all(copying: App) -> None:
+    """Whatever ends the work between two of them; then it is done again, once."""
+
+    class Dies(Composer):
+        left = 1
+
+        def alert_copy(self, facts: AlertCopyFacts) -> Email:
+            if not self.left:
+                raise KeyboardInterrupt
+            self.left -= 1
+            return super().alert_copy(facts)
+
+    anna = copying.athlete()
+    agree(copying, anna)
+    copying.runs(anna, steady(until=TODAY))
+    dying = replace(copying, services=replace(copying.services, composer=Dies()))
+    with pytest.raises(KeyboardInterrupt):
+        dying.arrive(anna, recording(km=14.2))
+    assert copying.unsent() == ()
+    for _ in range(2):
+        copying.arrive(anna, recording(km=14.2))
+    assert len(copying.unsent()) == 3
+
+
+def test_a_restore_closes_the_practices_links_and_asks_everybody_again(copying: App) -> None:
+    """What was closed, and who took consent back, since the copy isn't known."""
+    anna = copying.athlete()
+    agree(copying, anna)
+    with copying.services.store.transaction() as tx:
+        before = tx.therapists.all()
+        mark_restored(tx, now=NOW)
+        assert [tx.therapists.of_link(one.link_id) for one in before] == [None, None]
+        assert tx.therapists.copies(anna).agreed_at is None

@@ -353,6 +353,22 @@ class TestAdding:
             assert tx.athletes.all() == (mira,)
             assert tx.outbox.unsent() == ()
 
+    def test_a_link_in_strange_hands_does_not_mail_the_world(
+        self, made: Instance, link: str, client: TestClient
+    ) -> None:
+        """Sixty at once, then one in ten minutes, by whatever link."""
+        other = practice_link(made, add_therapist(made, "Wim"))
+        for number in range(61):
+            form = {"name": f"P {number}", "email": "p@example.org", "invite": "yes"}
+            answer = client.post(f"{link}/athletes", data=form)
+        assert answer.status_code == 429
+        form = {"name": "Q", "email": "q@example.org", "invite": "yes"}
+        assert client.post(f"{other}/athletes", data=form).status_code == 429
+        made.clock.now += timedelta(minutes=10)
+        assert client.post(f"{other}/athletes", data=form).status_code == 303
+        with made.store.reading() as tx:
+            assert len(tx.outbox.unsent()) == 61
+
     @pytest.mark.parametrize("language", SHIPPED_LANGUAGES)
     def test_it_is_said_in_the_therapists_language(
         self, made: Instance, client: TestClient, mira: Athlete, language: str

@@ -75,6 +75,10 @@ class WebContext:
         default_factory=lambda: ClientRateLimiter(burst=60, per_s=1 / 60)
     )
     """How often each athlete may upload."""
+    invitations: ClientRateLimiter = field(
+        default_factory=lambda: ClientRateLimiter(burst=60, per_s=1 / 600)
+    )
+    """How often the practice may invite: its link in strange hands must not mail the world."""
     threads: Mapping[Pool, CapacityLimiter] = field(
         default_factory=lambda: {pool: CapacityLimiter(most) for pool, most in _POOLS.items()}
     )

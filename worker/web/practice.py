@@ -118,13 +118,15 @@ def add_athlete_there(web: WebContext, visit: PracticeVisit) -> Response:
         name, email = checked_name(form.one("name")), checked_address(form.one("email"))
     except ContactError as error:
         return show_everybody(web, visit, trouble=str(error))
+    is_invited = form.one("invite") == "yes"
+    if is_invited and (wait_s := web.invitations.wait_s("the practice", visit.now)):
+        raise PageError(429, wait_s=wait_s)
     with web.store.transaction() as tx:
         wanted = Athlete(0, name, email, visit.now, tx.athletes.usual_timezone(), language=language)
         try:
             athlete = tx.athletes.add(wanted)
         except NameTakenError as error:
             return show_everybody(web, visit, trouble=str(error))
-        is_invited = form.one("invite") == "yes"
         if is_invited:
             queue_welcome(tx, web.services, athlete, now=visit.now)
     log.info("web: %(who)s adds athlete %(athlete)d", {"who": visit.who, "athlete": athlete.id})
