@@ -3,10 +3,14 @@
 import asyncio
 import json
 import multiprocessing
+import os
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -14,7 +18,18 @@ from sqlalchemy import text
 
 from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, process, wait
 
-CALM_PER_S, CALM_LASTS_S = 20, 30
+CALM_PER_S = 20
+IDLE_S = 10
+SAMPLE_EVERY_S = 0.05
+WAITS = """
+SELECT CASE WHEN wait_event_type = 'Client' THEN 'its worker'
+    WHEN wait_event_type = 'Lock' THEN 'a row that another has' WHEN wait_event_type = 'IO'
+    OR wait_event LIKE 'WAL%' OR wait_event_type = 'LWLock' THEN 'the disk and what is shared'
+    WHEN wait_event IS NULL THEN 'nothing: it computes' ELSE wait_event_type END
+FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+    AND (state = 'active' OR state LIKE 'idle in%')
+    AND query NOT LIKE '%LISTEN%' AND application_name <> 'bench'
+"""
 SENDERS = 24
 HEAD = (
     f"POST {WEBHOOK} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode()
@@ -34,16 +49,24 @@ class Round:
     storm_ms: Sequence[float] = ()
     jobs: int = 0
     connections: int = 0
+    idle_ms_s: float = 0.0
+    mail_ms: float = 0.0
+    job_ms: float = 0.0
+    waits: Counter[str] = field(default_factory=Counter)
+    pids: list[int] = field(default_factory=list)
 
 
 def one_round(stage: Stage, number: int, workers: int) -> Round:
     done = Round(workers)
     with ExitStack() as crew:
         crew.enter_context(process(stage, "--web"))
-        for _ in range(workers):
-            crew.enter_context(process(stage, "--worker"))
+        done.pids = [crew.enter_context(process(stage, "--worker")) for _ in range(workers)]
         wait(lambda: stage.one("SELECT count(*) FROM crew WHERE seen_at > now() - interval '9 s'")
               == workers + 1, 90)  # fmt: skip
+        time.sleep(IDLE_S)  # each checks every job once when it joins
+        before_ms = _worked_ms(done)
+        time.sleep(IDLE_S)
+        done.idle_ms_s = (_worked_ms(done) - before_ms) / IDLE_S
         _monday(stage, done)
         _webhooks(stage, done, number)
         done.connections = stage.one(
@@ -60,7 +83,12 @@ def _monday(stage: Stage, done: Round) -> None:
     now = time.time()
     due = (now // 30 + 1) * 30 + (30 if now % 30 > 20 else 0)
     stage.do("UPDATE athlete SET next_weekly_at = to_timestamp(:due)", due=due)
-    wait(lambda: stage.mails.count >= stage.plan.athletes, 3600)
+    time.sleep(max(0.0, due - time.time()))
+    before_ms = _worked_ms(done)
+    with _sampled(stage, done):
+        wait(lambda: stage.mails.count >= stage.plan.athletes, 3600)
+    spent_ms = _worked_ms(done) - before_ms - done.idle_ms_s * (stage.mails.last_at - due)
+    done.mail_ms = spent_ms / stage.mails.count
     done.mails, done.mails_s = stage.mails.count, stage.mails.last_at - due
     stage.say(f"\n{done.workers} worker(s): {done.mails:,} weekly mails in {done.mails_s:.1f} s, "
               f"{done.mails / done.mails_s:.1f} a second")  # fmt: skip
@@ -68,24 +96,58 @@ def _monday(stage: Stage, done: Round) -> None:
 
 def _webhooks(stage: Stage, done: Round, number: int) -> None:
     port = int(stage.environment["EASEBACK_WEB__PORT"])
-    calm = [event_about(1 + n * 7 % stage.plan.athletes, round_number=2 * number)
-            for n in range(CALM_PER_S * CALM_LASTS_S)]  # fmt: skip
-    watch = _Watch(stage)
-    asyncio.run(_post(port, calm, per_s=CALM_PER_S, watch=watch))
-    _until_idle(stage, watch)
-    done.calm_ms = watch.took_ms()
+    if stage.plan.calm_s:
+        calm = [event_about(1 + n * 7 % stage.plan.athletes, round_number=2 * number)
+                for n in range(CALM_PER_S * stage.plan.calm_s)]  # fmt: skip
+        watch = _Watch(stage)
+        asyncio.run(_post(port, calm, per_s=CALM_PER_S, watch=watch))
+        _until_idle(stage, watch)
+        done.calm_ms = watch.took_ms()
     order = [event_about(1 + n % stage.plan.athletes, round_number=2 * number + 1)
              for n in range(stage.plan.events)]  # fmt: skip
     watch = _Watch(stage)
-    began = time.time()
-    done.answered_ms = asyncio.run(_post(port, order, per_s=None, watch=watch))
-    done.posted_s = time.time() - began
-    _until_idle(stage, watch)
+    began, before_ms = time.time(), _worked_ms(done)
+    with _sampled(stage, done):
+        done.answered_ms = asyncio.run(_post(port, order, per_s=None, watch=watch))
+        done.posted_s = time.time() - began
+        _until_idle(stage, watch)
     done.storm_s = time.time() - began
+    spent_ms = _worked_ms(done) - before_ms - done.idle_ms_s * done.storm_s
+    done.job_ms = spent_ms / max(watch.there, 1)
     done.storm_ms = watch.took_ms()
     done.jobs = watch.there
     stage.say(f"  {len(order):,} events answered in {done.posted_s:.1f} s, "
               f"{watch.there:,} runs there after {done.storm_s:.1f} s")  # fmt: skip
+
+
+def _worked_ms(done: Round) -> float:
+    """The processor time of all workers since they began."""
+    ticks = 0
+    for pid in done.pids:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks * 1000 / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _sampled(stage: Stage, done: Round) -> Iterator[None]:
+    """Counts what the database's open transactions wait for during the block."""
+    ended = threading.Event()
+
+    def sample() -> None:
+        with stage.engine.connect() as connection:
+            connection.execute(text("SET application_name = 'bench'"))
+            while not ended.wait(SAMPLE_EVERY_S):
+                done.waits.update(connection.execute(text(WAITS)).scalars())
+                connection.rollback()
+
+    sampling = threading.Thread(target=sample)
+    sampling.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        sampling.join()
 
 
 def event_about(athlete: int, *, round_number: int) -> dict[str, object]:
@@ -202,8 +264,20 @@ def tell_rounds(stage: Stage, rounds: Sequence[Round]) -> None:
             ),
             f"  event to finding, {CALM_PER_S} a second  {_spread(one.calm_ms)}",
             f"  event to finding, in the storm  {_spread(one.storm_ms)}",
+            (
+                f"  workers' own processor time: {one.mail_ms:.1f} ms a weekly mail "
+                f"(x{one.mail_ms / base.mail_ms:.2f}), {one.job_ms:.1f} ms an event's job "
+                f"(x{one.job_ms / base.job_ms:.2f}); idle {one.idle_ms_s:.1f} ms a second"
+            ),
+            f"  open transactions waited for: {_shares(one.waits)}",
         )
         stage.say("\n".join(lines))
+
+
+def _shares(waits: Mapping[str, int]) -> str:
+    every = sum(waits.values()) or 1
+    ranked = sorted(waits.items(), key=lambda one: -one[1])
+    return ", ".join(f"{what} {number / every:.0%}" for what, number in ranked)
 
 
 def _spread(took_ms: Sequence[float]) -> str:

@@ -62,6 +62,10 @@ SELECT id, 'strava', id, :sealed, now() + interval '9 days', '["activity:read_al
     now() + interval '9 days', now(), 0
 FROM athlete WHERE id >= :first;
 
+-- Seen lately, or a weekly mail would wait for it to be read first.
+INSERT INTO source_state (athlete_id, source, state, last_success_at, backlog)
+SELECT id, 'strava', 'ok', now() + interval '1 day', 0 FROM athlete WHERE id >= :first;
+
 INSERT INTO source_subscription VALUES ('strava', 7, :webhook, now(), 0)
 ON CONFLICT DO NOTHING;
 
@@ -75,6 +79,7 @@ class Plan:
     athletes: int
     events: int
     workers: tuple[int, ...]
+    calm_s: int = 30
 
 
 @dataclass
@@ -174,7 +179,8 @@ def services_on(stage: Stage) -> Iterator[Services]:
 
 
 @contextmanager
-def process(stage: Stage, role: str) -> Iterator[None]:
+def process(stage: Stage, role: str) -> Iterator[int]:
+    """A worker or the web server; its process id."""
     log = stage.folder / f"log{role}"
     with (
         log.open("ab") as err,
@@ -183,7 +189,7 @@ def process(stage: Stage, role: str) -> Iterator[None]:
         ) as process,
     ):
         try:
-            yield
+            yield process.pid
             assert process.poll() is None, log.read_text()[-2000:]
         finally:
             process.terminate()
