@@ -6,7 +6,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, delete, update
+from sqlalchemy import CompoundSelect, Connection, Row, Select, Table, delete, update
 from sqlalchemy.sql.elements import ColumnElement
 
 T = TypeVar("T")
@@ -18,7 +18,7 @@ class Repository:
 
     connection: Connection
 
-    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+    def _rows(self, query: Select[Any] | CompoundSelect[Any]) -> Sequence[Row[Any]]:
         return self.connection.execute(query).all()
 
     def _value(self, query: Select[Any]) -> Any:

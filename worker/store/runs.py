@@ -12,7 +12,7 @@ from itertools import starmap
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, tuple_, update
+from sqlalchemy import Row, bindparam, func, insert, select, union_all, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain import history, matching
@@ -347,11 +347,8 @@ class Runs(Repository):
         self, athlete: Athlete, keys: Iterable[tuple[str, str]]
     ) -> dict[tuple[str, str], _Stored]:
         """Returns what is stored under these sources and external ids."""
-        by_source: dict[str, list[str]] = {}
-        for source, external_id in keys:
-            by_source.setdefault(source, []).append(external_id)
         found: dict[tuple[str, str], _Stored] = {}
-        for source, external_ids in by_source.items():
+        for source, external_ids in _by_source(keys).items():
             query = select(recording).where(
                 *_recorded_by(athlete, source), recording.c.external_id.in_(external_ids)
             )
@@ -363,9 +360,14 @@ class Runs(Repository):
         self, athlete: Athlete, days: Iterable[date], keys: Iterable[tuple[str, str]] = ()
     ) -> dict[tuple[str, str], _Stored]:
         """Returns what is stored of these days and those beside them, and under these keys."""
-        wanted = recording.c.day.in_(sorted(_around(days)))
-        named = tuple_(recording.c.source, recording.c.external_id).in_(list(keys))
-        query = select(recording).where(recording.c.athlete_id == athlete.id, wanted | named)
+        theirs = select(recording).where(recording.c.athlete_id == athlete.id)
+        of_days = theirs.where(recording.c.day.in_(sorted(_around(days))))
+        # Each part by its own index: joined by OR, all of the athlete's recordings would be read.
+        named = [
+            theirs.where(recording.c.source == source, recording.c.external_id.in_(external_ids))
+            for source, external_ids in _by_source(keys).items()
+        ]
+        query = union_all(of_days, *named) if named else of_days
         return {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
 
     def _derive(
@@ -460,6 +462,14 @@ class Runs(Repository):
         later = believed.day if reason == history.IN_THE_FUTURE else None
         columns = {name: getattr(believed, name) for name in _RUN_FIELDS}
         return {**columns, "quarantine": reason, "looked_at_on": later}
+
+
+def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """The external ids by their sources."""
+    by_source: dict[str, list[str]] = {}
+    for source, external_id in keys:
+        by_source.setdefault(source, []).append(external_id)
+    return by_source
 
 
 def _around(days: Iterable[date]) -> set[date]:
