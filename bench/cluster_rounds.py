@@ -20,6 +20,7 @@ from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, process, wait
 
 CALM_PER_S = 20
 IDLE_S = 10
+FIRST_STORM = 50
 SAMPLE_EVERY_S = 0.05
 WAITS = """
 SELECT CASE WHEN wait_event_type = 'Client' THEN 'its worker'
@@ -63,6 +64,10 @@ def one_round(stage: Stage, number: int, workers: int) -> Round:
         done.pids = [crew.enter_context(process(stage, "--worker")) for _ in range(workers)]
         wait(lambda: stage.one("SELECT count(*) FROM crew WHERE seen_at > now() - interval '9 s'")
               == workers + 1, 90)  # fmt: skip
+        if stage.plan.is_warm:
+            warming = Round(workers, pids=done.pids)
+            _monday(stage, warming)
+            _storm(stage, warming, FIRST_STORM + number)
         time.sleep(IDLE_S)  # each checks every job once when it joins
         before_ms = _worked_ms(done)
         time.sleep(IDLE_S)
@@ -103,7 +108,12 @@ def _webhooks(stage: Stage, done: Round, number: int) -> None:
         asyncio.run(_post(port, calm, per_s=CALM_PER_S, watch=watch))
         _until_idle(stage, watch)
         done.calm_ms = watch.took_ms()
-    order = [event_about(1 + n % stage.plan.athletes, round_number=2 * number + 1)
+    _storm(stage, done, 2 * number + 1)
+
+
+def _storm(stage: Stage, done: Round, round_number: int) -> None:
+    port = int(stage.environment["EASEBACK_WEB__PORT"])
+    order = [event_about(1 + n % stage.plan.athletes, round_number=round_number)
              for n in range(stage.plan.events)]  # fmt: skip
     watch = _Watch(stage)
     began, before_ms = time.time(), _worked_ms(done)

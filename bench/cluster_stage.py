@@ -80,6 +80,7 @@ class Plan:
     events: int
     workers: tuple[int, ...]
     calm_s: int = 30
+    is_warm: bool = False
 
 
 @dataclass
