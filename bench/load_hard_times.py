@@ -120,14 +120,14 @@ def _database_on(server: str | None) -> Iterator[str | None]:
 
 
 @contextmanager
-def _watched(stage: Stage, name: str) -> Iterator[Scene]:
-    """`status` is asked again and again, as an operator would."""
+def _watched(stage: Stage, name: str, *, about: str = "") -> Iterator[Scene]:
+    """`status` is asked again and again, as an operator would, for what it says `about` this."""
     scene = Scene(name)
     began = time.monotonic()
 
     def watch() -> None:
         while not scene.ended.wait(2):
-            if scene.told_s is None and (said := _status(stage)):
+            if scene.told_s is None and (said := _status(stage, about)):
                 scene.told_s, scene.told = time.monotonic() - began, said
 
     watcher = threading.Thread(target=watch)
@@ -146,12 +146,13 @@ def _easeback(stage: Stage, *words: str) -> "subprocess.CompletedProcess[str]":
     )  # fmt: skip
 
 
-def _status(stage: Stage) -> str:
-    """The first thing that isn't well; "" where all is."""
+def _status(stage: Stage, about: str = "") -> str:
+    """The first thing that isn't well and begins so; "" where all is."""
     done = _easeback(stage, "status", "--json")
     if not done.stdout:
         return done.stderr.strip()
-    return next(iter(json.loads(done.stdout)["attention"]), "")
+    said: list[str] = json.loads(done.stdout)["attention"]
+    return next((one for one in said if one.startswith(about)), "")
 
 
 def _readers_killed(stage: Stage) -> Scene:
@@ -237,7 +238,7 @@ def _recipient_hangs(stage: Stage) -> Scene:
 
 def _server_trickles(stage: Stage) -> Scene:
     """EHLO is answered byte by byte, well within every time-out of a single byte."""
-    with _watched(stage, "the mail server trickles") as scene:
+    with _watched(stage, "the mail server trickles", about="mail") as scene:
         stage.mail.drop_all()
         stage.mail.fail("ehlo", "trickle", times=None)
         ids = _queue(stage, "trickles", [f"m{number}@example.org" for number in range(MAILS)])
@@ -252,7 +253,7 @@ def _server_trickles(stage: Stage) -> Scene:
 
 def _strava_trickles(stage: Stage, fault: FaultKind, what: str) -> Scene:
     """A byte now and then, well within every time-out of a single one; then it is well again."""
-    with _watched(stage, f"Strava trickles {what}") as scene:
+    with _watched(stage, f"Strava trickles {what}", about="strava") as scene:
         assert isinstance(stage.strava.service, Service)
         stage.strava.longest_fault_s = 2 * LONGEST_S
         stage.strava.fault(fault, ACTIVITIES, times=1000)

@@ -11,7 +11,8 @@ athlete, by its lock.
 This module is one worker: it joins, serves, sends its heartbeat, rescues what dead workers left,
 and leaves. A session lasts as long as its connections do. When the database goes (a restart, a
 failover), the worker logs one line and joins again under another name once it's back; what the old
-session had claimed is put back like that of any other worker whose heartbeat has stopped.
+session had claimed is put back once nothing of it is under way, and that of another worker once its
+heartbeat has stopped for long.
 
 `cluster_tasks` says what is queued, and what the workers run. Both are imported only where
 `[engine] kind` is "procrastinate".
@@ -105,6 +106,7 @@ class ClusterWorker:
         self._timing = timing
         self._ended = threading.Event()
         self._left: set[int] = set()
+        self._former: list[WorkerContext] = []
         self._joined_at = math.inf
         # What procrastinate logs about a lost connection is logged here, in one line.
         for chatty in ("procrastinate", "psycopg.pool"):
@@ -173,9 +175,11 @@ class ClusterWorker:
                     self._not_before,
                 )
                 await_ticks(services, patience_of(context.jobs), at=clock())
+                self._former.append(context)
                 yield context
-                with suppress(StoreError), store.transaction() as tx:
-                    tx.workers.leave(name)
+                with suppress(StoreError):
+                    _leave(store, name)
+                    self._former.remove(context)
         finally:
             threads.shutdown(wait=False, cancel_futures=True)
 
@@ -242,6 +246,11 @@ class ClusterWorker:
             if isinstance(context.clock, SharedClock):
                 context.clock.set(now)
             await context.do(context.services.store.assert_held)
+            # What an earlier session of this process had claimed needn't wait to be missed either,
+            # once nothing of it is under way any more.
+            for former in [one for one in self._former if one is not context and not one.calls]:
+                await context.do(_leave, context.services.store, former.name)
+                self._former.remove(former)
             await self._rescue(manager)
             before, abandoned = abandoned, await _not_under_way(manager, context)
             for job_id in before & abandoned:
@@ -301,8 +310,8 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
     finally:
         ended.set()
         beating.join()
-        with suppress(StoreError), store.transaction() as tx:
-            tx.workers.leave(name)
+        with suppress(StoreError):
+            _leave(store, name)
 
 
 def _beat(store: Store, name: str, *, is_web: bool = False) -> datetime:
@@ -310,6 +319,11 @@ def _beat(store: Store, name: str, *, is_web: bool = False) -> datetime:
         return tx.workers.beat(
             name, role="web" if is_web else "worker", place=place()[:_LONGEST_NAME]
         )
+
+
+def _leave(store: Store, name: str) -> None:
+    with store.transaction() as tx:
+        tx.workers.leave(name)
 
 
 async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int]:

@@ -4,10 +4,12 @@ import gc
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.app import App, ScriptedMailer
 from tests.crash.servers import Server
@@ -28,6 +30,44 @@ def cluster_store(own_postgres: Server) -> Iterator[Store]:
     store.close()
 
 
+def test_what_a_lost_session_had_claimed_goes_on_at_once(
+    app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for the heartbeat of a session to be missed whose own process began another."""
+    anna = app.athlete(timezone="UTC")
+    with app.services.store.transaction() as tx:
+        tx.athletes.weekly_done(anna, next_at=app.now)
+    queue_weekly(app.services, anna, app.now)
+    sending, is_gone = threading.Event(), threading.Event()
+
+    class Slow(ScriptedMailer):
+        def send(self, *args: Any, **more: Any) -> None:
+            sending.set()
+            assert is_gone.wait(300)
+            app.mailer.send(*args, **more)
+
+    caplog.set_level(logging.INFO)
+    timing = replace(QUICK, stale_s=600.0)
+    worker = ClusterWorker(app.services, app.clock, mailer=Slow, timing=timing)
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        wait_until(sending.is_set)
+        with closing(Store.at(own_postgres.url)) as other, other.reading() as tx:
+            tx.connection.execute(
+                text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                     "WHERE pid <> pg_backend_pid()")
+            )  # fmt: skip
+        wait_until(lambda: "once it's back" in caplog.text, within_s=30)
+        is_gone.set()
+        wait_until(lambda: len(app.mailer.taken) == 1, within_s=60)
+    finally:
+        is_gone.set()
+        worker.stop()
+        thread.join(60)
+    assert not thread.is_alive()
+
+
 @pytest.mark.parametrize("is_ended", [False, True], ids=["comes back", "worker ends meanwhile"])
 def test_a_task_that_outlives_its_database_is_no_traceback(
     app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture, is_ended: bool
@@ -42,7 +82,7 @@ def test_a_task_that_outlives_its_database_is_no_traceback(
     class Slow(ScriptedMailer):
         def send(self, *args: Any, **more: Any) -> None:
             sending.set()
-            assert is_gone.wait(60)
+            assert is_gone.wait(300)
             app.mailer.send(*args, **more)
 
     caplog.set_level(logging.INFO)
