@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.testclient import TestClient
 
 from simulators.empty_database import put_empty_database
+from simulators.shared_reader import with_shared_reader
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain import detector
@@ -109,7 +110,7 @@ def instance(folder: Path) -> Instance:
         strava={"client_id": "1", "client_secret": "made", "base_url": nobody},
         garmin={"base_url": nobody},
     )
-    services = build_services(settings, None)
+    services = with_shared_reader(build_services(settings, None))
     clock, signer = Clock(), Signer(["a made key"], BASE_URL)
     services.composer.signer = signer
     web = WebContext(

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from simulators.empty_database import put_empty_database
 from simulators.mail_lint import OURS, faults_of
+from simulators.shared_reader import shared_reader
 from tests.app import App, ScriptedMailer
 from tests.schemas import Schemas
 from tests.starts import started_by
@@ -180,10 +181,9 @@ def routines() -> tuple[Routine, ...]:
 
 
 @pytest.fixture(scope="session")
-def reader() -> Iterator[Reader]:
+def reader() -> Reader:
     """The real reader of files, in a child process of its own."""
-    with Reader() as reader:
-        yield reader
+    return shared_reader()
 
 
 @pytest.fixture

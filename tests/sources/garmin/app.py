@@ -11,6 +11,7 @@ from typing import Any
 from simulators.empty_database import put_empty_database
 from simulators.garmin import Account, Service
 from simulators.http_server import Server
+from simulators.shared_reader import with_shared_reader
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
@@ -118,7 +119,7 @@ def garmin_app(server: Server, folder: Path, **garmin: Any) -> Iterator[GarminAp
     settings = Settings(data_dir=folder, garmin=GarminSection(base_url=server.base_url, **garmin))
     if not (file := folder / "easeback.db").exists():
         put_empty_database(file)
-    services = build_services(settings, None, patient=False)
+    services = with_shared_reader(build_services(settings, None, patient=False), patient=False)
     service: Any = server.service
     calm = replace(
         services.sources["garmin"],

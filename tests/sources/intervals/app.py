@@ -10,6 +10,7 @@ from typing import Any
 from simulators.empty_database import put_empty_database
 from simulators.http_server import Server
 from simulators.intervals import Account, Service
+from simulators.shared_reader import with_shared_reader
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
@@ -87,7 +88,7 @@ def intervals_app(server: Server, folder: Path) -> Iterator[IntervalsApp]:
     settings = Settings(data_dir=folder, intervals=section)
     if not (file := folder / "easeback.db").exists():
         put_empty_database(file)
-    services = build_services(settings, None, patient=False)
+    services = with_shared_reader(build_services(settings, None, patient=False), patient=False)
     service: Any = server.service
     calm = replace(
         services.sources["intervals"],

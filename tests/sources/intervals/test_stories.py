@@ -29,7 +29,7 @@ def test_a_key_leads_to_runs_with_their_files(app: IntervalsApp) -> None:
 def test_a_quiet_poll_is_one_call_and_a_new_run_two(app: IntervalsApp) -> None:
     """Of a new run its file is read before anything is judged."""
     athlete, account = app.connected()
-    app.service.weeks_of_runs(account, app.clock() - HOUR, 60)
+    app.service.weeks_of_runs(account, app.clock() - HOUR, 6)
     app.turn()
     app.pass_by(2 * HOUR)
     before = app.service.calls()
@@ -44,7 +44,7 @@ def test_a_quiet_poll_is_one_call_and_a_new_run_two(app: IntervalsApp) -> None:
 def test_edits_deletes_and_changed_sports_are_followed(app: IntervalsApp) -> None:
     """An id that vanishes, one that is marked, a run that became a ride, a distance corrected."""
     athlete, account = app.connected()
-    made = app.service.weeks_of_runs(account, app.clock() - HOUR, 30)
+    made = app.service.weeks_of_runs(account, app.clock() - HOUR, 10)
     app.turn()
     del app.service.activities[made[0].id]
     made[1].deleted = True
@@ -54,7 +54,7 @@ def test_edits_deletes_and_changed_sports_are_followed(app: IntervalsApp) -> Non
     runs = app.runs(athlete)
     assert not {made[n].id for n in range(3)} & runs.keys()
     assert runs[made[3].id] == 4_321.0
-    assert len(runs) == 27
+    assert len(runs) == 7
 
 
 def test_what_strava_hides_is_said_and_is_no_failure(app: IntervalsApp) -> None:
@@ -135,7 +135,7 @@ def test_a_busy_service_is_left_alone(app: IntervalsApp) -> None:
 def test_from_the_key_to_the_first_mail(app: IntervalsApp) -> None:
     """Nothing is mailed about the past; the first run that goes too far is."""
     athlete, account = app.connected()
-    app.service.weeks_of_runs(account, app.clock() - HOUR, 60)
+    app.service.weeks_of_runs(account, app.clock() - HOUR, 24)
     app.turn()
     app.pass_by(DAY)
     assert app.mails("alert") == []

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from simulators.empty_database import put_empty_database
 from simulators.http_server import Server
+from simulators.shared_reader import with_shared_reader
 from simulators.strava.accounts import Account
 from simulators.strava.browser import answer_consent
 from simulators.strava.service import Service, Subscription
@@ -122,7 +123,7 @@ def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaAp
     settings = Settings(data_dir=folder, strava=section)
     if not (file := folder / "easeback.db").exists():
         put_empty_database(file)
-    services = build_services(settings, None, patient=False)
+    services = with_shared_reader(build_services(settings, None, patient=False), patient=False)
     calm = replace(services.sources["strava"], jitter=lambda: 0.0)
     services = replace(services, sources={**services.sources, "strava": calm})
     try:
