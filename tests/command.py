@@ -10,13 +10,21 @@ from tempfile import TemporaryDirectory
 
 from tests.warm import ROOT, Warm
 
-__all__ = ["ROOT", "easeback"]
+__all__ = ["ROOT", "easeback", "installed_command"]
 
 WITHIN_S = 240
 _NOT_PASSED_ON = ("DISPLAY", "WAYLAND_DISPLAY", "COLUMNS")
 
 _warm = Warm()
 atexit.register(_warm.close)
+
+
+def installed_command(folder: Path) -> Path:
+    """`easeback` as pip writes it: a script, in a new folder of its own."""
+    folder.mkdir()
+    script = folder / "easeback"
+    script.write_text("import sys\nfrom worker.__main__ import main\nsys.exit(main())\n")
+    return script
 
 
 def easeback(

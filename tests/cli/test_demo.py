@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from garmin_fit_sdk import Decoder, Stream
 
-from tests.command import ROOT, easeback
+from tests.command import ROOT, easeback, installed_command
+from tests.security.traps import lay_traps, ran, shadow_of_ours
 from worker.demo import fit, runner
 from worker.demo.folder import DemoFolder, DemoFolderError
 from worker.sources.formats import fit as reader
@@ -164,16 +165,22 @@ def test_can_be_looked_around_in(played: Played) -> None:
     assert "run: fired, severity 2" in told.stdout
 
 
-def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played) -> None:
+def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played, tmp_path: Path) -> None:
     """What somebody put into the folder stays; the rest is as the first demo left it.
 
-    This one is played on a terminal, where a bar shows how far it is.
+    This one is played on a terminal, where a bar shows how far it is, and where modules of a
+    stranger's lie about, of which none is run.
     """
+    here, canary = played.folder.parent, tmp_path / "canary"
+    lay_traps(here, canary)
+    shadow_of_ours(here, canary)
     before = {path.name for path in played.folder.iterdir()}
     (played.folder / "notes.txt").write_text("mine")
     (played.folder / "2020-01-01-alert.eml").write_text("of a demo that was")
-    status, seen = _on_a_terminal("demo", "--no-open", cwd=played.folder.parent)
+    command = installed_command(tmp_path / "bin")
+    status, seen = _on_a_terminal(command, "demo", "--no-open", cwd=here)
     assert status == 0
+    assert ran(canary) == []
     assert (played.folder / "notes.txt").read_text() == "mine"
     assert {path.name for path in played.folder.iterdir()} == before | {"notes.txt"}
     assert len(played.mails("alert")) == 3
@@ -183,11 +190,11 @@ def test_a_second_demo_replaces_the_first_and_nothing_else(played: Played) -> No
     assert "━" in seen
 
 
-def _on_a_terminal(*arguments: str, cwd: Path) -> tuple[int, str]:
+def _on_a_terminal(*command: str | Path, cwd: Path) -> tuple[int, str]:
     """Run a command whose standard error is a terminal: its status, and what was seen there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(  # noqa: S603  our own program
-        [sys.executable, "-m", "worker", *arguments],
+        [sys.executable, *map(str, command)],
         cwd=cwd,
         env={"PYTHONPATH": str(ROOT), "PATH": os.environ["PATH"], "TERM": "xterm"},
         stdout=subprocess.DEVNULL,

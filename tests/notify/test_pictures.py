@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ picture = "{}"
 """
 
 
+@cache
 def photo(size: tuple[int, int] = (2000, 1500), kind: str = "JPEG", mode: str = "RGB") -> bytes:
     """Grey noise, which no codec makes small."""
     file = io.BytesIO()

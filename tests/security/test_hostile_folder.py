@@ -12,28 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.app import TODAY, run_file
-from tests.command import ROOT
+from tests.command import ROOT, installed_command
+from tests.security.traps import lay_traps, ran, shadow_of_ours, trap
 from worker import search_path
 from worker.cli.browser import show_in_browser
-
-LIBRARIES = (
-    "alembic", "apscheduler", "css_inline", "cryptography", "fastcrc", "fitparse", "itsdangerous",
-    "jinja2", "lxml", "PIL", "platformdirs", "psycopg", "pydantic", "requests", "rich",
-    "sqlalchemy", "starlette", "stravalib", "typer", "tzlocal", "tzdata", "urllib3", "uvicorn",
-)  # fmt: skip
-LATER = ("json", "selectors", "sqlite3", "tomllib", "webbrowser", "zipfile", "zoneinfo")
-"""Of the standard library, what Python hasn't needed yet when our first line runs."""
-COMMAND = "import sys\nfrom worker.__main__ import main\nsys.exit(main())\n"
-"""What pip writes for `easeback`."""
 
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
     """`easeback`, as it's installed: a script in a folder of its own."""
-    script = tmp_path / "bin" / "easeback"
-    script.parent.mkdir()
-    script.write_text(COMMAND)
-    return script
+    return installed_command(tmp_path / "bin")
 
 
 @pytest.fixture
@@ -50,26 +38,8 @@ def export(tmp_path: Path, canary: Path) -> Path:
     for number in (1, 2):
         day = TODAY - timedelta(days=number)
         (folder / f"{number}.fit").write_bytes(run_file(number, day=day))
-    for name in (*LATER, *LIBRARIES):
-        trap(folder / f"{name}.py", canary)
-    for name in ("fitparse", "sqlalchemy", "json"):
-        (folder / name).mkdir()
-        trap(folder / name / "__init__.py", canary)
+    lay_traps(folder, canary)
     return folder
-
-
-def trap(file: Path, canary: Path) -> None:
-    """A module that tells it was run, and does nothing else that would be noticed."""
-    name = file.name if file.name != "__init__.py" else f"{file.parent.name}/{file.name}"
-    line = f"open({str(canary)!r}, 'a').write({name!r} + '\\n')\n"
-    file.write_text(line)
-
-
-def shadow_of_ours(folder: Path, canary: Path) -> None:
-    """A package called as ours."""
-    (folder / "worker").mkdir()
-    for name in ("__init__.py", "__main__.py", "cli.py"):
-        trap(folder / "worker" / name, canary)
 
 
 def called(
@@ -95,10 +65,6 @@ def called(
         timeout=60,
         check=False,
     )
-
-
-def ran(canary: Path) -> list[str]:
-    return canary.read_text().split() if canary.exists() else []
 
 
 def test_the_traps_work(export: Path, canary: Path) -> None:
@@ -154,13 +120,15 @@ def test_where_python_itself_looks_there_we_do_not(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("once",), ("doctor",), ("demo", "--no-open"), ("preview", "weekly", "--no-open")],
+    [("once",), ("doctor",), ("preview", "weekly", "--no-open")],
     ids=lambda arguments: str(arguments[0]),
 )
 def test_no_command_runs_what_lies_there(
     tmp_path: Path, command: Path, export: Path, canary: Path, arguments: tuple[str, ...]
 ) -> None:
-    """Modules that are only imported on the way are looked for elsewhere too."""
+    """Modules that are only imported on the way are looked for elsewhere too. `demo` is played in
+    such a folder by its own tests.
+    """
     shadow_of_ours(export, canary)
     inbox = tmp_path / "data" / "inbox"
     inbox.mkdir(parents=True)
