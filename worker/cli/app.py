@@ -14,6 +14,7 @@ from worker import __version__
 from worker.cli.commands import Commands
 from worker.cli.context import AttentionError, CommandContext, UsageError
 from worker.cli.log import set_up_log
+from worker.cli.plain import is_plain
 from worker.domain.shown import printable
 
 app = typer.Typer(
@@ -56,6 +57,7 @@ def _globals(
 ) -> None:
     command = CommandContext(config=config, verbose=verbose)
     context.obj = command
+    context.color = not is_plain()
     context.call_on_close(command.close)
     # A command prints its own error, in one line; the worker raises its log level.
     set_up_log(logging.DEBUG if verbose else logging.CRITICAL)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from worker.cli.log import set_log_format
+from worker.cli.plain import is_plain
 from worker.cli.table import table_lines
 from worker.domain.shown import printable, printable_json
 
@@ -165,7 +166,13 @@ class CommandContext:
         is_terminal = sys.stdout.isatty()
         # Charts that are piped somewhere must not be cut to a terminal that isn't there.
         width = None if is_terminal else 160
-        return Console(highlight=False, soft_wrap=not is_terminal, width=width, emoji=False)
+        return Console(
+            highlight=False,
+            soft_wrap=not is_terminal,
+            width=width,
+            emoji=False,
+            force_terminal=not is_plain(),
+        )
 
     def say(self, text: str = "") -> None:
         """Prints a line for people; what names in it would do to a terminal is written out."""

@@ -10,6 +10,7 @@ import typer
 
 from worker.cli.browser import show_in_browser
 from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of
+from worker.cli.plain import is_plain
 from worker.cli.progress import progress
 from worker.domain.shown import counted, format_distance
 
@@ -42,7 +43,7 @@ def play_demo(
     except DemoFolderError as error:
         raise UsageError(str(error)) from error
     # On a terminal a bar shows how far it is; elsewhere a line for each alert does.
-    has_bar = sys.stderr.isatty()
+    has_bar = not is_plain(sys.stderr)
     until = runner.BEGINS.date()
     total = (runner.ENDS.date() - until).days
     with progress("playing", "days", total, quiet=not has_bar) as advance:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from worker.cli.plain import is_plain
+
 LINE_EVERY_S = 10.0
 
 Advance = Callable[[int], None]
@@ -18,7 +20,7 @@ def progress(
     """Shows progress through `total` things; None where nobody knows how many there are."""
     if quiet:
         yield lambda _: None
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and not is_plain(sys.stderr):
         with _progress_bar(what, total) as advance:
             yield advance
     else:

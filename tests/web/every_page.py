@@ -1,0 +1,164 @@
+"""Every page an athlete can come to, in each of its states: for whatever looks at all of them."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+
+from httpx2 import Response
+from starlette.testclient import TestClient
+
+from simulators.practice import add_therapist
+from simulators.web_instance import TODAY, Instance, run_winter
+from worker.domain.checkins import CheckIn
+from worker.domain.models import Athlete, Race
+from worker.pipeline.activities import FIRST_SYNC
+from worker.pipeline.edits import exclude_run
+from worker.sources.strava.errors import REVOKED
+from worker.store import SourceState
+
+Answers = Iterator[tuple[str, Response]]
+
+
+def forms(client: TestClient, link: str) -> Answers:
+    """What the forms for a race and for files lead to."""
+    yield "no zone", client.post(f"{link}/settings", data={"timezone": "Berlin"})
+    yield "no race", client.post(f"{link}/race", data={"name": "Half", "date": "?"})
+    html = {"accept": "text/html"}
+    yield "uploaded", client.get(f"{link}?uploaded=yes")
+    yield "no upload", client.post(f"{link}/files", headers=html)
+    large = html | {"content-length": "99999999"}
+    yield "large upload", client.post(f"{link}/files", content=b"x", headers=large)
+
+
+def with_a_practice(made: Instance, athlete: Athlete, link: str) -> Answers:
+    """What the athlete's page says of a practice, before and after agreeing to copies."""
+    vera = add_therapist(made)
+    with made.store.transaction() as tx:
+        tx.athletes.pause(athlete, since=made.clock.now)
+    services = replace(made.web.services, copies_alerts=True)
+    with made.client(services=services) as client:
+        yield "practice", client.get(link)
+        client.post(f"{link}/copies", data={"agree": "yes"})
+        client.post(f"{link}/resume")
+        yield "agreed", client.get(link)
+        yield "welcome with a practice", client.get(made.link("welcome", athlete))
+    with made.store.transaction() as tx:
+        tx.therapists.remove(vera)
+
+
+def without_a_link(client: TestClient) -> Answers:
+    """What a visitor comes to whom nobody knows."""
+    yield "home", client.get("/", headers={"x-forwarded-for": "203.0.113.9"})
+    yield "nothing there", client.get("/nowhere")
+    yield "forged", client.get("/checkin/forged")
+    yield "wrong method", client.put("/status")
+
+
+def first_questions(made: Instance, client: TestClient, who: Athlete) -> Answers:
+    """The page of the first mail, whatever was wrong in its form, and what follows it."""
+    link = made.link("welcome", who)
+    yield "welcome", client.get(link)
+    for form in (
+        {"timezone": "Berlin"},
+        {"at": "noon"},
+        {"weekday": "someday", "at": "07:00"},
+        {"name": "Half", "date": "?"},
+        {"date": "2026-05-10", "distance": "21"},
+    ):
+        yield f"welcome {form}", client.post(link, data=form)
+    yield "welcomed", client.get(f"{made.link('athlete', who)}?welcome=yes")
+
+
+def name_and_address(made: Instance, client: TestClient, who: Athlete) -> Answers:
+    """Another name and address: what is refused, what waits, and how it's confirmed."""
+    link = made.link("athlete", who)
+    for name, address in (
+        ("", who.email),
+        ("../x", who.email),
+        ("Neo", "neo"),
+        ("Mira", who.email),
+    ):
+        form = {"name": name, "address": address}
+        yield f"contact {form}", client.post(f"{link}/contact", data=form)
+    for number in range(3):
+        asked = {"name": "Neo", "address": f"neo{number}@example.org"}
+        client.post(f"{link}/contact", data=asked)
+    asked["address"] = "neo4@example.org"
+    yield "too many addresses", client.post(f"{link}/contact", data=asked)
+    yield "address waits", client.get(link)
+    with made.store.reading() as tx:
+        waiting = tx.addresses.waiting(who, now=made.clock.now)
+    assert waiting is not None
+    confirm = made.link("address", who, code=waiting.code)
+    yield "confirm?", client.get(confirm)
+    yield "confirmed", client.post(confirm)
+    yield "confirmed before", client.post(confirm)
+
+
+def everything(made: Instance, client: TestClient, language: str) -> Answers:
+    """Every page an athlete can come to, in each of its states, by name."""
+    race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
+    new = made.add("Neo", language=language)
+    runner = made.add("Mira", language=language, pain=("buttock",), race=race)
+    run_winter(made, runner)
+    with made.store.transaction() as tx:
+        tx.progress.source(runner, "strava", SourceState("failing", None, REVOKED))
+        found = tx.findings.standing(runner, since=TODAY - timedelta(days=20))
+        tx.findings.silence(found[:1], FIRST_SYNC.format("Strava"))
+        run = tx.runs.all(runner)[-4].run
+    exclude_run(made.web.services, runner, run.id, by="operator", now=made.clock.now)
+    link = made.link("athlete", runner)
+    yield "new", client.get(made.link("athlete", new))
+    yield from first_questions(made, client, new)
+    yield from name_and_address(made, client, new)
+    yield "runner", client.get(link)
+    yield from (*with_a_practice(made, runner, link), *forms(client, link))
+    yield "routine", client.get(f"{link}/routine")
+    yield "saved", client.get(f"{link}?saved=yes")
+    yield "unsure", client.post(f"{link}/forget", data={})
+    yield "wrong key", client.post(f"{link}/garmin", data={"garmin_key": "two words"})
+    yield "no key", client.post(f"{link}/garmin", data={"garmin_key": ""})
+    for form in (
+        {"date": "", "distance": "5"},
+        {"date": "2026-02-01", "distance": "far"},
+        {"date": "2999-02-01", "distance": "5"},
+        {"date": "2026-02-01", "distance": "999"},
+        {"date": "2026-02-01", "distance": "5", "minutes": "0"},
+        {"date": str(TODAY), "distance": "14.2"},
+    ):
+        yield f"add {form}", client.post(f"{link}/runs/add", data=form)
+    yield "no run", client.post(f"{link}/runs/exclude", data={"run": "999"})
+    yield "counts", client.post(f"{link}/runs/include", data={"run": str(run.id + 1)})
+    checkin = made.link("checkin", runner, feels="sore")
+    yield "checkin", client.get(checkin)
+    for name, form in (
+        ("fine", {"feels": "fine"}),
+        ("sore", {"feels": "sore", "level": "3", "area": "buttock"}),
+        ("hurts", {"feels": "hurts", "level": "4"}),
+        ("flag", {"feels": "hurts", "level": "8", "flag": "no_weight"}),
+        ("emergency", {"feels": "hurts", "flag": "saddle_numb"}),
+    ):
+        yield name, client.post(checkin, data=form)
+        yield f"page after {name}", client.get(link)
+        yield f"routine after {name}", client.get(f"{link}/routine")
+    made.answer(new, *(CheckIn(TODAY - timedelta(days=back), "hurts", (), 3 + 3 // (back + 1))
+                       for back in (4, 2)))  # fmt: skip
+    again = made.link("checkin", new)
+    yield "seen", client.post(again, data={"feels": "hurts", "level": "9"})
+    for kind in ("alert", "weekly", "reconnect", "notice", "all"):
+        stop = made.link("unsubscribe", runner, kind=kind)
+        yield f"stop {kind}?", client.get(stop)
+        yield f"stopped {kind}", client.post(stop, data={})
+        yield f"stopped {kind} before", client.get(stop)
+        yield f"{kind} again", client.post(stop, data={"again": "yes"})
+    connect = made.link("connect", runner, source="strava")
+    yield "connect", client.get(connect)
+    yield "stale consent", client.get("/strava/callback?state=x")
+    yield from without_a_link(client)
+    yield "wrong form", client.post(checkin, data={"feels": "?"})
+    yield "too long", client.post(checkin, content=b"x" * 20_000)
+    yield "links closed", client.post(f"{link}/links", data={})
+    yield "closed", client.get(link)
+    last = made.link("athlete", new)
+    yield "forgotten", client.post(f"{last}/forget", data={"sure": "yes"})
+    yield "gone", client.get(last)
