@@ -181,7 +181,10 @@ def test_deleting_asks_for_the_box(site: Site) -> None:
         assert tx.athletes.named("Leaves") is None
 
 
-PAGES = ("athlete", "new athlete", "routine", "check-in", "unsubscribe", "status", "refused")
+PAGES = (
+    "athlete", "new athlete", "welcome", "new address", "routine", "check-in", "unsubscribe",
+    "status", "refused",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +195,12 @@ def paths(site: Site) -> dict[str, str]:
                     race=Race("Half Marathon", TODAY.replace(month=5), 21_097.5))  # fmt: skip
     run_winter(made, full)
     made.answer(full, CheckIn(TODAY, "hurts", ("knee",), 8, ("fever",)))
+    moving = made.add("Moving")
+    with made.store.transaction() as tx:
+        tx.addresses.ask(moving, "new@example.org", code="code", now=made.clock.now)
     return {
+        "welcome": made.link("welcome", full),
+        "new address": made.link("address", moving, code="code"),
         "athlete": made.link("athlete", full),
         "new athlete": made.link("athlete", made.add("New")),
         "routine": f"{made.link('athlete', made.add('In pain', pain=PAIN_AREAS))}/routine",
