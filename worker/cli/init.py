@@ -49,7 +49,7 @@ from worker.cli.context import (
 from worker.cli.questions import Questions
 from worker.cli.settings_file import read_settings, with_answers, write_settings
 from worker.domain.contact import checked_name
-from worker.domain.models import PAIN_AREAS, Athlete, Race
+from worker.domain.models import METRES_PER, PAIN_AREAS, Athlete, Race
 
 if TYPE_CHECKING:
     from worker.sources.base import Source
@@ -269,7 +269,7 @@ class _Interview:
         )  # fmt: skip
         metres = self._ask(
             "race_km", "How long, in km", race_metres,
-            proposed=f"{before.distance_m / 1000:g}" if before else "",
+            proposed=f"{before.distance_m / METRES_PER['km']:g}" if before else "",
         )  # fmt: skip
         return Race(name, day, metres)
 
