@@ -72,6 +72,23 @@ def test_a_row_says_what_is_stored(store: Store) -> None:
     assert (nothing.undelivered, nothing.paused_at) == (None, None)
 
 
+def test_what_does_not_count_is_not_in_a_row(store: Store) -> None:
+    """A run that was put aside, and a finding that was withdrawn though it was mailed."""
+    with store.transaction() as tx:
+        anna = add(tx, "Anna")
+        for number, (day, km) in enumerate(((back(9), 8.0), (back(2), 900.0))):
+            run = Recording("inbox", str(number), NOW, day, km * 1000, 2_700.0, 2_700.0)
+            tx.runs.save(anna, [run], now=NOW, today=TODAY)
+        warn(tx, anna, day=back(1))
+        mail = tx.outbox.claim(NOW)
+        assert mail is not None
+        tx.outbox.sent(mail, now=NOW)
+        tx.findings.reconcile(anna, since=back(1), found=[], now=NOW)
+    one = rows(store)["Anna"]
+    assert one.last_run_on == back(9)
+    assert one.warned is None
+
+
 def test_who_is_fine_again_has_no_diary_there(store: Store) -> None:
     """Unless a red flag was ticked beside it."""
     with store.transaction() as tx:

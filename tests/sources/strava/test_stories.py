@@ -266,6 +266,17 @@ class TestTokens:
         app.turn()
         assert app.state(athlete).state == "ok"
 
+    def test_whose_mail_is_paused_is_not_asked_to_connect_again(self, app: StravaApp) -> None:
+        """The practice sees that the source fails."""
+        athlete, account = app.connected()
+        app.turn()
+        with app.services.store.transaction() as tx:
+            tx.athletes.pause(athlete, since=app.clock())
+        app.service.tokens.revoke(account)
+        app.pass_by(DAY, step=HOUR)
+        assert app.mails("reconnect") == []
+        assert app.state(athlete).state == "failing"
+
     def test_an_answer_lost_on_the_wire_is_found_within_a_cycle_and_told_once(
         self, app: StravaApp
     ) -> None:
