@@ -1,8 +1,8 @@
 """What a test starts beside itself, found in its code: `process`, `browser` or `postgres`.
 
 A test that reaches `subprocess`, in its own body, its fixtures or a function of the tests that it
-names, starts a process; so no list is kept by hand. The session's one reader of files, a child of
-the code under test, isn't counted.
+names, starts a process; so no list is kept by hand. A reader of files of a test's own is a process
+too; the one that all share (`simulators/shared_reader.py`) isn't counted.
 """
 
 import inspect
@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from worker.sources.formats.child import Reader
+
 _OURS = ("tests", "bench", "simulators")
 _STARTERS = {"subprocess": "process", "multiprocessing": "process", "playwright": "browser"}
+_CHILD_STARTERS = (Reader,)
 _FIXTURES = {"postgres_server": "postgres", "postgres_url": "postgres"}
 
 
@@ -46,11 +49,17 @@ def _marks_of(function: Callable[..., Any]) -> set[str]:
             room = _room_of(found)
             if room in _STARTERS:
                 marks.add(_STARTERS[room])
+            elif _is_child_starter(found):
+                marks.add("process")
             elif room in _OURS and id(found) not in seen:
                 seen.add(id(found))
                 waiting += _functions_of(found)
     _known[function] = marks
     return marks
+
+
+def _is_child_starter(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, _CHILD_STARTERS)
 
 
 def _room_of(found: object) -> str:
