@@ -149,16 +149,18 @@ def _jobs(server: str) -> Figures:
             with services.store.reading() as tx:
                 athletes = tx.athletes.first(ATHLETES)
 
+            clock = datetime.now(UTC)
+
             def follow(athlete: Any) -> None:
-                event_task("strava").run(services, athlete, (), lambda: datetime.now(UTC))
+                event_task("strava").run(services, athlete, (), lambda: clock)
 
             def told(before: str = "") -> None:
+                nonlocal clock
+                clock += timedelta(minutes=2)  # what comes sooner is gathered
                 for athlete in athletes:
                     activity = str(event_about(athlete.id, round_number=3)["object_id"])
                     event = ServiceEvent(cluster_stage.SUBSCRIPTION, str(athlete.id), activity)
-                    note_events(
-                        services, "strava", [event], datetime.now(UTC), cluster_stage.WEBHOOK
-                    )
+                    note_events(services, "strava", [event], clock, cluster_stage.WEBHOOK)
                 if before:
                     stage.do(f"UPDATE recording SET {before} WHERE source = 'strava'")  # noqa: S608
 
