@@ -19,7 +19,7 @@ from sqlalchemy import text
 from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, process, wait
 
 CALM_PER_S = 20
-IDLE_S = 10
+IDLE_S = 5
 FIRST_STORM = 50
 SAMPLE_EVERY_S = 0.05
 WAITS = """
@@ -106,7 +106,7 @@ def _webhooks(stage: Stage, done: Round, number: int) -> None:
                 for n in range(CALM_PER_S * stage.plan.calm_s)]  # fmt: skip
         watch = _Watch(stage)
         asyncio.run(_post(port, calm, per_s=CALM_PER_S, watch=watch))
-        _until_idle(stage, watch)
+        _until_done(stage, watch, calm)
         done.calm_ms = watch.took_ms()
     _storm(stage, done, 2 * number + 1)
 
@@ -120,7 +120,7 @@ def _storm(stage: Stage, done: Round, round_number: int) -> None:
     with _sampled(stage, done):
         done.answered_ms = asyncio.run(_post(port, order, per_s=None, watch=watch))
         done.posted_s = time.time() - began
-        _until_idle(stage, watch)
+        _until_done(stage, watch, order)
     done.storm_s = time.time() - began
     spent_ms = _worked_ms(done) - before_ms - done.idle_ms_s * done.storm_s
     done.job_ms = spent_ms / max(watch.there, 1)
@@ -240,12 +240,16 @@ async def _post(
     return took
 
 
-def _until_idle(stage: Stage, watch: _Watch) -> None:
-    def is_idle() -> bool:
-        watch.look()
-        return not stage.one("SELECT count(*) FROM source_event WHERE tries <> -1")
+def _until_done(stage: Stage, watch: _Watch, posted: Sequence[Mapping[str, object]]) -> None:
+    """Until each activity is there, and no event waits; they are saved after the answer."""
+    activities = len({event["object_id"] for event in posted})
 
-    wait(is_idle, 3600, every_s=0.1)
+    def is_done() -> bool:
+        watch.look()
+        waiting = stage.one("SELECT count(*) FROM source_event WHERE tries <> -1")
+        return not waiting and watch.there >= activities
+
+    wait(is_done, 3600, every_s=0.1)
     time.sleep(0.5)
     watch.look()
 
