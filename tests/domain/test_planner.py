@@ -118,6 +118,7 @@ class TestOneWeek:
         assert (found.state, found.weeks) == ("unknown", ())
         assert "too little history" in found.reason
         assert ask([]).reason == "no run is known yet"
+        assert ask([run(WEEKS * 7, 8_000)]).reason == "no run before this week is known yet"
 
     def test_the_week_stays_as_planned_while_it_is_run(self) -> None:
         """What was run on Tuesday changes nothing on Wednesday."""

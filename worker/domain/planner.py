@@ -169,7 +169,7 @@ def absorbed(history: History, day: date, *, rules: Rules) -> Absorbed:
 def _unknown(history: History, load: Load, begin: date, *, rules: Rules) -> str | None:
     """Why nothing can be planned, in words, or None."""
     if not load.days:
-        return "no run is known yet"
+        return "no run before this week is known yet" if history.sessions else "no run is known yet"
     ordinal = begin.toordinal()
     if load.reference_m(ordinal) is None:
         unknown = run_baseline(history, begin, rules=rules).unknown
