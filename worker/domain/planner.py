@@ -346,7 +346,10 @@ def _planned(
         excess_m = load.ramp_excess_m(runs)
         if not excess_m:
             break
-        week_m = max(week.week_m - max(excess_m, STEP_M), least_m)
+        less_m = max(excess_m, STEP_M)
+        if week.long_on and week.long_on.toordinal() == runs[0][0]:
+            long_m = max(0.0, min(long_m, week.long_m) - less_m)
+        week_m = max(week.week_m - less_m, least_m)
         week = _laid_out(kind, begin, week_m, min(long_m, week_m), load, setting, most_m)
     return week
 
