@@ -26,19 +26,19 @@ class TestTheKeysEnd:
             app.service.clock.step(DAY)
             app.turn()
         assert app.state(athlete).state == "ok"
-        assert not any("Garmin key runs out" in mail for mail in app.mails("weekly"))
+        assert not any("Garmin key runs out" in mail for mail in app.mail_texts("weekly"))
         for _ in range(13):
             app.service.clock.step(DAY)
             app.turn()
             assert app.state(athlete).state == "waiting"
             assert "the key runs out on 2026-04-01" in (app.state(athlete).last_error or "")
-        warned = [mail for mail in app.mails("weekly") if "Garmin key runs out" in mail]
+        warned = [mail for mail in app.mail_texts("weekly") if "Garmin key runs out" in mail]
         assert len(warned) == 2
-        assert app.mails("reconnect") == []
+        assert app.mail_texts("reconnect") == []
         for _ in range(10):
             app.service.clock.step(DAY)
             app.turn()
-        [mail] = app.mails("reconnect")
+        [mail] = app.mail_texts("reconnect")
         assert mail.startswith("Please renew your Garmin key")
         assert "/athlete/" in mail
         assert app.state(athlete).state == "failing"
@@ -69,7 +69,7 @@ class TestTheKeysEnd:
         else:
             app.service.keys.clear()
         app.pass_by(2 * DAY, step=HOUR)
-        assert len(app.mails("reconnect")) == 1
+        assert len(app.mail_texts("reconnect")) == 1
         assert app.state(athlete).state == "failing"
         before = app.service.calls()
         app.pass_by(DAY, step=HOUR)

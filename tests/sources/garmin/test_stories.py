@@ -32,11 +32,11 @@ class TestConnecting:
         assert done.ends_at.date() == (app.clock() + 90 * DAY).date()
         app.turn()
         assert len(app.runs(athlete)) == 24
-        assert app.mails("alert") == []
+        assert app.mail_texts("alert") == []
         app.service.add(account, app.service.clock.step(DAY) - HOUR, 16_000)
         app.turn()
-        assert len(app.mails("alert")) == 1
-        assert "16" in app.mails("alert")[0]
+        assert len(app.mail_texts("alert")) == 1
+        assert "16" in app.mail_texts("alert")[0]
 
     @pytest.mark.parametrize(
         ("pasted", "words"),
@@ -204,7 +204,7 @@ class TestCalls:
         app.turn()
         assert app.service.calls(DOWNLOAD) == 13
         assert all(r.device for r in app.recorded(athlete).values())
-        assert app.mails("alert") == []
+        assert app.mail_texts("alert") == []
 
 
 class TestFollowing:

@@ -3,52 +3,38 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from simulators.empty_database import put_empty_database
 from simulators.http_server import Server
-from simulators.intervals import Account, Service
+from simulators.intervals import Account
 from simulators.shared_reader import with_shared_reader
+from tests.sources.app import SourceApp
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
-from worker.jobs.once import Pass, one_pass
 from worker.pipeline.credentials import Connected, connect_with_key
-from worker.pipeline.services import Services
 from worker.sources.intervals.client import IntervalsSection
-from worker.store import SourceState
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 
 
 @dataclass
-class IntervalsApp:
-    """The application with a mailbox for mail, and the service."""
+class IntervalsApp(SourceApp):
+    """The application beside the made intervals.icu."""
 
-    services: Services
-    service: Service
-    server: Server
-    folder: Path
-
-    def clock(self) -> datetime:
-        return self.service.clock.now
+    name = "intervals"
 
     def connected(self, name: str = "Mira") -> tuple[Athlete, Account]:
         """An athlete, connected to an account of theirs."""
-        account = self.service.account(name)
-        new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
-        with self.services.store.transaction() as tx:
-            athlete = tx.athletes.add(new)
+        athlete, account = self.add(name)
         self.give(athlete, self.service.make_key(account))
         return athlete, account
 
     def give(self, athlete: Athlete, key: str) -> Connected:
         return connect_with_key(self.services, "intervals", athlete, self.clock, key=key)
-
-    def turn(self) -> Pass:
-        return one_pass(self.services, self.clock)
 
     def pass_by(self, time: timedelta, *, step: timedelta = HOUR) -> None:
         """Let time go on, with a pass at each step."""
@@ -56,29 +42,6 @@ class IntervalsApp:
         while self.clock() < until:
             self.service.clock.step(step)
             self.turn()
-
-    def runs(self, athlete: Athlete) -> dict[str, float]:
-        """Metres of each run that counts, by its id at the service."""
-        with self.services.store.reading() as tx:
-            metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
-            return {
-                external_id: metres[kept.run.id]
-                for kept in tx.runs.all(athlete)
-                for source, external_id in kept.sources
-                if source == "intervals" and kept.run.id in metres
-            }
-
-    def recorded(self, athlete: Athlete) -> dict[str, Any]:
-        """What the service told, by id."""
-        with self.services.store.reading() as tx:
-            return {r.external_id: r for r in tx.runs.recorded(athlete, "intervals")}
-
-    def state(self, athlete: Athlete) -> SourceState:
-        with self.services.store.reading() as tx:
-            return tx.progress.sources(athlete)["intervals"]
-
-    def mails(self, kind: str) -> list[Path]:
-        return sorted((self.folder / "mailbox").glob(f"*_{kind}_*.eml"))
 
 
 @contextmanager

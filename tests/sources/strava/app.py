@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,42 +14,28 @@ from simulators.http_server import Server
 from simulators.shared_reader import with_shared_reader
 from simulators.strava.accounts import Account
 from simulators.strava.browser import answer_consent
-from simulators.strava.service import Service, Subscription
+from simulators.strava.service import Subscription
+from tests.sources.app import SourceApp
 from tests.sources.strava.conftest import REDIRECT
 from worker.app import build_services
 from worker.config import Settings
 from worker.domain.models import Athlete
-from worker.jobs.once import Pass, one_pass
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
-from worker.pipeline.deliver import deliver
 from worker.pipeline.services import ConnectedSource, Services
 from worker.pipeline.sync import SourceSync, note_events
 from worker.sources.base import Webhook
 from worker.sources.strava.client import StravaSection
-from worker.store import SourceState
 
 ACTIVITIES = "/api/v3/athlete/activities"
 
 
 @dataclass
-class StravaApp:
-    """Works with a mailbox for mail; `pass_by` lets time go on."""
+class StravaApp(SourceApp):
+    """The application beside the made Strava."""
 
-    services: Services
+    name = "strava"
+
     strava: ConnectedSource
-    service: Service
-    server: Server
-    mailbox: Path
-
-    def clock(self) -> datetime:
-        return self.service.clock.now
-
-    def add(self, name: str = "Mira") -> tuple[Athlete, Account]:
-        """An athlete, and their account at Strava."""
-        account = self.service.account(name)
-        new = Athlete(0, name, f"{name}@example.org", self.clock(), timezone=account.timezone)
-        with self.services.store.transaction() as tx:
-            return tx.athletes.add(new), account
 
     def connect(self, athlete: Athlete, account: Account, **consent: Any) -> Connected:
         self.service.logged_in = account
@@ -65,17 +51,6 @@ class StravaApp:
         self.connect(athlete, account)
         return athlete, account
 
-    def turn(self) -> Pass:
-        return one_pass(self.services, self.clock)
-
-    def pass_by(self, time: timedelta, *, step: timedelta = timedelta(minutes=15)) -> None:
-        """Let time go on, with a turn at Strava and the mail at each step."""
-        until = self.clock() + time
-        while self.clock() < until:
-            self.service.clock.step(step)
-            SourceSync.of(self.services, "strava", self.clock).all_due()
-            deliver(self.services, self.clock)
-
     def changed(self, strava: ConnectedSource) -> Services:
         """The works with another Strava."""
         return replace(self.services, sources={**self.services.sources, "strava": strava})
@@ -90,25 +65,6 @@ class StravaApp:
         before = self.service.calls(ACTIVITIES)
         SourceSync.of(self.changed(with_ or self.strava), "strava", clock).poll(athlete)
         return self.service.calls(ACTIVITIES) > before
-
-    def runs(self, athlete: Athlete) -> dict[str, float]:
-        """Metres of each run that counts, by its id at Strava."""
-        with self.services.store.reading() as tx:
-            metres = {run.id: run.distance_m for run in tx.runs.counted(athlete)}
-            return {
-                external_id: metres[kept.run.id]
-                for kept in tx.runs.all(athlete)
-                for source, external_id in kept.sources
-                if source == "strava" and kept.run.id in metres
-            }
-
-    def state(self, athlete: Athlete) -> SourceState:
-        with self.services.store.reading() as tx:
-            return tx.progress.sources(athlete)["strava"]
-
-    def mails(self, kind: str) -> list[Path]:
-        """The mails of this kind that went out, oldest first."""
-        return sorted(self.mailbox.glob(f"*_{kind}_*.eml"))
 
 
 @contextmanager
@@ -127,7 +83,7 @@ def strava_app(server: Server, folder: Path, **strava: Any) -> Iterator[StravaAp
     calm = replace(services.sources["strava"], jitter=lambda: 0.0)
     services = replace(services, sources={**services.sources, "strava": calm})
     try:
-        yield StravaApp(services, calm, server.service, server, settings.mailbox_path)
+        yield StravaApp(services, server.service, server, folder, calm)
     finally:
         calm.client.close()
         services.store.close()

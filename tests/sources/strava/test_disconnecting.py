@@ -150,4 +150,4 @@ class TestLeaving:
 
 def _bytes_of(app: StravaApp) -> bytes:
     """Every byte the database holds, its log included."""
-    return b"".join(p.read_bytes() for p in app.mailbox.parent.glob("easeback.db*"))
+    return b"".join(p.read_bytes() for p in app.folder.glob("easeback.db*"))

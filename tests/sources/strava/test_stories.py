@@ -313,9 +313,9 @@ class TestTokens:
 
 
 def _keys(app: StravaApp) -> list[str]:
-    return (app.mailbox.parent / "keys").read_text().split()
+    return (app.folder / "keys").read_text().split()
 
 
 def _bytes_of(app: StravaApp) -> bytes:
     """Every byte the database holds, its log included."""
-    return b"".join(p.read_bytes() for p in app.mailbox.parent.glob("easeback.db*"))
+    return b"".join(p.read_bytes() for p in app.folder.glob("easeback.db*"))

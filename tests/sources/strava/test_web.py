@@ -101,9 +101,9 @@ class TestTheWay:
     def test_opening_the_link_changes_nothing(self, app: StravaApp, browser: TestClient) -> None:
         """A mail scanner follows links: nothing is kept for it."""
         athlete, _ = app.add()
-        before = (app.mailbox.parent / "easeback.db").stat().st_mtime_ns
+        before = (app.folder / "easeback.db").stat().st_mtime_ns
         go(browser, link(app, athlete))
-        assert (app.mailbox.parent / "easeback.db").stat().st_mtime_ns == before
+        assert (app.folder / "easeback.db").stat().st_mtime_ns == before
 
     def test_closing_the_links_ends_what_was_under_way(
         self, app: StravaApp, browser: TestClient
@@ -286,4 +286,4 @@ class TestTheWebhook:
 
 
 def settings_of(app: StravaApp) -> Settings:
-    return Settings(data_dir=app.mailbox.parent)
+    return Settings(data_dir=app.folder)
