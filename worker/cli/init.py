@@ -269,7 +269,7 @@ class _Interview:
         )  # fmt: skip
         metres = self._ask(
             "race_km", "How long, in km", race_metres,
-            proposed=f"{before.distance_m / METRES_PER['km']:g}" if before else "",
+            proposed=str(before.distance_m / METRES_PER["km"]) if before else "",
         )  # fmt: skip
         return Race(name, day, metres)
 
