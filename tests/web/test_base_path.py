@@ -101,6 +101,20 @@ def test_a_consent_leads_back_below_the_path(made: Instance, mira: Athlete, ask:
     assert back.status_code == 400
 
 
+def test_the_practices_pages_lead_to_each_other(made: Instance, runner: Athlete, ask: Ask) -> None:
+    """From the operator's way in to an athlete, and from each form back."""
+    page = ask("/ease/practice").headers["location"]
+    everybody = ask(page)
+    found = {one for one in ADDRESS.findall(everybody.text) if "/practice/" in one}
+    assert all(ask(one.partition("?")[0]).status_code in (200, 405) for one in found)
+    (theirs,) = [one for one in found if one.endswith(runner.link_id)]
+    paused = ask(f"{theirs}/pause", method="POST", data={"pause": "yes"})
+    assert "Saved." in ask(paused.headers["location"]).text
+    form = {"name": "Pia", "email": "pia@example.org"}
+    added = ask(f"{page}/athletes", method="POST", data=form)
+    assert "Pia" in ask(added.headers["location"]).text
+
+
 def test_the_webhook_and_the_operators_pages_are_there(made: Instance, ask: Ask) -> None:
     """The first page leads to the operator's."""
     webhook = made.web.services.sources["strava"].webhook_path

@@ -105,13 +105,9 @@ class Practice(Repository):
             .where(*_of(_FINDING.c.athlete_id, only))
             .order_by(_FINDING.c.told_on, _FINDING.c.id)
         )
-        return {
-            row.athlete_id: (
-                Finding(**{name: getattr(row, name) for name in _FINDING_FIELDS}),
-                row.told_on,
-            )
-            for row in self._rows(query)
-        }
+        # The finding's fields by their places: by name they take three times as long.
+        rows: Sequence[Any] = self._rows(query)
+        return {row[0]: (Finding(*row[2:]), row[1]) for row in rows}
 
     def _blind(self, only: int | None) -> dict[int, Sequence[BlindSource]]:
         columns = (_STATE.c.athlete_id, _STATE.c.source, _STATE.c.last_success_at)
