@@ -288,6 +288,30 @@ def test_a_load_that_grew_answers_like_one_that_was_never_asked(
     assert asked.usual_m(begin) == fresh.usual_m(begin)
 
 
+@given(lives(), st.integers(1, 300), st.integers(1, 6), st.sampled_from([None, 60]))
+def test_a_load_that_goes_on_plans_what_a_new_one_plans(
+    runs: list[Run], lived_before: int, weeks: int, race_after: int | None
+) -> None:
+    """The weekly mail makes the load of the week before once, and adds the week's runs to it."""
+    first = runs[0].day
+    earlier = [
+        replace(run(0, 4_000.0 + 500 * (n % 9)), id=1_000 + n, day=day, started_at=at)
+        for n in range(lived_before)
+        for at in [runs[0].started_at - timedelta(days=2 * (lived_before - n))]
+        for day in [first - timedelta(days=2 * (lived_before - n))]
+    ]
+    lived = history([*earlier, *runs])
+    assert lived.last_day is not None
+    begin = lived.last_day - timedelta(days=lived.last_day.weekday()) + WEEK
+    race = Race("Spring", begin + timedelta(days=race_after), 21_097.5) if race_after else None
+    since = begin - WEEK * weeks
+    load = Load.of(lived, since, rules=RULES)
+    load = load.and_of(lived.between(since, begin - timedelta(days=1)))
+    assert plan(lived, begin, race=race, rules=RULES, load=load) == plan(
+        lived, begin, race=race, rules=RULES
+    )
+
+
 def followed(runs: Sequence[Run], weeks: Sequence[PlannedWeek], before: date) -> list[Run]:
     """The runs, and those of the planned weeks, done to the metre up to the day `before`."""
     planned = [one for week in weeks for one in runs_of(week)]
