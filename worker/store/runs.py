@@ -230,9 +230,10 @@ class Runs(Repository):
         # Most have run lately: what is read for them holds the last run before, and all it needs.
         runs = self.counted(athlete, since=watched - reach - _LATELY)
         before = max((one.day for one in runs if one.day < watched), default=None)
-        if before is None or before < watched - _LATELY:
+        if before is None:
             query = select(func.max(run.c.day)).where(*_counts(athlete), run.c.day < watched)
             before = self._value(query) or watched
+        if before < watched - _LATELY:
             runs = self.counted(athlete, since=before - reach)
         return History.of((one for one in runs if one.day >= before - reach), rules=rules)
 

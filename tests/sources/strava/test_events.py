@@ -221,7 +221,7 @@ def plain_subscription(app: StravaApp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "most"), [({"name": "Along the river"}, 13), ({"distance_m": 9_000.0}, 19)]
+    ("changes", "most"), [({"name": "Along the river"}, 12), ({"distance_m": 9_000.0}, 17)]
 )
 def test_following_an_edit_takes_two_commits(
     app: StravaApp, changes: dict[str, object], most: int
