@@ -195,9 +195,9 @@ def compare_fields(files: dict[Path, bytes]) -> tuple[int, int, int, list[str]]:
         if len(ours) != len(theirs):
             differ.append(f"{path.name}: {len(ours)} sessions, fitparse {len(theirs)}")
         for mine, other in zip(ours, theirs, strict=False):
-            fields += len(other)
-            wrong = [name for name in other if _naive(mine.get(name)) != other[name]]
-            wrong += [name for name in mine if name not in other]
+            fields += len(mine)
+            wrong = [name for name in mine if name not in other]
+            wrong += [name for name in mine if name in other and _naive(mine[name]) != other[name]]
             differ += [f"{path.name}: {name}" for name in wrong]
     return read, compared, fields, differ
 
