@@ -52,19 +52,19 @@ def test_what_a_lost_session_had_claimed_goes_on_at_once(
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        wait_until(sending.is_set)
+        wait_until(sending.is_set, within_s=240)
         with closing(Store.at(own_postgres.url)) as other, other.reading() as tx:
             tx.connection.execute(
                 text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                      "WHERE pid <> pg_backend_pid()")
             )  # fmt: skip
-        wait_until(lambda: "once it's back" in caplog.text, within_s=30)
+        wait_until(lambda: "once it's back" in caplog.text, within_s=240)
         is_gone.set()
-        wait_until(lambda: len(app.mailer.taken) == 1, within_s=60)
+        wait_until(lambda: len(app.mailer.taken) == 1, within_s=240)
     finally:
         is_gone.set()
         worker.stop()
-        thread.join(60)
+        thread.join(240)
     assert not thread.is_alive()
 
 
@@ -91,16 +91,16 @@ def test_a_task_that_outlives_its_database_is_no_traceback(
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        wait_until(sending.is_set)
+        wait_until(sending.is_set, within_s=240)
         own_postgres.stop()
         if is_ended:
             worker.stop()
         is_gone.set()
-        wait_until(lambda: is_ended or "once it's back" in caplog.text, within_s=60)
+        wait_until(lambda: is_ended or "once it's back" in caplog.text, within_s=240)
     finally:
         is_gone.set()
         worker.stop()
-        thread.join(60)
+        thread.join(240)
     assert not thread.is_alive()
     gc.collect()
     assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
