@@ -29,6 +29,7 @@ WRITES = {
     "context.py:print_table": "cleans",
     "context.py:say": "cleans",
     "init.py": "shows what the operator just typed",
+    "questions.py:say": "cleans",
     "open_page.py:open_page": "an address that we made",
     "plan.py:show_plan": "a calendar, which names nobody",
     "progress.py:advance": "counts",

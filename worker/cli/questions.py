@@ -10,6 +10,7 @@ from typing import TypeVar
 import typer
 
 from worker.cli.context import UsageError
+from worker.domain.shown import printable
 
 _T = TypeVar("_T")
 _OPTION = re.compile(r"^--[a-z-]+: ")
@@ -61,7 +62,7 @@ class Questions:
     def say(self, text: str) -> None:
         """Prints a line beside the questions."""
         if self.asks:
-            typer.echo(text, err=True)
+            typer.echo(printable(text), err=True)
 
 
 def _why(error: Exception) -> str:
