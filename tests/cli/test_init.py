@@ -223,6 +223,26 @@ def test_without_a_terminal_options_are_the_answers(tmp_path: Path) -> None:
     assert settings(tmp_path)["mail"] == {"language": "de"}
 
 
+def test_without_a_terminal_the_lines_of_the_input_are_the_answers(tmp_path: Path) -> None:
+    """In the order of the questions; an empty line takes what is proposed."""
+    lines = ["", "Anna", "anna@example.org", "de", "Europe/Berlin", "", "knee", "none"]
+    answers = "\n".join([*lines, "none", "", "folder", ""])
+    done = easeback("init", cwd=tmp_path, given=answers)
+    assert done.returncode == 0, done.stderr
+    [anna] = athletes(tmp_path)
+    assert (anna.name, anna.timezone, anna.pain) == ("Anna", "Europe/Berlin", ("knee",))
+    assert settings(tmp_path)["mail"] == {"language": "de"}
+
+
+@pytest.mark.parametrize("lines", ["\nAnna\n", "\nAnna\nnot an address\n"])
+def test_input_that_ends_early_or_is_wrong_writes_nothing(tmp_path: Path, lines: str) -> None:
+    """One line says what is missing."""
+    done = easeback("init", cwd=tmp_path, given=lines)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("options", "why"),
     [

@@ -56,6 +56,10 @@ if TYPE_CHECKING:
 
 _FOLDER = "FIT files dropped into the inbox. Free, needs nothing, always there."
 _NOTHING_WRITTEN = "stopped; nothing was written"
+_INPUT_ENDED = (
+    "there's no terminal to ask on, and the input ended before the last answer; nothing was "
+    "written: give the answers as options (see `easeback init --help`), or --defaults"
+)
 
 
 def init(
@@ -86,19 +90,17 @@ def init(
     """Set up step by step: asks for what's needed, checks each answer, writes the settings.
 
     Nothing is written before the last answer. Run it again to change something: it proposes what
-    is there, and leaves the rest of the file alone. Without a terminal, options are the answers.
+    is there, and leaves the rest of the file alone. Without a terminal, options are the answers,
+    or the lines of the input.
     """
     from worker.app import shipped_file
     from worker.cli.doctor import checks, report
 
     command = command_of(context)
     options = {key: value for key, value in context.params.items() if isinstance(value, str)}
-    asks = not defaults and _is_terminal()
-    if not (asks or defaults or options):
-        raise UsageError(
-            "init asks questions, and there's no terminal to ask on: give the answers as options "
-            "(see `easeback init --help`), or --defaults"
-        )
+    at_terminal = _is_terminal()
+    # Without a terminal options are the answers, or else the lines of the input.
+    asks = not defaults and (at_terminal or not options)
     file = _file(command)
     shipped = shipped_file("easeback.example.toml").read_text("utf-8")
     # The commented file as it is shipped holds nothing of anybody's.
@@ -106,18 +108,24 @@ def init(
     if before != shipped and not force and defaults:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
     before = shipped if force else before
-    questions = Questions(options, asks=asks)
+    questions = Questions(options, asks=asks, at_terminal=at_terminal)
     try:
         answers = _Interview(questions, read_settings(before, file)).run()
     except (typer.Abort, KeyboardInterrupt) as error:
         questions.say("")  # the key left the cursor behind the question
-        raise AttentionError(_NOTHING_WRITTEN) from error
+        if at_terminal or isinstance(error, KeyboardInterrupt):
+            raise AttentionError(_NOTHING_WRITTEN) from error
+        raise UsageError(_INPUT_ENDED) from error
     write_settings(file, with_answers(before, answers.settings, file))
     command.say(f"wrote {file}, which only you can read")
     written = CommandContext(config=file, verbose=command.verbose)
     try:
         _save_athlete(written, answers)
-        keys_left = [kind.name for kind in answers.ways if not _ask_key(written, kind, asks=asks)]
+        keys_left = [
+            kind.name
+            for kind in answers.ways
+            if not _ask_key(written, kind, asks=asks and at_terminal)
+        ]
         try:
             # That there's no athlete yet is what comes next, and nothing wrong.
             report(command, checks(written), ignored="athletes")

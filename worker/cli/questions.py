@@ -1,9 +1,11 @@
 """Questions on a terminal: an answer is checked where it's given, and asked for until it's right.
 
-It may be given as an option instead: then nothing is asked, and a wrong one is a `UsageError`.
+It may be given as an option instead, or as a line of the input where there's no terminal: then
+nothing is asked, and a wrong one is a `UsageError`.
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -19,8 +21,11 @@ _OPTION = re.compile(r"^--[a-z-]+: ")
 class Questions:
     """Asks for what `given` has no answer to, where `asks` is set; else what is proposed holds."""
 
-    def __init__(self, given: Mapping[str, str | None], *, asks: bool) -> None:
+    def __init__(
+        self, given: Mapping[str, str | None], *, asks: bool, at_terminal: bool = True
+    ) -> None:
         self._given = given
+        self._at_terminal = at_terminal
         self.asks = asks
 
     def has(self, name: str) -> bool:
@@ -38,14 +43,17 @@ class Questions:
     ) -> _T:
         """What `check` makes of the answer; it raises `UsageError` or `ValueError` for a wrong one.
 
-        `name` is that of the option. Raises `UsageError` for a wrong option.
+        `name` is that of the option. Raises `UsageError` for a wrong option or line, `typer.Abort`
+        where the input has ended.
         """
-        given = self._given.get(name)
+        given, what = self._given.get(name), f"--{name.replace('_', '-')}"
+        if given is None and self.asks and not self._at_terminal:
+            given, what = _line() or proposed, question
         if given is not None or not self.asks:
             try:
                 return check((given if given is not None else proposed).strip())
             except (UsageError, ValueError) as error:
-                raise UsageError(f"--{name.replace('_', '-')}: {_why(error)}") from error
+                raise UsageError(f"{what}: {_why(error)}") from error
         while True:
             answer: str = typer.prompt(
                 question,
@@ -61,8 +69,15 @@ class Questions:
 
     def say(self, text: str) -> None:
         """Prints a line beside the questions."""
-        if self.asks:
+        if self.asks and self._at_terminal:
             typer.echo(printable(text), err=True)
+
+
+def _line() -> str:
+    line = sys.stdin.readline()
+    if not line:
+        raise typer.Abort
+    return line.strip()
 
 
 def _why(error: Exception) -> str:
