@@ -20,9 +20,11 @@ CTRL_C = "\x03"
 
 _WITHIN_S = 60
 _PRESSED_AGAIN = 10
-# The terminal becomes the command's own, so that its keys do what they do.
+# The terminal becomes the command's own, so that its keys do what they do: also Ctrl-C, which
+# whatever is started in the background is told to ignore.
 _BEGIN = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "signal.signal(signal.SIGINT, signal.SIG_DFL); "
     "os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
 )
 
