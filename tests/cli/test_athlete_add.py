@@ -1,12 +1,15 @@
-"""Adding an athlete: the first mail that follows, and the ways to do without it."""
+"""Adding an athlete: the first mail that follows, and where none does."""
 
 from email import message_from_bytes, policy
 from pathlib import Path
+
+import pytest
 
 from simulators.mail_lint import lint
 from tests.command import easeback
 
 ANNA = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org", "--language", "de")
+PUBLISHED = {"EASEBACK_BASE_URL": "https://easeback.example.org"}
 
 
 def mails(home: Path) -> list[bytes]:
@@ -15,24 +18,36 @@ def mails(home: Path) -> list[bytes]:
 
 def test_a_new_athlete_gets_the_first_mail_in_their_language(tmp_path: Path) -> None:
     """With the next pass of the worker, and only with the first."""
-    assert easeback(*ANNA, cwd=tmp_path).returncode == 0
+    assert easeback(*ANNA, cwd=tmp_path, env=PUBLISHED).returncode == 0
     for _ in range(2):
-        assert easeback("once", cwd=tmp_path).returncode == 0
+        assert easeback("once", cwd=tmp_path, env=PUBLISHED).returncode == 0
     [mail] = mails(tmp_path)
     lint(mail)
     message = message_from_bytes(mail, policy=policy.default)
     assert (message["To"], message["Subject"]) == ("anna@example.org", "Willkommen bei Easeback")
 
 
-def test_no_mail_is_sent_where_that_is_asked(tmp_path: Path) -> None:
-    """The operator may tell their athletes by word of mouth."""
-    assert easeback(*ANNA, "--no-mail", cwd=tmp_path).returncode == 0
-    assert easeback("once", cwd=tmp_path).returncode == 0
-    assert mails(tmp_path) == []
+@pytest.mark.parametrize(
+    ("options", "env", "sent"),
+    [
+        ((), {}, 0),
+        (("--welcome",), {}, 1),
+        (("--no-welcome",), PUBLISHED, 0),
+        ((), {**PUBLISHED, "EASEBACK_WEB__ENABLED": "false"}, 0),
+    ],
+    ids=["this machine alone", "wanted", "not wanted", "no pages"],
+)
+def test_the_first_mail_goes_where_its_link_opens_or_where_it_is_wanted(
+    tmp_path: Path, options: tuple[str, ...], env: dict[str, str], sent: int
+) -> None:
+    """A link to this machine's own loopback is of use to nobody who reads mail elsewhere."""
+    assert easeback(*ANNA, *options, cwd=tmp_path, env=env).returncode == 0
+    assert easeback("once", cwd=tmp_path, env=env).returncode == 0
+    assert len(mails(tmp_path)) == sent
 
 
 def test_a_name_that_is_taken_brings_nobody_a_second_mail(tmp_path: Path) -> None:
-    assert easeback(*ANNA, cwd=tmp_path).returncode == 0
-    assert easeback(*ANNA, cwd=tmp_path).returncode == 2
-    assert easeback("once", cwd=tmp_path).returncode == 0
+    assert easeback(*ANNA, cwd=tmp_path, env=PUBLISHED).returncode == 0
+    assert easeback(*ANNA, cwd=tmp_path, env=PUBLISHED).returncode == 2
+    assert easeback("once", cwd=tmp_path, env=PUBLISHED).returncode == 0
     assert len(mails(tmp_path)) == 1

@@ -40,7 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for command in (
             ("athlete", "add", "--name", "Anna", "--email", "anna@example.org", "--timezone",
              "Europe/Berlin", "--pain", "buttock", "--race", "Spring half", "--race-date",
-             "2027-05-09", "--race-km", "21.1", "--no-mail"),
+             "2027-05-09", "--race-km", "21.1"),
             ("import", history),
         )
     ]  # fmt: skip

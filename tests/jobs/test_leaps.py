@@ -191,7 +191,7 @@ def test_where_boots_cant_be_told_apart_only_an_earlier_time_is_a_leap(passes: P
 @pytest.mark.skipif(boot_name() is None, reason="the system doesn't tell boots apart")
 def test_once_says_that_the_clock_leapt_and_tells_no_week(tmp_path: Path) -> None:
     """`status` says so too; a made-up time is nobody's leap."""
-    add = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org", "--no-mail")
+    add = ("athlete", "add", "--name", "Anna", "--email", "anna@example.org")
     env = {"EASEBACK_DATA_DIR": str(tmp_path / "data")}
     easeback(*add, "--timezone", "UTC", cwd=tmp_path, env=env)
     assert easeback("once", cwd=tmp_path, env=env).returncode == 0

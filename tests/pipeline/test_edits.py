@@ -220,7 +220,7 @@ def test_words_are_taken_along_and_forgotten(app: App, tmp_path: Path) -> None:
     correct(app, anna, run_id, 12.0)
     exclude(app, anna, run_id)
     with app.services.store.reading() as tx:
-        taken = export(tx, anna)["runs"][-1]
+        taken = export(tx, anna, now=app.now)["runs"][-1]
     assert (taken["does_not_count_because"], taken["edited"]) == ("left out by the athlete", True)
     forget_athlete(app.services, anna, data_dir=tmp_path, now=app.now)
     with app.services.store.reading() as tx:

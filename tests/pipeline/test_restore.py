@@ -274,7 +274,7 @@ def put_back(app: App, copy: Path) -> int:
 
 def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
     """What was there before stays beside the scheduled copies."""
-    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", "--no-mail", cwd=tmp_path)
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     easeback("backup", "copy.db", cwd=tmp_path)
     easeback("forget", "Ann", "--yes", cwd=tmp_path)
     done = easeback("restore", "copy.db", cwd=tmp_path)
@@ -287,7 +287,7 @@ def test_the_command_restores_and_says_what_it_held(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b"not a database at all" * 99])
 def test_what_is_no_copy_is_refused_and_changes_nothing(tmp_path: Path, content: bytes) -> None:
     """One line, and the database is as it was."""
-    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", "--no-mail", cwd=tmp_path)
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     (tmp_path / "other.db").write_bytes(content)
     done = easeback("restore", "other.db", cwd=tmp_path)
     assert done.returncode == 1
@@ -325,7 +325,7 @@ def test_a_copy_of_a_newer_version_is_refused(tmp_path: Path) -> None:
 
 def test_a_restore_while_the_worker_runs_is_refused(tmp_path: Path) -> None:
     """The message names the worker."""
-    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", "--no-mail", cwd=tmp_path)
+    easeback("athlete", "add", "--name", "Ann", "--email", "a@x.org", cwd=tmp_path)
     easeback("backup", "copy.db", cwd=tmp_path)
     store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
     with store.sole_worker():

@@ -22,6 +22,7 @@ ACTS = set("\x1b\x9b\u202e\u2028\n\x7f\U000e0041")
 WRITES = {
     "app.py:_print_version": "shows no name",
     "app.py:run_command_line": "words of `_words_and_status`, which cleans them",
+    "athletes.py:_add_from_csv": "lines of the file that cannot be used, cleaned",
     "athletes.py:relink": "an address that we made",
     "connect.py:_connect_with_key": "what the service is called",
     "connect.py:_connect_by_consent": "an address that we made",
@@ -34,6 +35,7 @@ WRITES = {
     "plan.py:show_plan": "a calendar, which names nobody",
     "progress.py:advance": "counts",
     "terminal_chart.py:print_weeks": "figures",
+    "therapists.py:_print_link": "an address that we made",
 }
 
 

@@ -72,9 +72,14 @@ def add_athlete_command(
     race: RaceOption = None,
     race_date: RaceDateOption = None,
     race_km: RaceKmOption = None,
-    no_mail: Annotated[
-        bool, typer.Option("--no-mail", help="Don't send the first mail, which says what comes.")
-    ] = False,
+    welcome: Annotated[
+        bool | None,
+        typer.Option(
+            "--welcome/--no-welcome",
+            help="Send the first mail: what comes when, and the link to set it up. By default "
+            "where the link opens on other machines than this one (base_url).",
+        ),
+    ] = None,
     file: Annotated[
         Path | None,
         typer.Option("--csv", metavar="FILE", help="Add everybody in this file, or nobody."),
@@ -84,7 +89,7 @@ def add_athlete_command(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="With --csv: print JSON only.")] = False,
 ) -> None:
-    """Add an athlete, and send the first mail: what comes when, and the link to set it up.
+    """Add an athlete.
 
     With --csv everybody in a file whose header names columns as these options are called: name,
     email, and any of timezone, units, clock, language, week_starts, weekly, pain, race, race_date,
@@ -94,14 +99,14 @@ def add_athlete_command(
     if file is not None:
         if (name, email, race, race_date, race_km) != (None,) * 5:
             raise UsageError("--csv: names, addresses and races stand in the file")
-        _add_from_csv(command, file, given, invite=invite and not no_mail, as_json=as_json)
+        _add_from_csv(command, file, given, invite=invite or welcome is True, as_json=as_json)
         return
     if invite or as_json:
         raise UsageError("--invite and --json go with --csv")
     if name is None or email is None:
         missing = "--name" if name is None else "--email"
         raise UsageError(f"{missing} is missing: name an athlete and where their mail goes")
-    add_athlete(command, race_of(None, race, race_date, race_km), welcome=not no_mail, **given)
+    add_athlete(command, race_of(None, race, race_date, race_km), welcome=welcome, **given)
 
 
 def _add_from_csv(
@@ -156,9 +161,13 @@ def _add_from_csv(
 
 
 def add_athlete(
-    command: CommandContext, race: Race | None = None, *, welcome: bool = True, **given: str | None
+    command: CommandContext,
+    race: Race | None = None,
+    *,
+    welcome: bool | None = None,
+    **given: str | None,
 ) -> None:
-    """Saves a new athlete, queues the first mail and prints that.
+    """Saves a new athlete, queues the first mail where it's wanted, and prints that.
 
     `given` is what `changed_athlete` takes. Raises `UsageError` for a value that makes no sense and
     for a name that is taken.
@@ -171,18 +180,23 @@ def add_athlete(
     save_new_athlete(command, wanted, welcome=welcome)
 
 
-def save_new_athlete(command: CommandContext, wanted: Athlete, *, welcome: bool = True) -> None:
+def save_new_athlete(
+    command: CommandContext, wanted: Athlete, *, welcome: bool | None = None
+) -> None:
     """Makes what isn't there yet, saves the athlete, queues the first mail and prints that.
 
-    Raises `UsageError` for a name that is taken.
+    `welcome`: whether the first mail goes out; None: where its link opens on other machines. Raises
+    `UsageError` for a name that is taken.
     """
+    from worker.links import is_loopback
     from worker.pipeline.welcome import queue_welcome
 
     services = command.services()
     with services.store.transaction() as tx:
         _check_name_is_free(tx, wanted)
         added = tx.athletes.add(wanted)
-        if welcome:
+        opens = command.settings.web.enabled and not is_loopback(command.settings.base_url)
+        if welcome or (welcome is None and opens):
             queue_welcome(tx, services, added, now=added.added_at)
     command.say(
         f"added {added.name}: weekly mail {added.weekly} {added.timezone} "

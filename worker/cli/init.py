@@ -389,7 +389,7 @@ _BASE_URL = "http://127.0.0.1:8765"
 
 
 def _save_athlete(written: CommandContext, answers: _Answers) -> None:
-    """Make what isn't there yet, and save the runner; a new one is sent the first mail."""
+    """Make what isn't there yet, and save the runner."""
     from worker.cli.athletes import save_new_athlete
     from worker.config import make_data_dir
 

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from worker.domain.models import Athlete, Email
 from worker.domain.rules import Rules
+from worker.links import is_loopback
 from worker.notify.render import Renderer
 
 
@@ -25,7 +24,7 @@ def compose_welcome(renderer: Renderer, facts: WelcomeFacts) -> Email:
     links, is_local = {}, False
     if renderer.signer is not None and renderer.checkins:
         links["welcome"] = renderer.signer.sign("welcome", athlete, now=facts.now)
-        is_local = _is_loopback(urlsplit(renderer.signer.base_url).hostname or "")
+        is_local = is_loopback(renderer.signer.base_url)
     context = {
         "is_local": is_local,
         "weekly": athlete.weekly if "weekly" in athlete.wants else None,
@@ -33,10 +32,3 @@ def compose_welcome(renderer: Renderer, facts: WelcomeFacts) -> Email:
     }
     locale = renderer.locale(athlete, facts.rules)
     return renderer.email("welcome", athlete, context, locale=locale, links=links)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
 from http import HTTPStatus
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -35,6 +34,7 @@ from pydantic import AfterValidator
 
 from worker import __version__
 from worker.domain.models import Recording, SourceName
+from worker.links import is_loopback
 from worker.setting_types import SourceSection
 from worker.sources.rate_limit import RateLimit, asked_pause
 
@@ -186,15 +186,6 @@ Observe = Callable[[Mapping[str, str]], None]
 
 def ignore(_: Mapping[str, str]) -> None:
     """An `Observe` for who doesn't count calls."""
-
-
-def is_loopback(address: str) -> bool:
-    """True where an address stays on this machine."""
-    host = urlsplit(address).hostname or ""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _service_address(address: str) -> str:

@@ -17,7 +17,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from worker.sources.base import Unavailable, is_loopback
+from worker.links import is_loopback
+from worker.sources.base import Unavailable
 from worker.sources.bounded import BoundedResponse, bounded
 
 CONNECT_S = 10.0
