@@ -1,4 +1,4 @@
-"""The command open: an athlete's page in the browser."""
+"""The command `open`: an athlete's page in the browser."""
 
 from datetime import UTC, datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What the pipeline works with: one of each thing it needs, put together by `config`."""
+"""What the pipeline works with: one of each thing it needs, put together by `app`."""
 
 import hashlib
 import random
