@@ -1,14 +1,14 @@
 # Easeback in a container: /data is all it writes, /inbox is the watched folder, /config holds
 # easeback.toml, routine.toml and templates/ where you have your own. All three may be empty.
-
 #
-# A tag can be moved to other contents, a digest can't. To build on one that you have looked at:
+# A tag can be moved to other contents, a digest can't: this one is of all platforms of that tag, as
+# Docker's own list names it (github.com/docker-library/repo-info). A newer one is found by
 #
 #   docker buildx imagetools inspect python:3.13-slim-bookworm --format '{{.Manifest.Digest}}'
 #   docker build --build-arg BASE=python:3.13-slim-bookworm@sha256:... .
 #
 # With compose, set EASEBACK_BASE to the same.
-ARG BASE=python:3.13-slim-bookworm
+ARG BASE=python:3.13-slim-bookworm@sha256:cbd229d7b9bd041012af758ce5ffd807a6518d76493ce9035d208f1db9ceff1e
 
 FROM ${BASE} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore

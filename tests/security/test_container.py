@@ -56,6 +56,16 @@ def test_the_image_is_built_of_what_was_locked() -> None:
     assert "http://" not in DOCKERFILE
 
 
+def test_the_image_is_built_on_one_base_named_by_its_digest() -> None:
+    """The same in the Dockerfile and for compose, where a build argument may name another."""
+    [base] = [told.partition("=")[2] for name, told in instructions() if name == "ARG"]
+    assert re.fullmatch(r"python:[\w.-]+@sha256:[0-9a-f]{64}", base)
+    stages = [told.split()[0] for name, told in instructions() if name == "FROM"]
+    assert set(stages) == {"${BASE}"}
+    for file in ("compose.yaml", "compose.cluster.yaml"):
+        assert f"${{EASEBACK_BASE:-{base}}}" in (ROOT / file).read_text("utf-8")
+
+
 def test_the_image_holds_no_secret_and_no_history() -> None:
     """Neither as a variable nor as a file."""
     for name, told in instructions():
