@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -107,6 +108,25 @@ def test_a_file_system_without_locks_is_refused_in_one_line(
         monkeypatch.setattr("worker.store.lock.fcntl.fcntl", no_locks)
         with pytest.raises(LockedError, match="has no locks, so nobody could tell"):
             store.sole_worker().__enter__()
+
+
+def test_a_database_that_is_busy_for_want_of_locks_says_so(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite knows no other word for locks that a file system refuses."""
+    with closing(Store.open(sqlite_url)) as store:
+        holder = sqlite3.connect(store.file or "")
+        holder.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr("worker.store.file_system.fcntl.lockf", no_locks)
+        with pytest.raises(StoreError, match="has no locks"), store.transaction(within_s=0.1):
+            pass
+        monkeypatch.undo()
+        with (
+            pytest.raises(StoreError, match="another program holds it locked"),
+            store.transaction(within_s=0.1),
+        ):
+            pass
+        holder.close()
 
 
 # Gone from under the worker

@@ -30,6 +30,7 @@ from worker.store import high_water
 from worker.store.addresses import ADDRESS_WAITS, AddressChanges
 from worker.store.athletes import Athletes, CheckIns, NameTakenError
 from worker.store.encryption import DecryptError, Encrypter
+from worker.store.file_system import has_locks, without_locks
 from worker.store.files import Imports, InboxFiles, InboxFolder
 from worker.store.findings import Findings, StoredFinding
 from worker.store.lock import (
@@ -543,6 +544,8 @@ def _in_words(url: URL, error: DBAPIError) -> str:
 def _busy_in_words(file: Path) -> str:
     if is_overwritten(file):
         return overwritten_in_words(file)
+    if not has_locks(file.parent):  # SQLite calls that busy too
+        return without_locks(file.parent)
     return (
         f"the database {file} is busy: another program holds it locked; the work goes on once "
         "it lets go"

@@ -4,9 +4,13 @@ SQLite's log needs memory that all processes share, and locks that hold; NFS and
 (https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html).
 """
 
+import errno
+import fcntl
 from pathlib import Path
+from tempfile import TemporaryFile
 
 _SHARES = frozenset({"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "9p", "fuse.sshfs", "ncpfs"})
+_NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 _MOUNTS = Path("/proc/self/mounts")
 
 
@@ -28,6 +32,25 @@ def share_under(file: Path, *, mounts: str | None = None) -> str | None:
         if path.is_relative_to(folder) and len(folder.parts) >= longest:
             kind, longest = found, len(folder.parts)
     return kind if kind in _SHARES else None
+
+
+def has_locks(folder: Path) -> bool:
+    """Whether bytes of a file can be locked here; True where that can't be tried."""
+    try:
+        with TemporaryFile(dir=folder) as tried:
+            fcntl.lockf(tried, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    return True
+
+
+def without_locks(folder: Path) -> str:
+    """What to say of a folder whose file system has no locks."""
+    return (
+        f"the file system of {folder} has no locks, so nobody could tell whether another program "
+        "writes to the database: set data_dir to a disk of this machine, or database_url to "
+        "PostgreSQL"
+    )
 
 
 def warning(file: Path, *, mounts: str | None = None) -> str | None:

@@ -27,6 +27,8 @@ from typing import BinaryIO, Protocol
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from worker.store.file_system import without_locks
+
 _ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
 _MOST_NAMED = 5
 _TAKE = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
@@ -132,11 +134,7 @@ class FileLock:
         try:
             self._identity, is_locked = _lock_itself(real)
             if not (has_lock or is_locked):
-                raise LockedError(
-                    f"the file system of {real.parent} has no locks, so nobody could tell whether "
-                    "another worker is at work: set data_dir to a disk of this machine, or "
-                    "database_url to PostgreSQL"
-                )
+                raise LockedError(without_locks(real.parent))
         except LockedError:
             self._beside.close()
             raise
