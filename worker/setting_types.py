@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from email.utils import parseaddr
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, ClassVar, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -42,6 +42,15 @@ _SHORTEST_TOKEN = 8
 _SHORTEST_KEY = 32
 
 LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
+
+
+def is_loopback(address: str) -> bool:
+    """True where an address stays on this machine."""
+    host = urlsplit(address).hostname or ""
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _duration(value: object) -> object:

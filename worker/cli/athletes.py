@@ -188,8 +188,8 @@ def save_new_athlete(
     `welcome`: whether the first mail goes out; None: where its link opens on other machines. Raises
     `UsageError` for a name that is taken.
     """
-    from worker.links import is_loopback
     from worker.pipeline.welcome import queue_welcome
+    from worker.setting_types import is_loopback
 
     services = command.services()
     with services.store.transaction() as tx:

@@ -5,8 +5,8 @@ from datetime import datetime
 
 from worker.domain.models import Athlete, Email
 from worker.domain.rules import Rules
-from worker.links import is_loopback
 from worker.notify.render import Renderer
+from worker.setting_types import is_loopback
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,7 @@ from pydantic import AfterValidator
 
 from worker import __version__
 from worker.domain.models import Recording, SourceName
-from worker.links import is_loopback
-from worker.setting_types import SourceSection
+from worker.setting_types import SourceSection, is_loopback
 from worker.sources.rate_limit import RateLimit, asked_pause
 
 if TYPE_CHECKING:

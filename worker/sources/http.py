@@ -17,7 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from worker.links import is_loopback
+from worker.setting_types import is_loopback
 from worker.sources.base import Unavailable
 from worker.sources.bounded import BoundedResponse, bounded
 
