@@ -18,7 +18,7 @@ from tests.command import ROOT
 from worker.pipeline.deliver import deliver
 from worker.pipeline.weekly import queue_weekly
 from worker.store import LockedError, Store, StoreError
-from worker.store.lock import is_overwritten
+from worker.store.lock import AdvisoryLock, is_overwritten
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="locks of open files are Linux's")
 
@@ -350,3 +350,16 @@ def test_no_mail_goes_once_the_database_has_gone(app: App) -> None:
         with pytest.raises(StoreError, match="under the worker"):
             deliver(app.services, app.clock)
     assert app.mailer.taken == []
+
+
+def test_a_place_whose_connection_has_died_leaves_none_open(postgres_url: str) -> None:
+    """A connection that is detached from the pool, and given up, is closed by nobody else."""
+    engine = create_engine(postgres_url)
+    ours = AdvisoryLock(engine, is_shared=True)
+    driver_connection = ours._driver_connection
+    assert driver_connection is not None
+    assert ours._connection is not None
+    ours._connection.invalidate()  # as the loss of the server does
+    ours.release()
+    engine.dispose()
+    assert driver_connection.closed

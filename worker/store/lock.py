@@ -316,9 +316,7 @@ class AdvisoryLock:
                 try:
                     self._connection.execute(text("SELECT 1"))
                 except DBAPIError:
-                    self._connection.invalidate()
-                    self._connection.close()
-                    self._connection = None
+                    self._end()
                 else:
                     return
             if self._is_shared:
@@ -331,11 +329,21 @@ class AdvisoryLock:
             if self._connection is not None:
                 with suppress(SQLAlchemyError):
                     self._connection.execute(_RELEASE)
+                self._end()
+
+    def _end(self) -> None:
+        """Close the connection. SQLAlchemy only drops one that is detached and has died."""
+        if self._connection is not None:
+            with suppress(SQLAlchemyError):
                 self._connection.close()
+            if self._driver_connection is not None:
+                self._driver_connection.close()
+            self._connection = None
 
     def _take(self) -> Connection:
         # The lock is the session's: no transaction is left open over it.
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._driver_connection = connection.connection.driver_connection
         # Closed afterwards, not pooled: the lock lasts as long as its connection.
         connection.detach()
         try:
