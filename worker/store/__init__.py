@@ -475,7 +475,10 @@ def _engine(address: str) -> Engine:
         # The name by which a second worker says who has the lock.
         name = f"process {os.getpid()} on {socket.gethostname()}"
         return create_engine(
-            url, pool_pre_ping=True, connect_args={"application_name": name[:_LONGEST_NAME]}
+            url,
+            pool_pre_ping=True,
+            use_native_hstore=False,  # else each new connection asks whether there is such a type
+            connect_args={"application_name": name[:_LONGEST_NAME]},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
         raise StoreError(

@@ -20,6 +20,9 @@ from worker.jobs.cluster_tasks import install
 from worker.pipeline.weekly import queue_weekly
 from worker.store import Store
 
+# SQLAlchemy drops a connection unclosed where its server goes while it is being set up.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 @pytest.fixture
 def cluster_store(own_postgres: Server) -> Iterator[Store]:
