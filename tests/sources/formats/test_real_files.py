@@ -45,6 +45,13 @@ def plain_sessions(content: bytes) -> list[dict[str, Any]] | None:
     return [session.get_values() for session in sessions]
 
 
+def _in_order(timer_s: float | None, elapsed_s: float | None) -> tuple[float | None, float | None]:
+    """Some watches write a timer of more than what elapsed: the one is taken for the other."""
+    if timer_s is None or elapsed_s is None:
+        return timer_s, elapsed_s
+    return min(timer_s, elapsed_s), max(timer_s, elapsed_s)
+
+
 def is_running(content: bytes) -> bool:
     """True where some session of a FIT file is a run."""
     return any(
@@ -72,8 +79,7 @@ def test_every_running_session_that_plain_fitparse_reads_is_a_run_with_its_figur
             (
                 session["start_time"].replace(tzinfo=UTC),
                 session["total_distance"],
-                session.get("total_timer_time"),
-                session.get("total_elapsed_time"),
+                *_in_order(session.get("total_timer_time"), session.get("total_elapsed_time")),
             )
             for session in plain_sessions(content) or ()
             if session.get("sport") == "running"
