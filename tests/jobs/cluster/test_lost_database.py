@@ -4,7 +4,7 @@ import gc
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ from tests.app import App, ScriptedMailer
 from tests.crash.servers import Server
 from tests.jobs.cluster.conftest import QUICK
 from tests.waiting import wait_until
-from worker.jobs.cluster import ClusterWorker
+from worker.jobs.cluster import ClusterTiming, ClusterWorker
 from worker.jobs.cluster_tasks import install
 from worker.pipeline.weekly import queue_weekly
 from worker.store import Store
@@ -33,42 +33,48 @@ def cluster_store(own_postgres: Server) -> Iterator[Store]:
     store.close()
 
 
-def test_what_a_lost_session_had_claimed_goes_on_at_once(
-    app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Nobody waits for the heartbeat of a session to be missed whose own process began another."""
+@contextmanager
+def slow_sender(app: App, timing: ClusterTiming) -> Iterator[tuple[ClusterWorker, threading.Event]]:
+    """A worker that is sending a mail, until the event is set; it has ended at the end."""
     anna = app.athlete(timezone="UTC")
     with app.services.store.transaction() as tx:
         tx.athletes.weekly_done(anna, next_at=app.now)
     queue_weekly(app.services, anna, app.now)
-    sending, is_gone = threading.Event(), threading.Event()
+    sending, goes_on = threading.Event(), threading.Event()
 
     class Slow(ScriptedMailer):
         def send(self, *args: Any, **more: Any) -> None:
             sending.set()
-            assert is_gone.wait(300)
+            assert goes_on.wait(300)
             app.mailer.send(*args, **more)
 
-    caplog.set_level(logging.INFO)
-    timing = replace(QUICK, stale_s=600.0)
     worker = ClusterWorker(app.services, app.clock, mailer=Slow, timing=timing)
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
         wait_until(sending.is_set, within_s=240)
+        yield worker, goes_on
+    finally:
+        goes_on.set()
+        worker.stop()
+        thread.join(240)
+    assert not thread.is_alive()
+
+
+def test_what_a_lost_session_had_claimed_goes_on_at_once(
+    app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for the heartbeat of a session to be missed whose own process began another."""
+    caplog.set_level(logging.INFO)
+    with slow_sender(app, replace(QUICK, stale_s=600.0)) as (_, goes_on):
         with closing(Store.at(own_postgres.url)) as other, other.reading() as tx:
             tx.connection.execute(
                 text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                      "WHERE pid <> pg_backend_pid()")
             )  # fmt: skip
         wait_until(lambda: "once it's back" in caplog.text, within_s=240)
-        is_gone.set()
+        goes_on.set()
         wait_until(lambda: len(app.mailer.taken) == 1, within_s=240)
-    finally:
-        is_gone.set()
-        worker.stop()
-        thread.join(240)
-    assert not thread.is_alive()
 
 
 @pytest.mark.parametrize("is_ended", [False, True], ids=["comes back", "worker ends meanwhile"])
@@ -76,35 +82,13 @@ def test_a_task_that_outlives_its_database_is_no_traceback(
     app: App, own_postgres: Server, caplog: pytest.LogCaptureFixture, is_ended: bool
 ) -> None:
     """Its end can't be written down: who runs it says so once, and nothing of its own tasks."""
-    anna = app.athlete(timezone="UTC")
-    with app.services.store.transaction() as tx:
-        tx.athletes.weekly_done(anna, next_at=app.now)
-    queue_weekly(app.services, anna, app.now)
-    sending, is_gone = threading.Event(), threading.Event()
-
-    class Slow(ScriptedMailer):
-        def send(self, *args: Any, **more: Any) -> None:
-            sending.set()
-            assert is_gone.wait(300)
-            app.mailer.send(*args, **more)
-
     caplog.set_level(logging.INFO)
-    timing = replace(QUICK, ends_within_s=5.0)
-    worker = ClusterWorker(app.services, app.clock, mailer=Slow, timing=timing)
-    thread = threading.Thread(target=worker.run)
-    thread.start()
-    try:
-        wait_until(sending.is_set, within_s=240)
+    with slow_sender(app, replace(QUICK, ends_within_s=5.0)) as (worker, goes_on):
         own_postgres.stop()
         if is_ended:
             worker.stop()
-        is_gone.set()
+        goes_on.set()
         wait_until(lambda: is_ended or "once it's back" in caplog.text, within_s=240)
-    finally:
-        is_gone.set()
-        worker.stop()
-        thread.join(240)
-    assert not thread.is_alive()
     gc.collect()
     assert [one.getMessage() for one in caplog.records if one.name == "asyncio"] == []
     assert [one.getMessage() for one in caplog.records if one.exc_info] == []
