@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from worker.store import Transaction
 
 NAME = typer.Option("--name", help="The athlete's name.")
-EMAIL = typer.Option("--email", help="Where the mail goes.")
+EMAIL = typer.Option("--email", help="Their mail address.")
 TimezoneOption = Annotated[
     str | None, typer.Option("--timezone", help="E.g. Europe/Berlin; default: this machine's.")
 ]
 UnitsOption = Annotated[str | None, typer.Option("--units", help="km or mi.")]
-ClockOption = Annotated[str | None, typer.Option("--clock", help="24 or 12 hours.")]
+ClockOption = Annotated[str | None, typer.Option("--clock", help="24 or 12.")]
 LanguageOption = Annotated[
     str | None,
     typer.Option(
@@ -76,7 +76,7 @@ def add_athlete_command(
         bool | None,
         typer.Option(
             "--welcome/--no-welcome",
-            help="Send the first mail: what comes when, and the link to set it up. By default "
+            help="Send the first mail, with a link to the athlete's settings. By default, it is "
             "where the link opens on other machines than this one (base_url).",
         ),
     ] = None,
@@ -91,9 +91,9 @@ def add_athlete_command(
 ) -> None:
     """Add an athlete.
 
-    With --csv everybody in a file whose header names columns as these options are called: name,
-    email, and any of timezone, units, clock, language, week_starts, weekly, pain, race, race_date,
-    race_km. Other options hold for all of them.
+    With --csv, add everybody in a file. Its header names columns after these options: name, email,
+    and any of timezone, units, clock, language, week_starts, weekly, pain, race, race_date and
+    race_km. Other options apply to everybody in it.
     """
     command, given = command_of(context), _given(context)
     if file is not None:
@@ -117,7 +117,7 @@ def _add_from_csv(
     invite: bool,
     as_json: bool,
 ) -> None:
-    """Adds everybody in the file, or nobody where a line can't be used, and prints that."""
+    """Add everybody in the file, or nobody if a line can't be used, and print the result."""
     from worker.cli.athlete_csv import CsvProblem, read_athletes
     from worker.config import machine_timezone
     from worker.pipeline.welcome import queue_welcome
@@ -167,10 +167,10 @@ def add_athlete(
     welcome: bool | None = None,
     **given: str | None,
 ) -> None:
-    """Saves a new athlete, queues the first mail where it's wanted, and prints that.
+    """Save a new athlete, queue the first mail if wanted, and print the result.
 
-    `given` is what `changed_athlete` takes. Raises `UsageError` for a value that makes no sense and
-    for a name that is taken.
+    `given` is what `changed_athlete` takes. Raises `UsageError` for an invalid value and for a name
+    that is taken.
     """
     from worker.config import machine_timezone
 
@@ -183,10 +183,10 @@ def add_athlete(
 def save_new_athlete(
     command: CommandContext, wanted: Athlete, *, welcome: bool | None = None
 ) -> None:
-    """Makes what isn't there yet, saves the athlete, queues the first mail and prints that.
+    """Create what is missing, save the athlete, queue the first mail and print the result.
 
-    `welcome`: whether the first mail goes out; None: where its link opens on other machines. Raises
-    `UsageError` for a name that is taken.
+    `welcome` says whether the first mail is sent; None means only if its link opens on other
+    machines. Raises `UsageError` for a name that is taken.
     """
     from worker.pipeline.welcome import queue_welcome
     from worker.setting_types import is_loopback
@@ -265,7 +265,7 @@ def change_athlete(
         str | None, typer.Option("--mail", help='Which mail is sent: "alert,weekly", or "none".')
     ] = None,
 ) -> None:
-    """Change an athlete's settings; what isn't named stays."""
+    """Change an athlete's settings. Everything that you don't name stays as it is."""
     command = command_of(context)
     with command.store.transaction() as tx:
         chosen = athlete or whose
@@ -296,7 +296,7 @@ def forget(
 ) -> None:
     """Remove an athlete and everything about them.
 
-    That is: runs, findings, mail, credentials.
+    That includes runs, findings, mail and credentials.
     """
     from worker.pipeline.forget import forget_athlete
     from worker.pipeline.housekeeping import remove_traces
@@ -359,12 +359,12 @@ def relink(
     context: typer.Context,
     athlete: Annotated[
         str | None,
-        typer.Argument(metavar="[ATHLETE]", help="Whose; not needed while there's one athlete."),
+        typer.Argument(metavar="[ATHLETE]", help="Whose; optional if there is only one athlete."),
     ] = None,
 ) -> None:
     """Close an athlete's mailed links, and print a fresh one.
 
-    The fresh link opens their page. Links to stop a mail go on working.
+    The fresh link opens their page. Links that unsubscribe continue to work.
     """
     from worker.keys import read_keys
     from worker.links import Signer

@@ -13,12 +13,10 @@ from worker.domain.shown import counted
 
 def backup(
     context: typer.Context,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over a file that is there.")
-    ] = False,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a copy of the database, also while the worker runs."""
+    """Write a copy of the database, even while the worker runs."""
     command = command_of(context)
     if file.is_dir() or not file.absolute().parent.is_dir():
         raise UsageError(f"{file}: not a place for a file")
@@ -39,12 +37,12 @@ def restore_backup(
     ] = False,
     begin_anew: Annotated[
         bool,
-        typer.Option("--begin-anew", help="The database is lost: begin with an empty one."),
+        typer.Option("--begin-anew", help="The database is lost: start with an empty one."),
     ] = False,
 ) -> None:
-    """Put a backup in the place of the database.
+    """Replace the database with a backup.
 
-    No mail that was sent since goes again.
+    Mail that was sent since the backup isn't sent again.
     """
     from worker.config import make_data_dir
     from worker.pipeline.backup import backup_name, mark_restored

@@ -1,6 +1,6 @@
 """Commands about the services: connect, disconnect, webhook, and rotate-keys.
 
-Which services there are, and how each is connected, stands in `sources.registry`.
+`sources.registry` lists the services; each class says how it is connected.
 """
 
 import sys
@@ -34,19 +34,20 @@ if TYPE_CHECKING:
 WAITS_S = 15 * 60
 _CHECKS_EVERY_S = 0.3
 _HINTS_AFTER_S = 15.0
-"""Nothing comes back from a page that the service blocks: soon it's said what that may mean."""
+"""A page that the service blocks never redirects back; after this time, we explain the causes."""
 
 SourceArgument = Annotated[
     str | None,
-    typer.Argument(metavar="SOURCE", help="Which service; not needed while there's one."),
+    typer.Argument(metavar="SOURCE", help="Which service; optional if only one is set up."),
 ]
 AthleteArgument = Annotated[
-    str | None, typer.Argument(metavar="ATHLETE", help="Who; not needed while there's one athlete.")
+    str | None,
+    typer.Argument(metavar="ATHLETE", help="Whose; optional if there is only one athlete."),
 ]
 
 webhook = typer.Typer(
     name="webhook",
-    help="Have a service announce new runs at once. Everything works without.",
+    help="Have a service report new runs at once. This is optional.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -62,13 +63,13 @@ def connect(
         typer.Option(
             "--expires",
             metavar="DAYS|DATE",
-            help="Of a key: when it ends; asked for at a terminal, else the shortest there is.",
+            help="When a key expires. A terminal asks for it; otherwise the shortest possible.",
         ),
     ] = None,
 ) -> None:
-    """Connect an athlete to a service, or with SOURCE `mail` this Easeback to its mail account.
+    """Connect an athlete to a service, or connect the mail account (SOURCE `mail`).
 
-    That is done by a consent in the browser, or by a key.
+    A service is connected by consent in the browser or with a key.
     """
     from worker.sources.base import ApiKey
     from worker.sources.registry import SOURCES
@@ -124,9 +125,9 @@ def disconnect(
     athlete: AthleteArgument = None,
     yes: YesOption = False,
 ) -> None:
-    """End an athlete's connection to a service and forget it.
+    """End an athlete's connection to a service, and forget it.
 
-    By default the runs that no other service has are forgotten too.
+    By default, runs that no other source has are deleted too.
     """
     from worker.pipeline import credentials
 
@@ -189,7 +190,7 @@ def _connect_with_key(
     who: "Athlete",
     expires: str | None,
 ) -> None:
-    """Ask for the key without showing it, try it, store it encrypted, and print when it ends."""
+    """Ask for the key without showing it, test it, store it encrypted, and print its expiry."""
     from worker.domain.weeks import local_day
     from worker.pipeline import credentials
 
@@ -276,7 +277,7 @@ def rotate_keys(context: typer.Context) -> None:
 
 @webhook.command("add")
 def add_webhook(context: typer.Context, source: SourceArgument = None) -> None:
-    """Subscribe: the service checks at once that base_url can be reached."""
+    """Subscribe. The service checks at once that it can reach base_url."""
     command = command_of(context)
     services = command.services()
     client, now = _webhook_of(services, source), datetime.now(UTC)
@@ -321,7 +322,7 @@ def list_webhooks(
 
 @webhook.command("remove")
 def remove_webhook(context: typer.Context, source: SourceArgument = None) -> None:
-    """Remove the application's subscription; from then on Easeback polls."""
+    """Remove the application's subscription. Easeback then polls."""
     command = command_of(context)
     services = command.services()
     client, now = _webhook_of(services, source), datetime.now(UTC)

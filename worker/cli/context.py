@@ -41,7 +41,7 @@ class AttentionError(Exception):
 
 AthleteOption = Annotated[
     str | None,
-    typer.Option("--athlete", metavar="A", help="Whose; not needed while there's one athlete."),
+    typer.Option("--athlete", metavar="A", help="Whose; optional if there is only one athlete."),
 ]
 AsOfOption = Annotated[
     str | None,

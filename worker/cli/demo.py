@@ -1,4 +1,4 @@
-"""The command `demo`: a made-up season played through the real worker, and what came of it."""
+"""The command `demo`: simulates a season with the real worker, and shows the result."""
 
 import shlex
 import sys
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 def play_demo(
     context: typer.Context,
     folder: Annotated[
-        Path, typer.Option("--folder", metavar="DIR", help="Where it is played and left.")
+        Path, typer.Option("--folder", metavar="DIR", help="The folder for its files.")
     ] = Path("demo"),
     no_open: NoOpenOption = False,
 ) -> None:
-    """Play a made-up runner's season, from watch file to mail.
+    """Simulate a runner's season, from watch file to mail.
 
-    Needs no set-up and no network.
+    It needs no setup and no network.
     """
     from worker.demo import runner
     from worker.demo.folder import DemoFolder, DemoFolderError
@@ -87,7 +87,7 @@ def _show(
 
 
 def _show_season(command: CommandContext, season: "SimulatedSeason", how: str) -> None:
-    """The weeks of a season as a chart, and a line for each alert."""
+    """Print the weeks of a season as a chart, and a line for each alert."""
     from worker.cli.terminal_chart import print_weeks
 
     who = season.athlete

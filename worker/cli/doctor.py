@@ -1,4 +1,4 @@
-"""The command `doctor`: checks, each of which says how to mend what is bad."""
+"""The command `doctor`: runs checks, each of which says how to fix what is wrong."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from worker.sources.base import Source
 
 _GUESSED_BELOW = 22
-"""So many characters of base64 hold 128 random bits."""
+"""The number of base64 characters that hold 128 random bits."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: `message` is what was found, or how to mend it.
+    """One check: `message` is what was found, or how to fix it.
 
-    `unusable`: it's the settings that can't be used, and no command will.
+    `unusable` is True if the settings can't be used, by this or any other command.
     """
 
     what: str
@@ -40,18 +40,18 @@ class Check:
 
 
 class BadError(Exception):
-    """A check failed; the message says how to mend it."""
+    """A check failed; the message says how to fix it."""
 
 
 def doctor(
     context: typer.Context,
     mail_to: Annotated[
         str | None,
-        typer.Option(metavar="ADDRESS", help="Send a trial mail there, and show each answer."),
+        typer.Option(metavar="ADDRESS", help="Send a test mail there, and show each answer."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the set-up, and say how to mend what is wrong."""
+    """Check the setup, and say how to fix what is wrong."""
     command = command_of(context)
     heard: list[str] = []
 
@@ -82,11 +82,11 @@ def report(
     ignored: str = "",
     heard: Sequence[str] = (),
 ) -> None:
-    """Prints the checks, and what was `heard` during them.
+    """Print the checks, and what was `heard` during them.
 
-    Raises `AttentionError` for the first bad one that isn't `ignored`; `UsageError` where that is
-    settings that can't be used. Where nothing is set up yet,
-    the checks end there, and the `UsageError` is raised again.
+    Raises `AttentionError` for the first failed check that isn't `ignored`, or `UsageError` if the
+    settings can't be used. If nothing is set up yet, the checks end there, and the `UsageError` is
+    raised again.
     """
     done: list[Check] = []
     not_set_up: UsageError | None = None
@@ -111,7 +111,7 @@ def report(
 
 
 def checks(command: CommandContext) -> Iterator[Check]:
-    """Runs every check; one that fails doesn't stop the others, unless it's the settings."""
+    """Run every check. A failed one doesn't stop the others, unless it is that of the settings."""
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources import SourceError
@@ -243,7 +243,7 @@ def _mail(command: CommandContext) -> str:
 
 
 def _send_trial(command: CommandContext, recipient: str, heard: list[str]) -> str:
-    """Sends a mail to any address; what was said and answered goes into `heard`."""
+    """Send a mail to any address; the dialogue with the server goes into `heard`."""
     from worker.app import build_composer, build_mail_login, build_mailer
     from worker.mail import SendError
     from worker.pipeline.preview import trial_mail

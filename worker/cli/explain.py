@@ -1,4 +1,4 @@
-"""The command `explain`: each signal of a day with its numbers, and what became of it."""
+"""The command `explain`: each signal of a day, with its numbers and its outcome."""
 
 from collections.abc import Sequence
 from datetime import date, datetime
@@ -39,7 +39,7 @@ def explain(
 ) -> None:
     """Show why a day did or didn't bring a warning.
 
-    Each signal has its numbers, its threshold and its source.
+    Each signal is shown with its numbers, its threshold and its source.
     """
     from worker.domain import detector
     from worker.domain.history import History
@@ -128,7 +128,7 @@ def _day_meant(tx: "Transaction", who: Athlete, what: str | None, now: datetime)
 
 
 def _measured(signal: Signal, rules: "Rules") -> tuple[str, str]:
-    """What a signal sets against what."""
+    """The two quantities that a signal compares."""
     if signal.kind == "ramp":
         week = counted(rules.ramp_days, "day")
         return f"the last {week}", f"the largest {week} of the {rules.ramp_window_days} before"
@@ -194,7 +194,7 @@ def _signal_json(signal: Signal) -> dict[str, Any]:
 
 
 def _recorded_json(tx: "Transaction", who: Athlete, day: date) -> dict[str, Any]:
-    """What the database has of that day; withdrawn findings have no mail to come."""
+    """The findings of that day for `--json`; withdrawn findings have no mail."""
     standing = [one for one in tx.findings.standing(who, since=day) if one.finding.day == day]
     withdrawn = [one for one in tx.findings.withdrawn(who) if one.finding.day == day]
     return {
@@ -215,7 +215,7 @@ def _recorded_json(tx: "Transaction", who: Athlete, day: date) -> dict[str, Any]
 
 
 def _say_recorded(command: CommandContext, tx: "Transaction", athlete: Athlete, day: date) -> None:
-    """What the database has of that day: findings and their mail, runs that don't count."""
+    """Print the findings of that day, their mail, and runs that don't count."""
     command.say("")
     for found in tx.findings.standing(athlete, since=day):
         if found.finding.day == day:

@@ -1,4 +1,4 @@
-"""The command `import`: files, folders and whole exports; how far it is, and what came of it."""
+"""The command `import`: reads files, folders and whole exports, with progress and a summary."""
 
 import logging
 from collections import Counter
@@ -41,7 +41,7 @@ def import_history(
 ) -> None:
     """Import files, folders and whole account exports.
 
-    Nothing is mailed about them, and what was imported twice counts once.
+    No mail is sent about them. Importing something twice changes nothing.
     """
     from worker.pipeline.imports import FAILURES, import_entries, recall_for
     from worker.sources.archive.entries import read_entries
@@ -117,7 +117,7 @@ def _print_outcome(
     without: "Mapping[str, Sequence[Imported]]",
     passed_over: int,
 ) -> None:
-    """How many files came to what; `without` has those that gave no run, by verdict."""
+    """Print the counts by result; `without` has the files that gave no run, by verdict."""
     not_runs = sum(one.count for one in without["skipped"])
     rows = [
         ("imported", f"{counts['imported']:,}", ""),
@@ -146,7 +146,7 @@ def _print_outcome(
 
 
 def _print_notes(command: CommandContext, noted: "Sequence[Imported]") -> None:
-    """What had to be recovered of the first runs, or is doubtful about them."""
+    """Print what was recovered or is doubtful about the first runs."""
     for one in noted[:_SHOWN_FAILURES]:
         command.say(f"note {one.name}: {one.reason}")
     if len(noted) > _SHOWN_FAILURES:
@@ -154,9 +154,9 @@ def _print_notes(command: CommandContext, noted: "Sequence[Imported]") -> None:
 
 
 def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
-    """Writes each failure on a line, and returns the file; removes that of an earlier import.
+    """Write each failure on a line and return the file; remove the list of an earlier import.
 
-    A list that can't be written is only logged: what was imported stays imported.
+    A list that can't be written is only logged, because the runs are imported already.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -173,7 +173,7 @@ def _list_failures(path: Path, failed: "Sequence[Imported]") -> Path | None:
 
 
 def _by_reason(ones: "Iterable[Imported]") -> str:
-    """How many for which kind of reason, the commonest first."""
+    """The number of items by kind of reason, the commonest first."""
     counted: Counter[str] = Counter()
     for one in ones:
         kind, _, _ = one.reason.partition(": ")

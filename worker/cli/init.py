@@ -1,7 +1,7 @@
-"""The command `init`: a guided set-up. It asks, checks each answer, and writes all at the end.
+"""The command `init`: a guided setup. It checks each answer, and writes everything at the end.
 
-Until the last question is answered nothing is written. A second run proposes what is there, and
-leaves everything else in the file as it is.
+Nothing is written before the last answer. A second run suggests the current settings, and leaves
+everything else in the file as it is.
 """
 
 from contextlib import closing
@@ -64,15 +64,13 @@ _INPUT_ENDED = (
 
 def init(
     context: typer.Context,
-    force: Annotated[
-        bool, typer.Option("--force", help="Write over settings that are there.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite existing settings.")] = False,
     defaults: Annotated[
-        bool, typer.Option("--defaults", help="Ask nothing: write what needs no answer.")
+        bool, typer.Option("--defaults", help="Ask nothing; write the defaults.")
     ] = False,
-    data_dir: Annotated[str | None, typer.Option("--data-dir", help="Where data is kept.")] = None,
+    data_dir: Annotated[str | None, typer.Option("--data-dir", help="The folder for data.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="The runner's name.")] = None,
-    email: Annotated[str | None, typer.Option("--email", help="Where their mail goes.")] = None,
+    email: Annotated[str | None, typer.Option("--email", help="Their mail address.")] = None,
     language: LanguageOption = None,
     timezone: TimezoneOption = None,
     units: UnitsOption = None,
@@ -87,11 +85,11 @@ def init(
         str | None, typer.Option("--base-url", help="How the pages are reached from elsewhere.")
     ] = None,
 ) -> None:
-    """Set up step by step: asks for what's needed, checks each answer, writes the settings.
+    """Set up Easeback step by step: ask for what is needed, check each answer, write the settings.
 
-    Nothing is written before the last answer. Run it again to change something: it proposes what
-    is there, and leaves the rest of the file alone. Without a terminal, options are the answers,
-    or the lines of the input.
+    Nothing is written before the last answer. Run it again to change something: it suggests the
+    current settings, and leaves the rest of the file alone. Without a terminal, the answers are
+    the options, or the lines of the input.
     """
     from worker.app import shipped_file
     from worker.cli.doctor import checks, report
@@ -142,7 +140,7 @@ def _is_terminal() -> bool:
 
 
 def _file(command: CommandContext) -> Path:
-    """The settings file that is there, else the one to be written."""
+    """The existing settings file, or else the one to write."""
     from worker.config import LOCAL_FILE, find, named_file
 
     named = named_file(command.config)
@@ -153,7 +151,7 @@ def _file(command: CommandContext) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """What was answered: the runner as they were, None where they're new, and as they're to be."""
+    """The answers: the runner as they were (None if they are new), and as they should be."""
 
     settings: dict[str, dict[str, str | int | None]]
     ways: "tuple[type[Source], ...]"
@@ -162,7 +160,7 @@ class _Answers:
 
 
 class _Interview:
-    """The questions in their order; `there` is what the settings say so far."""
+    """The questions in order; `there` has the current settings."""
 
     def __init__(self, questions: Questions, there: dict[str, Any]) -> None:
         self._questions = questions
@@ -171,7 +169,7 @@ class _Interview:
         self._settings: dict[str, dict[str, str | int | None]] = {}
 
     def run(self) -> _Answers:
-        """Ask everything. Raises `typer.Abort` where that's stopped."""
+        """Ask everything. Raises `typer.Abort` if the user stops."""
         self._questions.say("Enter takes what stands in [brackets]. Ctrl-C stops; nothing is lost.")
         data_dir = self._ask(
             "data_dir", "Where does Easeback keep its data?", folder_to_write,
@@ -192,7 +190,7 @@ class _Interview:
         return _Answers(self._settings, ways, before, athlete)
 
     def _known(self, section: str, key: str) -> str:
-        """What the file says of a key, "" where it says nothing."""
+        """The value of a key in the file, or "" if it has none."""
         table = self._there.get(section, {}) if section else self._there
         value = table.get(key, "") if isinstance(table, dict) else ""
         return str(value) if isinstance(value, str | int) else ""
@@ -200,7 +198,7 @@ class _Interview:
     def _set(
         self, section: str, key: str, value: str | int | None, *, otherwise: object = ""
     ) -> None:
-        """Note an answer; a default that the file doesn't name is left to stand unnamed."""
+        """Note an answer; a default that the file doesn't name stays out of it."""
         known = self._known(section, key)
         if value == otherwise and not known:
             return
@@ -211,7 +209,7 @@ class _Interview:
     # The runner
 
     def _athlete(self) -> tuple[Athlete | None, Athlete | None]:
-        """The runner as they are, where they're known, and as they're to be saved."""
+        """The runner as stored, if known, and as they should be saved."""
         there = self._athletes()
         if len(there) > 1:
             self._questions.say(
@@ -249,7 +247,7 @@ class _Interview:
         return before, replace(known, **values, race=self._race(known.race))
 
     def _athletes(self) -> tuple[Athlete, ...]:
-        """Who is there, by the settings so far; nobody where there's no database to ask."""
+        """The stored athletes, by the settings so far; none if there is no database."""
         from worker.config import Settings
         from worker.store import Store, StoreError
 
@@ -340,7 +338,7 @@ class _Interview:
         keep("mail", "sender", shown)
 
     def _ways(self) -> "tuple[type[Source], ...]":
-        """The services by which runs shall come; the folder is always there."""
+        """The services from which runs should come; the folder is always there."""
         from worker.sources.registry import SOURCES
 
         kinds = {kind.name: kind for kind in sorted(SOURCES, key=lambda kind: kind.name)}

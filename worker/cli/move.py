@@ -1,4 +1,4 @@
-"""The command `move-to`: from SQLite to PostgreSQL, verified; a killed move is gone on with."""
+"""The command `move-to`: copies SQLite to PostgreSQL and verifies it; it can be resumed."""
 
 import re
 import sys
@@ -34,7 +34,7 @@ def move_to(
 ) -> None:
     """Move the SQLite database to PostgreSQL.
 
-    Every row is copied to an empty database and compared; a killed move is continued.
+    Every row is copied to an empty database and compared. After an interruption, run it again.
     """
     from worker.store import Store
     from worker.store.move import Move
@@ -75,7 +75,7 @@ def move_to(
 
 
 def _address(context: typer.Context, url: str | None, file: Path | None) -> str:
-    """Where to move to; a password in it must not stand on the command line."""
+    """The address to move to; a password in it may not be on the command line."""
     source = context.get_parameter_source("url")
     if file is not None:
         try:

@@ -13,13 +13,13 @@ def open_page(
     context: typer.Context,
     athlete: Annotated[
         str | None,
-        typer.Argument(metavar="[ATHLETE]", help="Whose; not needed while there's one athlete."),
+        typer.Argument(metavar="[ATHLETE]", help="Whose; optional if there is only one athlete."),
     ] = None,
     no_open: NoOpenOption = False,
 ) -> None:
-    """Open an athlete's page, by a fresh link that works for 60 days.
+    """Open an athlete's page in the browser, with a fresh link that works for 60 days.
 
-    Where no browser comes up, and with --no-open, the address is printed. `easeback run` serves it.
+    If no browser opens, or with --no-open, the address is printed. `easeback run` serves the page.
     """
     from worker.keys import read_keys
     from worker.links import Signer

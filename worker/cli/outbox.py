@@ -29,11 +29,11 @@ outbox_commands = typer.Typer(
 def list_outbox(
     context: typer.Context,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also what was sent, and what was dropped.")
+        bool, typer.Option("--all", help="Include sent and dropped mail.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the mails that were not sent, with the reason of each."""
+    """List mails that were not sent, with reasons."""
     from worker.store import STATES_IN_WORDS
 
     command = command_of(context)
@@ -64,8 +64,8 @@ def list_outbox(
 class _Action:
     """What one of the other commands does to a mail.
 
-    `apply` returns False for a mail that it can't be done to. `done` is the word for a mail that
-    it was done to, `states` are those of the mails that `--all` means.
+    `apply` returns False for a mail in an unsuitable state. `done` describes a mail to which it was
+    applied. `states` are the states that `--all` includes.
     """
 
     help: str
@@ -89,25 +89,25 @@ def _drop(tx: "Transaction", mail: "OutboxMail", _: datetime) -> bool:
 
 _ACTIONS = {
     "retry": _Action(
-        help="Send mail again that was given up, or that waits.",
+        help="Retry mail that is waiting or was given up.",
         done="queued again",
         states=("queued", "retry", "dead"),
         apply=_retry,
     ),
     "hold": _Action(
-        help="Put mail aside until it is released.",
+        help="Hold mail until it is released.",
         done="held",
         states=("queued", "retry"),
         apply=lambda tx, mail, _: tx.outbox.hold(mail, why=BY_THE_OPERATOR),
     ),
     "release": _Action(
-        help="Send held mail after all.",
+        help="Release held mail, so that it is sent.",
         done="queued",
         states=("held",),
         apply=lambda tx, mail, now: tx.outbox.release(mail, now=now),
     ),
     "drop": _Action(
-        help="Give mail up for good: it is never sent or queued again.",
+        help="Drop mail for good: it is never sent or queued again.",
         done="dropped",
         states=("queued", "retry", "dead", "held"),
         apply=_drop,
@@ -123,12 +123,10 @@ def change_mails(
             metavar="ID...", help="Which mails, as `list` numbers them.", max=LARGEST_ID
         ),
     ] = None,
-    every: Annotated[
-        bool, typer.Option("--all", help="Every mail that this can be done to.")
-    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="All mails in a suitable state.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Applies the action of the command's name to each mail; one that fails stops no other."""
+    """Apply the command's action to each mail; a failure doesn't stop the others."""
     command = command_of(context)
     verb = str(context.info_name)
     action = _ACTIONS[verb]

@@ -47,7 +47,7 @@ def show_plan(
         bool, typer.Option("--ics", help="Print a calendar (iCalendar) of the long runs only.")
     ] = False,
 ) -> None:
-    """Show the weeks to come, up to the race where there is one."""
+    """Show the weeks to come, up to the race if there is one."""
     command = command_of(context)
     race = _race(race_date, race_km)
     if as_ics and as_json:
@@ -86,7 +86,7 @@ def show_ceiling(
     as_of: AsOfOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the longest next run and week inside the rules."""
+    """Show the longest next run and week that stay inside the rules."""
     from worker.domain.planner import ceiling
 
     command = command_of(context)
@@ -125,7 +125,7 @@ def _plan(
     race: Race | None,
     now: "datetime",
 ) -> "tuple[Athlete | None, History, Plan]":
-    """Whose plan it is, what they ran, and the plan; a table leaves the database closed."""
+    """The athlete, their history and the plan; for a CSV the database stays closed."""
     from worker.domain import detector
     from worker.domain.history import History, implausible
     from worker.domain.planner import plan
@@ -165,7 +165,7 @@ def _calendar(
     race: Race | None,
     now: "datetime",
 ) -> bytes:
-    """The plan as a calendar: of an athlete the same as behind the link on their page."""
+    """The plan as a calendar; for an athlete, the same as behind the link on their page."""
     from worker.app import calendar_composer
     from worker.notify import CalendarFacts
     from worker.pipeline.plans import calendar_facts

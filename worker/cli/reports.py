@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def list_alerts(
     context: typer.Context, athlete: AthleteOption = None, as_json: JsonOption = False
 ) -> None:
-    """List what was found, and what was mailed of it."""
+    """List what was found, and whether it was mailed."""
     command = command_of(context)
     with command.store.reading() as tx:
         found = [

@@ -32,18 +32,18 @@ log = logging.getLogger(__name__)
 
 WEB_TRIED_EVERY_S = 5.0
 STOPS_WITHIN_S = 12
-"""Less than systemd and Docker are told to wait before they kill."""
+"""Less than the time that systemd and Docker are set to wait before they kill."""
 
 HUNG_UP = 128 + signal.SIGHUP
-"""The status after SIGHUP: no success, so that systemd and Docker start the worker again."""
+"""The exit status after SIGHUP: not 0, so that systemd and Docker restart the worker."""
 
 
 WorkerOption = Annotated[
-    bool, typer.Option("--worker", help="Among several workers: work only, without the web server.")
+    bool, typer.Option("--worker", help="With several workers: no web server in this process.")
 ]
 WebOption = Annotated[
     bool,
-    typer.Option("--web", help="Among several workers: the web server only, without a worker."),
+    typer.Option("--web", help="With several workers: only the web server in this process."),
 ]
 
 
@@ -55,8 +55,8 @@ def run_command(
 ) -> None:
     """Run the worker until it is stopped.
 
-    It watches the folder, asks the services, judges runs and sends mail. SIGTERM ends it, and so
-    does SIGHUP, with status 129: what starts it again has the settings read anew.
+    It watches the folder, asks the services, judges runs and sends mail. SIGTERM stops it. So does
+    SIGHUP, with status 129, so that a supervisor restarts it with the current settings.
     """
     command = command_of(context)
     is_cluster = command.settings.engine.kind == "procrastinate"
@@ -118,7 +118,7 @@ def _run_cluster_worker(
     made_up_from: datetime | None,
     signals: "Signals",
 ) -> bool:
-    """Runs until the process is stopped; True where every task had ended by then."""
+    """Run until the process is stopped. True if every task had ended by then."""
     from worker.app import build_mailer
     from worker.jobs.cluster import ClusterWorker
     from worker.jobs.registry import jobs_of
@@ -138,7 +138,7 @@ def _run_cluster_worker(
 
 @contextmanager
 def _cluster_web(command: CommandContext, services: "Services", now: "Clock") -> Iterator[None]:
-    """The web server, seen beside the workers; its webhooks notify a worker at once."""
+    """Run the web server among several workers; its webhooks notify a worker at once."""
     from worker.jobs.cluster import stay_seen
     from worker.jobs.cluster_tasks import WorkerNotifier, install
     from worker.jobs.registry import jobs_of
@@ -164,9 +164,9 @@ def web_server(
     *,
     notify: "NotifyWorkers" = lambda *_: None,
 ) -> Iterator[None]:
-    """The web server beside the worker, started again and again where its port is taken.
+    """Run the web server beside the worker, and retry while its port is taken.
 
-    Mail goes out without it: its trouble is only recorded.
+    Mail is sent without it, so its failure is only recorded.
     """
     if not command.settings.web.enabled:
         yield
@@ -212,19 +212,19 @@ def web_server(
 
 
 class Signals:
-    """The signals that end the worker cleanly: SIGTERM, Ctrl-C and SIGHUP, unless it's ignored.
+    """The signals that stop the worker cleanly: SIGTERM, Ctrl-C and, unless ignored, SIGHUP.
 
-    A second one ends it at once.
+    A second signal stops it at once.
     """
 
     def __init__(self) -> None:
         self._status = 0
 
     def end(self, stop: Callable[[], None]) -> None:
-        """Call `stop` at the first of them.
+        """Call `stop` at the first signal.
 
-        Where ending takes too long, as a thread doesn't let go, the alarm does it: it needs no
-        memory and no thread.
+        If stopping takes too long because a thread doesn't end, an alarm ends the process. The
+        alarm needs no memory and no thread.
         """
 
         def handle(number: int, _: FrameType | None) -> None:

@@ -1,4 +1,4 @@
-"""The command `runs`: lists the runs; with `exclude`, `include`, `correct` and `add` edits them."""
+"""The command `runs`: lists runs, and edits them with `exclude`, `include`, `correct` and `add`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,11 +37,11 @@ def list_runs(
     context: typer.Context,
     athlete: AthleteOption = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="Also the runs that are left out, and why.")
+        bool, typer.Option("--all", help="Include the runs that don't count, and why.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the runs that count, oldest first; or leave out, put back, correct or add one."""
+    """List the runs that count, oldest first; or exclude, include, correct or add one."""
     if context.invoked_subcommand is not None:
         return
     command = command_of(context)
@@ -78,7 +78,7 @@ def list_runs(
 
 @runs_commands.command("exclude")
 def exclude(context: typer.Context, run: RunArgument) -> None:
-    """Leave a run out of everything, whatever its sources tell again."""
+    """Exclude a run, even if its sources send it again."""
     from worker.pipeline.edits import exclude_run
 
     _edit(context, run, lambda services, who: exclude_run(
@@ -88,7 +88,7 @@ def exclude(context: typer.Context, run: RunArgument) -> None:
 
 @runs_commands.command("include")
 def include(context: typer.Context, run: RunArgument) -> None:
-    """Count a run again that was left out."""
+    """Include a run again that was excluded."""
     from worker.pipeline.edits import include_run
 
     _edit(context, run, lambda services, who: include_run(
@@ -98,7 +98,7 @@ def include(context: typer.Context, run: RunArgument) -> None:
 
 @runs_commands.command("correct")
 def correct(context: typer.Context, run: RunArgument, km: KmOption) -> None:
-    """Correct a run's distance, whatever its sources tell again."""
+    """Correct a run's distance, even if its sources send it again."""
     from worker.pipeline.edits import correct_run
 
     _edit(context, run, lambda services, who: correct_run(
@@ -180,7 +180,7 @@ def _say(command: CommandContext, who: Athlete, stored: "StoredRun", done: str) 
 
 
 def _run_json(who: Athlete, listed: "StoredRun", *, climbs: bool) -> dict[str, Any]:
-    """One run as `--json` has it; its ascent too where climb counts."""
+    """One run for `--json`, with its ascent if climb counts."""
     run = listed.run
     shown: dict[str, Any] = {
         "id": run.id,

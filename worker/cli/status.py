@@ -49,11 +49,11 @@ _FOUND: Mapping[str, str] = {
     "ramp": "the warning about a week",
     "month": "the warning about a month",
 }
-"""How people are told of states, files and findings; programs read the codes."""
+"""Words for states, files and findings; the JSON has the codes."""
 
 _LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
 _MOST_LISTED = 10_000
-"""So many files of a kind are listed as JSON: a folder may hold hundreds of thousands."""
+"""The most files of a kind in the JSON, because a folder may hold hundreds of thousands."""
 _MOST_SAID = 50
 _MOST_NOTES = 5
 
@@ -195,7 +195,7 @@ def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str,
 
 
 def _unusable(command: CommandContext) -> list[str]:
-    """What of the operator's own can't be used: the routine, templates."""
+    """The operator's own routine and templates that can't be used."""
     from worker.config import SettingsError, folder
 
     beside = folder(command.file)
@@ -235,7 +235,7 @@ def _print_status(command: CommandContext, report: dict[str, Any]) -> None:
 
 
 def _mail_in_words(outbox: Mapping[str, int]) -> str:
-    """How many mails stand where; the rare states only where there are some."""
+    """Print the number of mails by state; rare states only if there are any."""
     from worker.store import STATES_IN_WORDS
 
     on_their_way = outbox["being_sent"] + outbox["awaiting_answer"]
@@ -280,7 +280,7 @@ def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:
 
 
 def _print_files(command: CommandContext, inbox: dict[str, Any]) -> None:
-    """The files of which there is something to say, the first of each kind."""
+    """Print the first files of each kind that need a remark."""
     for verdict in _LISTED:
         for entry in inbox[verdict][:_MOST_SAID]:
             command.say(f"  {entry['file']} {_FILES[verdict]} {entry['reason']}")
@@ -293,7 +293,7 @@ def _print_files(command: CommandContext, inbox: dict[str, Any]) -> None:
 
 
 def _print_notes(command: CommandContext, noted: list[dict[str, Any]]) -> None:
-    """What was recovered or is doubtful in files whose runs count: a few of them."""
+    """Print a few remarks about runs that were recovered or are doubtful."""
     for entry in noted[:_MOST_NOTES]:
         command.say(f"  about {entry['file']}: {entry['reason']}")
     if len(noted) > _MOST_NOTES:

@@ -26,7 +26,7 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The therapist
 therapist_commands = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Add, list and remove who sees the practice's pages.",
+    help="Add, list and remove therapists, who see the practice's pages.",
 )
 
 
@@ -97,7 +97,7 @@ def relink_therapist(context: typer.Context, name: NameArgument) -> None:
 
 @therapist_commands.command("remove")
 def remove_therapist(context: typer.Context, name: NameArgument, yes: YesOption = False) -> None:
-    """Remove a therapist: their links open nothing any more, and no copy goes to them."""
+    """Remove a therapist. Their links stop working, and they get no more copies."""
     command = command_of(context)
     with command.store.reading() as tx:
         who = _the_therapist(tx, name)
