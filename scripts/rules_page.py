@@ -39,9 +39,9 @@ PARTS = {
 
 TOP = """# The rules
 
-Every threshold of the warnings and of the plan is a setting. The defaults are what the
-[evidence](evidence.md) supports, so most people never change one. To change one, write it into your
-settings file:
+Every threshold of the warnings and of the plan is a setting. The defaults are based on the
+[evidence](evidence.md), so most people never change one. To change one, add it to your settings
+file:
 
 ```toml
 [rules]
@@ -49,18 +49,18 @@ run_over = 1.2            # warn later: from 20 % above the longest run of the l
 mail_every_days = 21      # at most one alert in three weeks
 ```
 
-Then see what it does with your own runs: `easeback backtest` lists every warning that would have
-been sent. `easeback explain` shows the thresholds that a day was judged by.
+Then try it on your own runs: `easeback backtest` lists every warning that would have been sent.
+`easeback explain` shows the thresholds that applied on a day.
 
 Units: *m* metres, *d* days, *min* minutes, *times* a factor, *share* a part of 1.
 
-The last column says where a threshold comes from:
+The last column names the source of a threshold:
 
 | | |
 |---|---|
 """
 
-HEAD = "| setting | default | unit | what it is | from |\n|---|---|---|---|---|\n"
+HEAD = "| setting | default | unit | meaning | source |\n|---|---|---|---|---|\n"
 
 
 def part_of(name: str) -> str:
