@@ -4,7 +4,7 @@
     services = build_services(settings, file)              # store, inbox, mailer, composer, sources
     server = build_web_server(settings, services, clock)   # the pages over them
 
-No state is held here, and no other module builds these parts.
+This module holds no state, and no other module builds these parts.
 """
 
 import hmac

@@ -2,9 +2,9 @@
 
     settings, file = load(config_file)
 
-Every key has a default that works. A key that isn't known, or a value that makes no sense, is one
-clear line that names the key, where it stands and what would do. No other module asks the
-environment for a setting; everything else is handed the settings, or a section of them.
+Every key has a default that works. An unknown key or an invalid value is one clear line that names
+the key, its place and a remedy. No other module reads settings from the environment; everything
+else receives the settings, or a section of them.
 """
 
 import json

@@ -1,25 +1,25 @@
 """Health: the one verdict on whether all is well.
 
-`status` exits with 1 (and the operator's page turns bad), `/readyz` answers 503 (and the metric
-`ready` turns bad), and the ping is withheld, each by what is marked here:
+`status` exits with 1 (and the operator's page shows a problem), `/readyz` answers 503 (and the
+metric `ready` is 0), and the ping is withheld, each for the problems marked here:
 
-    trouble                                                        status  ready  ping
+    problem                                                        status  ready  ping
     a run of a job failed; a job, or all, haven't ended a run for
-      minutes, or not one since the worker began; a job ended in
-      the future: the clock went back                                x       x      x
-    the mail server refuses or isn't reached, while mails wait       x       x      x
-    the web server doesn't start: its port is taken                  x       x      x
-    mails were given up, or are tried again                          x       x
-    no worker has begun (somebody may run single passes only)                x
+      minutes, or never since the worker began; a job ended in
+      the future, so the clock went back                             x       x      x
+    the mail server refuses or can't be reached, while mails wait    x       x      x
+    the web server doesn't start because its port is taken           x       x      x
+    mails were given up, or are being retried                        x       x
+    no worker has begun (somebody may run only single passes)                x
     the database can't be written, or the worker has another open    x       x      x
     a service answers nobody; an athlete's source fails              x
-    a file waits in the inbox for a reason, or to be read again      x
+    a file in the inbox waits for a reason, or to be read again      x
     the operator's routine or templates can't be used                x
-    the clock has leapt, and isn't trusted for some minutes yet      x
+    the clock has leapt, and isn't trusted for a few minutes         x
 
-So whatever withholds the ping also turns `/readyz` and `status` bad. The database appears as the
-`StoreError` that whoever asks meets. A failed file in the inbox is a fact about that file, and no
-trouble of Easeback's.
+Everything that withholds the ping thus also affects `/readyz` and `status`. A database that can't
+be used raises `StoreError` for the caller. A failed file in the inbox is a fact about that file,
+and not a problem of Easeback.
 """
 
 import errno

@@ -1,10 +1,10 @@
-"""Signed links: an address that carries its own proof, for one purpose and no other.
+"""Signed links: an address with its own proof, for one purpose only.
 
-A token is signed with a salt of its purpose, so that the token of one purpose opens nothing else.
-Keys rotate: the first signs, all of them check. The payload can be read by anybody who has the
-link, so it holds what links call the athlete and never a secret. Nothing is stored here and no
-clock is read: whoever wants a link that ages gives `now` when it is signed and `max_age_s` when it
-is checked, and who closed older ones compares with `Link.signed_at`.
+A token is signed with a salt of its purpose, so it opens nothing else. Keys rotate: the first one
+signs, all of them verify. Anybody who has the link can read the payload, so it contains the name
+that links use for the athlete, and never a secret. This module stores nothing and reads no clock.
+For a link that expires, the caller passes `now` when it is signed and `max_age_s` when it is
+checked. To close older links, the caller compares `Link.signed_at`.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """What this process has counted since it began, for Prometheus.
 
-Counters begin at zero with each process, which Prometheus expects; `/metrics` shows those of the
+Counters begin at zero with each process, as Prometheus expects, and `/metrics` shows those of the
 process that serves it. What all processes of a database share (mails in the outbox, files, the
 state of jobs) is read from the store at each scrape and isn't counted here. No label names a
 person: labels are names of jobs, services, kinds and outcomes, which are few.

@@ -1,4 +1,4 @@
-"""The ping: an address that is fetched for as long as health allows, for a monitor to miss it."""
+"""The ping: fetches an address while health allows, so that a monitor notices when it stops."""
 
 import logging
 from collections.abc import Mapping

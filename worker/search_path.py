@@ -1,7 +1,7 @@
-"""Where modules and programs are found: never in the folder that somebody happens to stand in.
+"""Keeps the current folder out of the search paths for modules and programs.
 
-An export from elsewhere may hold a `json.py`, and a PATH may hold a dot. What stands here runs
-before anything else is imported, so it needs nothing that the interpreter hasn't loaded by itself.
+An export from elsewhere may contain a `json.py`, and a PATH may contain a dot. This module runs
+before anything else is imported, so it uses only what the interpreter has loaded by itself.
 """
 
 # ruff: noqa: PTH100, PTH117, PTH120  (pathlib isn't loaded yet, and would be looked for there)

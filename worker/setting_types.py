@@ -1,7 +1,7 @@
-"""What settings are made of: sections, and how a duration, a port, an address, a secret is written.
+"""Types of settings: sections, and the formats of durations, ports, addresses and secrets.
 
-Below every room, so that a source can define its section beside its code. `worker.config` puts the
-sections together.
+This module is below every room, so that a source can define its section beside its code.
+`worker.config` assembles the sections.
 """
 
 import re

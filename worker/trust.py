@@ -1,7 +1,7 @@
-"""Whether what was found may be believed: that nobody else wrote it, or could put another there.
+"""Whether a settings file can be trusted: nobody else wrote it, or could replace it.
 
-Settings name the mail server and the files that passwords are read from; so who writes them acts
-as the operator. `docs/decisions/settings.md` says why the rules are as they are.
+Settings name the mail server and the files from which passwords are read, so whoever writes them
+acts as the operator. `docs/decisions/settings.md` gives the reasons for the rules.
 """
 
 import grp

@@ -1,8 +1,7 @@
-"""Writes FIT files as a watch does: what was run, point by point, and the sum of it.
+"""Writes FIT files as a watch does: the run point by point, and its summary.
 
-The demo's own small writer, for the few messages that a run needs. The format is public:
-https://developer.garmin.com/fit/protocol/. Reading is the business of `sources.formats`, which
-knows nothing of this.
+This small writer supports only the few messages that a run needs. The format is public:
+https://developer.garmin.com/fit/protocol/. `sources.formats` reads files and doesn't know this one.
 """
 
 import struct

@@ -1,13 +1,13 @@
-"""The folder of a demo: made where there was none, cleared where there was a former demo.
+"""The folder of a demo: created if it is missing, cleared if it has an earlier demo.
 
     FOLDER/index.html                 the page about all of it
     FOLDER/2026-02-14-alert.eml       each mail, as it was sent
     FOLDER/2026-02-14-alert.html      and as it looks
     FOLDER/easeback.toml              settings to look around with
     FOLDER/data/                      the worker's data_dir: database, inbox with the FIT files
-    FOLDER/kim/                       the same but for the page, of the runner who goes on by feel
+    FOLDER/kim/                       the same, without the page, for the runner who goes by feel
 
-What else lies in the folder is somebody's, and stays; a folder that isn't a demo's isn't used.
+Other files in the folder are left alone. A non-empty folder without a demo is refused.
 """
 
 import re

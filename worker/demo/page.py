@@ -1,6 +1,6 @@
-"""The files of the demo: each mail under a name with its kind, and one page about all.
+"""The demo's output: each mail in a file named after its kind, and one page about all of them.
 
-The pages are files that ask the network for nothing, and run no script.
+The pages load nothing from the network and run no script.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
-"""The runners of the demo: made up, and like the one whose physical therapist began all this.
+"""The demo's simulated runners, like the one whose physical therapist inspired Easeback.
 
-Less running from November on, none over Christmas, a ramp from February, a half marathon in May
-before the heat, and a buttock that complains. The year before went the same way. Robin overdoes it
-twice, back from the break and on a long run with faster friends, and from the second alert on lives
-by the plan. Kim ran the same until then, and goes on by feel.
+They run less from November on, not at all over Christmas, ramp up from February for a half marathon
+in May, and have pain in the buttock. The year before was the same. Robin overdoes it twice, after
+the break and on a long run with faster friends, and follows the plan from the second alert on. Kim
+runs the same until then, and continues by feel.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,13 +1,12 @@
-"""The season simulated: files dropped into the watched folder, the worker's jobs run by a clock
-that steps.
+"""Simulates the season: puts files into the watched folder and runs the worker's jobs by a clock.
 
     last year's files ─→ inbox ─┐
     a run ends ────────→ inbox ─┼─→ the jobs of `easeback run` ─→ mailbox
     Monday, seven o'clock ──────┘                       └─→ plan ─→ the runs of the week
 
-The clock never waits: it steps to the next event, and twice a few seconds further, for the inbox
-needs two equal scans of a file, and queued mail is sent in the next pass. Each job then runs if
-it is due by that clock, as in `easeback run`.
+The clock never waits. It steps to the next event, and then twice by a few seconds, because the
+inbox needs two equal scans of a file, and queued mail is sent in the next pass. Each job runs if it
+is due by that clock, as in `easeback run`.
 """
 
 from collections.abc import Callable

@@ -1,17 +1,17 @@
-"""How it feels: an athlete's answers, and when they mean "see a clinician". Pure.
+"""Check-ins: an athlete's answers, and when they mean "see a clinician". Pure.
 
-An answer is given a day at a time; the last one of a day counts. What they add up to is a coach's
-caution and a clinician's red flags, not a diagnosis and not a measured risk:
+Answers are by day, and the last one of a day counts. They are evaluated with a coach's caution and
+a clinician's red flags. This is neither a diagnosis nor a measured risk:
 
-- a *red flag* is one of the signs that stand above the exercises in every alert;
-- pain is *repeated* when it hurts on two days of a fortnight;
-- pain is *rising* when it is two points of ten above an earlier answer of the fortnight and at
-  least moderate: two points are what pain research takes for a real change (Farrar et al. 2001,
-  Pain 94:149), four where "moderate" commonly begins;
+- a *red flag* is one of the signs listed above the exercises in every alert;
+- pain is *repeated* if it hurts on two days of a fortnight;
+- pain is *rising* if it is two points of ten above an earlier answer of the fortnight and at least
+  moderate: pain research takes two points for a real change (Farrar et al. 2001, Pain 94:149), and
+  "moderate" commonly begins at four;
 - pain is *severe* from seven points of ten on.
 
-Any of these stops the suggestions to run until the athlete answers "fine". The sentences about
-them are written elsewhere (`templates`).
+Each of these stops the suggestions to run until the athlete answers "fine". The sentences about
+them are in the word lists of `notify/templates`.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -1,4 +1,4 @@
-"""An athlete's name and mail address: the one check of both, wherever they are given."""
+"""The one check of an athlete's name and mail address, wherever they are entered."""
 
 import re
 

@@ -1,14 +1,15 @@
-"""What a day's running says: runs in, a verdict out. Pure, and blind to the future.
+"""Evaluates a day's running: runs in, a verdict out. Pure, and independent of later days.
 
-Three rules, each a `Signal` with its numbers whether it fires or not:
+Four rules, each a `Signal` with its numbers whether it fires or not:
 
 - `run`: a session longer than the longest of the weeks before it prepared for;
 - `return`: too far too soon after a break;
-- `ramp`: seven days above the largest seven of the weeks before them.
+- `ramp`: seven days above the largest seven of the weeks before them;
+- `month`: 28 days far above the largest 28 of the months before them.
 
-A signal that fires is a `Finding`. `worth_mailing` holds the budget: which finding, if any, is
-mailed now. Baselines are always of days before the day judged, so one more metre today never
-takes a warning away. What a runner reads is written elsewhere (`compose`); so are routines.
+A signal that fires is a `Finding`. `worth_mailing` applies the mail budget and chooses the finding
+to mail now, if any. Baselines only use days before the day judged, so one more metre today never
+removes a warning. Mails and routines are composed elsewhere (`notify`, `routine`).
 """
 
 from collections.abc import Sequence

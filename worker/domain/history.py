@@ -1,10 +1,10 @@
 """Arithmetic over runs: sessions, sums, longest, breaks, baselines. Pure.
 
-A `History` is built once from runs in any order and then answers each question at the cost of
-the days asked about, however long the runner's life has been. Spans of days are closed: `first`
-and `last` both count. Sums are in whole millimetres, so that the difference of two sums is
-exact and no order of adding can show. A `Baseline` is what each rule measures a day against; what
-is too much is decided by `detector` and `planner`.
+A `History` is built once from runs in any order. Each query then costs as much as the days it asks
+about, however long the history is. Spans of days are closed: `first` and `last` both count. Sums
+are in whole millimetres, so that the difference of two sums is exact and the order of adding
+doesn't matter. A `Baseline` is what a rule compares a day with; `detector` and `planner` decide
+what is too much.
 """
 
 import math

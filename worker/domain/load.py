@@ -1,9 +1,9 @@
-"""What was run, and how much of it the body has taken in: what a plan builds on. Pure.
+"""What was run, and how much of it the body has absorbed: what a plan builds on. Pure.
 
-A session is *absorbed* in full, but at most up to the limit that the rules had for its day: so a
-jump buys what was allowed, until it was run twice. From the absorbed sessions come *L*, the long
-run that the next one builds on, and *A*, the week that the next one builds on. A planned session
-is added like one that was run, so a plan of many weeks stands on the same arithmetic.
+A session is *absorbed* in full, but at most up to the limit that the rules had for its day. A jump
+thus counts only as far as was allowed, until it was run twice. The absorbed sessions give *L*, the
+long run that the next one builds on, and *A*, the week that the next one builds on. A planned
+session is added like a real one, so a plan of many weeks uses the same arithmetic.
 """
 
 from bisect import bisect_left, bisect_right

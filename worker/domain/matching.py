@@ -1,8 +1,8 @@
-"""Recordings → runs: which recordings are one run, and which of them is believed.
+"""Recordings → runs: which recordings are the same run, and which of them is believed.
 
-Pure. The same run comes from a watch's file, from Strava, from an archive, in any order; this
-room says which belong together and whose figures count. Two athletes' recordings never meet
-here: callers pass one athlete's at a time.
+Pure. The same run arrives from a watch's file, from Strava and from an archive, in any order. This
+module decides which recordings belong together and whose figures count. Callers pass the recordings
+of one athlete at a time.
 """
 
 import math

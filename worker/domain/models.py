@@ -1,7 +1,7 @@
-"""The nouns: what every other room speaks of.
+"""The data model that every other room uses.
 
-Frozen values and nothing else. Distances are metres, durations seconds, instants aware UTC,
-a *day* is the athlete's local date. Nothing here reads, writes, computes or knows the time.
+Frozen values only. Distances are in metres, durations in seconds, instants are aware UTC, and a
+*day* is the athlete's local date. Nothing here reads, writes, computes or knows the time.
 """
 
 import unicodedata

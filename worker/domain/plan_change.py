@@ -1,4 +1,4 @@
-"""What a plan has otherwise than the plan of a week before, and why. Pure."""
+"""How a plan differs from the plan of a week before, and why. Pure."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,14 +1,14 @@
-"""What to run: next week, each week up to a race, the days after an alert. Pure.
+"""What to run: next week, each week up to a race, and the days after an alert. Pure.
 
-Every number that recommends running comes from here: `plan` makes the weeks, `ceiling` reads the
-next run and the week off them, and `recovery` is the first gentle week by its days. It is a
-coach's plan; no trial stands behind it. The sources of single thresholds are in `rules`; what was
-measured is in `docs/evidence.md`.
+Every number that recommends running comes from here. `plan` makes the weeks, `ceiling` reads the
+next run and the week from them, and `recovery` is the first gentle week by days. It is a coach's
+plan; no trial stands behind it. `rules` has the sources of single thresholds, and
+`docs/evidence.md` the measurements.
 
 A week follows from the four weeks before it and from the long runs of thirty days, whether those
-were run or are planned. So whoever does what was planned is planned the same again.
+were run or are planned. Whoever follows the plan is therefore given the same plan again.
 
-Below, *L* is the long run that the next one builds on, and *A* the week that the next one builds
+Below, *L* is the long run that the next one builds on, and *A* is the week that the next one builds
 on, both by what was absorbed (`Load`).
 """
 

@@ -1,4 +1,4 @@
-"""What the practice sees of everybody: what stands out about each, and who comes first. Pure."""
+"""What a practice should notice about each athlete, and who comes first. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

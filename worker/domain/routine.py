@@ -1,8 +1,7 @@
 """The routine: the therapist's steps for this runner.
 
-Reads routines from decoded TOML or its text and says where a mistake stands; chooses the steps by
-pain and severity. Pure: no file is opened here, and no sentence of the mail is written here but
-the therapist's own.
+Reads routines from decoded TOML or its text, says where a mistake is, and chooses the steps by pain
+and severity. Pure: it opens no file, and the only sentences are the therapist's own.
 """
 
 import difflib

@@ -1,8 +1,8 @@
-"""Every threshold of the detector, with its unit, its default and where it comes from.
+"""Every threshold of the detector and the plan, with its unit, default and source.
 
-The frozen `Rules` are handed to each pure function as `rules`; the settings under `[rules]` are
-these fields under the same names. `check` refuses nonsense by the name of its key. Nothing here
-judges a run. The papers and what they found stand in `docs/evidence.md`.
+Pure functions receive the frozen `Rules` as `rules`. The settings under `[rules]` are these fields,
+with the same names. `check` refuses invalid values and names the key. Nothing here judges a run.
+`docs/evidence.md` describes the papers and their results.
 """
 
 import math

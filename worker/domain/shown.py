@@ -1,8 +1,8 @@
-"""The one cleaner of what strangers named: files, members of archives, activities, servers' words.
+"""Cleans names from outside (files, archives, activities, servers) before people see them.
 
-Everything is stored and told to programs as it came. What shows it to people (commands, the log,
-the list of failures, mails and pages) passes it through here. Numbers are rounded here too, so that
-all of them say the same.
+Everything is stored and given to programs unchanged. Whatever shows it to people (commands, the
+log, the list of failures, mails and pages) passes it through here. Numbers are rounded here too, so
+that all of them agree.
 """
 
 import json

@@ -1,9 +1,9 @@
-"""Runs by the week, and when the weekly mail is due. Pure: `now` is an argument.
+"""Runs by week, and when the weekly mail is due. Pure: `now` is an argument.
 
-A week begins on the athlete's first weekday (0 is Monday, 6 Sunday). The due hour is one of the
-athlete's own clock: where that clock skips it in spring, the mail is due as much later as the
-clock jumped; where it comes twice in autumn, the first time counts. So each week has exactly
-one due instant, in every zone. Who has had which mail is not known here (see `store`).
+A week begins on the athlete's first weekday (0 is Monday, 6 Sunday). The due hour is by the
+athlete's own clock. If that clock skips the hour in spring, the mail is due as much later as the
+clock jumped; if the hour occurs twice in autumn, the first time counts. Each week thus has exactly
+one due instant in every time zone. `store` knows which mails were sent.
 """
 
 from collections.abc import Iterator, Sequence
