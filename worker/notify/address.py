@@ -1,4 +1,4 @@
-"""The mails about a new address: to that one, which has to confirm it, and to the old one."""
+"""The mails about a new address: one asks it to confirm, one notifies the old address."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,7 @@
-"""The alert: what is known of one finding, and the mail about it.
+"""The alert: the facts about one finding, and the mail about it.
 
-`AlertFacts` come from the pipeline; `compose_alert` works out the figures, the days and the charts
-that the templates in `templates/alert/` are given.
+The pipeline provides `AlertFacts`. `compose_alert` computes the figures, the days and the charts
+for the templates in `templates/alert/`.
 """
 
 from collections.abc import Sequence

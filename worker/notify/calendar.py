@@ -1,9 +1,9 @@
-"""The calendar: the long runs of a plan by date, as RFC 5545 has it.
+"""The calendar: the long runs of a plan by date, in the format of RFC 5545.
 
-Each is an event of a whole day, so that no zone can move it. Its name is that of its week and stays
-the same when the plan changes; its number rises when it does, so that a calendar takes the later
-one. A plan without long runs is a calendar without events, which says why. Nothing is told but the
-plan: neither what was run nor how it felt.
+Each long run is an all-day event, so that no time zone can move it. Its UID is that of its week
+and stays the same when the plan changes. Its sequence number rises with each change, so that a
+calendar uses the newest version. A plan without long runs is a calendar without events that says
+why. The calendar contains only the plan: neither what was run nor how it felt.
 """
 
 import hashlib

@@ -1,8 +1,8 @@
-"""The chart: days or weeks as bars, drawn once, for a page as SVG and for the mail as PNG.
+"""The chart: days or weeks as bars, drawn once, as SVG for a page and as PNG for a mail.
 
-Positions are worked out here; `templates/chart/bars.svg` draws them, with classes and no colours.
-A page brings its own style sheet for them; `chart_png` makes the mail's picture from the same SVG.
-Every number in a picture also stands in the mail as text.
+Positions are computed here. `templates/chart/bars.svg` draws them, with classes and without
+colours. A page has its own style sheet for them; `chart_png` makes the mail's picture from the
+same SVG. Every number in a picture is also in the mail's text.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,7 @@
-"""Jinja as mails and pages need it: what templates are given, what is done to all that they show.
+"""Jinja environments for mails and pages: what templates receive, and how their output is escaped.
 
-The shipped templates run as they are, and are kept compiled. As soon as the operator has some of
-their own, all of them run in a sandbox that changes nothing. A name that isn't there is an error.
+The shipped templates run directly, and stay compiled. As soon as the operator has templates, all
+of them run in an immutable sandbox. An undefined name is an error.
 """
 
 import os

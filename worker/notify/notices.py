@@ -1,4 +1,4 @@
-"""Short mails: connect a source again, a red flag, a copy of an alert, a notice to the operator."""
+"""Short mails: a request to reconnect, a red flag, a copy of an alert, a notice to the operator."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

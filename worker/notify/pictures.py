@@ -1,7 +1,7 @@
-"""Pictures of exercises: those that are shipped, and the operator's own beside their routine.
+"""Pictures of exercises: the shipped ones, and the operator's own beside their routine.
 
-Pages draw a shipped one from its SVG, in their own colours, and load an operator's as a file. Mails
-carry PNG or JPEG; of an operator's SVG they carry nothing, as mail readers show none.
+Pages draw a shipped picture from its SVG, in their own colours, and load an operator's as a file.
+Mails contain PNG or JPEG. They don't contain an operator's SVG, because mail readers show none.
 """
 
 import io

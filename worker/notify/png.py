@@ -1,12 +1,12 @@
-"""A chart's SVG as the PNG of a mail.
+"""Converts a chart's SVG into the PNG of a mail.
 
-It is made from the three elements that the template draws with, rect, line and text, on a clear
-ground and in tones that hold 3:1 or more against white as well as black, for a mail can't know on
-which it will be seen. This is no reader of SVG at large: those take two to six times as long
-(docs/decisions/mail-chart.md). A palette makes the file small.
+It supports the three elements that the template uses: rect, line and text. The background is
+transparent and the tones have a contrast of at least 3:1 against white and black, because a mail
+can't know on which it will be seen. It isn't a general SVG reader; those take two to six times as
+long (docs/decisions/mail-chart.md). A palette keeps the file small.
 
-Words and dashes recur from mail to mail (dates, whole kilometres), so each is drawn once, kept,
-and pasted. Nothing is drawn between two pixels: a letter stands on whole ones wherever it stands.
+Words and dashes recur from mail to mail (dates, whole kilometres), so each is drawn once, kept
+and pasted. Letters are always on whole pixels.
 """
 
 import struct

@@ -1,12 +1,12 @@
-"""From a context to a mail: the templates, text made harmless, the pictures, the links.
+"""From a context to a mail: templates, escaped text, pictures and links.
 
     context  →  TemplateLoader.render  →  subject, text, HTML  →  Renderer.email  →  Email
 
-The templates are the shipped ones with the operator's laid over them. The operator's run in a
-sandbox that changes nothing, and a name that isn't there is an error, not an empty place. A
-template of the operator's that breaks is put aside for the shipped one and reported; the mail goes
-out all the same. No sentence stands here: those are in `templates/words/`, one file a language,
-so that the text part, the HTML part and the pages can't come to differ.
+The templates are the shipped ones, overlaid with the operator's. The operator's run in an
+immutable sandbox, and an undefined name is an error, not an empty string. If a template of the
+operator's fails, the shipped one is used, the failure is reported, and the mail is sent all the
+same. Sentences are in `templates/words/`, one file for each language, so that the text part, the
+HTML part and the pages can't differ.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Made-up mails, to try templates on before a real one depends on them."""
+"""Sample mails, to try templates on before a real mail depends on them."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -1,7 +1,7 @@
-"""The weekly mail: what is known of one week, and the mail about it.
+"""The weekly mail: the facts about one week, and the mail about it.
 
-`WeeklyFacts` come from the pipeline; `compose_weekly` works out the figures, the rows and the chart
-that the templates in `templates/weekly/` are given.
+The pipeline provides `WeeklyFacts`. `compose_weekly` computes the figures, the rows and the chart
+for the templates in `templates/weekly/`.
 """
 
 from collections.abc import Callable, Sequence

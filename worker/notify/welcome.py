@@ -1,4 +1,4 @@
-"""The first mail to an athlete: what Easeback does, what comes when, and the link to set it up."""
+"""The first mail to an athlete: what Easeback does, which mails to expect, and the setup link."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,6 +1,6 @@
-"""The sentences of one language, as templates ask for them; and which language a browser wants.
+"""The sentences of one language, as templates use them; and the language that a browser asks for.
 
-A `Catalogue` is made of what the files of `templates/words/` define, by `TemplateLoader.words`.
+`TemplateLoader.words` makes a `Catalogue` from what the files of `templates/words/` define.
 """
 
 import re
