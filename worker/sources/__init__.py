@@ -1,7 +1,7 @@
 """Where runs come from: each source turns what it finds into recordings.
 
-A source touches network or disk and nothing else: it gets what it must know as arguments and
-returns values; the pipeline saves them. `base` says what a service is, `registry` which there are.
+A source only touches the network or the disk. It receives what it needs as arguments and returns
+values; the pipeline saves them. `base` defines a service, and `registry` lists them.
 """
 
 from worker.sources.base import NotARun, NotRead, Reading, SourceError, Unreadable

@@ -2,19 +2,19 @@
 
     SourceError                 the service, or a folder, can't be used; says why and what to do
     ├── RateLimited             no more calls are allowed until `resets_at`
-    ├── CredentialRevoked       only the athlete can mend it, by connecting again
+    ├── CredentialRevoked       only the athlete can fix this, by connecting again
     ├── AccessRefused           the access token is refused: refresh it, and ask once more
-    ├── NotFound                no such activity, or no file behind it
-    └── Unavailable             no useful answer: no network, a server's error, half a body
-        └── Forbidden           this one thing may not be seen; the others may
+    ├── NotFound                no such activity, or no file for it
+    └── Unavailable             no usable answer: no network, a server error, an incomplete body
+        └── Forbidden           this one item may not be read; others may
 
-Terminology: an *activity* is what a service lists, in its own words. A *recording* is an activity
+Terminology: an *activity* is what a service lists, in its own terms. A *recording* is an activity
 that is a run. A *credential* is what an athlete gave us to read their account: tokens, or a key.
 
 One bad activity or file is a value with its reason (`Unreadable`, `NotARun`), never an exception
 that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
-with a section of the settings and a subclass of `OAuth2` or `ApiKey`, of `Webhook` too if it has
-one, and a line in each of `sections` and `registry`.
+with a section of the settings and a subclass of `OAuth2` or `ApiKey`, and of `Webhook` if it has
+one, and a line each in `sections` and `registry`.
 """
 
 # ruff: noqa: N818  (each is named for what happened, as a reader of the log would say it)

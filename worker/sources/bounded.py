@@ -1,7 +1,7 @@
-"""An HTTP answer within bounds: one deadline from sending to the last byte, and so many bytes.
+"""Limits an HTTP answer: one deadline from sending to the last byte, and a maximum size.
 
-Each byte that comes moves the deadline on by no more than its share: whoever sends a head, a chunk
-line or a body in drops gains nothing. For connections of `http.client`, and what is built on them:
+Each byte extends the deadline only by its share, so sending a header, a chunk line or a body
+slowly gains nothing. For connections of `http.client`, and libraries based on them:
 
     class Connection(HTTPConnection):
         response_class = BoundedResponse

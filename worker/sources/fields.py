@@ -1,4 +1,4 @@
-"""Single fields of services' JSON, believed only where they make sense. Pure."""
+"""Reads single fields of services' JSON, and accepts only plausible values. Pure."""
 
 import math
 import re

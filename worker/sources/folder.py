@@ -1,11 +1,11 @@
 """The watched folder: lists its files, says whose each one is, and reads those that are stable.
 
-A plain scan, since change notices are silent on network shares and bind mounts and fire on the
-first byte elsewhere. A file is stable once two scans in a row found the same size and time; one
-whose own header promises more bytes than are there is given longer, since a slow copy looks the
-same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
-changed or deleted. A folder that can't be listed is reported as a snapshot; the others go on.
-What the files were like at the last scan is in the database.
+It scans, because change notifications don't work on network shares and bind mounts, and elsewhere
+fire on the first byte. A file is stable once two consecutive scans found the same size and time.
+A file whose header promises more bytes than there are is given longer, because a slow copy looks
+the same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
+changed or deleted. A folder that can't be listed is reported as a snapshot, and the others are
+read. The state of the files at the last scan is in the database.
 """
 
 import hashlib

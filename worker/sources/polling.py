@@ -1,14 +1,13 @@
 """What to ask a polled source next, and what its answers prove. Pure.
 
-The same for every service that lists activities newest first in pages; none of their names is
-known here. A page proves that everything begun since its last row has been shown, however short
-it came out, so one call is enough for a quiet poll; where the order doesn't hold, only an empty
-page proves anything. A hidden start is shown up to a day too early, hence the day of slack in
-every proof.
+This is the same for every service that lists activities newest first in pages, and knows none of
+their names. A page proves that everything that began since its last row was shown, however short
+the page is, so one call is enough for a quiet poll. If the order doesn't hold, only an empty page
+proves anything. A hidden start is shown up to a day too early, so each proof allows for a day.
 
     each poll       the newest, down to a week before the last poll
-    once a day      the same down to 42 days: edits and privacy changes come without any event
-    between polls   history, a page at a time, from where reading stands back to what is wanted
+    once a day      the same down to 42 days, because edits and privacy changes cause no event
+    between polls   history, a page at a time, from where reading stopped back to the wanted day
 """
 
 from collections.abc import Mapping, Sequence

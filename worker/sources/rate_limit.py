@@ -1,6 +1,6 @@
 """How many calls a service still allows. Pure: headers and instants in, values out.
 
-Windows     calls are counted in quarters of an hour and UTC days, and headers tell the count
+Windows     calls are counted per quarter of an hour and UTC day, as headers report
 Spacing     nothing is documented: one call a second, and longer pauses after refusals
 """
 

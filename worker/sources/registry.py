@@ -1,4 +1,4 @@
-"""The services that Easeback can ask: a new one is a folder, a line here and one in `sections`."""
+"""The services that Easeback supports. A new one is a folder, a line here and one in `sections`."""
 
 from worker.sources.base import Source
 from worker.sources.garmin.client import Garmin

@@ -1,6 +1,6 @@
-"""Opens what somebody else put there: a file or a folder, never a link to one or a pipe instead.
+"""Opens files and folders that others may have put there, but never a link or a pipe instead.
 
-What a name stood for when it was listed may be another thing by the time it's opened.
+A name may stand for something else by the time it is opened than when it was listed.
 """
 
 import errno

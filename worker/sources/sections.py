@@ -1,6 +1,6 @@
-"""What is known of each service before its code is loaded: its settings, and how far it's believed.
+"""What is known about each service before its code is loaded: its settings and its precedence.
 
-Apart from `registry`, so that a command that only reads starts without the services.
+This is separate from `registry`, so that commands that only read start without the services.
 """
 
 from collections.abc import Mapping

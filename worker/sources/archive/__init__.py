@@ -1,4 +1,4 @@
-"""What an athlete brings along: files, folders, and whole accounts' exports with their tables.
+"""What an athlete imports: files, folders, and exports of whole accounts with their tables.
 
-`manifest` lists what is there, `entries` has it read one activity at a time.
+`manifest` lists what there is, and `entries` reads it one activity at a time.
 """

@@ -1,18 +1,17 @@
-"""Archives: files, folders and whole accounts' exports named by the athlete, an entry at a time.
+"""Archives: files, folders and account exports that an athlete names, read one entry at a time.
 
-    paths ─→ manifest ─┬─→ files, packed or not ─→ entries
+    paths ─→ manifest ─┬─→ files, compressed or not ─→ entries
                        └─→ tables of activities ─→ entries, after those of the files they name
 
-Whatever is named is only read; no link is followed out of a folder, and what isn't an activity's
-file there (pictures, settings) is passed over. An entry that can't be read is a value with its
-reason. A file that was read before, as it stands now, isn't read again: of an archive only the
-members that are new.
+Everything is only read. No link is followed out of a folder, and files that aren't activities
+(pictures, settings) are skipped. An entry that can't be read is a value with its reason. An
+unchanged file isn't read again; of an archive, only new members are.
 
-A table of an account and the files beside it tell of the same runs. A row stands for its run where
-the file is missing or can't be read. Where it was read, the row carries the file's digest, which
-makes them one run, adds what the account alone knows (that it was a race), and its owner's
-corrections, which are believed: another sport, a crop, another distance. Garmin's summaries name
-no files: they belong to what was recorded at the same time.
+A table of an account and the files beside it describe the same runs. If the file is missing or
+can't be read, the row is the run. Otherwise the row has the file's digest, which makes them one
+run. It adds what only the account knows (that it was a race) and its owner's corrections, which
+are believed: another sport, a crop, another distance. Garmin's summaries name no files and are
+matched by time.
 """
 
 import hashlib

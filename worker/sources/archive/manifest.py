@@ -1,8 +1,8 @@
 """What is below the paths that an athlete names: files to read, and tables of activities.
 
-Nothing is read here but the head of each file, by which it is told what it is, and an archive's
-list of contents. Folders are walked without following links; hidden names are left out, and what
-is no activity's file is counted and passed over.
+Only the head of each file is read, to recognise its format, and an archive's list of contents.
+Folders are walked without following links. Hidden names are left out. Files that aren't
+activities are counted and skipped.
 """
 
 import os

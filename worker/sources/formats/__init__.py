@@ -1,8 +1,8 @@
 """File formats: bytes in, activities out. No folder, no network, no athlete's settings.
 
-A reader never raises for what a file holds: it gives the running activities (with a note where
-something had to be recovered), or says why there are none. Tables of activities give their rows
-(`tables`, `garmin_summaries`). All of it runs in a process of its own (`child`).
+A reader never raises because of a file's contents. It returns the running activities (with a note
+if something had to be recovered), or says why there are none. Tables of activities return their
+rows (`tables`, `garmin_summaries`). All of this runs in a separate process (`child`).
 """
 
 import re

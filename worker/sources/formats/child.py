@@ -1,13 +1,13 @@
-"""The readers in a process of their own, which can neither hang nor take memory without end.
+"""Runs the readers in a separate process, with limits on time and memory.
 
     with Reader() as reader:
         for member in reader.read(path): ...
 
-The child starts with the first file, serves one after another, and leaves by itself when nothing
-came for a while. What kills it (time, memory, a crash) is tried once more by a new child that has
-nothing else to read, as the file before may have been the one to blame. Where that dies too, the
-file or member is one that couldn't be read for now (`NotRead`); the rest of an archive goes on.
-What the child does, and how the two talk, is in `child_serve.py`.
+The child process starts with the first file, serves one after another, and exits after some idle
+time. If a file kills it (time, memory, a crash), a new child tries that file once more, alone,
+because an earlier file may have been the cause. If that child dies too, the file or member
+couldn't be read for now (`NotRead`), and the rest of an archive continues. `child_serve.py` has
+the child's side and the protocol.
 """
 
 import json

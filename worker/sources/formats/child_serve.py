@@ -1,11 +1,11 @@
-"""The child's side: reads one file after another within its limits, until nothing more comes.
+"""The child's side: reads one file after another within its limits, until the input ends.
 
-A request is a line of JSON, with the file's bytes behind it where there's no path; the answer is a
-line for each member or row read, and one for the end.
+A request is a line of JSON, followed by the file's bytes if there is no path. The answer is a
+line for each member or row, and one for the end.
 
-It opens nothing but the regular files it's sent, and writes nothing but its answers and, to unpack
-an archive in an archive, a temporary file without a name. Once it has run out of memory it ends:
-what is left after that is too little for anybody's file.
+The child only opens the regular files that it is sent. It only writes its answers and, to unpack
+an archive within an archive, a temporary file without a name. After it ran out of memory it
+exits, because what is left wouldn't be enough for another file.
 """
 
 import contextlib

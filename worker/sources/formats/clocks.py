@@ -1,8 +1,9 @@
-"""Clocks that were wrong: dates before there were such files, and zones that don't fit the place.
+"""Wrong clocks: dates before such files existed, and time zones that don't fit the position.
 
-A receiver counts weeks in ten bits, and one of old firmware takes a day for the one 1,024 weeks
-before. A watch that lost its battery counts from the first day of a round year. What another date
-in the file tells is put right; the rest is said. Instants in and out are aware UTC.
+A GPS receiver counts weeks in ten bits, and one with old firmware reports a day 1,024 weeks too
+early. A watch that lost its battery counts from the first day of a round year. If another date in
+the file gives the right one, it is used; otherwise the date is reported as doubtful. Instants in
+and out are aware UTC.
 """
 
 from collections.abc import Iterable

@@ -1,9 +1,10 @@
 """FIT files: the runs of each session, whatever state the file is in.
 
-    bytes → walk over all that nobody needs → one small sound segment → fitparse → activities
+    bytes → skip what isn't needed → one small valid segment → fitparse → activities
 
-Only what is broken or missing is looked for in the records. Nothing is raised for what a file
-holds: a bad checksum, a cut end, a lost summary give their run with a note, or a reason.
+Records are only read if something is broken or missing. A file's contents never raise an
+exception: a bad checksum, a truncated end or a lost summary give the run with a note, or a
+reason.
 """
 
 import io

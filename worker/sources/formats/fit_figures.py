@@ -1,8 +1,8 @@
-"""A session's figures, weighed against what its file's records, laps and places came to.
+"""Weighs a session's figures against its file's records, laps and positions.
 
-A watch's summary is mostly right, and read alone. Where it lacks a figure, or its last record
-contradicts it, all that the file tells is compared: what two agree on is believed before what one
-says, and the summary before the records, these before the laps, and those before the places.
+A watch's summary is usually right, and then used alone. If it lacks a figure, or its last record
+contradicts it, all sources are compared. What two of them agree on is believed first; then the
+summary, the records, the laps, and the positions, in this order.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
-"""A FIT file's records and laps, where its summary lacks something or is contradicted.
+"""A FIT file's records and laps, for summaries that are incomplete or contradicted.
 
-Slower by far than the summary, so that nothing here is asked for without need.
+This is much slower than the summary, so it is used only when needed.
 """
 
 from collections.abc import Iterator, Sequence

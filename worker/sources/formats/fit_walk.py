@@ -1,9 +1,9 @@
-"""Steps over a FIT file by the sizes its definitions give, and hands out the messages asked for.
+"""Steps over a FIT file by the sizes in its definitions, and yields the messages asked for.
 
-Most of a FIT file is a row a second that nobody needs here. The walk reads each record's header
-byte, adds the size that its definition told, and stops only where a message is wanted. `segment`
-puts messages into one small sound FIT file for a real decoder. Nothing here knows what a field
-means, nothing raises for what the bytes hold.
+Most of a FIT file is a row a second that isn't needed. The walk reads each record's header byte,
+adds the size from its definition, and stops only at requested messages. `segment` puts messages
+into one small valid FIT file for a real decoder. This module doesn't know what a field means, and
+never raises because of the bytes.
 
 The protocol: https://developer.garmin.com/fit/protocol/
 """

@@ -1,9 +1,9 @@
 """The summaries in a Garmin account's export: `..._summarizedActivities.json`, a list in a list.
 
-Bytes in, rows as of a table out, or why the file is none. Distances there are centimetres,
-durations milliseconds, instants milliseconds since 1970. Such a file may be large (each activity
-brings its splits along), so activities are decoded one at a time. They tell less than the FIT files
-that an export has beside them, and nothing but the time tells which belongs to which.
+Bytes in, rows as of a table out, or the reason why there are none. Distances are in centimetres,
+durations in milliseconds, and instants in milliseconds since 1970. Such a file may be large,
+because each activity includes its splits, so activities are decoded one at a time. They contain
+less than the FIT files of the same export, and can only be matched with them by time.
 """
 
 import json

@@ -1,9 +1,9 @@
 """GPX files: the runs of their tracks, measured from point to point.
 
-GPX holds no summary, so distance and times are added up (see `track.py`). A track that goes on
-within an hour of the one before it is the same run, as some apps begin a new one after each pause;
-one that tells of the same hours is another copy of it. What was done stands in a track's type, in
-what apps write elsewhere into the file, or in its name.
+GPX has no summary, so distance and times are added up (see `track.py`). A track that begins
+within an hour after the one before it is the same run, because some apps begin a new track after
+each pause. A track of the same hours is another copy. The sport comes from a track's type, from
+other fields that apps write, or from its name.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""Adds up laps, whatever their writer meant by them.
+"""Adds up laps, in whichever way their writer meant them.
 
-Most devices write laps that follow one another. Some count up from the first, some write a lap
-over several others, some leave the last one empty. What the track came to, where there is one,
-says which it was; else the laps' own times do: no two laps can be run at once.
+Most devices write consecutive laps. Some write cumulative laps, some write a lap over several
+others, some leave the last one empty. The track's totals, if there are any, show which it was;
+otherwise the laps' times do, because two laps can't be run at once.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """Walks an XML file element by element, in constant memory, for the GPX and TCX readers.
 
-Nothing here knows what an element means. Entities can't be declared, so none can blow up or fetch
-anything; namespaces' prefixes are dropped, as files in the wild get them wrong. What a parser has
-to hold at once is bounded: the length of a tag, the names there are, how deep elements lie. A file
-that isn't well-formed is walked again with its stray characters written as they should be, since
-one of them would cost all that comes after it.
+It doesn't know what an element means. Entities can't be declared, so none can expand or fetch
+anything. Namespace prefixes are dropped, because real files get them wrong. What a parser has to
+hold at once is limited: the length of a tag, the number of names, the depth of elements. A file
+that isn't well-formed is read again with its stray characters escaped, because one of them would
+lose everything after it.
 """
 
 import codecs

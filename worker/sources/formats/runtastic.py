@@ -1,8 +1,8 @@
 """The sessions of a Runtastic (adidas Running) account, each in a file of `Sport-sessions`.
 
-Bytes in, a row as of a table out. Instants and durations there are milliseconds, distances metres,
-sports are numbers. The track of a session lies beside it as `GPS-data/<id>.gpx`, where it has one;
-it names no sport of its own.
+Bytes in, a row as of a table out. Instants and durations are in milliseconds, distances in
+metres, and sports are numbers. A session's track, if any, is beside it in `GPS-data/<id>.gpx`,
+and names no sport.
 """
 
 import json

@@ -1,7 +1,6 @@
 """Which sports count as running, and how to say that one doesn't.
 
-A file's own word for its sport decides; where there is none, what it is titled, and then its pace,
-as a runner looking at it would.
+The file's own word for its sport decides; then its title; then its pace.
 """
 
 from collections.abc import Sequence

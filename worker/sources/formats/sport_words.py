@@ -1,10 +1,10 @@
-"""The words by which files call running, and other sports, in the languages of their apps.
+"""The words for running and other sports, in the languages of the apps that write files.
 
-OpenTracks' were read from its translations (`activity_type_…` of strings.xml, 46 languages). The
-rest are the plain words of these languages and the type names seen in exports: Strava, Garmin,
-Samsung Health, Runtastic and RunKeeper publish no list to check them against. A
-word is matched whole. A compound may count by its end only as a file's type, never in
-a title, where names of places are: as `*lauf` there, or `cycl*`, or `*swim*`.
+Those of OpenTracks are from its translations (`activity_type_…` of strings.xml, 46 languages).
+The rest are common words of these languages, and type names seen in exports: Strava, Garmin,
+Samsung Health, Runtastic and RunKeeper publish no list. A word is matched as a whole. A compound
+may match by its end (such as `*lauf`), or by `cycl*` or `*swim*`, only as a file's type and never
+in a title, because titles contain names of places.
 """
 
 # ruff: noqa: RUF001  # letters of many scripts are the matter here

@@ -1,4 +1,4 @@
-"""Which files tell of an account's activities, by what services call them."""
+"""The names that services give to tables of activities."""
 
 import re
 from typing import Literal

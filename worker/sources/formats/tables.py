@@ -1,21 +1,20 @@
-"""Histories as tables: a CSV of one's own, or the list of an account's activities.
+"""Histories as tables: your own CSV, or the list of an account's activities.
 
 A file in, its rows out one at a time, or why the file is no history (`Unreadable`). A row that
-can't be read is a value with its line and its reason, and never the end of the rest. Nothing is
-judged here: duplicates, sessions and what can't be true are the business of lower rooms.
+can't be read is a value with its line and its reason, and doesn't end the rest. Nothing is judged
+here: duplicates, sessions and implausible values are handled elsewhere.
 
-A table of one's own needs `start_date_local` (ISO or as a spreadsheet writes it, the clock on the
-runner's wall) and `distance_m`; it may have `moving_s` and `elevation_gain_m`, and every row is a
-run.
+Your own table needs `start_date_local` (local time, ISO or as a spreadsheet writes it) and
+`distance_m`. It may have `moving_s` and `elevation_gain_m`, and every row is a run.
 
-Strava's export has a row for each activity: its dates are UTC, in words of the athlete's language;
-its header names `Distance` twice, first in kilometres for people, then in metres; older ones have
-it once, in either. Garmin Connect's list is in local time, and in miles or kilometres without a
-word of which: the length of the stride tells, or else what the athlete counts in. Tables of other
-services and programs are read where their header names the unit: `Distance (km)`.
+Strava's export has a row for each activity. Its dates are UTC, in the athlete's language. Its
+header names `Distance` twice, first in kilometres for people, then in metres; older exports have
+it once, in either. Garmin Connect's list is in local time, and in miles or kilometres without
+saying which: the stride length shows it, or else the athlete's own unit is assumed. Tables of
+other services and programs are read if their header names the unit: `Distance (km)`.
 
-What only the whole table tells is asked of it first: the file is gone over several times, so that
-no more than a row of it is held.
+Some facts depend on the whole table. The file is therefore read several times, so that only one
+row has to be held in memory.
 """
 
 import codecs

@@ -1,8 +1,8 @@
 """TCX files: their running activities, by the laps' own figures.
 
-A lap tells its metres and seconds as the device counted them, pauses left out; where it doesn't,
-the track's points are added up (see `track.py`). Laps that can't all be true, since they count up
-or lie over each other, are weighed against the points. Version 1 of the format has an activity as
+A lap has metres and seconds as the device counted them, without pauses. If it doesn't, the
+track's points are added up (see `track.py`). Laps that can't all be true, because they are
+cumulative or overlap, are weighed against the points. Version 1 of the format has an activity as
 `Run` in `Running`.
 """
 

@@ -1,12 +1,12 @@
 """Adds up a track point by point: distance, moving and elapsed time, in constant memory.
 
-For GPX, which holds nothing but points, for TCX, and for a FIT file whose summary is lost. Nothing
-here reads a file. The rules, and how they compare to devices' own figures, are written down in
-docs/decisions/gpx-distance.md.
+For GPX, which only has points, for TCX, and for FIT files whose summary is lost. Nothing here
+reads a file. docs/decisions/gpx-distance.md has the rules, and a comparison with devices' own
+figures.
 
-Most tracks are added up as their points come. Where those come newest first, or many at one
-instant, or seldom, `Odometer.odd` says so, and `retraced` adds up all points anew: sorted, spread
-in time, and judged by their own rate.
+Most tracks are added up as their points arrive. If points are newest first, or many have one
+instant, or they are rare, `Odometer.odd` says so, and `retraced` adds up all points again:
+sorted, spread in time, and judged by their own rate.
 """
 
 from array import array

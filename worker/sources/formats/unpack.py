@@ -1,10 +1,10 @@
-"""Files, packed or not: what is in them by content, opened within bounds, read one by one.
+"""Files, compressed or not: recognised by content, opened within limits, read one by one.
 
-Names are told and never become paths; sizes are bounded before and while unpacking; links,
-folders and what isn't an activity's format are passed over. Nothing is raised for what a file
-holds: a bomb, a password, a torn archive give a reason. What only kept it from being read (a full
-disk, a share that is gone) gives `NotRead`. `MemoryError` alone is raised: after that nothing else
-should be read by the same process.
+Names are reported and never become paths. Sizes are limited before and while unpacking. Links,
+folders and other formats are skipped. A file's contents never raise an exception: a bomb, a
+password or a broken archive give a reason. If the file only couldn't be read (a full disk, a
+missing share), the result is `NotRead`. Only `MemoryError` is raised, because the same process
+shouldn't read anything after that.
 """
 
 import errno

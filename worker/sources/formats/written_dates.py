@@ -1,9 +1,4 @@
-"""Dates as an account export writes them: in the athlete's language, for people to read.
-
-"Oct 5, 2014, 4:15:21 PM" · "5 oct. 2014 à 16:15:21" · "05.10.2014, 16:15:21" ·
-"2014年10月5日 16:15:21" · "2014-10-05 16:15:21". Text in, a date with its clock time out, without
-a zone. Whether 5/10 is in May or in October only the whole file can tell (`day_comes_first`).
-"""
+"""Dates as account exports write them for people, in the athlete's language."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""Strava: consent, the list of activities, single ones, webhooks. No files.
+"""Strava: consent, the list of activities, single activities, webhooks. No files.
 
-`client` asks, `errors` says what Strava's errors mean, `parse` turns its JSON into recordings.
+`client` asks, `errors` explains Strava's errors, `parse` turns its JSON into recordings.
 """

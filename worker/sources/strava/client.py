@@ -1,10 +1,10 @@
-"""Strava as a source: what Easeback asks it, each one call, through stravalib.
+"""Strava as a source: the calls that Easeback makes, through stravalib.
 
 stravalib sets no time-out, knows one host, takes the application's credentials from the
-environment, sleeps when its limiter says so and warns through the root logger. So it gets a
-session that bounds every answer in time and size and leads to the configured address, a limiter
-that only listens, and credentials with each call. It's imported late: that takes half a second
-and rewrites the process's warning filters.
+environment, sleeps when its limiter says so, and warns through the root logger. It is therefore
+given a session that limits every answer in time and size and connects to the configured address,
+a limiter that only observes, and the credentials with each call. It is imported late, because
+that takes half a second and changes the process's warning filters.
 """
 
 import logging

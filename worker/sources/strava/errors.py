@@ -1,8 +1,8 @@
-"""What Strava's errors mean, in plain words, each with what would mend it. Pure.
+"""What Strava's errors mean, in plain words, each with a remedy. Pure.
 
-Strava says most things with a status and a list of `resource`, `field`, `code`; the same word can
-stand under several statuses, so both are looked at. No sentence here ever holds a token, a secret
-or an address with a query.
+Strava reports most errors as a status and a list of `resource`, `field`, `code`. The same word
+can occur with several statuses, so both are considered. No sentence here contains a token, a
+secret or an address with a query.
 """
 
 from collections.abc import Callable, Mapping

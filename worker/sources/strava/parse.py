@@ -1,9 +1,8 @@
 """Strava's JSON → recordings, one activity at a time. Pure.
 
-Only the fields that the product needs are looked at: a heart rate of half a beat or a sport
-invented yesterday spoils nothing. What kind of activity it is, is decided on the raw word. The
-list mislabels the local start as UTC, so the start is `start_date` and the day comes from
-`timezone`.
+Only the fields that the product needs are read, so an odd heart rate or a new sport does no harm.
+The raw word decides the kind of activity. The list labels the local start as UTC, so the start is
+taken from `start_date` and the day from `timezone`.
 """
 
 import json
