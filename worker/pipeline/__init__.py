@@ -7,8 +7,8 @@
                                                          │
                                                       deliver ──→ mail server
 
-*Take in* uses network and disk. *Ingest* is one transaction: runs, findings and the mail about
-them are saved together or not at all. *Deliver* claims a mail, sends it, records the answer. Any of
-them can be killed at any point and called again: each mail has a key, and is queued once. None of
-them reads the clock: `now` is passed in.
+*Take in* uses the network and the disk. *Ingest* is one transaction: runs, findings and the mail
+about them are saved together or not at all. *Deliver* claims a mail, sends it and records the
+answer. Each of them can be killed at any point and called again, because each mail has a key and
+is queued once. None of them reads the clock: `now` is passed in.
 """

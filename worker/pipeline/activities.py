@@ -1,8 +1,8 @@
-"""What a service's activities change here: runs, findings, and the original files behind them.
+"""Saves a service's activities: runs, findings, and the original files behind them.
 
 Activities are saved and judged in the caller's transaction. Files are fetched one by one, newest
-first, each believed in place of what is listed; one that can't be had now is tried again, later
-and later, and none stops the others.
+first, and each is believed instead of the list. A file that isn't available is tried again, with
+longer and longer pauses, and doesn't stop the others.
 """
 
 import json

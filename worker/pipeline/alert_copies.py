@@ -1,4 +1,4 @@
-"""Copies of alerts to the practice: for each therapist one mail, of athletes who agree to it."""
+"""Copies of alerts to the practice: one mail for each therapist, if the athlete agreed."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Services that answer nobody, which is no fault of any athlete's."""
+"""Services that don't answer anybody, which isn't a problem of any athlete."""
 
 from datetime import datetime
 

@@ -1,11 +1,11 @@
-"""Backups by schedule, and what follows a restore.
+"""Scheduled backups, and what follows a restore.
 
-A copy is made only of a sound database, so that damage found late has a copy from before. Which
-copies there are stands in their names; there is no other list.
+A copy is only made of a sound database, so that there is an earlier copy if damage is found late.
+The names of the copies say when they were made; there is no other list.
 
-A copy doesn't know what was sent after it was made. So after a restore a mail that waits is held
-until the operator releases it, weeks up to now count as mailed, and findings about days up to now
-are saved in silence, and the links to pages are closed. The files in the inbox are simply ingested
+A copy doesn't know what was sent after it was made. After a restore, waiting mail is therefore
+held until the operator releases it, weeks up to now count as mailed, findings about days up to
+now are saved without mail, and the links to pages are closed. The files in the inbox are ingested
 again.
 """
 

@@ -1,7 +1,7 @@
-"""An athlete's own change of name and mail address.
+"""Changes an athlete's name or mail address, as the athlete asks.
 
-A new address counts once somebody who reads it has said so; until then everything goes to the old
-one, which is told of it. What waits in the outbox then goes to the new one too.
+A new address takes effect once somebody who reads it has confirmed it. Until then, all mail goes
+to the old address, which is notified. Mail that waits in the outbox then goes to the new one.
 """
 
 import secrets

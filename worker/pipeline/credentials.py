@@ -1,11 +1,11 @@
 """Credentials: connecting an athlete to a service, and disconnecting.
 
-    begin_consent, finish_consent    OAuth: a consent that belongs to one browser
-    connect_with_key                 a key that is tried before it's stored
-    disconnect_athlete, forget_source   give it back at the service, forget it here
-    encrypt_all_anew                 after the keys were rotated
+    begin_consent, finish_consent       OAuth: a consent that belongs to one browser
+    connect_with_key                    a key that is tested before it is stored
+    disconnect_athlete, forget_source   revoke it at the service, forget it here
+    encrypt_all_anew                    after the keys were rotated
 
-Asking with a credential is for `session`.
+`session` makes calls with a credential.
 """
 
 import hashlib

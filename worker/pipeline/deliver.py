@@ -1,9 +1,9 @@
-"""Deliver: claim a mail, send it, settle it.
+"""Delivers mail: claim it, send it, settle it.
 
-The order is what keeps a mail from being lost or sent twice: `at_dot` is committed just before
-the final dot, `sent` just after its answer, and no lock of the store is held while the mail
-server takes its time. What is wrong with the server or our login pauses all mail and costs no mail
-a try; what it says of one mail is that mail's affair.
+The order keeps a mail from being lost or sent twice: `at_dot` is committed just before the final
+dot, `sent` just after its answer, and no lock of the store is held while the mail server takes
+its time. A problem with the server or our login pauses all mail and doesn't count as an attempt.
+A refusal of one mail concerns only that mail.
 """
 
 import logging

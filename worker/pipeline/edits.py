@@ -1,8 +1,8 @@
-"""The athlete's own word on a run: left out, put back, corrected, added.
+"""Athletes' corrections of runs: excluding, including, correcting and adding.
 
-A word is a recording of the source `manual` that names the recording it is about, so it stands
-whatever the sources tell again. Each of these functions is one transaction: the word, the runs,
-the findings since that day, and the mail that they lead to.
+A correction is a recording of the source `manual` that names the recording it is about, so it
+remains whatever the sources send again. Each function is one transaction: the correction, the
+runs, the findings since that day, and the mail that follows from them.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
-"""Exports of accounts: the rows of their tables beside the files, for the inbox and for imports.
+"""Account exports: the rows of their tables beside the files, for the inbox and for imports.
 
-What is dropped into the inbox is read as `import` reads it: an archive with the tables that are in
-it, and a table by itself. The reader's child lists and reads them, within its bounds.
+Exports in the inbox are read as `import` reads them: an archive with the tables in it, or a table
+by itself. The reader's child process lists and reads them, within its limits.
 """
 
 from collections.abc import Sequence

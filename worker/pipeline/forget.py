@@ -1,4 +1,4 @@
-"""Forget: everything about one athlete gone, from the store and all else that we wrote."""
+"""Deletes everything about one athlete, from the store and from everything else that we wrote."""
 
 from datetime import datetime
 from pathlib import Path

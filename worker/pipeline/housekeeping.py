@@ -1,4 +1,4 @@
-"""Housekeeping: what time alone changes, and what was put off."""
+"""Housekeeping: what is due as time passes, and what was postponed."""
 
 from datetime import datetime, timedelta
 

@@ -1,11 +1,11 @@
-"""Import: files, folders and archives that the athlete names, silently, as often as they like.
+"""Import: files, folders and archives that the athlete names, without mail, and repeatable.
 
-    entries ─→ runs, what came of each entry, from when on to judge (a commit a batch) ─→ verdicts
+    entries ─→ runs, each entry's result, the first day to judge (a commit a batch) ─→ verdicts
                after the last batch: every day since the first that changed is judged
 
-Nothing is mailed about what is imported. A file that can't be read is a verdict with its reason;
-the next one follows. It can be stopped at any point: what was saved is known the next time, and
-what was saved and not judged is judged by the next `ingest`.
+No mail is sent about what is imported. A file that can't be read is a verdict with its reason,
+and the next one follows. An import can be stopped at any point: what was saved is known the next
+time, and what was saved and not judged is judged by the next `ingest`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence

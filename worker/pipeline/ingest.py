@@ -1,10 +1,10 @@
-"""Ingest: recordings become runs, runs findings, and at most one of those a queued mail.
+"""Ingest: recordings become runs, runs become findings, and at most one of those a queued mail.
 
     inbox:  scan ─→ stable files ─→ read ─→ recordings ─┐
     other sources: recordings ──────────────────────────┴─→ `ingest`: one transaction
 
-Files are read while no transaction is open. `ingest` happens inside the caller's transaction, so
-that a finding and the mail about it are saved together or not at all.
+Files are read while no transaction is open. `ingest` runs inside the caller's transaction, so
+that a finding and its mail are saved together or not at all.
 """
 
 import logging

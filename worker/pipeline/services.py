@@ -1,4 +1,4 @@
-"""What the pipeline works with: one of each thing it needs, put together by `app`."""
+"""What the pipeline works with: one of each part that it needs, assembled by `app`."""
 
 import hashlib
 import random

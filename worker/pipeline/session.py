@@ -1,7 +1,8 @@
-"""A session: one athlete's credential, held by one worker alone, and the only way to ask with it.
+"""A session: one athlete's credential, leased to one worker, and the only way to use it.
 
-The access token is refreshed, and stored before it's used; every call is counted against the
-service's rate limit before it's made; a refused token is refreshed, and the question asked again.
+The access token is refreshed and stored before it is used. Every call is counted against the
+service's rate limit before it is made. If a token is refused, it is refreshed and the call is
+repeated.
 """
 
 import json

@@ -1,13 +1,13 @@
-"""The engine for every service: what is due at it, and what its answers change.
+"""The engine for every service: what is due there, and what its answers change.
 
     SourceSync.all_due    everything that is due at one service, in this order:
-    handle_events           webhooks told of a change: look, and follow what is so
+    handle_events           webhook events: ask the service, and follow what changed
     poll                    read the newest activities, and the last 42 days once a day
     read_history            a page of the past, and then original files, newest first
 
-Each of the three is done for one athlete at a time, through a `session`; its activities
-are saved and judged in one transaction. Nothing here sleeps but for a call's turn: what can't be
-done now is a row with a later due date. What to ask next, `sources.polling` decides.
+Each of the three is done for one athlete at a time, through a `session`. Its activities are saved
+and judged in one transaction. Nothing sleeps except for a call's turn: what can't be done now is
+a row with a later due date. `sources.polling` decides what to ask next.
 """
 
 import logging

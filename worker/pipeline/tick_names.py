@@ -1,4 +1,4 @@
-"""The names under which the state of mail and of services stands among the ticks."""
+"""The names of the ticks that record the state of mail and of services."""
 
 from collections.abc import Mapping
 

@@ -1,7 +1,7 @@
-"""What isn't known of an athlete's runs: sources that can't be read, files that wait.
+"""What isn't known about an athlete's runs: sources that can't be read, files that wait.
 
-A weekly mail asks before it's composed: whether what waits should be read first (`is_reading`),
-and what it must say that it couldn't see (`unseen`).
+Before a weekly mail is composed, `is_reading` says whether waiting runs should be read first, and
+`unseen` says which sources it must report as unread.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

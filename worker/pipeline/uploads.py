@@ -1,9 +1,9 @@
-"""Files that athletes upload: put into their folder of the inbox, where the next scan finds them.
+"""Saves files that athletes upload in their folder of the inbox, where the next scan finds them.
 
     inbox/<athlete>/easeback-uploads/<start of the content's SHA-256>/<the file's own name>
 
-The folder is named for the content, so the same file twice changes nothing, and it appears with the
-file whole in it. No link is followed on the way.
+The folder is named after the content, so the same file twice changes nothing. It appears with the
+complete file in it. No link is followed on the way.
 """
 
 import errno

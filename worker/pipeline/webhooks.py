@@ -1,4 +1,4 @@
-"""The subscription to a service's webhook: made anew where its address holds no secret yet."""
+"""Renews the subscription to a service's webhook if its address doesn't contain a secret yet."""
 
 import logging
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The weekly mail: due once a week on the athlete's own clock, queued once, told once."""
+"""The weekly mail: due once a week by the athlete's own clock, and queued once."""
 
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo

@@ -1,4 +1,4 @@
-"""The first mail to an athlete who was just added: queued once, with the link to set things up."""
+"""The first mail to a new athlete: queued once, with the link to their settings."""
 
 from datetime import datetime
 
