@@ -1,11 +1,11 @@
-"""The store: all SQL lives in this room. SQLite and PostgreSQL, through SQLAlchemy Core.
+"""The store: all SQL is in this package. SQLite and PostgreSQL, through SQLAlchemy Core.
 
     store = Store.open("sqlite:////var/lib/easeback/easeback.db")
     with store.transaction() as tx:
         tx.runs.save(athlete, recordings, now=now, today=today)
         tx.outbox.enqueue(...)
 
-A transaction is all or nothing: findings and the mail about them go in together. It holds the
+A transaction is all or nothing: findings and the mail about them are saved together. It holds the
 writer's lock from its beginning, so nothing slow (network, disk, parsing) happens inside one.
 """
 

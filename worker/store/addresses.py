@@ -1,4 +1,4 @@
-"""Mail addresses that athletes asked for: each counts once it is confirmed, and one at a time."""
+"""New mail addresses that athletes asked for. Each takes effect once confirmed; one at a time."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""The athletes: who runs, when their weekly mail is due, and how they answered that it felt."""
+"""The athletes, when their weekly mail is due, and their answers to check-ins."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import asdict

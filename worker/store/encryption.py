@@ -1,7 +1,7 @@
-"""Encrypts what nobody with the database alone may read: tokens and keys.
+"""Encrypts tokens and keys, so that the database alone doesn't reveal them.
 
-The keys come from outside the database. They rotate: the first encrypts, each of them decrypts;
-`encrypt_anew` encrypts with the first what an older key encrypted.
+The keys are outside the database. They rotate: the first one encrypts, and all of them decrypt.
+`encrypt_anew` encrypts with the first key what an older key encrypted.
 """
 
 import base64

@@ -1,7 +1,7 @@
-"""Where a SQLite file lies: on a disk of this machine, or on a share that SQLite can't trust.
+"""Whether a SQLite file is on a local disk, or on a share where SQLite isn't safe.
 
-SQLite's log needs memory that all processes share, and locks that hold; NFS and SMB give neither
-(https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html).
+SQLite's log needs memory that all processes share, and reliable locks. NFS and SMB provide
+neither (https://www.sqlite.org/wal.html, https://www.sqlite.org/howtocorrupt.html).
 """
 
 import errno

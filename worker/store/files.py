@@ -1,4 +1,4 @@
-"""What came of files: those of the watched inbox, and the entries of imported archives."""
+"""The results of files: those of the watched inbox, and the entries of imported archives."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""The findings: what was found on which day, what was mailed of it, what was withdrawn."""
+"""The findings: what was found on which day, what was mailed, what was withdrawn."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields

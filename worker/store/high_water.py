@@ -1,8 +1,8 @@
 """The high-water mark beside a SQLite database: how many mails it has handed to a mail server.
 
-The database counts them too, in the number that SQLite's header keeps for applications. One that
-has counted fewer than the file beside it is an older copy, put in the place of the one that was
-there: it doesn't know what was mailed since.
+The database counts them too, in the number that SQLite's header reserves for applications. If it
+has counted fewer than the file beside it, it is an older copy that replaced the database, and
+doesn't know what was mailed since.
 """
 
 import os

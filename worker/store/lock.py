@@ -1,15 +1,15 @@
 """Locks: one worker at a time, and one writer at a time.
 
-The worker's lock on a SQLite database is one on a file beside it, which names the holder, and one
-on the database file itself, which holds under every name that the file has. In PostgreSQL it's an
-advisory lock, which several workers may share. A lock ends with its holder, so a killed worker
-leaves nothing to clean up. Whoever holds one asks now and then whether it still does. Reading, and
-the small writes of commands and pages, need no such lock.
+The worker's lock on a SQLite database consists of one on a file beside it, which names the
+holder, and one on the database file itself, which works under every name of the file. On
+PostgreSQL it is an advisory lock, which several workers may share. A lock ends with its holder,
+so a killed worker leaves nothing to clean up. A holder checks from time to time whether it still
+has the lock. Reading, and the small writes of commands and pages, don't need it.
 
-`WriteQueue` lets the threads of one process write in the order in which they came. SQLite lets one
-write at a time; the others retry, each time later, and whoever has just written is the first to
-retry. Behind two hundred weekly mails in a row a page could wait for seconds that way. In the queue
-it waits for one of them.
+`WriteQueue` lets the threads of one process write in the order in which they came. SQLite lets
+one write at a time, and the others retry with longer and longer pauses, so whoever has just
+written retries first. A page could thus wait for seconds behind two hundred weekly mails. In the
+queue, it waits for one of them.
 """
 
 import errno

@@ -1,4 +1,4 @@
-"""How we log in to the mail server by tokens: one row at most, with what brings new ones."""
+"""The login to the mail server by tokens: at most one row, with what renews them."""
 
 from dataclasses import dataclass
 from datetime import datetime

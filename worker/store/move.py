@@ -1,7 +1,7 @@
-"""Moving: a SQLite store copied to PostgreSQL, a batch at a time, and compared row by row.
+"""Copies a SQLite store to PostgreSQL, one batch at a time, and compares every row.
 
-Each table goes in the order of its primary key, so that what stands in the target says where to go
-on: a move that was killed is simply begun again. The source is only read.
+Each table is copied in the order of its primary key, so the target shows where to continue. An
+interrupted move is simply started again. The source is only read.
 """
 
 import hashlib

@@ -4,8 +4,8 @@
                  │        └──→ retry → claimed …      held: put aside by the operator
                  └───────────→ dead                   dropped: given up by the operator
 
-`at_dot` is committed just before the final dot goes out, so that after a crash only those mails
-are in doubt that the server may already have; they are sent once more, flagged.
+`at_dot` is committed just before the final dot is sent. After a crash, only those mails are in
+doubt, because the server may have them already. They are sent once more, flagged.
 """
 
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""What the practice's page of everybody reads, in a fixed number of statements."""
+"""The data of the practice's page of all athletes, in a fixed number of statements."""
 
 import json
 from collections import defaultdict

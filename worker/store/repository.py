@@ -1,4 +1,4 @@
-"""What every repository is built on: one connection, and the ways rows are read and written."""
+"""The base of every repository: one connection, and the ways to read and write rows."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

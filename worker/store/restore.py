@@ -1,7 +1,8 @@
-"""Restoring: a copy takes the place of a SQLite database, whole or not at all.
+"""Restoring: a copy replaces a SQLite database, completely or not at all.
 
-The copy itself is only read. What takes its place is prepared beside it, brought to today's
-schema, and renamed last, so that a kill at any moment leaves either the old or the restored one.
+The copy itself is only read. The replacement is prepared beside the database, upgraded to the
+current schema, and renamed last, so that a kill at any moment leaves either the old or the
+restored one.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""The runs' repository: recordings as the sources have them, and the runs they come to.
+"""The runs' repository: recordings as received from sources, and the runs derived from them.
 
-A run is derived: whenever recordings come, change or go, the runs around them are made anew from
-what `matching` says, and retain their ids where they can.
+Whenever recordings arrive, change or disappear, the runs around them are derived again by
+`matching`, and keep their ids where possible.
 """
 
 from collections import Counter

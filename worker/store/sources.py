@@ -1,7 +1,7 @@
-"""The services: credentials, how far each list is read, activities and files, limits, events.
+"""The services: credentials, how far each list was read, activities and files, limits, events.
 
-One set of tables for all services; `SourceRows` is one service's share of them. Credentials come
-and go encrypted; nothing here can decrypt them.
+All services share one set of tables; `SourceRows` is one service's part of them. Credentials are
+already encrypted, and nothing here can decrypt them.
 """
 
 from collections.abc import Collection, Mapping, Sequence

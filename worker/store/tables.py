@@ -1,4 +1,4 @@
-"""The tables. Every instant is aware UTC, every day a date on the athlete's calendar."""
+"""The tables. Every instant is aware UTC, and every day a date on the athlete's calendar."""
 
 import secrets
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The therapists of the practice, and who agreed to copies of their alerts for them."""
+"""The therapists of the practice, and which athletes agreed to copies of their alerts."""
 
 import secrets
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the steps over the connection that `upgrade` hands it."""
+"""Alembic's entry point: runs the steps over the connection that `upgrade` passes in."""
 
 from alembic import context
 
