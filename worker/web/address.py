@@ -1,7 +1,7 @@
-"""The page that a new mail address is confirmed on. GET shows a button; POST acts, once.
+"""The page that confirms a new mail address. GET shows a button; POST acts, once.
 
-Mail servers follow the links of a mail to look at them, so a visit alone confirms nothing. The link
-opens this page and no other: whoever reads the address sees nothing of the athlete's.
+Mail servers follow the links of a mail to check them, so a visit alone confirms nothing. The link
+opens only this page, which shows the reader of the new address nothing about the athlete.
 """
 
 import logging

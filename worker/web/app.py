@@ -1,4 +1,4 @@
-"""The app: which page has which address, and the answer to a visit that leads nowhere."""
+"""The app: the address of each page, and the answer to a request for none of them."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""The athlete's own page: what is known, what was mailed, what can be changed or taken."""
+"""The athlete's own page: what is known, what was mailed, what can be changed or downloaded."""
 
 import logging
 from collections.abc import Callable, Mapping

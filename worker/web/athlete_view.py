@@ -1,4 +1,4 @@
-"""What an athlete's page shows, read from the store and judged by the rules."""
+"""The data of an athlete's page, read from the store and judged by the rules."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The calendar that an athlete's own calendar subscribes to: the long runs of the plan."""
+"""The calendar to which an athlete's own calendar subscribes: the long runs of the plan."""
 
 import hashlib
 

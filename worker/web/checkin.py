@@ -1,4 +1,4 @@
-"""Check-in: how it feels. GET shows a form with the mail's answer chosen; POST saves it."""
+"""Check-in: how it feels. GET shows a form with the mail's answer selected; POST saves it."""
 
 import logging
 from datetime import date

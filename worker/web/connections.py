@@ -1,8 +1,8 @@
-"""Connections that ask nothing, or come where there's no room: closed, for others to be served.
+"""Closes idle connections, and those beyond the limit, so that others can be served.
 
-uvicorn waits for ever for the headers of a request, and every connection counts against the most it
-serves. Bodies have a shorter deadline of their own (`worker.web.forms`), uploads a longer one
-(`worker.web.uploads`).
+uvicorn waits for the headers of a request without a limit, and every connection counts towards
+its maximum. Bodies have a shorter deadline of their own (`worker.web.forms`), and uploads a
+longer one (`worker.web.uploads`).
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""The pages of a service that is connected by a consent: to its page, and back.
+"""The pages for connecting a service by consent: to the service's page, and back.
 
-A link leads to a page that says whose it is, and from there to the service; that sets a cookie and
-nothing else. Only the way back acts, and only in the browser that went.
+A link leads to a page that says whose it is, and from there to the service, which only sets a
+cookie. Only the way back acts, and only in the same browser.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""What pages work with: the application behind them, and the plain page for what leads nowhere."""
+"""What pages work with: the application behind them, and the plain page for errors."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field

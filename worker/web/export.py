@@ -1,4 +1,4 @@
-"""Exports one athlete's data: as JSON, or as a zip with tables beside it."""
+"""Exports one athlete's data: as JSON, or as a zip that also contains tables."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""What the fields of the athlete's forms say, parsed; what makes no sense is an `EditError`."""
+"""Parses the fields of the athlete's forms. An invalid value raises `EditError`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

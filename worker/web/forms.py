@@ -1,7 +1,7 @@
 """Form bodies: a few short fields, url-encoded or multipart, and nothing else.
 
-Files are for `worker.web.uploads` alone. A body that can't be read is an empty form; what a page
-needs and doesn't find there it refuses itself.
+Only `worker.web.uploads` takes files. A body that can't be read is an empty form; each page
+refuses a form that lacks what it needs.
 """
 
 import asyncio

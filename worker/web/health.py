@@ -1,7 +1,7 @@
-"""Health endpoints: is the process there, and does the work go on.
+"""Health endpoints: whether the process answers, and whether the work is being done.
 
-`/livez` touches nothing. `/readyz` tries a write and asks `worker.health`; what exactly is wrong
-only those who may see the operator's page read.
+`/livez` touches nothing. `/readyz` tries a write and asks `worker.health`. Only those who may see
+the operator's page learn what exactly is wrong.
 """
 
 from datetime import timedelta

@@ -1,8 +1,8 @@
-"""Limits on what comes in, and security headers on all that goes out, around every route.
+"""Limits on requests, and security headers on all answers, around every route.
 
-The link of a page is checked before anything else of the request is read; a client that asks too
-often has to wait; an unexpected exception becomes a plain page. A route's own header is left as it
-is.
+The link of a page is checked before the rest of the request is read. A client that asks too often
+has to wait. An unexpected exception becomes a plain page. A header that a route sets itself
+stays.
 """
 
 import logging

@@ -1,6 +1,6 @@
-"""Pages from templates: `templates/web/*.html` by the same loader as the mails, in HTML only.
+"""Pages from templates: `templates/web/*.html`, by the same loader as the mails, in HTML only.
 
-A page is given nouns and numbers; its sentences stand in the catalogue of the mails.
+Pages receive data; their sentences are in the catalogue of the mails.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""The practice's pages: everybody, the gravest first; one athlete, and what can be changed."""
+"""The practice's pages: all athletes, the most urgent first; one athlete; and changes to them."""
 
 import logging
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Links to the practice's pages: a therapist's own, and the operator's, who have the token."""
+"""Links to the practice's pages: a therapist's, and one for an operator with the token."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

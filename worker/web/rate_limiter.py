@@ -1,4 +1,4 @@
-"""How often each client may come, and what each may do once at a time."""
+"""How often each client may come, and what each may do only once at a time."""
 
 import threading
 from collections import OrderedDict

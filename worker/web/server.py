@@ -1,4 +1,4 @@
-"""The pages as part of a process: uvicorn in a thread, started and stopped with the worker."""
+"""The web server in a process: uvicorn in a thread, started and stopped with the worker."""
 
 import errno
 import logging

@@ -1,6 +1,6 @@
 """The operator's page, and the same figures for Prometheus.
 
-Every figure is a count or has a bound on its length: neither page grows with the athletes.
+Every figure is a count or has a maximum length, so neither page grows with the athletes.
 """
 
 from collections import Counter

@@ -1,8 +1,8 @@
 """Unsubscribing: one kind of mail at a time. GET shows a form; POST acts, and can be undone.
 
-A mail provider's one-click POST (RFC 8058) comes without cookie, referrer or form of ours, with
-`List-Unsubscribe=One-Click` as its body; it means what the button means. The link never expires,
-so it opens this page and no other. That of an athlete's first mail stops all of them.
+A mail provider's one-click POST (RFC 8058) has no cookie, referrer or form of ours, and
+`List-Unsubscribe=One-Click` as its body. It does the same as the button. The link never expires,
+so it opens only this page. The link in an athlete's first mail stops all kinds of mail.
 """
 
 import logging

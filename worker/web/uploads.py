@@ -1,9 +1,9 @@
-"""Uploads: files in the body of a POST, by the form on the athlete's page or from a phone.
+"""Uploads: files in the body of a POST, from the form on the athlete's page or from a phone.
 
     POST /athlete/<token>/files      multipart with any number of files, or one file as the body
 
-The link is looked up before the body is read. The body goes to the disk as it comes, and its files
-into the athlete's folder of the inbox once it is whole.
+The link is checked before the body is read. The body is written to disk as it arrives, and its
+files are moved into the athlete's folder of the inbox once it is complete.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Visits: the routes to pages, and whom the signed link that led to one was made for."""
+"""Visits: the routes to pages, and for whom the signed link that led to one was made."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
-"""Webhooks: where a service posts what changed. Answered at once, and saved after the answer.
+"""Webhooks: services post changes here. They are answered at once, and saved after the answer.
 
-Services don't sign what they post, so the path holds a secret that only they were told. The path
-without it is answered for a subscription made before there was one, until that is made anew.
+Services don't sign what they post, so the path contains a secret that only they know. The path
+without the secret is answered for older subscriptions, until they are renewed.
 """
 
 import hmac

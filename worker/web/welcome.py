@@ -1,6 +1,6 @@
-"""The page that the first mail leads to: an athlete says how they are to be spoken to, and of what.
+"""The page behind the first mail: asks the athlete for language, time zone, pain and other settings.
 
-It's the settings of the athlete's page, asked once, with the way to connect a source behind them.
+These are the settings of the athlete's page, asked once, followed by the way to connect a source.
 """
 
 import logging
