@@ -6,7 +6,7 @@
     embedded   one process, on APScheduler: each job in a thread of its own, at its interval
     cluster    several workers on one PostgreSQL database, on procrastinate
 
-What is due, and what was done, stands in the store's tables. A run of a job that is missed or
-comes twice changes nothing. How each run ended is recorded as a tick (`ticks`), from which `health`
-makes its verdict.
+The store's tables record what is due and what was done. A run of a job that is missed or repeated
+changes nothing. The result of each run is recorded as a tick (`ticks`), from which `health`
+derives its verdict.
 """

@@ -1,4 +1,4 @@
-"""The present time, as jobs and commands are given it."""
+"""The present time, as it is passed to jobs and commands."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

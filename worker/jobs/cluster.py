@@ -3,18 +3,17 @@
     check ──→ who is due? (store) ──→ a task for each ──→ any free worker ──→ run it for one athlete
     webhook event ──────────────────→ a task for each
 
-The queue carries hints and nothing else: what is due, and what was done, stands in our own tables.
-A queued task that is lost is queued again by the next check, and one that comes twice changes
-nothing. A check is deferred once however many workers there are, and one task at a time touches an
-athlete, by its lock.
+The queue contains only hints; our own tables record what is due and what was done. The next check
+queues a lost task again, and a duplicate task changes nothing. A check is deferred once however
+many workers there are, and a lock lets one task at a time work on an athlete.
 
-This module is one worker: it joins, serves, sends its heartbeat, rescues what dead workers left,
-and leaves. A session lasts as long as its connections do. When the database goes (a restart, a
-failover), the worker logs one line and joins again under another name once it's back; what the old
-session had claimed is put back once nothing of it is under way, and that of another worker once its
-heartbeat has stopped for long.
+This module is one worker: it joins, serves, sends its heartbeat, takes over what dead workers
+left, and leaves. A session lasts as long as its connections. If the database goes away (a
+restart, a failover), the worker logs one line and joins again under another name once it is back.
+What the old session had claimed is put back once none of it is in progress. What another worker
+had claimed is put back once its heartbeat has stopped for long enough.
 
-`cluster_tasks` says what is queued, and what the workers run. Both are imported only where
+`cluster_tasks` says what is queued, and what the workers run. Both modules are imported only if
 `[engine] kind` is "procrastinate".
 """
 

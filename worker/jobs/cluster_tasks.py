@@ -1,12 +1,12 @@
 """What a cluster queues and runs: the check of each job, tasks for one athlete, and batches.
 
-procrastinate's tables are put beside ours, in the same schema, once (`install`). Which of its
-migrations they stand at is the comment on its table of jobs, so that it travels with the database.
-A newer procrastinate over an older schema is refused with the way on.
+`install` creates procrastinate's tables once, in the same schema as ours. The comment on its
+table of jobs names the last migration that was applied, so that it travels with the database. A
+newer procrastinate refuses an older schema, and the message says what to do.
 
-Each task runs in a thread, beside others of this process. One that fails is tried again by
-procrastinate, later and later; after that the athlete is due as before, and the next check queues
-the task anew. `WorkerNotifier` adds tasks from outside a worker.
+Each task runs in a thread, beside others of this process. procrastinate retries a failed one with
+longer and longer pauses. After that, the athlete is due as before, and the next check queues the
+task again. `WorkerNotifier` adds tasks from outside a worker.
 """
 
 import asyncio

@@ -1,8 +1,7 @@
 """The embedded scheduler: one process that runs every job at its interval, on APScheduler.
 
-APScheduler wakes the jobs and knows nothing else: what is due stands in the store. Each job runs
-in a thread of its own and never beside itself; one that hangs (a mail server that doesn't answer)
-delays no other.
+APScheduler only wakes the jobs; the store knows what is due. Each job runs in a thread of its own
+and never twice at once. One that hangs (a mail server that doesn't answer) doesn't delay others.
 """
 
 import logging

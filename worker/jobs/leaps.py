@@ -1,7 +1,7 @@
-"""Leaps of the clock: the calendar ends and tells nothing until a new time has stood for a while.
+"""Leaps of the clock: nothing expires and no weekly mail is due until a new time has held.
 
-Some machines wake in another year, and are set right a minute later. By such a clock a week would
-be told before it's over, and mail would be too old to send.
+Some machines start with a wrong year and are corrected a minute later. By such a clock, a week
+would be mailed before it is over, and mail would be too old to send.
 """
 
 import threading

@@ -1,4 +1,4 @@
-"""The only list of jobs: what there is to do, how often, for whom, and what goes first.
+"""The only list of jobs: what to do, how often, for whom, and in which order.
 
     name           due for                                             runs on
     housekeeping   athletes with overdue judgements or expired data    database
@@ -10,9 +10,9 @@
     ping           health, at every interval                           the monitor's server
 
 The embedded scheduler and `once` call a job's `run`, which does everything that is due. A cluster
-checks who is due and queues one task for each athlete, or a batch for each sender. The store finds
-who is due in one query that has an index and a limit. Doing a task twice, or for somebody who isn't
-due any more, changes nothing.
+checks who is due and queues one task for each athlete, or a batch for each sender. The store
+finds who is due with one indexed query that has a limit. A repeated task, or one for somebody who
+isn't due any more, changes nothing.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""How often each job runs and how long a run takes, known before the jobs' code is loaded."""
+"""How often each job runs and how long a run takes, available before the jobs' code is loaded."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
 """Delivery of one mail: from a composed `Email` to bytes, over SMTP or into the mailbox folder.
 
-Nothing here decides whether, when or how often a mail goes out, or remembers that it did: the
-outbox does. `base.py` holds what the two ways share, `mime.py` makes the bytes, `smtp.py` and
-`mailbox.py` deliver them; `dialogue.py` bounds what a mail server may take.
+Nothing here decides whether, when or how often a mail is sent, or remembers that it was; the
+outbox does. `base.py` has what both ways share, `mime.py` makes the bytes, `smtp.py` and
+`mailbox.py` deliver them, and `dialogue.py` limits what a mail server may take.
 """
 
 from worker.mail.base import AccessTokens, Mailer, SendError

@@ -1,11 +1,11 @@
-"""What a mailer is: its one method that matters, and how it fails.
+"""What a mailer is: its most important method, and how it fails.
 
-`Mailer.send` delivers once or raises `SendError`, and calls `before_dot` when everything but the
-end of the mail is on its way:
+`Mailer.send` delivers once or raises `SendError`. It calls `before_dot` when everything except
+the end of the mail was sent:
 
     connect → STARTTLS → login → MAIL → RCPT → DATA → body → before_dot() → "." → answer
 
-A process that dies before `before_dot` has delivered nothing; one that dies after it may have.
+A process that dies before `before_dot` has delivered nothing. One that dies after it may have.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
-"""The client's side of SMTP, command by command, with an end to every wait and every reply.
+"""The client's side of SMTP, command by command, with a limit on every wait and every reply.
 
-`smtplib` renews its time-out with each byte that arrives and reads a reply for as long as lines
-come: a server that trickles, or never ends, holds it for good. Here each step has one deadline,
-from its first byte to the last of the answer, and a reply at most `LONGEST_REPLY` bytes.
+`smtplib` renews its time-out with each byte that arrives, and reads a reply as long as lines
+come, so a slow or endless server can block it for good. Here each step has one deadline, from its
+first byte to the last of the answer, and a reply has at most `LONGEST_REPLY` bytes.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""Mail without a mail server: each one an `.eml` file in a folder, whole or not at all."""
+"""Mail without a mail server: each mail is an `.eml` file in a folder, complete or absent."""
 
 import hashlib
 import os

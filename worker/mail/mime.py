@@ -1,4 +1,4 @@
-"""From an `Email` to the bytes that travel. Sends nothing, reads no clock, rolls no dice."""
+"""Converts an `Email` into the bytes to send. Sends nothing, reads no clock, uses no randomness."""
 
 import hashlib
 import re

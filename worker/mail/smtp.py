@@ -1,7 +1,8 @@
-"""Mail over SMTP, by single commands: each step has its deadline, its verdict and its words.
+"""Mail over SMTP in single steps: each has its deadline, its verdict and its message.
 
-`smtplib.sendmail` is one call from MAIL to the answer; the outbox has to commit before the final
-dot, so the steps stand here one by one. Nothing is ever sent less encrypted than the settings say.
+`smtplib.sendmail` is one call from MAIL to the answer, but the outbox has to commit before the
+final dot, so the steps are separate here. Mail is never sent with less encryption than the
+settings say.
 """
 
 import base64
