@@ -1,4 +1,4 @@
-"""The state of the work: weeks done, the state of each source, when each job last ended, workers."""
+"""The state of the work: weeks done, the state of sources, when each job last ended, workers."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,4 +1,4 @@
-"""The page behind the first mail: asks the athlete for language, time zone, pain and other settings.
+"""The page behind the first mail: asks the athlete for language, time zone and other settings.
 
 These are the settings of the athlete's page, asked once, followed by the way to connect a source.
 """
