@@ -88,6 +88,7 @@ def build_services(
         operator=settings.mail.operator,
         therapist=settings.mail.therapist,
         copies_alerts=settings.mail.copy_alerts,
+        tells_red_flags=settings.mail.tell_red_flags,
         backup=settings.backup,
         backups_path=settings.backups_path,
         ping_url=settings.ping_url,

@@ -201,7 +201,8 @@ class MailSection(Section):
     `port` None is the usual one for `security`. `sender` None is the login where that is an
     address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
     mail about failures. `tell_red_flags`: whether the therapist gets a mail about each red flag.
-    `copy_alerts`: whether the therapists get a copy of each alert, of athletes who agree to it.
+    `copy_alerts`: whether the practice's therapists get a copy of each alert, and those mails
+    about red flags, of athletes who agree to it.
     `ca_file` holds authorities that are trusted beside the system's.
     With `auth` "xoauth2" we log in as `username` by tokens of the `provider`, not by a password: as
     the application `client_id`, which is registered there, for Microsoft in `tenant`;

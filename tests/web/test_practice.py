@@ -398,7 +398,7 @@ class TestTheAthletesSide:
         assert "Your practice (Dr. Vera Sand) has a page" in client.get(here).text
         client.post(f"{here}/copies", data={"agree": "yes"})
         assert (
-            "You agreed to copies of your warnings on Saturday 21 February."
+            "You agreed to copies of your warnings and red flags on Saturday 21 February."
             in client.get(here).text
         )
         assert agreed(made, mira)

@@ -12,12 +12,12 @@ from starlette.testclient import TestClient
 from simulators.mail_lint import lint
 from simulators.web_instance import Instance
 from worker.domain.checkins import RED_FLAGS
-from worker.domain.models import Athlete
+from worker.domain.models import Athlete, Therapist
 from worker.notify import Composer
 from worker.setting_types import MailSection
 
 THERAPIST = "therapist@example.org"
-CONSENT = f"{THERAPIST} is told at once by mail: your name, what you ticked, and when."
+CONSENT = f"a mail goes at once to {THERAPIST}: your name, what you ticked, and when."
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_red_flag_is_told_by_one_mail(
 ) -> None:
     """Who, what, when, and what the page said; neither address, nor pain, nor link."""
     page = answer(client, watched, mira, "no_weight", "fever")
-    assert f"{THERAPIST} is told of it by mail." in page
+    assert f"A mail about it goes to {THERAPIST}." in page
     (mail,) = mails(watched)
     assert THERAPIST in mail["To"]
     assert mail["X-Easeback-Kind"] == "notice"
@@ -150,13 +150,30 @@ def test_the_page_says_so_before_anything_is_saved(
     assert CONSENT in client.get(watched.link("checkin", mira)).text
 
 
+def test_the_page_names_the_therapists_of_the_practice_too(
+    watched: Instance, mira: Athlete
+) -> None:
+    """Once the athlete agreed to copies."""
+    services = replace(watched.web.services, copies_alerts=True)
+    with watched.store.transaction() as tx:
+        tx.therapists.add(Therapist(0, "Dr. Vera Sand", "vera@example.org", watched.clock.now))
+    with watched.client(services=services) as client:
+        assert CONSENT in client.get(watched.link("checkin", mira)).text
+        with watched.store.transaction() as tx:
+            tx.therapists.save_consent(mira, agreed_at=watched.clock.now)
+        both = f"{THERAPIST}, Dr. Vera Sand"
+        assert f"goes at once to {both}:" in client.get(watched.link("checkin", mira)).text
+        assert f"A mail about it goes to {both}." in answer(client, watched, mira, "fever")
+    assert len(mails(watched)) == 2
+
+
 def test_without_anybody_to_tell_the_page_says_nothing_of_it_and_no_mail_is_made(
     made: Instance, mira: Athlete
 ) -> None:
     """Nor after saving."""
     with made.client() as client:
-        assert "told at once" not in client.get(made.link("checkin", mira)).text
-        assert "is told of it" not in answer(client, made, mira, "fever")
+        assert "goes at once" not in client.get(made.link("checkin", mira)).text
+        assert "about it goes to" not in answer(client, made, mira, "fever")
     assert mails(made) == []
 
 

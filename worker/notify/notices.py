@@ -51,13 +51,15 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
 class RedFlagFacts:
     """Red flags that an athlete ticked, told to whoever looks after them: the `recipient`.
 
-    Of the athlete the mail has the name alone; `at` is by the athlete's own clock.
+    Of the athlete the mail has the name alone; `at` is by the athlete's own clock. `language` is
+    the recipient's, "" where it isn't known.
     """
 
     recipient: str
     athlete: Athlete
     flags: tuple[str, ...]
     at: datetime
+    language: str = ""
 
 
 def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
@@ -68,7 +70,9 @@ def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
         "at": facts.at,
         "is_emergency": not {*EMERGENCIES}.isdisjoint(facts.flags),
     }
-    return renderer.email("red_flag", None, context, recipient=facts.recipient)
+    is_known = facts.language in renderer.loader.languages
+    locale = Locale(facts.language if is_known else renderer.language)
+    return renderer.email("red_flag", None, context, locale=locale, recipient=facts.recipient)
 
 
 @dataclass(frozen=True, slots=True)

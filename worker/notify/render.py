@@ -286,9 +286,7 @@ class Renderer:
         that they read.
         """
         if locale is None:
-            # Who looks after an athlete reads the language of this Easeback.
-            others = Locale(self.language if mail == "red_flag" else ENGLISH)
-            locale = self.locale(athlete, Rules()) if athlete else others
+            locale = self.locale(athlete, Rules()) if athlete else Locale(ENGLISH)
         kind: MailKind = next((one for one in get_args(MailKind) if one == mail), "notice")
         unsubscribe = ""
         if self.signer is not None and athlete is not None:

@@ -1,44 +1,93 @@
 """Tells whoever looks after an athlete of red flags, by one mail for each sign while it stands."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime
+from email.utils import parseaddr
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from worker.domain.checkins import CheckIn, standing_flags
 from worker.domain.models import Athlete
 from worker.notify import RedFlagFacts
 from worker.pipeline.services import Services, enqueue
-from worker.store import Transaction
+from worker.store import COPY_KEY, Transaction
 
 _KEY = "red flag"
+
+
+class Watcher(NamedTuple):
+    """Who gets an athlete's red flags by mail; `name` is what the athlete's pages call them.
+
+    `therapist_id` is None for the address of the settings. An empty `language` is Easeback's own.
+    """
+
+    name: str
+    address: str
+    therapist_id: int | None = None
+    language: str = ""
+
+
+def watchers(tx: Transaction, services: Services, athlete: Athlete) -> Sequence[Watcher]:
+    """Everybody who is told of this athlete's red flags, each address once.
+
+    The address of the settings always, the practice's therapists where the athlete agreed to
+    copies and the practice wants them.
+    """
+    if not services.tells_red_flags:
+        return ()
+    found = []
+    if services.copies_alerts:
+        found += [
+            Watcher(one.name, one.email, one.id, one.language)
+            for one in tx.therapists.copied_about(athlete)
+        ]
+    if services.therapist is not None:
+        address = parseaddr(services.therapist)[1]
+        if address.casefold() not in {one.address.casefold() for one in found}:
+            found.insert(0, Watcher(address, services.therapist))
+    return found
 
 
 def tell_of_red_flags(
     tx: Transaction, services: Services, athlete: Athlete, answer: CheckIn, *, now: datetime
 ) -> None:
-    """Queue a mail about the red flags of an answer just saved of which none was queued yet.
+    """Queue a mail to each watcher about the red flags of an answer just saved.
 
-    Whoever is told is `services.therapist`; without one nobody is. A sign that was ticked again
-    while it stood isn't told again.
+    A sign that was ticked again while it stood isn't told to the same person again.
     """
-    if services.therapist is None or not answer.flags:
+    if not answer.flags:
         return
     since = standing_flags(tx.checkins.all(athlete), today=answer.day)
-    told = _told(tx.outbox.keys(athlete, kind="notice"))
-    untold = tuple(
-        flag
-        for flag in answer.flags
-        if not any(flag in flags and day >= since[flag] for day, flags in told)
-    )
-    if not untold:
-        return
+    keys = tx.outbox.keys(athlete, kind="notice")
     at = now.astimezone(ZoneInfo(athlete.timezone))
-    email = services.composer.red_flag(RedFlagFacts(services.therapist, athlete, untold, at))
-    key = f"{_KEY}:{athlete.id}:{answer.day}:{'+'.join(untold)}"
-    enqueue(tx, services, email, athlete=athlete, key=key, now=now)
+    for watcher in watchers(tx, services, athlete):
+        told = _told(keys, watcher)
+        untold = tuple(
+            flag
+            for flag in answer.flags
+            if not any(flag in flags and day >= since[flag] for day, flags in told)
+        )
+        if not untold:
+            continue
+        facts = RedFlagFacts(watcher.address, athlete, untold, at, watcher.language)
+        email = services.composer.red_flag(facts)
+        key = _key(athlete, answer.day, untold, watcher)
+        enqueue(tx, services, email, athlete=athlete, key=key, now=now)
 
 
-def _told(keys: Iterable[str]) -> list[tuple[date, set[str]]]:
-    """Which flags the mails of these keys told of, and on which day."""
-    parts = [key.split(":") for key in keys if key.startswith(f"{_KEY}:")]
-    return [(date.fromisoformat(day), set(flags.split("+"))) for _, _, day, flags, *_ in parts]
+def _key(athlete: Athlete, day: date, flags: Iterable[str], watcher: Watcher) -> str:
+    """A mail's key: a therapist's is a copy's, which ends with the consent and the therapist."""
+    key = f"{_KEY}:{athlete.id}:{day}:{'+'.join(flags)}"
+    if watcher.therapist_id is None:
+        return key
+    return f"{COPY_KEY}:{key}:{watcher.therapist_id}"
+
+
+def _told(keys: Iterable[str], watcher: Watcher) -> list[tuple[date, set[str]]]:
+    """Which flags the mails of these keys told a watcher of, and on which day."""
+    is_copy = watcher.therapist_id is not None
+    begin = f"{COPY_KEY}:{_KEY}:" if is_copy else f"{_KEY}:"
+    end = f":{watcher.therapist_id}" if is_copy else ""
+    mine = [key.removeprefix(begin) for key in keys if key.startswith(begin) and key.endswith(end)]
+    parts = [key.split(":") for key in mine]
+    return [(date.fromisoformat(day), set(flags.split("+"))) for _, day, flags, *_ in parts]

@@ -59,8 +59,9 @@ class ConnectedSource:
 class Services:
     """The store, the ways in and out, and what the operator decided.
 
-    `operator` is who is told by mail of failures, `therapist` who is told of
-    red flags; `copies_alerts`: whether the practice gets copies of alerts, of those who agree.
+    `operator` is who is told by mail of failures, `therapist` who is told of red flags.
+    `copies_alerts`: whether the practice gets copies of alerts and red flags, of those who agree;
+    `tells_red_flags`: whether anybody is told of red flags.
     `ping_url` is fetched while all is well. Copies
     of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
     by name. `mail_login` is how mail logs in by tokens, None where it doesn't. `keeps_runs_of`
@@ -81,6 +82,7 @@ class Services:
     operator: str | None = None
     therapist: str | None = None
     copies_alerts: bool = False
+    tells_red_flags: bool = True
     backup: BackupSection = field(default_factory=BackupSection)
     backups_path: Path | None = None
     ping_url: str | None = None

@@ -1,8 +1,8 @@
 """Check-in: how it feels. GET shows a form with the mail's answer selected; POST saves it."""
 
 import logging
+from collections.abc import Sequence
 from datetime import date
-from email.utils import parseaddr
 
 from starlette.responses import Response
 
@@ -11,7 +11,7 @@ from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS
 from worker.domain.weeks import local_day
 from worker.notify.render import clean
-from worker.pipeline.red_flags import tell_of_red_flags
+from worker.pipeline.red_flags import Watcher, tell_of_red_flags, watchers
 from worker.web.context import PageError, WebContext
 from worker.web.forms import Form
 from worker.web.pages import chosen
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 
 def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
     feels = visit.more.get("feels")
+    with web.store.reading() as tx:
+        told = _names(watchers(tx, web.services, visit.athlete))
     return web.pages.show(
         "checkin.html",
         locale=visit.locale,
@@ -32,7 +34,7 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
         worst=checkins.WORST,
         emergencies=checkins.EMERGENCIES,
         be_seen=checkins.BE_SEEN,
-        therapist=_therapist(web),
+        watchers=told,
     )
 
 
@@ -49,6 +51,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         if areas != athlete.pain:
             tx.athletes.save_pain(athlete, areas)
         tell_of_red_flags(tx, web.services, athlete, answer, now=visit.now)
+        told = _names(watchers(tx, web.services, athlete))
         diary = tx.checkins.since(athlete, answer.day - checkins.FORTNIGHT)
     advice = checkins.advise(diary, today=answer.day)
     log.info(
@@ -62,15 +65,14 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
         answer=answer,
         areas=areas,
         advice=advice,
-        therapist=_therapist(web),
+        watchers=told,
         again=web.pages.root + visit.request.scope["path"],
     )
 
 
-def _therapist(web: WebContext) -> str | None:
-    """The address of whoever is told of red flags, where somebody is."""
-    named = web.services.therapist
-    return clean(parseaddr(named)[1]) if named else None
+def _names(told: Sequence[Watcher]) -> str:
+    """What the page calls those who are told of red flags; empty where nobody is."""
+    return ", ".join(clean(one.name) for one in told)
 
 
 def _answer(form: Form, day: date) -> CheckIn:
