@@ -1,5 +1,6 @@
-"""The commands about athletes: add, list, set, remove, diary and relink; and forget."""
+"""The commands about athletes: add, list, set, pause, resume, remove, diary, relink; and forget."""
 
+import shlex
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ import typer
 
 from worker.cli.arguments import PARSERS, changed_athlete, race_of
 from worker.cli.context import (
+    AthleteArgument,
     AttentionError,
     CommandContext,
     JsonOption,
@@ -229,7 +231,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
                 one.timezone,
                 one.units,
                 one.language,
-                str(one.weekly),
+                f"paused since {one.paused_at:%Y-%m-%d}" if one.paused_at else str(one.weekly),
                 _told(one),
                 ", ".join(one.pain),
                 f"{one.race.name}, {one.race.day}" if one.race else "",
@@ -286,6 +288,32 @@ def change_athlete(
     is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
     about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
     command.say(f"changed {wanted.name}{about if is_another_week else ''}")
+
+
+@athlete_commands.command("pause")
+def pause(context: typer.Context, athlete: AthleteArgument = None) -> None:
+    """Pause an athlete's mail.
+
+    No alert, weekly mail or request to reconnect is sent, and none is sent later for that time.
+    Runs are still read and judged, and red flags are still mailed.
+    """
+    command = command_of(context)
+    with command.store.transaction() as tx:
+        who = the_athlete(tx, athlete, how=BY_ITS_NAME)
+        if who.paused_at is None:
+            tx.athletes.pause(who, since=datetime.now(UTC))
+    ends = f"easeback athlete resume {shlex.quote(who.name)}"
+    command.say(f"mail to {who.name} is paused until `{ends}`")
+
+
+@athlete_commands.command("resume")
+def resume(context: typer.Context, athlete: AthleteArgument = None) -> None:
+    """End the pause of an athlete's mail."""
+    command = command_of(context)
+    with command.store.transaction() as tx:
+        who = the_athlete(tx, athlete, how=BY_ITS_NAME)
+        tx.athletes.pause(who, since=None)
+    command.say(f"mail to {who.name} goes out again: weekly {who.weekly}")
 
 
 @athlete_commands.command("remove")
@@ -357,10 +385,7 @@ def show_diary(
 @athlete_commands.command("relink")
 def relink(
     context: typer.Context,
-    athlete: Annotated[
-        str | None,
-        typer.Argument(metavar="[ATHLETE]", help="Whose; optional if there is only one athlete."),
-    ] = None,
+    athlete: AthleteArgument = None,
 ) -> None:
     """Close an athlete's mailed links, and print a fresh one.
 
@@ -421,4 +446,5 @@ def _athlete_json(athlete: Athlete) -> dict[str, object]:
         if race
         else None,
         "mail": sorted(athlete.wants & {"alert", "weekly"}),
+        "paused_since": athlete.paused_at,
     }

@@ -65,6 +65,8 @@ EXAMPLES: Mapping[str, str] = {
     "athlete remove": "Anna",
     "athlete diary": "Anna",
     "athlete relink": "Anna",
+    "athlete pause": "Anna",
+    "athlete resume": "Anna",
     "therapist add": '"Dr. Who" --mail who@example.org',
     "therapist list": "",
     "therapist relink": '"Dr. Who"',

@@ -15,6 +15,7 @@ import typer
 from worker.cli.browser import show_in_browser
 from worker.cli.connect_mail import MAIL, connect_mail, disconnect_mail
 from worker.cli.context import (
+    AthleteArgument,
     AttentionError,
     CommandContext,
     JsonOption,
@@ -39,10 +40,6 @@ _HINTS_AFTER_S = 15.0
 SourceArgument = Annotated[
     str | None,
     typer.Argument(metavar="SOURCE", help="Which service; optional if only one is set up."),
-]
-AthleteArgument = Annotated[
-    str | None,
-    typer.Argument(metavar="ATHLETE", help="Whose; optional if there is only one athlete."),
 ]
 
 webhook = typer.Typer(

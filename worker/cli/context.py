@@ -47,6 +47,10 @@ AsOfOption = Annotated[
     str | None,
     typer.Option("--as-of", metavar="INSTANT", help="Set every clock, e.g. 2026-03-07T08:00:00Z."),
 ]
+AthleteArgument = Annotated[
+    str | None,
+    typer.Argument(metavar="[ATHLETE]", help="The athlete's name; optional if there is only one."),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]

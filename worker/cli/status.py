@@ -161,6 +161,7 @@ def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str,
             for source, state in sources.items()
         },
         "next_weekly": tx.athletes.next_weekly_at(who),
+        "paused_since": who.paused_at,
         "stopped": stop
         and {
             "state": stop.advice.state,
@@ -257,7 +258,10 @@ def _mail_in_words(outbox: Mapping[str, int]) -> str:
 def _print_athlete(command: CommandContext, athlete: dict[str, Any]) -> None:
     last = zulu(athlete["last_run"]) if athlete["last_run"] else "none yet"
     command.say(f"{athlete['name']}: {counted(athlete['runs'], 'run')}, the last {last}")
-    command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
+    if athlete["paused_since"]:
+        command.say(f"  mail is paused since {zulu(athlete['paused_since'])}")
+    else:
+        command.say(f"  weekly mail next at {zulu(athlete['next_weekly'])}")
     if stopped := athlete["stopped"]:
         reasons = ", ".join(_REASONS[reason] for reason in stopped["reasons"])
         command.say(
