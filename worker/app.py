@@ -138,8 +138,16 @@ def build_composer(
     """The composer, with the operator's own templates beside the settings, if there are any.
 
     `keys` sign the links in mails: by default those of the settings, which are made where there
-    are none. Raises `SettingsError` for a language that nobody has words in.
+    are none. Raises `SettingsError` for a language that nobody has words in, and for a picture
+    beside the operator's own routine that can't be used.
     """
+    pictures: Mapping[str, ExercisePicture] = {}
+    if (folder(file) / "routine.toml").is_file():
+        steps = (step for one in read_routines(file) for step in one.steps)
+        try:
+            pictures = own_pictures(steps, folder(file))
+        except PictureError as error:
+            raise SettingsError(str(error)) from error
     try:
         return Composer(
             signer=Signer(keys or read_keys(settings), settings.base_url),
@@ -148,7 +156,7 @@ def build_composer(
             # The answers in a mail lead to the web server.
             checkins=settings.web.enabled,
             language=settings.mail.language,
-            pictures=_own_pictures(file),
+            pictures=pictures,
         )
     except ValueError as error:
         raise SettingsError(f"[mail] language: {error}") from error
@@ -162,17 +170,6 @@ def calendar_composer(settings: Settings, file: Path | None) -> Composer:
 def _own_templates(file: Path | None) -> Path | None:
     templates = folder(file) / "templates"
     return templates if templates.is_dir() else None
-
-
-def _own_pictures(file: Path | None) -> Mapping[str, ExercisePicture]:
-    """The pictures beside the operator's own routine; raises `SettingsError`."""
-    if not (folder(file) / "routine.toml").is_file():
-        return {}
-    steps = (step for one in read_routines(file) for step in one.steps)
-    try:
-        return own_pictures(steps, folder(file))
-    except PictureError as error:
-        raise SettingsError(str(error)) from error
 
 
 def read_routines(file: Path | None) -> tuple[Routine, ...]:
@@ -209,14 +206,10 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
                 verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
-                webhook_path=webhook_path(kind.name, keys),
+                # Where it posts events to: nobody else was told the path.
+                webhook_path=f"/{kind.name}/webhook/{_word(keys, 'webhook.path')}",
             )
     return found
-
-
-def webhook_path(source: SourceName, keys: Sequence[str]) -> str:
-    """Where a service posts events to: nobody else was told the path."""
-    return f"/{source}/webhook/{_word(keys, 'webhook.path')}"
 
 
 def _word(keys: Sequence[str], use: str) -> str:

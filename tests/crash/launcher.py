@@ -219,8 +219,7 @@ def _go_through(life: Life) -> int:
     """One pass at every scene, in one process."""
     from tests.crash.runners import town
     from tests.crash.story import scenes
-    from worker.cli.context import CommandContext
-    from worker.jobs.clocks import clock_from
+    from worker.cli.context import CommandContext, clock_as_of
     from worker.jobs.once import one_pass
 
     shell, home = CommandContext(), Path.cwd()
@@ -235,7 +234,7 @@ def _go_through(life: Life) -> int:
                 here = town(services, shell.settings, home, scene.at)
                 for errand in scene.errands:
                     errand(here)
-            clock = clock_from(scene.at)
+            clock = clock_as_of(scene.at.isoformat())
             if life.crew:
                 _drain(services, clock)
             else:

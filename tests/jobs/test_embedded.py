@@ -22,9 +22,9 @@ from tests.app import ADDED, NOW, TODAY, run_file, steady
 from tests.command import ROOT, easeback
 from tests.process import Process, running_in
 from tests.waiting import wait_until
+from worker.cli.context import clock_as_of
 from worker.domain.models import Athlete
 from worker.health import Audience, check_health
-from worker.jobs.clocks import clock_from
 from worker.jobs.embedded import EmbeddedWorker, end_at_once
 from worker.jobs.registry import Job, patience_of
 from worker.jobs.rhythm import Rhythm
@@ -418,5 +418,5 @@ def test_a_job_never_runs_beside_itself_and_delays_no_other(services: Services) 
 def test_a_clock_as_of_goes_on_from_there() -> None:
     """And without one it's the present."""
     then = datetime(2027, 3, 1, tzinfo=UTC)
-    assert timedelta(0) <= clock_from(then)() - then < timedelta(seconds=5)
-    assert abs(clock_from(None)() - datetime.now(UTC)) < timedelta(seconds=5)
+    assert timedelta(0) <= clock_as_of(then.isoformat())() - then < timedelta(seconds=5)
+    assert abs(clock_as_of(None)() - datetime.now(UTC)) < timedelta(seconds=5)

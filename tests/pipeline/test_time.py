@@ -17,8 +17,8 @@ from sqlalchemy import update
 
 from tests.app import App, ScriptedMailer
 from tests.pipeline.weekly_hours import missteps
+from worker.cli.context import clock_as_of
 from worker.domain.models import WeeklyHour
-from worker.jobs.clocks import clock_from
 from worker.jobs.embedded import EmbeddedWorker
 from worker.jobs.registry import Job
 from worker.jobs.rhythm import Rhythm
@@ -105,7 +105,7 @@ def test_mail_put_off_by_a_clock_that_was_ahead_goes_out_when_it_is_right(app: A
 def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None:
     """The scheduler counts by the machine's clock, and would sleep for three hours."""
     ticked = threading.Event()
-    worker = EmbeddedWorker(services, clock_from(None))
+    worker = EmbeddedWorker(services, clock_as_of(None))
     job = Job("check", Rhythm(timedelta(seconds=0.2)), lambda *_: ticked.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()
@@ -123,7 +123,7 @@ def test_a_worker_goes_on_when_the_clock_is_set_back(services: Services) -> None
 def test_a_worker_goes_on_at_once_when_the_clock_leaps_forward(services: Services) -> None:
     """Two months: ten million missed ticks are one, and no work by themselves."""
     ticked = threading.Event()
-    worker = EmbeddedWorker(services, clock_from(None))
+    worker = EmbeddedWorker(services, clock_as_of(None))
     job = Job("check", Rhythm(timedelta(seconds=0.5)), lambda *_: ticked.set())
     thread = threading.Thread(target=worker.run, args=([job],))
     thread.start()

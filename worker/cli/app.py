@@ -12,9 +12,8 @@ from typer.exceptions import TyperException
 
 from worker import __version__
 from worker.cli.commands import Commands
-from worker.cli.context import AttentionError, CommandContext, UsageError
+from worker.cli.context import AttentionError, CommandContext, UsageError, is_plain
 from worker.cli.log import set_up_log
-from worker.cli.plain import is_plain
 from worker.domain.shown import printable
 
 app = typer.Typer(

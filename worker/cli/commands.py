@@ -101,25 +101,23 @@ class Commands(TyperGroup):
         self.commands = names
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002  typer's
-        return _make(cmd_name, _WHERE[cmd_name]) if cmd_name in _WHERE else None
-
-
-def _make(name: str, where: str) -> Any:
-    module, _, attribute = where.partition(":")
-    found = getattr(import_module(f"worker.cli.{module}"), attribute)
-    if isinstance(found, typer.Typer):
-        group = typer.main.get_group(found)
-        group.name = name
-        _end_with_example(group, name)
-        for each, command in group.commands.items():
-            _end_with_example(command, f"{name} {each}")
-        return group
-    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    settings = {"ignore_unknown_options": name in _TAKE_UNKNOWN_OPTIONS}
-    alone.command(name, context_settings=settings)(found)
-    command = typer.main.get_command(alone)
-    _end_with_example(command, name)
-    return command
+        if cmd_name not in _WHERE:
+            return None
+        module, _, attribute = _WHERE[cmd_name].partition(":")
+        found = getattr(import_module(f"worker.cli.{module}"), attribute)
+        if isinstance(found, typer.Typer):
+            group = typer.main.get_group(found)
+            group.name = cmd_name
+            _end_with_example(group, cmd_name)
+            for each, command in group.commands.items():
+                _end_with_example(command, f"{cmd_name} {each}")
+            return group
+        alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+        settings = {"ignore_unknown_options": cmd_name in _TAKE_UNKNOWN_OPTIONS}
+        alone.command(cmd_name, context_settings=settings)(found)
+        command = typer.main.get_command(alone)
+        _end_with_example(command, cmd_name)
+        return command
 
 
 def _end_with_example(command: Any, name: str) -> None:

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from worker.cli.log import set_log_format
-from worker.cli.plain import is_plain
 from worker.cli.table import table_lines
 from worker.domain.shown import printable, printable_json
 
@@ -242,6 +241,20 @@ def _in_full(path: Path) -> str:
         return str(path)
 
 
+def is_plain(stream: TextIO | None = None) -> bool:
+    """True where no escape sequence may be written to the stream, by default standard output.
+
+    That's so where it is no terminal, where the terminal is a dumb one, and where `NO_COLOR`
+    (https://no-color.org) asks for it. `FORCE_COLOR` asks for the opposite, and yields to it.
+    """
+    if os.environ.get("NO_COLOR"):
+        return True
+    if os.environ.get("FORCE_COLOR"):
+        return False
+    shown = stream or sys.stdout
+    return not shown.isatty() or os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+
+
 def command_of(context: typer.Context) -> CommandContext:
     command = context.obj
     assert isinstance(command, CommandContext)  # noqa: S101  the callback put it there
@@ -250,9 +263,10 @@ def command_of(context: typer.Context) -> CommandContext:
 
 def clock_as_of(as_of: str | None) -> "Clock":
     """The present time, or time that runs on from `--as-of`."""
-    from worker.jobs.clocks import clock_from
-
-    return clock_from(parse_as_of(as_of) if as_of else None)
+    if not as_of:
+        return lambda: datetime.now(UTC)
+    lead = parse_as_of(as_of) - datetime.now(UTC)
+    return lambda: datetime.now(UTC) + lead
 
 
 def parse_as_of(text: str) -> datetime:

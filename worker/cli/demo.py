@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from worker.cli.browser import show_in_browser
-from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of
-from worker.cli.plain import is_plain
+from worker.cli.context import CommandContext, NoOpenOption, UsageError, command_of, is_plain
 from worker.cli.progress import progress
 from worker.domain.shown import counted, format_distance
 

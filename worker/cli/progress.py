@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from worker.cli.plain import is_plain
+from worker.cli.context import is_plain
 
 LINE_EVERY_S = 10.0
 
