@@ -1,14 +1,11 @@
 """Reads single fields of services' JSON, and accepts only plausible values. Pure."""
 
 import math
-import re
 from datetime import UTC, datetime
 
+from worker.domain.shown import plain_title
+
 _LONGEST_ID = 32
-_LONGEST_TITLE = 80
-_UNSHOWABLE = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]+"
-)
 
 
 def numeric_id(value: object) -> str:
@@ -32,8 +29,7 @@ def number(value: object) -> float | None:
 
 def title(value: object) -> str:
     """A title fit to be shown: one line, no controls or marks that turn the writing, short."""
-    text = _UNSHOWABLE.sub(" ", value) if isinstance(value, str) else ""
-    return " ".join(text.split())[:_LONGEST_TITLE]
+    return plain_title(value) if isinstance(value, str) else ""
 
 
 def instant(value: object) -> datetime | None:
