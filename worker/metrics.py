@@ -7,7 +7,6 @@ person: labels are names of jobs, services, kinds and outcomes, which are few.
 """
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -75,7 +74,7 @@ JOB_SECONDS = Histogram(
 def timed_call(source: str) -> Iterator[None]:
     """Count a call to a service and how long it takes; its status is `ok` or the error's name."""
     status = "ok"
-    with _timed(CALL_SECONDS.labels(source)):
+    with CALL_SECONDS.labels(source).time():
         try:
             yield
         except Exception as error:
@@ -89,18 +88,9 @@ def timed_call(source: str) -> Iterator[None]:
 def timed_job(job: str) -> Iterator[None]:
     """Count a run of a job and how long it takes."""
     outcome = "failed"
-    with _timed(JOB_SECONDS.labels(job)):
+    with JOB_SECONDS.labels(job).time():
         try:
             yield
             outcome = "ok"
         finally:
             JOB_RUNS.labels(job, outcome).inc()
-
-
-@contextmanager
-def _timed(seconds: Histogram) -> Iterator[None]:
-    began_s = time.perf_counter()
-    try:
-        yield
-    finally:
-        seconds.observe(time.perf_counter() - began_s)
