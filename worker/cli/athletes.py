@@ -391,16 +391,12 @@ def relink(
 
     The fresh link opens their page. Links that unsubscribe continue to work.
     """
-    from worker.keys import read_keys
-    from worker.links import Signer
-
     command = command_of(context)
     with command.store.transaction() as tx:
         who = the_athlete(tx, athlete, how=BY_ITS_NAME)
         begins_at = tx.athletes.close_links(who, now=datetime.now(UTC))
-    signer = Signer(read_keys(command.settings), command.settings.base_url)
     command.say(f"links made for {who.name} until now open nothing any more; a fresh one:")
-    address = signer.sign("athlete", who, now=begins_at)
+    address = command.signer.sign("athlete", who, now=begins_at)
     print(address)  # noqa: T201  alone on its line, for scripts and people
 
 

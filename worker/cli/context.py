@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from worker.config import Settings
     from worker.domain.models import Athlete
+    from worker.links import Signer
     from worker.pipeline.services import Clock, Services
     from worker.store import Store, Transaction
 
@@ -87,6 +88,14 @@ class CommandContext:
     def file(self) -> Path | None:
         """The settings file in force, if there is one."""
         return self._loaded[1]
+
+    @cached_property
+    def signer(self) -> "Signer":
+        """Signs links to pages; makes the keys where there are none."""
+        from worker.keys import read_keys
+        from worker.links import Signer
+
+        return Signer(read_keys(self.settings), self.settings.base_url)
 
     @cached_property
     def store(self) -> "Store":

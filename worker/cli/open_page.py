@@ -21,16 +21,12 @@ def open_page(
 
     If no browser opens, or with --no-open, the address is printed. `easeback run` serves the page.
     """
-    from worker.keys import read_keys
-    from worker.links import Signer
-
     command = command_of(context)
     if not command.settings.web.enabled:
         raise UsageError("there are no pages: [web] enabled is false")
     with command.store.reading() as tx:
         who = the_athlete(tx, athlete, how="by its name")
-    signer = Signer(read_keys(command.settings), command.settings.base_url)
-    address = signer.sign("athlete", who, now=datetime.now(UTC))
+    address = command.signer.sign("athlete", who, now=datetime.now(UTC))
     if no_open or not show_in_browser(address):
         print(address)  # noqa: T201  alone on its line, for scripts and people
     else:

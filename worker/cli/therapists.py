@@ -117,9 +117,5 @@ def _the_therapist(tx: "Transaction", name: str) -> Therapist:
 
 
 def _print_link(command: CommandContext, therapist: Therapist) -> None:
-    from worker.keys import read_keys
-    from worker.links import Signer
-
-    signer = Signer(read_keys(command.settings), command.settings.base_url)
-    address = signer.sign("practice", therapist, now=datetime.now(UTC))
+    address = command.signer.sign("practice", therapist, now=datetime.now(UTC))
     print(address)  # noqa: T201  alone on its line, for scripts and people
