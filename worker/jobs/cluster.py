@@ -285,9 +285,10 @@ def place() -> str:
 
 
 @contextmanager
-def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Iterator[None]:
+def stay_seen(store: Store) -> Iterator[None]:
     """Send the heartbeat of a web server beside the workers for the length of the block."""
     name, ended = f"web {uuid4().hex}", threading.Event()
+    every_s = ClusterTiming().heartbeat_every_s
 
     def beat() -> None:
         is_logged = False
@@ -300,7 +301,7 @@ def stay_seen(store: Store, *, timing: ClusterTiming = ClusterTiming()) -> Itera
                     why = {"why": str(error)}
                     log.error("%(why)s; going on once it's back", why)  # noqa: TRY400  one line
                 is_logged = True
-            ended.wait(timing.heartbeat_every_s)
+            ended.wait(every_s)
 
     beating = threading.Thread(target=beat, name="heartbeat")
     beating.start()

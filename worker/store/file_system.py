@@ -53,9 +53,9 @@ def without_locks(folder: Path) -> str:
     )
 
 
-def warning(file: Path, *, mounts: str | None = None) -> str | None:
+def warning(file: Path) -> str | None:
     """Why the database shouldn't be there, on one line, or None."""
-    kind = share_under(file, mounts=mounts)
+    kind = share_under(file)
     if kind is None:
         return None
     return (
