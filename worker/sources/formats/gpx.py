@@ -17,7 +17,7 @@ from worker.sources.formats import Activity, Parsed, instant_and_offset, one_ans
 from worker.sources.formats.clocks import FIRST_TRACK, put_right
 from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import rides, sport_told
-from worker.sources.formats.track import Odometer, Point, Retrace
+from worker.sources.formats.track import Odometer, Point, Retrace, retrace_odd
 
 SAME_RUN_S = 3600.0
 MAX_TRACKS = 4096
@@ -32,11 +32,10 @@ def parse_gpx(content: bytes) -> Parsed:
     """The running tracks of a GPX file, or why there are none."""
     try:
         reader, damage = read_through(content, _Reader)
-        if any(track.odometer.odd for track in reader.tracks):
-            retraced, damage = read_through(content, lambda: _Reader(retrace=True))
-            for track, again in zip(reader.tracks, retraced.tracks, strict=True):
-                if again.points and track.odometer.odd:
-                    track.odometer = again.points.odometer()
+        retrace_odd(
+            reader.tracks,
+            lambda: read_through(content, lambda: _Reader(retrace=True))[0].tracks,
+        )
     except Refused as refusal:
         return Unreadable(f"not read: {refusal}")
     recorded = [track for track in reader.tracks if track.odometer.points]

@@ -22,7 +22,7 @@ from worker.sources.formats.clocks import FIRST_TRACK, put_right
 from worker.sources.formats.laps import MAX_LAPS, Lap, add_up
 from worker.sources.formats.markup import Refused, Walk, parse_number, read_through
 from worker.sources.formats.sport import sport_told
-from worker.sources.formats.track import Odometer, Point, Retrace
+from worker.sources.formats.track import Odometer, Point, Retrace, retrace_odd
 
 MAX_ACTIVITIES = 256
 
@@ -31,11 +31,10 @@ def parse_tcx(content: bytes) -> Parsed:
     """The running activities of a TCX file, or why there are none."""
     try:
         reader, damage = read_through(content, _Reader)
-        if any(one.odometer.odd for one in reader.activities):
-            retraced, damage = read_through(content, lambda: _Reader(retrace=True))
-            for one, again in zip(reader.activities, retraced.activities, strict=True):
-                if again.points and one.odometer.odd:
-                    one.odometer = again.points.odometer()
+        retrace_odd(
+            reader.activities,
+            lambda: read_through(content, lambda: _Reader(retrace=True))[0].activities,
+        )
     except Refused as refusal:
         return Unreadable(f"not read: {refusal}")
     if not reader.activities:

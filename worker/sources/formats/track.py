@@ -11,13 +11,13 @@ sorted, spread in time, and judged by their own rate.
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
 from math import cos, hypot, isnan, nan, radians, sin, sqrt
 from operator import itemgetter
 from statistics import median
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
 SMOOTHED_POINTS = 16
@@ -471,3 +471,19 @@ class _FastestMinute:
         first_s, first_m = looks[0]
         if at_s - first_s >= MINUTE_S:
             self.best_m_s = max(self.best_m_s, (distance_m - first_m) / (at_s - first_s))
+
+
+class Measured(Protocol):
+    """A track with what its points add up to, and the points where they were kept."""
+
+    odometer: Odometer
+    points: Retrace | None
+
+
+def retrace_odd(tracks: Sequence[Measured], read_again: Callable[[], Sequence[Measured]]) -> None:
+    """Measure the tracks that are `odd` anew; `read_again` gives all of them with their points."""
+    if not any(track.odometer.odd for track in tracks):
+        return
+    for track, again in zip(tracks, read_again(), strict=True):
+        if again.points and track.odometer.odd:
+            track.odometer = again.points.odometer()
