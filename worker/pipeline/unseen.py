@@ -4,7 +4,7 @@ Before a weekly mail is composed, `is_reading` says whether waiting runs should 
 `unseen` says which sources it must report as unread.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 
@@ -14,7 +14,7 @@ from worker.notify import Unseen
 from worker.pipeline.services import Services
 from worker.sources.folder import UNLISTED, top_folder
 from worker.sources.registry import SOURCES
-from worker.store import SourceState, StoredCredential, Transaction
+from worker.store import StoredCredential, Transaction
 
 INBOX_TICK = "inbox"
 READS_FOR = timedelta(minutes=10)
@@ -32,16 +32,8 @@ class Sight:
     def __init__(self, tx: Transaction, athlete: Athlete) -> None:
         self.tx = tx
         self.athlete = athlete
-
-    @cached_property
-    def states(self) -> Mapping[str, SourceState]:
-        """How each source fares."""
-        return self._states_and_news[0]
-
-    @cached_property
-    def new_errors(self) -> Mapping[str, str]:
-        """What is wrong with the sources, and no mail has said yet."""
-        return self._states_and_news[1]
+        # How each source fares; and what is wrong with them, and no mail has said yet.
+        self.states, self.new_errors = tx.progress.sources_and_news(athlete)
 
     @cached_property
     def credentials(self) -> Mapping[SourceName, StoredCredential]:
@@ -77,10 +69,6 @@ class Sight:
         return sum(folder_name(top_folder(top) or top) in theirs for top in tops)
 
     @cached_property
-    def _states_and_news(self) -> tuple[Mapping[str, SourceState], Mapping[str, str]]:
-        return self.tx.progress.sources_and_news(self.athlete)
-
-    @cached_property
     def _waiting(self) -> Sequence[Snapshot]:
         return self.tx.inbox.with_verdict("waiting", "unread")
 
@@ -114,15 +102,12 @@ def is_reading(
 
 def unseen(sight: Sight, services: Services, *, ends_at: datetime) -> tuple[Unseen, ...]:
     """What can't be seen of the athlete's runs up to `ends_at`, or since."""
-    return tuple(_unseen(sight, services, ends_at))
-
-
-def _unseen(sight: Sight, services: Services, ends_at: datetime) -> Iterator[Unseen]:
     athlete = sight.athlete
+    found: list[Unseen] = []
     if sight.inbox_missing_at is not None:
-        yield Unseen(since=local_day(athlete, sight.inbox_missing_at))
+        found.append(Unseen(since=local_day(athlete, sight.inbox_missing_at)))
     elif files := sight.files(also_unreadable=True):
-        yield Unseen(files=files)
+        found.append(Unseen(files=files))
     for kind in SOURCES:
         stored = sight.credentials.get(kind.name)
         if stored is None:
@@ -134,4 +119,5 @@ def _unseen(sight: Sight, services: Services, ends_at: datetime) -> Iterator[Uns
         is_failing = kind.name in sight.states and sight.states[kind.name].state == "failing"
         if is_behind or is_failing or stored.revoked_at is not None:
             since = local_day(athlete, seen_at or stored.connected_at)
-            yield Unseen(source=kind.title, since=since)
+            found.append(Unseen(source=kind.title, since=since))
+    return tuple(found)

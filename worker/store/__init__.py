@@ -193,8 +193,19 @@ class Store:
                 f"the database's folder can't be made: {error.strerror}: {error.filename}"
             ) from error
         try:
-            with store._translated():
-                store._upgrade(before_upgrade)
+            found = store.schema()
+            if found is not None and found > HEAD:
+                raise StoreError(
+                    f"the database has schema {found}, made by a newer Easeback; this one knows up "
+                    f"to {HEAD}: install the newer version again, or restore a backup from before"
+                )
+            if found != HEAD:
+                from worker.store.migrations import upgrade
+
+                with store._translated():
+                    if found is not None:
+                        before_upgrade(store)
+                    upgrade(store.engine)
         except BaseException:
             store.close()
             raise
@@ -422,21 +433,6 @@ class Store:
                 "there. Mount its disk, restore a copy (`easeback restore FILE`), or begin anew "
                 "with an empty one (`easeback restore --begin-anew`)"
             )
-
-    def _upgrade(self, before_upgrade: Callable[["Store"], None]) -> None:
-        found = self.schema()
-        if found == HEAD:
-            return
-        if found is not None and found > HEAD:
-            raise StoreError(
-                f"the database has schema {found}, made by a newer Easeback; this one knows up to "
-                f"{HEAD}: install the newer version again, or restore a backup from before"
-            )
-        from worker.store.migrations import upgrade
-
-        if found is not None:
-            before_upgrade(self)
-        upgrade(self.engine)
 
 
 def _parsed(url: str) -> URL:

@@ -1,13 +1,12 @@
 """The results of files: those of the watched inbox, and the entries of imported archives."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from itertools import islice
 from sys import intern
-from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, func, or_, select
+from sqlalchemy import bindparam, delete, func, or_, select
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
 from worker.store.repository import Repository, from_row
@@ -112,13 +111,11 @@ class InboxFiles(Repository):
             query = query.where(inbox_file.c.reason != "")
         if verdicts:
             query = query.where(inbox_file.c.verdict.in_(verdicts))
-        return tuple(self._snapshots(query))
-
-    def _snapshots(self, query: Select[Any]) -> Iterator[Snapshot]:
-        """The files of a query, one after another; those of one reason share its text."""
-        for row in self.connection.execute(query):
-            file = Snapshot._make(row)
-            yield file if file.reason == "" else file._replace(reason=intern(file.reason))
+        # Hundreds of thousands may wait: those of one reason share its text.
+        return tuple(
+            file._replace(reason=intern(file.reason)) if file.reason else file
+            for file in map(Snapshot._make, self.connection.execute(query))
+        )
 
     def judged_bad(self) -> dict[str, datetime]:
         """When each file was read that couldn't be read as anything, by path."""

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
-from typing import Any
 
-from sqlalchemy import Row, insert, select
+from sqlalchemy import insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, Finding, Kind
@@ -53,7 +52,7 @@ class Findings(Repository):
         for key, before in stored.items():
             if key not in wanted and before.withdrawn_at is None:
                 gone = {"told_on": None, "told_severity": None} if self._unqueue(before) else {}
-                self._change(before, withdrawn_at=now, **gone)
+                self._update(_FINDING, _FINDING.c.id == before.id, withdrawn_at=now, **gone)
         risen: list[tuple[date, Kind]] = []
         for key, f in wanted.items():
             if key not in stored:
@@ -64,7 +63,7 @@ class Findings(Repository):
             before = stored[key]
             back = before.withdrawn_at is not None
             if back or before.finding != f:
-                self._change(before, withdrawn_at=None, **asdict(f))
+                self._update(_FINDING, _FINDING.c.id == before.id, withdrawn_at=None, **asdict(f))
             if back or f.severity > before.finding.severity:
                 risen.append(key)
         if not risen:
@@ -81,8 +80,14 @@ class Findings(Repository):
     def mark_notified(self, found: StoredFinding, *, outbox_id: int, on: date) -> None:
         """Save that a mail about this finding was queued; it replaces one that still waits."""
         self._unqueue(found)
-        severity = found.finding.severity
-        self._change(found, outbox_id=outbox_id, told_on=on, told_severity=severity, silence=None)
+        self._update(
+            _FINDING,
+            _FINDING.c.id == found.id,
+            outbox_id=outbox_id,
+            told_on=on,
+            told_severity=found.finding.severity,
+            silence=None,
+        )
 
     def dropped(self, outbox_id: int) -> None:
         """Save that the operator dropped the mail about a finding."""
@@ -127,10 +132,20 @@ class Findings(Repository):
             .where(*where)
             .order_by(_FINDING.c.day, _FINDING.c.id)
         )
-        return tuple(map(_found, self._rows(query)))
-
-    def _change(self, found: StoredFinding, **values: Any) -> None:
-        self._update(_FINDING, _FINDING.c.id == found.id, **values)
+        return tuple(
+            StoredFinding(
+                id=row.id,
+                finding=Finding(**{name: getattr(row, name) for name in _FIELDS}),
+                found_at=row.found_at,
+                withdrawn_at=row.withdrawn_at,
+                silence=row.silence,
+                notified_on=row.told_on,
+                notified_severity=row.told_severity,
+                mailed_at=row.sent_at,
+                message_id=row.message_id if row.sent_at else None,
+            )
+            for row in self._rows(query)
+        )
 
     def _unqueue(self, found: StoredFinding) -> bool:
         """Take the mail about a finding out of the outbox unless it has gone; True where it was.
@@ -145,17 +160,3 @@ class Findings(Repository):
         is_copy = _OUTBOX.c.key.startswith(f"{COPY_KEY}:{found.id}:")
         self._delete(_OUTBOX, _OUTBOX.c.athlete_id == whose, is_copy, is_unsent)
         return True
-
-
-def _found(row: Row[Any]) -> StoredFinding:
-    return StoredFinding(
-        id=row.id,
-        finding=Finding(**{name: getattr(row, name) for name in _FIELDS}),
-        found_at=row.found_at,
-        withdrawn_at=row.withdrawn_at,
-        silence=row.silence,
-        notified_on=row.told_on,
-        notified_severity=row.told_severity,
-        mailed_at=row.sent_at,
-        message_id=row.message_id if row.sent_at else None,
-    )

@@ -155,12 +155,24 @@ class FileLock:
             self._stamps.append(stamp)
 
     def check(self) -> None:
-        """Raises `LockLostError` where the file has gone, or another is or was put in its place."""
+        """Raises `LockLostError` where the file has gone, or another is or was put in its place.
+
+        Another that was copied into the file itself is known by its stamp.
+        """
         found = _identity_of(self._file)
         if self._identity is None:
             return
         if found == self._identity:
-            self._check_stamp(self._identity)
+            with self._stamping:
+                if self._stamps and not self._overwritten:
+                    stamp = _stamp_in(_open_files[found])
+                    if stamp in self._stamps:
+                        del self._stamps[: self._stamps.index(stamp)]
+                    else:
+                        self._overwritten = True
+                        self._leave_log()
+                if self._overwritten:
+                    raise LockLostError(overwritten_in_words(self._file))
             return
         if found is None:
             raise LockLostError(
@@ -177,18 +189,6 @@ class FileLock:
             for where in (_FAR_BYTE, _SHARED_BYTES):
                 _lock_bytes(_open_files[self._identity], fcntl.F_UNLCK, where)
         self._beside.close()
-
-    def _check_stamp(self, identity: Identity) -> None:
-        with self._stamping:
-            if self._stamps and not self._overwritten:
-                found = _stamp_in(_open_files[identity])
-                if found in self._stamps:
-                    del self._stamps[: self._stamps.index(found)]
-                else:
-                    self._overwritten = True
-                    self._leave_log()
-            if self._overwritten:
-                raise LockLostError(overwritten_in_words(self._file))
 
     def _leave_log(self) -> None:
         """Keep what SQLite's log still holds of the old content from getting into the new one.

@@ -156,10 +156,6 @@ class Progress(Repository):
         }
         return states, news
 
-    def new_errors(self, athlete: Athlete) -> Mapping[str, str]:
-        """What of `sources_and_news` is new."""
-        return self.sources_and_news(athlete)[1]
-
     def mark_errors_notified(self, athlete: Athlete) -> None:
         """Save that a mail says what is wrong with the athlete's sources."""
         theirs = _STATE.c.athlete_id == athlete.id
