@@ -112,7 +112,12 @@ def group(
     recordings, not with their square.
     """
     recordings = sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id))
-    dated = {r.key: [r] for r in recordings if _is_dated(r)}
+    # Of these the day and the distance are told, and neither hour nor duration.
+    dated = {
+        r.key: [r]
+        for r in recordings
+        if r.hidden_start and not r.about and not (r.elapsed_s or r.moving_s)
+    }
     for recording in recordings:
         if recording.about in dated:
             dated[recording.about].append(recording)
@@ -316,22 +321,23 @@ def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
         pieces = _fuller(pieces, others) or pieces
     timed = next((r for r in (*pieces, *others) if not r.hidden_start), best)
     distance_m = corrected.distance_m if corrected else sum(r.distance_m for r in pieces)
+    # From the start of the first piece to the end of the last.
+    last = pieces[-1]
+    pause_s = (last.started_at - pieces[0].started_at).total_seconds()
+    lasted_s = None if last.elapsed_s is None else pause_s + last.elapsed_s
     ascents_m = (_sum(r.ascent_m for r in pieces), *(r.ascent_m for r in others))
+    most_m = min(distance_m, MOST_ASCENT_M)
     return Run(
         id=run_id,
         started_at=timed.started_at,
         day=timed.day,
         distance_m=distance_m,
         moving_s=_sum(r.moving_s for r in pieces) or _first(r.moving_s for r in others),
-        elapsed_s=_lasted_s(pieces) or _first(r.elapsed_s for r in others),
+        elapsed_s=lasted_s or _first(r.elapsed_s for r in others),
         sport=best.sport,
         is_race=any(r.is_race for r in bundle),
-        ascent_m=_first(one for one in ascents_m if _is_climbed(one, distance_m)),
+        ascent_m=_first(one for one in ascents_m if one is not None and 0 <= one <= most_m),
     )
-
-
-def _is_climbed(ascent_m: float | None, distance_m: float) -> bool:
-    return ascent_m is not None and 0 <= ascent_m <= min(distance_m, MOST_ASCENT_M)
 
 
 def left_out(bundle: Sequence[Recording]) -> str | None:
@@ -384,14 +390,6 @@ def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
         ):
             pieces.append(other)
     return sorted(pieces, key=lambda piece: piece.started_at)
-
-
-def _lasted_s(pieces: Sequence[Recording]) -> float | None:
-    """Seconds from the start of the first piece to the end of the last, None where not known."""
-    first, last = pieces[0], pieces[-1]
-    if last.elapsed_s is None:
-        return None
-    return (last.started_at - first.started_at).total_seconds() + last.elapsed_s
 
 
 def _same_file(one: Recording, other: Recording) -> bool:
@@ -474,13 +472,6 @@ def _same_duration(one: Recording, other: Recording) -> bool:
         if dated.hidden_start and dated.elapsed_s == dated.moving_s:
             pairs.append((dated.moving_s, timed.moving_s))
     return any(a and b and _close(a, b, HIDDEN_DURATION_SHARE) for a, b in pairs)
-
-
-def _is_dated(recording: Recording) -> bool:
-    """True for a run of which its day and distance are told, and neither hour nor duration."""
-    is_run = not recording.about
-    lasted_s = recording.elapsed_s or recording.moving_s
-    return is_run and recording.hidden_start and lasted_s is None
 
 
 def _ends(recording: Recording) -> datetime:

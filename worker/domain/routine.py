@@ -21,6 +21,7 @@ _TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas", "words"
 PICTURES = ("brisk-walk", "si-self-correction", "pelvic-tilts", "piriformis-stretch")
 """The pictures that are shipped."""
 
+_VIDEO = re.compile(r"https://[^\s\"'<>]+")
 _OWN_PICTURE = re.compile(r"[\w][\w .-]*\.(png|jpe?g|svg)", re.IGNORECASE)
 _SPOKEN = ("title", "why", "how", "dose", "not_when", "video")
 _LANGUAGE = re.compile(LANGUAGE)
@@ -124,11 +125,8 @@ def _step(entry: Mapping[str, Any], place: Place) -> Step:
     when = _words(entry, "when", get_args(When), place=place)
     if not when:
         raise RoutineError("when names at least one time", place=place._replace(key="when"))
-    texts = {key: _text(entry, key, place=place) for key in _TEXTS}
-    _check_video(texts["video"], place=place)
-    _check_picture(texts["picture"], place=place)
     return Step(
-        **texts,
+        **{key: _text(entry, key, place=place) for key in _TEXTS},
         when=when,
         areas=_words(entry, "areas", PAIN_AREAS, place=place),
         words=_spoken(entry, place=place),
@@ -147,24 +145,7 @@ def _spoken(entry: Mapping[str, Any], *, place: Place) -> dict[str, dict[str, st
             raise RoutineError(message, place=here)
         _refuse_unknown(table, _SPOKEN, place=place)
         spoken[language] = {key: _text(table, key, place=place) for key in table}
-        _check_video(spoken[language].get("video", ""), place=place)
     return spoken
-
-
-def _check_video(address: str, *, place: Place) -> None:
-    if address and not re.fullmatch(r"https://[^\s\"'<>]+", address):
-        raise RoutineError(
-            "video is an address that begins https://", place=place._replace(key="video")
-        )
-
-
-def _check_picture(name: str, *, place: Place) -> None:
-    if name and name not in PICTURES and not _OWN_PICTURE.fullmatch(name):
-        raise RoutineError(
-            "picture is the name of a PNG, JPEG or SVG file beside this one, or of a shipped "
-            f"picture{_nearest(name, PICTURES)}",
-            place=place._replace(key="picture"),
-        )
 
 
 def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
@@ -178,6 +159,15 @@ def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
         raise RoutineError(f"{key} is longer than {_LONGEST_TEXT} characters", place=here)
     if printable(text) != text:
         raise RoutineError(f"{key} holds a character that can't be printed", place=here)
+    if key == "video" and text and not _VIDEO.fullmatch(text):
+        raise RoutineError("video is an address that begins https://", place=here)
+    is_picture = not text or text in PICTURES or _OWN_PICTURE.fullmatch(text)
+    if key == "picture" and not is_picture:
+        raise RoutineError(
+            "picture is the name of a PNG, JPEG or SVG file beside this one, or of a shipped "
+            f"picture{_nearest(text, PICTURES)}",
+            place=here,
+        )
     return text
 
 

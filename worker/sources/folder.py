@@ -24,7 +24,6 @@ from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folde
 from worker.domain.shown import printable
 from worker.setting_types import InboxSection
 from worker.sources import Reading, SourceError, Unreadable
-from worker.sources.formats import Activity
 from worker.sources.formats.clocks import day_of_run
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder
@@ -249,31 +248,30 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
         return parsed
     if sha256 is None:
         return Unreadable("its content has no digest")
-    zone = ZoneInfo(athlete.timezone)
-    return tuple(_recording(one, member.name, sha256, zone=zone, source=source) for one in parsed)
-
-
-def _recording(
-    one: Activity, name: str, sha256: str, *, zone: ZoneInfo, source: SourceName
-) -> Recording:
-    day, doubt = day_of_run(one.started_at, offset=one.offset, zone=zone, lon=one.lon)
-    return Recording(
-        source=source,
-        external_id=f"{sha256}:{one.leg}" if one.leg else sha256,
-        started_at=one.started_at,
-        day=day,
-        distance_m=one.distance_m,
-        moving_s=one.moving_s,
-        elapsed_s=one.elapsed_s,
-        sport=one.sport,
-        device=one.device,
-        title=one.title,
-        file_name=plain_file_name(name),
-        sha256=sha256,
-        leg=one.leg,
-        note="; ".join(filter(None, (one.note, doubt))) or None,
-        ascent_m=one.ascent_m,
-    )
+    zone, file_name = ZoneInfo(athlete.timezone), plain_file_name(member.name)
+    found: list[Recording] = []
+    for one in parsed:
+        day, doubt = day_of_run(one.started_at, offset=one.offset, zone=zone, lon=one.lon)
+        found.append(
+            Recording(
+                source=source,
+                external_id=f"{sha256}:{one.leg}" if one.leg else sha256,
+                started_at=one.started_at,
+                day=day,
+                distance_m=one.distance_m,
+                moving_s=one.moving_s,
+                elapsed_s=one.elapsed_s,
+                sport=one.sport,
+                device=one.device,
+                title=one.title,
+                file_name=file_name,
+                sha256=sha256,
+                leg=one.leg,
+                note="; ".join(filter(None, (one.note, doubt))) or None,
+                ascent_m=one.ascent_m,
+            )
+        )
+    return tuple(found)
 
 
 def top_folder(path: str) -> str:

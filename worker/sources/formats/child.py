@@ -228,7 +228,8 @@ class _Child:
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
         os.set_blocking(self._requests.fileno(), False)
-        self._finalizer = weakref.finalize(self, _end_process, self._process)
+        # Ends the process and closes the pipes, once; it happens by itself when nobody's left.
+        self.end = weakref.finalize(self, _end_process, self._process)
 
     def lives(self) -> bool:
         """False after it left."""
@@ -280,10 +281,6 @@ class _Child:
             return _Died("its reader was killed, most likely for want of memory")
         how = signal.Signals(-status).name if status < 0 else f"status {status}"
         return _Died(f"it crashed its reader ({how})")
-
-    def end(self) -> None:
-        """End the process and close the pipes, once; it happens by itself when nobody's left."""
-        self._finalizer()
 
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
