@@ -116,7 +116,7 @@ def group(
     dated = {
         r.key: [r]
         for r in recordings
-        if r.hidden_start and not r.about and not (r.elapsed_s or r.moving_s)
+        if r.hidden_start and not r.about and (r.elapsed_s or r.moving_s) is None
     }
     for recording in recordings:
         if recording.about in dated:

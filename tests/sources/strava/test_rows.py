@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.domain.models import Recording
+from worker.domain.shown import printable
 from worker.sources import NotARun, Unreadable
 from worker.sources.base import ListedActivity
 from worker.sources.strava.parse import SAVED_FIELDS, parse_strava_activity
@@ -162,6 +163,15 @@ def test_a_title_is_made_fit_to_be_shown() -> None:
     assert len(title) <= 80
 
 
+def test_what_joins_letters_stays_in_a_title() -> None:
+    """An emoji of several characters is one still, and so is a word that is written joined."""
+    family, joined = (
+        "\U0001f468\u200d\U0001f469\u200d\U0001f467",
+        "\u0645\u06cc\u200c\u062f\u0648\u0645",
+    )
+    assert read(name=f"{family} {joined}").title == f"{family} {joined}"
+
+
 def test_nothing_is_kept_that_the_product_does_not_use() -> None:
     """Heart rates, places and other people stay out of the payload."""
     row = parse_strava_activity(
@@ -185,4 +195,4 @@ def test_no_row_whatever_breaks_the_reading(changes: object) -> None:
     assert isinstance(row, ListedActivity)
     if isinstance(row.parsed, Recording):
         assert row.parsed.distance_m > 0
-        assert row.parsed.title == "" or row.parsed.title.isprintable()
+        assert printable(row.parsed.title) == row.parsed.title
