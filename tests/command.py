@@ -10,13 +10,15 @@ from tempfile import TemporaryDirectory
 
 from tests.warm import ROOT, Warm
 
-__all__ = ["ROOT", "easeback", "installed_command"]
+__all__ = ["ROOT", "easeback", "installed_command", "warm"]
 
 WITHIN_S = 240
 _NOT_PASSED_ON = ("DISPLAY", "WAYLAND_DISPLAY", "COLUMNS")
 
-_warm = Warm()
-atexit.register(_warm.close)
+warm = Warm()
+"""What this process of tests forks its commands from."""
+
+atexit.register(warm.close)
 
 
 def installed_command(folder: Path) -> Path:
@@ -59,7 +61,7 @@ def easeback(
         for file in files:
             file.write_text(given if file.name == "in" else "", "utf-8")
         stdin, stdout, stderr = files
-        status = _warm.run(
+        status = warm.run(
             words, cwd=cwd, env=whole, stdin=stdin, stdout=stdout, stderr=stderr, within_s=WITHIN_S
         )
         return subprocess.CompletedProcess(

@@ -4,29 +4,24 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
-import sys
 import termios
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.command import ROOT
+from tests.command import ROOT, warm
+from tests.warm import Begun
 
 CTRL_C = "\x03"
 """As an answer: the key is pressed."""
 
 _WITHIN_S = 60
+_WITHIN_S_OF_ITS_LAST_WORD = 5
 _PRESSED_AGAIN = 10
-# The terminal becomes the command's own, so that its keys do what they do: also Ctrl-C, which
-# whatever is started in the background is told to ignore.
-_BEGIN = (
-    "import fcntl, os, signal, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
-    "signal.signal(signal.SIGINT, signal.SIG_DFL); "
-    "os.execv(sys.executable, [sys.executable, '-m', 'worker', *sys.argv[1:]])"
-)
 
 
 class Conversation(NamedTuple):
@@ -49,7 +44,7 @@ def converse(
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    shown, new, waiting, pressed = "", "", list(answers), 0
+    terminal = Path(os.ttyname(theirs))
     whole = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
@@ -58,38 +53,52 @@ def converse(
         "TERM": "xterm-256color",
         **(env or {}),
     }
-    with subprocess.Popen(  # noqa: S603  our own command
-        [sys.executable, "-c", _BEGIN, *map(str, arguments)],
-        env=whole,
-        cwd=cwd,
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-    ) as process:
-        os.close(theirs)
+    waiting = list(answers)
+    command = warm.begin(
+        list(map(str, arguments)),
+        cwd=cwd, env=whole, stdin=terminal, stdout=terminal, stderr=terminal,
+    )  # fmt: skip
+    try:
+        shown = _talk(ours, command, waiting)
         try:
-            with suppress(OSError):  # how a terminal ends
-                while True:
-                    if not select.select([ours], [], [], 1 if pressed else _WITHIN_S)[0]:
-                        if not pressed:
-                            break
-                        # The key came in the moment before its reader slept: pressed again.
-                        pressed -= 1
-                        os.write(ours, CTRL_C.encode())
-                        continue
-                    new += os.read(ours, 4096).decode("utf-8", "replace")
-                    # With the blank, which comes once the echo of a hidden answer is off.
-                    if waiting and waiting[0][0] in new and new.endswith(": "):
-                        shown, new = shown + new, ""
-                        answer = waiting.pop(0)[1]
-                        pressed = _PRESSED_AGAIN if answer == CTRL_C else 0
-                        os.write(ours, (answer if answer == CTRL_C else f"{answer}\n").encode())
-        finally:
-            os.close(ours)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            process.kill()
-    shown += new
+            status = command.ended(_WITHIN_S_OF_ITS_LAST_WORD)
+        except subprocess.TimeoutExpired:
+            status = -signal.SIGKILL
+        os.close(theirs)
+        shown += _rest(ours)
+    finally:
+        os.close(ours)
     assert not waiting, f"never asked: {waiting[0][0]!r}; what was shown:\n{shown}"
-    return Conversation(process.returncode, shown.replace("\r\n", "\n"))
+    return Conversation(status, shown.replace("\r\n", "\n"))
+
+
+def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
+    """Answer until the command has ended, or says no more; what it showed. Takes what it answered
+    from `waiting`.
+    """
+    shown, new, pressed = "", "", 0
+    while True:
+        ready = select.select([ours, command.line], [], [], 1 if pressed else _WITHIN_S)[0]
+        if ours in ready:
+            new += os.read(ours, 4096).decode("utf-8", "replace")
+            # With the blank, which comes once the echo of a hidden answer is off.
+            if waiting and waiting[0][0] in new and new.endswith(": "):
+                shown, new = shown + new, ""
+                answer = waiting.pop(0)[1]
+                pressed = _PRESSED_AGAIN if answer == CTRL_C else 0
+                os.write(ours, (answer if answer == CTRL_C else f"{answer}\n").encode())
+        elif pressed and not ready:
+            # The key came in the moment before its reader slept: pressed again.
+            pressed -= 1
+            os.write(ours, CTRL_C.encode())
+        else:
+            return shown + new
+
+
+def _rest(ours: int) -> str:
+    """What a terminal still shows that nobody has open any more."""
+    shown = ""
+    with suppress(OSError):  # how a terminal ends
+        while new := os.read(ours, 4096):
+            shown += new.decode("utf-8", "replace")
+    return shown

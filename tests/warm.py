@@ -5,9 +5,11 @@
 
 Each command is a process of its own with its own folder, environment and files, and it ends as an
 interpreter ends. Only the start of the interpreter isn't its own, and nothing is taken apart.
+Where its files are a terminal, the terminal becomes the command's own.
 """
 
 import atexit
+import fcntl
 import gc
 import json
 import os
@@ -16,10 +18,13 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib import import_module
+from io import TextIOWrapper
 from pathlib import Path
 from pkgutil import walk_packages
 from typing import Self
@@ -54,6 +59,21 @@ class Warm:
 
         Raises TimeoutExpired where it takes longer than `within_s`; it's killed then.
         """
+        return self.begin(
+            arguments, cwd=cwd, env=env, stdin=stdin, stdout=stdout, stderr=stderr
+        ).ended(within_s)
+
+    def begin(
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        stdin: Path,
+        stdout: Path,
+        stderr: Path,
+    ) -> "Begun":
+        """Start the command; the next one begins once this has ended."""
         if self._process is None:
             self._start()
         files = list(map(str, (stdin, stdout, stderr)))
@@ -61,23 +81,16 @@ class Warm:
         os.umask(umask)
         asked = json.dumps([list(arguments), str(cwd), dict(env), files, umask])
         self._line.sendall(f"{asked}\n".encode())
-        pid = int(self._answers.readline())
-        if not select.select([self._line], [], [], within_s)[0]:
-            os.kill(pid, signal.SIGKILL)
-            self._answers.readline()
-            raise subprocess.TimeoutExpired(arguments, within_s)
-        return int(self._answers.readline())
+        return Begun(arguments, _number(self._line), self._line)
 
     def close(self) -> None:
         if self._process is not None:
-            self._answers.close()
             self._line.close()
             self._process.wait(10)
             self._process = None
 
     def _start(self) -> None:
         self._line, theirs = socket.socketpair()
-        self._answers = self._line.makefile("r")
         self._process = subprocess.Popen(  # noqa: S603  this very file
             [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
             cwd=ROOT,
@@ -85,6 +98,36 @@ class Warm:
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A command that runs."""
+
+    arguments: Sequence[str]
+    pid: int
+    line: socket.socket
+
+    def ended(self, within_s: float) -> int:
+        """Wait for its end: the exit status, negative where a signal ended it.
+
+        Raises TimeoutExpired where it takes longer; it's killed then.
+        """
+        if not select.select([self.line], [], [], within_s)[0]:
+            os.kill(self.pid, signal.SIGKILL)
+            _number(self.line)
+            raise subprocess.TimeoutExpired(self.arguments, within_s)
+        return _number(self.line)
+
+
+def _number(line: socket.socket) -> int:
+    """What the warmed process said: one line, and nothing of the next, which may have come too."""
+    said = b""
+    while not said.endswith(b"\n"):
+        if not (new := line.recv(1)):
+            raise EOFError("the warmed process has ended")
+        said += new
+    return int(said)
 
 
 def _serve(line: socket.socket) -> None:
@@ -130,8 +173,20 @@ def _become(
         opened = os.open(file, how)
         os.dup2(opened, number)
         os.close(opened)
+    if os.isatty(0):
+        _take_terminal()
     sys.path[:] = [str(ROOT) if path in ("", cwd) else path for path in sys.path]
     sys.argv = ["easeback", *arguments]
+
+
+def _take_terminal() -> None:
+    """Let its keys do what they do: also Ctrl-C, which is ignored by what the background starts."""
+    os.setsid()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):
+        assert isinstance(stream, TextIOWrapper)
+        stream.reconfigure(line_buffering=True)  # as an interpreter does that starts on one
 
 
 def _end(status: int) -> None:
