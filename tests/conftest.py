@@ -1,5 +1,6 @@
 """Fixtures that all tests share: a database of each kind, a store on it, the whole application."""
 
+import gc
 import os
 import shutil
 import sys
@@ -51,7 +52,9 @@ def pytest_configure() -> None:
     """Keep the tests' folders in memory where there's room: SQLite syncs at each commit.
 
     And keep what is compiled: else each process that a test starts compiles the worker anew.
+    What comes with collection is there to stay: nobody looks for garbage in it, now or later.
     """
+    gc.disable()
     sys.dont_write_bytecode = False
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     memory = Path("/dev/shm")  # noqa: S108  pytest makes a folder of its own in it
@@ -65,6 +68,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if isinstance(item, pytest.Function):
             for mark in started_by(item):
                 item.add_marker(mark)
+
+
+def pytest_collection_finish() -> None:
+    """From here on garbage is collected, in what tests make alone."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
