@@ -1,6 +1,7 @@
 """Pictures of exercises: the shipped four, and an operator's own, in mails and refused in words."""
 
 import io
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -47,12 +48,16 @@ def drawing(size: tuple[int, int], mode: str) -> bytes:
     return file.getvalue()
 
 
-def own(tmp_path: Path, name: str, content: bytes | None) -> Composer:
+Content = bytes | Callable[[], bytes] | None
+"""Of a picture: what makes one that is large is called where it's used."""
+
+
+def own(tmp_path: Path, name: str, content: Content) -> Composer:
     """A composer by a routine with this picture beside it."""
     settings = tmp_path / "easeback.toml"
     (tmp_path / "routine.toml").write_text(STEP.format(name))
     if content is not None:
-        (tmp_path / name).write_bytes(content)
+        (tmp_path / name).write_bytes(content() if callable(content) else content)
     return build_composer(Settings(), settings, UNUSED_KEYS)
 
 
@@ -108,13 +113,13 @@ def test_who_should_be_seen_first_gets_no_exercise(composer: Composer) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "kind"),
     [
-        ("heel.jpg", photo(), ".jpg"),
-        ("heel.PNG", drawing((1200, 900), "RGB"), ".jpg"),
+        ("heel.jpg", photo, ".jpg"),
+        ("heel.PNG", lambda: drawing((1200, 900), "RGB"), ".jpg"),
         ("line.png", drawing((600, 500), "LA"), ".png"),
     ],
 )
 def test_a_therapists_own_picture_is_made_small_for_mails(
-    tmp_path: Path, name: str, content: bytes, kind: str
+    tmp_path: Path, name: str, content: Content, kind: str
 ) -> None:
     """With its step's title for those who don't see it, as what it is by MIME."""
     composer = own(tmp_path, name, content)
@@ -134,7 +139,7 @@ def test_a_therapists_own_picture_is_made_small_for_mails(
 
 def test_a_mail_has_room_for_so_many_pictures(tmp_path: Path) -> None:
     """The first ones; the others' steps are told all the same."""
-    composer = own(tmp_path, "heel.jpg", photo())
+    composer = own(tmp_path, "heel.jpg", photo)
     (routine,) = read_routines(tmp_path / "easeback.toml")
     steps = [replace(routine.steps[0], key=f"step {number}") for number in range(9)]
     context = composer.routine(steps, Locale())
@@ -159,9 +164,9 @@ BOMB = b'<!DOCTYPE svg [<!ENTITY a "aaaa">]><svg>&a;</svg>'
     [
         ("heel.png", None, "heel.png: can't be read: No such file or directory"),
         ("heel.png", b"no picture", "is no whole PNG or JPEG picture"),
-        ("heel.jpg", photo()[:20_000], "is no whole PNG or JPEG picture"),
+        ("heel.jpg", lambda: photo()[:20_000], "is no whole PNG or JPEG picture"),
         ("heel.png", b"x" * (5 * 2**20 + 1), "a picture has 5 MB at most"),
-        ("heel.png", drawing((8000, 8000), "1"), "is no whole PNG or JPEG picture"),
+        ("heel.png", lambda: drawing((8000, 8000), "1"), "is no whole PNG or JPEG picture"),
         ("heel.svg", b"<html/>", "is no SVG picture"),
         ("heel.svg", BOMB, "is no SVG picture"),
         ("../heel.png", None, "picture is the name of a PNG, JPEG or SVG file beside this one"),
@@ -169,7 +174,7 @@ BOMB = b'<!DOCTYPE svg [<!ENTITY a "aaaa">]><svg>&a;</svg>'
     ],
 )
 def test_a_picture_that_cannot_be_used_is_said_at_start(
-    tmp_path: Path, name: str, content: bytes | None, why: str
+    tmp_path: Path, name: str, content: Content, why: str
 ) -> None:
     """In one line that names the file."""
     with pytest.raises(SettingsError) as caught:
