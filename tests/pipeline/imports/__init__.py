@@ -1,0 +1,1 @@
+"""Tests of the steps from a recording to a mail, over a real store."""

@@ -1,0 +1,20 @@
+"""What tests of the watched folder share: what is kept of a file, and a restart."""
+
+from dataclasses import replace
+
+from tests.app import App
+from worker.domain.models import Snapshot
+from worker.sources.folder import Inbox
+
+
+def entry(app: App, path: str) -> Snapshot:
+    """What the database has of a file."""
+    with app.services.store.reading() as tx:
+        return tx.inbox.at_paths([path])[path]
+
+
+def restarted(app: App, *, patient: bool = True) -> App:
+    """The same application after a restart: it remembers only what the store does."""
+    old = app.services.inbox
+    inbox = Inbox(old.folder, old.settings, patient=patient, read_many=old.read_many)
+    return App(replace(app.services, inbox=inbox), app.mailer, app.now)
