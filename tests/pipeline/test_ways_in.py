@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 import pytest
 
 from simulators.activity_files import Leg, fit_activity, straight, tcx
+from tests import nightly
 from tests.app import TODAY, App
 
 START = datetime.combine(TODAY, time(5, 30), tzinfo=UTC)
@@ -113,6 +114,7 @@ FILES = {
 }
 
 
+@nightly.ON_POSTGRES
 @pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("folder", ["", "Anna/"], ids=["alone", "of several"])
 def test_a_programs_file_is_a_run(app: App, name: str, folder: str) -> None:
@@ -135,6 +137,7 @@ def test_the_same_run_from_every_program_is_one(app: App) -> None:
     assert app.distances_km(anna) == [pytest.approx(8.0, rel=0.01)]
 
 
+@nightly.ON_POSTGRES
 @pytest.mark.parametrize(
     "name",
     [".stfolder/x.fit", ".stversions/run~20260504.fit", ".syncthing.run.fit.tmp",
