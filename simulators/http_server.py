@@ -191,11 +191,13 @@ class _Door(BaseHTTPRequestHandler):
 
 _HEAD = b"HTTP/1.1 200 OK\r\n"
 _CHUNKED = _HEAD + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+# As long as a client takes one, so that it has few to go through until it has had enough.
+_LONG_HEADER = b"X: " + bytes(60_000).replace(b"\0", b"y") + b"\r\n"
 _FLOODS = {
     "slow head": (_HEAD + b"X-Slow: ", b"x", DROP_S),
     "slow chunk line": (_CHUNKED + b"2;", b"x", DROP_S),
-    "endless trailers": (_CHUNKED + b"2\r\n[]\r\n0\r\n", b"X: y\r\n" * 2**13, 0.0),
-    "endless continues": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 2**11, 0.0),
+    "endless trailers": (_CHUNKED + b"2\r\n[]\r\n0\r\n", _LONG_HEADER, 0.0),
+    "endless continues": (b"", b"HTTP/1.1 100 Continue\r\n" + _LONG_HEADER + b"\r\n", 0.0),
 }
 """What is written first, what again and again, and the pause between two of those."""
 
