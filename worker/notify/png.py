@@ -9,8 +9,7 @@ Words and dashes recur from mail to mail (dates, whole kilometres), so each is d
 and pasted. Letters are always on whole pixels.
 """
 
-import struct
-import zlib
+import io
 from functools import lru_cache
 from itertools import chain
 from math import ceil, floor
@@ -27,7 +26,8 @@ _GREY, _PALE, _QUIET = (0x87, 0x94, 0xA5), (0xA9, 0xB2, 0xBD), (0x76, 0x80, 0x8C
 _TEAL, _ORANGE = (0x17, 0x91, 0x7F), (0xD9, 0x58, 0x0D)
 _CORNER = 2
 _PACKED = 3
-"""The level of zlib: the higher ones take three times as long for a fifth less."""
+"""The level of zlib: the next ones take twice as long and make the file larger, the sixth smaller
+by a quarter in two and a half times as long."""
 
 Colour = tuple[int, int, int]
 
@@ -73,6 +73,8 @@ _INKS = (
         for n in range(_LEVELS)
     ),
 )
+_COLOURS = bytes(chain.from_iterable(ink.colour for ink in _INKS))
+_COVERS = bytes(ink.cover for ink in _INKS)
 
 
 def chart_png(svg: str, *, font: Path) -> bytes:
@@ -82,6 +84,7 @@ def chart_png(svg: str, *, font: Path) -> bytes:
     root = ET.fromstring(svg)  # noqa: S314 - our own template's SVG; its words are escaped there
     size = (int(root.attrib["width"]) * _ZOOM, int(root.attrib["height"]) * _ZOOM)
     image = Image.new("P", size, 0)
+    image.putpalette(_COLOURS)
     draw = ImageDraw.Draw(image)
     words: list[tuple[_Word, float, float]] = []
     for element in root:
@@ -110,7 +113,9 @@ def chart_png(svg: str, *, font: Path) -> bytes:
     for word, x, y in words:  # over all that is drawn
         corner = floor(x + 0.5) + word.right, ceil(y - 0.5) + word.down
         image.paste(word.places, corner, word.seen)
-    return _png(image)
+    file = io.BytesIO()
+    image.save(file, "PNG", compress_level=_PACKED, transparency=_COVERS)
+    return file.getvalue()
 
 
 def _draw_rect(image: "Image.Image", draw: "ImageDraw.ImageDraw", element: ET.Element) -> None:
@@ -200,32 +205,3 @@ def _font(font: Path, size: float) -> "ImageFont.FreeTypeFont":
     from PIL import ImageFont
 
     return ImageFont.truetype(font, size * _ZOOM, layout_engine=ImageFont.Layout.BASIC)
-
-
-# The file
-
-
-def _png(image: "Image.Image") -> bytes:
-    """A palette's image as PNG; Pillow's own writer takes half as long again."""
-    from PIL import Image
-
-    width, height = image.size
-    # Each row begins with the name of its filter: 0 for none.
-    rows = Image.new("P", (width + 1, height), 0)
-    rows.paste(image, (1, 0))
-    eight_bits_of_a_palette = (8, 3, 0, 0, 0)
-    chunks = (
-        (b"IHDR", struct.pack(">2I5B", width, height, *eight_bits_of_a_palette)),
-        (b"PLTE", bytes(chain.from_iterable(ink.colour for ink in _INKS))),
-        (b"tRNS", bytes(ink.cover for ink in _INKS)),
-        (b"IDAT", zlib.compress(rows.tobytes(), _PACKED)),
-        (b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + kind + content + _checksum(kind, content)
-        for kind, content in chunks
-    )
-
-
-def _checksum(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", zlib.crc32(content, zlib.crc32(kind)))
