@@ -31,9 +31,9 @@ def test_the_first_day_that_waits_to_be_judged_stays_the_first(store: Store) -> 
         anna = athlete(tx)
         for back in (3, 9, 1):
             tx.imports.leave_unjudged(anna, since=TODAY - timedelta(days=back))
-        assert tx.imports.unjudged(anna) == TODAY - timedelta(days=9)
+        assert tx.imports.hold_unjudged(anna) == TODAY - timedelta(days=9)
         tx.imports.judged(anna)
-        assert tx.imports.unjudged(anna) is None
+        assert tx.imports.hold_unjudged(anna) is None
 
 
 def test_an_athlete_who_is_forgotten_leaves_nothing_of_their_imports(store: Store) -> None:
@@ -44,7 +44,7 @@ def test_an_athlete_who_is_forgotten_leaves_nothing_of_their_imports(store: Stor
         tx.imports.leave_unjudged(anna, since=TODAY)
         tx.athletes.remove(anna)
         assert tx.imports.entries_of(anna, ["a"]) == {}
-        assert tx.imports.unjudged(anna) is None
+        assert tx.imports.hold_unjudged(anna) is None
 
 
 def test_a_recording_is_known_by_the_content_of_its_file(store: Store) -> None:

@@ -1,11 +1,11 @@
 """What is stored for plans: when they changed, since when a calendar is open, the race told."""
 
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from tests.store.older import THEN
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Race
+from worker.domain.models import Athlete, Race, Recording
 from worker.links import Link
 from worker.store import Store
 
@@ -29,6 +29,24 @@ def test_settings_and_answers_change_the_plan_and_no_clock_takes_that_back(store
         assert tx.athletes.plan_changed_at(who) == THEN + 2 * HOUR
         tx.checkins.save(who, CheckIn(THEN.date(), "fine"), now=THEN + HOUR)
         assert tx.athletes.plan_changed_at(who) == THEN + 2 * HOUR
+
+
+def test_a_recording_changes_the_plan_when_it_is_saved_but_not_by_its_title(store: Store) -> None:
+    """What is saved as it was changes nothing either."""
+    who, saves = mira(store), 0
+    run = Recording("strava", "1", THEN, THEN.date(), 5000.0, 1800.0, 1800.0, title="Morning")
+
+    def save(one: Recording) -> datetime:
+        nonlocal saves
+        saves += 1
+        with store.transaction() as tx:
+            tx.runs.save(who, [one], now=THEN + saves * HOUR, today=THEN.date())
+            return tx.athletes.plan_changed_at(who)
+
+    assert save(run) == THEN + HOUR
+    assert save(run) == THEN + HOUR
+    assert save(replace(run, title="Evening")) == THEN + HOUR
+    assert save(replace(run, title="Evening", distance_m=6000.0)) == THEN + 4 * HOUR
 
 
 def test_the_calendar_is_closed_by_itself_or_with_all_links(store: Store) -> None:

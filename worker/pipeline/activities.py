@@ -68,7 +68,7 @@ def save_activities(
     source = client.name
     by_id = {one.external_id: one for one in _wanted(listed, since=now - client.reach)}
     rows = tx.source(source)
-    known = rows.seen(athlete, by_id)
+    known = _known(tx, session, by_id)
     if silence_of_first is not None and by_id.keys() - known and not tx.runs.any(athlete):
         silence = silence_of_first
     ended = {*gone, *(i for i, one in by_id.items() if isinstance(one.parsed, NotARun))}
@@ -105,6 +105,15 @@ def save_activities(
             "%(source)s: athlete %(athlete)s: activities gone: %(count)d",
             {"source": source, "athlete": athlete.id, "count": len(ended)},
         )
+
+
+def _known(
+    tx: Transaction, session: ClientSession, external_ids: Collection[str]
+) -> Mapping[str, SeenActivity]:
+    """These activities as they were last seen, of those that were."""
+    if session.known.keys() >= set(external_ids):
+        return {external_id: one for external_id, one in session.known.items() if one is not None}
+    return tx.source(session.connected.client.name).seen(session.athlete, external_ids)
 
 
 def _recorded_as(

@@ -7,7 +7,7 @@ A refusal of one mail concerns only that mail.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -19,7 +19,7 @@ from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
 from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
 from worker.pipeline.welcome import WELCOME
-from worker.store import OutboxMail, StoreError, Transaction
+from worker.store import OutboxMail, StoreError, Tick, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ class _DeliveryRun:
                 self._services,
                 letter,
                 self._clock,
-                then=lambda tx: following.append(self._claim_in(tx, joins=joins)),
+                then=lambda tx, ticks: following.append(self._claim_in(tx, ticks, joins=joins)),
             )
             self._note(letter, error)
         except _TakenAwayError:
@@ -164,9 +164,12 @@ class _DeliveryRun:
 
     def _claim(self, *, joins: bool) -> OutboxMail | None:
         with self._services.store.transaction() as tx:
-            return self._claim_in(tx, joins=joins)
+            return self._claim_in(tx, tx.progress.ticks(PAUSE_TICK), joins=joins)
 
-    def _claim_in(self, tx: Transaction, *, joins: bool) -> OutboxMail | None:
+    def _claim_in(
+        self, tx: Transaction, ticks: Mapping[str, Tick], *, joins: bool
+    ) -> OutboxMail | None:
+        """The next mail, claimed; `ticks` are those that say how mail goes."""
         with self._lock:
             # While another hangs the run can't end anyway: who joined sends on beside it.
             goes_on = self._left > 0 or (joins and self._at_work > 1)
@@ -175,7 +178,7 @@ class _DeliveryRun:
             self._left -= 1  # before the others claim as many
         now, identity = self._clock(), self._services.identity
         letter = None
-        if not _is_paused(tx, now):
+        if not _pauses(ticks, now):
             letter = tx.outbox.claim(now, by=identity.name if identity else None)
         if letter is None:
             with self._lock:
@@ -204,17 +207,26 @@ class _DeliveryRun:
 
 
 def _is_paused(tx: Transaction, now: datetime) -> bool:
-    pause = tx.progress.tick(PAUSE_TICK)
+    return _pauses(tx.progress.ticks(PAUSE_TICK), now)
+
+
+def _pauses(ticks: Mapping[str, Tick], now: datetime) -> bool:
+    pause = ticks.get(PAUSE_TICK)
     # One that a clock that ran ahead has left behind is none.
     return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
 def _send(
-    services: Services, letter: OutboxMail, clock: Clock, *, then: Callable[[Transaction], object]
+    services: Services,
+    letter: OutboxMail,
+    clock: Clock,
+    *,
+    then: Callable[[Transaction, Mapping[str, Tick]], object],
 ) -> SendError | None:
     """Send one mail and settle it, whatever comes of it.
 
-    Where it was sent, what comes `then` is done in the transaction that says so.
+    Where it was sent, what comes `then` is done in the transaction that says so, with the ticks
+    that say how mail goes.
     """
     is_at_dot, began = False, clock()
 
@@ -244,8 +256,9 @@ def _send(
     now = clock()
     with services.store.transaction() as tx:
         tx.outbox.sent(letter, now=now)
-        _save_answer(tx, now)
-        then(tx)
+        ticks = tx.progress.ticks(MAIL_TICK, PAUSE_TICK)
+        _save_answer(tx, ticks, now)
+        then(tx, ticks)
     metrics.MAILS.labels(letter.kind, "sent").inc()
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
@@ -265,7 +278,8 @@ def _unsent(
     now = clock()
     is_the_servers = error.login or error.unreachable
     with services.store.transaction() as tx:
-        _save_answer(tx, now, nameless if is_the_servers or error.sender else None)
+        trouble = nameless if is_the_servers or error.sender else None
+        _save_answer(tx, tx.progress.ticks(MAIL_TICK), now, trouble)
         if is_the_servers:
             # No try of the mail's: one pause holds all that wait, and its end lets all go.
             tx.outbox.give_back(letter, error=str(error))
@@ -296,12 +310,14 @@ def _unsent(
     return error
 
 
-def _save_answer(tx: Transaction, now: datetime, trouble: str | None = None) -> None:
-    """Save how the mail server answered last; that it is as before only now and then.
+def _save_answer(
+    tx: Transaction, ticks: Mapping[str, Tick], now: datetime, trouble: str | None = None
+) -> None:
+    """Save how the mail server answered last; that it is as before, by `ticks`, only now and then.
 
     Every sender would wait for the one before it at that row.
     """
-    before = tx.progress.tick(MAIL_TICK)
+    before = ticks.get(MAIL_TICK)
     if before and before.trouble == trouble and abs(now - before.at) < SAVE_ANSWER_EVERY:
         return
     tx.progress.ticked(MAIL_TICK, at=now, trouble=trouble)

@@ -55,7 +55,6 @@ def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tup
 def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
     """Judge what is overdue of one athlete, and forget what may be kept no longer."""
     with services.store.transaction() as tx:
-        tx.athletes.hold(athlete)
         judge_overdue(tx, services, athlete, now=now)
         today = local_day(athlete, now)
         if athlete.id in tx.runs.with_match_due(athlete):

@@ -443,18 +443,19 @@ def ingest(
     `silence` says why nothing of it may be mailed (a first sync, an import), else None.
     `also_since` is the first day of another change that belongs to this one.
     """
-    tx.athletes.hold(athlete)
     judge_overdue(tx, services, athlete, now=now)
     change = tx.runs.save(athlete, arrived, now=now, today=local_day(athlete, now))
-    changed = [day for day in (change.first_day, also_since) if day is not None]
-    if changed:
-        judge_since(tx, services, athlete, since=min(changed), now=now, silence=silence)
+    if also_since is not None:
+        since = min(also_since, change.first_day or also_since)
+        judge_since(tx, services, athlete, since=since, now=now, silence=silence)
+    elif change.first_day is not None:
+        _judge(tx, services, athlete, since=change.first_day, now=now, silence=silence)
     return change
 
 
 def judge_overdue(tx: Transaction, services: Services, athlete: Athlete, *, now: datetime) -> None:
-    """Judge in silence what imports have saved since they last judged, if anything."""
-    since = tx.imports.unjudged(athlete)
+    """Hold the athlete, and judge in silence what imports have saved since they last judged."""
+    since = tx.imports.hold_unjudged(athlete)
     if since is not None:
         judge_since(tx, services, athlete, since=since, now=now, silence=IMPORTED)
         tx.imports.judged(athlete)
@@ -469,12 +470,28 @@ def judge_since(
     now: datetime,
     silence: str | None = None,
 ) -> None:
-    """Judge every day from `since` on; withdraw what no longer holds, queue the mail that is due.
+    """Judge every day from `since` on, as runs there went, or count by other rules.
+
+    `silence` as in `ingest`.
+    """
+    tx.athletes.plan_changed(athlete, now=now)
+    _judge(tx, services, athlete, since=since, now=now, silence=silence)
+
+
+def _judge(
+    tx: Transaction,
+    services: Services,
+    athlete: Athlete,
+    *,
+    since: date,
+    now: datetime,
+    silence: str | None,
+) -> None:
+    """Withdraw what no longer holds from `since` on, and queue the mail that is due.
 
     At most one finding is mailed; why each other isn't is saved with it.
     """
     today = local_day(athlete, now)
-    tx.athletes.plan_changed(athlete, now=now)
     history = tx.runs.history(athlete, since=since, rules=services.rules)
     days = [day for day in history.days() if day >= since]
     verdicts = {

@@ -7,9 +7,9 @@ repeated.
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -31,7 +31,14 @@ from worker.sources.base import (
 )
 from worker.sources.rate_limit import Purpose, RateLimit
 from worker.sources.registry import SOURCES
-from worker.store import DecryptError, SourceState, StoredCredential, StoreError, Transaction
+from worker.store import (
+    DecryptError,
+    SeenActivity,
+    SourceState,
+    StoredCredential,
+    StoreError,
+    Transaction,
+)
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +57,8 @@ class ClientSession:
     `clock_trouble` says why our clock seems wrong by the last refresh, if there was one.
     `asks_to_reconnect`: a mail asks for another where the credential turns out to be revoked.
     `counted` is the first call, where it was counted as the session began; `has_ended`: the
-    credential was given back.
+    credential was given back. `known` is what was stored of activities (None: nothing) where that
+    was read just before.
     """
 
     services: Services
@@ -63,6 +71,7 @@ class ClientSession:
     credential: Credential | None = None
     counted: "CountedCall | None" = None
     has_ended: bool = False
+    known: Mapping[str, SeenActivity | None] = field(default_factory=dict)
 
     def ask(self, purpose: Purpose, question: Callable[..., A]) -> A:
         """Call `question(credential, now=, observe=)`, with a fresh token and within the limits.
@@ -192,10 +201,12 @@ def open_session(
     counted = None
     with services.store.transaction() as tx:
         rows, until = tx.source(source), now + LEASE
-        stored = rows.lease(athlete, now=now, until=until, event_calls=event_calls)
+        leased = rows.lease(athlete, now=now, until=until, event_calls=event_calls)
+        stored, state = leased or (None, None)
         is_alive = stored is not None and stored.revoked_at is None
         if is_alive and first is not None:
-            counted = count_call(tx, connected, first, now)
+            known = connected.client.limits.stored(state, now) if state else None
+            counted = count_call(tx, connected, first, now, known=known)
     if stored is None:
         yield None
         return
@@ -225,10 +236,18 @@ class CountedCall:
 
 
 def count_call(
-    tx: Transaction, connected: ConnectedSource, purpose: Purpose, now: datetime
+    tx: Transaction,
+    connected: ConnectedSource,
+    purpose: Purpose,
+    now: datetime,
+    *,
+    known: RateLimit | None = None,
 ) -> CountedCall:
-    """Count a call before it's made; raises `RateLimited` where there's no room for it."""
-    known = known_limit(tx, connected, now, lock=True)
+    """Count a call before it's made; raises `RateLimited` where there's no room for it.
+
+    `known` is what is known of the limit, for whoever has read and locked it.
+    """
+    known = known or known_limit(tx, connected, now, lock=True)
     opens_at = known.opens_at(purpose, now)
     if opens_at - now > known.patience:
         raise connected.client.rate_limited(opens_at)

@@ -48,7 +48,7 @@ from worker.sources.base import (
 )
 from worker.sources.polling import Shown, Standing
 from worker.sources.rate_limit import next_day
-from worker.store import DUE_AT_ONCE, SourceState, Transaction
+from worker.store import DUE_AT_ONCE, SeenActivity, SourceState, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +211,7 @@ class SourceSync:
             if _WHOLE_ATHLETE in due:
                 self._withdrew(athlete)
             else:
-                self._events_done(athlete, due)
+                self._events_done(athlete, list(due))
             return []
         troubles: list[str] = []
         if _WHOLE_ATHLETE in due:
@@ -221,15 +221,16 @@ class SourceSync:
             troubles += self._spend_call(athlete, named, self._look_at_newest)
             with store.reading() as tx:
                 due = tx.source(client.name).events_due(athlete, now)
-                known = tx.source(client.name).seen(athlete, due)
             named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
-            unknown = [external_id for external_id in named if external_id not in known]
+            unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:
                 # Uploaded long after, or made up: a few pages tell of all that are true.
                 self._spend_call(athlete, unknown, self._read_past_again, calls=EVENT_CALLS_A_DAY)
-                named = [external_id for external_id in named if external_id in known]
+                named = [external_id for external_id in named if due[external_id] is not None]
         for external_id in named:
-            troubles += self._tried(athlete, [external_id], self._look_at_one)
+            # Of one alone this is fresh: nobody but who has the credential makes it another.
+            look = partial(self._look_at_one, known=due) if is_one else self._look_at_one
+            troubles += self._tried(athlete, [external_id], look)
         return troubles
 
     def poll(self, athlete: Athlete) -> None:
@@ -350,8 +351,16 @@ class SourceSync:
             tx.source(self.connected.client.name).save_standing(athlete, again)
         self._events_done(athlete, external_ids)
 
-    def _look_at_one(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
-        """Ask for the activity that an event names, and follow what is so."""
+    def _look_at_one(
+        self,
+        athlete: Athlete,
+        external_ids: Sequence[str],
+        known: Mapping[str, SeenActivity | None] | None = None,
+    ) -> None:
+        """Ask for the activity that an event names, and follow what is so.
+
+        `known` is what is stored of it, for whoever has just read that.
+        """
         client, store, now = self.connected.client, self.services.store, self.clock()
         assert isinstance(client, Webhook)  # noqa: S101  events come from one
         (external_id,) = external_ids
@@ -368,6 +377,7 @@ class SourceSync:
                     elif not rows.has_event_calls(athlete, now=now, most=EVENT_CALLS_A_DAY):
                         rows.hold_events(athlete, next_day(now))
                 return
+            session.known = known or {}
             one = session.ask("new", partial(client.get_activity, external_id=external_id))
             listed = [one] if one is not None else []
             files = self._files_of_new(session, listed, now)

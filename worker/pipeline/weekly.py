@@ -70,8 +70,8 @@ def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
             keys = [_key(athlete, week) for week in unfinished]
             tx.outbox.take_back_early(athlete, keys, now=now)
         if starts_on + _WEEK - _DAY >= local_day(athlete, athlete.added_at):
-            kept = [week for week in marked if week <= starts_on + NEARLY_THE_SAME]
-            last = max(kept) if kept else tx.progress.last_week(athlete)
+            kept = (week for week in marked if week <= starts_on + NEARLY_THE_SAME)
+            last = max(kept, default=None)
             missed = last + _WEEK if last else starts_on
             while missed + NEARLY_THE_SAME < starts_on:
                 tx.progress.save_week(athlete, missed, state="skipped")

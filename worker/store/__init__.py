@@ -62,13 +62,8 @@ from worker.store.progress import (
     Tick,
 )
 from worker.store.runs import Change, Runs, StoredRun
-from worker.store.sources import (
-    FileState,
-    SeenActivity,
-    SourceRows,
-    StoredCredential,
-    credentials_of,
-)
+from worker.store.source_base import FileState, SeenActivity, StoredCredential
+from worker.store.sources import SourceRows, credentials_of
 from worker.store.tables import DUE_AT_ONCE
 from worker.store.therapists import Copies, TherapistNameTakenError, Therapists
 

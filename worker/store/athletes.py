@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Row, func, insert, select, true
+from sqlalchemy import Row, Select, bindparam, func, insert, select, true
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -15,7 +16,7 @@ from worker.domain.models import Athlete, MailKind, Race, WeeklyHour, folder_nam
 from worker.domain.weeks import NEARLY_THE_SAME, WeeklyDue, last_weekly_due, next_weekly_due
 from worker.store.progress import Progress
 from worker.store.repository import Repository
-from worker.store.tables import DUE_AT_ONCE, EARLY, checkin, departure, outbox
+from worker.store.tables import DUE_AT_ONCE, EARLY, checkin, departure, outbox, recording
 from worker.store.tables import athlete as table
 
 if TYPE_CHECKING:
@@ -111,15 +112,20 @@ class Athletes(Repository):
         return since
 
     def plan_changed(self, athlete: Athlete, *, now: datetime) -> None:
-        """What the plan rests on has changed just now; a clock that went back changes nothing."""
+        """What the plan rests on has changed just now; a clock that went back changes nothing.
+
+        Of a recording that is saved this is known without it, by when that was.
+        """
         before = table.c.changed_at.is_(None) | (table.c.changed_at < now)
         self._update(table, table.c.id == athlete.id, before, changed_at=now)
 
     def plan_changed_at(self, athlete: Athlete) -> datetime:
         """When what the plan rests on last changed, as far as is known."""
-        query = select(func.coalesce(table.c.changed_at, table.c.added_at))
-        at: datetime = self._value(query.where(table.c.id == athlete.id))
-        return at
+        saved = select(func.max(recording.c.saved_at)).where(recording.c.athlete_id == athlete.id)
+        columns = table.c.added_at, table.c.changed_at, saved.scalar_subquery()
+        row = self.connection.execute(select(*columns).where(table.c.id == athlete.id)).one()
+        changed_at: datetime = max(at for at in row if at is not None)
+        return changed_at
 
     def of_link(self, link: "Link", *, calendar: bool = False) -> tuple[Athlete, bool] | None:
         """Whom a link was made for, and whether it was closed since; None where they have gone.
@@ -197,8 +203,7 @@ class Athletes(Repository):
         Two workers may do the same job when one was taken for dead too early. On SQLite the
         transaction itself is such a lock.
         """
-        held = select(table.c.id).where(table.c.id == athlete.id)
-        self.connection.execute(held.with_for_update(key_share=True))
+        self.connection.execute(_holding(), {"athlete_id": athlete.id})
 
     def count(self) -> int:
         number: int = self._value(select(func.count()).select_from(table))
@@ -224,7 +229,7 @@ class Athletes(Repository):
         return at
 
     def weekly_done(self, athlete: Athlete, *, next_at: datetime) -> None:
-        self._set(athlete, next_weekly_at=next_at)
+        self._change_by(table, {"id": athlete.id}, next_weekly_at=next_at)
 
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(table, table.c.id == athlete.id, **values)
@@ -249,18 +254,27 @@ class CheckIns(Repository):
 
     def since(self, athlete: Athlete, day: date) -> tuple[CheckIn, ...]:
         """The answers from `day` on, oldest first."""
-        query = (
-            select(checkin)
-            .where(checkin.c.athlete_id == athlete.id, checkin.c.day >= day)
-            .order_by(checkin.c.day)
-        )
+        rows = self.connection.execute(_checkins(), {"whose": athlete.id, "since": day})
         return tuple(
             CheckIn(row.day, row.feels, tuple(row.areas), row.level, tuple(row.flags))
-            for row in self._rows(query)
+            for row in rows
         )
 
     def all(self, athlete: Athlete) -> tuple[CheckIn, ...]:
         return self.since(athlete, date.min)
+
+
+@cache
+def _checkins() -> Select[Any]:
+    theirs = checkin.c.athlete_id == bindparam("whose"), checkin.c.day >= bindparam("since")
+    return select(checkin).where(*theirs).order_by(checkin.c.day)
+
+
+@cache
+def _holding() -> Select[Any]:
+    """The statement of `Athletes.hold`."""
+    held = select(table.c.id).where(table.c.id == bindparam("athlete_id"))
+    return held.with_for_update(key_share=True)
 
 
 _PLAIN = (

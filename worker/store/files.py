@@ -3,14 +3,17 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from functools import cache
 from itertools import islice
 from sys import intern
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, or_, select
+from sqlalchemy import Row, Select, bindparam, delete, func, or_, select
 
 from worker.domain.models import Athlete, FileVerdict, KnownEntry, Snapshot
 from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE, import_piece, inbox_file, inbox_folder, unjudged
+from worker.store.tables import athlete as athlete_table
 
 _PATHS_AT_ONCE = 1000
 _SNAPSHOT = (
@@ -106,16 +109,8 @@ class InboxFiles(Repository):
 
         `reasoned`: only those of which there is something to say.
         """
-        query = select(*_SNAPSHOT).order_by(inbox_file.c.path).limit(most)
-        if reasoned:
-            query = query.where(inbox_file.c.reason != "")
-        if verdicts:
-            query = query.where(inbox_file.c.verdict.in_(verdicts))
-        # Hundreds of thousands may wait: those of one reason share its text.
-        return tuple(
-            file._replace(reason=intern(file.reason)) if file.reason else file
-            for file in map(Snapshot._make, self.connection.execute(query))
-        )
+        query = _with_verdict(verdicts, most=most, reasoned=reasoned)
+        return tuple(map(_snapshot, self.connection.execute(query)))
 
     def judged_bad(self) -> dict[str, datetime]:
         """When each file was read that couldn't be read as anything, by path."""
@@ -128,6 +123,23 @@ class InboxFiles(Repository):
         verdict = inbox_file.c.verdict
         rows = self._rows(select(verdict, func.count().label("number")).group_by(verdict))
         return {row.verdict: row.number for row in rows}
+
+
+@cache
+def _with_verdict(
+    verdicts: tuple[FileVerdict, ...], *, most: int | None, reasoned: bool
+) -> Select[Any]:
+    """The statement of `InboxFiles.with_verdict`."""
+    query = select(*_SNAPSHOT).order_by(inbox_file.c.path).limit(most)
+    if reasoned:
+        query = query.where(inbox_file.c.reason != "")
+    return query.where(inbox_file.c.verdict.in_(verdicts)) if verdicts else query
+
+
+def _snapshot(row: Row[Any]) -> Snapshot:
+    """A file; those of one reason share its text."""
+    file = Snapshot._make(row)
+    return file if file.reason == "" else file._replace(reason=intern(file.reason))
 
 
 class Imports(Repository):
@@ -154,14 +166,16 @@ class Imports(Repository):
 
     def leave_unjudged(self, athlete: Athlete, *, since: date) -> None:
         """Save that runs from `since` on wait to be judged, beside what waits already."""
-        before = self.unjudged(athlete)
+        before = self._value(select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id))
         self._upsert(unjudged, [{"athlete_id": athlete.id, "since": min(since, before or since)}])
 
-    def unjudged(self, athlete: Athlete) -> date | None:
-        """The first day of what waits to be judged, None where nothing does."""
-        since: date | None = self._value(
-            select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id)
-        )
+    def hold_unjudged(self, athlete: Athlete) -> date | None:
+        """The first day of what waits to be judged, None where nothing does.
+
+        The athlete's row is locked until the end of the transaction, as by `Athletes.hold`.
+        """
+        rows = self.connection.execute(_holding(), {"athlete_id": athlete.id})
+        since: date | None = rows.scalar()
         return since
 
     def with_unjudged(self, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
@@ -172,3 +186,15 @@ class Imports(Repository):
     def judged(self, athlete: Athlete) -> None:
         """Nothing waits any more."""
         self._delete(unjudged, unjudged.c.athlete_id == athlete.id)
+
+
+@cache
+def _holding() -> Select[Any]:
+    """The statement of `Imports.hold_unjudged`."""
+    return (
+        select(unjudged.c.since)
+        .select_from(athlete_table)
+        .outerjoin(unjudged, unjudged.c.athlete_id == athlete_table.c.id)
+        .where(athlete_table.c.id == bindparam("athlete_id"))
+        .with_for_update(key_share=True, of=athlete_table)
+    )

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import Row, Select, bindparam, insert, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, Finding, Kind
@@ -99,10 +101,7 @@ class Findings(Repository):
 
     def standing(self, athlete: Athlete, *, since: date | None = None) -> tuple[StoredFinding, ...]:
         """What holds, oldest first."""
-        where = [_FINDING.c.athlete_id == athlete.id, _FINDING.c.withdrawn_at.is_(None)]
-        if since is not None:
-            where.append(_FINDING.c.day >= since)
-        return self._select(*where)
+        return self._since(athlete, since or date.min, standing=True)
 
     def withdrawn(self, athlete: Athlete) -> tuple[StoredFinding, ...]:
         return self._select(
@@ -122,30 +121,15 @@ class Findings(Repository):
     def _by_day_and_kind(
         self, athlete: Athlete, since: date
     ) -> dict[tuple[date, Kind], StoredFinding]:
-        found = self._select(_FINDING.c.athlete_id == athlete.id, _FINDING.c.day >= since)
+        found = self._since(athlete, since, standing=False)
         return {(one.finding.day, one.finding.kind): one for one in found}
 
+    def _since(self, athlete: Athlete, day: date, *, standing: bool) -> tuple[StoredFinding, ...]:
+        given = {"whose": athlete.id, "since": day}
+        return tuple(map(_found, self.connection.execute(_since(standing=standing), given)))
+
     def _select(self, *where: ColumnElement[bool]) -> tuple[StoredFinding, ...]:
-        query = (
-            select(_FINDING, _OUTBOX.c.sent_at, _OUTBOX.c.message_id)
-            .outerjoin(_OUTBOX, _OUTBOX.c.id == _FINDING.c.outbox_id)
-            .where(*where)
-            .order_by(_FINDING.c.day, _FINDING.c.id)
-        )
-        return tuple(
-            StoredFinding(
-                id=row.id,
-                finding=Finding(**{name: getattr(row, name) for name in _FIELDS}),
-                found_at=row.found_at,
-                withdrawn_at=row.withdrawn_at,
-                silence=row.silence,
-                notified_on=row.told_on,
-                notified_severity=row.told_severity,
-                mailed_at=row.sent_at,
-                message_id=row.message_id if row.sent_at else None,
-            )
-            for row in self._rows(query)
-        )
+        return tuple(map(_found, self._rows(_findings().where(*where))))
 
     def _unqueue(self, found: StoredFinding) -> bool:
         """Take the mail about a finding out of the outbox unless it has gone; True where it was.
@@ -160,3 +144,35 @@ class Findings(Repository):
         is_copy = _OUTBOX.c.key.startswith(f"{COPY_KEY}:{found.id}:")
         self._delete(_OUTBOX, _OUTBOX.c.athlete_id == whose, is_copy, is_unsent)
         return True
+
+
+@cache
+def _findings() -> Select[Any]:
+    """Every finding with what became of its mail, oldest first."""
+    return (
+        select(_FINDING, _OUTBOX.c.sent_at, _OUTBOX.c.message_id)
+        .outerjoin(_OUTBOX, _OUTBOX.c.id == _FINDING.c.outbox_id)
+        .order_by(_FINDING.c.day, _FINDING.c.id)
+    )
+
+
+@cache
+def _since(*, standing: bool) -> Select[Any]:
+    """Those of one athlete, all or such as are `standing`; written out once for every job."""
+    whose = _FINDING.c.athlete_id == bindparam("whose")
+    query = _findings().where(whose, _FINDING.c.day >= bindparam("since"))
+    return query.where(_FINDING.c.withdrawn_at.is_(None)) if standing else query
+
+
+def _found(row: Row[Any]) -> StoredFinding:
+    return StoredFinding(
+        id=row.id,
+        finding=Finding(**{name: getattr(row, name) for name in _FIELDS}),
+        found_at=row.found_at,
+        withdrawn_at=row.withdrawn_at,
+        silence=row.silence,
+        notified_on=row.told_on,
+        notified_severity=row.told_severity,
+        mailed_at=row.sent_at,
+        message_id=row.message_id if row.sent_at else None,
+    )

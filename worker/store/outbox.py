@@ -15,7 +15,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Literal
 
-from sqlalchemy import String, and_, bindparam, cast, func, or_, select, text, update
+from sqlalchemy import String, Update, and_, bindparam, cast, func, or_, select, text, update
 from sqlalchemy.sql.dml import ReturningUpdate
 from sqlalchemy.sql.elements import ColumnElement
 
@@ -353,9 +353,8 @@ class Outbox(Repository):
 
     def _move(self, mail: OutboxMail, *expected: State, **values: Any) -> bool:
         """Compare and set; False where the state, or the worker that claimed it, is another."""
-        is_in_state = _OUTBOX.c.state.in_(expected)
-        is_mine = _OUTBOX.c.claimed_by.is_not_distinct_from(mail.claimed_by)
-        return self._update(_OUTBOX, _OUTBOX.c.id == mail.id, is_in_state, is_mine, **values) == 1
+        given = {"known_id": mail.id, "mine": mail.claimed_by}
+        return self.connection.execute(_moving(expected), given | values).rowcount == 1
 
     def _select(self, *where: ColumnElement[bool]) -> tuple[OutboxMail, ...]:
         query = select(_OUTBOX).where(*where).order_by(_OUTBOX.c.id)
@@ -368,6 +367,17 @@ def _adding(dialect: str, columns: tuple[str, ...]) -> Any:
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_OUTBOX)
     once = statement.values({name: bindparam(name) for name in columns})
     return once.on_conflict_do_nothing(index_elements=["key"]).returning(_OUTBOX.c.id)
+
+
+@cache
+def _moving(expected: tuple[State, ...]) -> Update:
+    """The statement of `Outbox._move`; what it sets, its parameters say."""
+    mine = bindparam("mine", type_=_OUTBOX.c.claimed_by.type)
+    return update(_OUTBOX).where(
+        _OUTBOX.c.id == bindparam("known_id"),
+        _OUTBOX.c.state.in_(expected),
+        _OUTBOX.c.claimed_by.is_not_distinct_from(mine),
+    )
 
 
 @cache

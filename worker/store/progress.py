@@ -3,9 +3,10 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
-from typing import Literal
+from functools import cache
+from typing import Any, Literal
 
-from sqlalchemy import func, insert, select, type_coerce
+from sqlalchemy import Date, Select, bindparam, func, insert, select, type_coerce
 from sqlalchemy.sql.functions import current_timestamp
 
 from worker.domain.models import Athlete, Race, SourceName
@@ -102,13 +103,16 @@ class Progress(Repository):
         self._upsert(_WEEKLY, [row])
 
     def weeks_from(self, athlete: Athlete, week_starts_on: date) -> Mapping[date, Race | None]:
-        """The weeks marked from this one on, each with the race its mail told of (no name)."""
-        query = select(_WEEKLY.c.week_starts_on, _WEEKLY.c.race_on, _WEEKLY.c.race_m).where(
-            _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on >= week_starts_on
+        """The weeks marked from this one on, and the last one before it.
+
+        Each with the race its mail told of (no name).
+        """
+        rows = self.connection.execute(
+            _weeks_from(), {"whose": athlete.id, "first": week_starts_on}
         )
         return {
             row.week_starts_on: None if row.race_on is None else Race("", row.race_on, row.race_m)
-            for row in self._rows(query)
+            for row in rows
         }
 
     def race_told(self, athlete: Athlete, week_starts_on: date) -> Race | None:
@@ -145,8 +149,7 @@ class Progress(Repository):
 
         Those of sources that fail, and of what one that works doesn't show.
         """
-        query = select(_STATE).where(_STATE.c.athlete_id == athlete.id).order_by(_STATE.c.source)
-        rows = self._rows(query)
+        rows = self.connection.execute(_states(), {"whose": athlete.id}).all()
         states = {row.source: from_row(SourceState, row) for row in rows}
         news = {
             row.source: row.last_error
@@ -204,10 +207,32 @@ class Progress(Repository):
 
     def ticks(self, *names: str) -> Mapping[str, Tick]:
         """The ticks of these names, or (none given) all, by name."""
-        query = select(_TICK).order_by(_TICK.c.name)
-        if names:
-            query = query.where(_TICK.c.name.in_(names))
-        return {row.name: from_row(Tick, row) for row in self._rows(query)}
+        rows = self.connection.execute(_ticks(named=bool(names)), {"names": names})
+        return {row.name: from_row(Tick, row) for row in rows}
+
+
+# Statements that each job needs, written out once
+
+
+@cache
+def _weeks_from() -> Select[Any]:
+    theirs, first = _WEEKLY.c.athlete_id == bindparam("whose"), bindparam("first", type_=Date)
+    day = _WEEKLY.c.week_starts_on
+    last_before = select(func.max(day)).where(theirs, day < first).scalar_subquery()
+    query = select(day, _WEEKLY.c.race_on, _WEEKLY.c.race_m)
+    return query.where(theirs, day >= func.coalesce(last_before, first))
+
+
+@cache
+def _states() -> Select[Any]:
+    theirs = _STATE.c.athlete_id == bindparam("whose")
+    return select(_STATE).where(theirs).order_by(_STATE.c.source)
+
+
+@cache
+def _ticks(*, named: bool) -> Select[Any]:
+    query = select(_TICK).order_by(_TICK.c.name)
+    return query.where(_TICK.c.name.in_(bindparam("names", expanding=True))) if named else query
 
 
 class LiveWorkers(Repository):

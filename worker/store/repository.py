@@ -6,7 +6,17 @@ from functools import cache
 from importlib import import_module
 from typing import Any, TypeVar
 
-from sqlalchemy import CompoundSelect, Connection, Row, Select, Table, delete, update
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Row,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    delete,
+    update,
+)
 from sqlalchemy.sql.elements import ColumnElement
 
 T = TypeVar("T")
@@ -34,6 +44,14 @@ class Repository:
         statement = update(table).where(*where).values(**values)
         return self.connection.execute(statement).rowcount
 
+    def _change_by(self, table: Table, by: Mapping[str, Any], /, **values: Any) -> int:
+        """Change the rows whose columns equal `by`; returns how many that were.
+
+        As `_update`, for what is done again and again: its statement is written out once.
+        """
+        named = {f"by_{name}": value for name, value in by.items()}
+        return self.connection.execute(_changing(table, tuple(by)), named | values).rowcount
+
     def _delete(self, table: Table, /, *where: ColumnElement[bool]) -> int:
         return self.connection.execute(delete(table).where(*where)).rowcount
 
@@ -53,6 +71,12 @@ class Repository:
             self.connection.dialect.name, table, tuple(rows[0]), keys, replace=replace
         )
         self.connection.execute(statement, rows)
+
+
+@cache
+def _changing(table: Table, names: tuple[str, ...]) -> Update:
+    """The statement of `Repository._change_by`; what it sets, its parameters say."""
+    return update(table).where(*(table.c[name] == bindparam(f"by_{name}") for name in names))
 
 
 @cache

@@ -8,11 +8,25 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from itertools import starmap
 from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import Row, bindparam, func, insert, select, union_all, update
+from sqlalchemy import (
+    CompoundSelect,
+    Row,
+    Select,
+    Table,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.sql.dml import ReturningInsert
 from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain import history, matching
@@ -21,7 +35,7 @@ from worker.domain.models import MANUAL, Athlete, Recording, Run, SourceName
 from worker.domain.rules import Rules
 from worker.store.repository import Repository, from_row
 from worker.store.tables import DUE_AT_ONCE, recording, run
-from worker.store.tables import athlete as table
+from worker.store.tables import athlete as athlete_table
 
 JUDGED_DAYS = 1000
 """How far back a judgement reaches from the last run before: a season, the year before it, and
@@ -66,10 +80,11 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A recording with its own id and that of its run."""
+    """A recording with its own id and that of its run; `saved_at` of all but its title."""
 
     id: int
     run_id: int | None
+    saved_at: datetime
     recording: Recording
 
 
@@ -92,19 +107,20 @@ class Runs(Repository):
         changed = {
             key: r for key, r in by_key.items() if key not in before or before[key].recording != r
         }
-        # No field holds another dataclass: `asdict` would take half of an import's time.
-        rows = [
-            {name: getattr(r, name) for name in _RECORDING_FIELDS}
-            | {"athlete_id": athlete.id, "saved_at": now}
-            for r in changed.values()
-        ]
-        self._upsert(recording, rows, "athlete_id", "source", "external_id")
         # No run is another one for its title.
         touched = {
             key
             for key, r in changed.items()
             if key not in before or replace(before[key].recording, title=r.title) != r
         } | {key for key, row in before.items() if row.run_id is None}
+        # No field holds another dataclass: `asdict` would take half of an import's time.
+        rows = [
+            {name: getattr(r, name) for name in _RECORDING_FIELDS}
+            | {"athlete_id": athlete.id}
+            | {"saved_at": now if key in touched else before[key].saved_at}
+            for key, r in changed.items()
+        ]
+        self._upsert(recording, rows, "athlete_id", "source", "external_id")
         old = [before[key] for key in touched if key in before]
         if few and touched <= before.keys() and all(row.recording.day in days for row in old):
             # All that is about their days was read before they were written over.
@@ -177,17 +193,17 @@ class Runs(Repository):
             keys={(r.source, r.external_id) for r in changed},
             today=today,
         )
-        self._update(table, table.c.id == athlete.id, matched_by=matching.VERSION)
+        self._update(athlete_table, athlete_table.c.id == athlete.id, matched_by=matching.VERSION)
         return derived.first_day
 
     def with_match_due(
         self, athlete: Athlete | None = None, *, most: int = DUE_AT_ONCE
     ) -> tuple[int, ...]:
         """The ids of the athletes whose runs were derived by older rules; of one, where named."""
-        query = select(table.c.id).where(table.c.matched_by < matching.VERSION)
+        query = select(athlete_table.c.id).where(athlete_table.c.matched_by < matching.VERSION)
         if athlete is not None:
-            query = query.where(table.c.id == athlete.id)
-        return self._values(query.order_by(table.c.id).limit(most))
+            query = query.where(athlete_table.c.id == athlete.id)
+        return self._values(query.order_by(athlete_table.c.id).limit(most))
 
     def whose(self, run_id: int) -> int | None:
         """The id of the athlete who has this run, or None."""
@@ -207,17 +223,13 @@ class Runs(Repository):
 
     def any(self, athlete: Athlete) -> bool:
         """True where the athlete has a run."""
-        one = select(run.c.id).where(run.c.athlete_id == athlete.id).limit(1)
-        return self._value(one) is not None
+        return self.connection.execute(_any(), {"whose": athlete.id}).scalar() is not None
 
     def counted(self, athlete: Athlete, *, since: date | None = None) -> tuple[Run, ...]:
         """The runs that count, oldest first; `since` leaves out older days."""
-        query = select(*_RUN_COLUMNS).where(*_counts(athlete))
-        if since is not None:
-            query = query.where(run.c.day >= since)
-        rows = self.connection.execute(query.order_by(run.c.started_at, run.c.id))
+        given = {"whose": athlete.id, "since": since or date.min}
         # By position, and all at once: years of runs are read at each judgement.
-        return tuple(starmap(Run, rows.all()))
+        return tuple(starmap(Run, self.connection.execute(_counted(), given).all()))
 
     def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
         """The runs that don't count, oldest first."""
@@ -361,15 +373,12 @@ class Runs(Repository):
         self, athlete: Athlete, days: Iterable[date], keys: Iterable[tuple[str, str]] = ()
     ) -> dict[tuple[str, str], _Stored]:
         """Returns what is stored of these days and those beside them, and under these keys."""
-        theirs = select(recording).where(recording.c.athlete_id == athlete.id)
-        of_days = theirs.where(recording.c.day.in_(sorted(_around(days))))
-        # Each part by its own index: joined by OR, all of the athlete's recordings would be read.
-        named = [
-            theirs.where(recording.c.source == source, recording.c.external_id.in_(external_ids))
-            for source, external_ids in _by_source(keys).items()
-        ]
-        query = union_all(of_days, *named) if named else of_days
-        return {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
+        named = _by_source(keys)
+        given: dict[str, Any] = {"whose": athlete.id, "days": sorted(_around(days))}
+        for number, (source, external_ids) in enumerate(named.items()):
+            given |= {f"source_{number}": source, f"ids_{number}": external_ids}
+        rows = self.connection.execute(_near(len(named)), given)
+        return {(row.source, row.external_id): _stored(row) for row in rows}
 
     def _derive(
         self,
@@ -418,16 +427,15 @@ class Runs(Repository):
             else:
                 reused[free] = (matching.believed_run(bundle, run_id=free), rows)
         if reused:
-            by_id = update(run).where(run.c.id == bindparam("known_id"))
             changed = [
                 {"known_id": run_id, **self._columns(believed, rows, today=today)}
                 for run_id, (believed, rows) in reused.items()
             ]
-            self.connection.execute(by_id, changed)
+            self.connection.execute(_by_id(run), changed)
         new_ids: Sequence[int] = ()
         if new:
             inserted = self.connection.execute(
-                insert(run).returning(run.c.id, sort_by_parameter_order=True),
+                _inserting(),
                 [
                     {"athlete_id": athlete.id, **self._columns(believed, rows, today=today)}
                     for believed, rows in new
@@ -437,15 +445,14 @@ class Runs(Repository):
         bundles = [(run_id, rows) for run_id, (_, rows) in reused.items()]
         bundles += [(run_id, rows) for run_id, (_, rows) in zip(new_ids, new, strict=True)]
         moved: list[dict[str, int | None]] = [
-            {"moved_id": row.id, "run_id": run_id}
+            {"known_id": row.id, "run_id": run_id}
             for run_id, rows in bundles
             for row in rows
             if row.run_id != run_id
         ]
-        moved += [{"moved_id": row.id, "run_id": None} for row in orphans]
+        moved += [{"known_id": row.id, "run_id": None} for row in orphans]
         if moved:
-            by_id = update(recording).where(recording.c.id == bindparam("moved_id"))
-            self.connection.execute(by_id, moved)
+            self.connection.execute(_by_id(recording), moved)
         # A run that has no recording any more goes.
         if left := sorted(before - reused.keys()):
             linked = select(recording.c.run_id).where(recording.c.run_id.in_(left))
@@ -465,6 +472,51 @@ class Runs(Repository):
         return {**columns, "quarantine": reason, "looked_at_on": later}
 
 
+# Statements that each job needs, written out once
+
+
+@cache
+def _any() -> Select[Any]:
+    return select(run.c.id).where(run.c.athlete_id == bindparam("whose")).limit(1)
+
+
+@cache
+def _counted() -> Select[Any]:
+    theirs = run.c.athlete_id == bindparam("whose"), run.c.quarantine.is_(None)
+    since = run.c.day >= bindparam("since")
+    return select(*_RUN_COLUMNS).where(*theirs, since).order_by(run.c.started_at, run.c.id)
+
+
+@cache
+def _near(sources: int) -> Select[Any] | CompoundSelect[Any]:
+    """Recordings of `days`, and by their ids those of so many sources.
+
+    Each part by its own index: joined by OR, all of the athlete's recordings would be read.
+    """
+    theirs = select(recording).where(recording.c.athlete_id == bindparam("whose"))
+    of_days = theirs.where(recording.c.day.in_(bindparam("days", expanding=True)))
+    named = [
+        theirs.where(
+            recording.c.source == bindparam(f"source_{number}"),
+            recording.c.external_id.in_(bindparam(f"ids_{number}", expanding=True)),
+        )
+        for number in range(sources)
+    ]
+    return union_all(of_days, *named) if named else of_days
+
+
+@cache
+def _by_id(table: Table) -> Update:
+    """Changes the row of `known_id`; its other parameters say how."""
+    return update(table).where(table.c.id == bindparam("known_id"))
+
+
+@cache
+def _inserting() -> ReturningInsert[Any]:
+    """Inserts runs and returns their ids, in their order."""
+    return insert(run).returning(run.c.id, sort_by_parameter_order=True)
+
+
 def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     """The external ids by their sources."""
     by_source: dict[str, list[str]] = {}
@@ -480,7 +532,7 @@ def _around(days: Iterable[date]) -> set[date]:
 
 
 def _stored(row: Row[Any]) -> _Stored:
-    return _Stored(row.id, row.run_id, from_row(Recording, row))
+    return _Stored(row.id, row.run_id, row.saved_at, from_row(Recording, row))
 
 
 def _counts(athlete: Athlete) -> tuple[ColumnElement[bool], ...]:

@@ -6,18 +6,15 @@ already encrypted, and nothing here can decrypt them.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from functools import cache
-from importlib import import_module
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     Connection,
     Row,
     Select,
-    Table,
-    and_,
-    case,
+    bindparam,
     func,
     insert,
     literal_column,
@@ -29,7 +26,9 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from worker.domain.models import Athlete, SourceName
 from worker.store import tables
-from worker.store.repository import Repository, from_row
+from worker.store.repository import from_row
+from worker.store.source_base import SeenActivity, StoredCredential, StoredSubscription, theirs
+from worker.store.source_events import SourceEvents, one_more_call, utc_day
 from worker.store.tables import DUE_AT_ONCE
 
 _CREDENTIAL = tables.source_credential
@@ -39,73 +38,16 @@ _LIMIT = tables.source_limit
 _SUBSCRIPTION = tables.source_subscription
 _USED_STATE = tables.used_state
 
-EVENTS_KEPT = 50
-"""So many events of one athlete wait at most."""
-
-QUIET = timedelta(minutes=1)
-"""So long after a look at an activity, events about it are gathered for one more look."""
-
-_LOOKED, _GATHERED = -1, -2
-"""In place of an event's tries: the memory of a look, and an event that came in its `QUIET`."""
-
 STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failures")
 
 
-FileState = Literal["due", "read", "none"]
-_WAITS: ColumnElement[bool] = _EVENT.c.tries != _LOOKED
 _DUE: ColumnElement[str] = literal_column("'due'")
 """Written out, so that PostgreSQL finds the index over the files that are due."""
 
 
 @dataclass(frozen=True, slots=True)
-class SeenActivity:
-    """An activity as it was last seen: a run, or one that can't be read for a `reason`.
-
-    `file` is how far its original file is, "none" where it has none. `silence` says why nothing
-    may be mailed about what the file changes, or is None.
-    """
-
-    external_id: str
-    started_at: datetime | None
-    payload: str
-    reason: str | None = None
-    edited: bool = False
-    file: FileState = "none"
-    file_due_at: datetime | None = None
-    file_tries: int = 0
-    silence: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class StoredCredential:
-    """A credential at rest; `version` grows with each refresh and each connection."""
-
-    account_id: str
-    encrypted: bytes
-    expires_at: datetime | None
-    ends_at: datetime | None
-    scopes: frozenset[str]
-    version: int
-    connected_at: datetime
-    revoked_at: datetime | None
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSubscription:
-    """Our webhook subscription; `dropped` events named unknown accounts."""
-
-    id: int
-    callback_url: str
-    made_at: datetime
-    dropped: int
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRows(Repository):
+class SourceRows(SourceEvents):
     """One service: a credential an athlete, one limit and one subscription for all of them."""
-
-    source: SourceName
 
     # Credentials
 
@@ -189,33 +131,26 @@ class SourceRows(Repository):
 
     def lease(
         self, athlete: Athlete, *, now: datetime, until: datetime, event_calls: int | None = None
-    ) -> StoredCredential | None:
+    ) -> tuple[StoredCredential, Mapping[str, Any] | None] | None:
         """Take this athlete's credential until then; None where there's none, or another has it.
 
-        Where `event_calls` is given a call for an event is counted with it; None also where so many
-        were made today.
+        With it comes the rate limit, as by `limit` with its lock. Where `event_calls` is given a
+        call for an event is counted with it; None also where so many were made today.
         """
-        free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
-        where: list[ColumnElement[bool]] = [*self._of(athlete), free]
-        values: dict[str, Any] = {"leased_until": until}
+        given = {"service": self.source, "whose": athlete.id, "now": now, "until": until}
         if event_calls is not None:
-            has_left, counted = _one_more_call(1, today=_utc_day(now), most=event_calls)
-            where.append(has_left)
-            values |= counted
-        taken = self.connection.execute(
-            update(_CREDENTIAL).where(*where).values(values).returning(_CREDENTIAL)
-        ).first()
-        return _credential(taken) if taken else None
+            given |= {"today": utc_day(now), "most": event_calls, "number": 1}
+        taken = self.connection.execute(_leasing(counts=event_calls is not None), given).first()
+        return (_credential(taken), taken.limit_state) if taken else None
 
     def release(self, athlete: Athlete, *, asked: StoredCredential | None = None) -> bool:
         """Give it back; False where it isn't the one of the account that was `asked` any more."""
-        held = [*self._of(athlete)]
+        held: dict[str, Any] = {"athlete_id": athlete.id, "source": self.source}
         if asked is not None:
-            # An account without an id is known by when it was connected.
-            held.append(_CREDENTIAL.c.account_id == asked.account_id)
-            if not asked.account_id:
-                held.append(_CREDENTIAL.c.connected_at == asked.connected_at)
-        return self._update(_CREDENTIAL, *held, leased_until=None) == 1
+            held["account_id"] = asked.account_id
+            if not asked.account_id:  # an account without an id is known by when it was connected
+                held["connected_at"] = asked.connected_at
+        return self._change_by(_CREDENTIAL, held, leased_until=None) == 1
 
     def due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
         """The ids of the athletes to be asked for, those that waited longest first."""
@@ -249,10 +184,9 @@ class SourceRows(Repository):
 
     def seen(self, athlete: Athlete, external_ids: Collection[str]) -> Mapping[str, SeenActivity]:
         """As they were last seen, of those that were."""
-        query = select(_ACTIVITY).where(
-            *self._of(athlete, _ACTIVITY), _ACTIVITY.c.external_id.in_(external_ids)
-        )
-        return {row.external_id: from_row(SeenActivity, row) for row in self._rows(query)}
+        given = {"whose": athlete.id, "service": self.source, "external_ids": list(external_ids)}
+        rows = self.connection.execute(_seen(), given)
+        return {row.external_id: from_row(SeenActivity, row) for row in rows}
 
     def save_seen(self, athlete: Athlete, seen: Sequence[SeenActivity], *, now: datetime) -> None:
         rows = [
@@ -344,133 +278,18 @@ class SourceRows(Repository):
 
     def limit(self, *, lock: bool = False) -> Mapping[str, Any] | None:
         """The rate limit as it was saved; `lock`: no other worker reserves meanwhile."""
-        query = select(_LIMIT.c.state).where(self._is(_LIMIT))
-        if lock:
-            query = query.with_for_update()
-        state: Mapping[str, Any] | None = self._value(query)
+        query, given = _limit(lock=lock), {"service": self.source}
+        state: Mapping[str, Any] | None = self.connection.execute(query, given).scalar()
         if state is None and lock:
             # Only what is there can be locked: of two that begin at once, one waits here.
             self._upsert(_LIMIT, [{"source": self.source, "state": {}}], replace=False)
-            state = self._value(query)
+            state = self.connection.execute(query, given).scalar()
         return state or None
 
     def save_limit(self, state: Mapping[str, Any]) -> None:
         self._upsert(_LIMIT, [{"source": self.source, "state": dict(state)}])
 
-    # Webhook events
-
-    def note_events(
-        self, events: Collection[tuple[int, str]], *, now: datetime, most: int = EVENTS_KEPT
-    ) -> None:
-        """Save that activities are to be looked at, by athlete's id and external id, each once.
-
-        An empty external id: that the credential is to be tried. Of one athlete so many wait at
-        most, those first that `events_due` names first.
-        """
-        over = _EVENT.c.tries == _LOOKED, _EVENT.c.due_at <= now
-        self._delete(_EVENT, self._is(_EVENT), *over)
-        every = {"source": self.source, "due_at": now, "tries": 0}
-        # Always in one order, so that two who write the same events don't wait for each other.
-        rows = [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
-        if rows:
-            self.connection.execute(_noting(self.connection.dialect.name), rows)
-        for athlete_id in sorted({athlete_id for athlete_id, _ in events}):
-            theirs = _EVENT.c.athlete_id == athlete_id, self._is(_EVENT), _WAITS
-            beyond = self._values(self._most_credible(*theirs).offset(most))
-            if beyond:
-                self._delete(_EVENT, *theirs, _EVENT.c.external_id.in_(beyond))
-
-    def with_events_due(
-        self,
-        now: datetime,
-        *,
-        most: int = DUE_AT_ONCE,
-        of: Collection[int] | None = None,
-    ) -> tuple[int, ...]:
-        """The ids of the athletes with an event due, the oldest first; `of` these, or all."""
-        where = [_WAITS, _EVENT.c.due_at <= now]
-        if of is not None:
-            where.append(_EVENT.c.athlete_id.in_(sorted(of)))
-        return self._athlete_ids(_EVENT, *where, by=(_EVENT.c.due_at,), most=most)
-
-    def end_quiet(self, now: datetime) -> None:
-        """What is still being gathered is due now, for whoever won't come again soon."""
-        gathered = _EVENT.c.tries == _GATHERED
-        self._update(_EVENT, self._is(_EVENT), gathered, due_at=now, tries=0)
-
-    def events_due(self, athlete: Athlete, now: datetime) -> tuple[str, ...]:
-        """The external id of each of the athlete's events that is due.
-
-        First whether the credential lives, then what is known here, then the newest.
-        """
-        due = _WAITS, _EVENT.c.due_at <= now
-        return self._values(self._most_credible(*self._of(athlete, _EVENT), *due))
-
-    def _most_credible(self, *where: ColumnElement[bool]) -> Select[Any]:
-        """The external ids of events; what somebody made up comes last."""
-        event, known = _EVENT.c, _ACTIVITY.c
-        same = (
-            (known.athlete_id == event.athlete_id)
-            & (known.source == event.source)
-            & (known.external_id == event.external_id)
-        )
-        return (
-            select(event.external_id)
-            .outerjoin(_ACTIVITY, same)
-            .where(*where)
-            .order_by(
-                event.external_id != "",
-                known.external_id.is_(None),
-                # Ids of digits grow: the longer, and then the greater, is the newer.
-                func.length(event.external_id).desc(),
-                event.external_id.desc(),
-            )
-        )
-
-    def spend_event_calls(self, athlete: Athlete, number: int, *, now: datetime, most: int) -> bool:
-        """Count calls for events of this athlete; False where the day's are used up."""
-        has_left, counted = _one_more_call(number, today=_utc_day(now), most=most)
-        return self._update(_CREDENTIAL, *self._of(athlete), has_left, **counted) == 1
-
-    def has_event_calls(self, athlete: Athlete, *, now: datetime, most: int) -> bool:
-        """Whether a call for an event of this athlete may be made today."""
-        has_left, _ = _one_more_call(1, today=_utc_day(now), most=most)
-        query = select(_CREDENTIAL.c.athlete_id).where(*self._of(athlete), has_left)
-        return self._value(query) is not None
-
-    def hold_events(self, athlete: Athlete, until: datetime) -> None:
-        """No event of this athlete is due before then."""
-        self._update(_EVENT, *self._of(athlete, _EVENT), _WAITS, due_at=until, tries=0)
-
-    def events_waiting(self, athlete: Athlete) -> int:
-        """How many events wait for this athlete."""
-        number: int = self._value(select(func.count()).where(*self._of(athlete, _EVENT), _WAITS))
-        return number
-
-    def event_done(
-        self, athlete: Athlete, external_id: str, *, looked_at: datetime | None = None
-    ) -> None:
-        """The event is done; where it came again since `looked_at`, it stays.
-
-        For a while after a look what comes about the same activity is gathered.
-        """
-        where = self._event(athlete, external_id)
-        if looked_at is None or not external_id:
-            again = () if looked_at is None else (_EVENT.c.due_at <= looked_at,)
-            self._delete(_EVENT, *where, *again)
-            return
-        tries = case((_EVENT.c.due_at <= looked_at, _LOOKED), else_=_GATHERED)
-        self._update(_EVENT, *where, tries=tries, due_at=looked_at + QUIET)
-
-    def retry_event(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
-        """Try again later and later, `most` times; what stays undone, polling finds."""
-        where = self._event(athlete, external_id)
-        tries = max(self._value(select(_EVENT.c.tries).where(*where)) or 0, 0)
-        if tries + 1 >= most:
-            self.event_done(athlete, external_id)
-            return
-        due_at = now + timedelta(minutes=1 << tries)
-        self._update(_EVENT, *where, tries=tries + 1, due_at=due_at)
+    # The webhook's subscription, and consents
 
     def subscription(self) -> StoredSubscription | None:
         for row in self._rows(select(_SUBSCRIPTION).where(self._is(_SUBSCRIPTION))):
@@ -499,63 +318,50 @@ class SourceRows(Repository):
         self.connection.execute(insert(_USED_STATE).values(row))
         return True
 
-    def _is(self, table: Table) -> ColumnElement[bool]:
-        is_ours: ColumnElement[bool] = table.c.source == self.source
-        return is_ours
-
-    def _of(
-        self, athlete: Athlete, table: Table = _CREDENTIAL
-    ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-        return table.c.athlete_id == athlete.id, self._is(table)
-
-    def _event(self, athlete: Athlete, external_id: str) -> tuple[ColumnElement[bool], ...]:
-        return *self._of(athlete, _EVENT), _EVENT.c.external_id == external_id
-
-    def _athlete_ids(
-        self, table: Table, *where: ColumnElement[bool], by: Sequence[Any], most: int
-    ) -> tuple[int, ...]:
-        ids = select(table.c.athlete_id).where(self._is(table), *where)
-        return self._values(ids.order_by(*by).limit(most))
-
     def _set(self, athlete: Athlete, **values: Any) -> None:
         self._update(_CREDENTIAL, *self._of(athlete), **values)
 
 
+# Statements that each job needs, written out once
+
+
 @cache
-def _noting(dialect: str) -> Any:
-    """Saves an event: due at once, or where its activity was looked at just now after a while."""
-    statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_EVENT)
-    new = statement.excluded
-    is_quiet = and_(_EVENT.c.tries < 0, _EVENT.c.due_at > new.due_at)
-    return statement.on_conflict_do_update(
-        index_elements=list(_EVENT.primary_key.columns),
-        set_={
-            "due_at": case((is_quiet, _EVENT.c.due_at), else_=new.due_at),
-            "tries": case((is_quiet, _GATHERED), else_=new.tries),
-        },
-    )
+def _leasing(*, counts: bool) -> Any:
+    """The statement of `SourceRows.lease`; where it `counts`, with a call for an event."""
+    now = bindparam("now", type_=_CREDENTIAL.c.leased_until.type)
+    free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
+    taking = update(_CREDENTIAL).where(theirs(_CREDENTIAL), free)
+    values: dict[str, Any] = {"leased_until": bindparam("until")}
+    if counts:
+        has_left, counted = one_more_call()
+        taking, values = taking.where(has_left), values | counted
+    limit = _limit(lock=True).scalar_subquery().label("limit_state")
+    return taking.values(values).returning(_CREDENTIAL, limit)
 
 
-def _utc_day(now: datetime) -> date:
-    return now.astimezone(UTC).date()
+@cache
+def _limit(*, lock: bool) -> Select[Any]:
+    query = select(_LIMIT.c.state).where(_LIMIT.c.source == bindparam("service"))
+    return query.with_for_update() if lock else query
 
 
-def _one_more_call(
-    number: int, *, today: date, most: int
-) -> tuple[ColumnElement[bool], dict[str, Any]]:
-    """Whether the day's calls for events aren't used up, and what counts so many more."""
-    calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
-    is_fresh = or_(on.is_(None), on != today)
-    counted = case((is_fresh, number), else_=calls + number)
-    return or_(is_fresh, calls < most), {"event_calls_on": today, "event_calls": counted}
+@cache
+def _seen() -> Select[Any]:
+    of_these = _ACTIVITY.c.external_id.in_(bindparam("external_ids", expanding=True))
+    return select(_ACTIVITY).where(theirs(_ACTIVITY), of_these)
 
 
 def credentials_of(
     connection: Connection, athlete: Athlete
 ) -> Mapping[SourceName, StoredCredential]:
     """The athlete's credentials at all services, by the service's name."""
-    query = select(_CREDENTIAL).where(_CREDENTIAL.c.athlete_id == athlete.id)
-    return {row.source: _credential(row) for row in connection.execute(query)}
+    rows = connection.execute(_credentials(), {"whose": athlete.id})
+    return {row.source: _credential(row) for row in rows}
+
+
+@cache
+def _credentials() -> Select[Any]:
+    return select(_CREDENTIAL).where(_CREDENTIAL.c.athlete_id == bindparam("whose"))
 
 
 def _credential(row: Row[Any]) -> StoredCredential:

@@ -220,6 +220,7 @@ recording = Table(
     # Whether it is what an account's table says of the activity.
     Column("account", Boolean, nullable=False, server_default=false()),
     Column("ascent_m", Float),
+    # When it was saved as it is, but for its title: since then the plan may be another.
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),

@@ -15,7 +15,7 @@ from worker.domain.models import Athlete
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.sync import EVENT_CALLS_A_DAY, SourceSync
 from worker.store import Store
-from worker.store.sources import EVENTS_KEPT, QUIET
+from worker.store.source_events import EVENTS_KEPT, QUIET
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 FORGED = range(9_000_000_000, 9_000_001_200)
