@@ -106,7 +106,7 @@ def stop_of(diary: Iterable[CheckIn], *, today: date) -> Stop | None:
 
 
 def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, date]:
-    """The red flags that stand today, by all answers there are, each with the day since which."""
+    """The red flags that hold today, by all answers, each with the day of its first answer."""
     diary = tuple(diary)
 
     def flags_on(day: date) -> set[str]:
@@ -121,9 +121,9 @@ def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, dat
 
 
 def unwell_since(diary: Iterable[CheckIn], *, today: date) -> date | None:
-    """The day of the first answer since the last "fine"; None where it's fine, or nothing counts.
+    """The day of the first answer since the last "fine", or None if all is fine or nothing counts.
 
-    A fortnight without an answer begins anew.
+    After a fortnight without an answer, counting starts again.
     """
     past = sorted((one for one in diary if one.day <= today), key=lambda one: one.day)
     first, until = None, today
@@ -149,8 +149,8 @@ def _recent(diary: Iterable[CheckIn], today: date) -> list[CheckIn]:
 
 
 def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:
-    """Why somebody should look at it. What stood before the last "fine" has passed, but for
-    pain that came back: that is repeated.
+    """Why somebody should look at it. Answers before the last "fine" don't count, except that
+    pain that came back is repeated.
     """
     last = recent[-1]
     since_fine = _since_fine(recent)

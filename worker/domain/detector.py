@@ -52,7 +52,7 @@ class MailedAlert:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One finding of a replay, the verdict it stands in, and whether a mail would have gone."""
+    """One finding of a replay, its verdict, and whether a mail would have been sent."""
 
     verdict: Verdict
     finding: Finding
@@ -102,9 +102,9 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
 
 
 def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signal:
-    """Four weeks against the largest four before: a rise that goes on after the first warning.
+    """Four weeks against the largest four before: a rise that continues after the first warning.
 
-    Whoever runs little must rise by less in metres: twice the baseline is enough.
+    For low mileage, the rise in metres may be smaller: twice the baseline is enough.
     """
     begin = day - timedelta(days=rules.month_days - 1)
     baseline = month_baseline(history, day, before=begin, rules=rules)
@@ -263,13 +263,13 @@ def worth_mailing(
     rules: Rules,
     history: History | None = None,
 ) -> Finding | str:
-    """The one finding to mail now, or in words why there's none.
+    """The one finding to mail now, or the reason why there is none.
 
-    The gravest leads; of equals the single run, then the newest. `mailed` are the alerts mailed in
-    the last `mail_forget_days`. With the `history` the budget is the finer one: whoever runs seldom
-    doesn't get the same alert at every other run, and a slight excess over the last month isn't
-    mailed where as much was run not long before. That a first import stays silent is up to the
-    caller.
+    The most severe comes first; at equal severity the single run, then the newest. `mailed` are
+    the alerts mailed in the last `mail_forget_days`. With the `history`, the budget is finer:
+    infrequent runners don't get the same alert at every other run, and a slight excess over the
+    last month isn't mailed if as much was run not long before. The caller keeps a first import
+    silent.
     """
     if not findings:
         return "there was nothing to warn of"
@@ -338,7 +338,7 @@ def _held_back(
 
 
 def _month_held_back(mailed: Sequence[MailedAlert], *, today: date, rules: Rules) -> str | None:
-    """Why no mail tells of a month's rise, which goes on for weeks, or None."""
+    """Why no mail is sent about a month's rise, which lasts for weeks, or None."""
     last = max((one.day for one in mailed), default=None)
     if last is None or (today - last).days >= rules.mail_month_days:
         return None

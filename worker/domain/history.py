@@ -87,11 +87,11 @@ def counted_m(run: Run, *, rules: Rules) -> float:
 
 
 def sessions(runs: Iterable[Run], *, rules: Rules) -> tuple[Session, ...]:
-    """Runs of one day less than `session_gap_min` apart, as the efforts they were, oldest first.
+    """Runs of one day less than `session_gap_min` apart, joined into sessions, oldest first.
 
-    A session never reaches over midnight: what happens tomorrow must not change what was judged
-    today. Runs that start at the very same instant have no known hour (an entry by hand, a
-    start hidden by its source) and stay apart. The same run given twice counts once.
+    A session never spans midnight, because tomorrow's runs must not change today's judgement.
+    Runs that start at the same instant have no known hour (entered by hand, or with a hidden
+    start) and stay apart. The same run given twice counts once.
     """
     found: list[list[Run]] = []
     for run in sorted(runs, key=_MOMENT):
@@ -396,10 +396,10 @@ def return_from(ordinals: Sequence[int], day: int, *, rules: Rules) -> Return | 
 
 
 def _whole_break(ordinals: Sequence[int], rest: Break, *, rules: Rules) -> Break:
-    """The break with the stray runs in it: one run in March doesn't end a winter.
+    """The break including stray runs: one run in March doesn't end a winter.
 
-    While too few runs lie before the break, and another break before those, the two are one. Where
-    no such break has enough runs before it within a year, the break stays as it was.
+    While there are too few runs before the break, and another break before those, the two are
+    joined. If no such break has enough runs before it within a year, the break stays as it was.
     """
     whole = rest
     while _runs_before(ordinals, whole, rules=rules) < rules.return_min_runs:

@@ -250,10 +250,10 @@ class Load:
         return max(rules.month_over * base_m, base_m + excess_m) - STEP_M
 
     def ramp_excess_m(self, runs: Sequence[tuple[int, float]]) -> float:
-        """How many metres of seven days that end on a day of these runs are a ramp; 0 if none are.
+        """How many metres of seven days that end on a day of these runs are a ramp; 0 if none.
 
-        The runs are those of a week to come, by day. Only weeks after a break are looked at: they
-        differ in how many runs they have, and `week_most_m` knows whole weeks alone.
+        The runs are those of a coming week, by day. Only weeks after a break are checked, because
+        they differ in their number of runs, and `week_most_m` only considers whole weeks.
         """
         rules, days = self.rules, self.rules.ramp_days
         since = runs[0][0] - rules.ramp_window_days - days if runs else 0

@@ -66,19 +66,19 @@ _ANY_OTHER_SERVICE = 1
 
 
 def same_run(one: Recording, other: Recording) -> bool:
-    """True where two recordings of one athlete are of the same run.
+    """True if two recordings of one athlete are of the same run.
 
-    One body can't run twice at the same time: where the shorter lies to 80 % inside the longer's
-    time they are one, whatever their distances say. A recording that stood still for most of its
-    time leaves room for another run; then the distance must agree within 5 %, unless the athlete
-    corrected it or one source names the other's file. The legs of one file are one run only by
-    that rule, and the same bytes always are.
+    Nobody can run twice at the same time: if at least 80 % of the shorter one lies within the
+    longer one's time, they are one run, whatever their distances are. A recording that stood
+    still for most of its time leaves room for another run; then the distance must agree within 5
+    %, unless the athlete corrected it or one source names the other's file. The legs of one file
+    are one run only by that rule; identical bytes always are.
 
-    Where a start is hidden the clock says nothing, so day, distance and duration must agree.
-    Files of the same length, whole hours apart, were told by a clock that was off.
+    If a start is hidden, the clock says nothing, so day, distance and duration must agree. Files
+    of the same length, whole hours apart, come from a wrong clock.
 
-    The athlete's word on a recording belongs to it, and as a copy of it to what it overlaps; an
-    account's word on an activity to what was recorded of that activity alone.
+    An athlete's correction belongs to its recording and, as a copy of it, to what overlaps it; an
+    account's correction of an activity only to what was recorded of that activity.
     """
     if one.key == other.key:
         return True
@@ -105,14 +105,14 @@ def _at_one_time(one: Recording, other: Recording, is_one_file: bool) -> bool:
 def group(
     recordings: Iterable[Recording], *, precedence: Mapping[SourceName, int] = FILES_PRECEDENCE
 ) -> tuple[tuple[Recording, ...], ...]:
-    """Recordings of one athlete in bundles, each one run; the order of input doesn't matter.
+    """Group the recordings of one athlete into runs; the order of input doesn't matter.
 
-    The best recording of a bundle stands first, by the `precedence` of sources; words on others
-    stand last. Only bundles of the last days are compared with, so that the cost grows with the
-    recordings, not with their square.
+    The best recording of a group comes first, by the `precedence` of sources; corrections come
+    last. Only groups of the last days are compared, so that the cost grows with the recordings
+    and not with their square.
     """
     recordings = sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id))
-    # Of these the day and the distance are told, and neither hour nor duration.
+    # For these, day and distance are known, but neither hour nor duration.
     dated = {
         r.key: [r]
         for r in recordings
@@ -149,7 +149,7 @@ def group(
 
 
 def _wholes(recordings: Sequence[Recording]) -> Mapping[str, str]:
-    """By the key of what is only a part of a longer recording, that one's key.
+    """Map the key of each partial recording to that of the longer recording that contains it.
 
     The longer one stood still in between, and is as long as its parts together. The recordings
     are in the order of time.
@@ -190,10 +190,10 @@ def _with_parts(
 def _with_dated(
     bundles: list[list[Recording]], dated: Sequence[list[Recording]]
 ) -> list[list[Recording]]:
-    """The same, with the recordings that tell neither hour nor duration, each with the words on it.
+    """Add the recordings without hour and duration to the groups, each with its corrections.
 
-    Each is the run of its day that is nearest in distance, or all of the day's runs together; a
-    run is told once by each source. What is nowhere near is a run of its own.
+    Each belongs to the run of its day that is nearest in distance, or to all of the day's runs
+    together; a run takes one from each source. If no run is near, it is a run of its own.
     """
     by_day: dict[date, list[list[Recording]]] = {}
     days = {day_run[0].day for day_run in dated}
@@ -276,7 +276,7 @@ def corrects(row: Recording, file: Recording) -> bool:
 
 
 def tells_of_more(row: Recording, run: Recording) -> bool:
-    """True where an account's row tells of more than this run: it was one leg of several."""
+    """True if an account's row describes more than this run, which was one leg of several."""
     if row.elapsed_s is None or run.elapsed_s is None:
         return False
     return row.elapsed_s > max(MORE_SHARE * run.elapsed_s, run.elapsed_s + MORE_S)
@@ -373,7 +373,7 @@ def _fuller(pieces: Sequence[Recording], others: Sequence[Recording]) -> list[Re
 
 
 def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
-    """The best recording, and what else of the run its source has, the earliest first.
+    """The best recording, and the other pieces of the run from the same source, earliest first.
 
     A watch may have a run in three files where a phone has it in one.
     """
@@ -422,7 +422,7 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 
 def _has_room(one: Recording, other: Recording) -> bool:
-    """True where the longer one stood still for most of its time, and the shorter fits in there."""
+    """True if the longer one stood still for most of its time, and the shorter fits into that."""
     longer, shorter = sorted((one, other), key=_duration_s, reverse=True)
     still_s = (longer.elapsed_s or 0.0) - (longer.moving_s or 0.0)
     return _stood_still(longer) and still_s >= (shorter.moving_s or _duration_s(shorter))

@@ -115,20 +115,21 @@ def folder_name(name: str) -> str:
 class Recording:
     """One run as one source has it. Several recordings may be one run (see `matching`).
 
-    `external_id` is the source's own name for it and stays the same over edits; `sha256` is that
-    of the file's bytes, where there is a file. `leg` counts the running legs of one multisport
-    file from 0. `device` says that a watch measured it; `edited` that the athlete changed it at
-    the source. `file_name` is what the file was called, without its ending, where there was one: a
-    source that was given the file knows it by that. `note` says in words what had to be recovered,
-    or is None. `ascent_m` are the metres up, as told, None where they aren't.
+    `external_id` is the source's own id for it and survives edits. `sha256` is that of the file's
+    bytes, if there is a file. `leg` counts the running legs of one multisport file from 0.
+    `device` says that a watch measured it, `edited` that the athlete changed it at the source.
+    `file_name` is the file's name without its extension, by which a source that received the file
+    knows it. `note` says what had to be recovered, or is None. `ascent_m` are the metres of
+    ascent, or None if unknown.
 
-    `account` marks what the table of an account's export says of an activity: what its owner made
-    of it there, in the end.
+    `account` marks what the table of an account's export says about an activity, which includes
+    its owner's corrections.
 
-    Of the source `manual` are the runs that the athlete added, and words on other recordings:
-    `about` is the `key` of the one that is corrected or, where `excluded` is set, left out. The
-    `note` of such a word says who said so. An account's row of another sport is such a word too,
-    on whatever was recorded of that activity; for want of another key its `about` is its own.
+    Recordings of the source `manual` are runs that the athlete added, and corrections of other
+    recordings: `about` is the `key` of the one that is corrected or, if `excluded` is set, left
+    out. The `note` of a correction says who made it. An account's row with another sport is such
+    a correction too, of everything recorded of that activity; as it has no other key, its `about`
+    is its own.
     """
 
     source: SourceName
@@ -337,12 +338,12 @@ class PlannedWeek:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The weeks from the one that holds `day`, up to a race where one was asked about.
+    """The weeks from the one that contains `day`, up to a race if one was asked about.
 
-    Without a race there is one week. There is none where nothing can be planned; `reason` says why
-    in words, and for a race that is too soon how far the plan gets. `weeks_short` is 0 unless
-    `state` is `short`: by so many weeks the race would have to be later. `basis` says what the
-    first week rests on.
+    Without a race there is one week. There is none if nothing can be planned; `reason` says why,
+    and for a race that is too soon how far the plan gets. `weeks_short` is by how many weeks the
+    race would have to be later; it is 0 unless `state` is `short`. `basis` says what the first
+    week is based on.
     """
 
     day: date
@@ -375,10 +376,10 @@ When = Literal["before", "after", "through the day"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a routine. `areas` empty: always; else only with pain in one of them.
+    """One step of a routine, for pain in one of its `areas`, or always if they are empty.
 
-    `picture` names a shipped picture, or a file beside the routine. `words` has its texts in other
-    languages, by language and by the field that each stands for.
+    `picture` names a shipped picture, or a file beside the routine. `words` has its texts in
+    other languages, by language and field.
     """
 
     key: str

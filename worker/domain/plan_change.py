@@ -39,11 +39,11 @@ def change_of(
     rules: Rules,
     moved: tuple[Race, Race] | None = None,
 ) -> PlanChange | None:
-    """What the first week of a plan has otherwise than the plan of a week before; None if little.
+    """How the first week of a plan differs from the plan of a week before; None if only little.
 
-    `moved` are the race that the plan of a week before led to and today's, where they differ: that
-    is told even if the week stays as it was. Without a race there is nothing to compare: each week
-    is planned for itself.
+    `moved` are the race of the plan of a week before and today's, if they differ; that is
+    reported even if the week stays the same. Without a race there is nothing to compare, because
+    each week is planned for itself.
     """
     if len(before.weeks) < 2 or not now.weeks:  # noqa: PLR2004  the week between, and this one
         return None

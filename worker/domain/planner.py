@@ -67,11 +67,11 @@ def plan(
     week_starts: int = 0,
     load: Load | None = None,
 ) -> Plan:
-    """The weeks from the one that holds `day` up to the race; without a race that one week.
+    """The weeks from the one that contains `day` up to the race; without a race that one week.
 
-    A week is planned by the runs before it. What was run in the week of `day` itself changes the
-    plan only through a finding or a check-in. Whatever is later than `day` is not seen. `load` is
-    that of the sessions before the week, for whoever has it.
+    A week is planned from the runs before it. Runs in the week of `day` itself change the plan
+    only through a finding or a check-in. Everything later than `day` is ignored. `load` is that
+    of the sessions before the week, if the caller has it.
     """
     diary = [one for one in checkins if one.day <= day]
     advice = advise(diary, today=day)
@@ -233,7 +233,7 @@ def _week(
 ) -> PlannedWeek:
     """A week before any taper: its long run is `growth` times L, and at most `target_m`.
 
-    An infinite target stands for no race: the week is then the ceiling itself.
+    An infinite target means no race: the week is then the ceiling itself.
     """
     usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
     held = _held_back(load, begin, setting, rules)
@@ -411,7 +411,7 @@ def _alone_most_m(week_m: float, easy_runs: int, rules: Rules) -> float:
 
 
 def _floor(metres: float) -> float:
-    """Metres rounded down to ten, so that what is shown lies inside what is allowed."""
+    """Metres rounded down to ten, so that what is shown is inside what is allowed."""
     return float(metres // STEP_M * STEP_M)
 
 
@@ -554,7 +554,7 @@ def _reached(
 def _least_growth(
     target_m: float, building: int, load: Load, setting: _Setting, rules: Rules
 ) -> float:
-    """The smallest growth of the long run that has reached `target_m` after so many weeks."""
+    """The smallest growth of the long run that reaches `target_m` after that many weeks."""
     least, most = 1.0, rules.plan_build_over
     for _ in range(_HALVINGS):
         middle = (least + most) / 2

@@ -71,10 +71,10 @@ class PracticeRow:
 
 @dataclass(frozen=True, slots=True)
 class AthleteStanding:
-    """Where one athlete stands today, on their own calendar.
+    """An athlete's state today, on their own calendar.
 
-    `flags` are the red flags that stand, each with the day since which; `unwell_since` is since
-    when no answer was "fine", `answer` the last one since then.
+    `flags` are the red flags that hold, each with the day since when; `unwell_since` is since
+    when no answer was "fine", and `answer` the last one since then.
     """
 
     row: PracticeRow
@@ -92,7 +92,7 @@ class AthleteStanding:
 
 
 def standing_of(row: PracticeRow, *, now: datetime) -> AthleteStanding:
-    """Where an athlete stands."""
+    """An athlete's state today."""
     zone = ZoneInfo(row.timezone)
     day = now.astimezone(zone).date()
     advice = advise(row.diary, today=day)
@@ -117,7 +117,7 @@ def standing_of(row: PracticeRow, *, now: datetime) -> AthleteStanding:
 
 
 def by_urgency(standings: Iterable[AthleteStanding]) -> list[AthleteStanding]:
-    """The gravest first: an emergency, then who should be seen; then the newest, then by name."""
+    """Sort by urgency: emergencies, then who should be seen; then the newest, then by name."""
     return sorted(standings, key=_urgency)
 
 
@@ -130,7 +130,7 @@ def _urgency(one: AthleteStanding) -> tuple[int, bool, bool, int, str]:
 
 
 def _since(one: AthleteStanding) -> date | None:
-    """Since when the gravest concern has held, where that is known."""
+    """Since when the most urgent concern has held, if known."""
     match one.concerns[:1]:
         case ("flags",):
             return max(one.flags.values())

@@ -67,7 +67,7 @@ def format_distance(metres: float | None, units: Units) -> str:
 
 
 def format_most(metres: float, units: Units) -> str:
-    """A distance that isn't to be passed, rounded down: what is shown must lie inside it."""
+    """A distance that must not be exceeded, rounded down so that the shown value is inside it."""
     return f"{tenths_down(metres / METRES_PER[units])} {units}"
 
 

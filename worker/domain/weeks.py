@@ -34,9 +34,9 @@ class WeeklyDue:
 
 
 def past_weeks(history: History, *, until: date, count: int, week_starts: int) -> tuple[Week, ...]:
-    """The last `count` weeks, the last being the one that holds `until`, oldest first.
+    """The last `count` weeks up to the one that contains `until`, oldest first.
 
-    Weeks without a run are there with zeros. Runs after `until` are not counted.
+    Weeks without a run are included with zeros. Runs after `until` aren't counted.
     """
     found = []
     for back in range(count - 1, -1, -1):
