@@ -33,7 +33,7 @@ def compose_address(renderer: Renderer, facts: AddressFacts) -> Email:
 
 
 def compose_address_asked(renderer: Renderer, facts: AddressFacts) -> Email:
-    """The mail to the old address: who has that one alone can see and stop what goes on."""
+    """The mail to the old address, whose owner alone can notice and stop an unwanted change."""
     athlete = facts.athlete
     context = {
         "who": clean(athlete.name),

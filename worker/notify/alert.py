@@ -164,7 +164,7 @@ def _days_off(pause: Span) -> int:
 
 
 def _blocks(runs: Sequence[Run], day: date, *, days: int, rules: Rules) -> tuple[Week, ...]:
-    """The last blocks of so many days, the last of them ending on `day`."""
+    """The last blocks of that many days, the last of them ending on `day`."""
     blocks = []
     for back in range(BLOCKS_SHOWN - 1, -1, -1):
         starts_on = day - timedelta(days=days * (back + 1) - 1)

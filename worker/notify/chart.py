@@ -36,7 +36,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class ChartBar:
-    """One bar; `label` stands above it."""
+    """One bar; `label` is above it."""
 
     x: float
     y: float
@@ -142,8 +142,8 @@ def weeks_picture(
     say: Wording,
     say_day: DayWording,
 ) -> Picture:
-    """Weeks as bars, the last one marked; the mean as a tint behind the weeks it was made of;
-    stretches of empty weeks; the weeks planned after them as outlines.
+    """Weeks as bars, the last one marked; the mean as a tint behind its weeks; stretches
+    of empty weeks; and the planned weeks after them as outlines.
     """
     x_of, width = _columns(len(weeks) + len(planned))
     most_m = max(week.distance_m for week in weeks)

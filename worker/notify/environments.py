@@ -32,10 +32,10 @@ _DIGEST = sha256().digest_size
 
 
 class CompiledTemplates(BytecodeCache):
-    """Shipped templates as they were compiled, beside this module, where Python keeps it compiled.
+    """Shipped templates in compiled form, stored beside this module in `__pycache__`.
 
-    Compiling them takes half a second, which every process that composes a mail would spend. Where
-    nothing can be written, each compiles them for itself. A file that was cut off is made anew.
+    Compiling takes half a second, which every process that composes a mail would spend. If
+    nothing can be written, each process compiles them itself. A truncated file is replaced.
     """
 
     def __init__(self, reading: str, folder: Path = Path(__file__).parent / "__pycache__") -> None:
@@ -120,7 +120,9 @@ def _strong(text: str) -> Markup:
 
 
 def _shown(value: Any) -> Any:
-    """What any template puts anywhere; markup is made of what went through here."""
+    """Prepares every value that a template outputs; markup is made of values that passed
+    through here.
+    """
     if type(value) is not str or value.isprintable():
         return value
     return printable(value, but="\n\t")

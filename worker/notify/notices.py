@@ -49,7 +49,7 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
 
 @dataclass(frozen=True, slots=True)
 class RedFlagFacts:
-    """Red flags that an athlete ticked, told to whoever looks after them: the `recipient`.
+    """Red flags that an athlete ticked, for the `recipient` who looks after them.
 
     Of the athlete the mail has the name alone; `at` is by the athlete's own clock. `language` is
     the recipient's, "" where it isn't known.
@@ -91,7 +91,7 @@ class AlertCopyFacts:
 
 
 def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
-    """The copy: what stood out, and the last answer. Its subject names nobody."""
+    """The copy: what was found, and the last answer. Its subject names nobody."""
     athlete, therapist = facts.athlete, facts.therapist
     is_known = therapist.language in renderer.loader.languages
     locale = Locale(
@@ -118,9 +118,9 @@ def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
 
 @dataclass(frozen=True, slots=True)
 class NoticeFacts:
-    """Something the operator should look at: one line of what, further lines of how to mend it.
+    """Something that the operator should look at: one line of what, further lines of how to fix it.
 
-    Made of our own words; what came from elsewhere in them is cleaned before it's shown.
+    The texts are ours; parts that came from elsewhere are cleaned before they are shown.
     """
 
     recipient: str

@@ -66,7 +66,7 @@ def shipped_pictures() -> Mapping[str, ExercisePicture]:
 
 
 def own_pictures(steps: Iterable[Step], folder: Path) -> Mapping[str, ExercisePicture]:
-    """The pictures of these steps that lie in `folder`, by name. Raises `PictureError`."""
+    """The pictures of these steps in `folder`, by name. Raises `PictureError`."""
     names = sorted({step.picture for step in steps} - {"", *PICTURES})
     return {name: _read(folder / name) for name in names}
 

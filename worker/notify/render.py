@@ -198,7 +198,9 @@ class TemplateLoader:
         self._load()
 
     def _put_aside(self, taking_part: set[str], error: Exception) -> None:
-        """Go on without the own templates among these; raises the error where there is none."""
+        """Continue without the operator's templates among these; raises the error if
+        there are none.
+        """
         suspects = taking_part & self._own.keys()
         if not suspects:
             raise error
@@ -233,11 +235,11 @@ class TemplateLoader:
 class Renderer:
     """What every kind of mail needs to become an `Email`. Nothing here reads a clock.
 
-    `templates` is the operator's folder, see `TemplateLoader`. Without a `signer` mails carry no
-    links. `checkins` offers the one-tap answers and the athlete's page, which need the web server;
-    `reply_to` is only named in the text, the header is the mailer's. `language` is spoken to
-    whoever chose none. `pictures` are the operator's own of exercises, by name. Raises `ValueError`
-    for a language that has no catalogue.
+    `templates` is the operator's folder, see `TemplateLoader`. Without a `signer`, mails have no
+    links. `checkins` adds the one-tap answers and the athlete's page, which need the web server.
+    `reply_to` is only named in the text; the mailer sets the header. `language` is for athletes
+    who chose none. `pictures` are the operator's own pictures of exercises, by name. Raises
+    `ValueError` for a language without a catalogue.
     """
 
     def __init__(

@@ -52,11 +52,11 @@ class Unseen:
 class WeeklyFacts:
     """One week, the last of `weeks`: 12 or more calendar weeks, oldest first.
 
-    `plan` is of the week after it, and `change` what is planned otherwise than a week ago.
-    `too_little` says in words what history is still missing, or is None. `troubles` tell what
-    couldn't be synced and what to do, a line each, each told once; `unseen` is told as long as it's
-    so. `key_ends_on` is set while the
-    athlete's key to a source is about to run out. `diary` are the check-ins of the last fortnight.
+    `plan` is of the week after it, and `change` is how it differs from the plan of a week ago.
+    `too_little` says what history is still missing, or is None. `troubles` are problems with
+    sources and their remedies, a line each, each reported once; `unseen` is reported as long as
+    it holds. `key_ends_on` is set while the athlete's key to a source is about to expire. `diary`
+    has the check-ins of the last fortnight.
     """
 
     athlete: Athlete

@@ -39,11 +39,11 @@ class Catalogue:
         return getattr(self._fallback(), name)
 
     def reason(self, reason: str) -> str:
-        """A reason that a pure room or a service gives in English, without the setting behind it.
+        """Translate a reason that a pure room or a service gives in English, without its setting.
 
-        `reasons` of the catalogue says it in its language: from a pattern such as "the run was {n}
-        days ago" to "der Lauf war vor {n:days_dative}", where `days_dative` is a sentence that is
-        given the figure. What isn't among them `unknown_reason` says as it came.
+        The catalogue's `reasons` map a pattern such as "the run was {n} days ago" to "der Lauf
+        war vor {n:days_dative}", where `days_dative` is a sentence that takes the number. Reasons
+        that aren't listed are passed to `unknown_reason` as they are.
         """
         told = " ".join(_SETTING.sub("", reason).split())
         reasons: Mapping[str, str] = vars(self).get("reasons", {})
@@ -99,10 +99,10 @@ def _reading(pattern: str) -> re.Pattern[str]:
 
 
 def preferred(accept_language: str, known: Collection[str]) -> str | None:
-    """The language that a browser would rather have, of those that are known; None for none.
+    """The known language that a browser prefers; None if there is none.
 
-    `accept_language` is the header, such as "de-AT,de;q=0.9,en;q=0.5". A language stands for each
-    of its regions: whoever asks for de-AT is given de.
+    `accept_language` is the header, such as "de-AT,de;q=0.9,en;q=0.5". A language includes its
+    regions: a browser that asks for de-AT is given de.
     """
     asked: list[tuple[float, str]] = []
     for part in accept_language.split(",")[:_MOST_ASKED]:
