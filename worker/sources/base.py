@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 class SourceError(Exception):
     """The source can't be used now.
 
-    `permanent`: not before somebody mends it. `for_everybody`: the next athlete's call would show
-    the same. `code` names the errors of which a caller tells one from another.
+    `permanent`: not until somebody fixes it. `for_everybody`: the next athlete's call would fail
+    in the same way. `code` identifies errors that callers distinguish.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RateLimited(SourceError):
 
 
 class CredentialRevoked(SourceError):
-    """The credential is no longer accepted: only the athlete can mend that."""
+    """The credential is no longer accepted; only the athlete can fix that."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True)
@@ -134,10 +134,10 @@ Reading = tuple[Recording, ...] | NotARun | Unreadable | NotRead
 class ListedActivity:
     """One activity of a list.
 
-    `external_id` is its id as text, or empty where it has none; `started_at` None where that can't
-    be read. `payload` is JSON of the fields the product uses, all that is saved of it.
-    `wants_file`: the original file tells more than the list. `has_legs`: several sports in one
-    file, and only the file tells which of its legs are runs.
+    `external_id` is its id as text, or empty if it has none; `started_at` is None if that can't
+    be read. `payload` is JSON of the fields that the product uses, the only ones that are saved.
+    `wants_file`: the original file contains more than the list. `has_legs`: the file has several
+    sports, and only it says which of its legs are runs.
     """
 
     external_id: str
@@ -151,11 +151,11 @@ class ListedActivity:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the list as it came.
+    """A page of the list as received.
 
-    `confirm`, called like a method that asks, tells the service that the page is saved; for those
-    that hand each activity over once. `note` says in words what isn't shown, for `status` and once
-    for the weekly mail.
+    `confirm`, called like a method that asks, tells the service that the page is saved; it is for
+    services that return each activity only once. `note` says what isn't shown, for `status` and
+    once for the weekly mail.
     """
 
     activities: tuple[ListedActivity, ...]
@@ -289,7 +289,9 @@ class Source(ABC):
 
     @abstractmethod
     def parse(self, raw: object) -> ListedActivity:
-        """One activity as the service tells it, or as its payload was saved. Never raises."""
+        """Parse one activity, as the service returned it or as its payload was saved.
+        Never raises.
+        """
 
     # What the services share
 
@@ -350,7 +352,7 @@ class Source(ABC):
         return answer
 
     def ask_json(self, path: str, authorization: str, **how: Any) -> Any:
-        """What stands at a path; `how` is as for `ask`."""
+        """The JSON at a path; `how` is as for `ask`."""
         answer = self.ask("GET", path, authorization, **how)
         try:
             return answer.json()
@@ -371,7 +373,7 @@ class Source(ABC):
         return Unavailable(f"{self.title} has trouble of its own ({status}); asking again later")
 
     def page_of(self, listed: object) -> Page:
-        """A page from the list as it came; raises `Unavailable` where it is no list."""
+        """A page from the list as received; raises `Unavailable` if it isn't a list."""
         if not isinstance(listed, list):
             raise Unavailable(f"{self.title}'s list of activities isn't a list")
         return Page(tuple(map(self.parse, listed)))
@@ -446,7 +448,7 @@ def is_one_word(text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """A webhook subscription as the service has it."""
+    """A webhook subscription, as stored by the service."""
 
     id: int
     callback_url: str

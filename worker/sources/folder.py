@@ -89,12 +89,12 @@ class Pause:
 class Inbox:
     """One watched folder.
 
-    `read_many` reads files, `reader` the tables of accounts where there is one; `patient` gives a
-    torn file its extra scans. `settled` is a fingerprint of the last scan of which the database had
-    every verdict: the same scan again needs no comparison. It is None until then. `listed` is the
-    identity of the folder that was scanned last. `pauses` are known to this process alone: after a
-    restart everything that couldn't be read is due. So is `judged`: for each path that was judged
-    bad, when the file there had been changed last.
+    `read_many` reads files, and `reader` the tables of accounts if there is one. `patient` gives
+    a truncated file extra scans. `settled` is a fingerprint of the last scan of which the
+    database had every verdict, so that the same scan needs no comparison; it is None until then.
+    `listed` is the identity of the folder that was scanned last. Only this process knows
+    `pauses`: after a restart, everything that couldn't be read is due. The same applies to
+    `judged`, which has for each bad path when the file was last changed.
     """
 
     folder: Path
@@ -108,9 +108,9 @@ class Inbox:
     judged: dict[str, int] = field(default_factory=dict)
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
-        """Returns the files in the top `folders` or in all of them; "" stands for the inbox itself.
+        """Returns the files in the top `folders`, or in all of them; "" is the inbox itself.
 
-        Raises `SourceError` where the inbox can't be listed.
+        Raises `SourceError` if the inbox can't be listed.
         """
         root = self.folder
         found: list[Snapshot] = []
@@ -129,7 +129,7 @@ class Inbox:
         return tuple(found)
 
     def identity(self) -> tuple[str, bool]:
-        """What tells the folder from another at the same path, and whether nothing lies in it.
+        """What distinguishes the folder from another at the same path, and whether it is empty.
 
         Raises `SourceError` as `scan` does.
         """
@@ -222,11 +222,11 @@ class Inbox:
         return pause.changed_ns != self._changed_ns(file.path)
 
     def was_filled(self, path: str, judged_at: datetime) -> bool:
-        """True where a file was changed since it was judged bad, at whatever time it bears itself.
+        """True if a file was changed since it was judged bad, whatever time it has.
 
-        A copy that goes on in the place that was made for it, as a download's or `rsync --inplace`
-        does, ends with the size and the time that it had while half of it was nought. A folder
-        whose clock is ahead has a file read once more in each process, and no more often.
+        A copy into preallocated space, as by a download or `rsync --inplace`, ends with the size
+        and the time that it had while half of it was zeros. If a folder's clock is ahead, a file
+        is read once more in each process, and no more often.
         """
         changed_ns = self._changed_ns(path)
         if changed_ns == self.judged.get(path):
@@ -275,7 +275,7 @@ def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Readi
 
 
 def top_folder(path: str) -> str:
-    """Returns the folder of the inbox that a file lies in; "" for the inbox itself."""
+    """Returns the folder of the inbox that contains a file; "" for the inbox itself."""
     folder, slash, _ = path.partition("/")
     return folder if slash else ""
 
@@ -375,7 +375,7 @@ def _whose(  # noqa: PLR0911  # each way has its own words
 
 
 def _torn(path: Path, size: int) -> bool:
-    """True where a FIT header promises more bytes than are there, or the file is empty."""
+    """True if a FIT header promises more bytes than there are, or the file is empty."""
     try:
         with open_file(path) as file:
             head = file.read(14)

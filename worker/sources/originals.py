@@ -21,11 +21,11 @@ def with_file(
     title: str,
     edited: bool = False,
 ) -> Reading:
-    """What the original file tells, and where it tells nothing the list, with the reason.
+    """The original file's recordings or, with the reason, the listed one if the file gives none.
 
-    The listed distance is believed where it's known as `edited`, or isn't the file's: the athlete
-    changed it. Of several sports in one file each running leg is a recording of its own. `title`
-    is the service's, for sentences.
+    The listed distance is believed if it is known as `edited` or differs from the file's, because
+    the athlete changed it. If a file has several sports, each running leg is a separate
+    recording. `title` is the service's name, for sentences.
     """
     read = [recordings(member, athlete=athlete, source=source) for member in members]
     runs = next((runs for runs in read if isinstance(runs, tuple) and runs), ())

@@ -34,12 +34,12 @@ _EVER = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where the reading of one athlete's activities stands; a new one has read nothing.
+    """How far one athlete's activities have been read; a new one has read nothing.
 
     `read_until` is when the newest were last read without a gap, `read_back_to` how far back
-    everything has been shown, `looked_back_at` when the 42 days were last read again,
-    `doubted_at` since when the source shows so little that it isn't believed. `failures` counts
-    those in a row.
+    everything was shown, `looked_back_at` when the 42 days were last read again, and `doubted_at`
+    since when the source shows so little that it isn't believed. `failures` counts consecutive
+    failures.
     """
 
     read_until: datetime | None = None
@@ -194,8 +194,9 @@ def next_poll_at(
 ) -> datetime:
     """When to ask for this athlete again. `jitter`, between 0 and 1, spreads the athletes.
 
-    Up to a fifth sooner than `every`, never later: whoever looks each `every` always finds it due.
-    Twice as long after each failure in a row, four hours at most; not before a rate limit opens.
+    Up to a fifth sooner than `every`, never later, so that a check each `every` always finds it
+    due. After each consecutive failure the time doubles, up to four hours. Never before a rate
+    limit opens.
     """
     pause = min(every * (1 << min(failures, 16)), max(LONGEST_POLL_PAUSE, every))
     at = now + pause * (1 - jitter / 5)

@@ -91,10 +91,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Windows(RateLimit):
-    """What is known of the limits since `at`; one that no header told of yet is None.
+    """What is known about the limits since `at`; a limit that no header has reported is None.
 
-    Nothing about the size of the limits is known here. Reads and all calls are counted apart, by
-    the headers `X-ReadRateLimit-*` and `X-RateLimit-*`. Token calls aren't counted.
+    The size of the limits isn't known here. Reads and all calls are counted separately, by the
+    headers `X-ReadRateLimit-*` and `X-RateLimit-*`. Token calls aren't counted.
     """
 
     at: datetime
@@ -171,7 +171,9 @@ class Windows(RateLimit):
         return max(opens, now)
 
     def resets_at(self, now: datetime) -> datetime:
-        """When calls are counted anew after a refusal: at midnight if the day is used up."""
+        """When calls are counted from zero again after a refusal: at midnight if the day
+        is used up.
+        """
         rolled = self.as_of(now)
         known = [limit for limit in (rolled.read, rolled.overall) if limit is not None]
         day_gone = any(limit.day_used >= limit.day for limit in known)

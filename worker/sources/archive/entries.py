@@ -43,11 +43,11 @@ Recall = Callable[[Sequence[str]], Mapping[str, Sequence[KnownEntry]]]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One activity's file or row, as read or as known from before.
+    """One activity's file or row, as read now or known from before.
 
-    `mark` and `number` are its file as it stands and its place in there; without a mark it is read
-    anew each time. `beside` says that it only adds to the run of another entry, `corrected` in
-    which way it corrects it; `count` of how many activities it tells at once.
+    `mark` and `number` identify its file in its present state and its place in there; without a
+    mark it is read again each time. `beside` says that it only adds to the run of another entry,
+    and `corrected` how it corrects that. `count` is how many activities it stands for.
     """
 
     name: str
@@ -65,7 +65,7 @@ def read_entries(
 ) -> Generator[Entry, None, None]:
     """Read every file and every member of the archives, then the rows of the tables.
 
-    Whoever stops listening half-way closes it: until then the reader is taken.
+    A caller that stops early has to close the iterator, because it holds the reader until then.
     """
     account = Account(manifest.tables, athlete=athlete, reader=reader)
     hold_tables = {as_text(str(table.path)) for table in manifest.tables}
@@ -79,9 +79,9 @@ def read_entries(
 
 
 class Account:
-    """What the tables of accounts say of the files beside them, and of the runs without one.
+    """What the tables of accounts say about the files beside them, and about runs without a file.
 
-    `weigh` is asked about every file, before `rows` tells the rest; `source` is who brings them.
+    `weigh` is called for every file before `rows` returns the rest; `source` is who brought them.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Account:
                     self._others[table.names(row.file)] = row
 
     def weigh(self, entry: Entry) -> Entry:
-        """A file's entry as its account has it: no run where its row says so."""
+        """A file's entry, adjusted by its account: no run if its row says so."""
         name, reading = entry.name, entry.reading
         other = self._others.get(name)
         if isinstance(reading, NotARun | Unreadable | NotRead):
@@ -130,9 +130,9 @@ class Account:
         return replace(entry, reading=NotARun(said), sha256=None)
 
     def rows(self, *, tells_others: bool = False) -> Iterator[Entry]:
-        """The runs of the tables, and what stands in the way of some.
+        """The runs of the tables, and the reasons why some rows give none.
 
-        `tells_others` adds an entry about the activities that are no runs.
+        `tells_others` adds an entry about the activities that aren't runs.
         """
         for table in self._tables:
             others = 0
@@ -212,6 +212,8 @@ def _entry(path: Path, member: Member, mark: str, number: int, athlete: Athlete)
 
 
 def _mark(file: File, athlete: Athlete) -> str:
-    """Stays the same as long as reading the file anew would give the same for this athlete."""
+    """An identifier that stays the same as long as reading the file again would give the
+    same result.
+    """
     inputs = (file.path.absolute(), file.size, file.mtime_ns, athlete.timezone, __version__)
     return hashlib.sha256("\0".join(map(str, inputs)).encode(errors="surrogateescape")).hexdigest()

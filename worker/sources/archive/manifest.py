@@ -25,7 +25,7 @@ _GZIP = 31  # what zlib calls it
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file to read, as it stands now; `packed` where it is an archive of many."""
+    """A file to read, in its present state; `packed` if it is an archive of many."""
 
     path: Path
     size: int = 0
@@ -35,9 +35,9 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of activities, or a file of their summaries: itself, or as `member` of an archive.
+    """A table of activities, or a file of their summaries; on its own, or `member` of an archive.
 
-    Sessions are each a file of its own; in an archive their folder, with a slash, stands for them.
+    Sessions are separate files; in an archive, their folder (with a slash) represents them.
     """
 
     path: Path
@@ -59,15 +59,18 @@ class Table:
         return "sessions" if is_folder else table_kind(self.name) or "table"
 
     def names(self, file: str) -> str:
-        """The name of an entry that the table calls `file`: its own names start where it lies."""
+        """The name of an entry that the table calls `file`; the table's names are
+        relative to it.
+        """
         folder, slash, _ = self.name.rpartition("/")
         return as_text(f"{folder}{slash}{file}")
 
 
 @dataclass(slots=True)
 class Manifest:
-    """What was found. `entries` is how many entries the files hold, as far as that can be told
-    before they are read; `open_ended` that there are more, in archives within archives.
+    """What was found. `entries` is the number of entries in the files, as far as it is
+    known before they are read; `open_ended` says that there are more, in archives within
+    archives.
     """
 
     files: list[File] = field(default_factory=list)
@@ -78,7 +81,7 @@ class Manifest:
 
 
 def manifest_of(paths: Iterable[Path]) -> Manifest:
-    """Look at each path, and at all that lies below those that are folders."""
+    """List each path, and everything below those that are folders."""
     found = Manifest()
     for path in paths:
         if path.is_dir():
@@ -95,7 +98,7 @@ def as_text(name: str) -> str:
 
 
 def _meant(path: Path) -> Path:
-    """Whoever names a link means what it leads to; one that leads nowhere stays itself."""
+    """The target of a link that the athlete named; a broken link stays itself."""
     try:
         return path.resolve() if path.is_symlink() else path
     except (OSError, RuntimeError):  # links in a ring
@@ -118,7 +121,7 @@ def _walk(folder: Path, found: Manifest) -> Iterator[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """True for a regular file, and for what can't be looked at: its reader will say why."""
+    """True for a regular file, and for what can't be examined: its reader will say why."""
     try:
         return stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)
     except FileNotFoundError:

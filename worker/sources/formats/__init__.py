@@ -22,11 +22,11 @@ TOLERANCE = timedelta(minutes=2)
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """One run as a file tells it. Metres, seconds; `started_at` aware UTC.
+    """One run as a file describes it. Metres, seconds; `started_at` is aware UTC.
 
-    `offset` is the local clock's lead over UTC where the file says it credibly, else None;
-    `lon` is where that was, in degrees, and belongs to no comparison.
-    `leg` counts the running legs of a multisport file from 0; `ascent_m` are metres up, where told.
+    `offset` is the local clock's offset from UTC if the file states it credibly, else None; `lon`
+    is the longitude there, in degrees, and isn't compared. `leg` counts the running legs of a
+    multisport file from 0; `ascent_m` is the ascent in metres, if stated.
     """
 
     started_at: datetime
@@ -47,9 +47,10 @@ Parsed = tuple[Activity, ...] | NotARun | Unreadable
 
 
 def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
-    """One answer for all that a file holds: its runs, each once, else the most telling reason.
+    """One answer for everything in a file: its runs, each once, or else the most useful reason.
 
-    `read` isn't empty. A run without what a run needs tells more than that the rest are rides.
+    `read` isn't empty. A run that lacks something is a better reason than that the rest are
+    rides.
     """
     read = list(read)
     runs: dict[tuple[datetime, float], Activity] = {}
@@ -63,7 +64,7 @@ def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
 
 
 def credible_offset(lead: timedelta) -> timedelta | None:
-    """A clock's lead over UTC where a place on earth has it, to the quarter of an hour."""
+    """A clock's offset from UTC, to the quarter of an hour, if some place on earth has it."""
     offset = round(lead / QUARTER_HOUR) * QUARTER_HOUR
     if abs(lead - offset) <= TOLERANCE and FURTHEST_WEST <= offset <= FURTHEST_EAST:
         return offset
@@ -71,11 +72,11 @@ def credible_offset(lead: timedelta) -> timedelta | None:
 
 
 def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
-    """An instant as a file writes it, aware, and the local offset where it was written with one.
+    """An instant as a file writes it, aware, and the local offset if it was written with one.
 
-    ISO, mostly; also without its zeros, in any script's digits, in the Buddhists' years, or as
-    seconds or milliseconds since 1970. None for anything else. An offset of nought is only
-    another way to write UTC, and so is none at all.
+    Mostly ISO; also without leading zeros, in any script's digits, in Buddhist years, or as
+    seconds or milliseconds since 1970. None for anything else. An offset of zero is only another
+    way to write UTC, and counts as none.
     """
     try:
         at = _iso_instant(text)

@@ -105,7 +105,7 @@ _SHAPES = {
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """An answer as a line: JSON in which each value of a shape of ours names it."""
+    """An answer as a line of JSON, in which each of our dataclasses is named."""
     return json.dumps(answer, default=_named).encode()
 
 
@@ -120,7 +120,7 @@ def _named(value: Any) -> dict[str, Any]:
 
 
 def decode_answer(line: bytes) -> Any:
-    """The answer that a line tells; None for the end."""
+    """The answer in a line; None for the end."""
     return json.loads(line, object_hook=_unnamed)
 
 

@@ -290,7 +290,7 @@ def _longitude(session: Fields, last: Point | None) -> float | None:
 
 
 def _offset(activity: Fields) -> timedelta | None:
-    """The local clock's lead over UTC, where both are told and their difference is one."""
+    """The local clock's offset from UTC, if both are given and their difference is plausible."""
     local, at = activity.get("local_timestamp"), activity.get("timestamp")
     if not (isinstance(local, datetime) and isinstance(at, datetime)):
         return None

@@ -32,7 +32,7 @@ class Figures:
 
     @classmethod
     def told(cls, session: Mapping[str, Any], started_at: datetime | None) -> "Figures":
-        """The figures as a session tells them, where they can be true."""
+        """The figures in a session, as far as they can be true."""
         elapsed_s = _positive(session.get("total_elapsed_time"), most=MOST_S)
         moving_s = _positive(session.get("total_timer_time"), most=MOST_S)
         times = [time for time in (moving_s, elapsed_s) if time]
@@ -88,7 +88,7 @@ class Figures:
         return notes
 
     def _ended_early(self, track: Odometer) -> bool:
-        """True where the records went on for longer, and further, than the summary."""
+        """True if the records continue for longer, and further, than the summary."""
         told = (self.elapsed_s, self.moving_s)
         lasted = (track.elapsed_s, track.moving_s)
         return (
@@ -113,7 +113,7 @@ class Figures:
     def _start(
         self, track: Odometer, laps: Sequence[Lap], notes: list[str], *, alone: bool
     ) -> None:
-        """The records' start where the summary has none, or lies in another time than they do."""
+        """The records' start if the summary has none, or is at another time than they are."""
         first_s, started_s = track.first_s, self.started_s
         if started_s is None and first_s is None:
             first_s = min((lap.started_s for lap in laps if lap.started_s), default=None)
@@ -148,6 +148,6 @@ def _most_likely(told: Mapping[str, float], *, most: float) -> tuple[str, float]
 
 
 def _positive(value: Any, *, most: float) -> float | None:
-    """A figure that says something: a number above nought, and no more than can be."""
+    """A plausible figure: a number above zero and below the maximum."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if number and isfinite(value) and 0 < value <= most else None

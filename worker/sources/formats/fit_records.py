@@ -109,13 +109,13 @@ def _lap(message: FitMessage) -> Lap:
 
 
 def lap_sport(part: Part) -> int | None:
-    """The sport's number as the first lap that tells it has it."""
+    """The sport's number from the first lap that has it."""
     told = (lap.integer(_LAP_SPORT) for lap in part.messages(frozenset({LAP})))
     return next((sport for sport in told if sport is not None), None)
 
 
 class _CompressedDistance:
-    """Old foot pods: twelve bits of sixteenths of a metre that start anew every 256 m."""
+    """Old foot pods: twelve bits of sixteenths of a metre, which wrap around every 256 m."""
 
     def __init__(self) -> None:
         self._sixteenths = 0

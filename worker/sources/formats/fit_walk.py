@@ -61,7 +61,7 @@ class Definition:
     size: int
 
     def find(self, field: int) -> slice | None:
-        """Where a field stands within the payload; None where it isn't there."""
+        """The position of a field within the payload; None if it is missing."""
         offset = 0
         for number, size, _ in self.fields:
             if number == field:
@@ -93,7 +93,7 @@ class FitMessage:
 
 
 def is_fit(content: bytes, at: int = 0) -> bool:
-    """True where a FIT header stands, whatever follows."""
+    """True if there is a FIT header, whatever follows."""
     return (
         len(content) >= at + SMALLEST_HEADER
         and content[at] >= SMALLEST_HEADER
@@ -313,7 +313,7 @@ class _Steps:
         return found.start()
 
     def _resumes(self, at: int) -> bool:
-        """True where rows of known definitions stand, whose times follow one another."""
+        """True if there are rows of known definitions with consecutive times."""
         last = 0
         for _ in range(RESUMED_ROWS):
             if at >= len(self._records) or self._records[at] >= _LOCAL_NUMBERS:

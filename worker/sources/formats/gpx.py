@@ -60,7 +60,7 @@ class _Track:
 
 
 def _joined(tracks: Sequence[_Track]) -> Sequence[_Track]:
-    """The tracks, those that go on one after another as one, and of two copies the longer."""
+    """The tracks, with consecutive ones joined, and of two copies the longer one."""
     joined: list[_Track] = []
     for new in sorted(tracks, key=lambda track: track.odometer.first_s or 0.0):
         last = joined[-1] if joined else None
@@ -84,7 +84,7 @@ def _goes_on(last: Odometer, new: Odometer) -> bool:
 
 
 def _is_copy(last: Odometer, new: Odometer) -> bool:
-    """True where the shorter of two tracks lies for the most part in the other's time."""
+    """True if most of the shorter of two tracks lies within the other's time."""
     if None in (last.first_s, last.last_s, new.first_s, new.last_s):
         return False
     common_s = min(last.last_s or 0.0, new.last_s or 0.0) - (new.first_s or 0.0)

@@ -18,7 +18,7 @@ LONGER_SHARE = 1.01  # of the whole time: no laps one after another come to more
 
 @dataclass(frozen=True, slots=True)
 class Lap:
-    """One lap: seconds since 1970 where told, metres and seconds, 0 where not told."""
+    """One lap: seconds since 1970 if given, metres and seconds, 0 if not given."""
 
     started_s: float | None
     metres: float
@@ -65,7 +65,7 @@ def _weighed(sums: Sequence[float], measured: float, *, most: float) -> float:
 
 
 def _span_s(laps: Sequence[Lap]) -> float:
-    """From the first lap's start to the last one's end, 0 where these aren't told."""
+    """From the first lap's start to the last one's end, or 0 if these aren't given."""
     started_s = min((lap.started_s for lap in laps if lap.started_s), default=0.0)
     ended_s = max((lap.ended_s for lap in laps if lap.ended_s), default=started_s)
     return ended_s - started_s
@@ -90,7 +90,7 @@ def _count_up(laps: Sequence[Lap]) -> bool:
 
 
 def _apart(laps: Sequence[Lap]) -> Sequence[Lap]:
-    """The laps that don't lie over shorter ones."""
+    """The laps that don't overlap shorter ones."""
     kept: list[Lap] = []
     end_s = float("-inf")
     for lap in sorted(laps, key=lambda lap: (lap.started_s or 0.0, lap.seconds)):

@@ -74,11 +74,11 @@ class Walk:
         self._calls: dict[str, _Calls] = {}  # by the names as they are written
 
     def run(self, content: bytes, *, mend: bool = False) -> str | None:
-        """Walk the whole file; what is wrong with it in words, or None. Once.
+        """Walk the whole file, once; returns what is wrong with it in words, or None.
 
-        `mend` puts stray characters right on the way.
+        `mend` escapes stray characters on the way.
 
-        Raises `Refused`, and `MemoryError` where the parser can't get what it needs.
+        Raises `Refused`, and `MemoryError` if the parser can't get the memory it needs.
         """
         encoding = "utf-8" if mend else None
         self._parser = expat.ParserCreate(encoding, intern=self._names)
@@ -177,7 +177,7 @@ _Reader = TypeVar("_Reader", bound=Walker)
 
 
 def read_through(content: bytes, new_reader: Callable[[], _Reader]) -> tuple[_Reader, str | None]:
-    """A reader that went through the file, and what was wrong with that; mended where need be.
+    """A reader that went through the file, and what was wrong with it; repaired if necessary.
 
     Raises as `Walk.run` does.
     """
@@ -210,7 +210,7 @@ _BLANK = " \t\r\n\ufeff"
 
 
 def _mended(content: bytes) -> Iterator[bytes]:
-    """The file as UTF-8, piece by piece, each stray character written as XML has it."""
+    """The file as UTF-8, piece by piece, with each stray character escaped."""
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     decoder = codecs.getincrementaldecoder("utf-16" if is_wide else "utf-8")(errors="replace")
     rest = ""

@@ -25,7 +25,7 @@ _MOST = 1e15  # beyond any date
 
 
 def session_row(content: bytes, *, name: str, line: int = 1) -> TableItem:
-    """The session in the file of this name, which is told as this line of its table."""
+    """The session in the file of this name, reported as this line of its table."""
     try:
         session = json.loads(content)
     except (ValueError, RecursionError):
@@ -73,7 +73,7 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
 
 
 def _positive(value: Any) -> float | None:
-    """A number above nought, also where it is written as text."""
+    """A number above zero, also if it is written as text."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

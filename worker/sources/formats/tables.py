@@ -222,7 +222,7 @@ def _row_reader(
 
 
 def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
-    """The encoding of a file, and what stands between its cells."""
+    """The encoding of a file, and the separator of its cells."""
     head = file.read(_CHUNK_BYTES)
     encoding = "utf-8-sig"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # as spreadsheets write "Unicode text"

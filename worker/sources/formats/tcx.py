@@ -85,7 +85,7 @@ class _Recorded:
 
 @dataclass(slots=True)
 class _LapTotals:
-    """What a lap tells, or else what its points came to."""
+    """A lap's own totals, or else those of its points."""
 
     started_s: float | None
     told_m: float | None = None

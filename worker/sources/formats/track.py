@@ -48,9 +48,10 @@ ECCENTRICITY_2 = 0.00669437999014
 
 
 class Point(NamedTuple):
-    """One point: seconds since 1970, degrees, and the device's own metres, each where it's told.
+    """One point: seconds since 1970, degrees, and the device's own metres, each if given.
 
-    `high_m` are the metres above sea level. A tuple, as there are thousands in each file.
+    `high_m` is the height above sea level in metres. A tuple, as there are thousands in each
+    file.
     """
 
     at_s: float | None = None
@@ -142,7 +143,7 @@ class Odometer:
 
     @property
     def ascent_m(self) -> float | None:
-        """Metres up, None where no height is told."""
+        """The ascent in metres, or None if there are no heights."""
         return self._climb.up_m if self._climb.is_told else None
 
     @property
@@ -331,7 +332,9 @@ class Retrace:
 
 
 def _spread(points: Iterable[_Numbers], rate_s: float) -> Iterator[Point]:
-    """Points of one instant lie evenly in the time up to the next; without a next, in none."""
+    """Spread points of one instant evenly over the time up to the next; without a next,
+    over none.
+    """
     for at_s, group in groupby(points, key=itemgetter(0)):
         together = list(group)
         for number, (_, *told) in enumerate(together):
@@ -433,7 +436,7 @@ class _Way:
         self._mean = mean
 
     def leave(self) -> None:
-        """What comes next starts anew, wherever it is."""
+        """Start again with the next point, wherever it is."""
         self.smooth_m = self.length_m
         self._recent.clear()
         self._mean = None

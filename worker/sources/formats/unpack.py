@@ -194,7 +194,7 @@ class _Unpacking:
         return Member(name, hashlib.sha256(content).hexdigest(), parse_content(content))
 
     def _gunzip(self, content: bytes) -> bytes:
-        """Unpacked as far as it goes: of a torn file the readers make what they can."""
+        """Unpack as far as possible; the readers recover what they can from a truncated file."""
         unpacker = zlib.decompressobj(wbits=31)
         unpacked = bytearray()
         for start in range(0, len(content), CHUNK_BYTES):

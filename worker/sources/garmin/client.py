@@ -116,7 +116,7 @@ class Garmin(ApiKey):
 
 
 def token_end(token: str) -> datetime | None:
-    """When a token ends, which stands in the token itself."""
+    """When a token expires, according to the token itself."""
     parts = token.split(".")
     if len(parts) != _JWT_PARTS:
         return None

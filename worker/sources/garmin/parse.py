@@ -25,7 +25,7 @@ _MULTISPORT = frozenset({"multi_sport", "multisport"})
 
 
 def parse_garmin_activity(raw: object) -> ListedActivity:
-    """One activity as the service tells it → a recording, or why there is none."""
+    """One activity as the service returns it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("activityId"))

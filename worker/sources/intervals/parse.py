@@ -30,7 +30,7 @@ def is_hidden(raw: object) -> bool:
 
 
 def parse_intervals_activity(raw: object) -> ListedActivity:
-    """One activity as the service tells it → a recording, or why there is none."""
+    """One activity as the service returns it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     told = str(raw.get("id"))

@@ -320,7 +320,9 @@ class Strava(OAuth2, Webhook):
             raise Unavailable("Strava answered in a form that nobody documented") from None
 
     def _meant(self, response: Any, now: datetime, *, bearer: bool) -> SourceError:
-        """What a refusal means. Only the response tells: stravalib's classes lump most of it."""
+        """What a refusal means. Only the response shows it, as stravalib's classes
+        combine most errors.
+        """
         try:
             body = response.json()
         except ValueError:

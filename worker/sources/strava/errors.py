@@ -74,10 +74,10 @@ def tells_athlete_limit(text: str) -> bool:
 
 
 def told_by(body: object, *, bearer: bool) -> SourceError | None:
-    """The error that a body tells; None where it tells none that is known.
+    """The error that a body describes; None if it isn't a known one.
 
-    `bearer` says that the question was asked with an athlete's access token and not with the
-    application's secret: the service uses the same words for either being wrong.
+    `bearer` says that the call used an athlete's access token and not the application's secret:
+    the service uses the same words if either is wrong.
     """
     for error in _errors(body):
         for pattern, meaning in _MEANINGS:

@@ -33,7 +33,7 @@ _RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "vir
 
 
 def parse_strava_activity(raw: object) -> ListedActivity:
-    """One activity as the service tells it → a recording, or why there is none."""
+    """One activity as the service returns it → a recording, or why there is none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("id"))
