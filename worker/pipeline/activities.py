@@ -155,9 +155,9 @@ def _remembered(
 
 
 def _is_edited(parse: Parse, before: SeenActivity | None, now: Recording) -> bool:
-    """True where the athlete changed the distance since it was first seen.
+    """True if the athlete changed the distance since it was first seen.
 
-    Services round anew now and then; a change beyond 1 % is the athlete's.
+    Services change their rounding now and then; a change beyond 1 % is the athlete's.
     """
     if before is None or before.edited:
         return before is not None
@@ -216,7 +216,7 @@ def files_of_new(
 def _read_file(
     session: ClientSession, one: ListedActivity, *, edited: bool = False
 ) -> OriginalFile:
-    """One file, read; raises `SourceError` where it can't be had now."""
+    """One file, read; raises `SourceError` if it isn't available now."""
     client = session.connected.client
     try:
         packed = session.ask("history", partial(client.download, external_id=one.external_id))
@@ -235,10 +235,10 @@ def _read_file(
 
 
 def read_files(session: ClientSession, *, at_most: int) -> int:
-    """Fetch files that are due, the newest first; how many were asked for.
+    """Fetch files that are due, newest first; returns how many were asked for.
 
-    One that can't be had now is tried again, later and later. Raises `SourceError` where nothing
-    can be had.
+    An unavailable file is tried again, with longer and longer pauses. Raises `SourceError` if no
+    file is available.
     """
     client, athlete, clock = session.connected.client, session.athlete, session.clock
     with session.services.store.reading() as tx:
@@ -283,7 +283,9 @@ def _save_file(
     *,
     now: datetime,
 ) -> None:
-    """What a file told is believed; None tries again later and later, and gives up in the end."""
+    """Save a file's contents, which are believed; None is retried with longer pauses,
+    then given up.
+    """
     athlete, services, source = session.athlete, session.services, session.connected.client.name
     with services.store.transaction() as tx:
         if not session.still_stands(tx):

@@ -97,10 +97,10 @@ def copies(folder: Path) -> dict[datetime, Path]:
 
 
 def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) -> None:
-    """Let go of copies that are many or old, but not of the last that know more than the newest.
+    """Delete copies that are too many or too old, but not the last ones that know more athletes.
 
-    Whoever is forgotten is gone from every copy. So an athlete whom only an older copy knows was
-    lost with the database, and the copy is what's left of them.
+    Athletes who were deleted on purpose are gone from every copy. An athlete whom only an older
+    copy knows was therefore lost with the database, and that copy is all that remains.
     """
     taken, known = copies(folder), athletes_in(newest)
     lost = [at for at, copy in taken.items() if athletes_in(copy) - known][-backup.keep :]
@@ -115,9 +115,9 @@ def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) 
 
 
 def notice_older_copy(services: Services, now: datetime) -> None:
-    """Where an older copy was put in the database's place by hand, send nothing of it again.
+    """If an older copy was put in the database's place, make sure that nothing is sent again.
 
-    To be called by who works on the database alone, before anything is done.
+    The only worker on the database calls this before anything else.
     """
     mark = services.store.later_mark()
     if mark is None:
@@ -141,10 +141,10 @@ class Marked:
 
 
 def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
-    """Let nothing of before `now` be sent by itself, and no page be opened by a link from then.
+    """Send nothing of before `now` automatically, and let links of before `now` open no page.
 
-    What closed links since the copy was made isn't known, so all are closed. Those that stop a mail
-    go on working. Nor is it known who took back that copies of alerts may go to the practice.
+    It isn't known which links were closed since the copy was made, so all are closed, except
+    those that unsubscribe. It isn't known either who withdrew consent to copies of alerts.
     """
     held = tx.outbox.hold_all(why=HELD)
     weeks = sum(_count_as_mailed(tx, athlete, now=now) for athlete in tx.athletes.all())

@@ -33,9 +33,9 @@ def rename(tx: Transaction, athlete: Athlete, name: str) -> None:
 def ask_for_address(
     tx: Transaction, services: Services, athlete: Athlete, address: str, *, now: datetime
 ) -> None:
-    """Mail a link to the new address, and tell the old one. Raises `ContactError`.
+    """Mail a link to the new address, and notify the old one. Raises `ContactError`.
 
-    Whoever asks for the address that they have takes back what they asked for before.
+    Asking for the current address cancels an earlier request.
     """
     wanted = checked_address(address)
     if wanted == athlete.email:

@@ -266,9 +266,9 @@ def _store(
 def _connected_already(
     tx: Transaction, connected: ConnectedSource, athlete: Athlete, credential: Credential
 ) -> Athlete | None:
-    """Another athlete for whom this account, or where it isn't known this very key, is stored.
+    """Another athlete with this account or, if the account isn't known, with this very key.
 
-    Nobody where the athlete has it as well, from a time when that was allowed.
+    None if the athlete has it as well, from a time when that was allowed.
     """
     rows = tx.source(connected.client.name)
     found: list[Athlete] = []
@@ -303,9 +303,9 @@ def disconnect_athlete(
 
 
 def give_everything_back(services: Services, athlete: Athlete, *, now: datetime) -> str | None:
-    """End the athlete's credentials at every service; what couldn't be done, in words.
+    """Revoke the athlete's credentials at every service; returns what failed, in words.
 
-    Nothing is forgotten here: that is for whoever removes the athlete.
+    Nothing is deleted here; the caller removes the athlete.
     """
     troubles = [_give_back(services, kind.name, athlete, now) for kind in SOURCES]
     return "; ".join(filter(None, troubles)) or None
@@ -314,7 +314,9 @@ def give_everything_back(services: Services, athlete: Athlete, *, now: datetime)
 def forget_source(
     tx: Transaction, services: Services, source: SourceName, athlete: Athlete, *, now: datetime
 ) -> None:
-    """The credential goes, and unless they're to be kept all runs that only this service told."""
+    """Delete the credential and, unless they are to be kept, all runs that only this
+    service had.
+    """
     if source not in services.keeps_runs_of:
         title = next(kind.title for kind in SOURCES if kind.name == source)
         ids = [r.external_id for r in tx.runs.recorded(athlete, source)]

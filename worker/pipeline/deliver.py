@@ -51,7 +51,7 @@ class Delivered:
 
 
 def deliver(services: Services, clock: Clock, *, at_most: int | None = None) -> Delivered:
-    """Send every mail that is due, or `at_most` so many of them."""
+    """Send every mail that is due, or `at_most` that many."""
     with services.store.reading() as tx:
         if _is_paused(tx, clock()) or not tx.outbox.waiting(clock()):
             return Delivered()
@@ -98,9 +98,9 @@ def send(
 
 
 def send_again(tx: Transaction, letter: OutboxMail, *, now: datetime) -> bool:
-    """What the operator wants sent now: to the athlete's address of today, whatever was paused.
+    """Send a mail now at the operator's request, to the current address, even during a pause.
 
-    True where the mail stood so that it could be done.
+    True if the mail's state allowed it.
     """
     athlete = tx.athletes.by_id(letter.athlete_id) if letter.athlete_id is not None else None
     is_theirs = letter.kind != "notice" or letter.key.startswith(f"{WELCOME}:")
@@ -326,9 +326,9 @@ def _save_answer(
 def _notify_operator(
     tx: Transaction, services: Services, letter: OutboxMail, error: str, *, now: datetime
 ) -> None:
-    """Queue a notice about a mail that was given up; one a day, which says where the rest stand.
+    """Queue a notice about a mail that was given up: at most one a day, which mentions the others.
 
-    It belongs to the athlete, and is forgotten with them. About a notice there is no notice.
+    It belongs to the athlete, and is deleted with them. There is no notice about a notice.
     """
     if services.operator is None or letter.kind == "notice":
         return

@@ -92,9 +92,10 @@ def add_run(
     start: time | None = None,
     now: datetime,
 ) -> StoredRun:
-    """Add a run that no source has; twice the same is once. Raises `EditError`.
+    """Add a run that no source has; adding it twice changes nothing. Raises `EditError`.
 
-    Without its hour it is the run of that day that is as long, should a source tell of it later.
+    If it has no start time and a source later reports a run of the same length on that day, they
+    are one run.
     """
     at = datetime.combine(day, start or time.min, tzinfo=ZoneInfo(athlete.timezone)).astimezone(UTC)
     duration_s = None if minutes is None else minutes * 60

@@ -25,15 +25,15 @@ _OTHERS = (
 def forget_athlete(
     services: Services, athlete: Athlete, *, data_dir: Path, now: datetime
 ) -> str | None:
-    """Take the athlete out of the store, and what tells of them out of `data_dir`.
+    """Remove the athlete from the store, and everything about them from `data_dir`.
 
-    Credentials are given back at their services first; what couldn't be done about that is
-    returned in words. What they uploaded goes; the other files in the inbox are the runner's own
-    and stay, and are taken in again only when somebody adds an athlete for them. Lists and previews
-    go whoever they are of: they are made again when they are wanted.
+    Credentials are revoked at their services first; what failed is returned in words. Uploads are
+    deleted. The other files in the inbox are the runner's own and stay, and are imported again
+    only if an athlete is added for them. Lists and previews of all athletes are deleted, because
+    they are made again when needed.
 
-    Their rows are overwritten. What SQLite left of rows when it moved them, and the scheduled
-    copies, are for `housekeeping.remove_traces`.
+    Their rows are overwritten. `housekeeping.remove_traces` handles what SQLite left of rows that
+    it moved, and the scheduled copies.
     """
     trouble = give_everything_back(services, athlete, now=now)
     with services.store.reading() as tx:

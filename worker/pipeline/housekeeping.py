@@ -30,7 +30,7 @@ def tidy(services: Services, now: datetime) -> None:
 
 
 def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
-    """For whom something is overdue, at most so many; nobody while the clock is in doubt."""
+    """For whom something is overdue, up to a limit; nobody while the clock is in doubt."""
     if services.doubts(now):
         return ()
     # Where the calendar is ahead of all others it's tomorrow already.
@@ -96,10 +96,10 @@ def tidy_store(services: Services, now: datetime) -> None:
 
 
 def remove_traces(services: Services, now: datetime) -> bool:
-    """Write the database anew, and the copies that know somebody who was forgotten since.
+    """Rewrite the database, and the copies that contain somebody who was deleted since.
 
-    False where somebody reads the log still, which is then emptied at the next hour's housekeeping.
-    Nobody else writes meanwhile, so no page may wait for it.
+    False if somebody is still reading the log, which is then emptied by the next hour's
+    housekeeping. Nobody else can write meanwhile, so no page may wait for this.
     """
     is_gone = services.store.compact()
     with services.store.reading() as tx:

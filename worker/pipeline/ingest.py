@@ -194,10 +194,11 @@ def _is_another(services: Services, before: InboxFolder, identity: str) -> bool:
 def _compare(
     services: Services, scanned: Sequence[Snapshot], now: datetime, *, is_whole: bool
 ) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
-    """Compare a scan with the database: stable files, those that wait on, and paths that are gone.
+    """Compare a scan with the database: stable files, those still waiting, and paths that are gone.
 
-    A scan that equals the last settled one is compared only in what waits, and in what was filled
-    since it was judged bad. What waits and is as the database has it already isn't returned.
+    A scan that equals the last settled one is only compared for waiting files, and for files that
+    were completed since they were judged bad. Waiting files whose state the database already has
+    aren't returned.
     """
     with services.store.reading() as tx:
         known = {file.path: file for file in tx.inbox.with_verdict("waiting", "unread")}
@@ -573,7 +574,7 @@ def alert_facts(
     *,
     now: datetime,
 ) -> AlertFacts:
-    """All that the alert about this finding tells of, but for the mail that it answers."""
+    """All facts of the alert about this finding, except the mail that it answers."""
     rules = services.rules
     days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.month_days, rules.run_window_days)
     shown = history.between(finding.day - timedelta(days=days), finding.day)

@@ -57,7 +57,7 @@ class TokenService:
 
 @dataclass(frozen=True, slots=True)
 class TypedCode:
-    """A code that is to be typed in at an address, within so many seconds."""
+    """A code to be entered at an address, within that many seconds."""
 
     address: str
     code: str
@@ -76,7 +76,7 @@ class ConsentPage:
 
 
 def token_service(section: MailSection) -> TokenService:
-    """The provider's, or what stands at `provider_url` in its place."""
+    """The provider's address, or `provider_url` if it is set."""
     provider: MailProvider = section.provider or "microsoft"
     if provider == "microsoft":
         base = section.provider_url or "https://login.microsoftonline.com"

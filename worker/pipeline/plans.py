@@ -47,9 +47,9 @@ def plan_by(
     rules: Rules,
     load: Load | None = None,
 ) -> Plan:
-    """The plan of a day, by these answers and findings: of the `BEARING` before it, or of more.
+    """The plan of a day, by these answers and findings (at least those of `BEARING` before it).
 
-    `load` is that before the day's week, for whoever has it.
+    `load` is that before the day's week, if the caller has it.
     """
     return planner.plan(
         history,
@@ -66,9 +66,9 @@ def plan_by(
 def calendar_facts(
     tx: Transaction, athlete: Athlete, *, rules: Rules, now: datetime, race: Race | None = None
 ) -> "CalendarFacts":
-    """All that the athlete's calendar tells of; another `race` than theirs may be tried.
+    """All facts of the athlete's calendar; another `race` than theirs may be tried.
 
-    The plan changes when what it rests on does, and when a week begins.
+    The plan changes when its inputs do, and when a week begins.
     """
     day = local_day(athlete, now)
     history = tx.runs.history(athlete, since=day, rules=rules)

@@ -32,7 +32,7 @@ def alert_preview(
 
 
 def trial_mail(composer: Composer, mail: MailSection, recipient: str, *, now: datetime) -> bytes:
-    """A mail that says nothing but that it came, to be sent by hand to any address."""
+    """A test mail that the operator can send to any address."""
     what = "This mail was sent to try the settings: mail from this Easeback reaches you."
     email = composer.notice(NoticeFacts(recipient=recipient, what=what))
     sender, reply_to = mail.from_header, mail.reply_to

@@ -36,13 +36,13 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedSource:
-    """A service that is on, and what the work with it needs.
+    """A service that is on, and what the pipeline needs to work with it.
 
-    `client` asks it. `encrypter` encrypts credentials, `signer` signs the cookies of consents.
-    `read_file` gives everything in a file by its bytes and name. `verify_token` is what the
-    service must repeat when it checks our webhook, `webhook_path` the path at which it posts to
-    us. `wait` lets so many seconds pass, never with a transaction open. `jitter`, between 0 and
-    1, spreads the athletes over time: nobody's secret depends on it.
+    `client` makes the calls. `encrypter` encrypts credentials, and `signer` signs the cookies of
+    consents. `read_file` reads a file by its bytes and name. `verify_token` is what the service
+    must repeat when it checks our webhook, and `webhook_path` the path at which it posts to us.
+    `wait` sleeps that many seconds, never with a transaction open. `jitter`, between 0 and 1,
+    spreads the athletes over time; it isn't used for secrets.
     """
 
     client: Source
@@ -57,7 +57,7 @@ class ConnectedSource:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The store, the ways in and out, and what the operator decided.
+    """The store, the inputs and outputs, and the operator's choices.
 
     `operator` is who is told by mail of failures, `therapist` who is told of red flags.
     `copies_alerts`: whether the practice gets copies of alerts and red flags, of those who agree;

@@ -110,9 +110,9 @@ class ClientSession:
         return there.account_id != "" or there.connected_at == self.stored.connected_at
 
     def end(self, tx: Transaction) -> bool:
-        """Give the credential back in the transaction that saves what was told, and ask no more.
+        """Release the credential in the transaction that saves the results, and make no more calls.
 
-        True where the athlete is still connected to the account that was asked.
+        True if the athlete is still connected to the account that was asked.
         """
         rows = tx.source(self.connected.client.name)
         stands = rows.release(self.athlete, asked=self.stored)
@@ -190,12 +190,13 @@ def open_session(
     first: Purpose | None = None,
     event_calls: int | None = None,
 ) -> Iterator[ClientSession | None]:
-    """Hold the athlete's credential alone while inside.
+    """Hold the athlete's credential exclusively while inside.
 
-    None where another worker holds it, where none lives, and where so many `event_calls` were made
-    for the athlete today: one more is counted with it. The transaction that takes it also counts
-    the `first` call, whose purpose is known; raises `RateLimited` where there's no room for it. A
-    surprise inside becomes a `SourceError`: it's tried again later, and later; never at once.
+    Yields None if another worker holds it, if there is none, or if that many `event_calls` were
+    made for the athlete today; otherwise one more is counted. The transaction that leases it also
+    counts the `first` call, whose purpose is known, and raises `RateLimited` if there's no room
+    for it. An unexpected exception inside becomes a `SourceError`, so that it is retried later,
+    with longer and longer pauses.
     """
     source, now = connected.client.name, clock()
     counted = None

@@ -100,10 +100,10 @@ class SourceSync:
     # For everybody
 
     def all_due(self, at_most: int | None = None) -> Synced:
-        """Ask for everybody who is due: events, then what is new, then the past.
+        """Ask for everybody who is due: events, then new activities, then history.
 
-        Where `at_most` is given the turn ends after about so many calls for the past; the rest
-        waits for the next one.
+        With `at_most`, the turn ends after about that many history calls, and the rest waits for
+        the next.
         """
         troubles: list[str] = []
         asked: set[int] = set()
@@ -120,9 +120,9 @@ class SourceSync:
         return Synced(polled, tuple(troubles))
 
     def _poll_all(self, polls_left: float, troubles: list[str]) -> int:
-        """Poll everybody who is due, or so many of them; how many were asked for.
+        """Poll everybody who is due, up to a limit; returns how many were asked for.
 
-        An error that would come again for whoever is left is theirs too.
+        An error that would affect the remaining athletes too is recorded for them as well.
         """
         polled, asked = 0, set[int]()
         while left := self._athletes(self.polls_due(), but=asked):
@@ -174,7 +174,7 @@ class SourceSync:
     # For one athlete at a time: who is due, and what is done
 
     def events_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
-        """Of whom webhooks told."""
+        """The athletes about whom webhooks reported something."""
         with self.services.store.reading() as tx:
             return tx.source(self.connected.client.name).with_events_due(self.clock(), most=most)
 
@@ -184,7 +184,9 @@ class SourceSync:
             return tx.source(self.connected.client.name).due(self.clock(), most=most)
 
     def history_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
-        """Whose past, or files, are to be read; nobody's while the rate limit leaves no room."""
+        """The athletes whose history or files are to be read; none while the rate limit
+        leaves no room.
+        """
         client, now = self.connected.client, self.clock()
         with self.services.store.reading() as tx:
             limit = known_limit(tx, self.connected, now)
@@ -196,10 +198,10 @@ class SourceSync:
             return tuple(dict.fromkeys((*history, *files)))[:most]
 
     def handle_events(self, athlete: Athlete) -> list[str]:
-        """Look at everything that webhooks told of one athlete; what somebody must mend, in words.
+        """Follow all webhook events about one athlete; returns what somebody has to fix, in words.
 
-        What they tell is only a reason to look; what is so, the service says. Raises
-        `RateLimited`; what wasn't looked at stays due.
+        Events are only a reason to ask the service. Raises `RateLimited`; events that weren't
+        followed stay due.
         """
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
@@ -258,9 +260,9 @@ class SourceSync:
         look: Callable[[Athlete, Sequence[str]], None],
         calls: int = 1,
     ) -> list[str]:
-        """Look at events by calls of the day's; where those are used up they wait for the next.
+        """Follow events with the day's calls; once those are used up, events wait for the next day.
 
-        What somebody must mend, in words.
+        Returns what somebody has to fix, in words.
         """
         with self.services.store.transaction() as tx:
             if self._are_used_up(tx, athlete, calls):
@@ -285,7 +287,9 @@ class SourceSync:
         external_ids: Sequence[str],
         look: Callable[[Athlete, Sequence[str]], None],
     ) -> list[str]:
-        """Look at events; those that can't be now are tried again. What somebody must mend."""
+        """Follow events; those that can't be followed now are retried. Returns what has
+        to be fixed.
+        """
         source, now = self.connected.client.name, self.clock()
         try:
             look(athlete, external_ids)
@@ -582,10 +586,10 @@ def note_events(
     now: datetime,
     path: str,
 ) -> frozenset[int]:
-    """Save what a webhook told, many at once; returns the ids of the athletes with news due now.
+    """Save a batch of webhook events; returns the ids of the athletes with news due now.
 
-    `path` is where it was posted: only what comes to the subscription's own address is believed.
-    Other events, and those that name nobody we know, are counted.
+    `path` is where they were posted: only events at the subscription's own address are believed.
+    Others, and those about unknown athletes, are only counted.
     """
     with services.store.transaction() as tx:
         rows = tx.source(source)

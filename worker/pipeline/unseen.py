@@ -76,9 +76,9 @@ class Sight:
 def is_reading(
     sight: Sight, services: Services, *, due_at: datetime, ends_at: datetime, now: datetime
 ) -> bool:
-    """True while runs of the week up to `ends_at` may still come in, for a bounded time.
+    """True while runs of the week up to `ends_at` may still arrive, for a limited time.
 
-    `due_at` is when the week was to be told. A single pass has asked the services before.
+    `due_at` is when the weekly mail was due. A single pass has asked the services before.
     """
     began_at = services.began_at
     if began_at is None:

@@ -119,7 +119,7 @@ def uploads_of(services: Services, athlete: Athlete) -> Iterator[Uploads]:
 
 
 def remove_uploads(services: Services, athlete: Athlete) -> None:
-    """Delete what an athlete has uploaded; what lies beside it in the inbox is the runner's own."""
+    """Delete what an athlete has uploaded; other files in the inbox are the runner's own."""
     with (
         suppress(FileNotFoundError, NotADirectoryError),
         _folder_of(services.inbox.folder, athlete, make=False) as theirs,

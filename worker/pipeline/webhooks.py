@@ -15,10 +15,10 @@ RENEWS_AFTER = timedelta(days=1)
 
 
 def renew_webhook(services: Services, source: SourceName, now: datetime) -> None:
-    """Subscribe anew where the address that the service was told holds no secret yet.
+    """Subscribe again if the address that the service has contains no secret yet.
 
-    An application has one subscription at most. Where the service can't reach the new address
-    the old one is told again, and the day after next the new one.
+    An application has at most one subscription. If the service can't reach the new address, the
+    old one is restored, and the new one is tried again the day after next.
     """
     connected = services.sources[source]
     client, plain = connected.client, f"/{source}/webhook"

@@ -38,7 +38,7 @@ def queue_due_weeklies(services: Services, now: datetime) -> None:
 def weekly_due(
     services: Services, now: datetime, *, most: int = DUE_AT_ONCE
 ) -> tuple[Athlete, ...]:
-    """For whom a weekly mail is due, at most so many; nobody while the clock is in doubt."""
+    """For whom a weekly mail is due, up to a limit; nobody while the clock is in doubt."""
     if services.doubts(now):
         return ()
     with services.store.reading() as tx:
@@ -46,13 +46,13 @@ def weekly_due(
 
 
 def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
-    """Queue one athlete's weekly mail where it is due; twice is once.
+    """Queue one athlete's weekly mail if it is due; calling it twice changes nothing.
 
-    A week that ended before the athlete was added has no mail. Weeks that passed while nothing ran
-    collapse into the latest: they are marked as skipped. One that was told before its end, by a
-    clock that ran ahead, is told again; one that is nearly the same as the last, after the athlete
-    has moved or changed when weeks begin, isn't. What waits in the inbox and at the sources is read
-    first.
+    There is no mail about a week that ended before the athlete was added. Weeks that passed while
+    nothing ran collapse into the latest, and are marked as skipped. A week that was mailed before
+    its end, by a clock that was ahead, is mailed again. A week that is nearly the same as the
+    last, because the athlete moved or changed when weeks begin, isn't. What waits in the inbox
+    and at the sources is read first.
     """
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
@@ -112,7 +112,7 @@ def _key(athlete: Athlete, starts_on: date) -> str:
 def weekly_facts(
     sight: Sight, services: Services, starts_on: date, *, told: Race | None, now: datetime
 ) -> WeeklyFacts:
-    """All that the mail about this week tells of; `told` is the race that the last one told of."""
+    """All facts of the mail about this week; `told` is the race that the last mail mentioned."""
     tx, athlete, rules = sight.tx, sight.athlete, services.rules
     ends_on = starts_on + _WEEK - _DAY
     history = tx.runs.history(athlete, since=starts_on, rules=rules)
@@ -171,7 +171,7 @@ def weekly_facts(
 
 
 def _key_ends_on(sight: Sight, now: datetime) -> date | None:
-    """The last day of the first key that is about to end; one that has ended had its own mail."""
+    """The last day of the first key that is about to expire; an expired one had its own mail."""
     valid = (one for one in sight.credentials.values() if one.revoked_at is None)
     ends = [one.ends_at for one in valid if one.ends_at]
     soon = [at for at in ends if timedelta(0) < at - now <= WARN_BEFORE]

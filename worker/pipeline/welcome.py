@@ -14,9 +14,9 @@ WELCOME = "welcome"
 def queue_welcome(
     tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
 ) -> int | None:
-    """Queue an athlete's first mail, after what is more urgent; None where they had one before.
+    """Queue an athlete's first mail, after more urgent mail; None if they had one before.
 
-    It's for whoever adds an athlete to call: who was here before there was such a mail gets none.
+    Whatever adds an athlete calls this. Athletes from before this mail existed get none.
     """
     email = services.composer.welcome(WelcomeFacts(athlete, services.rules, now))
     key = f"{WELCOME}:{athlete.id}"
