@@ -112,7 +112,7 @@ HEAD = "0019"
 
 
 class StoreError(Exception):
-    """The database can't be used; the message says why and how to mend it."""
+    """The database can't be used; the message says why and how to fix it."""
 
 
 class StoreAddressError(StoreError):
@@ -215,7 +215,7 @@ class Store:
     def transaction(self, *, within_s: float = BUSY_TIMEOUT_S) -> Iterator[Transaction]:
         """Write: committed at the end of the block, rolled back on an exception.
 
-        `within_s`: how long to wait for whoever writes. Raises `StoreError`.
+        `within_s`: how long to wait for another writer. Raises `StoreError`.
         """
         until = time.monotonic() + within_s
         with self._translated(), self._turn(within_s), self.engine.connect() as connection:
@@ -346,8 +346,8 @@ class Store:
     def compact(self) -> bool:
         """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages.
 
-        The whole database is written anew, and nobody else writes meanwhile. False where somebody
-        reads the log still. Raises `StoreError`.
+        The whole database is rewritten, and nobody else can write meanwhile. False if somebody is
+        still reading the log. Raises `StoreError`.
         """
         with self._translated(), self._turn(), self._autocommit() as connection:
             connection.exec_driver_sql("VACUUM")
@@ -415,9 +415,9 @@ class Store:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
     def refuse_missing(self, traces: Iterable[Path]) -> None:
-        """Raise `StoreError` where `traces` show that there was a database, and there is none.
+        """Raise `StoreError` if `traces` show that there was a database, and there is none.
 
-        Nobody is told that all is well over a new database in the place of a lost one.
+        This prevents a report that all is well about a new database in the place of a lost one.
         """
         if self.file is None or (self.file.exists() and self.file.stat().st_size):
             return

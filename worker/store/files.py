@@ -33,9 +33,9 @@ _COLUMNS = tuple(column.name for column in _SNAPSHOT)
 
 @dataclass(frozen=True, slots=True)
 class InboxFolder:
-    """The folder that was listed last, and how many files lay in it.
+    """The folder that was listed last, and how many files were in it.
 
-    `missing_at` is since when it can't be listed, or an empty folder stands in its place.
+    `missing_at` is since when it can't be listed, or an empty folder is in its place.
     """
 
     identity: str
@@ -78,7 +78,7 @@ class InboxFiles(Repository):
             self.connection.execute(statement, gone)
 
     def drop_members(self, archives: Iterable[str]) -> None:
-        """Forget the verdicts on what is inside these files, which were read anew."""
+        """Delete the verdicts on the contents of these files, which were read again."""
         for path in archives:
             self._delete(inbox_file, inbox_file.c.path.startswith(f"{path}/", autoescape=True))
 

@@ -44,10 +44,10 @@ class Findings(Repository):
     def reconcile(
         self, athlete: Athlete, *, since: date, found: Iterable[Finding], now: datetime
     ) -> tuple[StoredFinding, ...]:
-        """Make what stands from `since` on equal to `found`.
+        """Make the findings that hold from `since` on equal to `found`.
 
-        What is no longer found is withdrawn, and its mail with it unless that has gone out.
-        Returns the findings that are new, came back, or weigh more than before.
+        A finding that is missing from it is withdrawn, with its mail unless that was sent.
+        Returns the findings that are new, came back, or are more severe than before.
         """
         wanted = {(f.day, f.kind): f for f in found}
         stored = self._by_day_and_kind(athlete, since)

@@ -38,7 +38,7 @@ def read_mark(database: Path) -> int | None:
 
 
 def write_mark(database: Path, number: int) -> None:
-    """Write the mark. Where that can't be, the one that is there goes on saying less."""
+    """Write the mark. If that isn't possible, the existing one remains, with a lower count."""
     with suppress(OSError):
         descriptor = os.open(_beside(database), os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:

@@ -272,7 +272,7 @@ def overwritten_in_words(file: Path) -> str:
 
 
 def works_elsewhere(file: Path) -> bool:
-    """True where a worker runs that has another file open than the one that is there now."""
+    """True if a worker is running that has another file open than the present one."""
     told = _told_beside(file)
     return len(told) > 1 and told[1] != str(_identity_of(file))
 
@@ -296,8 +296,8 @@ def _told_beside(file: Path) -> Sequence[str]:
 class AdvisoryLock:
     """A lock in PostgreSQL, which lasts as long as its connection.
 
-    `is_shared`: beside other workers, and gone for good with its connection. Else it's taken anew,
-    where nobody has it by then. Raises `LockedError` where it's taken.
+    `is_shared`: among other workers, and gone for good with its connection. Otherwise it is taken
+    again, if nobody else has it by then. Raises `LockedError` if it is taken.
     """
 
     def __init__(self, engine: Engine, *, is_shared: bool = False) -> None:

@@ -105,7 +105,7 @@ class Outbox(Repository):
         mime: bytes,
         now: datetime,
     ) -> int | None:
-        """Queue a mail, due at once; None where one with this key stands there already."""
+        """Queue a mail, due at once; None if there is one with this key already."""
         row = {
             "athlete_id": athlete.id if athlete else None,
             "kind": kind,
@@ -219,10 +219,10 @@ class Outbox(Repository):
         return self._update(_OUTBOX, _IS_WAITING, too_far, due_at=now)
 
     def put_back(self, *, but_of: Collection[str] = ()) -> int:
-        """After a crash: what was claimed is queued again, what stood at the dot goes once more.
+        """After a crash: queue what was claimed again, and send what was at the dot once more.
 
-        `but_of` are the workers that live: what they have claimed they are sending. Where there
-        are none, this is called by the only worker, before it claims anything. Returns how many.
+        `but_of` are the living workers, which are sending what they have claimed. If there are
+        none, the only worker calls this before it claims anything. Returns how many.
         """
         left = or_(_OUTBOX.c.claimed_by.is_(None), _OUTBOX.c.claimed_by.not_in(but_of))
         again = {"state": "queued", "claimed_by": None}
@@ -363,7 +363,7 @@ class Outbox(Repository):
 
 @cache
 def _adding(dialect: str, columns: tuple[str, ...]) -> Any:
-    """Inserts a mail and returns its id, or nothing where one with its key stands there already."""
+    """Inserts a mail and returns its id, or nothing if there is one with its key already."""
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_OUTBOX)
     once = statement.values({name: bindparam(name) for name in columns})
     return once.on_conflict_do_nothing(index_elements=["key"]).returning(_OUTBOX.c.id)

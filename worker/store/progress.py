@@ -90,7 +90,7 @@ class Progress(Repository):
         state: Literal["queued", "skipped"],
         outbox_id: int | None = None,
     ) -> None:
-        """Save what came of a week's mail; one that is queued tells of the athlete's race."""
+        """Save the result of a week's mail; a queued mail mentions the athlete's race."""
         race = athlete.race if state == "queued" else None
         row = {
             "athlete_id": athlete.id,
@@ -116,7 +116,7 @@ class Progress(Repository):
         }
 
     def race_told(self, athlete: Athlete, week_starts_on: date) -> Race | None:
-        """The race that this week's mail told of, without its name; None where it told of none."""
+        """The race that this week's mail mentioned, without its name; None if it mentioned none."""
         query = select(_WEEKLY.c.race_on, _WEEKLY.c.race_m).where(
             _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on == week_starts_on
         )
@@ -174,7 +174,7 @@ class Progress(Repository):
         return self.sources_and_news(athlete)[0]
 
     def failing(self, *, most: int | None = None) -> tuple[tuple[str, str, SourceState], ...]:
-        """The sources that fail: whose, which, how; all, or at most so many."""
+        """The failing sources: whose, which, how; all, or up to a limit."""
         name = tables.athlete.c.name
         query = (
             select(name, _STATE)

@@ -236,7 +236,9 @@ class Runs(Repository):
         return self._listed(run.c.athlete_id == athlete.id, run.c.quarantine.is_not(None))
 
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
-        """All that judging the days from `since` on needs, however long a break lies before."""
+        """All that is needed to judge the days from `since` on, however long a break is
+        before them.
+        """
         watched = since - timedelta(days=rules.return_watch_days)
         reach = timedelta(days=JUDGED_DAYS)
         # Most have run lately: what is read for them holds the last run before, and all it needs.

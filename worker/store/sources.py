@@ -62,7 +62,9 @@ class SourceRows(SourceEvents):
         scopes: Collection[str] = (),
         now: datetime,
     ) -> None:
-        """Save a credential in place of any other; another account's reading begins anew."""
+        """Save a credential in place of any other; reading another account starts from
+        the beginning.
+        """
         before = self.credential(athlete)
         row = {
             "account_id": account_id,
