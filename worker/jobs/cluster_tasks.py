@@ -187,16 +187,16 @@ def _part_of(whole: int, at_most: float) -> int:
 
 
 def address_of(store: Store) -> str:
-    """The store's database as libpq has it."""
+    """The store's database as a libpq connection string."""
     _, named = store.engine.dialect.create_connect_args(store.engine.url)
     named.pop("context", None)  # SQLAlchemy's own, and no word of libpq's
     return make_conninfo(**named)
 
 
 class WorkerNotifier:
-    """Queues tasks from outside a worker, over connections of its own.
+    """Queues tasks from outside a worker, over its own connections.
 
-    What is due stands in the store by then, so a call that fails costs seconds: the next check
+    The store already records what is due, so a call that fails costs seconds: the next check
     finds it.
     """
 
@@ -245,11 +245,11 @@ class WorkerNotifier:
 
 @dataclass(slots=True)
 class WorkerContext:
-    """What the tasks of one session work with, which are under way, and what runs in threads.
+    """What the tasks of one session work with, which are in progress, and what runs in threads.
 
-    `name` is the worker's among those that share the database. `mailer` makes a mailer of its own
-    for each batch. `broken` is set where the session has to begin anew: a mail may have been left
-    half-way.
+    `name` is the worker's name among those that share the database. `mailer` makes a separate
+    mailer for each batch. `broken` is set if the session has to start again, because a mail may
+    have been left unfinished.
     """
 
     name: str

@@ -49,7 +49,7 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 
 
 class _Executor(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """Gives up where no thread can be started: APScheduler would only log it, each time anew."""
+    """Gives up if no thread can be started; APScheduler would only log it, each time again."""
 
     def __init__(self, threads: int, give_up: Callable[[BaseException], None]) -> None:
         super().__init__(threads)
@@ -75,10 +75,10 @@ def end_at_once(why: str) -> None:
 
 
 class EmbeddedWorker:
-    """Runs the jobs until `stop`, and then gives what is under way a few seconds to end.
+    """Runs the jobs until `stop`, and then gives work in progress a few seconds to end.
 
-    While the clock is before `not_before`, no job is run. None: the clock is a made-up one, and
-    leaps of it mean nothing. `end` is called with why the worker can't go on.
+    While the clock is before `not_before`, no job is run. None means that the clock is simulated,
+    and its leaps don't matter. `end` is called with the reason if the worker can't continue.
     """
 
     def __init__(

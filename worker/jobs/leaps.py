@@ -33,9 +33,9 @@ def steady_s() -> float:
 
 
 def boot_name() -> str | None:
-    """The tick's name of this boot of the machine; None where the system doesn't tell boots apart.
+    """The tick's name of this boot of the machine; None if the system can't tell boots apart.
 
-    Within one boot `steady_s` goes on from process to process.
+    Within one boot, `steady_s` continues from process to process.
     """
     with suppress(OSError):
         return f"{BOOT_TICK} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()}"
@@ -78,7 +78,7 @@ class LeapGuard:
             self._known = last
 
     def doubts(self, now: datetime) -> bool:
-        """True while nothing may end or be told by the calendar."""
+        """True while nothing may expire or fall due by the calendar."""
         with self._lock:
             counted_s = self._steady()
             expected = self._known + timedelta(seconds=counted_s - self._known_s)

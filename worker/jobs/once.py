@@ -23,9 +23,9 @@ class Pass:
 
 
 def begin_pass(services: Services, clock: Clock) -> tuple[Services, str | None]:
-    """Begin a pass by the machine's clock: what to work with, and in words why it isn't believed.
+    """Begin a pass by the machine's clock: what to work with, and why the clock isn't trusted.
 
-    Then nothing ends and no week is told; all else is done.
+    In that case nothing expires and no weekly mail is queued; everything else is done.
     """
     boot = boot_name()
     begin_ticks(services, keep=(LEAP_TICK, *([boot] if boot else [])))

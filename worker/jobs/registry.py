@@ -62,8 +62,8 @@ class Urgency(IntEnum):
 class AthleteTask:
     """A part of a job that is done for one athlete at a time.
 
-    `due(services, now, most)` finds for whom, at most so many. `run` does it for one of them.
-    `remote`: it waits for somebody else's server.
+    `due(services, now, most)` finds for whom, up to `most`. `run` does it for one of them.
+    `remote` says that it waits for another server.
     """
 
     name: str
@@ -75,10 +75,10 @@ class AthleteTask:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """A job that several senders share, each a batch at a time, whosever the mails are.
+    """A job that several senders share, each a batch at a time, whoever the mails are for.
 
-    `due(services, now, most)` counts what is due, up to `most`. `run(services, clock, most)` sends
-    at most so many and returns how many it sent.
+    `due(services, now, most)` counts what is due, up to `most`. `run(services, clock, most)`
+    sends at most that many and returns how many it sent.
     """
 
     size: int

@@ -23,8 +23,8 @@ class Rhythm:
 def rhythms(inbox_every: timedelta) -> Mapping[str, Rhythm]:
     """The rhythm of each job that health watches, by name.
 
-    For sources and backups it is how often it's checked whether anybody, or a copy, is due; who
-    is, stands in the store, and how often a copy is, in the settings.
+    For sources and backups, it is how often Easeback checks whether something is due. The store
+    knows who is due, and the settings how often a copy is.
     """
     return {
         "housekeeping": Rhythm(timedelta(hours=1)),

@@ -77,9 +77,9 @@ def record_tick(services: Services, name: str, tick: Tick, *, before: Tick | Non
 
 
 def trouble_of(name: str, error: Exception, *, before: Tick | None = None) -> str:
-    """What made a run of this job fail, in words; what nobody expected is logged in full.
+    """Why a run of this job failed, in words; an unexpected error is logged in full.
 
-    `before` is how its last run ended: what goes on isn't logged again.
+    `before` is the result of its last run, so that a continuing problem isn't logged again.
     """
     if isinstance(error, StoreError | SourceError):
         return str(error)

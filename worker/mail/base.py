@@ -16,14 +16,14 @@ from typing import Protocol
 
 @dataclass(eq=False)
 class SendError(Exception):
-    """The mail wasn't delivered, in words for the operator.
+    """The mail wasn't delivered; the message is for the operator.
 
-    `permanent`: this mail will never be taken (a 5xx answer). `login`: the server wants another
-    login or encryption; no mail goes out until the settings are mended, so this was no try
-    of the mail's. `unreachable`: the trouble came before any mail was spoken of, so the others
-    will fare no better now. `sender`: the server takes no mail from this sender or account,
-    whoever it is for; a later try may be taken. `unanswered`: the final dot went out and no
-    answer came back; the mail may have been delivered.
+    `permanent`: this mail will never be accepted (a 5xx answer). `login`: the server requires
+    another login or encryption; no mail is sent until the settings are fixed, so this wasn't an
+    attempt. `unreachable`: the failure came before any mail was named, so the others would fail
+    too. `sender`: the server takes no mail from this sender or account, whoever it is for; a
+    later attempt may succeed. `unanswered`: the final dot was sent and no answer arrived, so the
+    mail may have been delivered.
     """
 
     message: str
@@ -58,4 +58,4 @@ class Mailer(Protocol):
         """Deliver, or raise `SendError`. What `before_dot` raises stops the delivery unsent."""
 
     def check(self) -> str:
-        """Try everything but sending; returns what works. Raises `SendError` with what to mend."""
+        """Try everything except sending; returns what works. Raises `SendError` with a remedy."""

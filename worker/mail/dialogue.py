@@ -62,15 +62,15 @@ class TLSFromTheStartError(OSError):
 
 
 class LongReplyError(OSError):
-    """A reply goes on beyond what any mail server has to say."""
+    """A reply is longer than any mail server needs."""
 
 
 class Dialogue(smtplib.SMTP):
-    """A connection to a mail server, up to its greeting; by `tls` encrypted from the start.
+    """A connection to a mail server, up to its greeting; with `tls` encrypted from the start.
 
-    `step_s` is how long each command and its answer may take, `allow` begins a step of another
-    length. `waits` is called each time that a step has taken so many seconds more, until
-    `is_let_in`; what it raises ends the wait. Raises what `smtplib.SMTP` raises.
+    `step_s` is how long each command and its answer may take, and `allow` begins a step of
+    another length. `waits` is called each time that a step has taken that many seconds more,
+    until `is_let_in`; what it raises ends the wait. Raises what `smtplib.SMTP` raises.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ def _keeps_silent(connection: socket.socket, seconds: float) -> bool:
 
 
 def _wants_tls(host: str, port: int, seconds: float) -> bool:
-    """True where another connection's TLS handshake is answered, whoever the server says it is."""
+    """True if a TLS handshake on another connection is answered, whatever the certificate."""
     try:
         with (
             socket.create_connection((host, port), seconds) as probe,

@@ -44,8 +44,9 @@ def to_mime(
 ) -> bytes:
     """Render a mail; the same arguments give the same bytes.
 
-    `message_id` comes with its angle brackets, `date` is aware. Images (PNG or JPEG) become inline
-    parts that the HTML names as `cid:NAME`. `extra_headers` replace what stands here.
+    `message_id` includes its angle brackets, and `date` is aware. Images (PNG or JPEG) become
+    inline parts to which the HTML refers as `cid:NAME`. `extra_headers` override the headers set
+    here.
     """
     from_address, recipient = postal(sender), postal(email.recipient)
     domain = from_address.rpartition("@")[2] or "localhost"

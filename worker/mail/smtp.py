@@ -72,8 +72,8 @@ class _OwnConnection(threading.local):
 class SmtpMailer:
     """Sends over SMTP; see `Mailer`.
 
-    `heard` is told each step of the dialogue and its answer. With `tokens` the login is by one of
-    them (XOAUTH2) and not by a password.
+    `heard` receives each step of the dialogue and its answer. With `tokens`, the login uses one
+    of them (XOAUTH2) and not a password.
     """
 
     def __init__(
@@ -179,7 +179,7 @@ class SmtpMailer:
     # The connection
 
     def _ready(self) -> Dialogue:
-        """The connection at hand where it still answers, else a new one."""
+        """The open connection if it still answers, else a new one."""
         smtp = self._own.smtp
         if smtp is not None:
             with suppress(OSError):
@@ -280,7 +280,7 @@ class SmtpMailer:
             raise self._refusal(_reply(error), "refused to encrypt (STARTTLS)") from None
 
     def _log_in(self, smtp: Dialogue, username: str, password: str) -> None:
-        """PLAIN or LOGIN by hand: smtplib's own can't say a password that isn't ASCII."""
+        """PLAIN or LOGIN, because smtplib's own login can't send a password that isn't ASCII."""
         offered = smtp.esmtp_features.get("auth", "").upper().split()
         if "LOGIN" in offered and "PLAIN" not in offered:
             reply = smtp.docmd("AUTH", "LOGIN")
