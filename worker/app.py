@@ -51,11 +51,11 @@ def build_services(
     patient: bool = True,
     before_upgrade: Callable[[Store], None] = lambda _: None,
 ) -> Services:
-    """What the pipeline works with by these settings; `file` is where they came from.
+    """Build what the pipeline works with from these settings; `file` is where they came from.
 
-    `patient`: whether a torn file in the inbox is given extra scans. `before_upgrade` is called
-    with a database of an older schema. The data folder and the inbox in it are made where they
-    aren't there; an inbox elsewhere isn't, for it may be a share that isn't mounted now. Raises
+    `patient` says whether a truncated file in the inbox is given extra scans. `before_upgrade` is
+    called with a database of an older schema. The data folder and the inbox in it are created if
+    missing. An inbox elsewhere isn't, because it may be a share that isn't mounted. Raises
     `SettingsError`, `StoreError`.
     """
     check_engine(settings)
@@ -118,7 +118,7 @@ def check_engine(settings: Settings) -> None:
 def build_mailer(
     settings: Settings, login: MailLogin | None = None, *, heard: Heard | None = None
 ) -> Mailer:
-    """SMTP where a host is set, else the mailbox folder; `heard` is told the dialogue."""
+    """SMTP if a host is set, else the mailbox folder; `heard` receives the dialogue."""
     mail = settings.mail
     if mail.host is None:
         return MailboxMailer(settings.mailbox_path)
@@ -233,10 +233,11 @@ def build_web_server(
     report: Callable[[str], None] = lambda _: None,
     notify: NotifyWorkers = lambda *_: None,
 ) -> "WebServer":
-    """The web server on its configured host and port; `base_url` and `port` stand in for those.
+    """The web server on its configured host and port; `base_url` and `port` override the settings.
 
-    `ticks` are the worker's jobs and how long health waits for each. `report` is called with why a
-    consent came to nothing, in words; `notify` with what a webhook has made due.
+    `ticks` are the worker's jobs, with how long health waits for each. `report` is called with
+    the reason if a consent failed, and `notify` with the athletes for whom a webhook made
+    something due.
     """
     from worker.web import Pages, WebContext, WebServer, base_path, build_app
 

@@ -254,7 +254,7 @@ def found_in() -> tuple[Path, ...]:
 
 
 def folder(file: Path | None) -> Path:
-    """Where the operator's own routine and templates lie: beside the settings."""
+    """The folder of the operator's own routine and templates: that of the settings."""
     return (file or LOCAL_FILE).parent
 
 
@@ -374,9 +374,9 @@ def _listed(value: str, variable: str) -> Any:
 
 
 def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str, str], str]]:
-    """The tables of settings that all sources give, and where each key stands; later ones win.
+    """The settings' tables merged from all sources, and the place of each key; later sources win.
 
-    In one source a secret's file yields to the secret.
+    Within one source, a secret takes precedence over its file.
     """
     tables: dict[str, Any] = {section: {} for section in known_keys() if section}
     places: dict[tuple[str, str], str] = {}
@@ -422,7 +422,7 @@ def _content(file: Path, place: str) -> str:
 def _sentences(
     error: ValidationError, places: Mapping[tuple[str, str], str], file: Path | None
 ) -> Iterator[str]:
-    """One for each mistake, with the place it stands in; no secret is shown."""
+    """One sentence for each mistake, with its place; no secret is shown."""
     for mistake in error.errors(include_url=False, include_context=False):
         path = [str(part) for part in mistake["loc"]]
         message = mistake["msg"].removeprefix("Value error, ")

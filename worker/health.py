@@ -66,7 +66,7 @@ class Audience(Flag):
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that isn't well: what it is about, and the whole sentence for the operator."""
+    """One problem: what it is about, and the whole sentence for the operator."""
 
     name: str
     text: str
@@ -79,7 +79,7 @@ def shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """What the machine or its limits don't give us. `is_fatal`: nothing goes on as it should."""
+    """A resource that the machine or its limits deny us. `is_fatal`: the process can't continue."""
 
     text: str
     is_fatal: bool
@@ -113,12 +113,12 @@ def check_health(
     works_elsewhere: bool = False,
     most: int | None = None,
 ) -> tuple[Trouble, ...]:
-    """What isn't well for this audience, the gravest first; nothing where all is well.
+    """The problems for this audience, the most serious first; empty if all is well.
 
-    `patience` says how long each watched job may go without ending a run, by its name. `now` is by
-    the clock of whoever recorded the ticks. `unusable` says what of the operator's routine and
-    templates can't be used. `works_elsewhere`: the worker that runs has another database open.
-    `most`: so many of each kind of source and file are told.
+    `patience` says how long each watched job may go without ending a run, by its name. `now` is
+    by the clock of whoever recorded the ticks. `unusable` lists what can't be used of the
+    operator's routine and templates. `works_elsewhere`: the running worker has another database
+    open. `most` limits how many sources and files of each kind are reported.
     """
     ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
     troubles: list[Trouble] = []

@@ -29,9 +29,9 @@ def read_keys(settings: Settings) -> tuple[str, ...]:
 
 
 def add_key(settings: Settings) -> bool:
-    """Put a new key before the others; False where they stand in `secret_key`.
+    """Put a new key before the others; False if they are in `secret_key`.
 
-    Raises `SettingsError` where the file can't be read or written.
+    Raises `SettingsError` if the file can't be read or written.
     """
     if settings.secret_key is not None:
         return False

@@ -81,9 +81,9 @@ class Signer:
         return self._serializer.dumps(said, salt=_SALT + purpose)
 
     def fingerprint(self, text: str) -> str:
-        """A word for a text that nobody has without our keys; the text can't be told from it.
+        """A keyed digest of a text: nobody can compute it, or derive the text, without our keys.
 
-        It's made by the oldest key, so it stays when keys are added.
+        It uses the oldest key, so it stays the same when keys are added.
         """
         said = f"easeback.fingerprint.{text}".encode()
         return hmac.new(self._oldest_key, said, hashlib.sha256).hexdigest()[:32]

@@ -241,7 +241,7 @@ class MailSection(Section):
 
     @property
     def from_header(self) -> str:
-        """The sender as it stands in From."""
+        """The sender as it appears in From."""
         if self.sender:
             return self.sender
         if self.username and "@" in self.username:
@@ -250,7 +250,7 @@ class MailSection(Section):
 
     @property
     def therapist(self) -> str | None:
-        """Who is told of red flags: whoever answers go to, else the operator, where one is set."""
+        """Who is notified of red flags: `reply_to`, or else the operator, if set."""
         return (self.reply_to or self.operator) if self.tell_red_flags else None
 
     @property

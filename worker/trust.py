@@ -16,7 +16,7 @@ ROOT = Path("/")
 
 
 class DoubtError(Exception):
-    """It can't be believed; the message says of which file, why, and how to mend it."""
+    """A file can't be trusted; the message says which, why, and how to fix it."""
 
 
 def check_trusted(

@@ -143,10 +143,10 @@ def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def close_links(web: WebContext, visit: LinkVisit) -> Response:
-    """Closes every link that was made until now, this visit's too.
+    """Closes every link that was made until now, including that of this visit.
 
-    No new one is shown: whoever has a link could renew it for ever. The next mail brings one to
-    the athlete.
+    No new one is shown, because whoever has a link could renew it for ever. The next mail brings
+    one to the athlete.
     """
     with web.store.transaction() as tx:
         tx.athletes.close_links(visit.athlete, now=visit.now)
@@ -159,7 +159,7 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
 def close_calendar(web: WebContext, visit: LinkVisit) -> Response:
     """Closes the calendar's link; the page shows the next one.
 
-    Whoever has a link to the page sees that too: who fears for it closes all of them.
+    Whoever has a link to the page sees that too. Athletes who worry about that close all links.
     """
     with web.store.transaction() as tx:
         tx.athletes.close_calendar(visit.athlete, now=visit.now)

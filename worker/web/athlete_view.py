@@ -28,7 +28,7 @@ _RUN_DAYS = timedelta(days=42)
 
 @dataclass(frozen=True, slots=True)
 class AlertDay:
-    """A day that stood out: its leading finding, the others, and what it was judged by."""
+    """A day with findings: the most important one, the others, and the thresholds used."""
 
     lead: StoredFinding
     others: tuple[StoredFinding, ...]
@@ -88,7 +88,7 @@ def athlete_view(
 
 
 def listed_runs(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[StoredRun, ...]:
-    """The runs of the last weeks and those that stood out, newest first."""
+    """The runs of the last weeks and those with findings, newest first."""
     since = shown.day - _RUN_DAYS
     stood_out = {alert.lead.finding.run_id for alert in shown.alerts}
     return tuple(
@@ -114,7 +114,7 @@ def _shown(
 
 
 def _leading(found: StoredFinding) -> tuple[bool, int, int]:
-    """What was mailed leads, then the gravest, then the single run."""
+    """Mailed findings first, then the most severe, then the single run."""
     finding = found.finding
     return (
         found.notified_on is None,

@@ -39,9 +39,9 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the answer, and with it where it hurts: the next routine is chosen by that.
+    """Saves the answer and the areas of pain, which select the next routine.
 
-    Red flags are told to whoever looks after the athlete, where somebody does.
+    Red flags are reported to whoever looks after the athlete, if anybody is set.
     """
     athlete, form = visit.athlete, visit.form
     answer = _answer(form, local_day(athlete, visit.now))

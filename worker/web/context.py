@@ -48,10 +48,10 @@ class PageError(Exception):
 class WebContext:
     """The application, as far as pages need it.
 
-    Mails that were written as files lie below `data_dir`. `ticks` names the worker's jobs and how
-    long health waits for each. `token` opens the operator's pages. `report` is called with why a
-    consent came to nothing, in words; `notify` with the athletes for whom a webhook has made
-    something due.
+    Mails that were written as files are below `data_dir`. `ticks` names the worker's jobs and how
+    long health waits for each. `token` opens the operator's pages. `report` is called with the
+    reason if a consent failed, and `notify` with the athletes for whom a webhook made something
+    due.
     """
 
     services: Services

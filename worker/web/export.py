@@ -53,7 +53,7 @@ def export(tx: Transaction, athlete: Athlete, *, now: datetime) -> dict[str, Any
 
 
 def write_json(exported: Mapping[str, Any], file: IO[bytes]) -> None:
-    """Piece by piece: the whole text never stands in memory."""
+    """Write piece by piece; the whole text is never in memory."""
     text = io.TextIOWrapper(file, "utf-8")
     json.dump(exported, text, ensure_ascii=False, indent=1, default=_plain)
     text.detach()

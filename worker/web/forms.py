@@ -24,7 +24,7 @@ _NAME = re.compile(rb'[;\s]name="?([^";\r\n]{1,100})"?')
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Fields by name; a name may stand more than once."""
+    """Fields by name; a name may occur more than once."""
 
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 

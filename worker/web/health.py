@@ -26,7 +26,7 @@ def livez(_: Request) -> Response:
 
 
 def readyz(web: WebContext, visit: Visit) -> Response:
-    """200 where the work goes on, else 503."""
+    """200 if the work is being done, else 503."""
     try:
         with web.store.reading() as tx:
             wrote = tx.progress.ticks(WRITE_TICK).get(WRITE_TICK)

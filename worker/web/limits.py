@@ -134,7 +134,7 @@ class LimitsMiddleware:
 
 
 def _unexpected(scope: Scope, error: Exception) -> PageError:
-    """Log what nobody expected; what the visitor is told of it."""
+    """Log an unexpected exception; returns the visitor's answer."""
     if shortage := shortage_of(error):
         log.error("web: %(why)s", {"why": shortage.text})
         return PageError(503, wait_s=60)
@@ -143,11 +143,11 @@ def _unexpected(scope: Scope, error: Exception) -> PageError:
 
 
 def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -> str:
-    """Whom to count a visit for: the peer, or whom trusted proxies say it stands for.
+    """The client for whom a visit is counted: the peer, or the one that trusted proxies name.
 
-    Each proxy adds whom it saw at the end, on a line of its own or not; so from the right, the
-    first that isn't a trusted proxy is believed: all before it anybody may have written. Of an IPv6
-    address the first 64 bits: a household's, where a single address is one of many.
+    Each proxy adds its client at the end, on a separate line or not. From the right, the first
+    address that isn't a trusted proxy is believed; anybody may have written those before it. Of
+    an IPv6 address, the first 64 bits count, which a household shares.
     """
     peer = scope["client"][0] if scope.get("client") else ""
     told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")

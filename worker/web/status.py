@@ -86,7 +86,7 @@ class _Gauges(Collector):
 
 
 def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily]:
-    """What stands in the store, whichever process did it."""
+    """The gauges that come from the store, whichever process did the work."""
     with web.store.reading() as tx:
         troubles = check_health(tx, now, patience=web.ticks, audience=Audience.READY)
         ticks = shown_ticks(tx.progress.ticks())
