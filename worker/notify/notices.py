@@ -51,8 +51,8 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
 class RedFlagFacts:
     """Red flags that an athlete ticked, for the `recipient` who looks after them.
 
-    Of the athlete the mail has the name alone; `at` is by the athlete's own clock. `language` is
-    the recipient's, "" where it isn't known.
+    The mail contains only the athlete's name; `at` is by the athlete's own clock. `language` is
+    the recipient's, or "" if unknown.
     """
 
     recipient: str

@@ -16,7 +16,7 @@ _KEY = "red flag"
 
 
 class Watcher(NamedTuple):
-    """Who gets an athlete's red flags by mail; `name` is what the athlete's pages call them.
+    """Somebody who is mailed an athlete's red flags; the athlete's pages show the `name`.
 
     `therapist_id` is None for the address of the settings. An empty `language` is Easeback's own.
     """
@@ -28,10 +28,10 @@ class Watcher(NamedTuple):
 
 
 def watchers(tx: Transaction, services: Services, athlete: Athlete) -> Sequence[Watcher]:
-    """Everybody who is told of this athlete's red flags, each address once.
+    """Everybody to whom this athlete's red flags are reported, each address once.
 
-    The address of the settings always, the practice's therapists where the athlete agreed to
-    copies and the practice wants them.
+    These are the address of the settings and, if the athlete agreed to copies and the practice
+    wants them, the practice's therapists.
     """
     if not services.tells_red_flags:
         return ()
@@ -51,9 +51,9 @@ def watchers(tx: Transaction, services: Services, athlete: Athlete) -> Sequence[
 def tell_of_red_flags(
     tx: Transaction, services: Services, athlete: Athlete, answer: CheckIn, *, now: datetime
 ) -> None:
-    """Queue a mail to each watcher about the red flags of an answer just saved.
+    """Queue a mail to each watcher about the red flags of an answer that was just saved.
 
-    A sign that was ticked again while it stood isn't told to the same person again.
+    A sign that was ticked again while it holds isn't reported to the same person again.
     """
     if not answer.flags:
         return
@@ -76,7 +76,7 @@ def tell_of_red_flags(
 
 
 def _key(athlete: Athlete, day: date, flags: Iterable[str], watcher: Watcher) -> str:
-    """A mail's key: a therapist's is a copy's, which ends with the consent and the therapist."""
+    """The key of a mail; a therapist's marks a copy, dropped with the consent or the therapist."""
     key = f"{_KEY}:{athlete.id}:{day}:{'+'.join(flags)}"
     if watcher.therapist_id is None:
         return key
@@ -84,7 +84,7 @@ def _key(athlete: Athlete, day: date, flags: Iterable[str], watcher: Watcher) ->
 
 
 def _told(keys: Iterable[str], watcher: Watcher) -> list[tuple[date, set[str]]]:
-    """Which flags the mails of these keys told a watcher of, and on which day."""
+    """Which flags the mails with these keys reported to a watcher, and on which day."""
     is_copy = watcher.therapist_id is not None
     begin = f"{COPY_KEY}:{_KEY}:" if is_copy else f"{_KEY}:"
     end = f":{watcher.therapist_id}" if is_copy else ""

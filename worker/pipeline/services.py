@@ -59,16 +59,16 @@ class ConnectedSource:
 class Services:
     """The store, the inputs and outputs, and the operator's choices.
 
-    `operator` is who is told by mail of failures, `therapist` who is told of red flags.
-    `copies_alerts`: whether the practice gets copies of alerts and red flags, of those who agree;
-    `tells_red_flags`: whether anybody is told of red flags.
-    `ping_url` is fetched while all is well. Copies
-    of the database go to `backups_path`; None makes none. `sources` holds the services that are on,
-    by name. `mail_login` is how mail logs in by tokens, None where it doesn't. `keeps_runs_of`
-    names those of which what they told stays in place when an athlete disconnects, whether they are
-    on or not. `identity` is this process's name among several workers, None where it is the only
-    one. `doubts` says whether a time may be wrong: then no mail ends, no week is told and nothing
-    is tidied away. `began_at` is since when this worker runs its jobs, None in a single pass.
+    `operator` is notified by mail of failures, and `therapist` of red flags; with
+    `tells_red_flags` false, nobody is. `copies_alerts` says whether the practice gets copies of
+    alerts and mails about red flags, of athletes who agree. `ping_url` is fetched while all is
+    well. Copies of the database go to `backups_path`; None makes none. `sources` has the services
+    that are on, by name. `mail_login` is the login to the mail server by tokens, or None.
+    `keeps_runs_of` names the services whose runs stay when an athlete disconnects, whether they
+    are on or not. `identity` is this process's name among several workers, or None if it is the
+    only one. `doubts` says whether a time may be wrong; then no mail expires, no weekly mail is
+    queued and nothing is tidied. `began_at` is since when this worker runs its jobs, or None in a
+    single pass.
     """
 
     store: Store

@@ -105,7 +105,7 @@ class Progress(Repository):
     def weeks_from(self, athlete: Athlete, week_starts_on: date) -> Mapping[date, Race | None]:
         """The weeks marked from this one on, and the last one before it.
 
-        Each with the race its mail told of (no name).
+        Each comes with the race that its mail mentioned (no name).
         """
         rows = self.connection.execute(
             _weeks_from(), {"whose": athlete.id, "first": week_starts_on}

@@ -134,10 +134,10 @@ class SourceRows(SourceEvents):
     def lease(
         self, athlete: Athlete, *, now: datetime, until: datetime, event_calls: int | None = None
     ) -> tuple[StoredCredential, Mapping[str, Any] | None] | None:
-        """Take this athlete's credential until then; None where there's none, or another has it.
+        """Lease this athlete's credential until then; None if it is missing or leased to another.
 
-        With it comes the rate limit, as by `limit` with its lock. Where `event_calls` is given a
-        call for an event is counted with it; None also where so many were made today.
+        The rate limit is returned with it, as by `limit` with its lock. With `event_calls`, a call
+        for an event is counted too; None also if that many were made today.
         """
         given = {"service": self.source, "whose": athlete.id, "now": now, "until": until}
         if event_calls is not None:

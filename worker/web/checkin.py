@@ -71,7 +71,7 @@ def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def _names(told: Sequence[Watcher]) -> str:
-    """What the page calls those who are told of red flags; empty where nobody is."""
+    """The names of those to whom red flags are reported, as the page shows them."""
     return ", ".join(clean(one.name) for one in told)
 
 
