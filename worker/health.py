@@ -33,7 +33,7 @@ from worker.pipeline.tick_names import MAIL_TICK, away_services
 from worker.store import Tick, Transaction
 
 MADE_UP_TICK = "made-up clock"
-"""Recorded among the ticks where the last worker ran by a made-up clock."""
+"""Recorded among the ticks if the last worker ran by a simulated clock."""
 
 WEB_TICK = "web"
 """The tick that says why the web server doesn't start."""
@@ -45,7 +45,7 @@ LEAP_TICK = "leap"
 """The tick of the pass that last met another time than the pass before it had left."""
 
 BOOT_TICK = "boot"
-"""Its name goes on with the machine's boot: when that was, by the clock of the last pass."""
+"""Its name ends with the machine's boot: when that was, by the clock of the last pass."""
 
 WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""

@@ -10,7 +10,7 @@ import os
 import sys
 
 _HOME = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-"""The folder that this package lies in."""
+"""The folder that contains this package."""
 
 
 def leave_out_the_current_folder() -> None:

@@ -14,7 +14,7 @@ from worker.domain.contact import checked_name
 from worker.domain.models import LONGEST_RACE_M
 
 NONE = "none"
-"""What stands for nothing, where Enter alone takes what is proposed."""
+"""The answer that means nothing, as Enter accepts what is suggested."""
 
 _IN_MILES = ("US", "GB")
 

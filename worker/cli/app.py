@@ -122,7 +122,7 @@ def run_command_line(arguments: list[str]) -> int:
         if "--verbose" in arguments and not isinstance(error, TyperException):
             logging.getLogger(__name__).debug("where it happened", exc_info=error)
         words, status = _words_and_status(error)
-        # A group called without one of its commands answers with its help, which stands alone.
+        # A group called without one of its commands prints its help and nothing else.
         prefix = "" if words.startswith("Usage:") else "easeback: "
         print(prefix + words, file=sys.stderr)  # noqa: T201  commands print
     return status if isinstance(status, int) else 0

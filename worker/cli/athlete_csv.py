@@ -112,7 +112,7 @@ def _athlete(fresh: Athlete, cells: Mapping[str, str | None]) -> Athlete:
     athlete = fresh
     for name, cell in given.items():
         try:
-            # Within a cell areas may stand apart by another mark than between cells.
+            # Areas within a cell may have another separator than cells.
             text = cell.replace(";", ",") if name == "pain" else cell
             athlete = changed_athlete(athlete, None, {name: text})
         except UsageError as error:

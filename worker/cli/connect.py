@@ -164,7 +164,7 @@ def _source_and_athlete(
 
     by_name = {kind.name: kind for kind in SOURCES}
     words = [word for word in (source, athlete) if word is not None]
-    # A service that is written like an option comes first, wherever it stands.
+    # A service that is written like an option comes first, wherever it is.
     words.sort(key=lambda word: not word.startswith("-"))
     first = words[0].removeprefix("--").lower() if words else ""
     if first in by_name:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from worker.pipeline.mail_login import MailLogin
 
 MAIL = "mail"
-"""What stands in a service's place: the account that mail is sent by."""
+"""The word in the place of a service's name: the account that sends mail."""
 
 
 def connect_mail(command: CommandContext, athlete: str | None) -> None:

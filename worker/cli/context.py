@@ -56,7 +56,7 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]
 
 _YEARS = range(1970, 2970)
-"""Beyond these lies the end of the calendar, which sums of dates must not reach."""
+"""Beyond these is the end of the calendar, which date arithmetic must not reach."""
 
 
 @dataclass

@@ -87,7 +87,7 @@ def _status(command: CommandContext, tx: "Transaction") -> dict[str, Any]:
     }
     noted = tx.inbox.with_verdict("imported", most=_MOST_LISTED, reasoned=True)
     ticks = tx.progress.ticks()
-    # Ticks by a made-up clock show how the runs ended, but not when.
+    # Ticks by a simulated clock show how the runs ended, but not when.
     is_made_up = MADE_UP_TICK in ticks
     now = max(tick.at for tick in ticks.values()) if is_made_up else datetime.now(UTC)
     troubles = check_health(

@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 from worker.domain.models import MANUAL, METRES_PER, Recording, Run, SourceName
 
 VERSION = 3
-"""Grows with each change of what is one run, so that stored recordings are matched anew."""
+"""Grows with each change of the matching rules, so that stored recordings are matched again."""
 
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05
@@ -29,8 +29,8 @@ ALIKE_DISTANCE_SHARE, ALIKE_DURATION_SHARE = 0.02, 0.03
 
 PART_SHARE = 0.80
 FASTEST_REST_M_S = 6.5
-"""A recording of less than this share of another's time is a part of it, unless what it lacks was
-faster than people run: then the other went on in a car."""
+"""A recording of less than this share of another's time is a part of it, unless the rest was
+faster than people run: then the other recording continued in a car."""
 
 CORRECTED_SHARE = 0.025
 CROPPED_SHARE = 0.90

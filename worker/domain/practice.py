@@ -19,7 +19,7 @@ from worker.domain.models import Finding, Units, folder_name
 
 Concern = Literal["flags", "hurts", "warned", "sore", "quiet", "blind", "unreached", "paused"]
 CONCERNS: Final[tuple[Concern, ...]] = get_args(Concern)
-"""Why the practice may want to look at an athlete, the gravest first."""
+"""Why the practice may want to look at an athlete, the most urgent first."""
 
 QUIET_AFTER: Final = FORTNIGHT
 """Who hasn't run for so long is named."""

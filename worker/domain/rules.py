@@ -17,7 +17,7 @@ NIELSEN: Final = "Nielsen et al. 2014, 30 % progression; compared with the large
 OURS: Final = "Easeback's own choice, measured on real histories (docs/evidence.md)"
 
 FRANDSEN_DAYS: Final = 30
-"""The study's window: a run is compared with the longest of so many days before it."""
+"""The study's window: a run is compared with the longest of this many days before it."""
 
 FRANDSEN_OVER: Final = (1.10, 1.30, 2.0)
 """The bounds of the study's four groups, in times that longest run; the first group is the

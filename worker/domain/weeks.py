@@ -19,7 +19,7 @@ _EVENING: Final = time(18)
 """A mail due from this hour on, on the last day of a week, is about the week that ends with it."""
 
 NEARLY_THE_SAME: Final = timedelta(days=3)
-"""Weeks that begin so far apart share most of their days: who was told of one was told of both."""
+"""Weeks that begin this far apart share most of their days: a mail about one covers both."""
 
 _WEEK: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)

@@ -59,7 +59,7 @@ from worker.store import Store, StoreError
 log = logging.getLogger(__name__)
 
 MOST_DEATHS = 6
-"""A task that so many workers have died over isn't tried again until it's due anew."""
+"""A task during which this many workers died isn't retried until it is due again."""
 
 _CHECKS_S = 0.2
 _LONGEST_NAME = 64
@@ -160,7 +160,7 @@ class ClusterWorker:
                     identity=WorkerIdentity(name, timedelta(seconds=self._timing.stale_s)),
                 )
                 clock, now = self._clock, _beat(store, name)
-                if self._not_before is not None:  # None: a made-up clock
+                if self._not_before is not None:  # None: a simulated clock
                     clock = SharedClock(now)
                     services = replace(services, doubts=LeapGuard(now).doubts)
                 services = replace(services, began_at=clock())

@@ -189,7 +189,7 @@ def _part_of(whole: int, at_most: float) -> int:
 def address_of(store: Store) -> str:
     """The store's database as a libpq connection string."""
     _, named = store.engine.dialect.create_connect_args(store.engine.url)
-    named.pop("context", None)  # SQLAlchemy's own, and no word of libpq's
+    named.pop("context", None)  # SQLAlchemy's own, unknown to libpq
     return make_conninfo(**named)
 
 

@@ -18,7 +18,7 @@ LEAP = timedelta(minutes=1)
 """A clock that is off by less is being kept in time."""
 
 STANDS_FOR_S = 300.0
-"""So many seconds a new time has to stand before anything ends or is told by it."""
+"""How many seconds a new time has to hold before anything expires or falls due by it."""
 
 OFF_AT_MOST = timedelta(hours=1)
 """A worker that starts so long after the last one doesn't know whether its clock is right."""

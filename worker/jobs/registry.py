@@ -43,7 +43,7 @@ DueAthletes = Mapping[int, Where]
 
 MAILS_AT_ONCE = 25
 MAILS_FOR = timedelta(seconds=20)
-"""A tick ends with so many mails, or goes on so long: a long queue isn't taken for a halt."""
+"""A tick ends after this many mails or this time, so that a long queue isn't taken for a halt."""
 
 MAILS_PER_BATCH = 50
 

@@ -134,7 +134,7 @@ class Dialogue(smtplib.SMTP):
         """What `smtplib.SMTP` and its TLS version differ in."""
         until = time.monotonic() + timeout
         connection = socket.create_connection((host, port), timeout)
-        # The dot follows the body in a packet of its own: Nagle would hold it for 40 ms.
+        # The dot follows the body in a separate packet, which Nagle would delay by 40 ms.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is not None:
             connection = self._tls.wrap_socket(connection, server_hostname=host)

@@ -29,7 +29,7 @@ class MailboxMailer:
         self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
     ) -> None:
         """Write the mail; `before_dot` comes when it is on the disk and about to appear."""
-        del sender, recipient  # both stand in the mail
+        del sender, recipient  # both are in the mail
         name = _file_name(mime)
         part = self._folder / f".{name}.part"
         try:

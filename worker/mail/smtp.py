@@ -35,7 +35,7 @@ _WANTS_LOGIN = 530  # RFC 4954 "Authentication required", RFC 3207 "Must issue a
 _ABOUT_THE_SENDER = re.compile(
     # Not where the code blames the recipient's address or mailbox, whatever the words.
     r"(?!5\d\d 5\.(1\.[1-36]|2\.[0-4])\b)"
-    # The command, its order or its arguments aren't liked, whoever is written to.
+    # The command, its order or its arguments are refused, whoever the recipient is.
     r"(50[0234] "
     # The sender's address, the sending host's authority and proofs (RFC 3463, RFC 7372); a day's
     # limit (5.4.5, Google); what an account may do (5.7.57, 5.7.60, 5.7.501 and on, Microsoft).
@@ -118,7 +118,7 @@ class SmtpMailer:
             self._transfer(smtp, mime, before_dot)
         except SendError as error:
             if not error.permanent:
-                # Some servers take so many mails a connection and then say 4xx to each.
+                # Some servers accept a number of mails per connection and then answer 4xx to each.
                 self._hang_up()
             raise
         finally:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "templates"
 ENGLISH = "en"
-"""What the operator reads, and what stands in for a sentence that a language lacks."""
+"""The operator's language, which also replaces sentences that another language lacks."""
 
 _CHART = "chart/bars.svg"
 SHIPPED_LANGUAGES = tuple(sorted(path.stem for path in (SHIPPED / "words").iterdir()))
@@ -292,7 +292,7 @@ class Renderer:
         kind: MailKind = next((one for one in get_args(MailKind) if one == mail), "notice")
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
-            # Whoever knows nothing of the first mail wants none of the others.
+            # A stranger who got the first mail by mistake wants none of the others.
             stops = "all" if mail == "welcome" else kind
             unsubscribe = self.signer.sign("unsubscribe", athlete, kind=stops)
             # RFC 8058. It asks for https; over http a mail provider ignores the second header.

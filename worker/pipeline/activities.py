@@ -207,7 +207,7 @@ def files_of_new(
         except Unavailable as error:
             if error.for_everybody:
                 break
-            # Perhaps this one alone can't be had: it's judged as listed, and tried again.
+            # Perhaps only this one is unavailable: it is judged as listed, and tried again.
         except SourceError:
             break
     return found
@@ -260,7 +260,7 @@ def read_files(session: ClientSession, *, at_most: int) -> int:
         except (SourceError, StoreError):
             raise
         except Exception:
-            # Whatever nobody foresaw about one file must not stand before the others.
+            # An unexpected problem with one file must not block the others.
             context = {"source": client.name, "athlete": athlete.id}
             log.exception("%(source)s: athlete %(athlete)s: unexpected", context)
         _save_file(session, one, found, now=clock())

@@ -239,7 +239,7 @@ def _store(
         owner = other or athlete
         before = rows.credential(owner)
         if before is not None and before.account_id != credential.account_id:
-            # Another account: what the first one told belongs to whoever it belongs to.
+            # Another account: the runs of the first one aren't this account's.
             forget_source(tx, services, connected.client.name, owner, now=now)
         rows.connect(
             owner,

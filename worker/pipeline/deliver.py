@@ -25,12 +25,12 @@ log = logging.getLogger(__name__)
 
 PAUSE_AFTER_LOGIN_FAILURE = timedelta(minutes=5)
 PAUSE_WHILE_UNREACHABLE = timedelta(seconds=20)
-"""From one try to the next, which is one connection; whoever waits is served soon after."""
+"""The time between two attempts, each of which is one connection."""
 
 PAUSE_AFTER_REFUSALS = timedelta(minutes=1)
 
 REFUSED_IN_A_ROW = 10
-"""After so many refusals for now without a mail taken between them, the server is left alone."""
+"""After this many temporary refusals in a row, the server is left alone for a while."""
 
 PATIENCE_S = 2.0
 """How long mails go out by one connection before another one helps."""

@@ -19,7 +19,7 @@ from worker.sources.formats.unpack import Member
 from worker.store import Transaction
 
 MOST_BAD_ROWS = 100
-"""Rows that can't be read of one file that are told one by one."""
+"""The most unreadable rows of one file that are reported one by one."""
 
 
 def with_rows(

@@ -19,7 +19,7 @@ _OTHERS = (
     "backups/.easeback-*.db.part*",
     "backups/easeback-*.db-*",
 )
-"""What else below `data_dir` may tell of an athlete, but for the scheduled copies."""
+"""Other files below `data_dir` that may be about an athlete, except the scheduled copies."""
 
 
 def forget_athlete(
@@ -40,7 +40,7 @@ def forget_athlete(
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip
     mailbox = data_dir / "mailbox"
-    # A kill may have left one half-written; and a notice to the operator tells of them too.
+    # A kill may have left an incomplete one; a notice to the operator is about them too.
     for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):
         if any(digest in mail.name for digest in theirs) or _is_to(mail, athlete.email):
             mail.unlink()

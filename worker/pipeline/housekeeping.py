@@ -12,7 +12,7 @@ from worker.store import DELETED, DUE_AT_ONCE, FORGOTTEN, VACUUMED
 
 MAIL_KEPT_FOR = timedelta(days=30)
 VACUUM_EVERY = timedelta(days=1)
-"""Writing the database anew keeps everybody else from writing: never more often than this."""
+"""The least time between two rewrites of the database, which block all other writers."""
 
 EXPIRED = "a run is no longer kept: nothing is mailed about that"
 MATCHED_ANEW = "an update tells runs apart by other rules: nothing is mailed about that"
@@ -90,7 +90,7 @@ def tidy_store(services: Services, now: datetime) -> None:
     if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
         remove_traces(services, now)
     else:
-        services.store.empty_log()  # whoever deleted something may have met a reader
+        services.store.empty_log()  # a deletion may have met a reader
     for source in services.sources:
         renew_webhook(services, source, now)
 

@@ -54,7 +54,7 @@ def recall_for(services: Services, athlete: Athlete) -> Recall:
     def recall(marks: Sequence[str]) -> Mapping[str, Sequence[KnownEntry]]:
         with services.store.reading() as tx:
             known = tx.imports.entries_of(athlete, marks)
-        # From the first on; what comes after a gap is read anew.
+        # From the first on; what comes after a gap is read again.
         return {
             mark: [one for _, one in takewhile(lambda p: p[0] == p[1].number, enumerate(entries))]
             for mark, entries in known.items()

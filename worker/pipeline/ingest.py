@@ -135,7 +135,7 @@ def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlet
             tx.inbox.drop(gone)
         for file in waiting:
             if file.size == UNLISTED and file.scans == 1:
-                # Said once; `status` goes on to. Names of folders tell of people.
+                # Logged once; `status` repeats it. Names of folders may name people.
                 log.warning("inbox: a folder or file %(why)s; `easeback status` names it",
                             {"why": file.reason})  # fmt: skip
                 log.debug("inbox: %(file)s %(why)s", {"file": file.path, "why": file.reason})
@@ -275,7 +275,7 @@ def _ingest_files(
     """Read one athlete's stable files and ingest them, a batch a transaction; `done` grows."""
     if not files:
         return
-    # What a table says of files that lie beside it is known by the files.
+    # What a table says about the files beside it is known from the files.
     files = sorted(files, key=lambda file: table_kind(file.path) is not None)
     with services.store.reading() as tx:
         # The first files may take several batches, and a crash may come between two of them: what
@@ -338,7 +338,7 @@ def _ingest_files(
             services.inbox.note(file, now, unread=unread, is_bad=is_bad)
         done += verdicts
         for file in verdicts:
-            # Names of files tell of people, and the log outlives an athlete who is forgotten.
+            # Names of files may name people, and the log outlives a deleted athlete.
             log.info(
                 "inbox: %(verdict)s, a file of athlete %(athlete)s",
                 {"verdict": file.verdict, "athlete": athlete.id},
@@ -523,7 +523,7 @@ def _judge(
     )
     ids = [one.message_id for one in earlier if one.message_id and one.id != choice.id]
     email = services.composer.alert(replace(facts, reply_to_id=ids[0] if ids else None))
-    # The others of its day stand in the same mail.
+    # The other findings of its day are in the same mail.
     mailed = detector.MailedAlert(today, choice.finding.severity)
     for one in risen:
         if one.id != choice.id:

@@ -36,7 +36,7 @@ _LONGEST_WAIT_S = 1800.0
 _SLOWER_S = 5.0
 
 NOWHERE = "http://127.0.0.1:1"
-"""Where Google's page leads the browser in the end: nothing listens there, the address tells."""
+"""Where Google's page redirects the browser: nothing listens there; the address has the code."""
 
 
 @dataclass(frozen=True, slots=True)

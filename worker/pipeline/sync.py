@@ -53,10 +53,10 @@ from worker.store import DUE_AT_ONCE, SeenActivity, SourceState, Transaction
 log = logging.getLogger(__name__)
 
 GIVES_UP_QUIETLY = 5
-"""So many failures in a row may pass before it's called failing."""
+"""The number of consecutive failures before a source is called failing."""
 
 POLLS_A_TURN = 60
-"""So many athletes are asked for in a turn that may not go on as long as it likes."""
+"""The most athletes who are asked for in a turn of limited length."""
 
 
 PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
@@ -65,10 +65,10 @@ PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
 EVENT_CALLS_A_DAY = 48
-"""So many calls a day the events of one athlete may cost; polling finds what else they told of."""
+"""The most calls a day for the events of one athlete; polling finds the rest."""
 
 UNKNOWN_AT_ONCE = 5
-"""Of more than so many activities that neither we nor the list know, none is asked for alone."""
+"""Above this many activities unknown to us and to the list, none is asked for individually."""
 
 _WHOLE_ATHLETE = ""
 
@@ -206,7 +206,7 @@ class SourceSync:
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
             due = tx.source(client.name).events_due(athlete, now)
-            # Of one activity alone the look itself tells, and asks less.
+            # For a single activity, asking for it is enough, and costs less.
             is_one = len(due) == 1 and _WHOLE_ATHLETE not in due
             is_connected = is_one or self._is_connected(tx, athlete)
         if not is_connected:
@@ -226,7 +226,7 @@ class SourceSync:
             named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
             unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:
-                # Uploaded long after, or made up: a few pages tell of all that are true.
+                # Uploaded long after, or forged: a few pages list all that are real.
                 self._spend_call(athlete, unknown, self._read_past_again, calls=EVENT_CALLS_A_DAY)
                 named = [external_id for external_id in named if due[external_id] is not None]
         for external_id in named:
@@ -320,7 +320,7 @@ class SourceSync:
         with open_session(self.services, self.connected, athlete, self.clock) as session:
             if session is None:
                 return  # another worker is at it
-            # Whoever withdraws on purpose isn't asked to come back.
+            # An athlete who revokes access on purpose isn't asked to reconnect.
             session.asks_to_reconnect = False
             try:
                 session.ask("new", partial(self.connected.client.list_activities, size=1))
@@ -552,7 +552,7 @@ class SourceSync:
                 failures=standing.failures,
                 not_before=resets_at,
             )
-            if is_away(error):  # no fault of the athlete's: whoever waits is served soon after
+            if is_away(error):  # not the athlete's fault: asked again soon
                 due_at = min(due_at, polling.next_try_at(self.clock(), failures=standing.failures))
             rows.save_standing(athlete, asdict(standing), due_at=due_at)
             before = tx.progress.sources(athlete).get(client.name) or SourceState("ok")

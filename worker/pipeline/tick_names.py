@@ -6,13 +6,13 @@ from worker.sources.sections import SECTIONS
 from worker.store import Transaction
 
 MAIL_TICK = "mail"
-"""Under this name stands how the mail server answered last; in trouble, no mail goes out."""
+"""The tick of the mail server's last answer; while it has a trouble, no mail is sent."""
 
 PAUSE_TICK = "mail paused"
-"""Under this name stands until when no mail is sent."""
+"""The tick of the time until which no mail is sent."""
 
 AWAY_TICK = "{} away"
-"""Under this name stands why a service answered nobody when it was last asked for news."""
+"""The tick of the reason why a service answered nobody when it was last polled."""
 
 
 def away_services(tx: Transaction) -> Mapping[str, str]:

@@ -18,7 +18,7 @@ from worker.store import StoredCredential, Transaction
 
 INBOX_TICK = "inbox"
 READS_FOR = timedelta(minutes=10)
-"""So long a worker that could tell of a week tries first to read what waits."""
+"""How long a worker tries to read what is waiting before it queues a weekly mail."""
 
 PASSES_FOR = timedelta(days=6)
 """So long single passes wait for files of the inbox that take two of them: until the next week."""
@@ -64,7 +64,7 @@ class Sight:
             return 0
         theirs = {folder_name(self.athlete.name)}
         theirs |= {""} if self.tx.athletes.count() == 1 else set()
-        # A folder that can't be listed stands for what lies in it.
+        # A folder that can't be listed represents its contents.
         tops = [file.path if file.size == UNLISTED else top_folder(file.path) for file in waiting]
         return sum(folder_name(top_folder(top) or top) in theirs for top in tops)
 

@@ -11,7 +11,7 @@ from worker.sources.base import Webhook
 log = logging.getLogger(__name__)
 
 RENEWS_AFTER = timedelta(days=1)
-"""So long a subscription without a secret is left alone before it's made anew."""
+"""How long a subscription without a secret is left alone before it is renewed."""
 
 
 def renew_webhook(services: Services, source: SourceName, now: datetime) -> None:

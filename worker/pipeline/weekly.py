@@ -162,7 +162,7 @@ def weekly_facts(
         now=now,
         too_little=detector.too_little(history, ends_on, rules=rules),
         never_ran=history.first_day is None,
-        # What couldn't be synced was told once and isn't told again.
+        # What couldn't be synced was reported once and isn't reported again.
         troubles=tuple(f"{source}: {trouble}" for source, trouble in sight.new_errors.items()),
         key_ends_on=_key_ends_on(sight, now),
         unseen=unseen(sight, services, ends_at=_ends_at(athlete, starts_on, now)),

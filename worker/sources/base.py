@@ -98,7 +98,7 @@ REDIRECT_MISMATCH = "redirect mismatch"
 CONSENT_REFUSED = "consent refused"
 """The service shows nobody its page of consent for this application."""
 STALE_CONSENT = "stale consent"
-"""A consent used before, too old, or from another browser: nobody's."""
+"""A consent that was used before, is too old, or comes from another browser."""
 STALE_CONSENT_SAYS = (
     "this page was used before, has waited too long, or was opened in another browser; "
     "begin again with the link"
@@ -227,9 +227,9 @@ class Source(ABC):
     largest_page: ClassVar[int]
     largest_answer_bytes: ClassVar[int] = 16 * 2**20
     has_files: ClassVar[bool] = False
-    """Original files can be had, and are believed before the list."""
+    """Original files are available, and take precedence over the list."""
     calls_at_once: ClassVar[int | None] = None
-    """After so many calls for history a tick ends, so that what is new elsewhere goes first."""
+    """After this many history calls a tick ends, so that new activities elsewhere come first."""
 
     retention: timedelta | None = None
     """How long what was fetched may be kept; None: until the athlete disconnects."""

@@ -320,14 +320,14 @@ def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Snapshot]
                 continue
             except OSError as error:
                 unlisted.append(_unlisted(shown, error))
-    # Where one can't be examined, mostly none can: the first stands for all.
+    # If one can't be examined, usually none can: the first represents all.
     yield from sorted(unlisted)[:1]
 
 
 def _unlisted(path: str, error: OSError) -> Snapshot:
     """The snapshot of a folder or file that can't be examined, with the system's reason."""
     why = error.strerror or str(error)
-    # The error's number stands in place of a time: another error is a change.
+    # The error's number is stored in place of a time: another error is a change.
     return Snapshot(
         path, UNLISTED, error.errno or 0,
         reason=f"can't be looked into ({why}): check that Easeback may read it and all in it",

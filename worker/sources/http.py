@@ -45,7 +45,7 @@ def http_session(source: Peer, *, ca_file: str | None, answer_s: float) -> reque
     made.mount("http://", _BoundedAdapter(source, ca_file, answer_s))
     # A redirect of the API would carry the bearer token somewhere nobody chose.
     made.max_redirects = 0
-    # With an authentication of its own, requests doesn't let ~/.netrc replace the bearer token.
+    # With explicit authentication, requests doesn't let ~/.netrc replace the bearer token.
     made.auth = lambda request: request
     return made
 

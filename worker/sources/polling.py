@@ -126,7 +126,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
     if reached is None:
         return standing
     if standing.read_until is None:
-        # The first poll counts from its first page on: what lies behind is history.
+        # The first poll counts from its first page on: everything older is history.
         covered = shown.covers(window)
         return replace(
             standing, read_until=now, read_back_to=reached, looked_back_at=now if covered else None

@@ -202,7 +202,7 @@ class Spacing(RateLimit):
 
     def opens_at(self, _: Purpose, now: datetime) -> datetime:
         known = (self.free_at, self.closed_until)
-        # A clock that was set back must not make us wait for the time it told before.
+        # A clock that was set back must not make us wait for the time that it had before.
         return max([now, *(at for at in known if at is not None and at - now <= LONGEST_PAUSE)])
 
     def observe(self, _: Mapping[str, str], now: datetime) -> "Spacing":  # noqa: ARG002  `RateLimit`'s

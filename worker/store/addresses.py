@@ -13,7 +13,7 @@ ADDRESS_WAITS = timedelta(hours=24)
 """How long a new address may be confirmed; and the time over which changes are counted."""
 
 MOST_ADDRESSES = 3
-"""So many are mailed to for an athlete in that time: nobody is pestered by somebody else's page."""
+"""The most addresses that are mailed for an athlete in that time, to protect strangers."""
 
 
 @dataclass(frozen=True, slots=True)

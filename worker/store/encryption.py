@@ -24,7 +24,7 @@ class Encrypter:
             raise ValueError("encryption needs at least one key, and no empty one")
         fernets = []
         for key in keys:
-            # A key of Fernet's form, and of its own: links are signed with the same text.
+            # A separate key in Fernet's format, because links are signed with the same text.
             derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"easeback.seal")
             fernets.append(Fernet(base64.urlsafe_b64encode(derived.derive(key.encode()))))
         self._fernet = MultiFernet(fernets)

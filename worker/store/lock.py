@@ -29,7 +29,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from worker.store.file_system import without_locks
 
-_ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; beside it stands the schema, as there may be several
+_ADVISORY_KEY = 0x6261_636B  # "back" in ASCII; combined with the schema, as there may be several
 _MOST_NAMED = 5
 _TAKE = text("SELECT pg_try_advisory_lock(:key, hashtext(current_schema()))")
 _SHARE = text("SELECT pg_try_advisory_lock_shared(:key, hashtext(current_schema()))")

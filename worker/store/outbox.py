@@ -39,7 +39,7 @@ STATES_IN_WORDS: Mapping[State, str] = {
     "held": "held",
     "dropped": "dropped",
 }
-"""For people; programs are told the state itself."""
+"""For people; programs get the state itself."""
 
 EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
     "alert": timedelta(hours=72),
@@ -293,7 +293,7 @@ class Outbox(Repository):
         found = self._select(_OUTBOX.c.id == outbox_id)
         return found[0] if found else None
 
-    # What the operator decides: each True where the mail stood so that it could be done.
+    # The operator's actions: each returns True if the mail's state allowed it.
 
     def again(self, mail: OutboxMail, *, now: datetime) -> bool:
         """Send now what waits or was given up on; it's worth sending for as long as a new mail."""

@@ -14,7 +14,7 @@ from worker.store import tables
 from worker.store.repository import Repository, from_row
 
 RESTORED = "restored"
-"""The tick that stands for a restored backup."""
+"""The tick that records a restored backup."""
 
 MOVING = "moving"
 """The tick in a database that `move-to` fills, until the move is whole; its trouble: from where."""
@@ -26,7 +26,7 @@ FORGOTTEN = "forgotten"
 """The tick of the last time that an athlete was removed: copies from before know them yet."""
 
 VACUUMED = "vacuumed"
-"""The tick of the last time that the database was written anew."""
+"""The tick of the last rewrite of the database."""
 
 Role = Literal["worker", "web"]
 

@@ -52,7 +52,7 @@ class Utc(TypeDecorator[datetime]):
 
 
 DUE_AT_ONCE = 500
-"""The most due athletes that are returned at a time; whoever gets as many asks again."""
+"""The most due athletes that are returned at a time; a caller that gets this many asks again."""
 
 EARLY = timedelta(hours=3)
 """What was made so much later than now, or more, was made by a clock that ran ahead."""
@@ -180,7 +180,7 @@ run = Table(
     Column("elapsed_s", Float),
     Column("sport", String(16), nullable=False),
     Column("is_race", Boolean, nullable=False),
-    # Metres up, null where no source tells them; so in `recording`.
+    # Metres of ascent, null if no source has them; the same in `recording`.
     Column("ascent_m", Float),
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
@@ -250,7 +250,7 @@ inbox_folder = Table(
     # The device and the number there of the folder that was listed last, and its files.
     Column("identity", String(64), nullable=False),
     Column("files", Integer, nullable=False),
-    # Since when another folder without anything in it stands in its place.
+    # Since when an empty folder is in its place.
     Column("missing_at", Utc),
 )
 
@@ -258,7 +258,7 @@ import_piece = Table(
     "import_piece",
     metadata,
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-    # A digest of the file as it was named and stood, and which of its members this is, from 0.
+    # A digest of the file's name and state, and the number of this member, from 0.
     Column("mark", String(64), primary_key=True),
     Column("number", Integer, primary_key=True, autoincrement=False),
     Column("name", Text, nullable=False),
@@ -380,7 +380,7 @@ source_state = Table(
 crew = Table(
     "crew",
     metadata,
-    # The workers: processes that share this database, each by a name of its own.
+    # The workers: processes that share this database, each with a unique name.
     Column("name", String(64), primary_key=True),
     # worker | web
     Column("role", String(8), nullable=False),
@@ -434,7 +434,7 @@ source_credential = Table(
     Column("source", String(16), primary_key=True),
     # The athlete's id at the service, by which webhooks call them; empty where it isn't known.
     Column("account_id", String(64), nullable=False),
-    # Tokens or a key, encrypted; what decrypts them lies outside the database.
+    # Tokens or a key, encrypted; the key is outside the database.
     Column("encrypted", LargeBinary, nullable=False),
     # When the access token ends, and when the credential itself does, where that is known.
     Column("expires_at", Utc),

@@ -25,7 +25,7 @@ LONG_BODY = "easeback.long_body"
 HEADERS_WITHIN_S = 15.0
 _MOST_WAITING = 100
 _FILES_KEPT_FREE = 16
-"""So many of the files that the process may open are for the work, whoever connects."""
+"""How many of the process's open files are reserved for the work."""
 
 _SAID_EVERY_S = 60.0
 

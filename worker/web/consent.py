@@ -112,7 +112,7 @@ def _cookie(web: WebContext, client: Source) -> _Cookie:
 
 def _failed(web: WebContext, client: Source, error: SourceError, locale: Locale) -> Response:
     log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
-    if error.code != STALE_CONSENT:  # that one was nobody's
+    if error.code != STALE_CONSENT:  # that one can't be attributed
         web.report(str(error))
     return web.pages.show(
         "connected.html", locale=locale, status=400, service=client.title, trouble=str(error)

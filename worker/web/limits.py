@@ -40,7 +40,7 @@ class LimitsMiddleware:
         self._web = web
         self._rate_limiter = rate_limiter
         self._headers = _headers(web.base_url)
-        # Not the path without the secret: whoever finds that needn't be a service.
+        # Not the path without the secret, which anybody could find.
         self._webhooks = {one.webhook_path for one in web.services.sources.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -66,7 +66,7 @@ class LinkVisit(Visit):
 
 Act = Callable[[WebContext, Visit], Response]
 LinkAct = Callable[[WebContext, LinkVisit], Response]
-"""Answers a visit. It may take its time: it runs in a thread of its own."""
+"""Answers a visit. It may take long, because it runs in a separate thread."""
 
 T = TypeVar("T")
 

@@ -26,7 +26,7 @@ from worker.web.forms import read_body
 log = logging.getLogger(__name__)
 
 _MOST_WAITING = 10_000
-"""Different events beyond that are let go: polling finds what they told of.
+"""Further events are dropped; polling finds what they reported.
 
 Each is three short words by then, 19 digits at most, so all of them take a few MB however much was
 posted.

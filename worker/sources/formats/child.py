@@ -51,7 +51,7 @@ SENT_AHEAD = 40  # files that the child may know of before they're asked for
 # settings may hold passwords, and what reads strangers' files must not.
 _NEEDS = ("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-# The folder that the child stands in: always there, and nobody's who sends files.
+# The child's current folder: it always exists, and no sender of files controls it.
 _FOLDER = "/"
 
 # The child starts isolated: no current folder, no user's packages, no PYTHON... on its path. It

@@ -42,7 +42,7 @@ from worker.sources.formats.unpack import (
 )
 from worker.sources.safe_open import open_file
 
-END = b"null"  # all of a request is told
+END = b"null"  # the answer to a request is complete
 OUT_OF_MEMORY = 77  # the status of a child that ran out of it
 MAX_TABLE_BYTES = 64 * MIB
 MAX_TABLES = 100  # of one archive
@@ -82,7 +82,7 @@ class Request:
                                    "lists": self.lists}  # fmt: skip
         if isinstance(self.source, bytes):
             return json.dumps(message | {"bytes": len(self.source)}).encode() + b"\n" + self.source
-        # From the root on, for the child stands in another folder than we do.
+        # An absolute path, because the child's current folder isn't ours.
         message["path"] = os.fspath(self.source.absolute())
         return json.dumps(message).encode() + b"\n"
 

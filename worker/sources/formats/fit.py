@@ -294,7 +294,7 @@ def _offset(activity: Fields) -> timedelta | None:
     local, at = activity.get("local_timestamp"), activity.get("timestamp")
     if not (isinstance(local, datetime) and isinstance(at, datetime)):
         return None
-    # Nought is also what a watch tells that knows no zone: the athlete's own says as much.
+    # A watch without a time zone also writes zero; the athlete's own zone is used instead.
     return credible_offset(local - at) or None
 
 

@@ -15,7 +15,7 @@ from worker.sources.formats.laps import FASTEST_MEAN_M_S, Lap, add_up, agree
 from worker.sources.formats.track import LONGEST_SILENCE_S, Odometer, Point
 
 MOST_S = 7 * 86_400.0
-MOST_M = 1_000_000.0  # in one recording; an overflow tells more
+MOST_M = 1_000_000.0  # in one recording; an overflow gives more
 OFF_S = 60.0  # a summary and its records seldom end further apart
 
 SUMMARY, RECORDS, LAPS, PLACES = "summary", "records", "laps", "places"

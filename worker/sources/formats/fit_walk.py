@@ -43,7 +43,7 @@ _BASE_TYPES = {
     0x0F: (0x8F, 8), 0x10: (0x90, 8),
 }  # fmt: skip
 _BYTES = (0x0D, 1)
-# A session's definition, of either byte order: where to go on after damage.
+# A session's definition, of either byte order: where to continue after damage.
 _SESSION_DEFINITION = re.compile(rb"[\x40-\x4f\x60-\x6f]\x00(?:\x00\x12\x00|\x01\x00\x12)")
 
 
@@ -121,7 +121,7 @@ class Part:
     def __init__(self, content: bytes, at: int) -> None:
         start = at + content[at]
         (size,) = struct.unpack_from("<I", content, at + 4)
-        # A watch that dies while recording leaves the size at 0; a torn copy ends too early.
+        # A watch that dies while recording leaves the size at 0; a truncated copy ends too early.
         self._cut = size == 0 or start + size + 2 > len(content)
         self._end = _next_header(content, start) if self._cut else start + size
         self._content = content

@@ -106,7 +106,7 @@ class Walk:
         for chunk in chunks:
             self._parser.Parse(chunk, False)
             fed += len(chunk)
-            # It stands at the start of what it waits for the end of.
+            # It is at the start of an item whose end it waits for.
             if fed - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:
                 raise Refused(f"a tag or comment in it is over {LONGEST_TAG_BYTES // 1024} KB long")
             self._bound()
@@ -220,7 +220,7 @@ def _mended(content: bytes) -> Iterator[bytes]:
         if is_first:
             text = text.lstrip(_BLANK)
             is_first = not text
-        # What might go on in the next piece waits for it.
+        # What might continue in the next piece waits for it.
         keep = max(text.rfind("&", -_LONGEST_STRAY), text.rfind("<", len(text) - 1))
         rest = text[keep:] if keep >= 0 else ""
         text = text[:keep] if keep >= 0 else text

@@ -81,7 +81,7 @@ _DISTANCE_IN = re.compile(r"distance\s*[\[(]?\s*(km|kilomet\w+|mi|miles?|m|met\w
 _UNLIKE = 1.27
 """Distances by the length of strides that are further off than this are in the other unit."""
 _STRIDE_M, _STEPS_A_MINUTE = (0.3, 2.5), (60.0, 250.0)
-"""Between what a runner's strides and steps lie; what is outside is another column."""
+"""The range of a runner's strides and steps; values outside are of another column."""
 
 _SHORTEST_MEDIAN_M = 300.0
 """Runs whose median is below this number are counted in kilometres."""
@@ -297,7 +297,7 @@ def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
                 distance_m=distance_m,
                 moving_s=moving_s,
                 elapsed_s=moving_s,
-                # A date without an hour: two runs of a day are told apart by their durations.
+                # A date without an hour: two runs of a day are distinguished by their durations.
                 hidden_start=local.time() == time.min,
                 ascent_m=_number(_cell(row, ascent)),
             ),

@@ -21,7 +21,7 @@ from typing import NamedTuple, Protocol
 
 FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
 SMOOTHED_POINTS = 16
-LASTING_GLITCHES = 5  # so many in a row are a new place, not an error
+LASTING_GLITCHES = 5  # this many in a row are a new place, not an error
 LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
 LONGEST_RATE_S = 600.0  # a point in ten minutes is no track's rate
 SEVERAL_SILENCES = 2.5  # of a track's own rate: what is longer may be a pause
@@ -224,7 +224,7 @@ class Odometer:
         last_m = self._count_m
         if last_m is None:
             step = counted_m if counted_m <= LARGEST_FIRST_M else 0.0
-        elif counted_m < last_m / 2:  # it started anew; a metre less is only a correction
+        elif counted_m < last_m / 2:  # it restarted; a metre less is only a correction
             step = counted_m
         else:
             step = max(counted_m - last_m, 0.0)
@@ -281,7 +281,7 @@ class Odometer:
 
 
 _Numbers = tuple[float, float, float, float, float]
-"""A point's instant, latitude, longitude, count and height, "not a number" for what isn't told."""
+"""A point's instant, latitude, longitude, count and height, "not a number" for what is missing."""
 _NUMBERS = 5
 
 

@@ -152,7 +152,7 @@ class _Unpacking:
                     yield from self.open(nested, full_name, depth=depth + 1)
             elif kind or _PACKED_NAME.search(entry.filename):
                 yield lambda: self._read_entry(archive, entry, full_name)
-        except Exception as error:  # noqa: BLE001  # passwords, methods nobody knows, torn bytes
+        except Exception as error:  # noqa: BLE001  # passwords, unknown methods, damaged bytes
             refusal = not_unpacked(full_name, error)
             if kind or _PACKED_NAME.search(entry.filename):
                 yield lambda: refusal
@@ -166,7 +166,7 @@ class _Unpacking:
         if IN_MEMORY_BYTES < entry.file_size > free_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES) as spool:
-            with archive.open(entry) as packed:  # it gives no more than the size that it tells
+            with archive.open(entry) as packed:  # it returns no more than its stated size
                 while chunk := packed.read(CHUNK_BYTES):
                     self._spend(len(chunk))
                     spool.write(chunk)
@@ -179,7 +179,7 @@ class _Unpacking:
                 raise TooLarge
             with archive.open(entry) as packed:
                 return self._read(packed, name, entry.file_size)
-        except Exception as error:  # noqa: BLE001  # one torn entry mustn't take the rest along
+        except Exception as error:  # noqa: BLE001  # one damaged entry must not lose the rest
             return not_unpacked(name, error)
 
     def _read(self, file: IO[bytes], name: str, size: int) -> Member:

@@ -65,7 +65,7 @@ class Garmin(ApiKey):
     key_page: ClassVar[str] = "https://connect.garmin.com/app/settings/personalApiToken"
     key_menu: ClassVar[str] = "Settings, Personal API"
     key_lives_days: ClassVar[tuple[int, ...]] = (30, 90, 180, 365)
-    """What Garmin lets choose when a key is made. Neither the key nor the API tells which."""
+    """The lifetimes that Garmin offers for a key. Neither the key nor the API says which it is."""
 
     def is_stale(self, credential: Credential, now: datetime) -> bool:
         _, *token = credential.secrets
