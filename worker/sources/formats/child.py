@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Self, cast
+from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 from worker import search_path
 from worker.domain.models import Units
@@ -37,8 +37,10 @@ from worker.sources.formats.child_serve import (
     decode_answer,
 )
 from worker.sources.formats.table_names import TableKind
-from worker.sources.formats.tables import TableItem
 from worker.sources.formats.unpack import MAX_BYTES, MIB, Member, refused
+
+if TYPE_CHECKING:
+    from worker.sources.formats.tables import TableItem
 
 SECONDS = 20.0
 MEMORY_BYTES = 512 * MIB
@@ -124,7 +126,7 @@ class Reader:
         member: str = "",
         zone: str = "UTC",
         units: Units = "km",
-    ) -> Iterator[TableItem | NotRead]:
+    ) -> "Iterator[TableItem | NotRead]":
         """The rows of a table of activities: the file itself, or that member of an archive.
 
         `zone` is the athlete's, and `units`, for what the table itself doesn't say.

@@ -148,8 +148,11 @@ def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) ->
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
+    # The readers are loaded now, while there's memory for them.
+    for reader in ("fit", "gpx", "tcx"):
+        import_module(f"worker.sources.formats.{reader}")
     _limit(int(memory_bytes))
-    import_module("fitparse")  # now, while there's memory for it
+    import_module("fitparse")
     gc.freeze()  # what is here now stays, and needn't be looked through after each file
     try:
         while True:

@@ -10,11 +10,11 @@ lose everything after it.
 import codecs
 import re
 from collections.abc import Callable, Iterator
+from html import escape
 from html.entities import html5
 from math import isfinite
 from typing import Protocol, TypeVar
 from xml.parsers import expat
-from xml.sax.saxutils import escape
 
 Start = Callable[[dict[str, str]], None]
 Text = Callable[[str], None]
@@ -237,7 +237,7 @@ def _as_it_should_be(stray: re.Match[str]) -> str:
     if name in _OWN_ENTITIES:
         return text
     if name:
-        return escape(html5.get(f"{name};", text))
+        return escape(html5.get(f"{name};", text), quote=False)
     return {"&": "&amp;", "<": "&lt;"}.get(text, " ")
 
 

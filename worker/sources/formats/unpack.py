@@ -24,7 +24,7 @@ from typing import IO, BinaryIO, Literal
 
 from worker.domain.shown import printable
 from worker.sources import NotARun, NotRead, Unreadable
-from worker.sources.formats import Parsed, fit, gpx, tcx
+from worker.sources.formats import Parsed
 
 MIB = 1024 * 1024
 MAX_BYTES = 128 * MIB  # of one file once unpacked; a million points of GPX take about 100
@@ -223,14 +223,23 @@ class TooLarge(Exception):  # noqa: N818  # it reads as what it says
 
 
 def parse_content(content: bytes) -> Parsed:
-    """What an unpacked file gives, by the reader for its content."""
+    """What an unpacked file gives, by the reader for its content.
+
+    The readers are loaded here, by whoever reads files: the worker has a child do that.
+    """
     match kind_of(content[:HEAD_BYTES]):
         case "fit":
-            return fit.parse_fit(content)
+            from worker.sources.formats.fit import parse_fit
+
+            return parse_fit(content)
         case "gpx":
-            return gpx.parse_gpx(content)
+            from worker.sources.formats.gpx import parse_gpx
+
+            return parse_gpx(content)
         case "tcx":
-            return tcx.parse_tcx(content)
+            from worker.sources.formats.tcx import parse_tcx
+
+            return parse_tcx(content)
         case "gzip" | "zip":
             return Unreadable("packed twice over")
     if content[_TAR_MAGIC_AT:].startswith(b"ustar"):
