@@ -13,7 +13,8 @@ from simulators.strava.service import Answer, Question
 from tests.command import ROOT
 from worker.domain.models import Recording
 from worker.setting_types import SourceSection
-from worker.sources.base import ApiKey, CredentialRevoked, NotARun, Unreadable
+from worker.sources import NotARun, Unreadable
+from worker.sources.base import ApiKey, CredentialRevoked
 
 NOW = datetime(2026, 3, 8, 8, tzinfo=UTC)
 RUN = {"id": 7, "sport": "run", "start": "2026-03-07T07:30:00Z", "metres": 8000, "seconds": 2700}

@@ -28,7 +28,7 @@ from worker.ping import ping
 from worker.pipeline.forget import forget_athlete
 from worker.pipeline.housekeeping import tidy
 from worker.pipeline.weekly import queue_due_weeklies
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.store import Tick
 from worker.store.file_system import share_under
 

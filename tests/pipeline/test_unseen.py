@@ -16,7 +16,7 @@ from worker.domain.models import Athlete, WeeklyHour
 from worker.pipeline.sync import SourceSync
 from worker.pipeline.unseen import READS_FOR
 from worker.pipeline.weekly import queue_due_weeklies
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.store import SourceState
 
 MONDAY = date(2026, 11, 23)

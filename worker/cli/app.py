@@ -141,7 +141,7 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
 
     from worker.config import SettingsError
     from worker.mail import SendError
-    from worker.sources import SourceError
+    from worker.sources.base import SourceError
     from worker.store import LockedError, StoreAddressError, StoreError
 
     if isinstance(error, UsageError | SettingsError | StoreAddressError):

@@ -114,7 +114,7 @@ def checks(command: CommandContext) -> Iterator[Check]:
     """Run every check. A failed one doesn't stop the others, unless it is that of the settings."""
     from worker.config import SettingsError
     from worker.mail import SendError
-    from worker.sources import SourceError
+    from worker.sources.base import SourceError
     from worker.sources.registry import SOURCES
     from worker.store import StoreError
 

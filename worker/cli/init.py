@@ -405,8 +405,7 @@ def _save_athlete(written: CommandContext, answers: _Answers) -> None:
 def _ask_key(written: CommandContext, kind: "type[Source]", *, asks: bool) -> bool:
     """The athlete's key to a service; False where it's to be given later."""
     from worker.cli.connect import connect_athlete
-    from worker.sources import SourceError
-    from worker.sources.base import ApiKey
+    from worker.sources.base import ApiKey, SourceError
 
     if not (asks and issubclass(kind, ApiKey)):
         return False

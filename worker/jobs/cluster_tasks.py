@@ -37,7 +37,7 @@ from worker.jobs.registry import AthleteTask, Batches, Job, Where, event_task
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.mail import Mailer
 from worker.pipeline.services import Clock, Services
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.store import Store, StoreError, Tick
 
 log = logging.getLogger(__name__)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK, shortage_of
 from worker.pipeline.services import Services
 from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tick
 
 log = logging.getLogger(__name__)

@@ -16,17 +16,14 @@ from worker.domain.models import Recording
 from worker.domain.weeks import local_day
 from worker.pipeline.ingest import ingest, runs_in
 from worker.pipeline.session import ClientSession
+from worker.sources import NotARun, NotRead, Reading, Unreadable
 from worker.sources.base import (
     CredentialRevoked,
     Forbidden,
     ListedActivity,
-    NotARun,
     NotFound,
-    NotRead,
-    Reading,
     SourceError,
     Unavailable,
-    Unreadable,
 )
 from worker.sources.originals import EDITED_SHARE, with_file, without_file
 from worker.store import FileState, SeenActivity, StoreError, Transaction

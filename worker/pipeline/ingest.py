@@ -25,7 +25,8 @@ from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.alert_copies import queue_copies
 from worker.pipeline.exports import belonging, with_rows
 from worker.pipeline.services import Services, enqueue, for_each_due
-from worker.sources import NotARun, NotRead, Reading, SourceError, Unreadable
+from worker.sources import NotARun, NotRead, Reading, Unreadable
+from worker.sources.base import SourceError
 from worker.sources.folder import UNLISTED, top_folder
 from worker.sources.formats.table_names import table_kind
 from worker.sources.formats.unpack import Member

@@ -21,7 +21,7 @@ from worker.domain.models import Athlete, folder_name
 from worker.domain.shown import plain_title
 from worker.pipeline.ingest import inbox_is_missing
 from worker.pipeline.services import Services
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.sources.folder import LONGEST_FILE_NAME, passed_over
 from worker.sources.formats.unpack import LEFT_FREE_BYTES
 from worker.sources.safe_open import open_folder

@@ -5,8 +5,7 @@ from datetime import datetime, timedelta
 
 from worker.domain.models import SourceName
 from worker.pipeline.services import Services
-from worker.sources import SourceError
-from worker.sources.base import Webhook
+from worker.sources.base import SourceError, Webhook
 
 log = logging.getLogger(__name__)
 

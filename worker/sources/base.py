@@ -11,8 +11,8 @@
 Terminology: an *activity* is what a service lists, in its own terms. A *recording* is an activity
 that is a run. A *credential* is what an athlete gave us to read their account: tokens, or a key.
 
-One bad activity or file is a value with its reason (`Unreadable`, `NotARun`), never an exception
-that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
+One bad activity or file is a value with its reason (`Unreadable`, `NotARun`, in `readings`), never
+an exception that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
 with a section of the settings and a subclass of `OAuth2` or `ApiKey`, and of `Webhook` if it has
 one, and a line each in `sections` and `registry`.
 """
@@ -35,6 +35,7 @@ from pydantic import AfterValidator
 from worker import __version__
 from worker.domain.models import Recording, SourceName
 from worker.setting_types import SourceSection, is_loopback
+from worker.sources import NotARun, Unreadable
 from worker.sources.rate_limit import RateLimit, asked_pause
 
 if TYPE_CHECKING:
@@ -103,31 +104,6 @@ STALE_CONSENT_SAYS = (
     "this page was used before, has waited too long, or was opened in another browser; "
     "begin again with the link"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A file or item that can't be read, or a run without what a run needs; `reason` in words."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotARun:
-    """A sound file or item that isn't a run: a ride, a workout plan, a day's monitoring."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class NotRead:
-    """A file that couldn't be read for now, which says nothing of what it holds."""
-
-    reason: str
-
-
-Reading = tuple[Recording, ...] | NotARun | Unreadable | NotRead
-"""What reading one file gives: its runs (at least one), or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from worker.domain.matching import plain_file_name
 from worker.domain.models import Athlete, Recording, Snapshot, SourceName, folder_name
 from worker.domain.shown import printable
 from worker.setting_types import InboxSection
-from worker.sources import Reading, SourceError, Unreadable
+from worker.sources import Reading, Unreadable
+from worker.sources.base import SourceError
 from worker.sources.formats.clocks import day_of_run
 from worker.sources.formats.unpack import Member, refused
 from worker.sources.safe_open import open_file, open_folder

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from worker.domain.models import Athlete, Recording, SourceName
-from worker.sources.base import ListedActivity, NotARun, Reading, Unreadable
+from worker.sources import NotARun, Reading, Unreadable
+from worker.sources.base import ListedActivity
 from worker.sources.folder import recordings
 from worker.sources.formats.unpack import Member
 

@@ -22,8 +22,7 @@ from worker.pipeline.credentials import connect_with_key, disconnect_athlete
 from worker.pipeline.edits import EditError, add_run, correct_run, exclude_run, include_run
 from worker.pipeline.forget import forget_athlete
 from worker.pipeline.uploads import LARGEST_UPLOAD_BYTES
-from worker.sources import SourceError
-from worker.sources.base import ApiKey, Source
+from worker.sources.base import ApiKey, Source, SourceError
 from worker.web.athlete_view import athlete_view, listed_runs
 from worker.web.context import PageError, WebContext
 from worker.web.export import export, write_json, write_zip

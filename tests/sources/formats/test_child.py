@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -117,6 +118,17 @@ def test_the_child_stands_in_nobodys_folder_and_sees_nothing_of_ours(
             }
             assert not [name for name in names if name.startswith((b"EASEBACK", b"PYTHON"))]
     assert not (tmp_path / "canary").exists()
+
+
+def test_the_child_loads_nothing_but_readers() -> None:
+    """It starts anew after a pause: what settings and services need would double the time."""
+    loads = (
+        "import sys, worker.sources.formats.child_serve; "
+        "from worker.sources.formats import fit, gpx, tcx; print(*sys.modules)"
+    )
+    command = [sys.executable, "-c", loads]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603
+    assert not {"pydantic", "sqlalchemy", "requests", "http.client"} & set(done.stdout.split())
 
 
 def test_tells_reasons_as_well(reader: Reader) -> None:

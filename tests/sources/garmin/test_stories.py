@@ -14,7 +14,8 @@ from simulators.http_server import Server
 from tests.sources.garmin.app import DAY, HOUR, GarminApp, garmin_app
 from worker.pipeline.credentials import encrypt_all_anew
 from worker.pipeline.sync import SourceSync
-from worker.sources import NotRead, SourceError
+from worker.sources import NotRead
+from worker.sources.base import SourceError
 from worker.sources.formats.unpack import Member
 from worker.store import Encrypter
 

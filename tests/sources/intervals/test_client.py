@@ -6,7 +6,8 @@ import pytest
 
 from simulators.intervals import ACTIVITIES, Account, Service
 from worker.domain.models import Recording
-from worker.sources.base import Credential, CredentialRevoked, NotARun, NotFound, Unreadable
+from worker.sources import NotARun, Unreadable
+from worker.sources.base import Credential, CredentialRevoked, NotFound
 from worker.sources.intervals.client import Intervals
 from worker.sources.intervals.parse import parse_intervals_activity
 

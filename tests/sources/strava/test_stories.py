@@ -15,7 +15,7 @@ from simulators.http_server import Server
 from simulators.strava.browser import answer_consent
 from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
 from worker.pipeline.credentials import encrypt_all_anew, finish_consent
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.store import Encrypter
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

@@ -11,7 +11,8 @@ from datetime import date, datetime
 from typing import Any
 
 from worker.domain.models import Recording
-from worker.sources.base import ListedActivity, NotARun, Unreadable
+from worker.sources import NotARun, Unreadable
+from worker.sources.base import ListedActivity
 from worker.sources.fields import instant, number, numeric_id, title
 from worker.sources.formats.sport import named_run
 

@@ -13,7 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from worker.domain.matching import plain_file_name
 from worker.domain.models import Recording, Sport
-from worker.sources.base import ListedActivity, NotARun, Unreadable
+from worker.sources import NotARun, Unreadable
+from worker.sources.base import ListedActivity
 from worker.sources.fields import instant, number, numeric_id, title
 
 HIDDEN_START = time(0, 0, 1)
