@@ -1,15 +1,16 @@
 """The weekly mail: once an athlete and week, at the athlete's hour, come what may."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 
 import pytest
 
 from tests.app import App, recording, steady
 from tests.counting import counted
 from worker.domain.checkins import CheckIn
-from worker.domain.models import Athlete, Email, Race, WeeklyHour
+from worker.domain.models import Athlete, Email, Race, Recording, WeeklyHour
 from worker.notify import Composer, WeeklyFacts
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly
 
@@ -33,11 +34,13 @@ def told(app: App) -> list[tuple[date, str]]:
 def tick(app: App, since: datetime, until: datetime, every: timedelta) -> Iterator[datetime]:
     """Let the clock run and ask at each step; gives the instants at which a mail was queued."""
     app.now = since
+    before = len(app.unsent())
     while app.now <= until:
-        before = len(app.unsent())
         queue_due_weeklies(app.services, app.now)
-        if len(app.unsent()) > before:
+        after = len(app.unsent())
+        if after > before:
             yield app.now
+        before = after
         app.now += every
 
 
@@ -250,16 +253,13 @@ def test_a_surprise_over_one_athlete_stops_no_other(app: App) -> None:
 RACE = Race("Spring", MONDAY + 15 * WEEK - DAY, 42_200)
 
 
-def lived(app: App, athlete: Athlete, monday: date, kms: Sequence[float]) -> None:
+def week(monday: date, *kms: float) -> list[Recording]:
     """A week's runs, of Tuesday, Thursday, Saturday and Sunday; 0 is none."""
-    app.arrive(
-        athlete,
-        *(
-            recording(monday + place * DAY, km)
-            for place, km in zip((1, 3, 5, 6), kms, strict=True)
-            if km
-        ),
-    )
+    return [
+        recording(monday + place * DAY, km)
+        for place, km in zip((1, 3, 5, 6), kms, strict=True)
+        if km
+    ]
 
 
 @pytest.mark.parametrize(
@@ -279,14 +279,13 @@ def test_next_mondays_plan_takes_up_what_happened_and_says_so_in_one_line(
     """Missed, shorter, pain, a finding, another date: what changed, and why."""
     app.at(MONDAY, 5)
     anna = app.athlete(race=RACE)
-    weeks = [MONDAY - back * WEEK for back in range(16, 0, -1)]
-    for monday in weeks[:-1]:
-        lived(app, anna, monday, (6, 8, 6, 14))
-    lived(app, anna, weeks[-1], (5, 5, 5, 10))  # an easy one, so that the next ones aren't
+    before = (week(MONDAY - back * WEEK, 6, 8, 6, 14) for back in range(16, 1, -1))
+    easy = week(MONDAY - WEEK, 5, 5, 5, 10)  # so that the next ones aren't
+    app.arrive(anna, *chain.from_iterable(before), *easy)
     app.at(MONDAY, 12).pass_on()
     ran = {"missed": (0, 0, 0, 0), "shorter": (8, 8.5, 8.3, 9), "finding": (6.2, 6.2, 6.2, 25)}
     app.at(MONDAY + 6 * DAY, 20)
-    lived(app, anna, MONDAY, ran.get(bent, (6.2, 6.2, 6.2, 15.4)))
+    app.arrive(anna, *week(MONDAY, *ran.get(bent, (6.2, 6.2, 6.2, 15.4))))
     with app.services.store.transaction() as tx:
         if bent == "pain":
             tx.checkins.save(anna, CheckIn(MONDAY + 6 * DAY, "hurts"), now=app.now)
