@@ -77,8 +77,9 @@ def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
     from `waiting`.
     """
     shown, new, pressed = "", "", 0
+    either = (ours, command.line.fileno())
     while True:
-        ready = select.select([ours, command.line], [], [], 1 if pressed else _WITHIN_S)[0]
+        ready = select.select(either, [], [], 1 if pressed else _WITHIN_S)[0]
         if ours in ready:
             new += os.read(ours, 4096).decode("utf-8", "replace")
             # With the blank, which comes once the echo of a hidden answer is off.
