@@ -7,10 +7,15 @@ from tempfile import TemporaryDirectory
 from worker.store import Store
 
 
-def put_empty_database(file: Path) -> None:
-    """Put a copy at `file`, readable by its owner alone, as the worker makes one."""
+def put_empty_database(file: Path) -> str:
+    """Put a copy at `file`, it and a new folder for its owner alone, as the worker makes them.
+
+    Returns its address.
+    """
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     file.touch(mode=0o600)
     file.write_bytes(_migrated())
+    return f"sqlite:///{file}"
 
 
 @cache

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulators.empty_database import put_empty_database
 from worker.cli.app import run_command_line
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete
@@ -21,7 +22,7 @@ ANSWER = CheckIn(NOW.date(), "hurts", areas=("buttock",), level=6, flags=("night
 def anna(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Athlete:
     """Anna, in a data folder of her own."""
     monkeypatch.chdir(tmp_path)
-    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    store = Store.open(put_empty_database(tmp_path / "data" / "easeback.db"))
     with store.transaction() as tx:
         anna = tx.athletes.add(Athlete(0, "Anna", "anna@example.org", added_at=NOW))
         tx.checkins.save(anna, ANSWER, now=NOW)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.empty_database import put_empty_database
 from simulators.recordings import TODAY, recording
 from worker.cli.app import run_command_line
 from worker.domain.models import Athlete
@@ -18,7 +19,7 @@ NOW = datetime.combine(TODAY, datetime.min.time(), tzinfo=UTC) + timedelta(hours
 def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Athlete:
     """Anna, who ran 8 km every other day for months, and 16 km today."""
     monkeypatch.chdir(tmp_path)
-    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    store = Store.open(put_empty_database(tmp_path / "data" / "easeback.db"))
     runs = [recording(TODAY - timedelta(days=back), 8.0) for back in range(2, 100, 2)]
     with store.transaction() as tx:
         anna = tx.athletes.add(Athlete(0, "Anna", "anna@example.org", added_at=NOW))

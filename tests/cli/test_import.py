@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from simulators.activity_files import fit_run
+from simulators.empty_database import put_empty_database
 from tests.command import ROOT, easeback
 from worker.cli.app import run_command_line
 from worker.cli.progress import Lines
@@ -38,6 +39,7 @@ def fit_file(number: int) -> bytes:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A folder with one athlete."""
+    put_empty_database(tmp_path / "data" / "easeback.db")
     added = easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=tmp_path)
     assert added.returncode == 0
     return tmp_path

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from simulators.empty_database import put_empty_database
 from tests.command import easeback
 from worker.store import Store
 
@@ -17,8 +18,7 @@ MIME = b"Date: Fri, 20 Nov 2026 18:00:00 +0000\r\n\r\nEase off.\r\n"
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    (tmp_path / "data").mkdir()
-    store = Store.open(f"sqlite:///{tmp_path / 'data' / 'easeback.db'}")
+    store = Store.open(put_empty_database(tmp_path / "data" / "easeback.db"))
     yield store
     store.close()
 

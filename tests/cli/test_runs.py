@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from simulators.activity_files import Leg, fit_activity
+from simulators.empty_database import put_empty_database
 from tests.app import run_file
 from tests.command import easeback
 
@@ -17,6 +18,7 @@ DAY = date(2026, 3, 6)
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """An athlete with one run of 8 km."""
+    put_empty_database(tmp_path / "data" / "easeback.db")
     easeback("athlete", "add", "--name", "Anna", "--email", "a@example.org", cwd=tmp_path)
     (tmp_path / "watch.fit").write_bytes(run_file(8.0, day=DAY))
     assert easeback("import", "watch.fit", cwd=tmp_path).returncode == 0

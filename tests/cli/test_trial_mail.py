@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.empty_database import put_empty_database
 from simulators.smtp_server import SmtpServer
 from tests.command import easeback
 
@@ -12,6 +13,7 @@ from tests.command import easeback
 @pytest.fixture(autouse=True)
 def set_up(tmp_path: Path) -> None:
     """There is somebody to mail to."""
+    put_empty_database(tmp_path / "data" / "easeback.db")
     added = easeback(
         "athlete", "add", "--name", "Anna", "--email", "anna@example.org", cwd=tmp_path
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from simulators.empty_database import put_empty_database
 from worker.domain.models import Athlete, Recording, SourceName
 from worker.sources.sections import PRECEDENCE
 from worker.store import Store
@@ -119,7 +120,7 @@ ALL = [twins(number) for number in range(CASES)]
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store.open(f"sqlite:///{tmp_path / 'easeback.db'}", precedence=PRECEDENCE)
+    store = Store.open(put_empty_database(tmp_path / "easeback.db"), precedence=PRECEDENCE)
     yield store
     store.close()
 
