@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from simulators.garmin import Service
-from simulators.http_server import Server, running
+from simulators.http_server import Server
 from tests.sources.garmin.app import GarminApp, garmin_app
 from worker.sources.garmin.client import Garmin, GarminSection
 
@@ -14,12 +14,6 @@ from worker.sources.garmin.client import Garmin, GarminSection
 @pytest.fixture
 def service() -> Service:
     return Service()
-
-
-@pytest.fixture
-def server(service: Service) -> Iterator[Server]:
-    with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
-        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.http_server import Server, running
+from simulators.http_server import Server
 from simulators.intervals import Service
 from tests.sources.intervals.app import IntervalsApp, intervals_app
 from worker.sources.intervals.client import Intervals, IntervalsSection
@@ -14,12 +14,6 @@ from worker.sources.intervals.client import Intervals, IntervalsSection
 @pytest.fixture
 def service() -> Service:
     return Service()
-
-
-@pytest.fixture
-def server(service: Service) -> Iterator[Server]:
-    with running(service) as server:  # type: ignore[arg-type]  # it answers questions too
-        yield server
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from simulators.http_server import Server, running
+from simulators.http_server import Server
 from simulators.strava.accounts import Account
 from simulators.strava.browser import answer_consent
 from simulators.strava.service import Service
@@ -17,12 +17,6 @@ REDIRECT = "http://127.0.0.1:8765/strava/callback"
 @pytest.fixture
 def service() -> Service:
     return Service()
-
-
-@pytest.fixture
-def server(service: Service) -> Iterator[Server]:
-    with running(service) as server:
-        yield server
 
 
 @pytest.fixture
