@@ -7,7 +7,7 @@ both belong to the machine.
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -20,8 +20,13 @@ CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run")
 CACHE = Path(__file__).parents[2] / ".cache" / "axe"
 PHONE: Any = {"width": 360, "height": 740}
-SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+RULES_OF_COLOUR = ("color-contrast", "link-in-text-block")
+# A dark page differs from the light one in its colours alone.
+SCHEMES: tuple[tuple[Literal["light", "dark"], tuple[str, ...]], ...] = (
+    ("light", RULES),
+    ("dark", RULES_OF_COLOUR),
+)
 # What was found to be right isn't worked out, or handed over, node by node.
 _VIOLATIONS = """
     rules => axe.run(document, {runOnly: rules, resultTypes: ["violations"]})
@@ -58,10 +63,20 @@ def axe_source() -> str:
     return script.read_text("utf-8")
 
 
-def violations(page: Page, axe: str) -> list[str]:
-    """What axe-core finds wrong with a page, a line each."""
-    page.evaluate(axe)
-    found: list[dict[str, Any]] = page.evaluate(_VIOLATIONS, list(RULES))
+def violations_in_each_scheme(page: Page, axe: str) -> list[str]:
+    """What axe-core finds wrong with a page, light and dark, a line each."""
+    found: list[str] = []
+    for scheme, rules in SCHEMES:
+        page.emulate_media(color_scheme=scheme)
+        found += [f"{scheme}: {one}" for one in violations(page, axe, rules)]
+    return found
+
+
+def violations(page: Page, axe: str, rules: Sequence[str] = RULES) -> list[str]:
+    """What axe-core finds wrong with a page as it is now, by these rules, a line each."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(axe)
+    found: list[dict[str, Any]] = page.evaluate(_VIOLATIONS, list(rules))
     return [
         f"{one['id']}: {one['help']}: {node['html'][:160]}"
         for one in found

@@ -9,7 +9,7 @@ from playwright.sync_api import Browser, Page, Route
 
 from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
-from tests.web.browsing import PHONE, SCHEMES
+from tests.web.browsing import PHONE
 from worker.domain.checkins import CheckIn
 from worker.domain.models import PAIN_AREAS, Athlete, Race
 from worker.web import WebServer, build_app
@@ -228,9 +228,7 @@ def test_axe_finds_nothing_wrong(
 ) -> None:
     """Names, roles, order of headings, contrast in light and dark; with all details open."""
     look_at(tab, site, paths[name])
-    for scheme in SCHEMES:
-        tab.emulate_media(color_scheme=scheme)
-        assert browsing.violations(tab, axe) == [], scheme
+    assert browsing.violations_in_each_scheme(tab, axe) == []
 
 
 @pytest.mark.parametrize(
