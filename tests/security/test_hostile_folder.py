@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.app import TODAY, run_file
-from tests.command import ROOT, installed_command
+from tests.command import ROOT, easeback, installed_command
 from tests.security.traps import lay_traps, ran, shadow_of_ours, trap
 from worker import search_path
 from worker.cli.browser import show_in_browser
@@ -73,10 +73,10 @@ def test_the_traps_work(export: Path, canary: Path) -> None:
     assert ran(canary) == ["json/__init__.py", "fitparse/__init__.py"]
 
 
-def with_mira(program: Sequence[str | Path], home: Path) -> None:
-    """An athlete whom an import is for."""
+def with_mira(home: Path) -> None:
+    """An athlete whom an import is for, added in a folder without traps."""
     add = ("athlete", "add", "--name", "Mira", "--email", "mira@example.org")
-    done = called(program, *add, cwd=home, home=home)
+    done = easeback(*add, cwd=home)
     assert done.returncode == 0, done.stderr
 
 
@@ -95,7 +95,7 @@ def test_an_import_in_a_strangers_folder_runs_nothing_of_it(
     shadow_of_ours(export, canary)
     for name in (*sys.stdlib_module_names, "sitecustomize", "usercustomize"):
         trap(export / f"{name}.py", canary)
-    with_mira([command], tmp_path)
+    with_mira(tmp_path)
     done = called([command], "import", ".", "--json", cwd=export, home=tmp_path)
     assert imported(done) == 2
     assert ran(canary) == []
@@ -110,7 +110,7 @@ def test_where_python_itself_looks_there_we_do_not(
 ) -> None:
     """By `python -m`, or a PYTHONPATH with an empty part or a dot."""
     words = ["-m", "worker"] if program == "-m" else [command]
-    with_mira(words, tmp_path)
+    with_mira(tmp_path)
     done = called(
         words, "import", ".", "--json", cwd=export, home=tmp_path, python_path=python_path
     )
@@ -133,7 +133,7 @@ def test_no_command_runs_what_lies_there(
     inbox = tmp_path / "data" / "inbox"
     inbox.mkdir(parents=True)
     (inbox / "a.fit").write_bytes(run_file(8))
-    with_mira([command], tmp_path)
+    with_mira(tmp_path)
     done = called([command], *arguments, cwd=export, home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert ran(canary) == []
@@ -141,7 +141,7 @@ def test_no_command_runs_what_lies_there(
 
 def test_an_import_goes_on_where_the_current_folder_is_gone(tmp_path: Path, command: Path) -> None:
     """Nothing is looked for in it, and the process that reads stands elsewhere."""
-    with_mira([command], tmp_path)
+    with_mira(tmp_path)
     run = tmp_path / "a.fit"
     run.write_bytes(run_file(8))
     gone = tmp_path / "gone"
