@@ -17,7 +17,7 @@ from tests.pipeline.looking import restarted
 from worker.domain.models import Snapshot
 from worker.pipeline.ingest import TakenIn
 from worker.setting_types import InboxSection
-from worker.sources import SourceError
+from worker.sources.base import SourceError
 from worker.sources.folder import NO_FILE, Inbox
 
 DAY = timedelta(days=1)

@@ -12,9 +12,9 @@ Terminology: an *activity* is what a service lists, in its own terms. A *recordi
 that is a run. A *credential* is what an athlete gave us to read their account: tokens, or a key.
 
 One bad activity or file is a value with its reason (`Unreadable`, `NotARun`, in `readings`), never
-an exception that ends the rest. Nothing in this package stores anything or sleeps. A new service is a folder
-with a section of the settings and a subclass of `OAuth2` or `ApiKey`, and of `Webhook` if it has
-one, and a line each in `sections` and `registry`.
+an exception that ends the rest. Nothing in this package stores anything or sleeps. A new service is
+a folder with a section of the settings and a subclass of `OAuth2` or `ApiKey`, and of `Webhook` if
+it has one, and a line each in `sections` and `registry`.
 """
 
 # ruff: noqa: N818  (each is named for what happened, as a reader of the log would say it)
