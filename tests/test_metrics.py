@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.app import App
-from worker.metrics import COUNTED, timed_call, timed_job
+from worker.metrics import counters, timed_call, timed_job
 from worker.notify import NoticeFacts
 from worker.pipeline.services import enqueue
 from worker.sources.base import RateLimited
 
 
 def counted(name: str, **labels: str) -> float:
-    return COUNTED.get_sample_value(name, labels) or 0.0
+    return counters().registry.get_sample_value(name, labels) or 0.0
 
 
 def test_a_call_is_counted_by_how_it_ended() -> None:

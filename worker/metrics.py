@@ -9,88 +9,120 @@ person: labels are names of jobs, services, kinds and outcomes, which are few.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from threading import Lock
+from typing import TYPE_CHECKING
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-)
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry, Counter, Histogram
 
 _CAPITAL = re.compile(r"(?<!^)(?=[A-Z])")
 _JOB_SECONDS = (0.01, 0.05, 0.1, 0.5, 1, 5, 15, 60, 180)
 _CALL_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+_MAKING = Lock()
 
-# The text format would show the time of each one's creation as a gauge of its own.
-disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
 
-COUNTED = CollectorRegistry()
-"""Everything that this process counts."""
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Everything that this process counts; `registry` shows it."""
 
-ProcessCollector(registry=COUNTED)
+    registry: "CollectorRegistry"
+    mails: "Counter"
+    files: "Counter"
+    calls: "Counter"
+    call_seconds: "Histogram"
+    job_runs: "Counter"
+    job_seconds: "Histogram"
 
-MAILS = Counter(
-    "easeback_mails",
-    "Tries to send a mail, by what came of them: sent, to_retry, put_back, given_up.",
-    ["kind", "outcome"],
-    registry=COUNTED,
-)
-FILES = Counter(
-    "easeback_files",
-    "Files of the inbox that were judged, by what came of them.",
-    ["outcome"],
-    registry=COUNTED,
-)
-CALLS = Counter(
-    "easeback_source_calls",
-    "Calls to services, by how they ended: ok, or the error.",
-    ["source", "status"],
-    registry=COUNTED,
-)
-CALL_SECONDS = Histogram(
-    "easeback_source_call_seconds",
-    "How long calls to services took.",
-    ["source"],
-    buckets=_CALL_SECONDS,
-    registry=COUNTED,
-)
-JOB_RUNS = Counter(
-    "easeback_job_runs",
-    "Runs of jobs, by how they ended: ok or failed.",
-    ["job", "outcome"],
-    registry=COUNTED,
-)
-JOB_SECONDS = Histogram(
-    "easeback_job_run_seconds",
-    "How long runs of jobs took.",
-    ["job"],
-    buckets=_JOB_SECONDS,
-    registry=COUNTED,
-)
+
+def counters() -> Counters:
+    """What this process counts, made when it is first asked for.
+
+    So a pass that finds nothing to do doesn't load what counts.
+    """
+    with _MAKING:
+        return _made()
+
+
+@cache
+def _made() -> Counters:
+    from prometheus_client import (
+        CollectorRegistry,
+        Counter,
+        Histogram,
+        ProcessCollector,
+        disable_created_metrics,
+    )
+
+    # The text format would show the time of each one's creation as a gauge of its own.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return Counters(
+        registry,
+        mails=Counter(
+            "easeback_mails",
+            "Tries to send a mail, by what came of them: sent, to_retry, put_back, given_up.",
+            ["kind", "outcome"],
+            registry=registry,
+        ),
+        files=Counter(
+            "easeback_files",
+            "Files of the inbox that were judged, by what came of them.",
+            ["outcome"],
+            registry=registry,
+        ),
+        calls=Counter(
+            "easeback_source_calls",
+            "Calls to services, by how they ended: ok, or the error.",
+            ["source", "status"],
+            registry=registry,
+        ),
+        call_seconds=Histogram(
+            "easeback_source_call_seconds",
+            "How long calls to services took.",
+            ["source"],
+            buckets=_CALL_SECONDS,
+            registry=registry,
+        ),
+        job_runs=Counter(
+            "easeback_job_runs",
+            "Runs of jobs, by how they ended: ok or failed.",
+            ["job", "outcome"],
+            registry=registry,
+        ),
+        job_seconds=Histogram(
+            "easeback_job_run_seconds",
+            "How long runs of jobs took.",
+            ["job"],
+            buckets=_JOB_SECONDS,
+            registry=registry,
+        ),
+    )
 
 
 @contextmanager
 def timed_call(source: str) -> Iterator[None]:
     """Count a call to a service and how long it takes; its status is `ok` or the error's name."""
     status = "ok"
-    with CALL_SECONDS.labels(source).time():
+    with counters().call_seconds.labels(source).time():
         try:
             yield
         except Exception as error:
             status = _CAPITAL.sub("_", type(error).__name__).lower()
             raise
         finally:
-            CALLS.labels(source, status).inc()
+            counters().calls.labels(source, status).inc()
 
 
 @contextmanager
 def timed_job(job: str) -> Iterator[None]:
     """Count a run of a job and how long it takes."""
     outcome = "failed"
-    with JOB_SECONDS.labels(job).time():
+    with counters().job_seconds.labels(job).time():
         try:
             yield
             outcome = "ok"
         finally:
-            JOB_RUNS.labels(job, outcome).inc()
+            counters().job_runs.labels(job, outcome).inc()

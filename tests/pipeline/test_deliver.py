@@ -361,7 +361,7 @@ def test_each_mail_of_a_run_takes_two_commits(app: App) -> None:
     with counted(app.services.store) as told:
         assert send(app.services, app.clock).sent == 5
     assert told["commits"] == 1 + 2 * 5
-    assert told["statements"] <= 2 + 5 * 6
+    assert told["statements"] <= 3 + 5 * 4
 
 
 def test_a_mail_that_was_claimed_with_the_last_ones_answer_is_left_claimed_by_a_crash(

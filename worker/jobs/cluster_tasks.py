@@ -30,12 +30,12 @@ from psycopg import Error
 from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, text
 
-from worker import metrics
 from worker.domain.models import SourceName
 from worker.domain.shown import counted
 from worker.jobs.registry import AthleteTask, Batches, Job, Where, event_task
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
 from worker.mail import Mailer
+from worker.metrics import timed_job
 from worker.pipeline.services import Clock, Services
 from worker.sources.base import SourceError
 from worker.store import Store, StoreError, Tick
@@ -425,7 +425,7 @@ def _add_task(app: App, context: WorkerContext, task: AthleteTask) -> None:
         with context.services.store.reading() as tx:
             athlete = tx.athletes.by_id(athlete_id)
         if athlete is not None:
-            with metrics.timed_job(task.name):
+            with timed_job(task.name):
                 task.run(context.services, athlete, where, context.clock)
 
     async def run(call: JobContext, athlete_id: int, about: list[str]) -> None:
@@ -459,7 +459,7 @@ async def _waits(queue: JobManager, queued: QueuedJob) -> bool:
 def _add_batches(app: App, context: WorkerContext, job: Job, batches: Batches) -> None:
     def run_batch() -> int:
         services = replace(context.services, mailer=context.mailer())
-        with metrics.timed_job(job.name):
+        with timed_job(job.name):
             return batches.run(services, context.clock, batches.size)
 
     async def run(call: JobContext, lane: int) -> None:

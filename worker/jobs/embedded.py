@@ -17,11 +17,11 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
-from worker import metrics
 from worker.health import CLOCK_TICK, shortage_of
 from worker.jobs.leaps import LeapGuard, steady_s
 from worker.jobs.registry import Job
 from worker.jobs.ticks import record_tick, trouble_of, unset_clock
+from worker.metrics import timed_job
 from worker.pipeline.services import Clock, Services
 from worker.store import StoreError, Tick
 
@@ -148,7 +148,7 @@ class EmbeddedWorker:
             if trouble is None:
                 try:
                     self._services.store.assert_held()
-                    with metrics.timed_job(job.name):
+                    with timed_job(job.name):
                         job.run(self._services, self._clock, False)
                 except Exception as error:  # noqa: BLE001  it must not end the worker
                     self._end_if_short(error)

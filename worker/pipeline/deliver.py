@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from math import inf
 from threading import Lock, Thread
 
-from worker import metrics
 from worker.mail import SendError, readdressed
+from worker.metrics import counters
 from worker.notify import NoticeFacts
 from worker.pipeline.services import Clock, Services, enqueue
 from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
@@ -65,7 +65,7 @@ def make_ready(services: Services, now: datetime) -> None:
         living = tx.workers.living(within=services.identity.stale) if services.identity else ()
         tx.outbox.put_back(but_of=[one.name for one in living])
         for expired in () if services.doubts(now) else tx.outbox.expire(now):
-            metrics.MAILS.labels(expired.kind, "given_up").inc()
+            counters().mails.labels(expired.kind, "given_up").inc()
             _notify_operator(tx, services, expired, expired.last_error or "", now=now)
 
 
@@ -259,7 +259,7 @@ def _send(
         ticks = tx.progress.ticks(MAIL_TICK, PAUSE_TICK)
         _save_answer(tx, ticks, now)
         then(tx, ticks)
-    metrics.MAILS.labels(letter.kind, "sent").inc()
+    counters().mails.labels(letter.kind, "sent").inc()
     log.info("mail %(kind)s to athlete %(athlete)s sent", _named(letter))
     return None
 
@@ -303,7 +303,7 @@ def _unsent(
         else:
             outcome = "given_up"
             _notify_operator(tx, services, letter, f"not delivered in time: {error}", now=now)
-    metrics.MAILS.labels(letter.kind, outcome).inc()
+    counters().mails.labels(letter.kind, outcome).inc()
     log.warning(
         "mail %(kind)s to athlete %(athlete)s not sent: %(why)s", _named(letter) | {"why": nameless}
     )

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from worker import metrics
 from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
 from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
 from worker.domain.shown import counted
 from worker.domain.weeks import local_day
+from worker.metrics import counters
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.alert_copies import queue_copies
@@ -332,7 +332,7 @@ def _ingest_files(
             state_now = SourceState("waiting" if silence and left else "ok", now, backlog=left)
             tx.progress.source(athlete, "inbox", state_now)
         for one in verdicts:
-            metrics.FILES.labels(one.verdict).inc()
+            counters().files.labels(one.verdict).inc()
         for file, _, readings in read:
             unread = any(isinstance(reading, NotRead) for reading in readings)
             is_bad = any(isinstance(reading, Unreadable) for reading in readings)

@@ -14,9 +14,9 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
-from worker import metrics
 from worker.domain.models import Athlete, SourceName
 from worker.domain.weeks import local_day
+from worker.metrics import timed_call
 from worker.notify import ReconnectFacts
 from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue
 from worker.sources.base import (
@@ -281,7 +281,7 @@ def limited_call(
     headers: dict[str, str] = {}
     answered = True
     try:
-        with metrics.timed_call(client.name):
+        with timed_call(client.name):
             return question(clock(), headers.update)
     except RateLimited as error:
         answered = False

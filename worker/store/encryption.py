@@ -6,6 +6,11 @@ The keys are outside the database. They rotate: the first one encrypts, and all 
 
 import base64
 from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
 
 
 class DecryptError(Exception):
@@ -16,18 +21,23 @@ class Encrypter:
     """Encrypts with the first of `keys`, decrypts with any. A key is any text hard to guess."""
 
     def __init__(self, keys: Sequence[str]) -> None:
+        if not keys or not all(keys):
+            raise ValueError("encryption needs at least one key, and no empty one")
+        self._keys = tuple(keys)
+
+    @cached_property
+    def _fernet(self) -> "MultiFernet":
+        """Loaded with the first credential: who has none doesn't wait for it."""
         from cryptography.fernet import Fernet, MultiFernet
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-        if not keys or not all(keys):
-            raise ValueError("encryption needs at least one key, and no empty one")
         fernets = []
-        for key in keys:
+        for key in self._keys:
             # A separate key in Fernet's format, because links are signed with the same text.
             derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"easeback.seal")
             fernets.append(Fernet(base64.urlsafe_b64encode(derived.derive(key.encode()))))
-        self._fernet = MultiFernet(fernets)
+        return MultiFernet(fernets)
 
     def encrypt_text(self, text: str) -> bytes:
         return self._fernet.encrypt(text.encode())

@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 
 from worker import __version__
 from worker.health import Audience, check_health, shown_ticks
-from worker.metrics import COUNTED
+from worker.metrics import counters
 from worker.notify.render import Locale
 from worker.store import STATES_IN_WORDS, State
 from worker.web.context import WebContext
@@ -69,7 +69,7 @@ def metrics(web: WebContext, visit: Visit) -> Response:
     """What this process has counted, and what all of them share, as Prometheus reads it."""
     require_operator(web, visit.request)
     shown = CollectorRegistry(auto_describe=False)
-    shown.register(COUNTED)
+    shown.register(counters().registry)
     shown.register(_Gauges(tuple(_shared_gauges(web, visit.now))))
     encode, media_type = choose_encoder(visit.request.headers.get("accept", ""))
     return Response(encode(shown), headers={"content-type": media_type})

@@ -40,7 +40,7 @@ def test_what_is_wished_again_during_a_look_is_looked_at_again(store: Store) -> 
         tx.source("strava").note_events([(mira.id, "1")], now=later)
         tx.source("strava").event_done(mira, "1", looked_at=looked_at)
         after = later + QUIET
-        assert tx.source("strava").events_due(mira, after) == ("1",)
+        assert tuple(tx.source("strava").events_due(mira, after)) == ("1",)
         tx.source("strava").event_done(mira, "1", looked_at=after)
         assert tx.source("strava").with_events_due(after) == ()
 
@@ -124,7 +124,7 @@ class TestForged:
         with app.services.store.reading() as tx:
             rows = tx.source("strava")
             assert rows.events_waiting(athlete) == EVENTS_KEPT
-            assert rows.events_due(athlete, app.clock())[0] == str(made[0].id)
+            assert next(iter(rows.events_due(athlete, app.clock()))) == str(made[0].id)
         app.turn()
         assert app.runs(athlete)[str(made[0].id)] == 4_321.0
 
@@ -221,12 +221,15 @@ def plain_subscription(app: StravaApp) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "most"), [({"name": "Along the river"}, 12), ({"distance_m": 9_000.0}, 17)]
+    ("changes", "most"), [({"name": "Along the river"}, 9), ({"distance_m": 9_000.0}, 13)]
 )
 def test_following_an_edit_takes_two_commits(
     app: StravaApp, changes: dict[str, object], most: int
 ) -> None:
-    """One before the call: lease, budget and rate limit; one after it: all that it told."""
+    """One before the call: lease, budget and rate limit; one after it: all that it told.
+
+    One of the statements looks for a run before the season, which these athletes don't have.
+    """
     athlete, account = app.connected()
     made = app.service.diary.weeks_of_runs(account, app.clock() - HOUR, 20)
     app.turn()
@@ -262,7 +265,7 @@ class TestQuiet:
             mira = tx.athletes.add(Athlete(0, "Mira", "mira@example.org", clock.now))
             rows = tx.source("strava")
             rows.note_events([(mira.id, "1")], now=clock.now)
-            assert rows.events_due(mira, clock.now) == ("1",)
+            assert tuple(rows.events_due(mira, clock.now)) == ("1",)
             rows.event_done(mira, "1", looked_at=clock.now)
             assert rows.events_waiting(mira) == 0
         return clock, mira
@@ -276,7 +279,8 @@ class TestQuiet:
                 rows.note_events([(mira.id, "1")], now=now)
                 assert rows.with_events_due(now) == ()
             assert rows.events_waiting(mira) == 1
-            assert rows.events_due(mira, clock.step(timedelta(seconds=6))) == ("1",)
+            due = rows.events_due(mira, clock.step(timedelta(seconds=6)))
+            assert tuple(due) == ("1",)
             rows.event_done(mira, "1", looked_at=clock.now)
             assert rows.with_events_due(clock.step(DAY)) == ()
 
@@ -285,7 +289,7 @@ class TestQuiet:
         with store.transaction() as tx:
             rows = tx.source("strava")
             rows.note_events([(mira.id, "2"), (mira.id, "1")], now=clock.now)
-            assert rows.events_due(mira, clock.now) == ("2",)
+            assert tuple(rows.events_due(mira, clock.now)) == ("2",)
 
     def test_what_comes_during_the_look_after_it_is_not_lost(self, store: Store) -> None:
         """The look may have come before the change."""
@@ -304,7 +308,7 @@ class TestQuiet:
         with store.transaction() as tx:
             rows = tx.source("strava")
             rows.note_events([(mira.id, "1")], now=clock.step(timedelta(seconds=60)))
-            assert rows.events_due(mira, clock.now) == ("1",)
+            assert tuple(rows.events_due(mira, clock.now)) == ("1",)
 
     def test_a_single_pass_waits_for_nothing(self, app: StravaApp) -> None:
         """It won't be there at the end of the minute."""
