@@ -16,6 +16,7 @@ from worker.store import (
     SeenActivity,
     SourceState,
     Store,
+    StoreError,
     Transaction,
 )
 from worker.store.sources import STANDING
@@ -253,6 +254,36 @@ def test_a_lease_for_an_event_counts_its_call(store: Store) -> None:
         assert not rows.has_event_calls(mira, now=later, most=2)
         assert rows.lease(mira, now=later, until=until, event_calls=2) is None
         assert rows.lease(mira, now=later, until=until) is not None
+
+
+def test_a_lease_brings_the_rate_limit_and_nobody_else_counts_meanwhile(
+    store: Store, athlete: Athlete
+) -> None:
+    """Its row is locked until the end of the transaction; where nothing is known there is none."""
+    with store.transaction() as tx:
+        connect(tx, athlete)
+        leased = tx.source("strava").lease(athlete, now=NOW, until=NOW + MINUTE)
+        assert leased
+        assert leased[1] is None
+        tx.source("strava").save_limit({"at": "then"})
+    with store.transaction() as tx:
+        leased = tx.source("strava").lease(athlete, now=NOW + MINUTE, until=NOW + 2 * MINUTE)
+        assert leased
+        assert leased[1] == {"at": "then"}
+        with pytest.raises(StoreError), store.transaction(within_s=0.05) as other:
+            other.source("strava").limit(lock=True)
+
+
+def test_an_event_that_is_due_comes_with_what_is_known_of_its_activity(
+    store: Store, athlete: Athlete
+) -> None:
+    """None where it was never seen."""
+    seen = SeenActivity("1", NOW, "{}", edited=True)
+    with store.transaction() as tx:
+        rows = tx.source("strava")
+        rows.save_seen(athlete, [seen], now=NOW)
+        rows.note_events({(athlete.id, "1"), (athlete.id, "2")}, now=NOW)
+        assert rows.events_due(athlete, NOW) == {"1": seen, "2": None}
 
 
 def test_what_a_sound_source_does_not_show_is_told_once(store: Store, athlete: Athlete) -> None:
