@@ -97,7 +97,7 @@ def test_what_is_refused_behind_a_link_is_said_in_the_athletes_language(
 @pytest.mark.parametrize(
     ("language", "week", "month"),
     [("en", "7 days", "Four weeks"), ("de", "7 Tage", "Vier Wochen"),
-     ("fr", "7 jours", "Quatre semaines")],
+     ("fr", "7\u00a0jours", "Quatre semaines")],
 )  # fmt: skip
 def test_a_rule_is_named_with_the_capitals_of_its_language(
     made: Instance, language: str, week: str, month: str
