@@ -86,7 +86,7 @@ def _pages(language: str) -> Iterator[tuple[str, str]]:
             made.store.close()
 
 
-def _shoot(browser: Browser, stem: Path, html: str, widths: list[int], schemes: list[str]) -> None:
+def _shoot(browser: Browser, stem: Path, html: str, widths: list[int], schemes: list[Any]) -> None:
     for width in widths:
         context = browser.new_context(viewport={"width": width, "height": 740}, offline=True)
         page = context.new_page()
