@@ -1,12 +1,13 @@
 # ruff: noqa: E402, INP001, T201  a script beside the package, not a part of it
-"""Take the pictures of pages for the documentation, of made runners, in Chromium.
+"""Take the pictures of pages and mails for the documentation, of made runners, in Chromium.
 
     python scripts/screenshots.py [FOLDER]
 
 Plays `easeback demo` in a temporary folder, serves its pages by the clock of its last day, then
-those of a made practice, and writes docs/images/page-phone.png and the like. A page that isn't
-there yet is passed over. Needs playwright and a Chromium at /usr/bin/chromium (or in the
-environment's CHROMIUM).
+those of a made practice, and writes docs/images/page-phone.png and the like; then an alert and a
+weekly mail. A page that isn't there yet is passed over. Pictures have a palette, which makes them
+small. Needs playwright, Pillow and a Chromium at /usr/bin/chromium (or in the environment's
+CHROMIUM).
 """
 
 import os
@@ -16,21 +17,27 @@ import tempfile
 from datetime import datetime
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from simulators.mails import MAILS
 from simulators.practice import add_therapist, add_thirty, practice_link
 from simulators.web_instance import instance
 from worker.app import build_services
 from worker.config import load
 from worker.demo.runner import ENDS
 from worker.links import Signer
+from worker.notify import Composer
+from worker.notify.render import standalone
 from worker.web import WebContext, WebServer, build_app
 
 SIZES = {"phone": (390, 1200), "tablet": (820, 1100)}
 SCHEMES = {"": "light", "-dark": "dark"}
+SHOWN_MAILS = {"alert-phone": "alert", "weekly-phone": "weekly"}
+MAIL_SIZE = (360, 740)
 BASE_URL = "http://127.0.0.1:8765"
 
 
@@ -68,9 +75,27 @@ def shoot(browser: Browser, address: str, file: Path, *, size: tuple[int, int], 
     answer = page.goto(address)
     is_there = answer is not None and answer.ok
     if is_there:
-        page.screenshot(path=file)
+        save(page, file)
     page.close()
     return is_there
+
+
+def save(page: Page, file: Path) -> None:
+    """Write what a window shows as a picture of at most 256 colours."""
+    page.screenshot(path=file)
+    with Image.open(file) as picture:
+        picture.convert("RGB").quantize(dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+def shoot_mails(browser: Browser, folder: Path) -> None:
+    """Write a picture of the top of each mail, in twice the size, as phones have it."""
+    composer = Composer(signer=Signer(["a key for pictures"], BASE_URL), checkins=True)
+    width, height = MAIL_SIZE
+    page = browser.new_page(viewport={"width": width, "height": height}, device_scale_factor=2)
+    for name, mail in SHOWN_MAILS.items():
+        page.set_content(standalone(MAILS[mail](composer)))
+        save(page, folder / f"{name}.png")
+    page.close()
 
 
 def shoot_all(browser: Browser, web: WebContext, shown: dict[str, str], folder: Path) -> None:
@@ -97,6 +122,7 @@ def main(folder: Path) -> None:
         )
         for web, shown in (web_of(Path(made, "demo", "easeback.toml")), practice_of(Path(made))):
             shoot_all(browser, web, shown, folder)
+        shoot_mails(browser, folder)
         browser.close()
 
 

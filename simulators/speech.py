@@ -10,7 +10,7 @@ NAMES = (
     "British Journal of Sports Medicine", "Frandsen et al.", "Nielsen et al.", "Personal API",
     "Developer Settings", "Spring half marathon", "Garmin Connect",
     "easeback connect", "[web] token", "Strava", "intervals.icu", "von Hohenlohe",
-    "zu Ratibor und", "Corvey the",
+    "zu Ratibor und", "Corvey the", "Yann Le Gall",
 )  # fmt: skip
 
 WORDS = {

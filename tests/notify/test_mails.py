@@ -65,14 +65,14 @@ def test_the_subject_of_an_alert_says_the_fact(composer: Composer) -> None:
 @pytest.mark.parametrize(
     ("language", "clock", "said"),
     [
-        ("en", "24", "It comes on Sundays at 19:05. It tells of the week that ends that day."),
-        ("en", "12", "It comes on Sundays at 7:05 pm. It tells of the week that ends that day."),
+        ("en", "24", "It comes on Sundays at 19:05. It covers the week that ends that day."),
+        ("en", "12", "It comes on Sundays at 7:05 pm. It covers the week that ends that day."),
         (
             "de",
             "24",
-            "Sie kommt immer sonntags um 19:05 Uhr. Sie erzählt von der Woche, die",
+            "Sie kommt immer sonntags um 19:05 Uhr. Darin steht die Woche, die",
         ),
-        ("de", "12", "Sie kommt immer sonntags um 7:05 Uhr nachmittags. Sie erzählt"),
+        ("de", "12", "Sie kommt immer sonntags um 7:05 Uhr nachmittags. Darin steht"),
     ],
 )
 def test_times_are_told_by_the_clock_that_the_athlete_reads(

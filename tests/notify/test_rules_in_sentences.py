@@ -37,7 +37,7 @@ OTHER = Rules(
 
 DEFAULTS = {
     "en": r"30 days|month|\b42\b|six weeks|\b7 days|last six|biggest week|\b14 days|\b4 days"
-    r"|four weeks to|of four weeks|\b10 %",
+    r"|four weeks to|of four weeks|\b10%",
     "de": r"30 Tage|Monat|\b42\b|sechs Wochen|\b7 Tage|letzten sechs|größten Woche|\b14 Tage"
     r"|\b4 Tage|vier Wochen bis|aus vier Wochen|\b10 %",
 }
@@ -102,10 +102,10 @@ def test_what_a_study_found_is_not_said_of_a_run_that_it_did_not_look_at() -> No
     email = Composer().alert(made.alert_facts(finding=finding, rules=replace(OTHER)))
     said = " ".join(email.text.split())
 
-    assert "only a run more than 10 % longer than the longest of the 30 days before" in said
+    assert "only a run more than 10% longer than the longest of the 30 days before" in said
     assert "1.64" not in said
     assert (
-        "The rule here is set otherwise than in the study: it warns of a run more than 5 % over "
+        "The rule here is set otherwise than in the study: it warns of a run more than 5% over "
         "the longest of the 21 days before."
     ) in said
 
@@ -128,7 +128,7 @@ def test_the_weekly_mail_says_the_numbers_of_the_rules_as_they_are_set(
 
     assert [default_numbers(email) for email in mails] == [[], [], [], []]
     said = [sentences(email) for email in mails]
-    assert re.search(r"5 % (longer|länger)", said[0])
+    assert re.search(r"5 ?% (longer|länger)", said[0])
     assert re.search(r"21 (days|Tage).*9 (days|Tagen).*40 (days|Tage).*35 (days|Tagen)", said[2])
     assert re.search(r"53 (days|Tage)", said[3])
 
@@ -157,7 +157,7 @@ def test_the_pipeline_hands_its_rules_to_the_mail(app: App) -> None:
     text = " ".join(mail.get_body(("plain",)).get_content().split())  # type: ignore[union-attr]  # it has one
     assert "your longest run of the 21 days before was 8.0 km" in text
     assert "after these days: at most 7.2 km" in text
-    assert "more than 5 % over the longest of the 21 days before" in text
+    assert "more than 5% over the longest of the 21 days before" in text
 
 
 def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) -> None:
@@ -173,7 +173,7 @@ def test_the_page_says_the_numbers_of_the_rules_as_they_are_set(tmp_path: Path) 
 
     assert "your longest of the 21 days before" in page
     assert "9 days</strong>" in page
-    assert "at most 5 % longer than what you" in later.replace("\u00a0", " ")
+    assert "at most 5% longer than what you" in later.replace("\u00a0", " ")
     rest = re.sub(r"<p>(Among|This is a coach).*?</p>", "", page)
     assert re.findall(r"30 days before|six weeks|Seven days|in 7 days", rest) == []
 

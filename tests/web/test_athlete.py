@@ -50,7 +50,7 @@ def test_shows_what_stood_out_and_how_it_was_judged(
     page = client.get(made.link("athlete", runner)).text.replace("\u00a0", " ")
     # Four days, the address for uploads, and the forms to delete and to close links and calendar.
     assert page.count("<details>") == 8
-    assert "14.2 km against 8.9 km, at most 9.7 km inside the rule. Stood out." in page
+    assert "14.2 km against 8.9 km, up to 9.7 km within the rule. Stood out." in page
     assert "Frandsen et al. 2025" in page
     assert "You had a mail about it." in page
     assert "No mail came: the run was 5 days ago." in page
@@ -151,7 +151,7 @@ def test_settings_are_kept(made: Instance, mira: Athlete, client: TestClient) ->
     assert kept.pain == ("knee",)
     page = client.get(answer.headers["location"]).text
     assert 'role="status">Saved.' in page
-    assert "It tells of the week that ended the day before." in page
+    assert "It covers the week that ended the day before." in page
 
 
 @pytest.mark.parametrize("wrong", [{"weekday": "someday"}, {"at": "25:00"}, {"at": "x" * 5000}])

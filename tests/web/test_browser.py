@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Route
+from playwright.sync_api import Browser, Page, Route, expect
 
 from simulators.web_instance import TODAY, Instance, instance, run_winter
 from tests.web import browsing
@@ -158,13 +159,36 @@ def test_settings_can_be_changed(site: Site) -> None:
     """And are there after the page came back."""
     athlete = new_athlete(site, "Settings")
     page = site.open(site.made.link("athlete", athlete))
-    page.get_by_label("A warning when a run or a week jumps").uncheck()
+    page.get_by_label("A warning when a run or a week is suddenly longer").uncheck()
     page.get_by_label("Distances in").select_option("miles")
     page.get_by_role("button", name="Save the settings").click()
     page.get_by_role("status").wait_for()
     kept = site.made.athlete(athlete)
     assert "alert" not in kept.wants
     assert kept.units == "mi"
+
+
+def test_what_a_form_could_not_use_is_said_in_view(site: Site) -> None:
+    """The reason has the focus, wherever on the page its form stands."""
+    page = site.open(site.made.link("athlete", new_athlete(site, "No zone")))
+    page.get_by_label("Your time zone").fill("Berlin")
+    page.get_by_role("button", name="Save the settings").click()
+    reason = page.get_by_role("alert")
+    expect(reason).to_be_focused()
+    expect(reason).to_be_in_viewport()
+
+
+def test_a_printed_page_has_the_plan_and_nothing_to_tap(site: Site) -> None:
+    """The weeks up to the race are on it though they are folded up on the screen."""
+    athlete = site.made.add("On paper", race=Race("Half", TODAY + timedelta(days=78), 21_097.5))
+    run_winter(site.made, athlete)
+    page = site.open(site.made.link("athlete", athlete))
+    weeks = page.get_by_role("cell", name="taper").first
+    expect(weeks).to_be_hidden()
+    page.emulate_media(media="print")
+    expect(weeks).to_be_visible()
+    expect(page.locator("button:visible, .button:visible, input:visible")).to_have_count(0)
+    page.emulate_media(media="screen")
 
 
 def test_deleting_asks_for_the_box(site: Site) -> None:
@@ -258,11 +282,12 @@ def test_no_page_is_wider_than_its_window(
         assert tab.evaluate("document.documentElement.scrollWidth") <= width, width
 
 
-def test_tap_targets_are_large_enough(site: Site, paths: dict[str, str]) -> None:
-    """44 pixels for buttons and choices, on a phone."""
-    page = site.open(paths["check-in"])
-    for target in page.locator("button, .tile").all():
+@pytest.mark.parametrize("name", ["check-in", "athlete"])
+def test_tap_targets_are_large_enough(site: Site, paths: dict[str, str], name: str) -> None:
+    """44 pixels for buttons, choices and what folds open, on a phone."""
+    page = site.open(paths[name])
+    for target in page.locator(":is(button, .tile, label:has(input), summary):visible").all():
         box = target.bounding_box()
         assert box is not None
-        assert box["height"] >= 44
-        assert box["width"] >= 44
+        assert box["height"] >= 44, target.inner_text()
+        assert box["width"] >= 44, target.inner_text()

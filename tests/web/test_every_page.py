@@ -7,9 +7,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 from starlette.testclient import TestClient
 
+from simulators.every_page import everything
 from simulators.web_instance import Instance
 from tests.web import browsing
-from tests.web.every_page import everything
 from worker.notify.render import SHIPPED, SHIPPED_LANGUAGES
 
 PHONE: Any = {"width": 360, "height": 740}

@@ -6,11 +6,11 @@ import pytest
 from httpx2 import Response
 from starlette.testclient import TestClient
 
+from simulators.every_page import everything
 from simulators.speech import faults, told
 from simulators.web_instance import Instance
-from tests.web.every_page import everything
 from worker.domain.models import Athlete
-from worker.notify.render import SHIPPED_LANGUAGES
+from worker.notify.render import SHIPPED_LANGUAGES, Locale
 from worker.sources.base import STALE_CONSENT_SAYS
 
 
@@ -92,6 +92,19 @@ def test_what_is_refused_behind_a_link_is_said_in_the_athletes_language(
     answer = client.post(made.link("checkin", who), data={}, headers={"accept-language": "de"})
     assert answer.status_code == 400
     assert language_of(answer) == "fr"
+
+
+@pytest.mark.parametrize(
+    ("language", "week", "month"),
+    [("en", "7 days", "Four weeks"), ("de", "7 Tage", "Vier Wochen"),
+     ("fr", "7\u00a0jours", "Quatre semaines")],
+)  # fmt: skip
+def test_a_rule_is_named_with_the_capitals_of_its_language(
+    made: Instance, language: str, week: str, month: str
+) -> None:
+    """German nouns keep theirs behind a number."""
+    words = made.web.pages.words(Locale(language))
+    assert (words.rule_name("ramp"), words.rule_name("month")) == (week, month)
 
 
 def test_the_operators_page_is_english(made: Instance, client: TestClient) -> None:

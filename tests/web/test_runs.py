@@ -54,7 +54,7 @@ def test_a_distance_is_corrected_in_the_athletes_units(
     one = newest(made, runner)
     client.post(f"{link}/runs/correct", data={"run": one.run.id, "distance": "7,5"})
     assert newest(made, runner).run.distance_m == 7500.0
-    assert "by your word" in client.get(link).text
+    assert "entered by you" in client.get(link).text
     miles = made.add("Miles", units="mi")
     link = made.link("athlete", miles)
     day = (TODAY - timedelta(days=1)).isoformat()

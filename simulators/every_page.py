@@ -1,4 +1,8 @@
-"""Every page an athlete can come to, in each of its states: for whatever looks at all of them."""
+"""Every page there is, in each of its states: for whatever looks at all of them.
+
+`everything` makes those that speak the visitor's language, `operators_pages` those that speak
+English to the operator. Both change the made instance as they go.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -7,8 +11,8 @@ from datetime import timedelta
 from httpx2 import Response
 from starlette.testclient import TestClient
 
-from simulators.practice import add_therapist
-from simulators.web_instance import TODAY, Instance, run_winter
+from simulators.practice import add_therapist, add_thirty, practice_link
+from simulators.web_instance import NOW, TODAY, Instance, run_winter
 from worker.domain.checkins import CheckIn
 from worker.domain.models import Athlete, Race
 from worker.pipeline.activities import FIRST_SYNC
@@ -17,6 +21,9 @@ from worker.sources.strava.errors import REVOKED
 from worker.store import SourceState
 
 Answers = Iterator[tuple[str, Response]]
+
+_ON_THE_SECOND_PAGE = 25
+"""With the thirty of `add_thirty`, that many more than one page of the practice shows."""
 
 
 def forms(client: TestClient, link: str) -> Answers:
@@ -95,8 +102,90 @@ def name_and_address(made: Instance, client: TestClient, who: Athlete) -> Answer
     yield "confirmed before", client.post(confirm)
 
 
+def practice_of_nobody(made: Instance, client: TestClient, language: str) -> Answers:
+    """The practice's page before anybody was added."""
+    vera = add_therapist(made, language=language)
+    yield "practice of nobody", client.get(practice_link(made, vera))
+    with made.store.transaction() as tx:
+        tx.therapists.remove(vera)
+
+
+def practice(made: Instance, language: str) -> Answers:
+    """The practice's pages with a few athletes and with many: everybody, and one in each state."""
+    link = practice_link(made, add_therapist(made, language=language))
+    services = replace(made.web.services, copies_alerts=True)
+    with made.client(services=services) as client:
+        client.headers["accept-language"] = language
+        yield "practice of few", client.get(link)
+        everybody = add_thirty(made)
+        for number in range(1, _ON_THE_SECOND_PAGE):
+            made.add(f"Zz {number}", email=f"zz{number}@example.org")
+        yield "practice", client.get(link)
+        yield "practice, its end", client.get(f"{link}?page=2")
+        yield "practice, who hurts", client.get(f"{link}?concern=hurts")
+        yield "practice, by name", client.get(f"{link}?name=an")
+        yield "practice, not found", client.get(f"{link}?name=nobody")
+        refused = {"name": "Anna Berger", "email": "anna@example.org", "language": language}
+        yield "practice, name is taken", client.post(f"{link}/athletes", data=refused)
+        refused = {"name": "Nora", "email": "nora"}
+        yield "practice, no address", client.post(f"{link}/athletes", data=refused)
+        for first in ("Anna", "Clara", "Elena", "Henri", "Ines", "Jonas", "Katja", "Ben"):
+            page = f"{link}/athletes/{everybody[first].link_id}"
+            yield f"practice, {first}", client.get(page)
+        yield "practice, invited", client.get(f"{page}?invited=yes")
+        with made.store.transaction() as tx:
+            tx.therapists.save_consent(everybody["Ben"], agreed_at=NOW)
+        yield "practice, copies", client.get(page)
+        yield "practice, nobody's", client.get(f"{link}/athletes/nobody")
+
+
+def troubles(made: Instance, language: str) -> Answers:
+    """What is said of too many visits, of old links, and where the database fails, for good."""
+    late = made.add("Late", language=language)
+    old, fresh = made.link("athlete", late), made.link("checkin", late, feels="fine")
+    with made.client(burst=1) as client:
+        client.headers["accept-language"] = language
+        client.get(old)
+        yield "too many visits", client.get(old)
+    with made.client() as client:
+        client.headers["accept-language"] = language
+        made.clock.now += timedelta(days=61)
+        yield "old", client.get(old)
+        yield (
+            "old practice",
+            client.get(f"/practice/{made.signer.token('practice', late, now=NOW)}"),
+        )
+        made.clock.now = NOW
+        with made.store.transaction() as tx:
+            tx.connection.exec_driver_sql("DROP TABLE checkin")
+        yield "database fails", client.post(fresh, data={"feels": "fine"})
+
+
+def operators_pages(made: Instance) -> Answers:
+    """The operator's page: before the worker began, while all is well, and while things fail."""
+    with made.client() as client:
+        yield "status, not begun", client.get("/status")
+        with made.store.transaction() as tx:
+            for name in made.web.ticks:
+                tx.progress.ticked(name, at=NOW, trouble=None)
+        yield "status, well", client.get("/status")
+        add_thirty(made)
+        with made.store.transaction() as tx:
+            tx.progress.ticked("inbox", at=NOW, trouble="the folder /srv/inbox can't be read")
+        yield "status, troubles", client.get("/status")
+
+
+def farewells(client: TestClient, link: str, last: str) -> Answers:
+    """Closing the links of one athlete, and deleting another."""
+    yield "links closed", client.post(f"{link}/links", data={})
+    yield "closed", client.get(link)
+    yield "forgotten", client.post(f"{last}/forget", data={"sure": "yes"})
+    yield "gone", client.get(last)
+
+
 def everything(made: Instance, client: TestClient, language: str) -> Answers:
-    """Every page an athlete can come to, in each of its states, by name."""
+    """Every page that athletes and therapists can come to, in each of its states, by name."""
+    yield from practice_of_nobody(made, client, language)
     race = Race("Spring half marathon", TODAY + timedelta(days=78), 21_097.5)
     new = made.add("Neo", language=language)
     runner = made.add("Mira", language=language, pain=("buttock",), race=race)
@@ -157,8 +246,6 @@ def everything(made: Instance, client: TestClient, language: str) -> Answers:
     yield from without_a_link(client)
     yield "wrong form", client.post(checkin, data={"feels": "?"})
     yield "too long", client.post(checkin, content=b"x" * 20_000)
-    yield "links closed", client.post(f"{link}/links", data={})
-    yield "closed", client.get(link)
-    last = made.link("athlete", new)
-    yield "forgotten", client.post(f"{last}/forget", data={"sure": "yes"})
-    yield "gone", client.get(last)
+    yield from farewells(client, link, made.link("athlete", new))
+    yield from practice(made, language)
+    yield from troubles(made, language)
