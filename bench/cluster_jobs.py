@@ -12,7 +12,7 @@ from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.ingest import scan_inbox
 from worker.pipeline.services import Services
-from worker.pipeline.sync import note_events
+from worker.pipeline.webhooks import note_events
 from worker.sources.base import ServiceEvent
 
 

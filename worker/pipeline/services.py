@@ -42,7 +42,8 @@ class ConnectedSource:
     `read_file` gives everything in a file by its bytes and name. `verify_token` is what the
     service must repeat when it checks our webhook, `webhook_path` the path at which it posts to
     us. `wait` lets so many seconds pass, never with a transaction open. `jitter`, between 0 and
-    1, spreads the athletes over time: nobody's secret depends on it.
+    1, spreads the athletes over time: nobody's secret depends on it. While a call isn't answered
+    the same is asked again by another connection `another_every_s`.
     """
 
     client: Source
@@ -53,6 +54,7 @@ class ConnectedSource:
     webhook_path: str = ""
     wait: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    another_every_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)
