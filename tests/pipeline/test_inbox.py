@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import tracemalloc
 import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -22,8 +23,10 @@ from tests.effort import calls_of
 from tests.nobody import nobody
 from worker.domain.models import Snapshot
 from worker.health import Audience, check_health
+from worker.pipeline import scan
 from worker.pipeline.exports import MOST_BAD_ROWS
-from worker.pipeline.ingest import TakenIn, scan_inbox
+from worker.pipeline.ingest import TakenIn
+from worker.pipeline.scan import scan_inbox
 from worker.setting_types import InboxSection
 from worker.sources import SourceError
 from worker.sources.folder import LONGEST_READ_PAUSE, NO_FILE, TORN_FILE_SCANS, Inbox
@@ -283,6 +286,46 @@ def test_a_run_stays_when_its_file_is_taken_away(app: App) -> None:
     app.drop("run.fit")
     app.look(2)
     assert app.distances_km(anna) == [8.0]
+
+
+def test_a_folder_of_more_files_than_are_compared_at_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page: all come in, what waits is known, and what left is forgotten."""
+    monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 2)
+    anna = app.athlete()
+    app.athlete("Bert")
+    for number in range(5):
+        app.drop(f"Anna/{number}.fit", km=8 + number, day=TODAY - number * DAY)
+        app.drop(f"Nobody/{number}.fit")
+    app.look(2)
+    assert len(app.distances_km(anna)) == 5
+    (app.services.inbox.folder / "Nobody" / "3.fit").unlink()
+    app.drop("Anna/5.fit", km=20, day=TODAY - 5 * DAY)
+    app.look(2)
+    assert len(app.distances_km(anna)) == 6
+    with app.services.store.reading() as tx:
+        waiting = [file.path for file in tx.inbox.with_verdict("waiting")]
+    assert waiting == [f"Nobody/{number}.fit" for number in (0, 1, 2, 4)]
+
+
+def test_a_scan_holds_little_of_each_file_that_waits(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name, size and time once, however many there are."""
+    monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 50)
+    folder = app.services.inbox.folder / "Nobody"
+    folder.mkdir()
+    for number in range(2000):
+        (folder / f"{number:04}.fit").touch()
+    app.look(2)
+    tracemalloc.start()
+    try:
+        scan_inbox(app.services, app.now)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes / 2000 < 600
 
 
 def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(app: App) -> None:
@@ -694,12 +737,12 @@ def test_a_file_that_met_readers_without_memory_is_read_once_there_is_some(
 def test_the_pauses_of_a_file_that_cannot_be_read_grow_and_a_restart_ends_them(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """At the next scan, half a minute later, a minute later; six hours at most."""
+    """At the next scan, 20 seconds later, 40 later; six hours at most."""
     app, slow = short_of_memory
     app.athlete()
     app.drop("run.fit.gz", heavy())
     app.look()
-    for wait_s, asked in ((0, 1), (0, 2), (0, 2), (29, 2), (1, 3), (59, 3), (1, 4)):
+    for wait_s, asked in ((0, 1), (0, 2), (0, 2), (19, 2), (1, 3), (39, 3), (1, 4)):
         app.now += timedelta(seconds=wait_s)
         app.look()
         assert slow.asked == asked

@@ -28,7 +28,8 @@ from worker.ping import ping
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import Delivered, deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
-from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
+from worker.pipeline.ingest import take_in_inbox, take_in_theirs
+from worker.pipeline.scan import folders_with_news
 from worker.pipeline.services import Clock, Services
 from worker.pipeline.sync import SourceSync
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due

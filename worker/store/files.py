@@ -120,6 +120,12 @@ class InboxFiles(Repository):
             file = Snapshot._make(row)
             yield file if file.reason == "" else file._replace(reason=intern(file.reason))
 
+    def paths(self, *verdicts: FileVerdict) -> Iterator[str]:
+        """The paths of the files with these verdicts, one after another."""
+        query = select(inbox_file.c.path).where(inbox_file.c.verdict.in_(verdicts))
+        few_at_once = {"yield_per": _PATHS_AT_ONCE}
+        yield from self.connection.execute(query, execution_options=few_at_once).scalars()
+
     def judged_bad(self) -> dict[str, datetime]:
         """When each file was read that couldn't be read as anything, by path."""
         query = select(inbox_file.c.path, inbox_file.c.looked_at)
