@@ -199,6 +199,11 @@ class SourceSync:
             files = rows.with_files_due(now, most=most) if client.has_files else ()
             return tuple(dict.fromkeys((*history, *files)))[:most]
 
+    def is_paused(self) -> bool:
+        """Whether the service answered nobody just now, so that who is due stays so."""
+        with self.services.store.reading() as tx:
+            return is_paused(tx, self.connected.client.name, self.clock())
+
     def handle_events(self, athlete: Athlete) -> list[str]:
         """Look at everything that webhooks told of one athlete; what somebody must mend, in words.
 
@@ -208,8 +213,6 @@ class SourceSync:
         """
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
-            if is_paused(tx, client.name, now):
-                return []
             due = tx.source(client.name).events_due(athlete, now)
             # Of one activity alone the look itself tells, and asks less.
             is_one = len(due) == 1 and _WHOLE_ATHLETE not in due
@@ -240,14 +243,8 @@ class SourceSync:
         return troubles
 
     def poll(self, athlete: Athlete) -> None:
-        """Read one athlete's newest activities; trouble becomes a later due date and a reason.
-
-        Who was queued before the service answered nobody stays due meanwhile.
-        """
+        """Read one athlete's newest activities; trouble becomes a later due date and a reason."""
         began = self.clock()
-        with self.services.store.reading() as tx:
-            if is_paused(tx, self.connected.client.name, began):
-                return
         try:
             self._read_newest(athlete)
         except SourceError as error:

@@ -10,6 +10,7 @@ import pytest
 from simulators.http_server import FaultKind, Server
 from tests.sources.strava.app import ACTIVITIES, StravaApp, event, note_event, strava_app, subscribe
 from worker.health import Audience, check_health
+from worker.jobs.registry import event_task
 from worker.pipeline import session
 from worker.sources.polling import FIRST_TRY_AGAIN, LAST_TRY_AGAIN, fails_alone
 from worker.sources.rate_limit import Windows
@@ -145,6 +146,24 @@ class TestAnOutage:
         assert away(app) != []
         app.server.faults.waiting.clear()
         app.pass_by(5 * MINUTE, step=20 * SECOND)
+        assert [len(app.runs(athlete)) for athlete, _ in athletes] == [1, 1, 1]
+
+    def test_leaves_what_is_queued_among_several_workers(self, app: StravaApp) -> None:
+        """The first task meets it and fails in silence, the others make no call."""
+        subscribe(app)
+        athletes = [app.connected(name) for name in ("Mira", "Timo", "Jo")]
+        app.turn()
+        app.service.clock.step(MINUTE)
+        for _, account in athletes:
+            run = app.service.diary.add(account, app.clock() - HOUR)
+            note_event(app, event(app, account.id, run.id))
+        app.server.fault("reset", "/api", times=EVER)
+        for athlete, _ in athletes:
+            event_task("strava").run(app.services, athlete, (), app.clock)
+        assert EVER - faults_left(app) == 1
+        app.server.faults.waiting.clear()
+        app.service.clock.step(FIRST_TRY_AGAIN)
+        app.turn()
         assert [len(app.runs(athlete)) for athlete, _ in athletes] == [1, 1, 1]
 
     def test_of_one_athlete_alone_holds_up_no_other(self, app: StravaApp) -> None:
