@@ -130,26 +130,26 @@ def _compare(
     since it was judged bad. What waits and is as the database has it already isn't returned.
     """
     with services.store.reading() as tx:
-        wanted, gone = _wanted(tx, services, scanned, is_whole=is_whole)
+        others, gone = _others(tx, services, scanned, is_whole=is_whole)
         # Verdicts only leave the database with an athlete.
         departed = tx.athletes.departed()
-    fingerprint = hash((departed, *compress(scanned, (not one for one in wanted))))
+    fingerprint = hash((departed, *compress(scanned, others)))
     is_settled = fingerprint == services.inbox.settled
     others_are_news = False
     compared = (
-        (file, is_wanted)
-        for file, is_wanted in zip(scanned, wanted, strict=True)
-        if is_wanted or not is_settled
+        (file, is_other)
+        for file, is_other in zip(scanned, others, strict=True)
+        if not (is_other and is_settled)
     )
     for page in iter(lambda: list(islice(compared, _COMPARED_AT_ONCE)), []):
         with services.store.reading() as tx:
             known = tx.inbox.at_paths([file.path for file, _ in page])
             news = list[Snapshot]()
-            for file, is_wanted in page:
+            for file, is_other in page:
                 before = known.get(file.path)
-                if is_wanted or before is None or not file.is_as_before(before):
+                if not is_other or before is None or not file.is_as_before(before):
                     news.append(file)
-                    others_are_news |= not is_wanted
+                    others_are_news |= bool(is_other)
             # Whether there is one athlete or several shows in the first two.
             in_folders = tx.athletes.of_folders(frozenset(top_folder(file.path) for file in news))
             athletes = tuple({a.id: a for a in (*in_folders, *tx.athletes.first(2))}.values())
@@ -160,23 +160,26 @@ def _compare(
         yield _News(gone=gone)
 
 
-def _wanted(
+def _others(
     tx: Transaction, services: Services, scanned: Sequence[Snapshot], *, is_whole: bool
 ) -> tuple[bytearray, list[str]]:
-    """For each file of a scan whether it waits or was filled; of a whole one also what is gone."""
-    wanted, gone = bytearray(len(scanned)), list[str]()
+    """What is compared anyhow, as it waits or was filled, and all others: 0 and 1 for each file.
+
+    And of a whole scan the paths that waited and are gone.
+    """
+    others, gone = bytearray(b"\1") * len(scanned), list[str]()
     for path in tx.inbox.paths("waiting", "unread"):
         # Where a member of an archive couldn't be read, the archive is read again.
         at = _itself_or_archive(path, scanned)
         if at is not None:
-            wanted[at] = True
+            others[at] = 0
         elif is_whole:
             gone.append(path)
     for path, judged_at in tx.inbox.judged_bad().items():
         at = _itself_or_archive(path, scanned)
         if at is not None and services.inbox.was_filled(scanned[at].path, judged_at):
-            wanted[at] = True
-    return wanted, gone
+            others[at] = 0
+    return others, gone
 
 
 def _judge_news(

@@ -26,7 +26,7 @@ SLOWEST_BYTES_S = 128 * 2**10
 """What comes faster than this may take longer than the deadline: the largest file does."""
 
 
-A = TypeVar("A")
+_AnswerT = TypeVar("_AnswerT")
 
 
 @dataclass(slots=True)
@@ -87,12 +87,12 @@ def longest_s(answer_s: float) -> float:
 
 
 def first_of(
-    ask: Callable[[], A],
-    another: Callable[[], A],
+    ask: Callable[[], _AnswerT],
+    another: Callable[[], _AnswerT],
     *,
     every_s: float,
     unanswered: type[Exception],
-) -> A:
+) -> _AnswerT:
     """What `ask` returns, or sooner `another`, called each `every_s` for as long as `ask` waits.
 
     For questions that may be asked twice. `another` asks by a connection of its own, and raises
