@@ -36,7 +36,7 @@ STABLE_SCANS = 2
 TORN_FILE_SCANS = 6
 LARGEST_INBOX_FILE_BYTES = 256 * 2**20
 DEEPEST_FOLDER = 8
-FIRST_READ_PAUSE = timedelta(seconds=20)
+FIRST_READ_PAUSE = timedelta(seconds=10)
 LONGEST_READ_PAUSE = timedelta(hours=6)
 LONGEST_FILE_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
