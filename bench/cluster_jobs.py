@@ -10,9 +10,9 @@ from bench.cluster_stage import SUBSCRIPTION, WEBHOOK, Stage, services_on
 from simulators.query_reads import reads
 from worker.jobs.registry import HOUSEKEEPING, INBOX, WEEKLY, event_task, source_tasks
 from worker.pipeline.deliver import mails_due, make_ready, send
-from worker.pipeline.ingest import scan_inbox
+from worker.pipeline.scan import scan_inbox
 from worker.pipeline.services import Services
-from worker.pipeline.sync import note_events
+from worker.pipeline.webhooks import note_events
 from worker.sources.base import ServiceEvent
 
 

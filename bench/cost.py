@@ -134,7 +134,7 @@ def _jobs(server: str) -> Figures:
     from bench.cluster_rounds import event_about
     from worker.jobs.registry import WEEKLY, event_task
     from worker.pipeline.deliver import send
-    from worker.pipeline.sync import note_events
+    from worker.pipeline.webhooks import note_events
     from worker.sources.base import ServiceEvent
 
     cluster_stage.DATABASE = f"easeback_cost_{os.getpid()}"

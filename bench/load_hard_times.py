@@ -90,8 +90,9 @@ def hard_times(server: str | None = None) -> Iterator[Scene]:
             yield _readers_killed(stage)
             yield _recipient_hangs(stage)
             yield _server_trickles(stage)
-            yield _strava_trickles(stage, "slow head", "headers")
-            yield _strava_trickles(stage, "slow chunk line", "a chunk's line")
+            yield _strava_hangs(stage, "hang", "accepts and says nothing")
+            yield _strava_hangs(stage, "slow head", "trickles headers")
+            yield _strava_hangs(stage, "slow chunk line", "trickles a chunk's line")
             yield _server_refuses(stage, servers)
             if url is not None:
                 yield _locks_lost(stage)
@@ -158,6 +159,7 @@ def _status(stage: Stage, about: str = "") -> str:
 def _readers_killed(stage: Stage) -> Scene:
     """The machine is short of memory for ten seconds, and kills the reader of files each time."""
     with _watched(stage, "the reader of files is killed for 10 s") as scene:
+        scene.needs_no_telling = True  # it can be over before anybody has asked
         before = _runs(stage)
         for number in range(FILES):
             day = datetime.now(UTC).date() - timedelta(days=number + 60)
@@ -251,9 +253,12 @@ def _server_trickles(stage: Stage) -> Scene:
     return scene
 
 
-def _strava_trickles(stage: Stage, fault: FaultKind, what: str) -> Scene:
-    """A byte now and then, well within every time-out of a single one; then it is well again."""
-    with _watched(stage, f"Strava trickles {what}", about="strava") as scene:
+def _strava_hangs(stage: Stage, fault: FaultKind, does: str) -> Scene:
+    """No byte, or one now and then, well within every time-out of a single one; then all is well.
+
+    It's mended as soon as it was told: by then the next call hangs.
+    """
+    with _watched(stage, f"Strava {does}", about="strava") as scene:
         assert isinstance(stage.strava.service, Service)
         stage.strava.longest_fault_s = 2 * LONGEST_S
         stage.strava.fault(fault, ACTIVITIES, times=1000)

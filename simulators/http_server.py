@@ -117,7 +117,7 @@ class _Door(BaseHTTPRequestHandler):
             self.server.service.answer(question)
             self._reset()
         elif fault.kind == "hang":
-            self.server.closing.wait(30)
+            self.server.closing.wait(max(30, self.server.longest_fault_s))
         elif fault.kind in _FLOODS:
             self._flood(*_FLOODS[fault.kind])
         elif fault.kind in {"status", "nonsense"}:

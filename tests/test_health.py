@@ -14,7 +14,7 @@ from tests.command import easeback
 from worker.domain.models import Athlete, Snapshot
 from worker.health import CLOCK_TICK, WEB_TICK, Audience, check_health
 from worker.jobs.registry import all_jobs, patience_of
-from worker.pipeline.tick_names import MAIL_TICK
+from worker.pipeline.tick_names import AWAY_TICK, MAIL_TICK
 from worker.store import SourceState, Store, Transaction
 
 PATIENCE = patience_of(all_jobs(timedelta(seconds=5)))
@@ -88,6 +88,10 @@ def file_failed(tx: Transaction, now: datetime) -> None:
     tx.inbox.save([torn._replace(athlete_id=athlete(tx).id)], now=now)
 
 
+def service_is_away(tx: Transaction, now: datetime) -> None:
+    tx.progress.ticked(AWAY_TICK.format("strava"), at=now, trouble="Strava didn't answer in time")
+
+
 def file_waits(tx: Transaction, now: datetime) -> None:
     whose = Snapshot("x.fit", size=1, mtime_ns=1, scans=2, reason="whose is it?")
     tx.inbox.wait([whose], now=now)
@@ -118,6 +122,7 @@ TABLE: dict[Break, Audience] = {
     port_is_taken: Audience.ALL,
     mail_retried: S | R,
     mail_given_up: S | R,
+    service_is_away: Audience.ALL,
     source_fails: S,
     file_waits: S,
     file_waits_to_be_read_again: S,

@@ -12,8 +12,9 @@ metric `ready` is 0), and the ping is withheld, each for the problems marked her
     mails were given up, or are being retried                        x       x
     no worker has begun (somebody may run only single passes)                x
     the database can't be written, or the worker has another open    x       x      x
-    a service answers nobody; an athlete's source fails              x
-    a file in the inbox waits for a reason, or to be read again      x
+    a service answers nobody                                         x       x      x
+    an athlete's source fails                                        x
+    a file waits in the inbox for a reason, or to be read again      x
     the operator's routine or templates can't be used                x
     the clock has leapt, and isn't trusted for a few minutes         x
 
@@ -29,7 +30,7 @@ from datetime import datetime, timedelta
 from enum import Flag, auto
 
 from worker.domain.shown import counted
-from worker.pipeline.tick_names import MAIL_TICK, away_services
+from worker.pipeline.tick_names import MAIL_TICK, SOURCE_PAUSE_TICK, away_services
 from worker.store import Tick, Transaction
 
 MADE_UP_TICK = "made-up clock"
@@ -50,7 +51,7 @@ BOOT_TICK = "boot"
 WRITE_TICK = "readyz"
 """The tick that `/readyz` writes, to try whether anything can be written."""
 
-_NOT_SHOWN = (WRITE_TICK, BOOT_TICK, LEAP_TICK)
+_NOT_SHOWN = (WRITE_TICK, BOOT_TICK, LEAP_TICK, SOURCE_PAUSE_TICK.format(""))
 _AHEAD = timedelta(minutes=5)
 _WAITING = ("queued", "claimed", "at_dot", "retry")
 
@@ -144,11 +145,11 @@ def check_health(
             troubles.append(Trouble("mail", words))
         elif outbox.get("retry"):
             troubles.append(Trouble("mail", f"mail is being retried: {tx.outbox.last_error()}"))
+    troubles += [
+        Trouble(source, f"{source}: {why}; it is asked again soon")
+        for source, why in away_services(tx).items()
+    ]
     if Audience.STATUS in audience:  # only what `status` alone asks may read many rows
-        troubles += [
-            Trouble(source, f"{source}: {why}; it is asked again soon")
-            for source, why in away_services(tx).items()
-        ]
         troubles += [
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
             for athlete, source, state in tx.progress.failing(most=most)

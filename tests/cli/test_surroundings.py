@@ -64,6 +64,22 @@ def test_what_is_broken_around_it_is_one_line(
     assert is_one_line(done.stderr)
 
 
+@pytest.mark.parametrize(
+    ("spoil", "status", "words"),
+    [(broken_toml, 2, "not valid TOML"), (broken_routine, 1, "routine.toml")],
+)
+def test_what_turns_bad_beside_a_running_worker_is_told_by_status(
+    tmp_path: Path, spoil: Callable[[Path], None], status: int, words: str
+) -> None:
+    """The worker goes on by what it read at its start; its next start would fail."""
+    easeback("athlete", "add", "--name", "Ann", "--email", "ann@example.org", cwd=tmp_path)
+    assert easeback("status", cwd=tmp_path).returncode == 0
+    spoil(tmp_path)
+    done = easeback("status", cwd=tmp_path)
+    assert done.returncode == status
+    assert words in done.stdout + done.stderr
+
+
 def test_a_data_dir_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     """Root may write anywhere but here."""
     for folder in ("/proc", "/proc/easeback"):

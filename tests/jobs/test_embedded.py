@@ -132,13 +132,18 @@ def test_ctrl_c_and_sighup_end_it_as_cleanly(
         assert not process.said("Traceback")
 
 
-def test_a_worker_whose_words_nobody_hears_works_all_the_same(home: Path) -> None:
-    """Standard error is closed from the start, as some supervisors leave it."""
+@pytest.mark.parametrize(
+    "around",
+    ['exec "$@" 2>&-', 'ulimit -n 64 && exec "$@"'],
+    ids=["nobody hears it", "it may have 64 files open"],
+)
+def test_a_worker_in_narrow_circumstances_works_all_the_same(home: Path, around: str) -> None:
+    """As some supervisors leave it: with standard error closed, or few descriptors."""
     worker = (sys.executable, "-m", "worker", "run", "--as-of", NOW.isoformat())
     with (
         SmtpServer() as server,
         subprocess.Popen(  # noqa: S603  our own program
-            ("/bin/sh", "-c", 'exec "$@" 2>&-', "sh", *worker),
+            ("/bin/sh", "-c", around, "sh", *worker),
             cwd=home,
             env=environment(home, server.port),
         ) as process,

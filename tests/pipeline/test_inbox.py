@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import re
+import tracemalloc
 import unicodedata
 import zipfile
 from collections.abc import Callable
@@ -16,7 +17,9 @@ from simulators.activity_files import Leg, fit_activity, gpx, straight
 from tests.app import TODAY, App, run_file
 from tests.effort import calls_of
 from tests.pipeline.looking import entry, restarted
-from worker.pipeline.ingest import TakenIn, scan_inbox
+from worker.pipeline import scan
+from worker.pipeline.ingest import TakenIn
+from worker.pipeline.scan import scan_inbox
 from worker.sources.folder import TORN_FILE_SCANS
 
 DAY = timedelta(days=1)
@@ -258,6 +261,46 @@ def test_a_run_stays_when_its_file_is_taken_away(app: App) -> None:
     app.drop("run.fit")
     app.look(2)
     assert app.distances_km(anna) == [8.0]
+
+
+def test_a_folder_of_more_files_than_are_compared_at_once(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page by page: all come in, what waits is known, and what left is forgotten."""
+    monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 2)
+    anna = app.athlete()
+    app.athlete("Bert")
+    for number in range(5):
+        app.drop(f"Anna/{number}.fit", km=8 + number, day=TODAY - number * DAY)
+        app.drop(f"Nobody/{number}.fit")
+    app.look(2)
+    assert len(app.distances_km(anna)) == 5
+    (app.services.inbox.folder / "Nobody" / "3.fit").unlink()
+    app.drop("Anna/5.fit", km=20, day=TODAY - 5 * DAY)
+    app.look(2)
+    assert len(app.distances_km(anna)) == 6
+    with app.services.store.reading() as tx:
+        waiting = [file.path for file in tx.inbox.with_verdict("waiting")]
+    assert waiting == [f"Nobody/{number}.fit" for number in (0, 1, 2, 4)]
+
+
+def test_a_scan_holds_little_of_each_file_that_waits(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its name, size and time once, however many there are."""
+    monkeypatch.setattr(scan, "_COMPARED_AT_ONCE", 50)
+    folder = app.services.inbox.folder / "Nobody"
+    folder.mkdir()
+    for number in range(2000):
+        (folder / f"{number:04}.fit").touch()
+    app.look(2)
+    tracemalloc.start()
+    try:
+        scan_inbox(app.services, app.now)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak_bytes / 2000 < 600
 
 
 def test_a_file_that_vanishes_between_look_and_read_leaves_no_verdict(app: App) -> None:

@@ -77,12 +77,12 @@ def test_a_file_that_met_readers_without_memory_is_read_once_there_is_some(
 def test_the_pauses_of_a_file_that_cannot_be_read_grow_and_a_restart_ends_them(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """At the next scan, half a minute later, a minute later; six hours at most."""
+    """At the next scan, 10 seconds later, 20 later; six hours at most."""
     app, slow = short_of_memory
     app.athlete()
     app.drop("run.fit.gz", heavy())
     app.look()
-    for wait_s, asked in ((0, 1), (0, 2), (0, 2), (29, 2), (1, 3), (59, 3), (1, 4)):
+    for wait_s, asked in ((0, 1), (0, 2), (0, 2), (9, 2), (1, 3), (19, 3), (1, 4)):
         app.now += timedelta(seconds=wait_s)
         app.look()
         assert slow.asked == asked

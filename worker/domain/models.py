@@ -180,6 +180,10 @@ class Snapshot(NamedTuple):
     athlete_id: int | None = None
     sha256: str | None = None
 
+    def is_as_before(self, before: "Snapshot") -> bool:
+        """Whether the file has the size and the time that it had then."""
+        return (self.size, self.mtime_ns) == (before.size, before.mtime_ns)
+
 
 @dataclass(frozen=True, slots=True)
 class KnownEntry:

@@ -28,11 +28,12 @@ from worker.ping import ping
 from worker.pipeline.backup import back_up
 from worker.pipeline.deliver import Delivered, deliver, mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy, tidy_one, tidy_store, untidy
-from worker.pipeline.ingest import folders_with_news, take_in_inbox, take_in_theirs
+from worker.pipeline.ingest import take_in_inbox, take_in_theirs
+from worker.pipeline.scan import folders_with_news
 from worker.pipeline.services import Clock, Services
 from worker.pipeline.sync import SourceSync
 from worker.pipeline.weekly import queue_due_weeklies, queue_weekly, weekly_due
-from worker.sources.base import RateLimited, Source
+from worker.sources.base import RateLimited, Source, Unavailable
 from worker.sources.registry import SOURCES
 
 Where = Sequence[str]
@@ -243,8 +244,8 @@ def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
             due=lambda services, now, most: dict.fromkeys(
                 due(SourceSync.of(services, source, lambda: now), most), ()
             ),
-            run=lambda services, athlete, _, clock: run(
-                SourceSync.of(services, source, clock), athlete
+            run=lambda services, athlete, _, clock: _unless_paused(
+                SourceSync.of(services, source, clock), athlete, run
             ),
             remote=True,
         )
@@ -261,6 +262,15 @@ def event_task(source: SourceName) -> AthleteTask:
     return source_tasks(source)[0]
 
 
+def _unless_paused(
+    sync: SourceSync, athlete: Athlete, run: Callable[[SourceSync, Athlete], object]
+) -> None:
+    """Run what may have been queued before the service answered nobody; it stays due."""
+    if not sync.is_paused():
+        run(sync, athlete)
+
+
 def _handle_events(sync: SourceSync, athlete: Athlete) -> None:
-    with suppress(RateLimited):  # the events stay due, and are found by a later check
+    # The events stay due, and are found by a later check.
+    with suppress(RateLimited, Unavailable):
         sync.handle_events(athlete)

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from worker.health import CLOCK_TICK, MADE_UP_TICK, WEB_TICK, WRITE_TICK, shortage_of
 from worker.pipeline.services import Services
-from worker.pipeline.tick_names import MAIL_TICK, PAUSE_TICK
+from worker.pipeline.tick_names import AWAY_TICK, MAIL_TICK, PAUSE_TICK, SOURCE_PAUSE_TICK
 from worker.sources.base import SourceError
+from worker.sources.sections import SECTIONS
 from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tick
 
 log = logging.getLogger(__name__)
@@ -18,7 +19,11 @@ FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
 RECORD_EVERY = timedelta(seconds=30)
 """How often an unchanged state of a job is recorded."""
 
-_SHARED = (WEB_TICK, WRITE_TICK, PAUSE_TICK)
+_OF_SOURCES = (AWAY_TICK, SOURCE_PAUSE_TICK)
+_SHARED = (
+    WEB_TICK, WRITE_TICK, PAUSE_TICK,
+    *(name.format(source) for name in _OF_SOURCES for source in SECTIONS),
+)  # fmt: skip
 
 
 def unset_clock(now: datetime, not_before: datetime | None) -> str | None:

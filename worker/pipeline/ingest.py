@@ -8,7 +8,7 @@ that a finding and its mail are saved together or not at all.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -17,20 +17,18 @@ from worker.domain import detector, planner, routine
 from worker.domain.checkins import FORTNIGHT
 from worker.domain.history import History
 from worker.domain.models import Athlete, FileVerdict, Finding, Recording, Snapshot, Verdict
-from worker.domain.shown import counted
 from worker.domain.weeks import local_day
 from worker.metrics import counters
 from worker.notify import AlertFacts
 from worker.notify.alert import BLOCKS_SHOWN
 from worker.pipeline.alert_copies import queue_copies
 from worker.pipeline.exports import belonging, with_rows
+from worker.pipeline.scan import scan_inbox, stable_in
 from worker.pipeline.services import Services, enqueue, for_each_due
 from worker.sources import NotARun, NotRead, Reading, Unreadable
-from worker.sources.base import SourceError
-from worker.sources.folder import UNLISTED, top_folder
 from worker.sources.formats.table_names import table_kind
 from worker.sources.formats.unpack import Member
-from worker.store import Change, InboxFolder, SourceState, StoredFinding, Transaction
+from worker.store import Change, SourceState, StoredFinding, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -105,165 +103,11 @@ def take_in_theirs(
 
     To be called once a scan found some there. Twice is once: a file has one verdict.
     """
-    stable, _, _ = _compare(services, services.inbox.scan(folders), now, is_whole=False)
+    stable = stable_in(services, folders, now)
+    theirs = [file for file, owner in stable if owner.id == athlete.id]
     done: list[Snapshot] = []
-    _ingest_files(
-        services, athlete, [file for file, who in stable if who.id == athlete.id], done, now
-    )
+    _ingest_files(services, athlete, theirs, done, now)
     return TakenIn.of(done)
-
-
-def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequence[str]]:
-    """Scan the whole inbox: returns for whom files are stable, and in which folders."""
-    found: dict[int, set[str]] = {}
-    for file, athlete in scan_inbox(services, now):
-        found.setdefault(athlete.id, set()).add(top_folder(file.path))
-    return {athlete_id: sorted(folders) for athlete_id, folders in found.items()}
-
-
-def scan_inbox(services: Services, now: datetime) -> list[tuple[Snapshot, Athlete]]:
-    """Scan once: saves what waits, and returns the stable files, each with its athlete."""
-    try:
-        scanned = services.inbox.scan()
-    except SourceError:
-        _note_missing(services, now)
-        raise
-    _check_folder(services, len(scanned), now)
-    stable, waiting, gone = _compare(services, scanned, now, is_whole=True)
-    if waiting or gone:
-        with services.store.transaction() as tx:
-            tx.inbox.wait(waiting, now=now)
-            tx.inbox.drop(gone)
-        for file in waiting:
-            if file.size == UNLISTED and file.scans == 1:
-                # Logged once; `status` repeats it. Names of folders may name people.
-                log.warning("inbox: a folder or file %(why)s; `easeback status` names it",
-                            {"why": file.reason})  # fmt: skip
-                log.debug("inbox: %(file)s %(why)s", {"file": file.path, "why": file.reason})
-    return stable
-
-
-def _note_missing(services: Services, now: datetime) -> None:
-    """Save since when the folder that files lay in can't be listed."""
-    with services.store.reading() as tx:
-        before = tx.inbox.folder()
-    if before and before.missing_at is None:
-        with services.store.transaction() as tx:
-            tx.inbox.save_folder(replace(before, missing_at=now))
-
-
-def _check_folder(services: Services, files: int, now: datetime) -> None:
-    """Remember the folder with its number of files; raises `SourceError` for an empty mount point.
-
-    That is an empty folder which isn't the one that files lay in: one that was only tidied up is.
-    """
-    inbox = services.inbox
-    identity, is_empty = inbox.identity()
-    with services.store.reading() as tx:
-        before = tx.inbox.folder()
-    seen = InboxFolder(identity, files)
-    if before and is_empty and _is_another(services, before, identity):
-        seen = replace(before, missing_at=before.missing_at or now)
-    if seen != before and (before or files):
-        with services.store.transaction() as tx:
-            tx.inbox.save_folder(seen)
-    if seen.missing_at:
-        raise SourceError(
-            f"the inbox {inbox.folder} is empty since {seen.missing_at:%Y-%m-%d %H:%M} "
-            f"UTC, and isn't the folder that held {counted(seen.files, 'file')} before: "
-            "mount that again, or put a file here to begin anew"
-        )
-    inbox.listed = identity
-
-
-def inbox_is_missing(services: Services) -> bool:
-    """True for an empty mount point; raises `SourceError` where the inbox can't be listed."""
-    identity, is_empty = services.inbox.identity()
-    with services.store.reading() as tx:
-        before = tx.inbox.folder()
-    return before is not None and is_empty and _is_another(services, before, identity)
-
-
-def _is_another(services: Services, before: InboxFolder, identity: str) -> bool:
-    """Whether files lay in the folder that was scanned before, and this isn't it.
-
-    Several workers may know the same folder by different numbers, each by its own machine's.
-    """
-    return before.files > 0 and identity not in (before.identity, services.inbox.listed)
-
-
-def _compare(
-    services: Services, scanned: Sequence[Snapshot], now: datetime, *, is_whole: bool
-) -> tuple[list[tuple[Snapshot, Athlete]], list[Snapshot], list[str]]:
-    """Compare a scan with the database: stable files, those still waiting, and paths that are gone.
-
-    A scan that equals the last settled one is only compared for waiting files, and for files that
-    were completed since they were judged bad. Waiting files whose state the database already has
-    aren't returned.
-    """
-    with services.store.reading() as tx:
-        known = {file.path: file for file in tx.inbox.with_verdict("waiting", "unread")}
-        bad = tx.inbox.judged_bad()
-        here = {file.path for file in scanned} if known or bad else set()
-        # Where a member of an archive couldn't be read, the archive is read again.
-        wanted = {_itself_or_archive(path, here) for path in known}
-        wanted |= {
-            top
-            for path, judged_at in bad.items()
-            if (top := _itself_or_archive(path, here)) and services.inbox.was_filled(top, judged_at)
-        }
-        gone = [
-            path for path in known
-            if is_whole and _itself_or_archive(path, here) is None
-        ]  # fmt: skip
-        # Verdicts only leave the database with an athlete.
-        departed = tx.athletes.departed()
-        fingerprint = hash((departed, *(file for file in scanned if file.path not in wanted)))
-        if fingerprint == services.inbox.settled:
-            news = [file for file in scanned if file.path in wanted] if wanted else []
-            known |= tx.inbox.at_paths([file.path for file in news if file.path not in known])
-        else:
-            known |= tx.inbox.at_paths([file.path for file in scanned if file.path not in known])
-            news = [
-                file
-                for file in scanned
-                if (before := known.get(file.path)) is None
-                or file.path in wanted
-                or not _same(before, file)
-            ]
-            if is_whole and all(file.path in wanted for file in news):
-                services.inbox.settled = fingerprint
-        athletes: Sequence[Athlete] = ()
-        if news:
-            # Whether there is one athlete or several shows in the first two.
-            in_folders = tx.athletes.of_folders(frozenset(top_folder(file.path) for file in news))
-            athletes = tuple({a.id: a for a in (*in_folders, *tx.athletes.first(2))}.values())
-    stable: list[tuple[Snapshot, Athlete]] = []
-    waiting: list[Snapshot] = []
-    for file in news:
-        before = known.get(file.path)
-        if before is None or not _same(before, file):
-            waiting.append(file)
-            continue
-        again = file._replace(scans=before.scans + 1)
-        judged = services.inbox.judge(again, athletes)
-        if isinstance(judged, Athlete):
-            if services.inbox.is_due(file, now):
-                stable.append((again, judged))
-        elif (judged.scans, judged.reason) != (before.scans, before.reason):
-            waiting.append(judged)
-    return stable, waiting, gone
-
-
-def _itself_or_archive(path: str, here: Collection[str]) -> str | None:
-    """Returns the file at this path, or the archive that this is a member of, where it's here."""
-    while path and path not in here:
-        path = path.rpartition("/")[0]
-    return path or None
-
-
-def _same(one: Snapshot, other: Snapshot) -> bool:
-    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def _ingest_files(
@@ -368,7 +212,7 @@ def _verdicts(
     """
     each: list[FileVerdict] = [verdict_of(reading, change, claimed) for reading in readings]
     verdict = min(each, key=_BY_INTEREST.index)
-    if before and before.verdict == "imported" and _same(before, file):
+    if before and before.verdict == "imported" and file.is_as_before(before):
         verdict = "imported"  # it is read again for what couldn't be read of it then
     reasons = [
         reason

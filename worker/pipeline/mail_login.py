@@ -29,7 +29,7 @@ _SPARE_S = 300.0
 """A token is replaced so long before it ends: a mail may take its time."""
 
 _SHORTEST_LIFE_S = 30.0
-_ANSWER_S = 30.0
+_ANSWER_S = 20.0
 _LEAST_POLL_S = 0.2
 _LONGEST_POLL_S = 60.0
 _LONGEST_WAIT_S = 1800.0

@@ -42,7 +42,8 @@ class ConnectedSource:
     consents. `read_file` reads a file by its bytes and name. `verify_token` is what the service
     must repeat when it checks our webhook, and `webhook_path` the path at which it posts to us.
     `wait` sleeps that many seconds, never with a transaction open. `jitter`, between 0 and 1,
-    spreads the athletes over time; it isn't used for secrets.
+    spreads the athletes over time; it isn't used for secrets. While a call isn't answered, it is
+    repeated on another connection every `another_every_s` seconds.
     """
 
     client: Source
@@ -53,6 +54,7 @@ class ConnectedSource:
     webhook_path: str = ""
     wait: Callable[[float], None] = time.sleep
     jitter: Callable[[], float] = random.random
+    another_every_s: float = 15.0
 
 
 @dataclass(frozen=True, slots=True)

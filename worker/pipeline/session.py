@@ -18,6 +18,7 @@ from worker.domain.models import Athlete, SourceName
 from worker.domain.weeks import local_day
 from worker.metrics import timed_call
 from worker.notify import ReconnectFacts
+from worker.pipeline.away import away_since
 from worker.pipeline.services import Clock, ConnectedSource, Services, enqueue
 from worker.sources.base import (
     AccessRefused,
@@ -29,6 +30,8 @@ from worker.sources.base import (
     SourceError,
     Unavailable,
 )
+from worker.sources.bounded import first_of, within
+from worker.sources.polling import is_long_away
 from worker.sources.rate_limit import Purpose, RateLimit
 from worker.sources.registry import SOURCES
 from worker.store import (
@@ -46,6 +49,11 @@ LEASE = timedelta(minutes=10)
 """Longer than any sync run: a worker that died holds a credential no longer than this."""
 WARN_BEFORE = timedelta(days=14)
 """So long before a credential ends the athlete is notified."""
+
+TOKEN_WITHIN_S = 20.0
+"""So long may a fresh token take: it can't be asked for by two connections at once."""
+ANOTHER_WITHIN_S = 10.0
+"""So long may a call take that is made beside one that waits: at once, or not at all."""
 
 A = TypeVar("A")
 
@@ -269,13 +277,47 @@ def limited_call(
     """Make one call within the service's rate limit; raises `RateLimited` where there's no room.
 
     The call is counted before it's made, so that no other worker makes it too; `counted` where
-    that has been done.
+    that has been done. While its answer is slow to come the same is asked again beside it, and
+    the first answer counts; but for tokens, of which the first call may have used up the old one.
     """
     client = connected.client
     if counted is None:
         with services.store.transaction() as tx:
             counted = count_call(tx, connected, purpose, clock())
-    reserved, now = counted.limit, clock()
+    if purpose == "token":
+        with within(TOKEN_WITHIN_S):
+            return _call(services, connected, clock, question, counted)
+
+    def another() -> A:
+        with services.store.transaction() as tx:
+            now = clock()
+            since = away_since(tx, client.name)
+            if since is not None and is_long_away(since, now):
+                raise Unavailable("asked seldom by now")
+            try:  # of what is kept for news nothing is spent on it
+                beside = count_call(tx, connected, "history", now)
+            except RateLimited as error:
+                raise Unavailable(str(error)) from None
+        with within(ANOTHER_WITHIN_S):
+            return _call(services, connected, clock, question, beside)
+
+    return first_of(
+        partial(_call, services, connected, clock, question, counted),
+        another,
+        every_s=connected.another_every_s,
+        unanswered=Unavailable,
+    )
+
+
+def _call(
+    services: Services,
+    connected: ConnectedSource,
+    clock: Clock,
+    question: Callable[[datetime, Observe], A],
+    counted: CountedCall,
+) -> A:
+    """Make a call that was counted, and save what its answer says of the rate limit."""
+    client, reserved, now = connected.client, counted.limit, clock()
     if counted.at > now:
         connected.wait((counted.at - now).total_seconds())
     headers: dict[str, str] = {}

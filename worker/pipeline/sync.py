@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from worker.domain.models import Athlete, SourceName
@@ -27,7 +27,7 @@ from worker.pipeline.activities import (
     read_files,
     save_activities,
 )
-from worker.pipeline.away import is_away, note_away, note_back
+from worker.pipeline.away import Outage, away_since, is_away, is_paused, note_away, note_back
 from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import (
@@ -42,8 +42,8 @@ from worker.sources.base import (
     CredentialRevoked,
     ListedActivity,
     RateLimited,
-    ServiceEvent,
     SourceError,
+    Unavailable,
     Webhook,
 )
 from worker.sources.polling import Shown, Standing
@@ -57,10 +57,6 @@ GIVES_UP_QUIETLY = 5
 
 POLLS_A_TURN = 60
 """The most athletes who are asked for in a turn of limited length."""
-
-
-PAUSE_FOR_EVERYBODY = timedelta(seconds=15)
-"""So long nobody else asks a service that has just answered nobody."""
 
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
@@ -110,7 +106,7 @@ class SourceSync:
         if self.services.began_at is None:  # a single pass, which won't be there later
             with self.services.store.transaction() as tx:
                 tx.source(self.connected.client.name).end_quiet(self.clock())
-        with suppress(RateLimited):  # what is left stays due
+        with suppress(RateLimited, Unavailable):  # what is left stays due
             while left := self._athletes(self.events_due(), but=asked):
                 asked |= {athlete.id for athlete in left}
                 for athlete in left:
@@ -122,7 +118,8 @@ class SourceSync:
     def _poll_all(self, polls_left: float, troubles: list[str]) -> int:
         """Poll everybody who is due, up to a limit; returns how many were asked for.
 
-        An error that would affect the remaining athletes too is recorded for them as well.
+        An error that would affect the remaining athletes too is recorded for them as well. During
+        an outage of the service, they stay due.
         """
         polled, asked = 0, set[int]()
         while left := self._athletes(self.polls_due(), but=asked):
@@ -131,15 +128,15 @@ class SourceSync:
                     return polled
                 polls_left -= 1
                 asked.add(athlete.id)
+                began = self.clock()
                 try:
                     polled += self._read_newest(athlete) is not None
                 except SourceError as error:
+                    if is_away(error):
+                        troubles += filter(None, [self._trouble(athlete, error, began)])
+                        return polled
                     theirs = left[number:] if error.for_everybody else [athlete]
                     self._log("everybody" if error.for_everybody else athlete.id, error)
-                    if is_away(error):
-                        note_away(
-                            self.services, self.connected.client.name, error, now=self.clock()
-                        )
                     said = [self._back_off(one, error) for one in theirs]
                     troubles += filter(None, said)
                     if error.for_everybody:
@@ -156,15 +153,14 @@ class SourceSync:
             if not behind:
                 return
             for athlete in behind:
-                calls = 0
+                calls, began = 0, self.clock()
                 try:
                     if calls_left > 0:
                         calls = self._read_on(athlete, min(calls_left, _FILES_AT_ONCE))
                 except RateLimited:
                     return
                 except SourceError as error:
-                    self._log(athlete.id, error)
-                    self._back_off(athlete, error)
+                    self._trouble(athlete, error, began)
                     if error.for_everybody:
                         return
                 if not calls:
@@ -174,34 +170,45 @@ class SourceSync:
     # For one athlete at a time: who is due, and what is done
 
     def events_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
-        """The athletes about whom webhooks reported something."""
+        """The athletes about whom webhooks reported something; none during an outage."""
+        source, now = self.connected.client.name, self.clock()
         with self.services.store.reading() as tx:
-            return tx.source(self.connected.client.name).with_events_due(self.clock(), most=most)
+            if is_paused(tx, source, now):
+                return ()
+            return tx.source(source).with_events_due(now, most=most)
 
     def polls_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
-        """Whose newest activities are to be read."""
+        """The athletes whose newest activities are to be read; none during an outage."""
+        source, now = self.connected.client.name, self.clock()
         with self.services.store.reading() as tx:
-            return tx.source(self.connected.client.name).due(self.clock(), most=most)
+            return () if is_paused(tx, source, now) else tx.source(source).due(now, most=most)
 
     def history_due(self, most: int = DUE_AT_ONCE) -> Sequence[int]:
-        """The athletes whose history or files are to be read; none while the rate limit
-        leaves no room.
+        """The athletes whose history or files are to be read.
+
+        None while the rate limit leaves no room, or during an outage of the service.
         """
         client, now = self.connected.client, self.clock()
         with self.services.store.reading() as tx:
             limit = known_limit(tx, self.connected, now)
-            if limit.opens_at("history", now) - now > limit.patience:
+            no_room = limit.opens_at("history", now) - now > limit.patience
+            if no_room or away_since(tx, client.name) is not None:
                 return ()
             rows = tx.source(client.name)
             history = rows.with_history_due(now - client.reach, most=most)
             files = rows.with_files_due(now, most=most) if client.has_files else ()
             return tuple(dict.fromkeys((*history, *files)))[:most]
 
+    def is_paused(self) -> bool:
+        """True during an outage of the service: whoever is due stays due."""
+        with self.services.store.reading() as tx:
+            return is_paused(tx, self.connected.client.name, self.clock())
+
     def handle_events(self, athlete: Athlete) -> list[str]:
         """Follow all webhook events about one athlete; returns what somebody has to fix, in words.
 
-        Events are only a reason to ask the service. Raises `RateLimited`; events that weren't
-        followed stay due.
+        Events are only a reason to ask the service. Raises `RateLimited`, and `Unavailable` during
+        an outage; events that weren't followed stay due.
         """
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
@@ -237,19 +244,21 @@ class SourceSync:
 
     def poll(self, athlete: Athlete) -> None:
         """Read one athlete's newest activities; trouble becomes a later due date and a reason."""
+        began = self.clock()
         try:
             self._read_newest(athlete)
         except SourceError as error:
-            self._trouble(athlete, error)
+            self._trouble(athlete, error, began)
 
     def read_history(self, athlete: Athlete) -> None:
         """A page of one athlete's past, or some of their files; trouble as in `poll`."""
+        began = self.clock()
         try:
             self._read_on(athlete, _FILES_AT_ONCE)
         except RateLimited:
             return
         except SourceError as error:
-            self._trouble(athlete, error)
+            self._trouble(athlete, error, began)
 
     # Events: whoever makes them up costs each athlete a few calls a day, and nobody else any
 
@@ -303,6 +312,10 @@ class SourceSync:
             with self.services.store.transaction() as tx:
                 for external_id in external_ids:
                     tx.source(source).retry_event(athlete, external_id, now=now, most=EVENT_TRIES)
+            if is_away(error):
+                # The next poll tells as well, and is among the first to be answered.
+                self._trouble(athlete, error, began=now)
+                raise
         return []
 
     def _events_done(
@@ -519,23 +532,24 @@ class SourceSync:
 
     # Trouble
 
-    def _trouble(self, athlete: Athlete, error: SourceError) -> None:
-        """What would be everybody's trouble is asked about once in a while, not once for each."""
-        self._log(athlete.id, error)
-        self._back_off(athlete, error)
-        if is_away(error):
-            now = self.clock()
-            note_away(self.services, self.connected.client.name, error, now=now)
-            with self.services.store.transaction() as tx:
-                limit = known_limit(tx, self.connected, now, lock=True)
-                limit = limit.paused(now + PAUSE_FOR_EVERYBODY)
-                tx.source(self.connected.client.name).save_limit(limit.state())
+    def _trouble(self, athlete: Athlete, error: SourceError, began: datetime) -> str | None:
+        """What came of asking, which `began` then, for one athlete; as `_back_off`.
 
-    def _back_off(self, athlete: Athlete, error: SourceError) -> str | None:
+        What is everybody's trouble is asked about once in a while, not once for each.
+        """
+        source, outage = self.connected.client.name, None
+        self._log("everybody" if is_away(error) else athlete.id, error)
+        if is_away(error):
+            outage = note_away(self.services, source, error, began=began, now=self.clock())
+        return self._back_off(athlete, error, outage)
+
+    def _back_off(
+        self, athlete: Athlete, error: SourceError, outage: Outage | None = None
+    ) -> str | None:
         """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
         if isinstance(error, CredentialRevoked):
             return f"{athlete.name}: {error}"
-        client = self.connected.client
+        client, now = self.connected.client, self.clock()
         resets_at = error.resets_at if isinstance(error, RateLimited) else None
         with self.services.store.transaction() as tx:
             rows = tx.source(client.name)
@@ -546,17 +560,21 @@ class SourceSync:
             if resets_at is None:
                 standing = replace(standing, failures=standing.failures + 1)
             due_at = polling.next_poll_at(
-                self.clock(),
+                now,
                 every=client.every,
                 jitter=self.connected.jitter(),
                 failures=standing.failures,
                 not_before=resets_at,
             )
-            if is_away(error):  # not the athlete's fault: asked again soon
-                due_at = min(due_at, polling.next_try_at(self.clock(), failures=standing.failures))
+            alone = outage is None or polling.fails_alone(
+                standing.failures, now, away_since=outage.since
+            )
+            if outage is not None:  # not the athlete's fault: asked again soon afterwards
+                soon = polling.next_try_alone_at(now, failures=standing.failures)
+                due_at = min(due_at, soon if alone else max(now, outage.next_try_at))
             rows.save_standing(athlete, asdict(standing), due_at=due_at)
             before = tx.progress.sources(athlete).get(client.name) or SourceState("ok")
-            gives_up = error.permanent or standing.failures >= GIVES_UP_QUIETLY
+            gives_up = error.permanent or (alone and standing.failures >= GIVES_UP_QUIETLY)
             failing = resets_at is None and gives_up
             state = replace(
                 before, state="failing" if failing else "waiting", last_error=str(error)
@@ -577,34 +595,3 @@ class SourceSync:
             "%(source)s: %(athlete)s: %(why)s",
             {"source": self.connected.client.name, "athlete": whose, "why": str(error)},
         )
-
-
-def note_events(
-    services: Services,
-    source: SourceName,
-    events: Collection[ServiceEvent],
-    now: datetime,
-    path: str,
-) -> frozenset[int]:
-    """Save a batch of webhook events; returns the ids of the athletes with news due now.
-
-    `path` is where they were posted: only events at the subscription's own address are believed.
-    Others, and those about unknown athletes, are only counted.
-    """
-    with services.store.transaction() as tx:
-        rows = tx.source(source)
-        ours = rows.subscription()
-        is_ours = ours is not None and ours.callback_url.endswith(path)
-        true = [one for one in events if is_ours and ours and one.subscription_id == ours.id]
-        theirs = rows.athletes_of({event.account_id for event in true})
-        known = {
-            (athlete_id, event.external_id)
-            for event in true
-            for athlete_id in theirs.get(event.account_id, ())
-        }
-        rows.note_events(known, now=now)
-        due = rows.with_events_due(now, of={athlete_id for athlete_id, _ in known})
-        strangers = len(events) - sum(event.account_id in theirs for event in true)
-        if strangers:
-            rows.dropped(strangers)
-    return frozenset(due)

@@ -12,11 +12,14 @@ PAUSE_TICK = "mail paused"
 """The tick of the time until which no mail is sent."""
 
 AWAY_TICK = "{} away"
-"""The tick of the reason why a service answered nobody when it was last polled."""
+"""The tick of an outage: since when, and why, a service answers nobody."""
+
+SOURCE_PAUSE_TICK = "pause of {}"
+"""The tick of the time until which a service isn't asked, because it answered nobody."""
 
 
 def away_services(tx: Transaction) -> Mapping[str, str]:
-    """Those that answered nobody when they were last asked for news, and how that showed."""
+    """Those that answered nobody when they were last asked, and how that showed."""
     ticks = tx.progress.ticks(*map(AWAY_TICK.format, SECTIONS))
     return {name.removesuffix(AWAY_TICK.format("")): tick.trouble
             for name, tick in ticks.items() if tick.trouble}  # fmt: skip

@@ -19,7 +19,7 @@ from typing import BinaryIO
 
 from worker.domain.models import Athlete, folder_name
 from worker.domain.shown import plain_title
-from worker.pipeline.ingest import inbox_is_missing
+from worker.pipeline.scan import inbox_is_missing
 from worker.pipeline.services import Services
 from worker.sources.base import SourceError
 from worker.sources.folder import LONGEST_FILE_NAME, passed_over

@@ -1,11 +1,15 @@
-"""Renews the subscription to a service's webhook if its address doesn't contain a secret yet."""
+"""Webhooks: saves the events that a service posts, and renews subscriptions.
+
+A subscription is renewed if its address doesn't contain a secret yet.
+"""
 
 import logging
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from worker.domain.models import SourceName
 from worker.pipeline.services import Services
-from worker.sources.base import SourceError, Webhook
+from worker.sources.base import ServiceEvent, SourceError, Webhook
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,37 @@ def renew_webhook(services: Services, source: SourceName, now: datetime) -> None
     with services.store.transaction() as tx:
         if tx.source(source).subscription() == ours:  # else another worker was quicker
             tx.source(source).unsubscribed()
+
+
+def note_events(
+    services: Services,
+    source: SourceName,
+    events: Collection[ServiceEvent],
+    now: datetime,
+    path: str,
+) -> frozenset[int]:
+    """Save what a webhook told, many at once; returns the ids of the athletes with news due now.
+
+    `path` is where it was posted: only what comes to the subscription's own address is believed.
+    Other events, and those that name nobody we know, are counted.
+    """
+    with services.store.transaction() as tx:
+        rows = tx.source(source)
+        ours = rows.subscription()
+        is_ours = ours is not None and ours.callback_url.endswith(path)
+        true = [one for one in events if is_ours and ours and one.subscription_id == ours.id]
+        theirs = rows.athletes_of({event.account_id for event in true})
+        known = {
+            (athlete_id, event.external_id)
+            for event in true
+            for athlete_id in theirs.get(event.account_id, ())
+        }
+        rows.note_events(known, now=now)
+        due = rows.with_events_due(now, of={athlete_id for athlete_id, _ in known})
+        strangers = len(events) - sum(event.account_id in theirs for event in true)
+        if strangers:
+            rows.dropped(strangers)
+    return frozenset(due)
 
 
 def _log(source: SourceName, error: SourceError) -> None:

@@ -8,38 +8,123 @@ slowly gains nothing. For connections of `http.client`, and libraries based on t
 
     with bounded(60.0, 2**20, ValueError("too large")):
         ...  # ask; the answer may be read to its end later
+
+While an answer is slow to come, the same thread can ask again by another connection: `first_of`.
 """
 
 import io
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from http.client import HTTPResponse
-from typing import Any
+from math import inf
+from typing import Any, TypeVar
 
 SLOWEST_BYTES_S = 128 * 2**10
 """What comes faster than this may take longer than the deadline: the largest file does."""
 
 
+_AnswerT = TypeVar("_AnswerT")
+
+
 @dataclass(slots=True)
 class _Bounds:
-    """Of one answer: by when its next byte has to come, and how many more may come."""
+    """Of one answer: by when its next byte has to come, and how many more may come.
+
+    `waits` is called at `waits_at`, and then each `waits_every_s`, for as long as it isn't whole.
+    """
 
     until: float
     bytes_left: int
     too_large: Exception
+    waits: Callable[[], None]
+    waits_every_s: float
+    waits_at: float
+
+    def next_wait_s(self) -> float:
+        """How long to wait for the next byte; raises TimeoutError after the deadline."""
+        if time.monotonic() >= self.waits_at:
+            self.waits_at = time.monotonic() + self.waits_every_s
+            self.waits()
+        seconds_left = self.until - time.monotonic()
+        if seconds_left <= 0:
+            raise TimeoutError("timed out")
+        return min(seconds_left, max(self.waits_at - time.monotonic(), 0.01))
 
 
 _bounds: ContextVar[_Bounds] = ContextVar("_bounds")
 """Of the answer that this thread is about to read: nothing but a socket is handed on to it."""
 
+_longest_s: ContextVar[float] = ContextVar("_longest_s", default=inf)
+_waits: ContextVar[tuple[Callable[[], None], float]] = ContextVar(
+    "_waits", default=(lambda: None, inf)
+)
+
+
+class _OvertakenError(Exception):
+    """Another connection had its answer first."""
+
+    def __init__(self, answer: object) -> None:
+        super().__init__()
+        self.answer = answer
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """No answer to what is asked inside may take longer, whatever deadline it has else."""
+    before = _longest_s.set(min(seconds, _longest_s.get()))
+    try:
+        yield
+    finally:
+        _longest_s.reset(before)
+
+
+def longest_s(answer_s: float) -> float:
+    """The deadline of a call that may take `answer_s` by itself."""
+    return min(answer_s, _longest_s.get())
+
+
+def first_of(
+    ask: Callable[[], _AnswerT],
+    another: Callable[[], _AnswerT],
+    *,
+    every_s: float,
+    unanswered: type[Exception],
+) -> _AnswerT:
+    """What `ask` returns, or sooner `another`, called each `every_s` for as long as `ask` waits.
+
+    For questions that may be asked twice. `another` asks by a connection of its own, and raises
+    `unanswered` where that has no answer either; whatever else it raises is the answer, and ends
+    `ask` too. Both in this thread: what comes for `ask` meanwhile is read afterwards.
+    """
+
+    def waits() -> None:
+        before = _waits.set((lambda: None, inf))
+        try:
+            answer = another()
+        except unanswered:
+            return
+        finally:
+            _waits.reset(before)
+        raise _OvertakenError(answer)
+
+    before = _waits.set((waits, every_s))
+    try:
+        return ask()
+    except _OvertakenError as other:
+        return other.answer  # type: ignore[return-value]  # it's from `another`
+    finally:
+        _waits.reset(before)
+
 
 @contextmanager
 def bounded(answer_s: float, largest_bytes: int, too_large: Exception) -> Iterator[None]:
     """Bound what is asked inside. Raises TimeoutError where it's late, `too_large` where it is."""
-    before = _bounds.set(_Bounds(time.monotonic() + answer_s, largest_bytes, too_large))
+    now, (waits, every_s) = time.monotonic(), _waits.get()
+    until = now + longest_s(answer_s)
+    before = _bounds.set(_Bounds(until, largest_bytes, too_large, waits, every_s, now + every_s))
     try:
         yield
     finally:
@@ -56,11 +141,12 @@ class _BoundedBytes(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any, /) -> int:
-        seconds_left = self._bounds.until - time.monotonic()
-        if seconds_left <= 0:
-            raise TimeoutError("timed out")
-        self._sock.settimeout(seconds_left)
-        count = self._raw.readinto(buffer) or 0
+        count: int | None = None
+        while count is None:
+            self._sock.settimeout(self._bounds.next_wait_s())
+            # Not by the file of the socket, which can't be read again after a time-out.
+            with suppress(TimeoutError):
+                count = self._sock.recv_into(buffer)
         self._bounds.until += count / SLOWEST_BYTES_S
         self._bounds.bytes_left -= count
         if self._bounds.bytes_left < 0:

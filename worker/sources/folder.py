@@ -36,7 +36,7 @@ STABLE_SCANS = 2
 TORN_FILE_SCANS = 6
 LARGEST_INBOX_FILE_BYTES = 256 * 2**20
 DEEPEST_FOLDER = 8
-FIRST_READ_PAUSE = timedelta(seconds=30)
+FIRST_READ_PAUSE = timedelta(seconds=10)
 LONGEST_READ_PAUSE = timedelta(hours=6)
 LONGEST_FILE_NAME = 200
 NO_FILE = "a link or a device: put the file itself here"
@@ -109,9 +109,9 @@ class Inbox:
     judged: dict[str, int] = field(default_factory=dict)
 
     def scan(self, folders: Collection[str] | None = None) -> tuple[Snapshot, ...]:
-        """Returns the files in the top `folders`, or in all of them; "" is the inbox itself.
+        """Returns the files in the top `folders`, or in all of them, sorted by path.
 
-        Raises `SourceError` if the inbox can't be listed.
+        "" is the inbox itself. Raises `SourceError` if the inbox can't be listed.
         """
         root = self.folder
         found: list[Snapshot] = []
@@ -127,6 +127,7 @@ class Inbox:
                 os.close(descriptor)
         except OSError as error:
             raise self._not_listed(error) from error
+        found.sort()
         return tuple(found)
 
     def identity(self) -> tuple[str, bool]:

@@ -19,9 +19,9 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from worker.setting_types import is_loopback
 from worker.sources.base import Unavailable
-from worker.sources.bounded import BoundedResponse, bounded
+from worker.sources.bounded import BoundedResponse, bounded, longest_s
 
-CONNECT_S = 10.0
+CONNECT_S = 5.0
 _PIECE_BYTES = 64 * 2**10
 
 
@@ -139,11 +139,12 @@ class _BoundedAdapter(HTTPAdapter):
         request.url = self._source.route(request.url or "")
         largest = self._source.largest_answer_bytes
         too_large = Unavailable(f"{self._source.title}'s answer is larger than any real one")
-        with bounded(self._answer_s, largest, too_large):
+        answer_s = longest_s(self._answer_s)
+        with bounded(answer_s, largest, too_large):
             response = super().send(
                 request,
                 stream=True,
-                timeout=(min(CONNECT_S, self._answer_s), self._answer_s),
+                timeout=(min(CONNECT_S, answer_s), answer_s),
                 verify=self._ca_file or verify,
                 cert=cert,
                 proxies={} if is_loopback(request.url) else proxies,

@@ -25,6 +25,8 @@ DOUBT = timedelta(days=1)
 
 LONGEST_POLL_PAUSE = timedelta(hours=4)
 FIRST_TRY_AGAIN, LAST_TRY_AGAIN = timedelta(seconds=20), timedelta(minutes=5)
+TRIED_OFTEN_FOR = timedelta(hours=1)
+"""After so long without an answer the calls of the day's limit are saved."""
 QUIET_PAGE = 30
 
 _FEW = 3
@@ -179,8 +181,29 @@ def vanished(
     return gone, replace(standing, doubted_at=None)
 
 
-def next_try_at(now: datetime, *, failures: int) -> datetime:
-    """When to ask a service again that answers nobody: soon, then each few minutes."""
+def is_long_away(away_since: datetime, now: datetime) -> bool:
+    """Whether a service has answered nobody for so long that it's asked seldom."""
+    return now - away_since > TRIED_OFTEN_FOR
+
+
+def next_try_at(began: datetime, now: datetime, *, away_since: datetime) -> datetime:
+    """When to ask a service again that has answered nobody in a call that `began` then.
+
+    Soon, where a call that took longer was pause enough; after an hour each few minutes.
+    """
+    return now + LAST_TRY_AGAIN if is_long_away(away_since, now) else began + FIRST_TRY_AGAIN
+
+
+def fails_alone(failures: int, now: datetime, *, away_since: datetime) -> bool:
+    """Whether others were answered between this athlete's failures in a row.
+
+    Then they are more than fit into the time since when the service answers nobody.
+    """
+    return failures * FIRST_TRY_AGAIN > now - away_since + FIRST_TRY_AGAIN
+
+
+def next_try_alone_at(now: datetime, *, failures: int) -> datetime:
+    """When to ask again for an athlete whose calls alone aren't answered: later and later."""
     return now + min(FIRST_TRY_AGAIN * (1 << min(failures - 1, 16)), LAST_TRY_AGAIN)
 
 

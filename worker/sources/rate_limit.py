@@ -69,10 +69,6 @@ class RateLimit(ABC):
     def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> Self:
         """After a refusal: no call before `until`, or later where refusals go on."""
 
-    @abstractmethod
-    def paused(self, until: datetime) -> Self:
-        """Without a refusal: no call before `until`."""
-
 
 @cache
 def _adapter(kind: type[RateLimit]) -> TypeAdapter[Any]:
@@ -155,9 +151,6 @@ class Windows(RateLimit):
     def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> "Windows":
         return replace(self.observe(headers, now), closed_until=until)
 
-    def paused(self, until: datetime) -> "Windows":
-        return replace(self, closed_until=until)
-
     def opens_at(self, purpose: Purpose, now: datetime) -> datetime:
         if purpose == "token":
             return now
@@ -212,9 +205,6 @@ class Spacing(RateLimit):
         """Twice as long after each further refusal."""
         pause = max(until - now, SHORTEST_PAUSE * (1 << min(self.refused, 8)))
         return replace(self, closed_until=now + min(pause, LONGEST_PAUSE), refused=self.refused + 1)
-
-    def paused(self, until: datetime) -> "Spacing":
-        return replace(self, closed_until=until)
 
 
 def quarter_of(now: datetime) -> datetime:

@@ -1,6 +1,6 @@
 """The results of files: those of the watched inbox, and the entries of imported archives."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from functools import cache
@@ -111,6 +111,12 @@ class InboxFiles(Repository):
         """
         query = _with_verdict(verdicts, most=most, reasoned=reasoned)
         return tuple(map(_snapshot, self.connection.execute(query)))
+
+    def paths(self, *verdicts: FileVerdict) -> Iterator[str]:
+        """The paths of the files with these verdicts, one after another."""
+        query = select(inbox_file.c.path).where(inbox_file.c.verdict.in_(verdicts))
+        few_at_once = {"yield_per": _PATHS_AT_ONCE}
+        yield from self.connection.execute(query, execution_options=few_at_once).scalars()
 
     def judged_bad(self) -> dict[str, datetime]:
         """When each file was read that couldn't be read as anything, by path."""

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from worker.pipeline.services import ConnectedSource
-from worker.pipeline.sync import note_events
+from worker.pipeline.webhooks import note_events
 from worker.sources.base import ServiceEvent, Webhook
 from worker.store import StoreError
 from worker.web.context import WebContext

@@ -195,10 +195,11 @@ def test_a_week_that_is_due_is_told_once_the_inbox_is_read(app: App) -> None:
     thread = threading.Thread(target=worker.run)
     thread.start()
     try:
-        wait_until(lambda: "weekly" in app.mailer.kinds(), within_s=90)
+        wait_until(lambda: "weekly" in app.mailer.kinds(), within_s=240)
     finally:
         worker.stop()
-        thread.join(10)
+        thread.join(240)
+    assert not thread.is_alive()
     (mail,) = [mail for mail in app.mailer.taken if mail["X-Easeback-Kind"] == "weekly"]
     assert "longest 8.5" in mail["Subject"]
 

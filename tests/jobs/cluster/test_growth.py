@@ -15,7 +15,7 @@ from worker.domain import matching
 from worker.jobs.registry import INBOX, WEEKLY, AthleteTask, jobs_of
 from worker.pipeline.deliver import mails_due, make_ready, send
 from worker.pipeline.housekeeping import tidy_store
-from worker.pipeline.ingest import scan_inbox
+from worker.pipeline.scan import scan_inbox
 from worker.sources.formats.child import Reader
 
 FEW, MANY = 20, 200

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulators.activity_files import Fix, gpx, straight, tcx
@@ -109,6 +109,7 @@ WRITTEN: list[Callable[[datetime], str]] = [
     st.integers(1_010_000_000, 4_000_000_000).map(lambda at: datetime.fromtimestamp(at, UTC)),
     st.sampled_from(WRITTEN),
 )
+@example(datetime(2028, 2, 29, 12, tzinfo=UTC), WRITTEN[2])  # the year 2571 is no leap year
 def test_an_instant_is_read_however_it_is_written(
     at: datetime, written: Callable[[datetime], str]
 ) -> None:

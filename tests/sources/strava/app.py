@@ -22,7 +22,8 @@ from worker.config import Settings
 from worker.domain.models import Athlete
 from worker.pipeline.credentials import Connected, Consent, begin_consent, finish_consent
 from worker.pipeline.services import ConnectedSource, Services
-from worker.pipeline.sync import SourceSync, note_events
+from worker.pipeline.sync import SourceSync
+from worker.pipeline.webhooks import note_events
 from worker.sources.base import Webhook
 from worker.sources.strava.client import StravaSection
 

@@ -79,9 +79,7 @@ def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
     way to write UTC, and counts as none.
     """
     try:
-        at = _iso_instant(text)
-        if at.year > _BUDDHIST:
-            at = at.replace(year=at.year - _BUDDHIST_LEAD)
+        at = _iso_instant(_BUDDHIST_YEAR.sub(_our_year, western_digits(text)))
         if at.tzinfo is UTC:
             return at, None
         lead = at.utcoffset()
@@ -99,12 +97,18 @@ def western_digits(text: str) -> str:
     return "".join(str(unicodedata.decimal(one, one)) for one in text)
 
 
-_BUDDHIST, _BUDDHIST_LEAD = 2400, 543
+_BUDDHIST_LEAD = 543
+_BUDDHIST_YEAR = re.compile(r"\A\s*(2[4-9]\d\d)(?=[-/.]|\d{4}(?:T|\Z))")
 _SECONDS_DIGITS, _MILLISECONDS_DIGITS = 10, 13
 _LOOSE = re.compile(
     r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})[T\s]\s*(\d{1,2}):(\d{1,2})(?::(\d{1,2})(?:[.,]\d*)?)?"
     r"\s*(?:Z|UTC|GMT)?\s*([+-]\d{1,2}(?::?\d{2})?)?"
 )
+
+
+def _our_year(found: "re.Match[str]") -> str:
+    """Before the date is read: the years that have a 29 February are others by this number."""
+    return str(int(found[1]) - _BUDDHIST_LEAD)
 
 
 def _iso_instant(text: str) -> datetime:
