@@ -55,6 +55,9 @@ TOKEN_WITHIN_S = 20.0
 ANOTHER_WITHIN_S = 10.0
 """So long may a call take that is made beside one that waits: at once, or not at all."""
 
+KnownActivities = Mapping[str, SeenActivity | None]
+"""What is stored about activities, by their ids; None for one that was never seen."""
+
 A = TypeVar("A")
 
 
@@ -79,7 +82,7 @@ class ClientSession:
     credential: Credential | None = None
     counted: "CountedCall | None" = None
     has_ended: bool = False
-    known: Mapping[str, SeenActivity | None] = field(default_factory=dict)
+    known: KnownActivities = field(default_factory=dict)
 
     def ask(self, purpose: Purpose, question: Callable[..., A]) -> A:
         """Call `question(credential, now=, observe=)`, with a fresh token and within the limits.

@@ -32,6 +32,7 @@ from worker.pipeline.credentials import forget_source
 from worker.pipeline.services import Clock, ConnectedSource, Services
 from worker.pipeline.session import (
     ClientSession,
+    KnownActivities,
     connected_source,
     ends_soon,
     known_limit,
@@ -48,7 +49,7 @@ from worker.sources.base import (
 )
 from worker.sources.polling import Shown, Standing
 from worker.sources.rate_limit import next_day
-from worker.store import DUE_AT_ONCE, SeenActivity, SourceState, Transaction
+from worker.store import DUE_AT_ONCE, SourceState, Transaction
 
 log = logging.getLogger(__name__)
 
@@ -369,15 +370,9 @@ class SourceSync:
         self._events_done(athlete, external_ids)
 
     def _look_at_one(
-        self,
-        athlete: Athlete,
-        external_ids: Sequence[str],
-        known: Mapping[str, SeenActivity | None] | None = None,
+        self, athlete: Athlete, external_ids: Sequence[str], known: KnownActivities | None = None
     ) -> None:
-        """Ask for the activity that an event names, and follow what is so.
-
-        `known` is what is stored of it, for whoever has just read that.
-        """
+        """Ask for the activity that an event names, `known` as just read; follow what is so."""
         client, store, now = self.connected.client, self.services.store, self.clock()
         assert isinstance(client, Webhook)  # noqa: S101  events come from one
         (external_id,) = external_ids

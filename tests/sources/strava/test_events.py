@@ -301,7 +301,8 @@ class TestQuiet:
             rows.note_events([(mira.id, "1")], now=clock.step(timedelta(seconds=1)))
             rows.event_done(mira, "1", looked_at=looked_at)
             assert rows.with_events_due(clock.now) == ()
-            assert rows.events_due(mira, clock.step(timedelta(seconds=59))) == ("1",)
+            due = rows.events_due(mira, clock.step(timedelta(seconds=59)))
+            assert tuple(due) == ("1",)
 
     def test_a_minute_later_an_event_is_due_at_once(self, store: Store) -> None:
         clock, mira = self.told(store)
