@@ -61,8 +61,7 @@ def test_a_week_that_is_held_down_is_called_an_easy_one() -> None:
 def test_the_first_weeks_after_pain_and_after_an_alert_are_small() -> None:
     """Rest, then half; seven tenths after a jump, however long that was.
 
-    After pain the long run is no larger a part of its week than before: the month still knows it, the
-    week only what was rested.
+    After pain the long run is no larger a part of its week than before.
     """
     by_name = {case.name: case.plan().weeks for case in CASES}
     pain = by_name["a half marathon in 10 weeks, with pain yesterday"]
