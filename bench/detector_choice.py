@@ -2,8 +2,9 @@
 
 One at a time is moved, the others stay, and the tuning half of each folder (every second runner
 by name) is judged anew. A value is *better* than ours where it mails no less of the re-trainings
-and of a month's rises with fewer mails in the median and at the 90th percentile, and misses nothing
-that was asked. Last comes the judging half by our thresholds, which no line above has seen.
+and of a month's rises, with no more mails in the median and at the 90th percentile, does better in
+one of the four, and misses nothing that was asked. Last comes the judging half by our thresholds,
+which no line above has seen.
 """
 
 import argparse
@@ -90,9 +91,15 @@ def _mailed_again(one: Judged, rules: Rules) -> tuple[Replayed, ...]:
 
 
 def _is_better(one: Score, ours: Score) -> bool:
-    caught = one.winters_mailed >= ours.winters_mailed and one.rises_mailed >= ours.rises_mailed
-    fewer = one.median <= ours.median and one.ninetieth <= ours.ninetieth
-    return caught and fewer and one != ours and not one.missed
+    """Whether nothing is worse and something better; what was asked for is met by both."""
+    pairs = (
+        (one.winters_mailed, ours.winters_mailed),
+        (one.rises_mailed, ours.rises_mailed),
+        (ours.median, one.median),
+        (ours.ninetieth, one.ninetieth),
+    )
+    is_no_worse = all(found >= known for found, known in pairs)
+    return is_no_worse and any(found > known for found, known in pairs) and not one.missed
 
 
 def _row(name: str, one: Score, verdict: str) -> str:
