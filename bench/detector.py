@@ -5,68 +5,32 @@
 On real histories (see `bench.histories`): mails per active runner-year, re-training winters
 warned, crossings found on the very run; beside what others warn by. On made ones: how quiet it
 is for steady runners and whether it finds each kind of jump. `--quick` makes a tenth of the made
-runners. Real runners are split in two by turns: the first, the third and so on are those that the
-thresholds were chosen on, the others were judged afterwards. Of several folders each is judged by
-itself, and then all together.
+runners. Of several folders each is judged by itself, and then all together; of each its halves
+too, every second runner: thresholds are chosen on the tuning half (`bench.detector_choice`) and
+judged on the other.
 """
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from datetime import date, timedelta
-from functools import partial
-from statistics import median, quantiles
+from collections.abc import Iterator, Sequence
+from statistics import median
 
-from bench.detector_rivals import RIVALS, Rule, mails
-from bench.histories import (
-    Jump,
-    Runner,
-    back_as_before,
-    folder,
-    longer_run,
-    more_runs,
-    real,
-    steady,
+from bench.detector_rivals import RIVALS, mails
+from bench.detector_score import (
+    RULES,
+    Judged,
+    active_years,
+    judged,
+    ninetieth,
+    parts,
+    score,
+    warned,
 )
+from bench.histories import Jump, back_as_before, folder, longer_run, more_runs, real, steady
 from simulators.plain_detector import crossings
-from worker.domain.detector import Replayed, judge_day, replay
-from worker.domain.history import History, days_before
-from worker.domain.models import Run
+from worker.domain.detector import judge_day, replay
+from worker.domain.history import History
 from worker.domain.rules import Rules
-
-RULES = Rules()
-WEEK = timedelta(weeks=1)
-EIGHT = 8
-"""Weeks: the stretch by which seasons are compared, and within which a warning counts."""
-LEAST_BEFORE_M = 10_000 * EIGHT
-"""Who ran less than 10 km a week at their best had no season to lose."""
-LEAST_RUN_M = 5000
-HISTORY_WEEKS = 26
-APART_WEEKS = 26
-EASY_SHARE, RISE, BACK_SHARE = 0.5, 1.8, 0.7
-MONTH_DAYS, SEASON_DAYS, LATELY_DAYS = 28, 84, 90
-MONTH_RISE, LEAST_MONTH_M, MONTH_EXCESS_M = 1.5, 20_000, 30_000
-INSIDE = 1.10
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """One real runner, what the detector made of them, and when they came back from a season."""
-
-    runner: Runner
-    history: History
-    winters: tuple[date, ...]
-    rises: tuple[date, ...]
-    replayed: tuple[Replayed, ...]
-
-    @property
-    def found_on(self) -> list[date]:
-        return [one.finding.day for one in self.replayed]
-
-    @property
-    def mailed_on(self) -> list[date]:
-        return [one.finding.day for one in self.replayed if one.mailed]
 
 
 def main() -> None:
@@ -77,156 +41,48 @@ def main() -> None:
     arguments = parser.parse_args()
     made = 100 if arguments.quick else 1000
     counting = Rules(climb_m_per_km=1000 / arguments.climb if arguments.climb else 0)
-    groups = [
-        [_judged(one) for one in real(folder(each), rules=counting)]
-        for each in arguments.folders or [None]
-    ]
-    everybody = [one for group in groups for one in group]
+    folders = {
+        path.name: [judged(one) for one in real(path, rules=counting)]
+        for path in map(folder, arguments.folders or [None])
+    }
+    everybody = [one for runners in folders.values() for one in runners]
     print(file=sys.stderr)
-    for group in groups if len(groups) == 1 else [*groups, everybody]:
-        print("\n".join((*_real(group), "", *_news(group), "")))
+    print("\n".join((*_asked(parts(folders)), "", *_rivals(everybody), "")))
     print("\n".join((*_crossed(everybody), "", *_made(made))))
 
 
-def _judged(runner: Runner) -> Judged:
-    print(f"\rreplaying {runner.name} ", end="", file=sys.stderr)
-    history = History.of(runner.runs, rules=RULES)
-    winters = tuple(retrainings(runner.runs))
-    rises = tuple(months_risen(history))
-    return Judged(runner, history, winters, rises, replay(history, rules=RULES))
-
-
-def _real(runners: Sequence[Judged]) -> Iterator[str]:
-    halves = {
-        "all": runners,
-        "tuning half": runners[::2],
-        "held-out half": runners[1::2],
-    }
-    runs = sum(len(one.runner.runs) for one in runners)
+def _asked(groups: dict[str, list[Judged]]) -> Iterator[str]:
+    """What was asked for, of each part of the runners."""
     yield (
-        f"| {len(runners)} real runners, {runs} runs | mails a year: median | 90th percentile "
-        "| re-trainings warned | of |"
+        "| real runners | mails a year: median | 90th percentile | re-trainings found | mailed "
+        "| of | rises mailed | of | mails for one run | inside 1.10 x the longest of 90 days "
+        "| missed |"
     )
-    yield "|---|---|---|---|---|"
-    for name, half in halves.items():
-        yield _row(f"Easeback, {name}", half, lambda one: one.mailed_on)
-    yield _row("Easeback, findings mailed or not", runners, lambda one: one.found_on)
-    for name, rule in RIVALS.items():
-        yield _row(name, runners, partial(_rival_mailed_on, rule))
-
-
-def _rival_mailed_on(rule: Rule, one: Judged) -> list[date]:
-    return list(mails(one.runner.runs, rule))
-
-
-def _row(
-    name: str, runners: Sequence[Judged], warned_on: Callable[[Judged], Sequence[date]]
-) -> str:
-    rates = []
-    winters = warned = 0
-    for one in runners:
-        days = warned_on(one)
-        rates.append(len(days) / active_years(one.runner.runs))
-        winters += len(one.winters)
-        warned += sum(
-            any(start <= day < start + EIGHT * WEEK for day in days) for start in one.winters
+    yield "|---" * 11 + "|"
+    for name, runners in groups.items():
+        one = score(runners)
+        runs = sum(len(each.runner.runs) for each in runners)
+        yield (
+            f"| {name}: {len(runners)}, {runs} runs | {one.median:.2f} | {one.ninetieth:.2f} "
+            f"| {one.winters_found / one.winters:.1%} | {one.winters_mailed / one.winters:.1%} "
+            f"| {one.winters} | {one.rises_mailed / one.rises:.1%} | {one.rises} | {one.single} "
+            f"| {one.inside / one.single:.1%} | {', '.join(one.missed)} |"
         )
-    ninetieth = quantiles(rates, n=10, method="inclusive")[-1]
-    share = warned / winters
-    return f"| {name} | {median(rates):.1f} | {ninetieth:.1f} | {share:.1%} | {winters} |"
 
 
-def active_years(runs: Sequence[Run]) -> float:
-    """Weeks with a run, in years."""
-    return len({run.day - timedelta(days=run.day.weekday()) for run in runs}) / 52.18
-
-
-def retrainings(runs: Sequence[Run]) -> Iterator[date]:
-    """The Mondays on which a runner begins to come back from an easy season.
-
-    Eight weeks at most half of an earlier eight (within the year before), then eight at least
-    1.8 times that and back to 70 %. At least half a year of history must lie before, and a run
-    of 5 km, the shortest that the rules look at. Of the neighbouring weeks that all qualify the
-    one with the greatest rise counts.
-    """
-    sums = weekly_m(runs)
-    first = min(run.day for run in runs)
-    able = [run.day for run in runs if run.distance_m >= LEAST_RUN_M]
-    monday = first - timedelta(days=first.weekday())
-    rises = dict(_rises(sums))
-    while rises:
-        begin = min(rises)
-        best = max((week for week in rises if week < begin + EIGHT), key=lambda week: rises[week])
-        if able and min(able) < monday + best * WEEK:
-            yield monday + best * WEEK
-        rises = {week: rise for week, rise in rises.items() if week >= best + APART_WEEKS}
-
-
-def _rises(sums: Sequence[float]) -> Iterator[tuple[int, float]]:
-    def eight(week: int) -> float:
-        return sum(sums[week : week + EIGHT])
-
-    for week in range(HISTORY_WEEKS, len(sums) - EIGHT + 1):
-        easy, after = eight(week - EIGHT), eight(week)
-        earlier = max(eight(w) for w in range(max(0, week - EIGHT - 52), week - 2 * EIGHT + 1))
-        enough = earlier > LEAST_BEFORE_M and after > 0
-        if (
-            enough
-            and easy <= EASY_SHARE * earlier
-            and after >= max(RISE * easy, BACK_SHARE * earlier)
-        ):
-            yield week, after - easy
-
-
-def months_risen(history: History) -> Iterator[date]:
-    """The days on which four weeks have risen far above any four of the twelve before them.
-
-    By half as much again, and by 30 km or as much again; of a rise that goes on the first day.
-    """
-    if history.first_day is None or history.last_day is None:
-        return
-    begin = history.first_day + timedelta(days=MONTH_DAYS + SEASON_DAYS)
-    last: date | None = None
-    for day in (one for one in history.days() if one >= begin):
-        first = day - timedelta(days=MONTH_DAYS - 1)
-        month_m = history.sum_m(first, day)
-        before_m, _ = history.largest_sum(*days_before(first, SEASON_DAYS), days=MONTH_DAYS)
-        more_m = month_m - before_m
-        if before_m < LEAST_MONTH_M or month_m <= MONTH_RISE * before_m:
-            continue
-        if more_m < min(MONTH_EXCESS_M, before_m):
-            continue
-        if last is None or (day - last).days > MONTH_DAYS:
-            yield day
-        last = day
-
-
-def _news(runners: Sequence[Judged]) -> Iterator[str]:
-    """Whether rises of a month are mailed, and how many single runs were no news."""
-    rises = mailed = single = inside = 0
-    for one in runners:
-        rises += len(one.rises)
-        near = [
-            [abs((day - rise).days) <= MONTH_DAYS for day in one.mailed_on] for rise in one.rises
-        ]
-        mailed += sum(map(any, near))
-        for finding in (r.finding for r in one.replayed if r.mailed):
-            if finding.kind in ("run", "return"):
-                single += 1
-                longest = one.history.longest(*days_before(finding.day, LATELY_DAYS))
-                inside += bool(longest and finding.observed_m <= INSIDE * longest.distance_m)
-    yield "| rises mailed | of | mails for one run | inside 1.10 x the longest of 90 days |"
+def _rivals(runners: Sequence[Judged]) -> Iterator[str]:
+    """What others would have mailed to the same runners."""
+    yield "| beside it | mails a year: median | 90th percentile | re-trainings warned |"
     yield "|---|---|---|---|"
-    yield f"| {mailed / rises:.1%} | {rises} | {single} | {inside / single:.1%} |"
-
-
-def weekly_m(runs: Sequence[Run]) -> list[float]:
-    first = min(run.day for run in runs)
-    monday = first - timedelta(days=first.weekday())
-    sums = [0.0] * ((max(run.day for run in runs) - monday).days // 7 + 1)
-    for run in runs:
-        sums[(run.day - monday).days // 7] += run.distance_m
-    return sums
+    for name, rule in RIVALS.items():
+        days = [list(mails(one.runner.runs, rule)) for one in runners]
+        rates = [
+            len(found) / active_years(one.runner.runs)
+            for one, found in zip(runners, days, strict=True)
+        ]
+        winters = sum(len(one.winters) for one in runners)
+        caught = sum(warned(one.winters, found) for one, found in zip(runners, days, strict=True))
+        yield f"| {name} | {median(rates):.1f} | {ninetieth(rates):.1f} | {caught / winters:.1%} |"
 
 
 def _crossed(runners: Sequence[Judged]) -> Iterator[str]:

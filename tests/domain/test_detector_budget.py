@@ -1,5 +1,6 @@
 """Which finding is mailed, and the words of the silence else."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -107,17 +108,38 @@ def test_a_distance_run_lately_is_no_news_though_the_month_forgot_it() -> None:
     assert "mail_familiar_days" in str(quiet)
 
 
-@pytest.mark.parametrize(("metres", "mailed"), [(12_000, False), (15_000, True)])
-def test_in_a_low_month_only_a_slight_excess_is_familiar(metres: float, mailed: bool) -> None:
-    """Two runs a week of late, not four: severity 2 is news, severity 1 was run 42 days ago."""
-    runs = [*every(2, 10_000, last=42), run(28, 15_000, hour=18, run_id=999),
-            *every(4, 10_000, first=46, last=66), run(70, metres)]  # fmt: skip
+@pytest.mark.parametrize(("ago", "is_low", "mailed"), [
+    (42, False, False), (42, True, False), (64, False, False), (64, True, True),
+])  # fmt: skip
+@pytest.mark.parametrize("metres", [12_000, 15_000])
+def test_in_a_low_month_a_distance_is_news_again_sooner(
+    metres: float, ago: int, is_low: bool, mailed: bool
+) -> None:
+    """Two runs a week of late, not four: what was run 64 days ago is no longer prepared for."""
+    runs = [*every(2, 10_000, last=42), run(70 - ago, 15_000, hour=18, run_id=999),
+            *every(4 if is_low else 2, 10_000, first=46, last=66), run(70, metres)]  # fmt: skip
     known = history(runs)
     found = next(f for f in judge_day(known, TODAY, rules=RULES).findings if f.kind == "run")
 
     choice = worth_mailing([found], mailed=(), today=TODAY, rules=RULES, history=known)
 
     assert (choice is found) == mailed
+    if not mailed:
+        assert ("mail_familiar_low_days" if is_low else "mail_familiar_days") in str(choice)
+
+
+@pytest.mark.parametrize(("ago", "mailed"), [(58, False), (64, True)])
+def test_in_re_training_a_distance_is_news_again_sooner(ago: int, mailed: bool) -> None:
+    """The easy season was eight weeks long: what was run before it is no longer prepared for."""
+    runs = [*every(3, 10_000, last=66), run(70 - ago, 15_000, hour=18, run_id=999),
+            run(70, 15_000)]  # fmt: skip
+    known = history(runs)
+    (found,) = judge_day(known, TODAY, rules=RULES).findings
+    back = replace(found, retraining=True)
+
+    choice = worth_mailing([back], mailed=(), today=TODAY, rules=RULES, history=known)
+
+    assert (choice is back) == mailed
 
 
 def test_severity_3_is_news_however_lately_the_distance_was_run() -> None:

@@ -59,11 +59,15 @@ def test_a_week_that_is_held_down_is_called_an_easy_one() -> None:
 
 
 def test_the_first_weeks_after_pain_and_after_an_alert_are_small() -> None:
-    """Rest, then half; seven tenths after a jump, however long that was."""
+    """Rest, then half; seven tenths after a jump, however long that was.
+
+    After pain the long run is no larger a part of its week than before.
+    """
     by_name = {case.name: case.plan().weeks for case in CASES}
     pain = by_name["a half marathon in 10 weeks, with pain yesterday"]
     alert = by_name["a half marathon in 10 weeks, after an alert"]
     assert [week.kind for week in pain[:3]] == ["rest", "gentle", "gentle"]
+    assert all(week.long_m <= 0.5 * week.week_m + 10 for week in pain[1:3])
     assert [week.kind for week in alert[:2]] == ["gentle", "gentle"]
     assert alert[0].long_m <= 0.6 * 16_500
     assert alert[0].week_m <= 0.7 * 36_000

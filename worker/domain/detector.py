@@ -267,9 +267,8 @@ def worth_mailing(
 
     The most severe comes first; at equal severity the single run, then the newest. `mailed` are
     the alerts mailed in the last `mail_forget_days`. With the `history`, the budget is finer:
-    infrequent runners don't get the same alert at every other run, and a slight excess over the
-    last month isn't mailed if as much was run not long before. The caller keeps a first import
-    silent.
+    infrequent runners don't get the same alert at every other run, and a run isn't mailed if about
+    the same distance was run not long before. The caller keeps a first import silent.
     """
     if not findings:
         return "there was nothing to warn of"
@@ -279,35 +278,32 @@ def worth_mailing(
         return (
             f"the run was {counted(days, 'day')} ago (mail_within_days = {rules.mail_within_days})"
         )
-    news = [one for one in recent if not (history and _familiar(history, one, rules=rules))]
+    known = {one: _familiar(history, one, rules=rules) if history else None for one in recent}
+    news = [one for one, why in known.items() if not why]
     if not news:
-        return (
-            "about as far was run not long before "
-            f"(severity 1, mail_familiar_days = {rules.mail_familiar_days})"
-        )
+        return str(known[min(recent, key=_lead)])
     leading = min(news, key=_lead)
     return _held_back(leading, mailed, today=today, history=history, rules=rules) or leading
 
 
-def _familiar(history: History, finding: Finding, *, rules: Rules) -> bool:
-    """Whether a run is no longer than what the body did some weeks before.
+def _familiar(history: History, finding: Finding, *, rules: Rules) -> str | None:
+    """Why a run isn't news: about the same distance was run not long before. None if it is news.
 
-    Where the last weeks have far less than the months, what was run then is no longer prepared for.
+    In a low month and in re-training fewer days count, because the body is no longer prepared for
+    what was run before them.
     """
     if finding.kind not in ("run", "return") or finding.severity > 2:  # noqa: PLR2004  of three
-        return False
+        return None
     month_m = history.sum_m(*days_before(finding.day, rules.month_days))
     season_m = history.sum_m(*days_before(finding.day, rules.month_window_days))
     level_m = season_m * rules.month_days / rules.month_window_days
-    days = rules.mail_familiar_days
-    if month_m < rules.mail_familiar_level * level_m:
-        if finding.severity > 1:
-            return False
-        days = rules.mail_familiar_low_days
+    key, days = "mail_familiar_days", rules.mail_familiar_days
+    if finding.retraining or month_m < rules.mail_familiar_level * level_m:
+        key, days = "mail_familiar_low_days", rules.mail_familiar_low_days
     longest = history.longest(*days_before(finding.day, days))
-    return longest is not None and (
-        finding.observed_m <= longest.distance_m * rules.run_over + HAIR_M
-    )
+    if longest is None or finding.observed_m > longest.distance_m * rules.run_over + HAIR_M:
+        return None
+    return f"about as far was run not long before ({key} = {days})"
 
 
 def _held_back(

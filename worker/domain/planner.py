@@ -298,6 +298,8 @@ def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _Held
             return _HeldBack("rest", 0.0, 0.0)
         if weeks <= len(rules.plan_pain_week):
             shares.append((rules.plan_pain_week[weeks - 1],) * 2)
+            # The week knows of the rest before it; the longest run of a month doesn't.
+            long_m = min(long_m, load.long_share(begin) * usual_m)
     if setting.sore_on is not None and begin <= setting.sore_on + WEEK_DAYS // 2:
         shares.append((rules.plan_sore_share,) * 2)
     if setting.found_on is not None:

@@ -190,10 +190,13 @@ class Rules:
         90, "d", OURS, "no alert of severity 1 or 2 for a distance inside run_over of one so recent"
     )
     mail_familiar_level: float = _rule(
-        0.75, "share", OURS, "unless four weeks have less than this of the level of twelve"
+        0.75,
+        "share",
+        OURS,
+        "four weeks below this share of the level of twelve are low; re-training counts as low too",
     )
     mail_familiar_low_days: int = _rule(
-        60, "d", OURS, "then no alert of severity 1 for a distance inside run_over of one so recent"
+        60, "d", OURS, "in low weeks, so many days count instead of mail_familiar_days"
     )
     mail_month_days: int = _rule(
         28, "d", OURS, "a month's rise is mailed where no alert was for so many days"
