@@ -248,7 +248,7 @@ def list_athletes(context: typer.Context, as_json: JsonOption = False) -> None:
 def change_athlete(
     context: typer.Context,
     athlete: Annotated[
-        str | None, typer.Argument(metavar="[ATHLETE]", help="The athlete's name.")
+        str | None, typer.Argument(metavar="ATHLETE", help="The athlete's name.")
     ] = None,
     whose: Annotated[str | None, typer.Option("--athlete", hidden=True)] = None,
     name: Annotated[str | None, NAME] = None,
@@ -356,7 +356,7 @@ def forget(
 @athlete_commands.command("diary")
 def show_diary(
     context: typer.Context,
-    athlete: Annotated[str | None, typer.Argument(metavar="[ATHLETE]", help="Whose diary.")] = None,
+    athlete: Annotated[str | None, typer.Argument(metavar="ATHLETE", help="Whose diary.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the pain diary: one answer a day, oldest first."""

@@ -76,7 +76,7 @@ def backtest(
     history: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[HISTORY.csv]",
+            metavar="HISTORY.csv",
             help="With start_date_local and distance_m, or an account export's activities.csv; "
             "default: the runs in the database.",
         ),

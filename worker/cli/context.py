@@ -49,7 +49,7 @@ AsOfOption = Annotated[
 ]
 AthleteArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[ATHLETE]", help="The athlete's name; optional if there is only one."),
+    typer.Argument(metavar="ATHLETE", help="The athlete's name; optional if there is only one."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON only.")]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]

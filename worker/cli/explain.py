@@ -31,7 +31,7 @@ def explain(
     context: typer.Context,
     what: Annotated[
         str | None,
-        typer.Argument(metavar="[DATE|RUN]", help="A day, or a run's id; default: the last run."),
+        typer.Argument(metavar="DATE|RUN", help="A day, or a run's id; default: the last run."),
     ] = None,
     athlete: AthleteOption = None,
     as_of: AsOfOption = None,

@@ -34,7 +34,7 @@ _SHOWN_REASONS = 12
 def import_history(
     context: typer.Context,
     paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH...", help="Files, folders, zips, whole exports.")
+        list[Path], typer.Argument(metavar="PATH", help="Files, folders, zips, whole exports.")
     ],
     athlete: AthleteOption = None,
     as_json: JsonOption = False,

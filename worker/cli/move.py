@@ -20,7 +20,7 @@ def move_to(
     url: Annotated[
         str | None,
         typer.Argument(
-            metavar="[URL]",
+            metavar="URL",
             help="postgresql+psycopg://user@host/name; with a password by EASEBACK_MOVE_TO, by "
             "--url-file, or when asked.",
             envvar="EASEBACK_MOVE_TO",

@@ -13,7 +13,7 @@ def open_page(
     context: typer.Context,
     athlete: Annotated[
         str | None,
-        typer.Argument(metavar="[ATHLETE]", help="Whose; optional if there is only one athlete."),
+        typer.Argument(metavar="ATHLETE", help="Whose; optional if there is only one athlete."),
     ] = None,
     no_open: NoOpenOption = False,
 ) -> None:

@@ -119,9 +119,7 @@ def change_mails(
     context: typer.Context,
     ids: Annotated[
         list[int] | None,
-        typer.Argument(
-            metavar="ID...", help="Which mails, as `list` numbers them.", max=LARGEST_ID
-        ),
+        typer.Argument(metavar="ID", help="Which mails, as `list` numbers them.", max=LARGEST_ID),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="All mails in a suitable state.")] = False,
     as_json: JsonOption = False,

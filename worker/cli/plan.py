@@ -34,7 +34,7 @@ def show_plan(
     history: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[HISTORY.csv]",
+            metavar="HISTORY.csv",
             help="With start_date_local and distance_m; default: the runs in the database.",
         ),
     ] = None,
