@@ -367,6 +367,7 @@ def test_an_athlete_is_added_changed_listed_and_removed(tmp_path: Path) -> None:
         "clock": "12", "language": "de", "week_starts": "sunday", "weekly": "sun 07:30",
         "pain": ["buttock", "low_back"],
         "race": {"name": "Half", "date": "2027-05-09", "km": 21.1}, "mail": ["alert", "weekly"],
+        "paused_since": None,
     }  # fmt: skip
     assert json.loads(changed.out) == [
         {**anna, "pain": [], "race": {**anna["race"], "km": 10.0}, "mail": ["weekly"],

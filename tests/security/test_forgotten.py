@@ -134,6 +134,7 @@ def test_after_every_command_nothing_is_left_of_who_was_forgotten(tmp_path: Path
         ("therapist", "add", "Vera", "--mail", "vera@example.org"), ("therapist", "list"),
         ("therapist", "relink", "Vera"), ("therapist", "remove", "Vera", "--yes"),
         ("athlete", "set", NAME, "--units", "mi"), ("athlete", "relink", NAME),
+        ("athlete", "pause", NAME), ("athlete", "resume", NAME),
         ("open", NAME, "--no-open"),
         ("outbox", "retry", "--all"), ("outbox", "hold", "--all"), ("outbox", "release", "--all"),
         ("outbox", "drop", "--all"), ("rotate-keys",),

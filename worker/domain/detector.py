@@ -299,6 +299,8 @@ def _familiar(history: History, finding: Finding, *, rules: Rules) -> str | None
     level_m = season_m * rules.month_days / rules.month_window_days
     key, days = "mail_familiar_days", rules.mail_familiar_days
     if finding.retraining or month_m < rules.mail_familiar_level * level_m:
+        if finding.retraining and finding.kind == "return" and finding.severity > 1:
+            return None
         key, days = "mail_familiar_low_days", rules.mail_familiar_low_days
     longest = history.longest(*days_before(finding.day, days))
     if longest is None or finding.observed_m > longest.distance_m * rules.run_over + HAIR_M:
