@@ -137,7 +137,7 @@ def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
 
 
 def ramps_chart(season: Season | None, words: Catalogue) -> tuple[Picture, str] | None:
-    """The chart of last year's and this year's ramp and its text alternative, or None without both."""
+    """The chart of both years' ramps and its text alternative, or None if there is only one."""
     if season is None or not season.last_ramp_m or not season.this_ramp_m:
         return None
     drawn = ramps_picture(

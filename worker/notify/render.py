@@ -185,7 +185,7 @@ class TemplateLoader:
                 environment.get_template(name)
 
     def try_each(self, render_all: Callable[[], object]) -> None:
-        """Try the operator's templates one at a time, so that a mistake only affects one of them."""
+        """Try the operator's templates one at a time, so that a mistake affects only one."""
         everything = self._own
         good: dict[str, str] = {}
         for name, source in everything.items():
