@@ -25,7 +25,7 @@ from worker.web.rate_limiter import ClientRateLimiter, OneEach
 
 Pool = Literal["pages", "services", "exports", "uploads", "health"]
 _POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2, "uploads": 2, "health": 1}
-"""The number of threads in each pool; the sum is below the store's number of connections."""
+"""The number of threads in each pool; together they don't exceed the store's connections."""
 
 
 class PageError(Exception):

@@ -115,7 +115,7 @@ def _hour(text: str) -> time:
 
 
 def _zone(text: str) -> str:
-    """The name of a time zone; case doesn't matter."""
+    """The name of a time zone; case doesn't matter, and spaces may replace underscores."""
     wanted = text.replace(" ", "_")
     for name in available_timezones():
         if name.casefold() == wanted.casefold():
