@@ -164,7 +164,7 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
         # Not `from error`: pydantic's message contains the values, which may be secrets.
         raise SettingsError("; ".join(_sentences(error, places, file))) from None
     data_dir = settings.data_dir
-    # An existing folder with keys that is relative to the current folder must be our own.
+    # A relative data_dir may already exist, with keys, in somebody else's folder.
     if not data_dir.is_absolute() and data_dir.exists():
         with _in_one_line(data_dir):
             trust.check_trusted(

@@ -272,7 +272,7 @@ def change_athlete(
     with command.store.transaction() as tx:
         chosen = athlete or whose
         if chosen is None and name is not None and tx.athletes.named(name) is not None:
-            chosen = name  # `--name` alone names somebody who exists, as `add` would
+            chosen = name  # `--name` may name an existing athlete, as in `add`
         before = the_athlete(tx, chosen, how=BY_ITS_NAME)
         after = race_of(before.race, race, race_date, race_km)
         wanted = changed_athlete(before, after, _given(context))

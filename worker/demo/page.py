@@ -124,7 +124,7 @@ def _page(
 def _bars(
     season: SimulatedSeason, alerts: Sequence[DemoMail], most_m: float
 ) -> list[dict[str, object]]:
-    """The weeks of a season, each with its height, its alert, and whether a finding was unmailed."""
+    """The weeks of a season, each with its height, its alert, and whether it has other findings."""
     only_noticed = [one.finding.day for one in season.found if one.notified_on is None]
     return [
         {

@@ -44,7 +44,7 @@ _YEAR: Final = timedelta(days=364)
 
 @dataclass(frozen=True, slots=True)
 class MailedAlert:
-    """An alert that was mailed: the athlete's local day, and its severity."""
+    """A mailed alert: the athlete's local day of the mail, and its severity."""
 
     day: date
     severity: int

@@ -58,7 +58,7 @@ class Race:
 
 @dataclass(frozen=True, slots=True)
 class Athlete:
-    """Somebody who runs and reads mail.
+    """A runner who gets mail.
 
     `week_starts` is 0 for Monday, 6 for Sunday; `clock` is 12 or 24 hours. `language` is the one
     they chose, or "" for the operator's. `link_id` identifies them in signed links; the store

@@ -2,7 +2,7 @@
 
 Every number that recommends running comes from here. `plan` makes the weeks, `ceiling` reads the
 next run and the week from them, and `recovery` is the first gentle week by days. It is a coach's
-plan; no trial stands behind it. `rules` has the sources of single thresholds, and
+plan, not tested by a trial. `rules` has the sources of single thresholds, and
 `docs/evidence.md` the measurements.
 
 A week follows from the four weeks before it and from the long runs of thirty days, whether those

@@ -1,4 +1,4 @@
-"""Pictures of exercises: the shipped ones, and the operator's own beside their routine.
+"""Pictures of exercises: the shipped ones, and the operator's own in the folder of their routine.
 
 Pages draw a shipped picture from its SVG, in their own colours, and load an operator's as a file.
 Mails contain PNG or JPEG. They don't contain an operator's SVG, because mail readers show none.

@@ -162,7 +162,7 @@ def week_chart(
 
 def _rows(weeks: Sequence[Week], words: Catalogue) -> list[WeekRow]:
     """The last week, compared with the week before it and the mean of the four before."""
-    if len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
+    if len(weeks) < 2:  # noqa: PLR2004 - nothing to compare
         return []
     this, last = weeks[-1], weeks[-2]
     before = weeks[-1 - _MEAN_OF : -1] if len(weeks) > _MEAN_OF else ()

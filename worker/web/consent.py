@@ -1,7 +1,7 @@
 """The pages for connecting a service by consent: to the service's page, and back.
 
-A link leads to a page that says for whom it is, and from there to the service. This only sets a
-cookie. Only the callback connects, and only in the same browser.
+A link opens a page that says for whom it is, and leads from there to the service. So far, only a
+cookie is set. Only the callback connects, and only in the same browser.
 """
 
 import logging

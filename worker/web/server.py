@@ -88,7 +88,7 @@ class WebServer:
             raise WebServerError(_in_words(error, self._host, self._port)) from error
 
     def _wait_until_serving(self) -> None:
-        assert self._server is not None and self._thread is not None  # noqa: S101, PT018  set by start
+        assert self._server is not None and self._thread is not None  # noqa: S101, PT018  just made
         until = time.monotonic() + _STARTS_WITHIN_S
         while not self._server.started:
             if not self._thread.is_alive() or time.monotonic() > until:
