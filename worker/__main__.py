@@ -2,8 +2,8 @@
 
 from worker import search_path
 
-# `python -m` looks for modules in the current folder first, and so does an empty part of
-# PYTHONPATH: nothing more may be imported before.
+# `python -m` and empty entries in PYTHONPATH search the current folder first, so nothing else may
+# be imported before this.
 search_path.leave_out_the_current_folder()
 
 from worker.cli.app import main  # noqa: E402

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from worker.web import WebServer
 
 _PAGES_WAIT_S = 10.0
-"""How long a page waits for a service: somebody looks at it, and others may want its thread."""
+"""How long a page waits for a service. A visitor waits for it, and it occupies a thread."""
 
 UNUSED_KEYS = ("nothing is signed",)
-"""For a composer whose mails go nowhere: it makes no keys."""
+"""Keys for a composer whose mails aren't sent, so that no real keys are created."""
 
 NotifyWorkers = Callable[[SourceName, Collection[int]], None]
 """Notifies waiting workers that webhook events of a source are due for these athletes."""
@@ -100,7 +100,7 @@ def build_services(
 
 
 def check_engine(settings: Settings) -> None:
-    """Whether the engine that is set can run here; raises `SettingsError` with the way out."""
+    """Check that the configured engine can run here; raises `SettingsError` with a remedy."""
     if settings.engine.kind == "embedded":
         return
     if settings.url.startswith("sqlite"):
@@ -126,7 +126,7 @@ def build_mailer(
 
 
 def build_mail_login(settings: Settings, store: Store) -> MailLogin | None:
-    """How we log in to the mail server by tokens, where that is set."""
+    """The login to the mail server with tokens, or None if the settings use a password."""
     if settings.mail.auth != "xoauth2":
         return None
     return MailLogin(settings.mail, store, Encrypter(read_keys(settings)), ca_file=ca_file())
@@ -135,11 +135,11 @@ def build_mail_login(settings: Settings, store: Store) -> MailLogin | None:
 def build_composer(
     settings: Settings, file: Path | None, keys: Sequence[str] | None = None
 ) -> Composer:
-    """The composer, with the operator's own templates beside the settings, if there are any.
+    """The composer, with the operator's templates from the folder of the settings, if any.
 
-    `keys` sign the links in mails: by default those of the settings, which are made where there
-    are none. Raises `SettingsError` for a language that nobody has words in, and for a picture
-    beside the operator's own routine that can't be used.
+    `keys` sign the links in mails; by default they are those of the settings, which are created if
+    missing. Raises `SettingsError` for a language without a catalogue, and for an unusable picture
+    of the operator's own routine.
     """
     pictures: Mapping[str, ExercisePicture] = {}
     if (folder(file) / "routine.toml").is_file():
@@ -153,7 +153,7 @@ def build_composer(
             signer=Signer(keys or read_keys(settings), settings.base_url),
             templates=_own_templates(file),
             reply_to=settings.mail.reply_to,
-            # The answers in a mail lead to the web server.
+            # Check-in links need the web server.
             checkins=settings.web.enabled,
             language=settings.mail.language,
             pictures=pictures,
@@ -163,7 +163,7 @@ def build_composer(
 
 
 def calendar_composer(settings: Settings, file: Path | None) -> Composer:
-    """A composer of what holds no link: it needs no key, so none is made."""
+    """A composer for calendars, which have no links, so no keys are created."""
     return Composer(templates=_own_templates(file), language=settings.mail.language)
 
 
@@ -173,7 +173,7 @@ def _own_templates(file: Path | None) -> Path | None:
 
 
 def read_routines(file: Path | None) -> tuple[Routine, ...]:
-    """The operator's `routine.toml` beside the settings, else the one that is shipped."""
+    """The operator's `routine.toml` from the folder of the settings, else the shipped one."""
     own = folder(file) / "routine.toml"
     path = own if own.is_file() else shipped_file("routine.example.toml")
     try:
@@ -206,19 +206,19 @@ def connected_sources(settings: Settings, reader: Reader) -> Mapping[SourceName,
                 signer=signer,
                 read_file=lambda content, name: reader.read(content, name=name),
                 verify_token=token.get_secret_value() if token else _word(keys, "webhook"),
-                # Where it posts events to: nobody else was told the path.
+                # The path contains a secret that only the service is told.
                 webhook_path=f"/{kind.name}/webhook/{_word(keys, 'webhook.path')}",
             )
     return found
 
 
 def _word(keys: Sequence[str], use: str) -> str:
-    """A word that only a service and we know. Of the oldest key: it stays when keys are added."""
+    """A secret shared with a service, from the oldest key, so that it stays when keys are added."""
     return hmac.new(keys[-1].encode(), f"easeback.{use}".encode(), "sha256").hexdigest()[:32]
 
 
 def callback_url(base_url: str, source: SourceName) -> str:
-    """Where a service sends browsers back to after a consent."""
+    """The address to which a service redirects browsers after a consent."""
     return f"{base_url.rstrip('/')}/{source}/callback"
 
 
@@ -241,7 +241,7 @@ def build_web_server(
     """
     from worker.web import Pages, WebContext, WebServer, base_path, build_app
 
-    services.composer.check()  # before anything is composed: the operator's page says what broke
+    services.composer.check()  # so that the operator's page shows broken templates at once
     origin = (base_url or settings.base_url).rstrip("/")
     sources = {
         name: replace(one, client=one.client.impatient(_PAGES_WAIT_S))

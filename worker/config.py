@@ -49,21 +49,21 @@ PREFIX = "EASEBACK_"
 CONFIG_VARIABLE = "EASEBACK_CONFIG"
 LOCAL_FILE = Path("config/easeback.toml")
 
-# Other names with our prefix: the config file's own, that of `move-to`, those of the tests, and
-# what Kubernetes gives to every pod beside a service called easeback.
+# Other variables with our prefix: those of --config, `move-to` and the tests, and those that
+# Kubernetes sets in every pod next to a service called easeback.
 _NOT_SETTINGS = re.compile(
     r"EASEBACK_(CONFIG|MOVE_TO|REAL_DATA|TEST_\w+|SERVICE_(HOST|PORT)\w*|PORT(_\d+_(TCP|UDP)\w*)?)"
 )
 
 
 class SettingsError(Exception):
-    """The settings can't be used; the message names the key, its place and what would do."""
+    """The settings can't be used; the message names the key, its place and a remedy."""
 
 
 class WebSection(Section):
     """Where the web server listens; `token` opens the operator's page from elsewhere.
 
-    Only `trusted_proxies` are believed when they say whom a visit comes from.
+    `X-Forwarded-For` is only trusted from `trusted_proxies`.
     """
 
     host: Host = "127.0.0.1"
@@ -74,7 +74,7 @@ class WebSection(Section):
 
 
 class LogSection(Section):
-    """Lines for people, or JSON objects for machines."""
+    """The format of the log: lines for people, or JSON objects for machines."""
 
     format: Literal["text", "json"] = "text"
 
@@ -86,9 +86,9 @@ class EngineSection(Section):
 
 
 class _Settings(BaseModel):
-    """Everything that can be set but the sources. Sections are TOML tables of the same names."""
+    """All settings except for the sources. Sections are TOML tables of the same names."""
 
-    # Built once, whole, on first use: no section is built for itself.
+    # Validators are built for all sections together, on first use.
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
     )
@@ -125,12 +125,12 @@ class _Settings(BaseModel):
 
     @property
     def traces(self) -> tuple[Path, ...]:
-        """What is there once there was a database: a file, or a folder with something in it."""
+        """Paths that exist if there has been a database: files, or folders that aren't empty."""
         return self.backups_path, self.data_dir / "keys", self.mailbox_path
 
     @property
     def url(self) -> str:
-        """The database's address, with the default filled in."""
+        """The address of the database, which has a default."""
         if self.database_url is not None:
             home = f"sqlite:///{Path.home()}/"
             return re.sub(r"^sqlite:///~/", home, self.database_url.get_secret_value())
@@ -155,16 +155,16 @@ else:  # each service adds its section under its name
 
 
 def load(config: Path | None = None) -> tuple[Settings, Path | None]:
-    """The settings, and the file they come from (None: there is none). Raises `SettingsError`."""
+    """The settings, and the file they come from, or None. Raises `SettingsError`."""
     file = find(config)
     tables, places = _merged(_from_file(file) if file else (), _from_environment())
     try:
         settings = Settings.model_validate(tables)
     except ValidationError as error:
-        # Not `from error`: what pydantic says of a mistake holds what was given, secrets too.
+        # Not `from error`: pydantic's message contains the values, which may be secrets.
         raise SettingsError("; ".join(_sentences(error, places, file))) from None
     data_dir = settings.data_dir
-    # A `data` that is found in the current folder, with its keys, must be our own.
+    # A relative data_dir may already exist, with keys, in somebody else's folder.
     if not data_dir.is_absolute() and data_dir.exists():
         with _in_one_line(data_dir):
             trust.check_trusted(
@@ -174,11 +174,11 @@ def load(config: Path | None = None) -> tuple[Settings, Path | None]:
 
 
 def make_data_dir(settings: Settings) -> None:
-    """Make the folder that everything is written to, with the inbox; keep others out of it.
+    """Create the data folder and the inbox in it, and withdraw permissions from other users.
 
-    Nobody else may list it or write to it, nor read its keys and its database. That others may
-    pass through it to the inbox stays as it is. Raises `SettingsError` where it can't be made,
-    or can't be kept from everybody.
+    Others may not list the folder, write to it, or read its keys and its database. Their execute
+    permission, with which they reach the inbox, isn't changed. Raises `SettingsError` if the folder
+    can't be created or remains accessible to everybody.
     """
     try:
         settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -195,7 +195,7 @@ def make_data_dir(settings: Settings) -> None:
 
 
 def _keep_others_out(path: Path, rights: int) -> None:
-    """Take these rights to a file or folder from others."""
+    """Remove these permission bits from a file or folder."""
     try:
         mode = path.stat().st_mode
         if mode & rights:
@@ -206,7 +206,7 @@ def _keep_others_out(path: Path, rights: int) -> None:
     except OSError:  # it belongs to somebody else
         left = mode & rights
     for right, what in ((stat.S_IWOTH, "written"), (stat.S_IROTH, "read")):
-        # A folder's list of names is no secret that's worth a worker that doesn't start.
+        # A folder that everybody can list is no reason to refuse to start.
         if left & right and not (what == "read" and path.is_dir()):
             raise SettingsError(
                 f"{path} can be {what} by everybody, and Easeback can't change that: "
@@ -215,10 +215,10 @@ def _keep_others_out(path: Path, rights: int) -> None:
 
 
 def find(config: Path | None) -> Path | None:
-    """The file in force: the one named, else the environment's, the folder's, the platform's.
+    """The settings file: `config`, else the environment's, the local or the platform's one.
 
-    Raises `SettingsError` where others could have written it, or what is read beside it: the
-    routine and the templates.
+    Raises `SettingsError` if others could have written it, or the routine or a template in its
+    folder.
     """
     named = named_file(config)
     if named is not None and not named.is_file():
@@ -246,7 +246,7 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 
 def found_in() -> tuple[Path, ...]:
-    """Where the file is looked for when none is named, the first one first."""
+    """The paths that are searched if no file is named, in order."""
     import platformdirs
 
     platform = Path(platformdirs.user_config_dir("easeback", appauthor=False))
@@ -254,12 +254,12 @@ def found_in() -> tuple[Path, ...]:
 
 
 def folder(file: Path | None) -> Path:
-    """The folder of the operator's own routine and templates: that of the settings."""
+    """The folder of the settings file, which also has the operator's routine and templates."""
     return (file or LOCAL_FILE).parent
 
 
 def named_file(config: Path | None) -> Path | None:
-    """The file that the command or the environment names, whether it is there or not."""
+    """The file that the command or the environment names; it may not exist."""
     if config is not None:
         return _expanded(config, "--config")
     named = os.environ.get(CONFIG_VARIABLE)
@@ -267,12 +267,12 @@ def named_file(config: Path | None) -> Path | None:
 
 
 def toml_string(text: str) -> str:
-    """The text as TOML writes it: as JSON does, but for DEL."""
+    """The text as a TOML string, which is like a JSON string except for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def ca_file() -> str | None:
-    """The authorities whose certificates are trusted, where the environment names other ones."""
+    """The file of trusted certificate authorities in `SSL_CERT_FILE`, or None."""
     named = os.environ.get("SSL_CERT_FILE")
     return str(_expanded(Path(named), "SSL_CERT_FILE")) if named else None
 
@@ -285,16 +285,16 @@ def _expanded(path: Path, place: str) -> Path:
 
 
 def machine_timezone() -> str:
-    """The machine's zone by its IANA name, UTC where it has none.
+    """The IANA name of the machine's time zone, or "UTC" if it has none.
 
-    Raises `SettingsError` where `TZ` is set to something else than a zone.
+    Raises `SettingsError` if `TZ` isn't a time zone.
     """
     from zoneinfo import ZoneInfo
 
     from tzlocal import get_localzone_name
 
     given = os.environ.get("TZ")
-    # It may also be the path of a zone's file, as in /usr/share/zoneinfo/Europe/Berlin.
+    # It may also be a path such as /usr/share/zoneinfo/Europe/Berlin.
     name = given.removeprefix(":").rpartition("/zoneinfo/")[2] if given else None
     try:
         return ZoneInfo(name or get_localzone_name()).key
@@ -308,7 +308,7 @@ def machine_timezone() -> str:
 
 @cache
 def known_keys() -> Mapping[str, Mapping[str, bool]]:
-    """Every key there is: section (or "") → names, each with whether `<key>_file` is known too."""
+    """All keys: section (or "") → names, each with whether `<key>_file` exists too."""
     kinds = {name: field.annotation for name, field in Settings.model_fields.items()}
     known = {
         section: {key: FROM_FILE in field.metadata for key, field in model.model_fields.items()}
@@ -320,7 +320,7 @@ def known_keys() -> Mapping[str, Mapping[str, bool]]:
 
 @dataclass(frozen=True, slots=True)
 class _Given:
-    """One key as it was given; `place` begins a message."""
+    """One key with its value; `place` says where it was given, for messages."""
 
     section: str
     key: str
@@ -364,7 +364,7 @@ def _from_environment() -> Iterator[_Given]:
 
 
 def _listed(value: str, variable: str) -> Any:
-    """A list is written as in JSON."""
+    """Parse a value that may be a list in JSON."""
     if not value.startswith("["):
         return value
     try:
@@ -398,7 +398,7 @@ def _merged(*sources: Iterable[_Given]) -> tuple[dict[str, Any], dict[tuple[str,
 
 
 def _nearest(one: _Given) -> str:
-    """The known key that is most like this one, as it would be written there."""
+    """The known key that is most similar to this one, written for the same place."""
     from difflib import get_close_matches
 
     is_variable = one.place.startswith(PREFIX)
@@ -432,7 +432,7 @@ def _sentences(
         section, *rest = path if len(path) > 1 else ("", *path)
         key = (f"[{section}] " if section else "") + " ".join(rest)
         place = places.get((section, "".join(rest[:1])))
-        # What is wrong with a section as a whole came from the variables that are set, if any.
+        # An error of a whole section is attributed to the variables that set its keys, if any.
         variables = [
             variable
             for (given_in, _), variable in places.items()
@@ -443,7 +443,7 @@ def _sentences(
         else:
             where = " and ".join(variables) or ": ".join(filter(None, (str(file or ""), key)))
         given = mistake["input"]
-        # Text isn't shown: a secret may have been pasted in the wrong place.
+        # Text isn't shown, because a secret may have been pasted in the wrong place.
         is_shown = isinstance(given, int | float) and not known_keys()[section].get(
             "".join(rest[:1])
         )

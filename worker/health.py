@@ -1,4 +1,4 @@
-"""Health: the one verdict on whether all is well.
+"""Health: whether everything works.
 
 `status` exits with 1 (and the operator's page shows a problem), `/readyz` answers 503 (and the
 metric `ready` is 0), and the ping is withheld, each for the problems marked here:
@@ -40,16 +40,16 @@ WEB_TICK = "web"
 """The tick that says why the web server doesn't start."""
 
 CLOCK_TICK = "clock"
-"""The tick of the latest time of which the worker is sure; its trouble: the clock has leapt."""
+"""The tick of the latest time that is certain; it has a trouble if the clock has leapt."""
 
 LEAP_TICK = "leap"
-"""The tick of the pass that last met another time than the pass before it had left."""
+"""The tick of the last pass that found the clock changed since the pass before it."""
 
 BOOT_TICK = "boot"
-"""Its name ends with the machine's boot: when that was, by the clock of the last pass."""
+"""The tick of the machine's boot, by the clock of the last pass; its name ends with the boot id."""
 
 WRITE_TICK = "readyz"
-"""The tick that `/readyz` writes, to try whether anything can be written."""
+"""The tick that `/readyz` writes to test whether the database is writable."""
 
 _NOT_SHOWN = (WRITE_TICK, BOOT_TICK, LEAP_TICK, SOURCE_PAUSE_TICK.format(""))
 _AHEAD = timedelta(minutes=5)
@@ -74,20 +74,20 @@ class Trouble:
 
 
 def shown_ticks(ticks: Mapping[str, Tick]) -> dict[str, Tick]:
-    """Those that say something to an operator."""
+    """The ticks that are of interest to an operator."""
     return {name: tick for name, tick in ticks.items() if not name.startswith(_NOT_SHOWN)}
 
 
 @dataclass(frozen=True, slots=True)
 class Shortage:
-    """A resource that the machine or its limits deny us. `is_fatal`: the process can't continue."""
+    """A resource that is exhausted. `is_fatal` means that the process can't continue."""
 
     text: str
     is_fatal: bool
 
 
 def shortage_of(error: BaseException) -> Shortage | None:
-    """What we were short of, where that is what went wrong."""
+    """The shortage that caused this error, or None."""
     code = error.errno if isinstance(error, OSError) else None
     if code in (errno.EMFILE, errno.ENFILE):
         text = "too many files are open: allow more (`ulimit -n`, systemd's LimitNOFILE)"
@@ -114,12 +114,12 @@ def check_health(
     works_elsewhere: bool = False,
     most: int | None = None,
 ) -> tuple[Trouble, ...]:
-    """The problems for this audience, the most serious first; empty if all is well.
+    """The problems for this audience, the most serious first; empty if everything works.
 
-    `patience` says how long each watched job may go without ending a run, by its name. `now` is
-    by the clock of whoever recorded the ticks. `unusable` lists what can't be used of the
-    operator's routine and templates. `works_elsewhere`: the running worker has another database
-    open. `most` limits how many sources and files of each kind are reported.
+    `patience` has the time that each watched job may go without ending a run, by its name. `now` is
+    by the same clock as the ticks. `unusable` lists problems of the operator's routine and
+    templates. `works_elsewhere` says that the running worker has another database open. `most`
+    limits how many sources and files of each kind are reported.
     """
     ticks, outbox = tx.progress.ticks(), tx.outbox.counts()
     troubles: list[Trouble] = []
@@ -149,7 +149,7 @@ def check_health(
         Trouble(source, f"{source}: {why}; it is asked again soon")
         for source, why in away_services(tx).items()
     ]
-    if Audience.STATUS in audience:  # only what `status` alone asks may read many rows
+    if Audience.STATUS in audience:  # only `status` may read many rows
         troubles += [
             Trouble(source, f"{athlete}, {source}: {state.last_error}")
             for athlete, source, state in tx.progress.failing(most=most)

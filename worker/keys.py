@@ -11,10 +11,10 @@ _KEY_BYTES = 32
 
 
 def read_keys(settings: Settings) -> tuple[str, ...]:
-    """The keys, newest first; the first one is made where there is none.
+    """The keys, newest first. If there is none, one is created.
 
-    From `secret_key` (several: separated by commas), else `<data_dir>/keys`, a line each, which
-    only the owner may read. Raises `SettingsError`.
+    They are from `secret_key`, separated by commas, or else from the lines of `<data_dir>/keys`,
+    which only the owner may read. Raises `SettingsError`.
     """
     if settings.secret_key is not None:
         found = [key.strip() for key in settings.secret_key.get_secret_value().split(",")]
@@ -29,7 +29,7 @@ def read_keys(settings: Settings) -> tuple[str, ...]:
 
 
 def add_key(settings: Settings) -> bool:
-    """Put a new key before the others; False if they are in `secret_key`.
+    """Add a new key before the others; False if they are in `secret_key`.
 
     Raises `SettingsError` if the file can't be read or written.
     """
@@ -49,16 +49,16 @@ def _new_key() -> str:
 
 
 def _read_file(path: Path) -> list[str]:
-    """The keys in the file, which is made first where it isn't there."""
+    """The keys in the file, which is created with one key if it doesn't exist."""
     try:
         if not path.exists():
             part = _write_beside(path, [_new_key()])
             try:
-                # Of two processes that start at once, the first one's file stays.
+                # If two processes start at once, the file of the first one is kept.
                 os.link(part, path)
             except FileExistsError:
                 pass
-            except OSError:  # no hard links here (exFAT, SMB)
+            except OSError:  # file systems without hard links (exFAT, SMB)
                 part.replace(path)
             part.unlink(missing_ok=True)
         return path.read_text("ascii").split()
@@ -67,7 +67,7 @@ def _read_file(path: Path) -> list[str]:
 
 
 def _write_beside(path: Path, keys: list[str]) -> Path:
-    """The keys on the disk under another name: a file that is half there would lock us out."""
+    """Write the keys to a temporary file, because a truncated file would lock us out."""
     part = path.with_name(f".keys.{os.getpid()}.part")
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

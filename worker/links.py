@@ -20,11 +20,11 @@ _LONGEST_TOKEN = 2000
 _SALT = "easeback.link."
 _PREVIEW = "preview"
 _AHEAD_S = 300
-"""How far the clock that signed may have been ahead of the one that checks."""
+"""How far the signing clock may be ahead of the checking clock."""
 
 
 class LinkError(ValueError):
-    """The link opens nothing: forged, cut, made for another purpose, or too old (`expired`)."""
+    """The link is invalid: forged, truncated, for another purpose, or too old (`expired`)."""
 
     def __init__(self, message: str, *, expired: bool = False) -> None:
         super().__init__(message)
@@ -32,19 +32,19 @@ class LinkError(ValueError):
 
 
 class LinkOwner(Protocol):
-    """Whom a link is made for: an athlete, or somebody of the practice."""
+    """For whom a link is made: an athlete or a member of the practice."""
 
     @property
     def link_id(self) -> str:
-        """What links call them."""
+        """Identifies them in links."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a token says: whom it was made for (`link_id`), when, and the rest.
+    """The content of a token: for whom it was made (`link_id`), when, and other fields.
 
-    Links made before athletes had a `link_id` have the `id`. One without an age has no `signed_at`;
-    others have it to the second. Links to the practice's page name a therapist there.
+    Links made before athletes had a `link_id` contain their `id`. `signed_at` is in whole seconds,
+    or None for links that don't expire. In links to the practice's pages, `athlete` is a therapist.
     """
 
     athlete: str | int
@@ -53,10 +53,10 @@ class Link:
 
 
 class Signer:
-    """Signs and checks. `keys`: newest first; the first signs, every one of them is accepted."""
+    """Signs and checks links. `keys` are newest first; the first one signs, all are accepted."""
 
     def __init__(self, keys: Sequence[str], base_url: str, *, preview: bool = False) -> None:
-        """`preview`: what it signs says so, and opens nothing."""
+        """Links signed with `preview` are marked, and `check` refuses them."""
         if not keys or not all(keys):
             raise ValueError("links need at least one key, and no empty one")
         self.base_url = base_url.rstrip("/")
@@ -70,7 +70,7 @@ class Signer:
     def sign(
         self, purpose: str, whose: LinkOwner, *, now: datetime | None = None, **more: str
     ) -> str:
-        """The whole address `<base_url>/<purpose>/<token>`; without `now` it has no age."""
+        """The address `<base_url>/<purpose>/<token>`; without `now` it doesn't expire."""
         return f"{self.base_url}/{purpose}/{self.token(purpose, whose, now=now, **more)}"
 
     def token(
@@ -81,7 +81,7 @@ class Signer:
         return self._serializer.dumps(said, salt=_SALT + purpose)
 
     def fingerprint(self, text: str) -> str:
-        """A keyed digest of a text: nobody can compute it, or derive the text, without our keys.
+        """A keyed digest of a text, which nobody can compute without our keys.
 
         It uses the oldest key, so it stays the same when keys are added.
         """
@@ -91,9 +91,9 @@ class Signer:
     def check(
         self, purpose: str, token: str, *, max_age_s: float | None = None, now: datetime
     ) -> Link:
-        """What a token says that this purpose signed at most `max_age_s` ago.
+        """The content of a token that was signed for this purpose at most `max_age_s` ago.
 
-        `None` never expires: that is how one gives up a mail years later. Raises `LinkError`.
+        None means that it never expires, as for unsubscribing. Raises `LinkError`.
         """
         if len(token) > _LONGEST_TOKEN:
             raise LinkError("this link is too long to be one of ours")

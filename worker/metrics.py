@@ -1,4 +1,4 @@
-"""What this process has counted since it began, for Prometheus.
+"""The counters of this process for Prometheus.
 
 Counters begin at zero with each process, as Prometheus expects, and `/metrics` shows those of the
 process that serves it. What all processes of a database share (mails in the outbox, files, the
@@ -37,9 +37,9 @@ class Counters:
 
 
 def counters() -> Counters:
-    """What this process counts, made when it is first asked for.
+    """The counters of this process, created on first use.
 
-    So a pass that finds nothing to do doesn't load what counts.
+    A pass without work thus doesn't import the Prometheus client.
     """
     with _MAKING:
         return _made()
@@ -55,7 +55,7 @@ def _made() -> Counters:
         disable_created_metrics,
     )
 
-    # The text format would show the time of each one's creation as a gauge of its own.
+    # Otherwise the text format has another gauge for the creation time of each counter.
     disable_created_metrics()  # type: ignore[no-untyped-call]  # it has no types
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)

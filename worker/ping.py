@@ -1,4 +1,4 @@
-"""The ping: fetches an address while health allows, so that a monitor notices when it stops."""
+"""The ping: fetches an address while everything works, so that a monitor notices if it stops."""
 
 import logging
 from collections.abc import Mapping
@@ -17,9 +17,9 @@ _LONGEST_PING_BYTES = 2**20
 
 
 def ping(services: Services, now: datetime, *, patience: Mapping[str, timedelta]) -> bool:
-    """Fetch `ping_url` where it is set and health allows; True where it was fetched.
+    """Fetch `ping_url` if it is set and everything works; True if it was fetched.
 
-    What goes wrong with the fetching is only logged: the work doesn't depend on it.
+    A failed request is only logged, because the work doesn't depend on it.
     """
     if services.ping_url is None:
         return False
@@ -40,7 +40,7 @@ class _PingTLSConnection(HTTPSConnection):
 
 
 class _PingHandler(HTTPHandler, HTTPSHandler):
-    """Opens both kinds of addresses, by connections whose answers are bounded."""
+    """Opens http and https addresses with connections that limit the size of the answer."""
 
     def http_open(self, request: Request) -> HTTPResponse:
         return self.do_open(_PingConnection, request)
@@ -50,7 +50,7 @@ class _PingHandler(HTTPHandler, HTTPSHandler):
 
 
 def fetch_address(url: str, *, within_s: float = 10.0) -> bool:
-    """Fetch the address; its path may be a secret, and stays out of the log."""
+    """Fetch the address; False if that failed. It isn't logged, because it may be a secret."""
     request = Request(url, headers={"User-Agent": "easeback"})  # noqa: S310  http(s) by settings
     try:
         with (

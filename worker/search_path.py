@@ -1,10 +1,11 @@
 """Keeps the current folder out of the search paths for modules and programs.
 
-An export from elsewhere may contain a `json.py`, and a PATH may contain a dot. This module runs
-before anything else is imported, so it uses only what the interpreter has loaded by itself.
+The current folder may contain a file `json.py`, for example from an export, and PATH may contain a
+dot. This module runs before anything else is imported, so it only uses modules that the interpreter
+has already loaded.
 """
 
-# ruff: noqa: PTH100, PTH117, PTH120  (pathlib isn't loaded yet, and would be looked for there)
+# ruff: noqa: PTH100, PTH117, PTH120  (pathlib isn't loaded yet, and would be searched there)
 
 import os
 import sys
@@ -14,17 +15,17 @@ _HOME = os.path.realpath(os.path.dirname(os.path.dirname(os.path.abspath(__file_
 
 
 def leave_out_the_current_folder() -> None:
-    """From now on this process imports nothing from there, and starts no program from there."""
+    """Import no modules and start no programs from the current folder from now on."""
     sys.path[:] = for_modules()
     if "PATH" in os.environ:
         os.environ["PATH"] = for_programs(os.environ["PATH"])
 
 
 def for_modules() -> list[str]:
-    """The search path for modules, all of it absolute, without the current folder.
+    """The search path for modules with absolute entries only, without the current folder.
 
-    The current folder stays where Easeback itself is imported from it, as in a checkout. So does
-    what belongs to the installation: the standard library and all that comes after it.
+    The current folder is kept if Easeback itself is imported from it, as in a checkout. So are the
+    entries of the installation: the standard library and everything after it.
     """
     stdlib = os.path.dirname(os.__file__)
     installed = sys.path.index(stdlib) if stdlib in sys.path else len(sys.path)
@@ -43,9 +44,9 @@ def for_modules() -> list[str]:
 
 
 def _doubtful() -> set[str | None]:
-    """The current folder, and what PYTHONPATH names counted from it: Python has made that absolute.
+    """The current folder and the relative entries of PYTHONPATH, which Python has made absolute.
 
-    Where the current folder is gone, nothing can be found in it.
+    None stands for entries that can't be resolved because the current folder was deleted.
     """
     named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     return {_real(entry) for entry in ("", *named) if not os.path.isabs(entry)}
@@ -59,6 +60,6 @@ def _real(entry: str) -> str | None:
 
 
 def for_programs(path: str) -> str:
-    """A PATH with nothing that counts from the current folder; the system's, if none is left."""
+    """A PATH without relative entries, or the system's default if none is left."""
     kept = [entry for entry in path.split(os.pathsep) if os.path.isabs(entry)]
     return os.pathsep.join(kept) or os.defpath

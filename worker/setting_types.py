@@ -1,6 +1,6 @@
 """Types of settings: sections, and the formats of durations, ports, addresses and secrets.
 
-This module is below every room, so that a source can define its section beside its code.
+Other packages import this module, so that each source can define its section next to its code.
 `worker.config` assembles the sections.
 """
 
@@ -27,7 +27,7 @@ from worker.domain.contact import ContactError, checked_address
 from worker.domain.models import LANGUAGE
 
 FROM_FILE: Final = "may come from a file of its own"
-"""Marks a setting that can also be given as `<key>_file`, and that no error shows."""
+"""Marks a setting that can also be given as `<key>_file`, and that errors don't show."""
 
 _UNITS = {
     "ms": "milliseconds",
@@ -45,7 +45,7 @@ LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1"))
 
 
 def is_loopback(address: str) -> bool:
-    """True where an address stays on this machine."""
+    """True if the host of an address is this machine."""
     host = urlsplit(address).hostname or ""
     try:
         return host == "localhost" or ip_address(host).is_loopback
@@ -77,7 +77,7 @@ def _address(value: str) -> str:
 
 
 def _web_address(value: str) -> str:
-    # urllib would open files too.
+    # urllib would also open files.
     if not re.fullmatch(r"https?://[^/\s]\S*", value):
         raise ValueError("must begin with http:// or https:// and name a host")
     return value
@@ -106,7 +106,7 @@ def _host(value: str) -> str:
 
 
 def _token(value: SecretStr | None) -> SecretStr | None:
-    # An empty one is none: an environment may leave it out so.
+    # An empty token means none, which is how it is left out in an environment.
     if value is not None and 0 < len(value) < _SHORTEST_TOKEN:
         raise ValueError(
             f"a token has {_SHORTEST_TOKEN} characters at least, for it can be guessed from "
@@ -116,7 +116,7 @@ def _token(value: SecretStr | None) -> SecretStr | None:
 
 
 def home_path(path: Path) -> Path:
-    """The path with its `~` expanded; raises `ValueError` for somebody without a home."""
+    """The path with `~` expanded; raises `ValueError` if there is no home folder."""
     try:
         return path.expanduser()
     except RuntimeError as error:
@@ -141,7 +141,7 @@ def _networks(value: object) -> object:
     try:
         return tuple(ip_network(str(one)) for one in named)
     except ValueError as error:
-        # What isn't written like an address isn't shown: it may be a secret.
+        # Only values that look like addresses are shown; others may be secrets.
         is_shown = all(re.fullmatch(r"[\da-fA-F.:/]+", str(one)) for one in named)
         raise ValueError(f"{error}: {hint}" if is_shown else hint) from None
 
@@ -162,19 +162,23 @@ OperatorToken = Annotated[SecretStr | None, AfterValidator(_token), FROM_FILE]
 
 
 class Section(BaseModel):
-    """One table of the settings: no key but its fields, and none that changes later."""
+    """One table of the settings. It is immutable and refuses unknown keys."""
 
-    # Built as a part of the settings.
+    # Validators are built together with those of the settings.
     model_config = ConfigDict(
         extra="forbid", frozen=True, defer_build=True, hide_input_in_errors=True
     )
 
 
 class SourceSection(Section):
-    """Settings of every service: its address, how often it is polled, how far back, what stays."""
+    """Settings that every service has.
+
+    `every` is the time between polls, `history` how far back the first import goes.
+    `keep_runs_on_disconnect` says whether runs are kept when an athlete disconnects.
+    """
 
     precedence: ClassVar[int]
-    """Where sources disagree about a run, the lowest is believed: 1 for devices' own files."""
+    """If sources disagree about a run, the lowest precedence wins; 1 is for devices' own files."""
 
     base_url: str
     every: Duration
@@ -196,18 +200,19 @@ class InboxSection(Section):
 
 
 class MailSection(Section):
-    """How mail leaves. No `host`: it doesn't, it's written into the mailbox folder.
+    """How mail is sent. Without a `host`, it is written into the mailbox folder.
 
-    `port` None is the usual one for `security`. `sender` None is the login where that is an
-    address, else `easeback@localhost`, which only a relay of one's own takes. `operator` gets
-    mail about failures. `tell_red_flags`: whether the therapist gets a mail about each red flag.
-    `copy_alerts`: whether the practice's therapists get a copy of each alert, and those mails
-    about red flags, of athletes who agree to it.
-    `ca_file` holds authorities that are trusted beside the system's.
-    With `auth` "xoauth2" we log in as `username` by tokens of the `provider`, not by a password: as
-    the application `client_id`, which is registered there, for Microsoft in `tenant`;
-    `provider_url` is where the tokens come from, None the provider's own address.
-    `ehlo_name` is what we call ourselves, `connections` how many mails go out at a time.
+    `port` defaults to the usual one for `security`. `sender` defaults to the login if that is an
+    address, else to `easeback@localhost`, which only one's own relay accepts. `operator` gets
+    mail about failures. `tell_red_flags` says whether the therapist gets a mail about each red
+    flag. `copy_alerts` says whether the practice's therapists get a copy of each alert, and the
+    mails about red flags, of athletes who agree to it. `ca_file` has certificate authorities that
+    are trusted in addition to the system's.
+
+    With `auth` "xoauth2" we log in as `username` with tokens of the `provider` instead of a
+    password. `client_id` is the application registered there, for Microsoft in `tenant`.
+    `provider_url` is the address for tokens, by default the provider's own. `ehlo_name` is the name
+    in EHLO, `connections` the number of mails that are sent at the same time.
     """
 
     host: Host | None = None
@@ -241,7 +246,7 @@ class MailSection(Section):
 
     @property
     def from_header(self) -> str:
-        """The sender as it appears in From."""
+        """The sender for the From header."""
         if self.sender:
             return self.sender
         if self.username and "@" in self.username:
@@ -255,12 +260,12 @@ class MailSection(Section):
 
     @property
     def port_number(self) -> int:
-        """The port, by `security` where none is set."""
+        """The port, by default the usual one for `security`."""
         return self.port or MAIL_PORTS[self.security]
 
 
 class BackupSection(Section):
-    """How often the database is copied, how many copies are kept, and for how long at most."""
+    """How often the database is copied, and the most copies that are kept, and for how long."""
 
     every: Duration = timedelta(days=1)
     keep: Annotated[int, Field(ge=0)] = 7

@@ -1,7 +1,7 @@
 """Whether a settings file can be trusted: nobody else wrote it, or could replace it.
 
-Settings name the mail server and the files from which passwords are read, so whoever writes them
-acts as the operator. `docs/decisions/settings.md` gives the reasons for the rules.
+Settings name the mail server and the files from which passwords are read, so anybody who can write
+them acts as the operator. `docs/decisions/settings.md` gives the reasons for the rules.
 """
 
 import grp
@@ -22,19 +22,19 @@ class DoubtError(Exception):
 def check_trusted(
     path: Path, *, otherwise: str, named: bool = False, alone: bool = False, me: int | None = None
 ) -> None:
-    """Raise `DoubtError` where others could have written `path`, or put another in its place.
+    """Raise `DoubtError` if others could have written `path`, or replaced it.
 
-    `named`: the operator said which file, so whose it is was their choice; then it's refused only
-    where everybody may write. `alone`: without the way to it, where another's would show by its
-    owner. `otherwise` is the way out that changes no rights. `me` is who runs this, by number; by
-    default who does.
+    `named` says that the operator named the file, so that its owner doesn't matter; then it is only
+    refused if everybody may write to it. `alone` skips the folders that lead to it, because a
+    replacement would have another owner. `otherwise` is a remedy that changes no permissions. `me`
+    is the uid of the current user, by default the effective one.
     """
     steps = [path.resolve()] if alone else reversed(list(_way(path)))
     me = os.geteuid() if me is None else me
-    # Who owns the root folder is root, by whatever number a container shows it.
+    # The owner of the root folder is root, even if a container shows it with another uid.
     trusted = frozenset({0, me, ROOT.stat().st_uid})
-    # Standing in the root folder, what is found there was put there by root, such as a
-    # container's /config; the numbers of another machine's users mean nothing here.
+    # If the current folder is the root folder, root created the files in it, such as a container's
+    # /config. The uids of another machine's users mean nothing here.
     any_owner = named or (not path.is_absolute() and path.absolute() == ROOT / path)
     for step in steps:
         status = step.lstat()
@@ -54,7 +54,7 @@ def check_trusted(
 
 
 def _way(path: Path) -> Iterator[Path]:
-    """Every folder and link that leads to `path`, from the root on, and what it is in the end."""
+    """Every folder and link that leads to `path`, from the root on, and the final file."""
     here = ROOT
     yield here
     left = list(reversed(path.absolute().parts[1:]))
@@ -77,11 +77,11 @@ def _way(path: Path) -> Iterator[Path]:
 def _writers(
     step: Path, status: os.stat_result, trusted: frozenset[int], *, any_group: bool
 ) -> str | None:
-    """Who else may write there, in words; None where nobody may."""
+    """Who else may write there, in words, or None."""
     if stat.S_ISLNK(status.st_mode) or os.statvfs(step).f_flag & os.ST_RDONLY:
         return None
     if stat.S_ISDIR(status.st_mode) and status.st_mode & stat.S_ISVTX:
-        return None  # as in /tmp: only its owner can put another in a file's place
+        return None  # sticky, as /tmp: only its owner can replace a file
     if status.st_mode & stat.S_IWOTH:
         return "everybody"
     if status.st_mode & stat.S_IWGRP and not any_group:
@@ -90,10 +90,9 @@ def _writers(
 
 
 def _others_in(gid: int, trusted: frozenset[int]) -> str | None:
-    """A group with more than us in it, by its name.
+    """The group in words if it has other members, else None.
 
-    None for a group of one's own, as many systems give to each user, and for one that is nobody's
-    here.
+    Many systems give each user a group of their own. A group unknown here has no members.
     """
     try:
         group = grp.getgrgid(gid)

@@ -1,6 +1,6 @@
-"""What people answer to the questions of `init`, checked; and what the machine knows already.
+"""Checks for the answers to the questions of `init`, and defaults taken from the machine.
 
-Each check returns the value, and raises `UsageError` or `ValueError` in words for what is none.
+Each check returns the value, or raises `UsageError` or `ValueError`.
 """
 
 import os
@@ -14,7 +14,7 @@ from worker.domain.contact import checked_name
 from worker.domain.models import LONGEST_RACE_M
 
 NONE = "none"
-"""The answer that means nothing, as Enter accepts what is suggested."""
+"""The answer for no value, because Enter accepts the suggestion."""
 
 _IN_MILES = ("US", "GB")
 
@@ -100,7 +100,7 @@ def pages_address(text: str) -> str:
 
 
 def _setting(kind: Any, text: str) -> str:
-    """A value as the settings take it."""
+    """The value, validated and converted as the settings do it."""
     from pydantic import TypeAdapter, ValidationError
 
     try:
@@ -120,7 +120,7 @@ def zone_here() -> str:
 
 
 def _locale_here() -> str:
-    """The locale of the environment, such as "de_AT", "" where it names none."""
+    """The locale of the environment, such as "de_AT", or "" if none is set."""
     named = (os.environ.get(name, "") for name in ("LC_ALL", "LC_MESSAGES", "LANG"))
     return next(filter(None, named), "").partition(".")[0]
 

@@ -60,18 +60,17 @@ def _globals(
     context.obj = command
     context.color = not is_plain()
     context.call_on_close(command.close)
-    # A command prints its own error, in one line; the worker raises its log level.
+    # Commands print their own errors in one line; the worker raises the log level.
     set_up_log(logging.DEBUG if verbose else logging.CRITICAL)
 
 
 def main() -> None:
-    """Run one command; ends the process with its exit status."""
+    """Run one command, and end the process with its exit status."""
     _open_standard_streams()
-    # What Easeback writes is for its owner alone, also where data_dir was made by somebody else.
+    # Files are readable only by their owner, even if somebody else created data_dir.
     os.umask(0o077)
-    # What a command loads is kept to its end. Python would look for garbage among it hundreds of
-    # times while it's loaded, and again at the end: a third of a short command's time. The worker
-    # finds its garbage as well in larger steps.
+    # What a command imports stays in memory until it ends. Searching it for garbage hundreds of
+    # times takes a third of a short command's time. For the worker, rarer collections are enough.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     status = run_command_line(sys.argv[1:])
     gc.freeze()
@@ -79,10 +78,10 @@ def main() -> None:
 
 
 def _open_standard_streams() -> None:
-    """Open the null device in the place of each standard stream that is closed.
+    """Open the null device in place of each closed standard stream.
 
-    The number of a closed one would be given to the next file, the database perhaps, for whatever
-    complains on it to write to; and Python prints on standard output what is for a missing error.
+    Otherwise the next file, perhaps the database, would get the stream's number, and error messages
+    would be written into it. Without a standard error, Python would print them on standard output.
     """
     for number in (0, 1, 2):
         try:
@@ -94,7 +93,7 @@ def _open_standard_streams() -> None:
 
 
 def _globals_first(arguments: list[str]) -> list[str]:
-    """The global options are understood after the command as well."""
+    """Move global options that follow the command to the front."""
     first: list[str] = []
     rest: list[str] = []
     left = iter(arguments)
@@ -111,25 +110,25 @@ def _globals_first(arguments: list[str]) -> list[str]:
 
 
 def run_command_line(arguments: list[str]) -> int:
-    """Run one command and give its exit status; every expected error is one line."""
+    """Run one command and return its exit status; every expected error is one line."""
     ordered = _globals_first(arguments) or ["--help"]
     try:
         status = app(ordered, prog_name="easeback", standalone_mode=False)
     except BrokenPipeError:
-        sys.stdout = None  # the reader has gone; there is nobody left to flush to
+        sys.stdout = None  # the reader is gone, so nothing may be flushed at exit
         return 0
     except (Exception, KeyboardInterrupt) as error:
         if "--verbose" in arguments and not isinstance(error, TyperException):
             logging.getLogger(__name__).debug("where it happened", exc_info=error)
         words, status = _words_and_status(error)
-        # A group called without one of its commands prints its help and nothing else.
+        # A group called without a command prints only its help.
         prefix = "" if words.startswith("Usage:") else "easeback: "
         print(prefix + words, file=sys.stderr)  # noqa: T201  commands print
     return status if isinstance(status, int) else 0
 
 
 def _words_and_status(error: BaseException) -> tuple[str, int]:
-    """What was wrong in one line, and the exit status that goes with it."""
+    """The error message in one line, and the exit status."""
     if isinstance(error, TyperException):
         words = error.format_message()
         context = getattr(error, "ctx", None)
@@ -152,5 +151,5 @@ def _words_and_status(error: BaseException) -> tuple[str, int]:
 
     if shortage := shortage_of(error):
         return shortage.text, 1
-    # One that nobody expected.
+    # An unexpected error.
     return f"unexpected: {error!r}; run it again with --verbose for the whole story", 1

@@ -1,4 +1,4 @@
-"""Arguments that describe an athlete, parsed; one that makes no sense is a `UsageError`."""
+"""Parses arguments that describe an athlete; raises `UsageError` for an invalid one."""
 
 import re
 import zoneinfo
@@ -28,7 +28,7 @@ _WEEKLY = re.compile(
 
 
 def checked_contact(option: str, check: Callable[[str], str], text: str) -> str:
-    """A name or an address that `check` finds sound; raises `UsageError` naming the option."""
+    """A name or an address, validated by `check`; raises `UsageError` that names the option."""
     try:
         return check(text)
     except ContactError as error:
@@ -57,7 +57,7 @@ def _language(text: str) -> str:
 
 
 def _choice(option: str, choices: Mapping[str, object], text: str) -> object:
-    """What one of two words stands for."""
+    """The value that belongs to a choice."""
     if text.lower() not in choices:
         raise UsageError(f"{option}: {text!r} is neither {' nor '.join(choices)}")
     return choices[text.lower()]
@@ -105,9 +105,9 @@ PARSERS: Mapping[str, Callable[[str], object]] = {
 def changed_athlete(
     athlete: Athlete, race: Race | None, given: Mapping[str, str | None]
 ) -> Athlete:
-    """The athlete with this race and the fields given as text; None leaves a field as it was.
+    """The athlete with this race and the fields given as text; None leaves a field unchanged.
 
-    Raises `UsageError` for a text that makes no sense.
+    Raises `UsageError` for an invalid text.
     """
     parsed: dict[str, Any] = {
         field: PARSERS[field](text) for field, text in given.items() if text is not None
@@ -116,7 +116,7 @@ def changed_athlete(
 
 
 def race_of(before: Race | None, name: str | None, on: str | None, km: float | None) -> Race | None:
-    """The race as it is to stand: parts that aren't named stay as they were."""
+    """The changed race: parts that aren't given stay the same."""
     if name is not None and name.strip().lower() == "none":
         return None
     if name is None and on is None and km is None:

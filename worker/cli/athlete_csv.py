@@ -1,4 +1,4 @@
-"""Athletes from a CSV file: a header that names the columns, then one athlete a line."""
+"""Athletes from a CSV file: a header that names the columns, then one athlete per line."""
 
 import csv
 import difflib
@@ -13,14 +13,14 @@ from worker.domain.models import Athlete, Race, folder_name
 _NEEDED = ("name", "email")
 _RACE = ("race", "race_date", "race_km")
 COLUMNS = (*(name for name in PARSERS if name != "wants"), *_RACE)
-"""What the header may name, as the options of `athlete add` are called."""
+"""The columns that the header may name. They are named like the options of `athlete add`."""
 
 _DELIMITERS = (",", ";", "\t")
 
 
 @dataclass(frozen=True, slots=True)
 class CsvProblem:
-    """Why a line of the file can't be added; line 1 is the header's."""
+    """Why a line of the file can't be added; line 1 is the header."""
 
     line: int
     reason: str
@@ -31,7 +31,7 @@ class CsvProblem:
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
-    """One line that makes sense: the athlete, and where they stand."""
+    """The athlete of a valid line, and its number."""
 
     line: int
     athlete: Athlete
@@ -40,9 +40,9 @@ class CsvRow:
 def read_athletes(
     file: Path, fresh: Athlete, given: Mapping[str, str | None]
 ) -> tuple[list[CsvRow], list[CsvProblem]]:
-    """The athletes of the file, and what is wrong with each line that gives none.
+    """The athletes of the file, and the problems of lines without a valid athlete.
 
-    Each begins as `fresh`; what `given` names holds where a line says nothing of it. Raises
+    `fresh` has the defaults; values in `given` apply to lines that don't have their own. Raises
     `UsageError` for a file that can't be read at all.
     """
     rows: list[CsvRow] = []
@@ -64,7 +64,7 @@ def read_athletes(
 
 
 def _lines(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The number of each line with something in it, and its cells by column, without empty ones."""
+    """The number of each non-empty line, and its non-empty cells by column."""
     try:
         text = file.read_text("utf-8-sig")
     except OSError as error:
@@ -90,7 +90,7 @@ def _lines(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 def _columns(file: Path, header: list[str]) -> list[str]:
     names = [name.strip().lower().replace("-", "_").replace(" ", "_") for name in header]
     while names and not names[-1]:
-        names.pop()  # as spreadsheets write them
+        names.pop()  # spreadsheets may add empty columns
     for name in names:
         if name not in COLUMNS:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
@@ -104,7 +104,7 @@ def _columns(file: Path, header: list[str]) -> list[str]:
 
 
 def _athlete(fresh: Athlete, cells: Mapping[str, str | None]) -> Athlete:
-    """The athlete of one line; raises `UsageError` with all that is wrong with it."""
+    """The athlete of one line; raises `UsageError` with everything that is wrong with it."""
     if extra := cells.get(""):
         raise UsageError(extra)
     wrong = [f"{name}: it's empty" for name in _NEEDED if not cells.get(name)]
@@ -112,7 +112,7 @@ def _athlete(fresh: Athlete, cells: Mapping[str, str | None]) -> Athlete:
     athlete = fresh
     for name, cell in given.items():
         try:
-            # Areas within a cell may have another separator than cells.
+            # Areas in a cell may be separated by semicolons, because commas may separate cells.
             text = cell.replace(";", ",") if name == "pain" else cell
             athlete = changed_athlete(athlete, None, {name: text})
         except UsageError as error:
@@ -137,7 +137,7 @@ def _race(cells: Mapping[str, str | None]) -> Race | None:
 
 
 def _of_column(error: UsageError) -> str:
-    """What was said of an option, said of the column of the same name."""
+    """The error about an option, as an error about the column of the same name."""
     option, colon, reason = str(error).partition(":")
     if not option.startswith("--"):
         return f"race: {error}"

@@ -1,4 +1,4 @@
-"""The commands about athletes: add, list, set, pause, resume, remove, diary, relink; and forget."""
+"""The commands about athletes: add, list, set, pause, resume, remove, diary, relink, forget."""
 
 import shlex
 from dataclasses import asdict
@@ -56,7 +56,7 @@ athlete_commands = typer.Typer(
 )
 
 BY_ITS_NAME = "by its name"
-"""How an athlete is named in these commands."""
+"""How to say which athlete is meant, for error messages of these commands."""
 
 
 @athlete_commands.command("add")
@@ -272,7 +272,7 @@ def change_athlete(
     with command.store.transaction() as tx:
         chosen = athlete or whose
         if chosen is None and name is not None and tx.athletes.named(name) is not None:
-            chosen = name  # `--name` alone names somebody who exists, as `add` would
+            chosen = name  # `--name` may name an existing athlete, as in `add`
         before = the_athlete(tx, chosen, how=BY_ITS_NAME)
         after = race_of(before.race, race, race_date, race_km)
         wanted = changed_athlete(before, after, _given(context))
@@ -284,7 +284,7 @@ def change_athlete(
             _check_name_is_free(tx, wanted)
         tx.athletes.change(wanted, now=datetime.now(UTC))
         if wanted.email != before.email:
-            tx.addresses.drop(before)  # one that they asked for themselves counts no more
+            tx.addresses.drop(before)  # an address that waits for confirmation is obsolete
     is_another_week = (wanted.weekly, wanted.week_starts) != (before.weekly, before.week_starts)
     about = f": weekly mail {wanted.weekly} about the week that {_told(wanted)}"
     command.say(f"changed {wanted.name}{about if is_another_week else ''}")
@@ -401,12 +401,12 @@ def relink(
 
 
 def _fresh(zone: str) -> Athlete:
-    """Somebody of whom nothing is known but the time zone."""
+    """A new athlete with this time zone and the default settings."""
     return Athlete(id=0, name="", email="", added_at=datetime.now(UTC), timezone=zone)
 
 
 def _given(context: typer.Context) -> dict[str, str | None]:
-    """The options that describe an athlete, as they were given."""
+    """The options that describe an athlete, as given."""
     return {field: context.params.get(field) for field in PARSERS}
 
 

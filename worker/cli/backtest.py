@@ -1,8 +1,8 @@
 """The command `backtest`: replays a history, and lists every warning it would have sent.
 
-The history is the athlete's own in the database, or a table. From a table the rows that can't be
-read are left out and counted on standard error in one line; that is worth an exit status of 1
-only where nothing is left. A file that is no history at all is wrong usage. Nothing is written.
+The history is the athlete's own in the database, or a table. Rows of a table that can't be read are
+left out and counted in one line on standard error; the exit status is only 1 if no run is left. A
+file that isn't a history is wrong usage. Nothing is written.
 """
 
 from collections.abc import Iterable, Sequence
@@ -39,10 +39,10 @@ _EXPORTED = "activities.csv"
 
 @dataclass(frozen=True, slots=True)
 class BacktestResult:
-    """A history as replayed: its weeks from the first run to the last, and every finding.
+    """A replayed history: its weeks from the first run to the last, and every finding.
 
-    `days` counts from the first run to the last, both included. `mailed_per_year` is of running:
-    weeks without a run don't lower it.
+    `days` counts from the first run to the last, both included. `mailed_per_year` is per year of
+    running: weeks without a run don't count.
     """
 
     first_day: date | None
@@ -58,10 +58,10 @@ class BacktestResult:
 
 @dataclass(frozen=True, slots=True)
 class ReadHistory:
-    """The runs of a table or of an athlete, and the day up to which they can be real.
+    """The runs of a table or of an athlete, and the day up to which they are plausible.
 
     `others` counts the rows of a table that are other activities; `left_out` describes
-    which rows couldn't be read, "" where all could.
+    the rows that couldn't be read, or is "".
     """
 
     title: str
@@ -92,7 +92,7 @@ def backtest(
     rules = command.settings.rules
     now = parse_as_of(as_of) if as_of else None
     who: Athlete | None = None
-    if history is None or athlete is not None:  # for a table alone the database stays closed
+    if history is None or athlete is not None:  # a table alone needs no database
         with command.store.reading() as tx:
             who = the_athlete(tx, athlete)
             runs = tx.runs.counted(who) if history is None else ()
@@ -128,7 +128,7 @@ def backtest(
 def replay_runs(
     runs: Iterable[Run], *, rules: "Rules", week_starts: int = 0, race: Race | None = None
 ) -> BacktestResult:
-    """Replays runs that count; weeks start on a Monday (0) or a Sunday (6)."""
+    """Replay runs that count; weeks start on Monday (0) or Sunday (6)."""
     from worker.domain import detector
     from worker.domain.history import History, week_start
     from worker.domain.weeks import past_weeks
@@ -157,7 +157,7 @@ def replay_runs(
 
 
 def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadHistory:
-    """The runs of a file; with an athlete named they are taken to be in their time zone."""
+    """The runs of a file, in the time zone of the athlete or else of the machine."""
     from zoneinfo import ZoneInfo
 
     from worker.config import machine_timezone
@@ -182,7 +182,7 @@ def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadH
             believed_run(one, run_id=number)
             for number, one in enumerate(group(table.recordings), 1)
         ],
-        # A history has local times of no known zone: now is this machine's day.
+        # The table has local times without a zone, so today is the local day.
         today=now.date() if now else datetime.now(zone).date(),
         others=table.others,
         left_out=left_out,
@@ -190,7 +190,7 @@ def read_history(path: Path, who: Athlete | None, now: datetime | None) -> ReadH
 
 
 def _content(path: Path) -> bytes:
-    """The file's bytes; of an unpacked account export the table in it."""
+    """The bytes of the file, or of the table in an unpacked account export."""
     file = path / _EXPORTED if path.is_dir() else path
     try:
         with file.open("rb") as opened:

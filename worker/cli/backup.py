@@ -69,7 +69,7 @@ def restore_backup(
             raise UsageError(f"{file}: there is no such file")
         aside = command.settings.backups_path / backup_name(now)
         make_data_dir(command.settings)
-        # Not opened as usual: what is to be replaced may be damaged.
+        # Not opened as usual, because the database to replace may be damaged.
         store = Store.at(command.settings.url)
         with store.sole_worker():
             marked = restore(file, store, aside=aside, mark=lambda tx: mark_restored(tx, now=now))

@@ -1,4 +1,4 @@
-"""Shows a page in the browser: a process of its own, which gets nothing of the settings."""
+"""Shows a page in the browser, in a separate process that doesn't get the settings."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ _WITHHELD = ("EASEBACK_", "PYTHON")
 
 
 def show_in_browser(address: str) -> bool:
-    """True where a browser came up. Over SSH or in a container none does."""
+    """Whether a browser was opened. Over SSH or in a container it isn't."""
     if sys.platform != "darwin" and not (
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     ):
@@ -23,6 +23,6 @@ def show_in_browser(address: str) -> bool:
 
 
 def _environment() -> dict[str, str]:
-    """The environment for a browser: the desktop's, without our settings, which may be secret."""
+    """The environment for a browser, without our settings, which may be secret."""
     wanted = {name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)}
     return wanted | {"PATH": search_path.for_programs(wanted.get("PATH", os.defpath))}

@@ -1,4 +1,4 @@
-"""The commands by name. A command's module is loaded when it is called, or help is asked for."""
+"""The commands by name. A command's module is imported when it is called, or for help."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -35,7 +35,7 @@ _WHERE: Mapping[str, str] = {
     "webhook": "connect:webhook",
     "outbox": "outbox:outbox_commands",
 }
-"""Each command's module in `worker.cli`, and its function or group there; in the order of help."""
+"""Each command's module in `worker.cli`, and its function or group there, in the order of help."""
 
 EXAMPLES: Mapping[str, str] = {
     "demo": "--no-open",
@@ -85,9 +85,9 @@ EXAMPLES: Mapping[str, str] = {
     "outbox release": "12",
     "outbox drop": "12",
 }
-"""What follows the command's name in the example that its help ends with."""
+"""The arguments of the example at the end of each command's help."""
 
-# These also take `--SOURCE`, an older way to name a service, and the services aren't known yet.
+# These also accept `--SOURCE`, an older way to name a service. The services aren't loaded here.
 _TAKE_UNKNOWN_OPTIONS = ("connect", "disconnect")
 
 
@@ -96,7 +96,7 @@ class Commands(TyperGroup):
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        # Their names alone, for help to list and for typos to be compared with.
+        # Only names, for the help to list and to suggest for typing errors.
         names: dict[str, Any] = dict.fromkeys(_WHERE)
         self.commands = names
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 WAITS_S = 15 * 60
 _CHECKS_EVERY_S = 0.3
 _HINTS_AFTER_S = 15.0
-"""A page that the service blocks never redirects back; after this time, we explain the causes."""
+"""After this time, possible causes are explained: a page that a service blocks never redirects."""
 
 SourceArgument = Annotated[
     str | None,
@@ -154,17 +154,17 @@ def disconnect(
 def _source_and_athlete(
     context: typer.Context, services: "Services", source: str | None, athlete: str | None
 ) -> "tuple[type[Source], str | None]":
-    """Which service and athlete `[SOURCE] [ATHLETE]` or `--SOURCE [ATHLETE]` mean.
+    """The service and athlete that `[SOURCE] [ATHLETE]` or `--SOURCE [ATHLETE]` mean.
 
-    One word is a service where one is called so, else an athlete; then the service is the only one
-    that is on and is connected by a consent. Raises `UsageError`.
+    A single word is a service if there is one with that name, else an athlete. Without a service,
+    it is the only one that is on and is connected by consent. Raises `UsageError`.
     """
     from worker.sources.base import ApiKey
     from worker.sources.registry import SOURCES
 
     by_name = {kind.name: kind for kind in SOURCES}
     words = [word for word in (source, athlete) if word is not None]
-    # A service that is written like an option comes first, wherever it is.
+    # A service written like an option may be in any position.
     words.sort(key=lambda word: not word.startswith("-"))
     first = words[0].removeprefix("--").lower() if words else ""
     if first in by_name:
@@ -194,7 +194,7 @@ def _connect_with_key(
     is_terminal = sys.stdin.isatty()
     if is_terminal:
         typer.echo(f"Make a key at {client.key_page} ({client.key_menu}).", err=True)
-        # Not shown, and never on the command's line, which every process list shows.
+        # Not an argument, because process lists show arguments.
         key = str(typer.prompt("The key (it isn't shown)", hide_input=True, err=True))
     else:
         key = sys.stdin.readline()
@@ -217,7 +217,7 @@ def _connect_by_consent(
     *,
     no_open: bool,
 ) -> None:
-    """Show the service's page, and wait until the browser has brought the consent back."""
+    """Show the service's page, and wait until the browser has returned with the consent."""
     from worker.app import callback_url
     from worker.keys import read_keys
     from worker.links import Signer
@@ -354,10 +354,10 @@ def _webhook_of(services: "Services", source: str | None) -> "Webhook":
 def _web_server(
     command: CommandContext, services: "Services", report: Callable[[str], None]
 ) -> Iterator[str]:
-    """A web server by its address: the running worker's, else one for the length of the block.
+    """The address of a web server: the running worker's, or one that runs during the block.
 
-    `report` is called with why a consent came to nothing; the worker's shows that in the browser
-    alone. Where another program has the port, any free one on this machine will do.
+    `report` is called with the reason if a consent fails; the worker's server shows it only in the
+    browser. If another program uses the port, any free port on this machine is used.
     """
     import socket
 

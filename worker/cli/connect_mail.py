@@ -1,4 +1,4 @@
-"""`connect mail` and `disconnect mail`: the login at a mail server that takes tokens alone."""
+"""`connect mail` and `disconnect mail`: the login at a mail server that only accepts tokens."""
 
 import sys
 import time
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from worker.pipeline.mail_login import MailLogin
 
 MAIL = "mail"
-"""The word in the place of a service's name: the account that sends mail."""
+"""The word for the account that sends mail, in place of a service's name."""
 
 
 def connect_mail(command: CommandContext, athlete: str | None) -> None:
-    """Have whoever owns the mail account consent, and keep what brings tokens."""
+    """Ask the owner of the mail account for consent, and store the refresh token."""
     login = _login(command, athlete)
     if login.service.code:
         _by_code(command, login)
@@ -27,7 +27,7 @@ def connect_mail(command: CommandContext, athlete: str | None) -> None:
 
 
 def disconnect_mail(command: CommandContext, athlete: str | None, *, yes: bool) -> None:
-    """Forget the login, and give it back where the provider has a way."""
+    """Delete the login, and revoke it if the provider supports that."""
     login = _login(command, athlete)
     command.confirm(
         f"Disconnect mail of {login.username}? (none is sent until it is connected again)",

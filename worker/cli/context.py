@@ -1,4 +1,4 @@
-"""What commands share: settings, store, services, clock, options, the athlete meant, output."""
+"""What commands share: settings, store, services, clock, options, choice of athlete, output."""
 
 import difflib
 import json
@@ -56,14 +56,14 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask.")]
 NoOpenOption = Annotated[bool, typer.Option("--no-open", help="Don't open the browser.")]
 
 _YEARS = range(1970, 2970)
-"""Beyond these is the end of the calendar, which date arithmetic must not reach."""
+"""The accepted years, far from the ends of the calendar, where date arithmetic fails."""
 
 
 @dataclass
 class CommandContext:
-    """One call of the command line: its settings are read once, on first need.
+    """One call of the command line. Settings are read once, on first use.
 
-    `close` gives back the databases that were opened on the way.
+    `close` closes the databases that were opened.
     """
 
     config: Path | None = None
@@ -86,12 +86,12 @@ class CommandContext:
 
     @property
     def file(self) -> Path | None:
-        """The settings file in force, if there is one."""
+        """The settings file that is used, or None."""
         return self._loaded[1]
 
     @cached_property
     def signer(self) -> "Signer":
-        """Signs links to pages; makes the keys where there are none."""
+        """Signs links to pages. The keys are created if there are none."""
         from worker.keys import read_keys
         from worker.links import Signer
 
@@ -99,10 +99,12 @@ class CommandContext:
 
     @cached_property
     def store(self) -> "Store":
-        """The database that is there; raises `UsageError` where nothing was set up yet.
+        """The existing database.
 
-        A database that is lost is a `StoreError`. An older schema is left to who works with it:
-        `AttentionError`.
+        Raises:
+            UsageError: nothing was set up yet.
+            StoreError: the database is lost.
+            AttentionError: it has an older schema, which only the worker upgrades.
         """
         from worker.sources.sections import PRECEDENCE
         from worker.store import HEAD, Store
@@ -121,7 +123,7 @@ class CommandContext:
                 "begin with `easeback init` or `easeback athlete add`"
             )
         if schema > HEAD:
-            Store.open(self.settings.url)  # raises: a newer Easeback made it
+            Store.open(self.settings.url)  # raises, because a newer Easeback created it
         if schema < HEAD:
             raise AttentionError(
                 f"the database {shown} has schema {schema} and not {HEAD}: the worker copies it "
@@ -130,7 +132,7 @@ class CommandContext:
         return store
 
     def set_up(self) -> None:
-        """Make the data folder and the database where they aren't there yet."""
+        """Create the data folder and the database if they are missing."""
         from worker.config import make_data_dir
         from worker.store import Store
 
@@ -140,7 +142,7 @@ class CommandContext:
         ).close()
 
     def services(self, *, patient: bool = False) -> "Services":
-        """What the work needs; makes what isn't there yet."""
+        """What the pipeline works with. The data folder and the database are created if missing."""
         from worker.app import build_services
 
         services = build_services(
@@ -150,7 +152,7 @@ class CommandContext:
         return services
 
     def _copy(self, store: "Store") -> None:
-        """Copy a database of an older schema, for the version before to go on with."""
+        """Copy a database of an older schema before the upgrade, so that it can be undone."""
         if store.file is None:
             return
         from worker.pipeline.backup import backup_name
@@ -176,7 +178,7 @@ class CommandContext:
         from rich.console import Console
 
         is_terminal = sys.stdout.isatty()
-        # Charts that are piped somewhere must not be cut to a terminal that isn't there.
+        # Piped charts must not be cut to the width of a terminal.
         width = None if is_terminal else 160
         return Console(
             highlight=False,
@@ -187,15 +189,15 @@ class CommandContext:
         )
 
     def say(self, text: str = "") -> None:
-        """Prints a line for people; what names in it would do to a terminal is written out."""
+        """Print a line for people, with control characters escaped."""
         typer.echo(printable(text))
 
     def print_table(
         self, titles: Sequence[str], rows: Iterable[Sequence[str]], *, right: Collection[int] = ()
     ) -> None:
-        """Prints rows for people; the columns at the places in `right` are aligned to the right."""
+        """Print rows for people; the columns with indexes in `right` are aligned to the right."""
         is_terminal = sys.stdout.isatty()
-        # What is piped somewhere isn't fitted to a terminal that isn't there, unless that's asked.
+        # Piped output has no maximum width, unless COLUMNS is set.
         is_bounded = is_terminal or "COLUMNS" in os.environ
         lines = table_lines(
             titles,
@@ -214,7 +216,7 @@ class CommandContext:
         json: Iterable[Mapping[str, Any]],
         empty: str,
     ) -> None:
-        """Prints one list: as JSON, or for people as a table, or `empty` where there's nothing."""
+        """Print a list: as JSON, or for people as a table, or `empty` if there are no rows."""
         if as_json:
             self.print_json(list(json))
         elif rows:
@@ -223,18 +225,18 @@ class CommandContext:
             self.say(empty)
 
     def print_json(self, value: Any) -> None:
-        """Prints what `--json` promises, and nothing else."""
+        """Print the value as JSON."""
         text = json.dumps(value, ensure_ascii=False, indent=2, default=_json_text)
         typer.echo(printable_json(text))
 
     def confirm(self, question: str, *, yes: bool, otherwise: str) -> None:
-        """Asks, unless `--yes` was given; raises `AttentionError(otherwise)` on a no."""
+        """Ask, unless `yes` is set; raises `AttentionError(otherwise)` if the answer is no."""
         if not yes and not typer.confirm(question):
             raise AttentionError(otherwise)
 
 
 def where_from(file: Path | None) -> str:
-    """Which settings file is used; or that there is none, and which places were searched."""
+    """The path of the settings file, or a sentence that there is none and where it was searched."""
     from worker.config import found_in
 
     if file is not None:
@@ -251,10 +253,10 @@ def _in_full(path: Path) -> str:
 
 
 def is_plain(stream: TextIO | None = None) -> bool:
-    """True where no escape sequence may be written to the stream, by default standard output.
+    """True if no escape sequence may be written to the stream, by default standard output.
 
-    That's so where it is no terminal, where the terminal is a dumb one, and where `NO_COLOR`
-    (https://no-color.org) asks for it. `FORCE_COLOR` asks for the opposite, and yields to it.
+    That is the case if it isn't a terminal, if `TERM` is dumb, or if `NO_COLOR`
+    (https://no-color.org) is set. `FORCE_COLOR` has the opposite effect, but `NO_COLOR` wins.
     """
     if os.environ.get("NO_COLOR"):
         return True
@@ -266,12 +268,12 @@ def is_plain(stream: TextIO | None = None) -> bool:
 
 def command_of(context: typer.Context) -> CommandContext:
     command = context.obj
-    assert isinstance(command, CommandContext)  # noqa: S101  the callback put it there
+    assert isinstance(command, CommandContext)  # noqa: S101  set by the callback
     return command
 
 
 def clock_as_of(as_of: str | None) -> "Clock":
-    """The present time, or time that runs on from `--as-of`."""
+    """The current time, or a clock that starts at `--as-of`."""
     if not as_of:
         return lambda: datetime.now(UTC)
     lead = parse_as_of(as_of) - datetime.now(UTC)
@@ -279,7 +281,7 @@ def clock_as_of(as_of: str | None) -> "Clock":
 
 
 def parse_as_of(text: str) -> datetime:
-    """An instant as people write it; without a zone it is UTC, a bare date its first moment."""
+    """Parse an instant. Without a zone it is UTC; a date means midnight. Raises `UsageError`."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError as error:
@@ -299,9 +301,9 @@ def parse_day(text: str) -> date:
 
 
 def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athlete") -> "Athlete":
-    """The athlete named, or the only one there is; `how` is the way to name one.
+    """The athlete with this name, or the only one; `how` tells the user how to name one.
 
-    Raises `UsageError` where nobody or more than one is meant.
+    Raises `UsageError` if no athlete, or more than one, is meant.
     """
     everybody = tx.athletes.all()
     names = [athlete.name for athlete in everybody]
@@ -320,7 +322,7 @@ def the_athlete(tx: "Transaction", name: str | None, *, how: str = "with --athle
 
 
 def check_language(command: CommandContext, language: str) -> None:
-    """Raises `UsageError` for a language in which there are neither shipped nor own words."""
+    """Raise `UsageError` for a language without a catalogue, shipped or of the operator's."""
     if not language:
         return
     from worker.app import UNUSED_KEYS, build_composer
@@ -332,15 +334,15 @@ def check_language(command: CommandContext, language: str) -> None:
 
 
 def athletes_meant(tx: "Transaction", name: str | None) -> "tuple[Athlete, ...]":
-    """The athlete named, or everybody."""
+    """The athlete with this name, or all athletes for None."""
     return tx.athletes.all() if name is None else (the_athlete(tx, name),)
 
 
 def _json_text(value: object) -> str:
-    """What the JSON has for an instant or a day."""
+    """An instant or a day in JSON."""
     if isinstance(value, datetime):
         return zulu(value)
-    assert isinstance(value, date)  # noqa: S101  nothing else is printed
+    assert isinstance(value, date)  # noqa: S101  no other type is printed
     return value.isoformat()
 
 

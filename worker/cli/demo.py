@@ -41,7 +41,7 @@ def play_demo(
         beside = DemoFolder.set_up(made.path / "kim")
     except DemoFolderError as error:
         raise UsageError(str(error)) from error
-    # On a terminal a bar shows how far it is; elsewhere a line for each alert does.
+    # On a terminal a bar shows the progress, elsewhere a line for each alert.
     has_bar = not is_plain(sys.stderr)
     until = runner.BEGINS.date()
     total = (runner.ENDS.date() - until).days

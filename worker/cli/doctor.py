@@ -111,7 +111,7 @@ def report(
 
 
 def checks(command: CommandContext) -> Iterator[Check]:
-    """Run every check. A failed one doesn't stop the others, unless it is that of the settings."""
+    """Run every check. Only if the check of the settings fails, the others don't run."""
     from worker.config import SettingsError
     from worker.mail import SendError
     from worker.sources.base import SourceError

@@ -96,7 +96,7 @@ def explain(
 def _say_absorbed(
     command: CommandContext, athlete: Athlete, found: "Absorbed", rules: "Rules"
 ) -> None:
-    """What the plan builds on, and each session of the window that didn't count in full."""
+    """Print what the plan builds on, and each session in the window that didn't count in full."""
     if not found.sessions:
         return
     long, week = (format_distance(each, athlete.units) for each in (found.long_m, found.week_m))
@@ -165,7 +165,7 @@ def _say_signal(command: CommandContext, athlete: Athlete, signal: Signal, rules
 
 
 def _factor(signal: Signal) -> float | None:
-    """How many times the baseline the threshold is."""
+    """The threshold as a multiple of the baseline."""
     if signal.limit_m is None or not signal.baseline_m:
         return None
     return round(signal.limit_m / signal.baseline_m, 4)

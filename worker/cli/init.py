@@ -97,11 +97,11 @@ def init(
     command = command_of(context)
     options = {key: value for key, value in context.params.items() if isinstance(value, str)}
     at_terminal = _is_terminal()
-    # Without a terminal options are the answers, or else the lines of the input.
+    # Without a terminal, the options are the answers, or else the lines of the input.
     asks = not defaults and (at_terminal or not options)
     file = _file(command)
     shipped = shipped_file("easeback.example.toml").read_text("utf-8")
-    # The commented file as it is shipped holds nothing of anybody's.
+    # The shipped example file contains no settings of the operator's.
     before = file.read_text("utf-8-sig") if file.exists() else shipped
     if before != shipped and not force and defaults:
         raise UsageError(f"{file} is there already: change it by hand, or say --force")
@@ -110,7 +110,7 @@ def init(
     try:
         answers = _Interview(questions, read_settings(before, file)).run()
     except (typer.Abort, KeyboardInterrupt) as error:
-        questions.say("")  # the key left the cursor behind the question
+        questions.say("")  # Ctrl-C leaves the cursor on the line of the question
         if at_terminal or isinstance(error, KeyboardInterrupt):
             raise AttentionError(_NOTHING_WRITTEN) from error
         raise UsageError(_INPUT_ENDED) from error
@@ -125,7 +125,7 @@ def init(
             if not _ask_key(written, kind, asks=asks and at_terminal)
         ]
         try:
-            # That there's no athlete yet is what comes next, and nothing wrong.
+            # A missing athlete isn't an error here: adding one is the next step.
             report(command, checks(written), ignored="athletes")
         finally:
             command.say(f"next: {_next(written, keys_left)}")
@@ -140,7 +140,7 @@ def _is_terminal() -> bool:
 
 
 def _file(command: CommandContext) -> Path:
-    """The existing settings file, or else the one to write."""
+    """The existing settings file, or the one to write."""
     from worker.config import LOCAL_FILE, find, named_file
 
     named = named_file(command.config)
@@ -151,7 +151,7 @@ def _file(command: CommandContext) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class _Answers:
-    """The answers: the runner as they were (None if they are new), and as they should be."""
+    """The answers; `before` is the stored runner (None if new), `athlete` is the changed one."""
 
     settings: dict[str, dict[str, str | int | None]]
     ways: "tuple[type[Source], ...]"
@@ -160,7 +160,7 @@ class _Answers:
 
 
 class _Interview:
-    """The questions in order; `there` has the current settings."""
+    """Asks the questions in order; `there` has the current settings."""
 
     def __init__(self, questions: Questions, there: dict[str, Any]) -> None:
         self._questions = questions
@@ -198,7 +198,7 @@ class _Interview:
     def _set(
         self, section: str, key: str, value: str | int | None, *, otherwise: object = ""
     ) -> None:
-        """Note an answer; a default that the file doesn't name stays out of it."""
+        """Record an answer; a default that isn't in the file yet isn't added to it."""
         known = self._known(section, key)
         if value == otherwise and not known:
             return
@@ -260,7 +260,7 @@ class _Interview:
             with closing(store), store.reading() as tx:
                 return tx.athletes.all()
         except (StoreError, ValueError):
-            return ()  # what's wrong is for the checks at the end to say
+            return ()  # the checks at the end report the problem
 
     def _race(self, before: Race | None) -> Race | None:
         name = self._ask(
@@ -290,7 +290,7 @@ class _Interview:
         )  # fmt: skip
         self._set("mail", "language", language, otherwise="en")
 
-    # The house
+    # Mail and services
 
     def _mail(self) -> None:
         from worker.setting_types import MAIL_PORTS, MailSection
@@ -370,7 +370,7 @@ class _Interview:
         return ways
 
     def _section(self, kind: "type[Source]") -> None:
-        """What a service needs to be on, such as the key of an application."""
+        """Ask for the settings that a service requires, such as the key of an application."""
         for number, key in enumerate(kind.asked_for):
             said = f"{kind.title} {key.replace('_', ' ')}"
             known = self._known(kind.name, key)
@@ -387,7 +387,7 @@ _BASE_URL = "http://127.0.0.1:8765"
 
 
 def _save_athlete(written: CommandContext, answers: _Answers) -> None:
-    """Make what isn't there yet, and save the runner."""
+    """Create what is missing, and save the runner."""
     from worker.cli.athletes import save_new_athlete
     from worker.config import make_data_dir
 
@@ -403,7 +403,7 @@ def _save_athlete(written: CommandContext, answers: _Answers) -> None:
 
 
 def _ask_key(written: CommandContext, kind: "type[Source]", *, asks: bool) -> bool:
-    """The athlete's key to a service; False where it's to be given later."""
+    """Ask for the athlete's key to a service; False if it must be entered later."""
     from worker.cli.connect import connect_athlete
     from worker.sources.base import ApiKey, SourceError
 
@@ -415,7 +415,7 @@ def _ask_key(written: CommandContext, kind: "type[Source]", *, asks: bool) -> bo
         typer.echo(str(error), err=True)
     except (typer.Abort, KeyboardInterrupt):
         typer.echo("", err=True)
-    except UsageError:  # there's nobody yet, or more than one, to give a key
+    except UsageError:  # there isn't exactly one athlete
         pass
     else:
         return True

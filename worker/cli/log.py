@@ -1,11 +1,11 @@
-"""The format of the log: one line an event on standard error, in UTC; no text makes a second line.
+"""The format of the log: one line per event on standard error, in UTC.
 
     2026-03-07T08:00:00.120Z INFO worker.pipeline.deliver mail alert to athlete 7 sent
     {"at": "2026-03-07T08:00:00.120Z", "level": "INFO", "room": "worker.pipeline.deliver", ...}
 
-As text a traceback has more lines, each of them indented, so that none passes for an event; as
-JSON it is a field of its event. An event's fields are what its message names: rooms log
-`"mail %(kind)s sent", {"kind": kind}`, and both forms come from that.
+As text, the lines of a traceback are indented, so that none can be mistaken for an event. As JSON,
+it is a field of its event. An event's fields are those that its message names: modules log
+`"mail %(kind)s sent", {"kind": kind}`, from which both formats are made.
 """
 
 import json
@@ -25,7 +25,7 @@ _CHATTY = ("sqlalchemy", "alembic", "apscheduler", "urllib3", "stravalib", "asyn
 
 
 class TextFormatter(logging.Formatter):
-    """Names of files and athletes, and words of servers, may hold anything."""
+    """Escapes control characters, which may be in names of files or in answers of servers."""
 
     converter = staticmethod(time.gmtime)
 
@@ -41,10 +41,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """The same as a JSON object a line, for who reads logs by machine.
+    """One JSON object per line, for log processors.
 
-    `event` is the same for all events of one sort, whatever they name: the message with the names
-    of its fields in their places.
+    `event` is the same for all events of one kind: the message with the names of its fields in
+    place of their values.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -69,7 +69,7 @@ def _plain(value: object) -> object:
 
 
 def set_up_log(level: int) -> None:
-    """Begins the log, as text; of libraries it has warnings and errors."""
+    """Set up the log as text. Verbose libraries log only warnings and errors."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(TextFormatter())
     logging.basicConfig(level=level, handlers=[handler])
@@ -78,7 +78,7 @@ def set_up_log(level: int) -> None:
 
 
 def set_log_format(form: Literal["text", "json"]) -> None:
-    """Changes the format of the log that `set_up_log` began."""
+    """Change the format of the log that `set_up_log` set up."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler.formatter, TextFormatter | JsonFormatter):
             handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())

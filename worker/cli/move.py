@@ -75,7 +75,7 @@ def move_to(
 
 
 def _address(context: typer.Context, url: str | None, file: Path | None) -> str:
-    """The address to move to; a password in it may not be on the command line."""
+    """The address of the target; raises if it has a password and was given as an argument."""
     source = context.get_parameter_source("url")
     if file is not None:
         try:

@@ -1,4 +1,4 @@
-"""The command `preview`: a mail as it would be, not sent."""
+"""The command `preview`: composes a mail without sending it."""
 
 from typing import Annotated
 
@@ -34,10 +34,10 @@ def preview(
     if kind not in composers:
         raise UsageError(f"preview shows an alert or a weekly mail, not {kind!r}")
     command = command_of(context)
-    command.store.close()  # where nothing is set up, nothing is made
+    command.store.close()  # raises if nothing is set up, before anything is created
     services = command.services()
     now = clock_as_of(as_of)()
-    if as_of is not None:  # signed by a clock that is wrong, they would open another day
+    if as_of is not None:  # links signed for another time would open the wrong day
         services.composer.signer = Signer(
             read_keys(command.settings), command.settings.base_url, preview=True
         )

@@ -1,4 +1,4 @@
-"""How far a long command is, on standard error: a bar on a terminal, else a line now and then."""
+"""The progress of a long command on standard error: a bar on a terminal, else regular lines."""
 
 import sys
 import time
@@ -10,14 +10,14 @@ from worker.cli.context import is_plain
 LINE_EVERY_S = 10.0
 
 Advance = Callable[[int], None]
-"""Called with how many more are done."""
+"""Called with the number of things done since the last call."""
 
 
 @contextmanager
 def progress(
     what: str, things: str, total: int | None, *, quiet: bool = False
 ) -> Iterator[Advance]:
-    """Shows progress through `total` things; None where nobody knows how many there are."""
+    """Show progress through `total` things, or None if the number is unknown."""
     if quiet:
         yield lambda _: None
     elif sys.stderr.isatty() and not is_plain(sys.stderr):
@@ -28,7 +28,7 @@ def progress(
 
 
 class Lines:
-    """A line now and then, for logs and pipes."""
+    """Prints a line at intervals, for logs and pipes."""
 
     def __init__(self, things: str, total: int | None, *, every_s: float = LINE_EVERY_S) -> None:
         self._things = things
@@ -38,7 +38,7 @@ class Lines:
         self._began_s = self._printed_s = time.monotonic()
 
     def advance(self, by: int = 1) -> None:
-        """Counts so many more, and prints a line where the last is long ago."""
+        """Count `by` more things, and print a line if the last one is long ago."""
         self._done += by
         now_s = time.monotonic()
         if now_s - self._printed_s < self._every_s:

@@ -1,7 +1,7 @@
-"""Questions on a terminal: an answer is checked where it's given, and asked for until it's right.
+"""Questions on a terminal. Each is repeated until the answer is valid.
 
-It may be given as an option instead, or as a line of the input where there's no terminal: then
-nothing is asked, and a wrong one is a `UsageError`.
+An answer may be given as an option instead, or as a line of the input if there is no terminal. Then
+nothing is asked, and an invalid answer is a `UsageError`.
 """
 
 import re
@@ -19,7 +19,7 @@ _OPTION = re.compile(r"^--[a-z-]+: ")
 
 
 class Questions:
-    """Asks for what `given` has no answer to, where `asks` is set; else what is proposed holds."""
+    """Asks for answers that aren't in `given`. Without `asks`, the proposed answers are used."""
 
     def __init__(
         self, given: Mapping[str, str | None], *, asks: bool, at_terminal: bool = True
@@ -41,10 +41,10 @@ class Questions:
         proposed: str = "",
         hidden: bool = False,
     ) -> _T:
-        """What `check` makes of the answer; it raises `UsageError` or `ValueError` for a wrong one.
+        """The answer as `check` returns it, which raises `UsageError` or `ValueError` if invalid.
 
-        `name` is that of the option. Raises `UsageError` for a wrong option or line, `typer.Abort`
-        where the input has ended.
+        `name` is the option's name. Raises `UsageError` for an invalid option or line, and
+        `typer.Abort` at the end of the input.
         """
         given, what = self._given.get(name), f"--{name.replace('_', '-')}"
         if given is None and self.asks and not self._at_terminal:
@@ -68,7 +68,7 @@ class Questions:
                 self.say(f"  {_why(error)}")
 
     def say(self, text: str) -> None:
-        """Prints a line beside the questions."""
+        """Print a line between questions."""
         if self.asks and self._at_terminal:
             typer.echo(printable(text), err=True)
 

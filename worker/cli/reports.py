@@ -54,7 +54,7 @@ FINDING_TITLES = ("kind", "weight", "ran", "against", "ratio")
 
 
 def finding_cells(finding: Finding, units: Units) -> tuple[str, ...]:
-    """What a table shows of a finding, below `FINDING_TITLES`."""
+    """The cells of a finding in a table with the header `FINDING_TITLES`."""
     return (
         finding.kind,
         str(finding.severity),
@@ -65,7 +65,7 @@ def finding_cells(finding: Finding, units: Units) -> tuple[str, ...]:
 
 
 def finding_json(finding: Finding) -> dict[str, Any]:
-    """What the JSON has of a finding; distances in metres."""
+    """A finding in JSON; distances are in metres."""
     return {
         "day": finding.day,
         "kind": finding.kind,
@@ -77,7 +77,7 @@ def finding_json(finding: Finding) -> dict[str, Any]:
 
 
 def mail_words(found: "StoredFinding") -> str:
-    """What became of a finding's mail."""
+    """The state of a finding's mail, in words."""
     if found.mailed_at is not None:
         return f"mailed {found.mailed_at:%Y-%m-%d %H:%M} UTC"
     return "queued" if found.notified_on is not None else f"not mailed: {found.silence}"

@@ -1,4 +1,4 @@
-"""Commands that do the work: run, once."""
+"""The commands that do the work: `run` and `once`."""
 
 import logging
 import os
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 WEB_TRIED_EVERY_S = 5.0
 STOPS_WITHIN_S = 12
-"""Less than the time that systemd and Docker are set to wait before they kill."""
+"""Less than the stop timeouts of the shipped systemd unit and compose files."""
 
 HUNG_UP = 128 + signal.SIGHUP
 """The exit status after SIGHUP: not 0, so that systemd and Docker restart the worker."""
@@ -241,9 +241,9 @@ class Signals:
                 signal.signal(number, handle)
 
     def exit(self, *, all_ended: bool) -> None:
-        """End with the status that goes with the signal.
+        """End the process with the exit status for the signal.
 
-        At once, where a thread still waits for a mail server and would keep the process alive.
+        If a thread still waits for a mail server, the process ends without waiting for it.
         """
         if not all_ended:
             logging.shutdown()
@@ -303,7 +303,7 @@ def once(context: typer.Context, as_of: AsOfOption = None, as_json: JsonOption =
 
 
 def refuse_half_moved(services: "Services") -> None:
-    """Nobody may work on a database that holds only a part of what there is."""
+    """Raise `AttentionError` if the database has only a part of the data, after half a move."""
     from worker.store import MOVING
 
     with services.store.reading() as tx:

@@ -1,4 +1,4 @@
-"""Answers put into a settings file: the lines they stand on change, and nothing else in it does."""
+"""Writes answers into a settings file. Other lines of the file stay unchanged."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from typing import Any
 from worker.cli.context import AttentionError, UsageError
 
 Answers = Mapping[str, Mapping[str, str | int | None]]
-"""By section ("" for the keys above the first one) and key; None takes a key out."""
+"""Values by section ("" for the keys before the first one) and key; None comments a key out."""
 
 
 def read_settings(text: str, file: Path) -> dict[str, Any]:
@@ -23,10 +23,10 @@ def read_settings(text: str, file: Path) -> dict[str, Any]:
 
 
 def with_answers(text: str, answers: Answers, file: Path) -> str:
-    """The text with the answers in it. Raises `UsageError` where it can't be changed so.
+    """The text with the answers in it. Raises `UsageError` if it can't be changed this way.
 
-    An answer takes the place of the line that sets it, else of the commented one, else it stands
-    below the head of its section.
+    An answer replaces the line that sets the key, or else the commented line, or else it is added
+    below the header of its section.
     """
     lines = text.splitlines()
     wanted = read_settings(text, file)
@@ -53,12 +53,12 @@ def with_answers(text: str, answers: Answers, file: Path) -> str:
 
 
 def write_settings(file: Path, text: str) -> None:
-    """Write the file whole or not at all, for its owner alone. Raises `AttentionError`."""
-    target = file.resolve()  # where a link leads, the link stays
+    """Write the file atomically, readable only by its owner. Raises `AttentionError`."""
+    target = file.resolve()  # a symbolic link isn't replaced, but its target
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        # It may hold a password; what was there before may have been readable by others.
+        # It may contain a password, and an older file may have been readable by others.
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as out:
@@ -100,7 +100,7 @@ def _put(lines: list[str], section: str, key: str, value: str | int | None) -> N
 
 
 def _section(lines: list[str], section: str) -> tuple[int, int]:
-    """Where the lines below a section's head begin and end; -1 where there's no such section."""
+    """The range of lines below a section's header; (-1, -1) if there is no such section."""
     heads = [n for n, line in enumerate(lines) if re.match(r"\s*\[", line)]
     if not section:
         return 0, heads[0] if heads else len(lines)

@@ -49,7 +49,7 @@ _FOUND: Mapping[str, str] = {
     "ramp": "the warning about a week",
     "month": "the warning about a month",
 }
-"""Words for states, files and findings; the JSON has the codes."""
+"""Words for findings, as above for mail and files; the JSON has the codes."""
 
 _LISTED: tuple[FileVerdict, ...] = ("waiting", "unread", "failed", "skipped")
 _MOST_LISTED = 10_000
@@ -196,7 +196,7 @@ def _athlete_status(tx: "Transaction", who: Athlete, now: datetime) -> dict[str,
 
 
 def _unusable(command: CommandContext) -> list[str]:
-    """The operator's own routine and templates that can't be used."""
+    """The problems of the operator's routine and templates that can't be used."""
     from worker.config import SettingsError, folder
 
     beside = folder(command.file)

@@ -1,4 +1,4 @@
-"""Tables as lines of text: a thousand rows take milliseconds, and ASCII needs no other module."""
+"""Tables as lines of text. A thousand rows take milliseconds, and ASCII doesn't need rich."""
 
 from collections.abc import Collection, Iterator, Sequence
 
@@ -14,10 +14,10 @@ def table_lines(
     right: Collection[int] = (),
     width: int | None = None,
 ) -> Iterator[str]:
-    """The rows as lines, in columns as wide as their cells; those in `right` are aligned right.
+    """The rows as lines, in columns as wide as their cells; those in `right` are right-aligned.
 
-    In `width` (None: without bound) the widest columns become narrower, and their cells wrap. Where
-    the columns' longest words have no room, each row is a block of its own, a cell a line.
+    To fit into `width` (None for no limit), the widest columns become narrower, and their cells
+    wrap. If the longest words don't fit, each row becomes a block with one cell per line.
     """
     columns = list(zip(titles, *rows, strict=True))
     widths = [_width(one) for one in columns]
@@ -35,7 +35,7 @@ def table_lines(
 
 
 def _narrowed(widths: Sequence[int], words: Sequence[int], room: int) -> list[int]:
-    """The widths, the widest of them narrowed until all fit in `room`; no word is broken."""
+    """The widths, reduced from the widest until all fit into `room`; no word is broken."""
     narrowed = list(widths)
     while sum(narrowed) > room:
         wide = [place for place, width in enumerate(narrowed) if width > words[place]]
@@ -76,14 +76,14 @@ def _blocks(titles: Sequence[str], rows: Sequence[Sequence[str]], width: int) ->
 
 
 def _width(column: Sequence[str]) -> int:
-    """How wide the widest line of these cells is."""
+    """The width of the widest line in these cells."""
     if all(map(str.isascii, column)) and not any("\n" in cell for cell in column):
         return max(map(len, column))
     return max(_cells(line) for cell in column for line in cell.split("\n"))
 
 
 def _wrapped(cell: str, width: int) -> Iterator[str]:
-    """The cell's lines, none wider than `width`, between words where that can be."""
+    """The lines of the cell, wrapped to `width`, between words if possible."""
     for written in cell.split("\n"):
         line = written
         while _cells(line) > width:
@@ -97,7 +97,7 @@ def _wrapped(cell: str, width: int) -> Iterator[str]:
 
 
 def _cells(text: str) -> int:
-    """How many columns of a terminal the text takes."""
+    """The number of terminal columns that the text takes."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len

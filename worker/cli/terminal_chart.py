@@ -1,4 +1,4 @@
-"""A chart of weeks for a terminal: a column a week, and a mark in each week with a warning.
+"""A chart of weeks for a terminal: one column per week, and a mark in weeks with a warning.
 
     62 km │           ▅
           │   ▂ ▄ ▇ █ █
@@ -7,9 +7,9 @@
                   △ ▲
             Jan     Feb
 
-A long history is drawn a year a strip, all to one scale, so that the seasons lie below one
-another; a narrow terminal gets half years. Where the output can't show block characters, plain
-ones stand in.
+A long history is drawn in strips of a year, or half a year on a narrow terminal. All strips have
+the same scale, so that seasons can be compared. If the output can't show block characters, ASCII
+characters are used.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,7 +33,7 @@ _WEEK_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class _Glyphs:
-    """What bars, axes and marks are drawn with; `levels` rise from nothing to a full cell."""
+    """The characters of bars, axes and marks; `levels` go from an empty to a full cell."""
 
     levels: str
     wall: str
@@ -56,7 +56,7 @@ def print_weeks(
     units: Units,
     planned_from: date = date.max,
 ) -> None:
-    """Prints the chart as wide as the console; see `weeks_chart`."""
+    """Print the chart in the width of the console; see `weeks_chart`."""
     chart = weeks_chart(
         weeks,
         warnings,
@@ -77,10 +77,10 @@ def weeks_chart(
     encoding: str = "utf-8",
     planned_from: date = date.max,
 ) -> Text:
-    """The weeks, oldest first and without gaps, on a terminal of so many columns.
+    """The chart of these weeks, oldest first and without gaps, on a terminal of `columns` columns.
 
-    `warnings` are days, each with whether a mail was sent about it. The weeks from `planned_from`
-    on are drawn lighter.
+    `warnings` are days, each with whether a mail was sent about it. Weeks from `planned_from` on
+    are drawn as planned.
     """
     glyphs = _BLOCKS if encoding.lower().startswith("utf") else _PLAIN
     by_week: dict[date, bool] = {}
@@ -101,9 +101,9 @@ def weeks_chart(
 
 
 def _strips(weeks: Sequence[Week], *, room: int) -> list[tuple[int, Sequence[Week]]]:
-    """The weeks cut into years, on a narrow terminal into halves of them.
+    """The weeks split into years, or half years on a narrow terminal.
 
-    Each with the columns that stay empty before its first week.
+    Each strip comes with the number of empty columns before its first week.
     """
     if len(weeks) <= min(ONE_STRIP_WEEKS, room):
         return [(0, weeks)] if weeks else []
@@ -115,13 +115,13 @@ def _strips(weeks: Sequence[Week], *, room: int) -> list[tuple[int, Sequence[Wee
 
 
 def _week_of_year(week: Week) -> int:
-    """0 to 52."""
+    """The number of the week in its year, from 0 to 52."""
     return (week.starts_on.timetuple().tm_yday - 1) // _WEEK_DAYS
 
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Draws strips to one scale; a column is `width` cells wide, the last of them a gap."""
+    """Draws strips to one scale. A column is `width` cells wide including a gap."""
 
     glyphs: _Glyphs
     units: Units
@@ -155,7 +155,7 @@ class _Pen:
         return drawn
 
     def _cell(self, week: Week, row: int) -> str:
-        """What one week's column shows in one row, counted from the top."""
+        """The characters of a week's column in one row, counted from the top."""
         full = len(self.glyphs.levels) - 1
         height = round(week.distance_m / self.most_m * _HEIGHT * full)
         if week.distance_m > 0:
@@ -167,7 +167,7 @@ class _Pen:
         return (glyph * max(1, self.width - 1)).ljust(self.width)
 
     def _months(self, weeks: Sequence[Week]) -> str:
-        """The month's name under its first whole week, where there is room for it."""
+        """The name of each month under the first week that starts in it, if there is room."""
         line = ""
         room = len(weeks) * self.width
         for number, week in enumerate(weeks):

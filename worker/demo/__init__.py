@@ -2,7 +2,7 @@
 
     runner.py       who runs what, and when
     fit.py          a run as the file that a watch would write
-    simulation.py   the watched folder, the jobs, and a clock that steps from event to event
+    simulation.py   the watched folder, the jobs, and a clock that advances from event to event
     folder.py       the demo's folder: created, or cleared of an earlier demo
     page.py         the mails as pages, and one page that lists them
 

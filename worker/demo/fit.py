@@ -19,7 +19,7 @@ _HEADER: Final = struct.Struct("<BBHI4s")
 _PROTOCOL, _PROFILE = 0x20, 2100
 _POINT_EVERY_S = 30
 
-# Base types of the protocol, each with the letter that `struct` has for it.
+# Base types of the protocol, each with its `struct` format.
 _ENUM, _UINT16, _UINT32, _UINT32Z = (0x00, "B"), (0x84, "H"), (0x86, "I"), (0x8C, "I")
 
 # Messages by number, and their fields as (number, base type).
@@ -81,5 +81,5 @@ def _layout(message: _Message) -> struct.Struct:
 
 
 def _seconds(at: datetime) -> int:
-    """An instant as FIT counts it."""
+    """An instant in FIT's time, in seconds since its epoch."""
     return round((at - _EPOCH).total_seconds())

@@ -34,13 +34,13 @@ class DemoFolderError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class DemoFolder:
-    """A demo's folder by its absolute path, and what lies in it."""
+    """A demo's folder by its absolute path, and the paths in it."""
 
     path: Path
 
     @classmethod
     def set_up(cls, path: Path) -> "DemoFolder":
-        """An empty demo in this folder; raises `DemoFolderError` where somebody's files are."""
+        """Create an empty demo folder; raises `DemoFolderError` if it has other files."""
         made = cls(path.absolute())
         try:
             made._clear()
@@ -68,7 +68,7 @@ class DemoFolder:
         return self.path / "index.html"
 
     def _clear(self) -> None:
-        """Take away what a former demo made, and only that."""
+        """Delete the files of an earlier demo, and no others."""
         if self.path.exists() and not self.path.is_dir():
             raise DemoFolderError(f"{self.path} is no folder: name another with --folder")
         if not self.path.exists() or not any(self.path.iterdir()):

@@ -25,7 +25,7 @@ _LAST_OF_WEEK = timedelta(days=6)
 
 @dataclass(frozen=True, slots=True)
 class DemoMail:
-    """A mail of the demo: its day on the runner's calendar, and the file names of both forms."""
+    """A mail of the demo: the runner's local day, and the file names of both formats."""
 
     day: date
     kind: MailKind
@@ -37,10 +37,10 @@ class DemoMail:
 def write_pages(
     folder: DemoFolder, season: SimulatedSeason, beside: DemoFolder, by_feel: SimulatedSeason
 ) -> tuple[DemoMail, ...]:
-    """Name the mails for their kinds, write how they look, and the page about all of it.
+    """Rename the mails after their kinds, write them as HTML, and write the overview page.
 
-    `by_feel` is the season of who runs by feel; its mails lie in the folder `beside`, which is in
-    the other. Returns the mails of the first season.
+    `by_feel` is the season of the runner who doesn't follow the plan; its mails are in the folder
+    `beside`, which is inside `folder`. Returns the mails of the first season.
     """
     mails = tuple(_mails(folder, season))
     others = tuple(
@@ -67,7 +67,7 @@ def _mails(folder: DemoFolder, season: SimulatedSeason) -> Iterator[DemoMail]:
 
 
 def _email(message: EmailMessage, kind: MailKind) -> Email:
-    """A mail as it was before it became bytes, as far as a page shows it."""
+    """The composed mail from a message, as far as a page shows it."""
     parts = {part.get_content_type(): part for part in message.walk() if not part.is_multipart()}
     images = tuple(
         (str(part["Content-ID"]).strip("<>"), part.get_content())
@@ -124,7 +124,7 @@ def _page(
 def _bars(
     season: SimulatedSeason, alerts: Sequence[DemoMail], most_m: float
 ) -> list[dict[str, object]]:
-    """The weeks of a season, each with its height, its alert and whether something was noticed."""
+    """The weeks of a season, each with its height, its alert, and whether it has other findings."""
     only_noticed = [one.finding.day for one in season.found if one.notified_on is None]
     return [
         {

@@ -1,7 +1,7 @@
 """The demo's simulated runners, like the one whose physical therapist inspired Easeback.
 
 They run less from November on, not at all over Christmas, ramp up from February for a half marathon
-in May, and have pain in the buttock. The year before was the same. Robin overdoes it twice, after
+in May, and have pain in the buttock. The previous year was similar. Robin overdoes it twice, after
 the break and on a long run with faster friends, and follows the plan from the second alert on. Kim
 runs the same until then, and continues by feel.
 """
@@ -17,7 +17,7 @@ from worker.domain.planner import runs_of
 ZONE = ZoneInfo("Europe/Berlin")
 GOAL_RACE = Race("Spring Half Marathon", date(2026, 5, 10), 21_097.5)
 BEGINS = datetime(2025, 11, 2, 17, 0, tzinfo=ZONE).astimezone(UTC)
-"""When Robin sets Easeback up and drops last year's files."""
+"""When Robin sets up Easeback and imports last year's files."""
 
 ENDS = datetime(2026, 5, 25, 8, 0, tzinfo=ZONE).astimezone(UTC)
 SEASON_BEGINS = date(2025, 11, 3)
@@ -51,7 +51,7 @@ _LAST_YEAR: tuple[_Week, ...] = (
     ((1, 7.0), (3, 6.5), (6, 10.0)), ((2, 7.1), (6, 9.4)), ((1, 6.6), (6, 9.1)),
     ((2, 6.4), (5, 8.6)), ((1, 6.1), (5, 8.2)),
 )  # fmt: skip
-"""From Monday 4 November 2024: weekday from Monday, kilometres."""
+"""The weeks from Monday 4 November 2024: (weekday from 0 for Monday, kilometres)."""
 
 _SEASON: tuple[_Week, ...] = (
     ((1, 6.3), (5, 8.4)), ((2, 6.0), (6, 8.8)), ((1, 5.4), (6, 7.9)), ((2, 5.8), (5, 7.2)),
@@ -59,10 +59,10 @@ _SEASON: tuple[_Week, ...] = (
     ((2, 4.4), (6, 5.2)), ((1, 4.6), (3, 5.0), (6, 6.3)), ((1, 5.2), (3, 5.1), (6, 7.4)),
     ((1, 5.8), (3, 5.6), (6, 8.7)), ((1, 6.4), (3, 6.0), (5, 14.2)),
 )  # fmt: skip
-"""From Monday 3 November 2025 to the week of the long run with friends."""
+"""The weeks from Monday 3 November 2025 to that of the long run with friends."""
 
 FOLLOWS_FROM = date(2026, 2, 16)
-"""From this Monday on Robin lives by the plan."""
+"""The Monday from which Robin follows the plan."""
 
 _BY_FEEL: tuple[_Week, ...] = (
     ((1, 7.0), (3, 7.2), (5, 15.0)), ((1, 8.4), (3, 8.0), (6, 17.5)), ((2, 5.2),),
@@ -72,12 +72,12 @@ _BY_FEEL: tuple[_Week, ...] = (
     ((1, 8.2), (3, 8.0), (6, 12.1)), ((1, 6.2), (3, 5.4), (6, 21.1)), ((5, 4.4),),
     ((1, 5.2), (6, 7.0)),
 )  # fmt: skip
-"""What Kim runs from that Monday on."""
+"""Kim's runs from that Monday on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outing:
-    """A run as the watch recorded it: in UTC, with the local clock's lead at its end."""
+    """A run as recorded by the watch, in UTC with the offset of the local time."""
 
     started_at: datetime
     offset: timedelta
@@ -91,10 +91,10 @@ class Outing:
 
 @dataclass(frozen=True, slots=True)
 class DemoPart:
-    """What one runner does: the files there are when Easeback is set up, and the runs from then on.
+    """One runner: the past runs that are imported at the setup, and the later ones.
 
-    From `FOLLOWS_FROM` on come those of the plan where the runner `follows` it. The athlete isn't
-    stored yet.
+    If the runner `follows` the plan, runs from `FOLLOWS_FROM` on are those of the plan. The athlete
+    isn't stored yet.
     """
 
     athlete: Athlete
@@ -104,12 +104,12 @@ class DemoPart:
 
 
 def robin() -> DemoPart:
-    """Who sets Easeback up before the season, and from the second alert on lives by the plan."""
+    """Robin sets up Easeback before the season, and follows the plan from the second alert on."""
     return DemoPart(_athlete("Robin", BEGINS), last_year(), season(), follows=True)
 
 
 def kim() -> DemoPart:
-    """Who ran the same, sets Easeback up then, wants alerts alone, and runs by feel."""
+    """Kim ran the same, sets up Easeback then, wants only alerts, and runs by feel."""
     at = datetime.combine(FOLLOWS_FROM, time(6), tzinfo=ZONE).astimezone(UTC)
     athlete = replace(_athlete("Kim", at), wants=frozenset({"alert"}))
     return DemoPart(athlete, (*last_year(), *season()), by_feel(), follows=False)
@@ -128,7 +128,7 @@ def _athlete(name: str, added_at: datetime) -> Athlete:
 
 
 def last_year() -> tuple[Outing, ...]:
-    """The runs before Easeback came, oldest first."""
+    """The runs of the year before the setup, oldest first."""
     return tuple(_outings(_LAST_YEAR_BEGINS, _LAST_YEAR))
 
 
@@ -138,15 +138,15 @@ def season() -> tuple[Outing, ...]:
 
 
 def by_feel() -> tuple[Outing, ...]:
-    """What is run instead by one who doesn't live by the plan, oldest first."""
+    """The runs of the runner who doesn't follow the plan, oldest first."""
     return tuple(_outings(FOLLOWS_FROM, _BY_FEEL))
 
 
 def by_plan(week: PlannedWeek) -> tuple[Outing, ...]:
-    """A planned week as somebody runs it, a little less each time; and the race on its day."""
+    """The runs of a planned week, each a little shorter than planned, and the race on its day."""
     planned = [(day, metres / 1000) for day, metres in runs_of(week) if day != GOAL_RACE.day]
     outings = [
-        (day, round(km * (1 - day.toordinal() % 4 / 100) - 0.05, 2))  # no run is to the metre
+        (day, round(km * (1 - day.toordinal() % 4 / 100) - 0.05, 2))  # runs are never exact
         for day, km in planned
         if day < GOAL_RACE.day or week.starts_on > GOAL_RACE.day
     ]
@@ -163,13 +163,13 @@ def _outings(monday: date, weeks: Sequence[_Week]) -> Iterator[Outing]:
 
 
 def _starts_at(day: date, nth: int) -> datetime:
-    """When the nth run of a week begins that is on this day."""
+    """The start time of the nth run of a week if it is on this day."""
     at = _STARTS_AT[2] if day.weekday() >= _SATURDAY else _STARTS_AT[nth % 2]
     return datetime.combine(day, at, tzinfo=ZONE)
 
 
 def _outing(local: datetime, km: float) -> Outing:
-    # No two runs are equally fast; the day decides, so that every play is the same.
+    # The pace varies with the day, so that every simulation has the same runs.
     seconds = km * (_SECONDS_PER_KM + local.toordinal() * 7 % 23)
     lead = local.utcoffset() or timedelta()
     return Outing(local.astimezone(UTC), lead, km * 1000, float(round(seconds)))

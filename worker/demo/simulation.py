@@ -1,10 +1,10 @@
-"""Simulates the season: puts files into the watched folder and runs the worker's jobs by a clock.
+"""Simulates the season: puts files into the watched folder and runs the jobs by a simulated clock.
 
     last year's files ─→ inbox ─┐
     a run ends ────────→ inbox ─┼─→ the jobs of `easeback run` ─→ mailbox
     Monday, seven o'clock ──────┘                       └─→ plan ─→ the runs of the week
 
-The clock never waits. It steps to the next event, and then twice by a few seconds, because the
+The clock never waits. It advances to the next event, and then twice by a few seconds, because the
 inbox needs two equal scans of a file, and queued mail is sent in the next pass. Each job runs if it
 is due by that clock, as in `easeback run`.
 """
@@ -34,7 +34,7 @@ _PASSES = 3
 
 @dataclass(frozen=True, slots=True)
 class SimulatedEvent:
-    """What one event came to: the distance of the run in metres, if it was one, and mails sent."""
+    """The result of one event: the metres of the run, if it was one, and the mails sent."""
 
     day: date
     ran_m: float | None
@@ -43,7 +43,7 @@ class SimulatedEvent:
 
 @dataclass(frozen=True, slots=True)
 class SimulatedSeason:
-    """The runner, the weeks from the season's first on, all that was found in them, the mails."""
+    """The runner, the weeks of the season, the findings in them, and the mails."""
 
     athlete: Athlete
     runs: int
@@ -53,7 +53,7 @@ class SimulatedSeason:
 
 
 _Event = tuple[datetime, int, tuple[Outing, ...]]
-"""When, whether it's a run, and the runs whose files arrive then; no two runs end at once."""
+"""The time, 1 for a run or 0, and the runs whose files arrive then; no two runs end at once."""
 
 
 def simulate(
@@ -61,8 +61,7 @@ def simulate(
 ) -> SimulatedSeason:
     """Play one runner's season in this folder; `watch` is called with every event."""
     settings = Settings(data_dir=folder.data_dir)
-    # The folder's own settings file is named, so that no routine or template of the operator's
-    # comes into play.
+    # With the demo's settings file, the operator's routine and templates aren't used.
     services = build_services(settings, folder.settings_file)
     at = part.athlete.added_at
     last_run: dict[str, datetime] = {}
@@ -106,7 +105,7 @@ def simulate(
 
 
 def _events(athlete: Athlete, part: DemoPart) -> list[_Event]:
-    """What is known before: the files there are, the runs that no plan decides, weekly mails."""
+    """The events known in advance: the import, the runs that aren't planned, the weekly mails."""
     begins = athlete.added_at
     events = [(begins, 0, part.past), *map(_event, part.runs)]
     at = begins
@@ -121,7 +120,7 @@ def _event(run: Outing) -> _Event:
 
 
 def _planned(services: Services, athlete: Athlete, now: datetime) -> tuple[Outing, ...]:
-    """The runs of the week that begins, by the plan that the weekly mail has just told."""
+    """The runs of the week that begins now, from the plan in the weekly mail just sent."""
     day = local_day(athlete, now)
     with services.store.reading() as tx:
         history = tx.runs.history(athlete, since=day, rules=services.rules)

@@ -53,21 +53,21 @@ class CheckIn:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What the answers of the last fortnight come to, and why if it's more than the last one."""
+    """What the answers of the last fortnight mean; `reasons` only if a clinician comes first."""
 
     state: AdviceState
     reasons: tuple[Reason, ...] = ()
 
     @property
     def stops_runs(self) -> bool:
-        """True where no run may be suggested: a clinician comes first."""
+        """True if no run may be suggested, because a clinician comes first."""
         return self.state in ("be seen", "emergency")
 
 
 def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
-    """What to make of a diary, in any order.
+    """Advice from a diary in any order.
 
-    Answers of more than a fortnight ago, or of a day to come, don't count.
+    Answers older than a fortnight, or dated in the future, don't count.
     """
     recent = _recent(diary, today)
     if not recent:
@@ -83,10 +83,10 @@ def advise(diary: Iterable[CheckIn], *, today: date) -> Advice:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """No run is suggested to an athlete: why, and since which day.
+    """Why no run is suggested to an athlete, and since which day.
 
-    It ends with the athlete's next "fine", or on the day `ends_on`, where nothing is answered
-    until then.
+    It ends with the athlete's next "fine", or on the day `ends_on` if there is no answer until
+    then.
     """
 
     advice: Advice
@@ -95,7 +95,7 @@ class Stop:
 
 
 def stop_of(diary: Iterable[CheckIn], *, today: date) -> Stop | None:
-    """What stops an athlete's runs today, by all answers there are; None where nothing does."""
+    """What stops an athlete's runs today, according to the whole diary, or None."""
     diary = tuple(diary)
     advice = advise(diary, today=today)
     if not advice.stops_runs:
@@ -106,7 +106,7 @@ def stop_of(diary: Iterable[CheckIn], *, today: date) -> Stop | None:
 
 
 def standing_flags(diary: Iterable[CheckIn], *, today: date) -> Mapping[str, date]:
-    """The red flags that hold today, by all answers, each with the day of its first answer."""
+    """The red flags that hold today, each with the day since when it has held."""
     diary = tuple(diary)
 
     def flags_on(day: date) -> set[str]:
@@ -135,7 +135,7 @@ def unwell_since(diary: Iterable[CheckIn], *, today: date) -> date | None:
 
 
 def _since(today: date, holds: Callable[[date], bool]) -> date:
-    """The first day from which on it has held without a gap; it holds today."""
+    """The first day of the unbroken period up to today for which `holds` is true."""
     first = today
     while holds(first - _DAY):
         first -= _DAY
@@ -149,8 +149,9 @@ def _recent(diary: Iterable[CheckIn], today: date) -> list[CheckIn]:
 
 
 def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:
-    """Why somebody should look at it. Answers before the last "fine" don't count, except that
-    pain that came back is repeated.
+    """Why a clinician should see the athlete.
+
+    Answers before the last "fine" only count for `repeated` and `rising`.
     """
     last = recent[-1]
     since_fine = _since_fine(recent)
@@ -171,7 +172,7 @@ def _reasons(recent: list[CheckIn]) -> Iterable[Reason]:
 
 
 def _since_fine(recent: list[CheckIn]) -> list[CheckIn]:
-    """The answers after the last "fine"; one that names a red flag all the same isn't fine."""
+    """The answers after the last "fine". An answer with a red flag never counts as fine."""
     for back, one in enumerate(reversed(recent)):
         if _is_fine(one):
             return recent[len(recent) - back :]

@@ -1,10 +1,10 @@
-"""The one check of an athlete's name and mail address, wherever they are entered."""
+"""Checks an athlete's name and mail address, wherever they are entered."""
 
 import re
 
 LONGEST_NAME = 80
 LONGEST_ADDRESS = 254
-"""What a server takes as a recipient (RFC 5321), without its angle brackets."""
+"""The longest recipient that a server accepts (RFC 5321), without the angle brackets."""
 
 _LONGEST_LOCAL = 64
 _ADDRESS = re.compile(r"[^\s@<>()\[\],;:\\\"]+@[^\s@<>()\[\],;:\\\"]+")
@@ -27,8 +27,8 @@ def checked_name(text: str) -> str:
 def checked_address(text: str) -> str:
     """The mail address without spaces around it. Raises `ContactError`.
 
-    One address alone, with nothing in it that could end a header or begin another recipient.
-    Whether anybody reads it only a mail can tell.
+    It must be a single address, without characters that could end a header or begin another
+    recipient. Whether it exists isn't checked.
     """
     address = text.strip()
     local, _, domain = address.rpartition("@")

@@ -35,16 +35,16 @@ from worker.domain.rules import COACH, FRANDSEN, NIELSEN, Rules
 from worker.domain.shown import counted
 
 _LEADS: Final[dict[Kind, int]] = {"run": 0, "return": 1, "ramp": 2, "month": 3}
-"""Of equal severity the single run leads: it alone has a clear positive result in runners."""
+"""At equal severity the single run comes first: only its rule has clear evidence in runners."""
 
 _WEEK_DAYS: Final = 7
 _YEAR: Final = timedelta(days=364)
-"""A year that keeps the weekday, so that the weeks of this ramp and last year's match."""
+"""A year of whole weeks, so that days in this ramp and in last year's have the same weekday."""
 
 
 @dataclass(frozen=True, slots=True)
 class MailedAlert:
-    """An alert that was mailed: on which day of the athlete, and how grave."""
+    """A mailed alert: the athlete's local day of the mail, and its severity."""
 
     day: date
     severity: int
@@ -60,7 +60,7 @@ class Replayed:
 
 
 def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = None) -> Verdict:
-    """Judge one day by the sessions up to it; whatever the history holds later is not seen."""
+    """Judge one day by the sessions up to it; later sessions are ignored."""
     session = history.longest(day, day)
     longest_m = session.distance_m if session else 0.0
     ramp_from = day - timedelta(days=rules.ramp_days - 1)
@@ -89,7 +89,7 @@ def judge_day(history: History, day: date, *, rules: Rules, race: Race | None = 
     if ramp.fired:
         if ramp.observed_m >= rules.ramp_severity_2_from * (ramp.baseline_m or 0.0) - HAIR_M:
             ramp = replace(ramp, severity=2)
-        # A ramp beside it lifts a run or a return of severity 1 to 2.
+        # On the day of a ramp, a run or return of severity 1 is raised to 2.
         run, back = (replace(one, severity=2) if one.severity == 1 else one for one in (run, back))
     signals = (run, back, ramp, _month(history, day, has_run=session is not None, rules=rules))
     season = season_of(history, day, rules=rules)
@@ -115,7 +115,7 @@ def _month(history: History, day: date, *, has_run: bool, rules: Rules) -> Signa
 
 
 def too_little(history: History, day: date, *, rules: Rules) -> str | None:
-    """What history is still missing for any rule to speak on `day`, in words; None: nothing."""
+    """What history is missing before any rule can apply on `day`, in words; None if nothing is."""
     ramp_from = day - timedelta(days=rules.ramp_days - 1)
     run = run_baseline(history, day, rules=rules)
     back = return_baseline(history, day, rules=rules)
@@ -126,7 +126,7 @@ def too_little(history: History, day: date, *, rules: Rules) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class _Bounds:
-    """What a signal must pass to fire, beside having a baseline; `graded` are its higher bands."""
+    """The limits that a signal must exceed to fire; `graded` are those of severity 2 and 3."""
 
     over: float
     min_m: float
@@ -138,7 +138,7 @@ class _Bounds:
 def _signal(
     kind: Kind, observed_m: float, baseline: Baseline, *, has_run: bool, bounds: _Bounds
 ) -> Signal:
-    """Weigh what was observed against the baseline, and name the first gate that holds it back."""
+    """Compare the observation with the baseline, and name the first gate that it doesn't pass."""
     baseline_m, limit_m, severity = baseline.distance_m, None, 0
     if baseline.unknown or baseline_m is None:
         held_by = baseline.unknown
@@ -196,7 +196,7 @@ def _findings(
 
 
 def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["race", "maybe"] | None:
-    """Whether a run of the session was a race, or by its distance may have been one."""
+    """Whether a run of the session was a race, or may have been one judging by its distance."""
     if any(run.is_race for run in session.runs):
         return "race"
     distances_m = [run.distance_m for run in session.runs]
@@ -213,7 +213,7 @@ def _raced(session: Session, *, race: Race | None, rules: Rules) -> Literal["rac
 
 
 def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
-    """The easy season that `day` comes after, or None: then it isn't re-training."""
+    """The easy season before `day`, or None if there was none: then it isn't re-training."""
     age_days = history.age_days(day)
     if age_days < rules.season_history_days:
         return None
@@ -230,7 +230,7 @@ def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
     was_easy = history.age_days(last_on) >= days and last_mm <= easy_mm
 
     def weekly_m(after: date) -> tuple[float, ...]:
-        """The sums of the weeks that follow a day; nothing later than `day` counts."""
+        """The sums of the weeks after a day; runs later than `day` don't count."""
         starts = [after + timedelta(days=1 + _WEEK_DAYS * week) for week in range(weeks)]
         return tuple(
             history.sum_m(start, min(start + timedelta(days=_WEEK_DAYS - 1), day))
@@ -247,7 +247,7 @@ def season_of(history: History, day: date, *, rules: Rules) -> Season | None:
 
 
 def _easiest(history: History, day: date, *, rules: Rules) -> tuple[int, date]:
-    """The smallest volume of the season's weeks up to `day`, and the last day that had it."""
+    """The smallest volume in `season_within_days` up to `day`, in mm, and its latest last day."""
     first = day - timedelta(days=rules.season_within_days - 1)
     volumes_mm = history.sums_mm(first, day, days=rules.season_volume_days)
     volumes_mm.reverse()
@@ -316,7 +316,7 @@ def _held_back(
     history: History | None,
     rules: Rules,
 ) -> str | None:
-    """Which earlier alert holds this one back, in words, or None."""
+    """The earlier alert because of which this one isn't mailed, in words, or None."""
     if finding.kind == "month":
         return _month_held_back(mailed, today=today, rules=rules)
     for one in sorted(mailed, key=lambda one: (-one.severity, -one.day.toordinal())):
@@ -336,7 +336,7 @@ def _held_back(
 
 
 def _month_held_back(mailed: Sequence[MailedAlert], *, today: date, rules: Rules) -> str | None:
-    """Why no mail is sent about a month's rise, which lasts for weeks, or None."""
+    """Why a month's rise isn't mailed, or None. It lasts for weeks, so it is mailed less often."""
     last = max((one.day for one in mailed), default=None)
     if last is None or (today - last).days >= rules.mail_month_days:
         return None
@@ -344,7 +344,7 @@ def _month_held_back(mailed: Sequence[MailedAlert], *, today: date, rules: Rules
 
 
 def _far(history: History, finding: Finding, *, rules: Rules) -> bool:
-    """Whether a run goes so much further than any of the last months that it can't wait."""
+    """Whether a run is so much longer than any of the last months that it needn't wait for runs."""
     if finding.kind not in ("run", "return") or finding.severity < 3:  # noqa: PLR2004  of three
         return False
     longest = history.longest(*days_before(finding.day, rules.mail_familiar_days))
@@ -356,12 +356,12 @@ def _lead(finding: Finding) -> tuple[int, int, int]:
 
 
 def replay(history: History, *, rules: Rules, race: Race | None = None) -> tuple[Replayed, ...]:
-    """Live a history day by day: each finding, and whether it would have been mailed that day."""
+    """Replay a history day by day: each finding, and whether it would have been mailed that day."""
     mailed: list[MailedAlert] = []
     replayed: list[Replayed] = []
     for day in history.days():
         verdict = judge_day(history, day, rules=rules, race=race)
-        # The last mail says it all: any before it was less grave, or far enough back for it.
+        # The last mail is enough: it was only sent because no earlier one held it back.
         choice = worth_mailing(
             verdict.findings, mailed=mailed[-1:], today=verdict.day, rules=rules, history=history
         )

@@ -57,16 +57,16 @@ class Break:
 
     @property
     def days(self) -> int:
-        """The days on which there was no run."""
+        """The number of days without a run."""
         return (self.returned_on - self.last_run_on).days - 1
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Running again after `rest`, stray runs in it left out; the first run back was `returned_on`.
+    """The return after `rest`, which may include stray runs; `returned_on` is the first run back.
 
-    `before` is the days before the break whose longest session counts, both ends included, and
-    `runs_before` how many sessions they had. `share` of that session is the reference.
+    `before` is the first and last of the days before the break whose longest session counts, and
+    `runs_before` the number of sessions on them. `share` of that session is the reference.
     """
 
     rest: Break
@@ -80,7 +80,7 @@ _MOMENT: Final = attrgetter("day", "started_at", "distance_m", "id")
 
 
 def counted_m(run: Run, *, rules: Rules) -> float:
-    """What a run counts as, in metres: its distance and, where the rules say so, its climb."""
+    """The metres that a run counts as: its distance and, if the rules say so, its climb."""
     if not (rules.climb_m_per_km and run.ascent_m):
         return run.distance_m
     return run.distance_m + run.ascent_m * METRES_PER["km"] / rules.climb_m_per_km
@@ -126,10 +126,10 @@ def sessions(runs: Iterable[Run], *, rules: Rules) -> tuple[Session, ...]:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """A runner's sessions, oldest first, with the sums that make questions about them cheap.
+    """A runner's sessions, oldest first, with cumulative sums that make queries cheap.
 
-    `_ordinals` are the sessions' days as numbers; `_until_mm[i]` is the sum of all before the
-    i-th day of the history.
+    `_ordinals` are the sessions' days as ordinals. `_until_mm[i]` is the sum of all sessions before
+    the i-th day of the history.
     """
 
     sessions: tuple[Session, ...]
@@ -163,7 +163,7 @@ class History:
         return tuple(dict.fromkeys(session.day for session in self.sessions))
 
     def age_days(self, day: date) -> int:
-        """Days from the first run to `day`; 0 where there is no run before it."""
+        """Days from the first run to `day`; 0 if there is no run before it."""
         return max(0, day.toordinal() - self._ordinals[0]) if self._ordinals else 0
 
     def between(self, first: date, last: date) -> tuple[Session, ...]:
@@ -173,7 +173,7 @@ class History:
         return self.sessions[begin:end]
 
     def longest(self, first: date, last: date) -> Session | None:
-        """The longest session of these days; of equals the earliest."""
+        """The longest session of these days; the earliest if several are equally long."""
         return max(self.between(first, last), key=attrgetter("distance_m"), default=None)
 
     def sum_m(self, first: date, last: date) -> float:
@@ -181,19 +181,19 @@ class History:
         return self.sums_mm(last, last, days=max(0, (last - first).days + 1))[0] / MM
 
     def sums_mm(self, first: date, last: date, *, days: int) -> list[int]:
-        """For each of these days the millimetres of the `days` that end with it."""
+        """For each of these days, the millimetres of the `days` days that end with it."""
         begin, end = first.toordinal() + 1, last.toordinal() + 2
         return list(map(sub, self._until(begin, end), self._until(begin - days, end - days)))
 
     def largest_sum(self, first: date, last: date, *, days: int) -> tuple[float, date]:
-        """The largest sum in metres of `days` in a row inside these days, and its last day."""
+        """The largest sum of `days` consecutive days in this span, in metres, and its last day."""
         earliest_end = first + timedelta(days=days - 1)
         sums_mm = self.sums_mm(earliest_end, last, days=days)
         most_mm = max(sums_mm)
         return most_mm / MM, earliest_end + timedelta(days=sums_mm.index(most_mm))
 
     def _until(self, begin: int, end: int) -> Sequence[int]:
-        """Millimetres run before each of the days numbered `begin` to `end` - 1."""
+        """Millimetres run before each of the days with ordinals `begin` to `end` - 1."""
         if not self._ordinals:
             return [0] * (end - begin)
         born = self._ordinals[0]
@@ -208,24 +208,24 @@ class History:
         """The breaks that a run on `day` would still be a return from, the latest first.
 
         A break counts if the first run after it was on one of the `watch_days` that end with
-        `day`; where `day` itself has no run, as if there were one.
+        `day`. If `day` has no run, one is assumed.
         """
         return breaks(self._ordinals, day.toordinal(), min_days=min_days, watch_days=watch_days)
 
     def return_from(self, day: date, *, rules: Rules) -> Return | None:
-        """The return that a run on `day` would be a part of, if it would be one of any."""
+        """The return that a run on `day` would be part of, or None."""
         return return_from(self._ordinals, day.toordinal(), rules=rules)
 
 
 IN_THE_FUTURE = "it is dated in the future"
-"""The one reason against a run that time alone takes away."""
+"""The only reason that stops applying with time."""
 
 
 def implausible(run: Run, *, today: date, rules: Rules | None = None) -> str | None:
-    """Why a run can't be true, in words, or None. Such a run is shown and never counted.
+    """Why a run is implausible, in words, or None. Such a run is shown and never counted.
 
-    `today` is the athlete's day. A run is in the future only if it is so by the athlete's
-    calendar and by that of Greenwich: who travels east runs tomorrow without lying.
+    `today` is the athlete's day. A run is in the future only if its local day and its UTC day both
+    are, because the local day of somebody who travels east may be tomorrow.
     """
     rules = rules or Rules()
     if not (math.isfinite(run.distance_m) and run.distance_m > 0):
@@ -243,9 +243,9 @@ def implausible(run: Run, *, today: date, rules: Rules | None = None) -> str | N
 
 
 def record_s(distance_m: float) -> float:
-    """Seconds of the world record over a distance; between two distances a power law joins them.
+    """Seconds of the world record over a distance, interpolated between records by a power law.
 
-    Outside the table the speed of its nearest record holds.
+    Outside the table, the speed of the nearest record is used.
     """
     shortest_m, shortest_s = WORLD_RECORDS[0]
     if distance_m <= shortest_m:
@@ -260,10 +260,10 @@ def record_s(distance_m: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What a runner is prepared for by one rule: `distance_m`, last run on `against`.
+    """What a runner is prepared for according to one rule: `distance_m`, reached on `against`.
 
-    `unknown` says in words why the figure can't be trusted, or None. `rest` is the break that a
-    return is measured by.
+    `unknown` says in words why the figure can't be trusted, or is None. `rest` is the break before
+    a return.
     """
 
     distance_m: float | None = None
@@ -288,9 +288,9 @@ def run_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
 
 
 def ramp_baseline(history: History, day: date, *, before: date, rules: Rules) -> Baseline:
-    """The largest `ramp_days` in a row of the window that ends the day before `before`.
+    """The largest sum of `ramp_days` consecutive days in the window that ends before `before`.
 
-    `day` is the day that is judged, which decides how much history there is.
+    `day` is the day that is judged: it determines whether there is enough history.
     """
     unknown = _too_young(history, day, "ramp_history_days", rules.ramp_history_days)
     window = days_before(before, rules.ramp_window_days)
@@ -300,7 +300,7 @@ def ramp_baseline(history: History, day: date, *, before: date, rules: Rules) ->
 
 
 def month_baseline(history: History, day: date, *, before: date, rules: Rules) -> Baseline:
-    """The largest `month_days` in a row of the window that ends the day before `before`."""
+    """The largest sum of `month_days` consecutive days in the window that ends before `before`."""
     unknown = _too_young(history, day, "month_history_days", rules.month_history_days)
     window = days_before(before, rules.month_window_days)
     return _sum_baseline(
@@ -329,7 +329,7 @@ def return_baseline(history: History, day: date, *, rules: Rules) -> Baseline:
     """The reference of a session on `day` after a break.
 
     It is the longest session before the break times a share that falls with the break's length,
-    or the longest since the return where that is more.
+    or the longest session since the return if that is more.
     """
     back = history.return_from(day, rules=rules)
     if back is None:
@@ -361,7 +361,7 @@ def _too_young(history: History, day: date, key: str, days: int) -> str | None:
 def breaks(
     ordinals: Sequence[int], day: int, *, min_days: int, watch_days: int
 ) -> tuple[Break, ...]:
-    """As `History.breaks`, of the days of runs as numbers in their order."""
+    """Like `History.breaks`, for the sorted ordinals of days with runs."""
     since = day - watch_days + 1
     begin = max(0, bisect_left(ordinals, since) - 1)
     days = [*ordinals[begin : bisect_right(ordinals, day)], day]
@@ -373,7 +373,7 @@ def breaks(
 
 
 def return_from(ordinals: Sequence[int], day: int, *, rules: Rules) -> Return | None:
-    """As `History.return_from`, of the days of runs as numbers in their order."""
+    """Like `History.return_from`, for the sorted ordinals of days with runs."""
     rests = breaks(
         ordinals, day, min_days=rules.return_break_days, watch_days=rules.return_watch_days
     )
@@ -396,10 +396,10 @@ def return_from(ordinals: Sequence[int], day: int, *, rules: Rules) -> Return | 
 
 
 def _whole_break(ordinals: Sequence[int], rest: Break, *, rules: Rules) -> Break:
-    """The break including stray runs: one run in March doesn't end a winter.
+    """The break including stray runs: one run in March doesn't end a winter break.
 
-    While there are too few runs before the break, and another break before those, the two are
-    joined. If no such break has enough runs before it within a year, the break stays as it was.
+    If there are too few runs before the break, and another break before those, the two are
+    joined, repeatedly. If no break of up to a year has enough runs before it, `rest` is returned.
     """
     whole = rest
     while _runs_before(ordinals, whole, rules=rules) < rules.return_min_runs:
@@ -428,5 +428,5 @@ def days_before(day: date, count: int) -> tuple[date, date]:
 
 
 def week_start(day: date, week_starts: int) -> date:
-    """The first day of the week that holds `day`; a week starts on 0 for Monday, 6 for Sunday."""
+    """The first day of the week with `day` in it; `week_starts` is 0 for Monday, 6 for Sunday."""
     return day - timedelta(days=(day.weekday() - week_starts) % 7)

@@ -20,22 +20,22 @@ from worker.domain.models import Session
 from worker.domain.rules import Rules
 
 FOUR: Final = 4
-"""Weeks before a week that it is planned by."""
+"""The number of weeks before a week from which it is planned."""
 
 WEEK_DAYS: Final = 7
 
 STEP_M: Final = 10
-"""Plans are in steps of ten metres."""
+"""Distances in plans are multiples of ten metres."""
 
 _REMEMBERED: Final = 250
-"""Sessions before the plan that are looked at: what was absorbed earlier bears on nothing now."""
+"""The number of sessions before the plan that are considered; earlier ones have no influence."""
 
 
 class Load:
     """What was run, and how much of it was absorbed: both distances of each session, by day.
 
-    A session is absorbed in full, but at most up to the limit of its day: so a jump buys what was
-    allowed. A planned session is added like one that was run. Days are numbers.
+    A session is absorbed up to the limit of its day, so a jump counts only as far as was allowed.
+    A planned session is added like one that was run. Days are ordinals.
     """
 
     def __init__(self, born: int, rules: Rules) -> None:
@@ -45,7 +45,7 @@ class Load:
         self._run_m: list[float] = []
         self._absorbed_m: list[float] = []
         self._returned_on: list[int] = []
-        # Each week is asked for several times, by the rules that it is planned by.
+        # Cached, because several rules ask for each week.
         self._weeks_m: dict[tuple[int, int], list[float]] = {}
         self._week_most_m: dict[int, float] = {}
 
@@ -59,7 +59,7 @@ class Load:
         return load
 
     def and_of(self, sessions: Iterable[Session]) -> "Load":
-        """The same with these sessions, none of which is on a day before any of its own."""
+        """A copy with these sessions added, none of which is earlier than the last one in it."""
         load = self.copy()
         for session in sessions:
             load.add(session.day.toordinal(), session.distance_m)
@@ -73,7 +73,7 @@ class Load:
         return load
 
     def add(self, day: int, metres: float) -> None:
-        """Adds a session on a day that none of the others is later than."""
+        """Add a session. Its day must not be earlier than that of the last session."""
         self._absorbed_m.append(min(metres, self._limit_m(day)))
         self._run_m.append(metres)
         if self.days and day - self.days[-1] > self.rules.return_break_days:
@@ -85,10 +85,10 @@ class Load:
             self._week_most_m.clear()
 
     def _limit_m(self, day: int) -> float:
-        """How much of a session on `day` is absorbed at most; infinite where nothing was before it.
+        """How much of a session on `day` is absorbed at most; infinite if no session precedes it.
 
-        While the rule of single runs can't speak yet, the limit is by what was run itself: too
-        little is known to say what of it was absorbed.
+        Until the rule for single runs applies, the limit is based on what was run: too little is
+        known to say how much of it was absorbed.
         """
         rules, most_m = self.rules, inf
         first = bisect_left(self.days, day - rules.run_window_days)
@@ -111,14 +111,14 @@ class Load:
         return most_m
 
     def absorbed_m(self, first: int, end: int) -> list[float]:
-        """The absorbed metres of each session from the day `first` to the one before `end`."""
+        """The absorbed metres of each session from the day `first` to the day before `end`."""
         begin = bisect_left(self.days, first)
         return self._absorbed_m[begin : bisect_left(self.days, end, lo=begin)]
 
     def return_from(self, day: int) -> Return | None:
-        """The return that a session on `day` would be a part of, if it would be one of any.
+        """The return that a session on `day` would be part of, or None.
 
-        Most days follow no break, which is known without looking at the days before.
+        Most days don't follow a break, which is known without searching the days before.
         """
         rules = self.rules
         end = bisect_right(self.days, day)
@@ -132,7 +132,7 @@ class Load:
         return return_from(self.days, day, rules=rules)
 
     def reference_m(self, day: int) -> float | None:
-        """What a session on `day` is held against, where it is one of a return."""
+        """The reference of a session on `day`, or None if it isn't part of a return."""
         back = self.return_from(day)
         if back is None or back.runs_before < self.rules.return_min_runs:
             return None
@@ -143,8 +143,8 @@ class Load:
     def long_m(self, day: int, begin: int) -> float:
         """L of a long run on `day` of the week that begins on the day `begin`; 0 if not known.
 
-        It is the longest that was absorbed in thirty days, or the second-longest that was run:
-        what was done twice counts in full. In a return it is at most the reference.
+        It is the longest that was absorbed in thirty days, or the second-longest that was run if
+        that is more: what was run twice counts in full. In a return it is at most the reference.
         """
         first = bisect_left(self.days, day - self.rules.run_window_days)
         end = bisect_left(self.days, begin)
@@ -157,7 +157,7 @@ class Load:
         return longest_m if reference_m is None else min(longest_m, reference_m)
 
     def is_fresh(self, day: int, begin: int) -> bool:
-        """Whether the month before `day` has no session before the day `begin`."""
+        """Whether there is no session before `begin` in the month before `day`."""
         return not self.absorbed_m(day - self.rules.run_window_days, begin)
 
     def weeks_m(self, begin: int, weeks: int = FOUR) -> list[float]:
@@ -178,7 +178,7 @@ class Load:
         """A of the week that begins on the day `begin`; 0 if not known.
 
         It is the second-largest of the last four weeks, but not far above their mean. In a return
-        it is a share of the weeks before the break, or the last week where that was more.
+        it is a share of the weeks before the break, or the last week if that was more.
         """
         weeks_m = self.weeks_m(begin)
         back = self.return_from(begin)
@@ -189,7 +189,7 @@ class Load:
         return min(sorted(weeks_m)[-2], self.rules.plan_absorbed_over * fmean(weeks_m))
 
     def long_share(self, begin: int) -> float:
-        """The share of its week that the long run usually has, by the four weeks before `begin`."""
+        """The usual share of the long run in its week, in the four weeks before `begin`."""
         shares = [
             long_m / week_m
             for long_m, week_m in zip(self.longs_m(begin), self.weeks_m(begin), strict=True)
@@ -211,10 +211,11 @@ class Load:
 
     def _ceiling_m(self, begin: int) -> float:
         rules, weeks_m = self.rules, self.weeks_m(begin)
-        # Seven days that reach into this week are held against those before the last week.
+        # Seven days that reach into this week are compared with those before the last week.
         oldest = begin - rules.ramp_window_days
         if not weeks_m[-1]:
-            # Where this is the first week back, the next one must still be held against them.
+            # In the first week back, leave out the oldest week, with which the next week won't
+            # be compared.
             oldest += WEEK_DAYS
         edges = range(oldest, begin - WEEK_DAYS, WEEK_DAYS)
         largest_m = max(sum(self.absorbed_m(first, first + WEEK_DAYS)) for first in edges)
@@ -226,9 +227,9 @@ class Load:
         return min(rules.plan_week_over * second_m, rules.plan_mean_over * mean_m, rise_m)
 
     def month_most_m(self, begin: int) -> float:
-        """How much of the week that begins on `begin` is no month's rise on any day of it.
+        """The most in the week that begins on `begin` without a month's rise on any of its days.
 
-        The week is taken as evenly run. Where too little is left it is an easy week.
+        The week is assumed to be run evenly. It is never less than an easy week.
         """
         month, window = self.rules.month_days, self.rules.month_window_days
         until_m = self._until_m(begin - month - window + 1, begin + WEEK_DAYS)
@@ -244,16 +245,17 @@ class Load:
         return max(most_m, self.rules.plan_easy_week_share * self.usual_m(begin))
 
     def _month_limit_m(self, base_m: float) -> float:
-        """The largest month that isn't a rise above this one."""
+        """The largest month that isn't a month's rise above `base_m`."""
         rules = self.rules
         excess_m = min(rules.month_excess_m, base_m)
         return max(rules.month_over * base_m, base_m + excess_m) - STEP_M
 
     def ramp_excess_m(self, runs: Sequence[tuple[int, float]]) -> float:
-        """How many metres of seven days that end on a day of these runs are a ramp; 0 if none.
+        """By how many metres seven days that end on a day of these runs exceed the limit of a ramp.
 
         The runs are those of a coming week, by day. Only weeks after a break are checked, because
-        they differ in their number of runs, and `week_most_m` only considers whole weeks.
+        they differ in their number of runs, and `week_most_m` only considers whole weeks. 0 if
+        none do.
         """
         rules, days = self.rules, self.rules.ramp_days
         since = runs[0][0] - rules.ramp_window_days - days if runs else 0
@@ -274,7 +276,7 @@ class Load:
         return excess_m
 
     def _until_m(self, first: int, end: int, more: Sequence[tuple[int, float]] = ()) -> list[float]:
-        """The metres run from the day `first` to before each day up to `end`, `more` among them."""
+        """The metres from the day `first` to before each day up to `end`, including `more`."""
         daily_m = [0.0] * (end - first)
         for place in range(bisect_left(self.days, first), bisect_left(self.days, end)):
             daily_m[self.days[place] - first] += self._run_m[place]

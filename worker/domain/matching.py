@@ -1,8 +1,7 @@
-"""Recordings → runs: which recordings are the same run, and which of them is believed.
+"""Recordings → runs: which recordings are of the same run, and whose figures count.
 
-Pure. The same run arrives from a watch's file, from Strava and from an archive, in any order. This
-module decides which recordings belong together and whose figures count. Callers pass the recordings
-of one athlete at a time.
+Pure. The same run arrives from a watch's file, from Strava and from an archive, in any order.
+Callers pass the recordings of one athlete at a time.
 """
 
 import math
@@ -13,23 +12,23 @@ from datetime import date, datetime, timedelta
 from worker.domain.models import MANUAL, METRES_PER, Recording, Run, SourceName
 
 VERSION = 3
-"""Grows with each change of the matching rules, so that stored recordings are matched again."""
+"""Increased with each change of the matching rules, so that stored recordings are rematched."""
 
 OVERLAP_SHARE = 0.80
 DISTANCE_SHARE = 0.05
 HIDDEN_DURATION_SHARE = 0.05
 STILL_SHARE = 0.50
-"""Who moved for less of a recording's time had room in it for another run."""
+"""A recording with a smaller share of moving time has room for another run."""
 PIECE_SHARE = 0.10
-"""Pieces of one run share less of their time than this."""
+"""Pieces of one run overlap by less than this share of their time."""
 
 ALIKE_OVERLAP_SHARE = 0.20
 ALIKE_DISTANCE_SHARE, ALIKE_DURATION_SHARE = 0.02, 0.03
-"""Nobody runs twice at a time: recordings so alike that overlap are one run by two clocks."""
+"""Recordings that overlap and are so similar are of one run, timed by two clocks."""
 
 PART_SHARE = 0.80
 FASTEST_REST_M_S = 6.5
-"""A recording of less than this share of another's time is a part of it, unless the rest was
+"""A recording that lasts less than this share of another one is a part of it, unless the rest was
 faster than people run: then the other recording continued in a car."""
 
 CORRECTED_SHARE = 0.025
@@ -37,30 +36,31 @@ CROPPED_SHARE = 0.90
 MORE_SHARE, MORE_S = 1.10, 120.0
 UNIT_SHARE = 0.005
 ROW_START_S = 5.0
-"""An account's row corrects its file where it is further off than this, or lasts less; one that
-lasts more than the run tells of more than that run, and one that is off by a mile's kilometres
-was read in the wrong unit."""
+"""An account's row corrects its file if its distance differs by more than this, or if it is
+shorter in time. A row that lasts longer than the run describes more than that run. If the distances
+differ by the ratio of mile to kilometre, one was read in the wrong unit."""
 
 CLOCK_HOURS = 11
-"""A clock that was left in another zone is seldom further off, and the run home is twelve hours
-after the run to work."""
+"""A clock that is set to another zone is seldom further off. Twelve hours would be too many: the
+run home often starts twelve hours after the run to work."""
 CLOCK_START_S = 20.0
 CLOCK_DURATION_SHARE, CLOCK_DURATION_S = 0.003, 3.0
 CLOCK_DISTANCE_SHARE = 0.02
-"""How alike two recordings whole hours apart must be to be one run by a clock that was off: real
-runs an hour apart aren't as long as each other to the second."""
+"""How similar two recordings that start whole hours apart must be to be one run, one of them timed
+by a wrong clock. The durations of separate runs seldom agree to the second."""
 
 NEIGHBOUR_DAYS = 2
-"""Recordings further apart than this are never one run; a hidden start can be a day off."""
+"""Recordings further apart than this are never of one run; a hidden start can be a day off."""
 
 MOST_ASCENT_M = 12_000.0
-"""Nobody climbs more in one run; nor more than a metre in each metre of the way."""
+"""A larger ascent is an error, and so is one that is larger than the distance."""
 
 _GUESSED_PACE_M_PER_S = 2.8
 _LONGEST_FILE_NAME = 200
 
 FILES_PRECEDENCE: Mapping[SourceName, int] = {MANUAL: -1, "inbox": 0, "import": 2}
-"""Whose figures are believed first, the lowest; services have their own, in their sections."""
+"""The precedence of each source; the lowest is believed first. Services have theirs in their
+sections of the settings."""
 
 _ANY_OTHER_SERVICE = 1
 
@@ -77,8 +77,8 @@ def same_run(one: Recording, other: Recording) -> bool:
     If a start is hidden, the clock says nothing, so day, distance and duration must agree. Files
     of the same length, whole hours apart, come from a wrong clock.
 
-    An athlete's correction belongs to its recording and, as a copy of it, to what overlaps it; an
-    account's correction of an activity only to what was recorded of that activity.
+    An athlete's correction belongs to its recording and, like a copy of it, to recordings that
+    overlap it. An account's correction of an activity only belongs to recordings of that activity.
     """
     if one.key == other.key:
         return True
@@ -112,7 +112,7 @@ def group(
     and not with their square.
     """
     recordings = sorted(recordings, key=lambda r: (r.started_at, r.source, r.external_id))
-    # For these, day and distance are known, but neither hour nor duration.
+    # Day and distance of these are known, but neither start time nor duration.
     dated = {
         r.key: [r]
         for r in recordings
@@ -151,8 +151,8 @@ def group(
 def _wholes(recordings: Sequence[Recording]) -> Mapping[str, str]:
     """Map the key of each partial recording to that of the longer recording that contains it.
 
-    The longer one stood still in between, and is as long as its parts together. The recordings
-    are in the order of time.
+    The longer one stood still in between, and its distance is the sum of its parts. `recordings`
+    are sorted by time.
     """
     told = [r for r in recordings if not (r.about or r.hidden_start)]
     starts = [r.started_at for r in told]
@@ -174,7 +174,7 @@ def _wholes(recordings: Sequence[Recording]) -> Mapping[str, str]:
 def _with_parts(
     bundles: Iterable[list[Recording]], whole_of: Mapping[str, str]
 ) -> list[list[Recording]]:
-    """The same, where what is a part of a longer recording is with that."""
+    """Join the groups with parts of a longer recording to the group with that recording."""
     if not whole_of:
         return list(bundles)
     joined: dict[str, list[Recording]] = {}
@@ -190,10 +190,10 @@ def _with_parts(
 def _with_dated(
     bundles: list[list[Recording]], dated: Sequence[list[Recording]]
 ) -> list[list[Recording]]:
-    """Add the recordings without hour and duration to the groups, each with its corrections.
+    """Add the recordings without start time and duration to the groups, each with its corrections.
 
     Each belongs to the run of its day that is nearest in distance, or to all of the day's runs
-    together; a run takes one from each source. If no run is near, it is a run of its own.
+    together; a run takes one from each source. If no run is near, it is a separate run.
     """
     by_day: dict[date, list[list[Recording]]] = {}
     days = {day_run[0].day for day_run in dated}
@@ -235,7 +235,7 @@ def _with_dated(
 
 
 def _apart(one: Recording, bundle: Collection[Recording]) -> float:
-    """The share by which a recording's distance differs from the nearest of a bundle's."""
+    """The share by which a recording's distance differs from the nearest distance in a bundle."""
     return min(
         abs(one.distance_m - r.distance_m) / (max(one.distance_m, r.distance_m) or 1.0)
         for r in bundle
@@ -246,7 +246,7 @@ def _apart(one: Recording, bundle: Collection[Recording]) -> float:
 def in_order(
     bundle: Iterable[Recording], *, precedence: Mapping[SourceName, int]
 ) -> tuple[Recording, ...]:
-    """The recordings of one run, whose figures are believed first standing first."""
+    """The recordings of one run, the most trusted one first."""
     bundle = list(bundle)
 
     def rank(one: Recording) -> tuple[bool, bool, bool, bool, int, datetime, str]:
@@ -264,7 +264,7 @@ def in_order(
 
 
 def corrects(row: Recording, file: Recording) -> bool:
-    """True where an account's row on a file says that its owner cropped or corrected it there."""
+    """True if an account's row shows that the athlete cropped or corrected the file's activity."""
     if not row.distance_m or tells_of_more(row, file):
         return False
     if _close(row.distance_m, file.distance_m, CORRECTED_SHARE):
@@ -292,7 +292,7 @@ def _corrects_its_file(row: Recording, bundle: Iterable[Recording]) -> bool:
 
 
 def _of_one_activity(one: Recording, other: Recording) -> bool:
-    """True where an account's row and a recording are of one activity: by the file, or by time."""
+    """True if an account's row and a recording are of one activity, by their file or start time."""
     if one.sha256 and other.sha256:
         return one.sha256 == other.sha256 and one.leg == other.leg
     apart_s = abs((one.started_at - other.started_at).total_seconds())
@@ -308,11 +308,11 @@ def _account_word(recording: Recording) -> bool:
 
 
 def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
-    """Returns the run of a bundle from `group`: the best recording's figures come first.
+    """The run of a bundle from `group`: the best recording's figures; the others fill its gaps.
 
-    The others fill its gaps. An edit by the athlete is believed first, then what a device measured,
-    then the source that goes first; of what was cut short, the whole. That any source calls it a
-    race is enough. A distance that the athlete corrected here is believed before all of them.
+    An edit by the athlete is believed first, then what a device measured, then the source with the
+    highest precedence. If a recording was cut short, the complete one is believed. The run is a
+    race if any source says so. A distance that the athlete corrected here overrides all of them.
     """
     best, *others = [r for r in bundle if not r.about]
     corrected = next((r for r in bundle if r.about and not r.excluded), None)
@@ -341,10 +341,10 @@ def believed_run(bundle: Sequence[Recording], *, run_id: int = 0) -> Run:
 
 
 def left_out(bundle: Sequence[Recording]) -> str | None:
-    """Why a bundle doesn't count by the athlete's own word, or None where it does.
+    """Why the athlete left a bundle out, or None if it counts.
 
-    What the athlete added counts unless it was left out itself. The account's word on a file is
-    theirs too, unless they said otherwise here.
+    A run that the athlete added counts unless that run itself was left out. What their account says
+    about a file applies too, unless they decided otherwise here.
     """
     words = [r for r in bundle if r.excluded and not r.account]
     theirs = any(r.source == MANUAL and r.about and not r.excluded for r in bundle)
@@ -358,7 +358,7 @@ def left_out(bundle: Sequence[Recording]) -> str | None:
 
 
 def _fuller(pieces: Sequence[Recording], others: Sequence[Recording]) -> list[Recording] | None:
-    """What is believed in place of pieces that are only a part of another recording, if any is."""
+    """The pieces of a fuller recording, if `pieces` are only a part of it; else None."""
     covered_s = sum(_duration_s(piece) for piece in pieces)
     covered_m = sum(piece.distance_m for piece in pieces)
     fuller = [
@@ -375,7 +375,7 @@ def _fuller(pieces: Sequence[Recording], others: Sequence[Recording]) -> list[Re
 def _pieces(bundle: Sequence[Recording]) -> list[Recording]:
     """The best recording, and the other pieces of the run from the same source, earliest first.
 
-    A watch may have a run in three files where a phone has it in one.
+    A watch may split a run into three files while a phone has one.
     """
     best, *others = bundle
     pieces = [best]
@@ -397,9 +397,9 @@ def _same_file(one: Recording, other: Recording) -> bool:
 
 
 def plain_file_name(name: str) -> str:
-    """What a file is called, without folders and endings, to compare files by.
+    """A file's name without folders and extensions, for comparison.
 
-    A service may know a file by the name it was uploaded under; on the way it may lose its packing.
+    A service may know a file by the name under which it was uploaded, compressed or not.
     """
     last = name.replace("\\", "/").rpartition("/")[2].lower()
     for ending in (".gz", ".zip", ".fit", ".gpx", ".tcx"):
@@ -412,7 +412,7 @@ def _first(values: Iterable[float | None]) -> float | None:
 
 
 def _sum(values: Iterable[float | None]) -> float | None:
-    """The sum, None where any of them isn't known."""
+    """The sum, or None if any value is None."""
     total = 0.0
     for value in values:
         if value is None:
@@ -422,7 +422,7 @@ def _sum(values: Iterable[float | None]) -> float | None:
 
 
 def _has_room(one: Recording, other: Recording) -> bool:
-    """True if the longer one stood still for most of its time, and the shorter fits into that."""
+    """True if the longer one stood still most of the time, long enough for the shorter one."""
     longer, shorter = sorted((one, other), key=_duration_s, reverse=True)
     still_s = (longer.elapsed_s or 0.0) - (longer.moving_s or 0.0)
     return _stood_still(longer) and still_s >= (shorter.moving_s or _duration_s(shorter))
@@ -435,16 +435,16 @@ def _stood_still(recording: Recording) -> bool:
 
 
 def _alike(one: Recording, other: Recording) -> bool:
-    """True where distances and durations agree as those of one run do."""
+    """True if distances and durations agree closely enough for one run."""
     return _close(_duration_s(one), _duration_s(other), ALIKE_DURATION_SHARE) and _close(
         one.distance_m, other.distance_m, ALIKE_DISTANCE_SHARE
     )
 
 
 def _clock_is_off(one: Recording, other: Recording) -> bool:
-    """True where two recordings whole hours apart are so alike that a clock must have been off.
+    """True if two recordings whole hours apart are so similar that a clock must have been wrong.
 
-    A service gives all that it has by the same clock; files come from wherever they come.
+    All activities of a service are by the same clock, so only files are compared with each other.
     """
     if one.source == other.source and None in (one.sha256, other.sha256):
         return False
@@ -462,9 +462,9 @@ def _clock_is_off(one: Recording, other: Recording) -> bool:
 
 
 def _same_duration(one: Recording, other: Recording) -> bool:
-    """True where both durations are known and agree; unknown ones prove nothing.
+    """True if both durations are known and agree.
 
-    Who writes down a day and one duration may mean the time of moving.
+    A recording with a day and a single duration may mean the moving time.
     """
     one_s, other_s = (r.elapsed_s or r.moving_s for r in (one, other))
     pairs = [(one_s, other_s)]

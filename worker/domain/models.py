@@ -1,4 +1,4 @@
-"""The data model that every other room uses.
+"""The data model that every other package uses.
 
 Frozen values only. Distances are in metres, durations in seconds, instants are aware UTC, and a
 *day* is the athlete's local date. Nothing here reads, writes, computes or knows the time.
@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 
 Sport = Literal["run", "trail", "track", "treadmill", "virtual"]
 SourceName = str
-"""`inbox`, `import`, `manual`, or a service by the name of its section in the settings."""
+"""`inbox`, `import`, `manual`, or the name of a service's section in the settings."""
 
 MANUAL: SourceName = "manual"
-"""The athlete's own word on a run, which wins over every source."""
+"""What the athlete entered about a run, which overrides every source."""
 
 Units = Literal["km", "mi"]
 Dial = Literal["24", "12"]
@@ -23,11 +23,11 @@ Kind = Literal["run", "return", "ramp", "month"]
 MailKind = Literal["alert", "weekly", "reconnect", "notice"]
 
 LANGUAGE = r"[a-z]{2,8}(-[a-z0-9]{2,8})*"
-"""What a language is called: the tag of BCP 47 in small letters, such as "de"."""
+"""A language: its BCP 47 tag in lower case, such as "de"."""
 
 METRES_PER: dict[Units, float] = {"km": 1000.0, "mi": 1609.344}
 LARGEST_ID = 2**63 - 1
-"""No row of any database has a larger number."""
+"""The largest id of a row in any database."""
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 PAIN_AREAS = ("buttock", "low_back", "hip_front", "hip_side", "groin", "thigh", "knee",
               "shin", "calf", "achilles", "ankle", "foot")  # fmt: skip
@@ -35,7 +35,7 @@ PAIN_AREAS = ("buttock", "low_back", "hip_front", "hip_side", "groin", "thigh", 
 
 @dataclass(frozen=True, slots=True)
 class WeeklyHour:
-    """When the weekly mail is due, on the athlete's own clock: `weekday` 0 is Monday."""
+    """When the weekly mail is due, in the athlete's local time; `weekday` 0 is Monday."""
 
     weekday: int = 0
     at: time = time(7, 0)
@@ -58,12 +58,11 @@ class Race:
 
 @dataclass(frozen=True, slots=True)
 class Athlete:
-    """Somebody who runs and reads mail.
+    """A runner who gets mail.
 
-    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is how many hours theirs counts. `language`
-    is the one they chose, "" where none was: then they get the operator's. `link_id` is what signed
-    links call them: another for each athlete who ever was, given by the store. Since `paused_at`
-    they are sent no mail.
+    `week_starts` is 0 for Monday, 6 for Sunday; `clock` is 12 or 24 hours. `language` is the one
+    they chose, or "" for the operator's. `link_id` identifies them in signed links; the store
+    assigns it and never reuses it. No mail is sent to them after `paused_at`.
     """
 
     id: int
@@ -83,15 +82,15 @@ class Athlete:
     paused_at: datetime | None = None
 
     def gets(self, kind: MailKind) -> bool:
-        """Whether they are sent mails of this kind: they want them, and nothing is paused."""
+        """Whether mails of this kind are sent to them: they want them, and mail isn't paused."""
         return kind in self.wants and self.paused_at is None
 
 
 @dataclass(frozen=True, slots=True)
 class Therapist:
-    """Somebody of the practice, who sees every athlete.
+    """A member of the practice, who sees every athlete.
 
-    `language` is "" where none was chosen. `link_id` is what signed links call them: another once
+    `language` is "" if none was chosen. `link_id` identifies them in signed links; it changes when
     older links are closed.
     """
 
@@ -104,9 +103,10 @@ class Therapist:
 
 
 def folder_name(name: str) -> str:
-    """An athlete's name as their folder's: the same letters decomposed or in another case will do.
+    """An athlete's name in the form by which folder names are compared.
 
-    macOS hands names out decomposed, and most people's folders don't mind their case.
+    Unicode normalization and case don't matter: macOS returns decomposed names, and many file
+    systems ignore case.
     """
     return unicodedata.normalize("NFC", name).casefold().strip()
 
@@ -115,8 +115,8 @@ def folder_name(name: str) -> str:
 class Recording:
     """One run as one source has it. Several recordings may be one run (see `matching`).
 
-    `external_id` is the source's own id for it and survives edits. `sha256` is that of the file's
-    bytes, if there is a file. `leg` counts the running legs of one multisport file from 0.
+    `external_id` is the source's own id for it and survives edits. `sha256` is the digest of the
+    file's bytes, if there is a file. `leg` counts the running legs of one multisport file from 0.
     `device` says that a watch measured it, `edited` that the athlete changed it at the source.
     `file_name` is the file's name without its extension, by which a source that received the file
     knows it. `note` says what had to be recovered, or is None. `ascent_m` are the metres of
@@ -128,8 +128,8 @@ class Recording:
     Recordings of the source `manual` are runs that the athlete added, and corrections of other
     recordings: `about` is the `key` of the one that is corrected or, if `excluded` is set, left
     out. The `note` of a correction says who made it. An account's row with another sport is such
-    a correction too, of everything recorded of that activity; as it has no other key, its `about`
-    is its own.
+    a correction too, of everything recorded of that activity; as there is no other key, its
+    `about` is its own key.
     """
 
     source: SourceName
@@ -156,7 +156,7 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """Which recording of the athlete's this is: its source and external id."""
+        """Identifies the recording among the athlete's: its source and external id."""
         return f"{self.source}:{self.external_id}"
 
 
@@ -164,11 +164,11 @@ FileVerdict = Literal["waiting", "unread", "imported", "duplicate", "skipped", "
 
 
 class Snapshot(NamedTuple):
-    """A file of the inbox as one scan found it, and what came of it.
+    """A file of the inbox as one scan found it, and the result.
 
-    `path` is relative to the inbox. `scans` counts the scans in a row that found the same size and
-    time. `reason` says why the file waits or gave no run. `sha256` is the digest of its content,
-    None for an archive and for what wasn't read. A tuple, as there are thousands in each scan.
+    `path` is relative to the inbox. `scans` counts the consecutive scans that found the same size
+    and time. `reason` says why the file waits or has no run. `sha256` is the digest of its content,
+    or None for an archive or unread file. It is a tuple because each scan makes thousands.
     """
 
     path: str
@@ -181,15 +181,15 @@ class Snapshot(NamedTuple):
     sha256: str | None = None
 
     def is_as_before(self, before: "Snapshot") -> bool:
-        """Whether the file has the size and the time that it had then."""
+        """Whether the file's size and time are unchanged."""
         return (self.size, self.mtime_ns) == (before.size, before.mtime_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class KnownEntry:
-    """What came of one entry of an import: the `number`-th member of the file whose `mark` this is.
+    """The result of one entry of an import: member `number` of the file with this `mark`.
 
-    `sha256` is of the content that its run came from, None where it isn't a run.
+    `sha256` is the digest of the content of its run, or None if it isn't a run.
     """
 
     mark: str
@@ -202,7 +202,7 @@ class KnownEntry:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run that counts: the best of its recordings. `ascent_m` is None where it isn't known."""
+    """A run that counts: the best of its recordings. `ascent_m` is None if unknown."""
 
     id: int
     started_at: datetime
@@ -217,9 +217,9 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Runs less than an hour apart: for the body one effort.
+    """Runs less than an hour apart, which are one effort for the body.
 
-    `distance_m` is what they count as (`history.counted_m`), together.
+    `distance_m` is the sum of what they count as (`history.counted_m`).
     """
 
     day: date
@@ -233,9 +233,9 @@ class Finding:
     """What the detector found on a day: `observed_m` was more than `baseline_m` prepared for.
 
     For `run` and `return` both are one session's metres, for `ramp` the sums of seven days.
-    `run_id` is the run that crossed. `severity` is 1, 2 or 3. `race` is set when that run was a
-    race ("race") or may have been one by its distance ("maybe"). `retraining` says that an easy
-    season went before.
+    `run_id` is the run that exceeded the limit. `severity` is 1, 2 or 3. `race` is set if that run
+    was a race ("race") or may have been one judging by its distance ("maybe"). `retraining` says
+    that an easy season preceded it.
     """
 
     day: date
@@ -255,11 +255,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """One rule applied to one day: its numbers, whether it fired, and if not, which gate held it.
+    """One rule applied to one day: its numbers, whether it fired, and if not, why.
 
-    `limit_m` is the most that would have stayed inside the rule. `against` is the session or the
-    last day of the seven that the baseline comes from, `held_by` the gate in words (None where it
-    fired), `source` the paper or the coach's rule behind it.
+    `limit_m` is the most that the rule allows. `against` is the day of the session, or the last of
+    the seven days, that the baseline comes from. `held_by` says in words why it didn't fire, or is
+    None. `source` is the paper or the coach's rule behind it.
     """
 
     kind: Kind
@@ -275,11 +275,11 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Season:
-    """Re-training after an easy season: four-week volumes, then and now, and last year's ramp.
+    """Re-training after an easy season: its volume, the usual volume, and the ramps of two years.
 
-    `easiest_m` is the smallest four-week volume of the last twelve weeks, ended on `easiest_on`;
-    `usual_m` the prior year's 75th percentile. The weekly sums of this ramp and of last year's
-    begin at the easiest day of each; last year's is empty where the history is too short.
+    `easiest_m` is the smallest volume of the season, which ended on `easiest_on`; `usual_m` is a
+    high percentile of the volumes of the year before. The weekly sums of this ramp and of last
+    year's begin after the easiest day of each; last year's may be empty.
     """
 
     easiest_on: date
@@ -301,7 +301,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Week:
-    """Seven days from the athlete's first weekday: sums in metres and seconds, runs counted."""
+    """Seven days from the athlete's first weekday: sums in metres and seconds, number of runs."""
 
     starts_on: date
     distance_m: float
@@ -316,10 +316,10 @@ PlanState = Literal["unknown", "open", "on track", "tight", "short", "see somebo
 
 @dataclass(frozen=True, slots=True)
 class PlannedWeek:
-    """A week of a plan, in metres: what all its runs come to at most, and its long run.
+    """A week of a plan, in metres: the most of all its runs together, and its long run.
 
-    `long_m` is 0 and `long_on` None where the week has no long run; `easy_m` are its other runs. In
-    the week of a race all this is what is run beside it.
+    `long_m` is 0 and `long_on` None if the week has no long run; `easy_m` are its other runs. The
+    week of a race doesn't include the race.
     """
 
     starts_on: date
@@ -331,7 +331,7 @@ class PlannedWeek:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether a finding in its midst left no run for the rest of it."""
+        """Whether no run is left for the rest of the week after a finding in it."""
         return self.kind == "gentle" and not self.long_on and not self.easy_m
 
     @property
@@ -344,10 +344,10 @@ class PlannedWeek:
 class Plan:
     """The weeks from the one that contains `day`, up to a race if one was asked about.
 
-    Without a race there is one week. There is none if nothing can be planned; `reason` says why,
-    and for a race that is too soon how far the plan gets. `weeks_short` is by how many weeks the
-    race would have to be later; it is 0 unless `state` is `short`. `basis` says what the first
-    week is based on.
+    Without a race there is one week. There are no weeks if nothing can be planned; `reason` says
+    why. If the race is too soon, `reason` says how far the plan gets, `state` is `short`, and
+    `weeks_short` is the number of weeks by which the race would have to be later; otherwise that
+    is 0. `basis` says what the first week is based on.
     """
 
     day: date
@@ -360,11 +360,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most of the next run and of this week, in metres, by the plan of `day`.
+    """The longest next run and the most of this week, in metres, according to the plan of `day`.
 
-    `next_run_m` and `week_m` are None where nothing can be planned; `basis` says in words what they
-    rest on, or why there are none. `longest_window_m` is the longest session of the window of the
-    rules.
+    `next_run_m` and `week_m` are None if nothing can be planned; `basis` says in words what they
+    are based on, or why there are none. `longest_window_m` is the longest session in the window of
+    the run rule.
     """
 
     day: date
@@ -380,9 +380,9 @@ When = Literal["before", "after", "through the day"]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a routine, for pain in one of its `areas`, or always if they are empty.
+    """One step of a routine, for pain in one of its `areas`, or for everybody if they are empty.
 
-    `picture` names a shipped picture, or a file beside the routine. `words` has its texts in
+    `picture` names a shipped picture, or a file in the routine's folder. `words` has its texts in
     other languages, by language and field.
     """
 
@@ -414,7 +414,7 @@ RecoveryAction = Literal["walk", "rest", "easy", "review"]
 
 @dataclass(frozen=True, slots=True)
 class RecoveryDay:
-    """One of the days after an alert: what to do, and how far at most if it's a running day."""
+    """One of the days after an alert: what to do, and the most to run if it's a running day."""
 
     day: date
     action: RecoveryAction
@@ -425,8 +425,8 @@ class RecoveryDay:
 class Recovery:
     """The days after an alert, in metres.
 
-    Together the days come to `week_m` at most; `next_long_m` is the longest run of the week after
-    them. Both are None where too little is known.
+    `week_m` is the most to run on all days together; `next_long_m` is the longest run of the week
+    after them. Both are None if too little is known.
     """
 
     days: tuple[RecoveryDay, ...]
@@ -436,7 +436,7 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """A mail as composed, before it becomes bytes. `extra_headers` never holds untrusted text."""
+    """A composed mail, before serialization. `extra_headers` never contain untrusted text."""
 
     kind: MailKind
     recipient: str

@@ -15,11 +15,11 @@ PlanChangeReason = Literal["pain", "finding", "race", "less", "shorter", "more"]
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """What is planned otherwise than a week before, in metres, and why.
+    """How the plan differs from that of a week before, in metres, and why.
 
-    `before_m` and `now_m` are those of the week, or where `is_long` of its long run; alike where
-    they are the same. In the week between `ran_m` were run of `planned_m`. `moved` are the race
-    of a week ago and today's, where it was moved.
+    `before_m` and `now_m` are the distances of the week, or of its long run if `is_long`; they are
+    equal if it stays the same. In the week between, `ran_m` of `planned_m` were run. `moved` is the
+    race of a week ago and today's, if it was moved.
     """
 
     before_m: float
@@ -76,5 +76,5 @@ def change_of(
 
 
 def _alike(one_m: float, other_m: float, rules: Rules) -> bool:
-    """Whether two distances are so near each other that they are called the same."""
+    """Whether the difference between two distances is too small to report."""
     return abs(one_m - other_m) <= rules.plan_same_share * max(one_m, other_m)

@@ -2,11 +2,11 @@
 
 Every number that recommends running comes from here. `plan` makes the weeks, `ceiling` reads the
 next run and the week from them, and `recovery` is the first gentle week by days. It is a coach's
-plan; no trial stands behind it. `rules` has the sources of single thresholds, and
+plan, not tested by a trial. `rules` has the sources of single thresholds, and
 `docs/evidence.md` the measurements.
 
 A week follows from the four weeks before it and from the long runs of thirty days, whether those
-were run or are planned. Whoever follows the plan is therefore given the same plan again.
+were run or are planned. An athlete who follows the plan therefore gets the same plan again.
 
 Below, *L* is the long run that the next one builds on, and *A* is the week that the next one builds
 on, both by what was absorbed (`Load`).
@@ -46,14 +46,14 @@ _WEEK: Final = timedelta(days=7)
 _DAYS_AFTER: Final[tuple[RecoveryAction, ...]] = (
     "walk", "rest", "easy", "rest", "easy", "rest", "easy", "review",
 )  # fmt: skip
-"""The days after an alert, from 0: principles of a gradual return, no trial tested the days."""
+"""The days after an alert, from day 0. They follow principles of a gradual return, not a trial."""
 _HABIT_WEEKS: Final = 8
-"""Weeks whose long runs say on which weekday it usually is."""
+"""The number of weeks from which the usual weekday of the long run is determined."""
 _LEAST_RUNS: Final = 2
 _HAIR: Final = 0.01
-"""An easy run may be cut by this share, rather than split in two."""
+"""Easy runs may be shortened by this share of one, to avoid another run."""
 _HALVINGS: Final = 10
-"""Steps of the search for the growth: it is found to a ten-thousandth."""
+"""Steps of the binary search for the growth, which find it to a ten-thousandth."""
 
 
 def plan(
@@ -70,8 +70,8 @@ def plan(
     """The weeks from the one that contains `day` up to the race; without a race that one week.
 
     A week is planned from the runs before it. Runs in the week of `day` itself change the plan
-    only through a finding or a check-in. Everything later than `day` is ignored. `load` is that
-    of the sessions before the week, if the caller has it.
+    only through a finding or a check-in. Everything later than `day` is ignored. `load` is the
+    load of the sessions before the week, if the caller has it.
     """
     diary = [one for one in checkins if one.day <= day]
     advice = advise(diary, today=day)
@@ -107,9 +107,9 @@ def ceiling(planned: Plan, history: History, *, rules: Rules) -> Ceiling:
 def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
     """Days 0 to 7 after a finding on `day`: walk, rest, easy, rest, easy, rest, easy, review.
 
-    They are the first gentle week, by what was absorbed before the day: together at most a share of
-    the usual week, none longer than a share of the long run, the first at most a share of the
-    median run. Where less than `recovery_min_m` is left the day is one of rest.
+    They are the first gentle week, based on what was absorbed before the day: together at most a
+    share of the usual week, none longer than a share of the long run, the first at most a share of
+    the median run. If less than `recovery_min_m` is left, the day is a rest day.
     """
     load, begin = Load.of(history, day, rules=rules), day.toordinal()
     before = history.between(*days_before(day, rules.recovery_median_days))
@@ -130,7 +130,7 @@ def recovery(history: History, day: date, *, rules: Rules) -> Recovery:
 
 
 def _days_of_rest(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDay, ...]:
-    """The days after an alert, with these easy runs in them; their distance may not be known."""
+    """The days after an alert with these easy runs, or None if their distances aren't known."""
     easy_m = iter(runs_m or ())
     days = []
     for number, planned in enumerate(_DAYS_AFTER):
@@ -144,10 +144,10 @@ def _days_of_rest(day: date, runs_m: Sequence[float] | None) -> tuple[RecoveryDa
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """What a plan of the week from a day on builds on, in metres.
+    """What the plan of a week that begins on a day builds on, in metres.
 
-    `long_m` is L and `week_m` is A. `sessions` are those of the window of the single run, each with
-    what it counts as.
+    `long_m` is L and `week_m` is A. `sessions` are those in the window of the run rule, each with
+    the metres that were absorbed.
     """
 
     long_m: float
@@ -156,7 +156,7 @@ class Absorbed:
 
 
 def absorbed(history: History, day: date, *, rules: Rules) -> Absorbed:
-    """What the body has taken in by the sessions before `day`."""
+    """What the body has absorbed of the sessions before `day`."""
     load = Load.of(history, day, rules=rules)
     first, last = days_before(day, rules.run_window_days)
     sessions, begin = history.between(first, last), day.toordinal()
@@ -183,13 +183,12 @@ def _unknown(history: History, load: Load, begin: date, *, rules: Rules) -> str 
 
 @dataclass(frozen=True, slots=True)
 class _Setting:
-    """What bears on the weeks beside the load; days are numbers.
+    """What influences the weeks besides the load. Days are ordinals.
 
-    `begin` is the first day of the first week, in which `done_m` was run and `days_left` come after
-    today. Usual are `runs` in a week, each of `run_m`, with the long one on its day number
-    `long_place`, from 0.
-    `found_on` is the day of the latest finding; `hurt_on` or `sore_on` that of the last check-in,
-    if that is what it says.
+    `begin` is the first day of the first week, in which `done_m` was run and `days_left` remain
+    after today. A usual week has `runs` runs of `run_m` each, the long one on day `long_place` from
+    0. `found_on` is the day of the latest finding. `hurt_on` or `sore_on` is the day of the last
+    check-in if that was its answer.
     """
 
     begin: int
@@ -233,7 +232,7 @@ def _week(
 ) -> PlannedWeek:
     """A week before any taper: its long run is `growth` times L, and at most `target_m`.
 
-    An infinite target means no race: the week is then the ceiling itself.
+    An infinite target means that there is no race: the week is then the ceiling itself.
     """
     usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
     held = _held_back(load, begin, setting, rules)
@@ -265,8 +264,8 @@ def _week(
 def _long_m(load: Load, begin: int, setting: _Setting) -> float:
     """L of the week that begins on the day `begin`.
 
-    Where nothing of the last month prepares for one long run, all runs of the week are alike, but
-    that the long one may be as much longer as the rule of single runs allows.
+    If nothing in the last month prepares for a long run, all runs of the week are equal, except
+    that the long one may be longer by as much as the run rule allows.
     """
     long_m = load.long_m(begin + setting.long_place, begin)
     if load.is_fresh(begin + setting.long_place, begin):
@@ -284,11 +283,11 @@ class _HeldBack:
 
 
 def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _HeldBack | None:
-    """What holds back the week that begins on the day `begin`, the strictest of all, or None.
+    """The strictest reduction of the week that begins on the day `begin`, or None.
 
-    Pain counts from the nearest start of a week, since it was there before the answer. A finding
-    counts from the next, so that nothing grows for a fortnight, not even because a smaller week is
-    forgotten.
+    Pain counts from the nearest start of a week, because it was there before the answer. A finding
+    counts from the next start, so that nothing grows for a fortnight, not even because a smaller
+    week leaves the window.
     """
     usual_m, long_m = load.usual_m(begin), _long_m(load, begin, setting)
     shares = []
@@ -298,7 +297,7 @@ def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _Held
             return _HeldBack("rest", 0.0, 0.0)
         if weeks <= len(rules.plan_pain_week):
             shares.append((rules.plan_pain_week[weeks - 1],) * 2)
-            # The week knows of the rest before it; the longest run of a month doesn't.
+            # The usual week reflects the rest before it; the longest run of a month doesn't.
             long_m = min(long_m, load.long_share(begin) * usual_m)
     if setting.sore_on is not None and begin <= setting.sore_on + WEEK_DAYS // 2:
         shares.append((rules.plan_sore_share,) * 2)
@@ -316,7 +315,7 @@ def _held_back(load: Load, begin: int, setting: _Setting, rules: Rules) -> _Held
 
 
 def _easy_is_due(weeks_m: Sequence[float], rules: Rules) -> bool:
-    """Whether none of the last weeks was a step back: less than one before it and one of them."""
+    """Whether none of the last weeks was a step back from an earlier week and from the largest."""
     first = len(weeks_m) - rules.plan_easy_after_weeks
     largest_m = max(weeks_m[first:])
     return not any(
@@ -335,9 +334,9 @@ def _planned(
     setting: _Setting,
     most_m: float = inf,
 ) -> PlannedWeek:
-    """A week of these metres, or after a break of as many fewer as make no ramp on any of its days.
+    """A week of these metres, reduced after a break until it makes no ramp on any of its days.
 
-    It's held down by a quarter at most, to an easy week.
+    It is reduced by a quarter at most, to an easy week.
     """
     week = _laid_out(kind, begin, week_m, long_m, load, setting, most_m)
     if begin == setting.begin and setting.done_m:
@@ -365,11 +364,11 @@ def _laid_out(
     setting: _Setting,
     most_m: float = inf,
 ) -> PlannedWeek:
-    """A week of these metres, no run of it longer than `most_m`.
+    """A week of these metres, with no easy run longer than `most_m`.
 
-    Longer easy runs are shorter than the long one: where they would be as long there is one more.
-    Where nothing of the month before prepares for the long run but they, it's not far above them.
-    Where a finding or pain came in the week of today itself, its share holds for the days left.
+    Long easy runs stay shorter than the long run; if they would be as long, there is one more run.
+    If only they prepare for the long run, it isn't much longer than they are. After a finding or
+    pain in the current week, the reduced share applies to the days left.
     """
     rules, left_m = load.rules, week_m
     if begin == setting.begin and max(setting.found_on or 0, setting.hurt_on or 0) >= begin:
@@ -401,9 +400,9 @@ def _laid_out(
 
 
 def _alone_most_m(week_m: float, easy_runs: int, rules: Rules) -> float:
-    """The longest run of a week whose other runs, all alike, are all that prepares for it.
+    """The long run of a week if only the week's other runs, all of equal length, prepare for it.
 
-    It is no finding of a single run beside them, by one of the rule's three gates.
+    It is the longest that one of the run rule's three gates allows.
     """
     return max(
         rules.run_over * (week_m / (easy_runs + rules.run_over) - STEP_M),
@@ -413,15 +412,15 @@ def _alone_most_m(week_m: float, easy_runs: int, rules: Rules) -> float:
 
 
 def _floor(metres: float) -> float:
-    """Metres rounded down to ten, so that what is shown is inside what is allowed."""
+    """Metres rounded down to a multiple of ten, so that the shown value is allowed."""
     return float(metres // STEP_M * STEP_M)
 
 
 def runs_of(week: PlannedWeek) -> list[tuple[date, float]]:
-    """The runs of a planned week by day, in metres: the easy ones from its first day on.
+    """The runs of a planned week by day, in metres.
 
-    So the same days have runs in every week, however many they are: seven days that end in the
-    middle of a week are then no larger than the weeks themselves.
+    Runs are on the same days in every week, so that the sum of seven days that end in the middle of
+    a week isn't larger than the weeks themselves.
     """
     days = (week.starts_on + _DAY * place for place in range(WEEK_DAYS))
     free = [day for day in days if day != week.long_on]
@@ -478,7 +477,7 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
             continue
         week_m, most_m = week_share * peak_m, inf
         if begin == race_week:
-            # The last long run and these runs may fall into seven days.
+            # The last long run and these runs may be within seven days.
             last_m = max(road.absorbed_m(begin - WEEK_DAYS, begin), default=0.0)
             week_m = min(week_m, rules.ramp_over * sorted(road.weeks_m(begin))[-2] - last_m)
             most_m = rules.plan_race_week_share * peak_long_m
@@ -501,7 +500,7 @@ def _up_to(race: Race, day: date, load: Load, setting: _Setting, rules: Rules) -
 
 
 def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> str:
-    """What the first week rests on, in words."""
+    """What the first week is based on, in words."""
     if week.kind == "rest":
         return "Rest: the last check-in says that it hurts."
     begin = setting.begin
@@ -522,7 +521,7 @@ def _basis(week: PlannedWeek, load: Load, setting: _Setting, rules: Rules) -> st
 
 
 def _target_m(race_m: float, rules: Rules) -> float:
-    """What the long run is to reach before a race."""
+    """The distance that the long run should reach before a race."""
     if race_m <= rules.plan_race_whole_m:
         return race_m
     most_m = max(rules.plan_race_whole_m, rules.plan_race_share * race_m)
@@ -546,7 +545,7 @@ def _taper(race_m: float, rules: Rules) -> list[tuple[float, float]]:
 def _reached(
     target_m: float, growth: float, load: Load, setting: _Setting, rules: Rules
 ) -> Iterator[bool]:
-    """Whether L has reached `target_m` after 0, 1, 2, … weeks of this growth, without end."""
+    """Whether L has reached `target_m` after 0, 1, 2, … weeks of this growth. It never ends."""
     road = load.copy()
     for begin in count(setting.begin, WEEK_DAYS):
         yield _long_m(road, begin, setting) >= target_m - STEP_M

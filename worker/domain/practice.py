@@ -22,15 +22,15 @@ CONCERNS: Final[tuple[Concern, ...]] = get_args(Concern)
 """Why the practice may want to look at an athlete, the most urgent first."""
 
 QUIET_AFTER: Final = FORTNIGHT
-"""Who hasn't run for so long is named."""
+"""An athlete who hasn't run for this long is reported as quiet."""
 
 WARNED_WITHIN: Final = FORTNIGHT
-"""For so long after its mail was queued a warning is news."""
+"""How long a warning is reported after its mail was queued."""
 
 
 @dataclass(frozen=True, slots=True)
 class BlindSource:
-    """A source that fails; `since_at` is when it last worked, None: never."""
+    """A source that fails; `since_at` is when it last worked, or None if it never did."""
 
     source: str
     since_at: datetime | None
@@ -39,7 +39,7 @@ class BlindSource:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """The last mail to the athlete wasn't taken, or is put aside: since when, and why in words."""
+    """The last mail to the athlete was refused or is held: since when, and why in words."""
 
     since_at: datetime
     why: str
@@ -48,10 +48,10 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class PracticeRow:
-    """What is stored of one athlete, as far as the practice's page of everybody needs it.
+    """The stored data of one athlete that the practice's list of athletes needs.
 
-    `diary` holds the answers of those whose last one isn't "fine". `warned` is the last finding
-    that was mailed lately, `warned_on` when.
+    `diary` is empty if the last answer is "fine". `warned` is the last finding that was mailed
+    recently, and `warned_on` the day of that mail.
     """
 
     id: int
@@ -73,8 +73,8 @@ class PracticeRow:
 class AthleteStanding:
     """An athlete's state today, on their own calendar.
 
-    `flags` are the red flags that hold, each with the day since when; `unwell_since` is since
-    when no answer was "fine", and `answer` the last one since then.
+    `flags` are the red flags that hold, each with the day since when. `unwell_since` is the day
+    since when no answer was "fine", and `answer` is the last answer since then.
     """
 
     row: PracticeRow
@@ -117,7 +117,7 @@ def standing_of(row: PracticeRow, *, now: datetime) -> AthleteStanding:
 
 
 def by_urgency(standings: Iterable[AthleteStanding]) -> list[AthleteStanding]:
-    """Sort by urgency: emergencies, then who should be seen; then the newest, then by name."""
+    """Sort by the most urgent concern, then emergencies, then the newest, then by name."""
     return sorted(standings, key=_urgency)
 
 

@@ -1,7 +1,7 @@
 """The routine: the therapist's steps for this runner.
 
-Reads routines from decoded TOML or its text, says where a mistake is, and chooses the steps by pain
-and severity. Pure: it opens no file, and the only sentences are the therapist's own.
+Parses routines from TOML text, reports where a mistake is, and selects the steps by pain and
+severity. Pure: it opens no file.
 """
 
 import difflib
@@ -19,7 +19,7 @@ _STEP_KEYS = ("key", "title", "why", "how", "dose", "when", "areas", "not_when",
               "picture", "words")  # fmt: skip
 _TEXTS = tuple(key for key in _STEP_KEYS if key not in ("when", "areas", "words"))
 PICTURES = ("brisk-walk", "si-self-correction", "pelvic-tilts", "piriformis-stretch")
-"""The pictures that are shipped."""
+"""The shipped pictures."""
 
 _VIDEO = re.compile(r"https://[^\s\"'<>]+")
 _OWN_PICTURE = re.compile(r"[\w][\w .-]*\.(png|jpe?g|svg)", re.IGNORECASE)
@@ -30,7 +30,7 @@ _LONGEST_TEXT = 600
 
 
 class Place(NamedTuple):
-    """Where in the file: which routine, which of its steps (both from 0), which key."""
+    """A place in the file: the routine and its step by number from 0, and the key."""
 
     routine: int | None = None
     step: int | None = None
@@ -38,7 +38,7 @@ class Place(NamedTuple):
 
 
 class RoutineError(ValueError):
-    """A mistake in a routine, and its place."""
+    """A routine has a mistake; `place` says where."""
 
     def __init__(self, message: str, *, place: Place | None = None) -> None:
         super().__init__(message)
@@ -46,7 +46,7 @@ class RoutineError(ValueError):
 
 
 def parse_routines(text: str, *, name: str) -> tuple[Routine, ...]:
-    """The routines of a TOML text in their order, at least one.
+    """The routines of a TOML text in their order; there is at least one.
 
     Raises:
         RoutineError: a mistake; its text begins `name:line:`.
@@ -70,10 +70,10 @@ def parse_routines(text: str, *, name: str) -> tuple[Routine, ...]:
 def prescribe(
     routines: Sequence[Routine], *, pain: Sequence[str], severity: int
 ) -> tuple[Step, ...]:
-    """The steps of every set that applies to this pain and severity, in the order of the file.
+    """The steps of all routines that apply to this pain and severity, in the order of the file.
 
-    Of two steps with the same key the more particular one counts: that of a set for an area before
-    a general one's, then that for the higher severity.
+    Of two steps with the same key the more specific one is used: that of a routine for an area
+    before that of a general one, then that for the higher severity.
     """
     hurting = frozenset(pain)
     applying = [
@@ -88,7 +88,7 @@ def prescribe(
 
 
 def in_language(step: Step, language: str) -> Step:
-    """The step in this language, as far as it has words in it; else in those that it has."""
+    """The step with its texts in this language; texts without a translation stay as they are."""
     spoken: Mapping[str, Any] = step.words.get(language, {})
     return replace(step, **spoken) if spoken else step
 
@@ -152,7 +152,7 @@ def _text(entry: Mapping[str, Any], key: str, *, place: Place) -> str:
     text, here = entry.get(key, ""), place._replace(key=key)
     if not isinstance(text, str):
         raise RoutineError(f"{key} is a text in quotes", place=here)
-    text = re.sub(r"[ \t\r\n]+", " ", text).strip()  # spaces that don't break are meant
+    text = re.sub(r"[ \t\r\n]+", " ", text).strip()  # keeps non-breaking spaces
     if key in entry and key in (*_NEEDED, "name") and not text:
         raise RoutineError(f"{key} is empty", place=here)
     if len(text) > _LONGEST_TEXT:
@@ -205,7 +205,7 @@ def _is_tables(entries: object) -> TypeGuard[list[dict[str, Any]]]:
 
 
 def _line_of(text: str, place: Place) -> int:
-    """The line of a mistake: the key's own, else its table's heading, else the first."""
+    """The line of a mistake: that of the key, else of its table's heading, else the first."""
     found, here = 1, Place()
     for number, line in enumerate(text.splitlines(), start=1):
         heading = re.match(r"\s*\[\[\s*routine\s*(\.\s*step\s*)?\]\]", line)

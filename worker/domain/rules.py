@@ -1,8 +1,8 @@
 """Every threshold of the detector and the plan, with its unit, default and source.
 
 Pure functions receive the frozen `Rules` as `rules`. The settings under `[rules]` are these fields,
-with the same names. `check` refuses invalid values and names the key. Nothing here judges a run.
-`docs/evidence.md` describes the papers and their results.
+with the same names. `check_rules` refuses invalid values and names the key. `docs/evidence.md`
+describes the papers and their results.
 """
 
 import math
@@ -20,15 +20,15 @@ FRANDSEN_DAYS: Final = 30
 """The study's window: a run is compared with the longest of this many days before it."""
 
 FRANDSEN_OVER: Final = (1.10, 1.30, 2.0)
-"""The bounds of the study's four groups, in times that longest run; the first group is the
-reference, within which no more injuries came.
+"""The bounds of the study's four groups, as multiples of that longest run; the first group is the
+reference.
 """
 
 _T = TypeVar("_T")
 
 
 def _rule(default: _T, unit: str, source: str, meaning: str) -> _T:
-    """A field that carries its own documentation, so that settings and `explain` can print it."""
+    """A field with documentation in its metadata, so that settings and `explain` can print it."""
     return field(default=default, metadata={"unit": unit, "source": source, "meaning": meaning})
 
 
@@ -356,11 +356,11 @@ _RISING: Final = (
 )
 _MOST_PERCENTILE: Final = 100
 _MOST_DAYS: Final = 36_525
-"""A century: longer windows are a slip of the pen, and dates would run off the calendar."""
+"""A century: longer windows are typing errors, and dates would leave the calendar."""
 
 
 def check_rules(rules: Rules) -> None:
-    """Refuse rules that make no sense.
+    """Check that the rules make sense.
 
     Raises:
         ValueError: its text begins with the key's name and says what the key must be.
@@ -382,7 +382,7 @@ def check_rules(rules: Rules) -> None:
 
 
 def _nonsense(name: str, value: object, *, unit: str) -> str | None:
-    """What the value would have to be, or None where it is fine."""
+    """What the value would have to be, or None if it is valid."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return "a finite number"
     may_be_zero = name in _MAY_BE_ZERO

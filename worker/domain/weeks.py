@@ -1,9 +1,9 @@
 """Runs by week, and when the weekly mail is due. Pure: `now` is an argument.
 
-A week begins on the athlete's first weekday (0 is Monday, 6 Sunday). The due hour is by the
-athlete's own clock. If that clock skips the hour in spring, the mail is due as much later as the
-clock jumped; if the hour occurs twice in autumn, the first time counts. Each week thus has exactly
-one due instant in every time zone. `store` knows which mails were sent.
+A week begins on the athlete's first weekday (0 is Monday, 6 Sunday). The due hour is in the
+athlete's local time. If that hour is skipped in spring, the mail is due as much later as the clock
+jumped; if the hour occurs twice in autumn, the first time counts. Each week thus has exactly one
+due instant in every time zone. `store` knows which mails were sent.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,10 +16,10 @@ from worker.domain.history import History, week_start
 from worker.domain.models import Athlete, Week
 
 _EVENING: Final = time(18)
-"""A mail due from this hour on, on the last day of a week, is about the week that ends with it."""
+"""A mail due at or after this hour on the last day of a week is about the week that ends then."""
 
 NEARLY_THE_SAME: Final = timedelta(days=3)
-"""Weeks that begin this far apart share most of their days: a mail about one covers both."""
+"""Weeks that start at most this far apart share most of their days: one mail covers both."""
 
 _WEEK: Final = timedelta(days=7)
 _DAY: Final = timedelta(days=1)
@@ -55,13 +55,13 @@ def past_weeks(history: History, *, until: date, count: int, week_starts: int) -
 
 
 def since_first_run(weeks: Sequence[Week]) -> Sequence[Week]:
-    """The weeks from the first one with a run on: before it nothing is known of the athlete."""
+    """The weeks from the first one with a run; nothing is known about the athlete before it."""
     first = next((n for n, week in enumerate(weeks) if week.runs), len(weeks))
     return weeks[first:]
 
 
 def local_time(athlete: Athlete, at: datetime) -> datetime:
-    """An instant on the athlete's clock."""
+    """An instant in the athlete's local time."""
     return at.astimezone(ZoneInfo(athlete.timezone))
 
 
@@ -83,7 +83,7 @@ def next_weekly_due(athlete: Athlete, now: datetime) -> WeeklyDue:
 
 
 def told_days_after(athlete: Athlete) -> int:
-    """How many days after the last day of a week its mail comes; 0 where on that day's evening."""
+    """The number of days from the last day of a week to its mail; 0 if it comes that evening."""
     weekly = athlete.weekly
     first_day_after = weekly.weekday + (weekly.at >= _EVENING)
     since_week_start = (first_day_after - athlete.week_starts) % _WEEK.days
@@ -91,15 +91,15 @@ def told_days_after(athlete: Athlete) -> int:
 
 
 def _dues(athlete: Athlete, now: datetime) -> Iterator[WeeklyDue]:
-    """The mails due around `now`: two weeks to either side hold the last and the next of them."""
+    """The mails due around `now`; two weeks to either side include the last and the next one."""
     weekly = athlete.weekly
     zone = ZoneInfo(athlete.timezone)
     today = now.astimezone(zone).date()
     nearest = week_start(today, weekly.weekday)
     for number in range(-2, 3):
         day = nearest + _WEEK * number
-        # fold=0: before a gap the old offset holds, which moves a skipped hour past the gap;
-        # in an hour that comes twice it is the first.
+        # fold=0: a skipped hour has the offset before the gap, which moves it past the gap;
+        # of an hour that occurs twice it is the first.
         due_at = datetime.combine(day, weekly.at, tzinfo=zone).astimezone(UTC)
         ended = day + _DAY if weekly.at >= _EVENING else day
         yield WeeklyDue(week_start(ended, athlete.week_starts) - _WEEK, due_at)

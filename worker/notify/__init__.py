@@ -2,7 +2,7 @@
 
     AlertFacts, ...  →  context and charts (alert.py, weekly.py, ...)  →  Email (render.py)
 
-A kind of mail is a module with its facts and one function that composes it. Nothing here decides
+Each kind of mail is a module with its facts and one function that composes it. Nothing here decides
 whether a mail is sent, and nothing here reads a clock: `now` comes with the facts.
 """
 
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class Composer(Renderer):
-    """Composes each kind of mail, and the calendar, from its facts, by those of `Renderer`."""
+    """Composes each kind of mail, and the calendar, from its facts."""
 
     alert = compose_alert
     weekly = compose_weekly
@@ -55,16 +55,16 @@ class Composer(Renderer):
 
     @property
     def broken(self) -> tuple[str, ...]:
-        """The operator's templates that were put aside, each with its place and reason."""
+        """The operator's templates that failed, each with its place and reason."""
         return self.loader.broken
 
     @property
     def unusable(self) -> tuple[str, ...]:
-        """The same as sentences for the operator."""
+        """The broken templates as sentences for the operator."""
         return tuple(f"{one}; the shipped one is used instead" for one in self.broken)
 
     def check(self) -> tuple[str, ...]:
-        """Try every template of the operator on made-up mails; the broken ones, as `broken`."""
+        """Try every template of the operator on sample mails; return the broken ones."""
         from worker.notify.samples import sample_facts
 
         spoken = {self.language, *self.loader.own_languages}

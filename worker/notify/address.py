@@ -10,9 +10,9 @@ from worker.notify.render import Renderer, clean, masked
 
 @dataclass(frozen=True, slots=True)
 class AddressFacts:
-    """An athlete asked that their mails go to `address`; `at` is by their own clock.
+    """An athlete asked for their mails to be sent to `address`; `at` is in their local time.
 
-    `code` is what the link has to know, so that it works for this address alone, and once.
+    `code` is part of the link, so that it only works for this address, and once.
     """
 
     athlete: Athlete
@@ -22,7 +22,7 @@ class AddressFacts:
 
 
 def compose_address(renderer: Renderer, facts: AddressFacts) -> Email:
-    """The mail to the new address. It names nobody: a stranger may have it, if it was mistyped."""
+    """The mail to the new address. It names nobody: a mistyped address may be a stranger's."""
     links = {}
     if renderer.signer is not None:
         links["address"] = renderer.signer.sign(
@@ -33,7 +33,7 @@ def compose_address(renderer: Renderer, facts: AddressFacts) -> Email:
 
 
 def compose_address_asked(renderer: Renderer, facts: AddressFacts) -> Email:
-    """The mail to the old address, whose owner alone can notice and stop an unwanted change."""
+    """The mail to the old address, whose owner can notice and stop an unwanted change."""
     athlete = facts.athlete
     context = {
         "who": clean(athlete.name),

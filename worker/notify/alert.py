@@ -29,17 +29,17 @@ from worker.notify.render import Renderer
 from worker.notify.words import Catalogue
 
 BLOCKS_SHOWN = 7
-"""How many times the days of the ramp rule the chart of a ramp shows."""
+"""The number of bars in the chart of a ramp or a month's rise."""
 
 _MOST_DAYS_SHOWN = 182
 
 
 @dataclass(frozen=True, slots=True)
 class AlertFacts:
-    """One finding to alert the athlete to, and the `rules` it was found by.
+    """One finding to alert the athlete to, and the `rules` by which it was found.
 
-    `runs` reach back 13 weeks at least, in any order. `reply_to_id` is the Message-ID of the first
-    mail of the same episode, so that mail readers show them as one thread. `diary` are the
+    `runs` reach back at least 13 weeks, in any order. `reply_to_id` is the Message-ID of the first
+    mail of the same episode, so that mail readers show them as one thread. `diary` has the
     check-ins of the last fortnight.
     """
 
@@ -64,7 +64,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
     advice = advise(facts.diary, today=today)
     plan = [entry for entry in facts.recovery.days if entry.day >= today]
     if advice.stops_runs:
-        # Neither run nor exercise is suggested to somebody who should be seen first.
+        # No run or exercise is suggested to an athlete who should see a clinician first.
         plan = [
             replace(entry, action="rest", at_most_m=None)
             if entry.action in ("easy", "walk")
@@ -107,7 +107,7 @@ def compose_alert(renderer: Renderer, facts: AlertFacts) -> Email:
 
 
 def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
-    """The chart of what happened, and the same in words with all its numbers."""
+    """The chart of what happened, and its text alternative with all its numbers."""
     finding, rules = facts.finding, facts.rules
     if finding.kind in ("ramp", "month"):
         days = rules.ramp_days if finding.kind == "ramp" else rules.month_days
@@ -116,7 +116,7 @@ def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
         drawn = blocks_picture(blocks, level=level, say=words.distance, say_day=words.short_date)
         return drawn, str(words.blocks_alt(blocks, finding))
     pause = _break(facts)
-    # The window of the rule, before the day or before the break, if that isn't too far back.
+    # The window of the rule before the day or the break, cut off if it is too far back.
     first = (pause[0] if pause else finding.day) - timedelta(days=rules.run_window_days)
     first = max(first, finding.day - timedelta(days=_MOST_DAYS_SHOWN))
     since = (pause[1] - first).days if pause else 0
@@ -137,7 +137,7 @@ def alert_chart(facts: AlertFacts, words: Catalogue) -> tuple[Picture, str]:
 
 
 def ramps_chart(season: Season | None, words: Catalogue) -> tuple[Picture, str] | None:
-    """Last year's ramp beside this year's, and the same in words, where there are both."""
+    """The chart of both years' ramps and its text alternative, or None if there is only one."""
     if season is None or not season.last_ramp_m or not season.this_ramp_m:
         return None
     drawn = ramps_picture(
@@ -147,7 +147,7 @@ def ramps_chart(season: Season | None, words: Catalogue) -> tuple[Picture, str] 
 
 
 def _break(facts: AlertFacts) -> Span | None:
-    """The last day before a return's break and the first one after it, where the runs show it."""
+    """The last run before a return's break and the first one after it, or None if not in `runs`."""
     if facts.finding.kind != "return":
         return None
     days = sorted({run.day for run in facts.runs if run.day <= facts.finding.day})
@@ -164,7 +164,7 @@ def _days_off(pause: Span) -> int:
 
 
 def _blocks(runs: Sequence[Run], day: date, *, days: int, rules: Rules) -> tuple[Week, ...]:
-    """The last blocks of that many days, the last of them ending on `day`."""
+    """The last blocks of `days` days; the last block ends on `day`."""
     blocks = []
     for back in range(BLOCKS_SHOWN - 1, -1, -1):
         starts_on = day - timedelta(days=days * (back + 1) - 1)

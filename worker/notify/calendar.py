@@ -1,9 +1,9 @@
 """The calendar: the long runs of a plan by date, in the format of RFC 5545.
 
-Each long run is an all-day event, so that no time zone can move it. Its UID is that of its week
+Each long run is an all-day event, so that no time zone can move it. Its UID is made from its week
 and stays the same when the plan changes. Its sequence number rises with each change, so that a
-calendar uses the newest version. A plan without long runs is a calendar without events that says
-why. The calendar contains only the plan: neither what was run nor how it felt.
+calendar uses the newest version. For a plan without long runs, the calendar has no events and its
+description says why. The calendar contains only the plan, and neither runs nor check-ins.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 _PRODUCT: Final = "-//Easeback//Plan//EN"
 _ASK_AGAIN: Final = timedelta(hours=6)
 _SEQUENCE_FROM: Final = datetime(2020, 1, 1, tzinfo=UTC)
-"""An event's number is the seconds since then: it fits into 32 bits until 2088."""
+"""An event's sequence number is in seconds since then, which fits into 32 bits until 2088."""
 
 
 @dataclass(frozen=True, slots=True)
 class CalendarFacts:
-    """Whose plan it is, and when what it rests on last changed."""
+    """An athlete's plan, and when the data it is based on last changed."""
 
     athlete: Athlete
     plan: Plan
@@ -88,7 +88,7 @@ def _events(facts: CalendarFacts, words: Any) -> Iterator["Component"]:
 
 
 def _zone(facts: CalendarFacts) -> "Component":
-    """The athlete's zone, as a calendar must hold something (RFC 5545, 3.6)."""
+    """The athlete's time zone, because a calendar needs at least one component (RFC 5545, 3.6)."""
     from icalendar import Timezone
 
     day = facts.plan.day
@@ -98,5 +98,5 @@ def _zone(facts: CalendarFacts) -> "Component":
 
 
 def _plain(said: object) -> str:
-    """A sentence of the catalogue on one line; a calendar breaks lines by itself."""
+    """A sentence of the catalogue on one line; icalendar folds lines itself."""
     return " ".join(str(said).split())

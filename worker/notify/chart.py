@@ -1,4 +1,4 @@
-"""The chart: days or weeks as bars, drawn once, as SVG for a page and as PNG for a mail.
+"""The chart: days or weeks as bars, as SVG for a page and as PNG for a mail.
 
 Positions are computed here. `templates/chart/bars.svg` draws them, with classes and without
 colours. A page has its own style sheet for them; `chart_png` makes the mail's picture from the
@@ -15,8 +15,8 @@ from worker.domain.models import PlannedWeek, Week
 
 WIDTH, HEIGHT = 400, 196
 _TOP, _FLOOR = 30.0, 172.0
-_LETTER = 7.6  # how wide a letter of a label is, about
-_WIDE_LETTER = 9.4  # the same in the widest font that a page may be shown in
+_LETTER = 7.6  # approximate width of a letter in a label
+_WIDE_LETTER = 9.4  # the same in the widest font of a page
 
 Tone = Literal["plain", "now", "spike", "earlier", "planned"]
 Anchor = Literal["start", "middle", "end"]
@@ -27,7 +27,7 @@ Span = tuple[date, date]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A height to compare with, from the `first` column on."""
+    """A reference level, drawn from the `first` column on."""
 
     metres: float
     label: str
@@ -48,7 +48,7 @@ class ChartBar:
 
 @dataclass(frozen=True, slots=True)
 class LevelLine:
-    """A level across the bars, from `x` to `end`; its label above it, at `label_x`."""
+    """A level across the bars from `x` to `end`, with its label above it at `label_x`."""
 
     x: float
     end: float
@@ -69,7 +69,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class AxisLabel:
-    """A word under the floor; `anchor` as SVG knows it."""
+    """A label under the axis; `anchor` is SVG's `text-anchor`."""
 
     x: float
     label: str
@@ -78,7 +78,7 @@ class AxisLabel:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """All that the template draws, in units of a 400 wide drawing."""
+    """Everything that the template draws, in units of a drawing that is 400 wide."""
 
     bars: tuple[ChartBar, ...]
     lines: tuple[LevelLine, ...] = ()
@@ -100,9 +100,10 @@ def days_picture(
     say: Wording,
     say_day: DayWording,
 ) -> Picture:
-    """Each day's metres, the last day's as the spike; the level before; a stretch without runs.
+    """Each day as a bar, the last one as the spike, with the level before it and the break.
 
-    `days` holds the first day and the last, `pause` the last run before it and the first after.
+    `days` has the first and the last day, `pause` the last run before the break and the first one
+    after it.
     """
     first, last = days
     x_of, width = _columns((last - first).days + 1)
@@ -123,7 +124,7 @@ def days_picture(
 def blocks_picture(
     blocks: Sequence[Week], *, level: Level, say: Wording, say_day: DayWording
 ) -> Picture:
-    """Seven days a bar, the last one as the spike; the level of the most before it."""
+    """Each block of days as a bar, the last one as the spike, with the level before it."""
     x_of, width = _columns(len(blocks))
     height_of = _scale(max(level.metres, *(block.distance_m for block in blocks)))
     bars = [_bar(x_of(n), width, height_of(block.distance_m)) for n, block in enumerate(blocks)]
@@ -142,8 +143,9 @@ def weeks_picture(
     say: Wording,
     say_day: DayWording,
 ) -> Picture:
-    """Weeks as bars, the last one marked; the mean as a tint behind its weeks; stretches
-    of empty weeks; and the planned weeks after them as outlines.
+    """Weeks as bars, the last one highlighted, with the mean as a tint behind its weeks.
+
+    Stretches of empty weeks are marked, and planned weeks are outlines.
     """
     x_of, width = _columns(len(weeks) + len(planned))
     most_m = max(week.distance_m for week in weeks)
@@ -183,7 +185,7 @@ def ramps_picture(
     say: Wording,
     say_week: Callable[[int], str],
 ) -> Picture:
-    """Two ramps side by side, week by week: last year's pale, this year's strong."""
+    """Two ramps side by side, week by week: last year's in a pale colour."""
     count = max(len(this_m), len(last_m))
     x_of, width = _columns(count)
     height_of = _scale(max(*this_m, *last_m, 1.0))
@@ -200,7 +202,7 @@ def ramps_picture(
 
 
 def _columns(count: int) -> tuple[Callable[[int], float], float]:
-    """Where the n-th of `count` columns begins, and how wide its bar is."""
+    """A function that returns the x of the n-th of `count` columns, and the width of a bar."""
     step = (WIDTH - 4) / count
     width = min(step - max(1.2, step * 0.22), 42.0)
     return (lambda n: round(2 + n * step + (step - width) / 2, 2)), round(width, 2)
@@ -218,7 +220,7 @@ def _bar(x: float, width: float, height: float, tone: Tone = "plain", label: str
 def _line(
     level: Level, x: float, height_of: Callable[[float], float], *, until: float
 ) -> LevelLine:
-    """A level from `x` over the last bar, labelled where it begins, or before that bar."""
+    """A level from `x` to the right edge, labelled at its start or before the last bar."""
     y = round(_FLOOR - height_of(level.metres), 2)
     if x < WIDTH / 2:
         return LevelLine(x, WIDTH - 2, y, level.label, x)
@@ -226,14 +228,14 @@ def _line(
 
 
 def _tick(x: float, label: str) -> AxisLabel:
-    """A word under the column at `x`, pulled in where it would run over the right edge."""
+    """A label under the column at `x`, moved left if it would exceed the right edge."""
     if x + len(label) * _WIDE_LETTER / 2 > WIDTH - 2:
         return AxisLabel(WIDTH - 2, label, "end")
     return AxisLabel(x, label)
 
 
 def _ticks_apart(middles: Sequence[tuple[float, str]], labelled: int) -> tuple[AxisLabel, ...]:
-    """Words under as many columns as leave room between them, the one of this number among them."""
+    """Labels under as many columns as there is room for, including the column `labelled`."""
     half = max(len(label) for _, label in middles) * _WIDE_LETTER / 2
     for every in range(1, len(middles)):
         chosen = [one for one in middles[labelled % every :: every] if one[0] > half]
@@ -248,7 +250,7 @@ def _gap(x: float, width: float, label: str) -> Gap:
 
 
 def _empty_stretches(weeks: Sequence[Week]) -> list[tuple[int, int]]:
-    """Two or more weeks in a row without a run, as (first, one past the last)."""
+    """Stretches of two or more weeks without a run, as indexes (first, one past the last)."""
     found, begin = [], 0
     for is_empty, stretch in groupby(weeks, key=lambda week: not week.runs):
         end = begin + len(list(stretch))

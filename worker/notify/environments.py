@@ -1,7 +1,7 @@
 """Jinja environments for mails and pages: what templates receive, and how their output is escaped.
 
-The shipped templates run directly, and stay compiled. As soon as the operator has templates, all
-of them run in an immutable sandbox. An undefined name is an error.
+Shipped templates run without a sandbox, and their compiled form is cached. If the operator has
+templates, all templates run in an immutable sandbox. An undefined name is an error.
 """
 
 import os
@@ -32,10 +32,10 @@ _DIGEST = sha256().digest_size
 
 
 class CompiledTemplates(BytecodeCache):
-    """Shipped templates in compiled form, stored beside this module in `__pycache__`.
+    """Caches compiled shipped templates in the `__pycache__` of this package.
 
-    Compiling takes half a second, which every process that composes a mail would spend. If
-    nothing can be written, each process compiles them itself. A truncated file is replaced.
+    Compiling takes half a second in each process that composes a mail. If nothing can be written,
+    each process compiles them itself. A truncated file is replaced.
     """
 
     def __init__(self, reading: str, folder: Path = Path(__file__).parent / "__pycache__") -> None:
@@ -63,33 +63,33 @@ class CompiledTemplates(BytecodeCache):
 
 
 class _PlainCalls(Context):
-    """Calls what a template names as it is.
+    """Calls functions from templates directly.
 
-    Jinja first asks of each callable whether it wants the context. None here does, and a mail makes
+    Jinja first checks whether each callable wants the context. None of ours does, and a mail makes
     four hundred calls.
     """
 
     def call(self, called: Callable[..., Any], /, *given: Any, **named: Any) -> Any:
-        # What loops and blocks add is for those that want the context.
+        # Loops and blocks add these for callables that want the context.
         named.pop("_loop_vars", None)
         named.pop("_block_vars", None)
         return called(*given, **named)
 
 
 class _ShippedEnvironment(Environment):
-    """For templates that need no guard."""
+    """For trusted templates."""
 
     context_class = _PlainCalls
 
 
 def environments(own: Mapping[str, str], *, shipped: Path) -> tuple[Environment, Environment]:
-    """For text, and for HTML and SVG, where everything is escaped.
+    """The environment for text, and the one for HTML and SVG, where everything is escaped.
 
-    `own` are the operator's templates by name, which go before those in the folder `shipped`.
+    `own` has the operator's templates by name, which override those in the folder `shipped`.
     """
     files = FileSystemLoader(shipped)
     loader = ChoiceLoader([DictLoader(own), PrefixLoader({"shipped": files}), files])
-    # The sandbox guards what the operator wrote; it takes a third of a mail's time.
+    # The sandbox is only for the operator's templates; it takes a third of a mail's time.
     kind = ImmutableSandboxedEnvironment if own else _ShippedEnvironment
     text, markup = (
         kind(
@@ -120,14 +120,12 @@ def _strong(text: str) -> Markup:
 
 
 def _shown(value: Any) -> Any:
-    """Prepares every value that a template outputs; markup is made of values that passed
-    through here.
-    """
+    """Cleans every value that a template outputs. Markup is made of values cleaned before."""
     if type(value) is not str or value.isprintable():
         return value
     return printable(value, but="\n\t")
 
 
 def ratio_digits(ratio: float) -> str:
-    """One decimal, two where one would hide by how much a rule was passed."""
+    """One decimal, or two if one would hide by how much a limit was exceeded."""
     return f"{ratio:.2f}" if ratio < 1.195 else tenths(ratio)  # noqa: PLR2004 - written as 1.2 from there

@@ -17,8 +17,9 @@ _LONGEST_LINE = 500
 class ReconnectFacts:
     """A source whose credential is no longer accepted, until the athlete connects it again.
 
-    `source` is its name, `title` what people call it; `key_menu` is where it lets them make a key.
-    `by_key`: with a key, which is given on the athlete's page, not by a consent at the service.
+    `source` is its name in the settings, `title` its display name. `by_key` says that it is
+    connected with a key on the athlete's page instead of by consent at the service; `key_menu` is
+    where people create the key.
     """
 
     athlete: Athlete
@@ -51,8 +52,8 @@ def compose_reconnect(renderer: Renderer, facts: ReconnectFacts) -> Email:
 class RedFlagFacts:
     """Red flags that an athlete ticked, for the `recipient` who looks after them.
 
-    The mail contains only the athlete's name; `at` is by the athlete's own clock. `language` is
-    the recipient's, or "" if unknown.
+    Of the athlete, the mail contains only the name. `at` is in the athlete's local time.
+    `language` is the recipient's, or "" if unknown.
     """
 
     recipient: str
@@ -63,7 +64,7 @@ class RedFlagFacts:
 
 
 def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
-    """The mail about red flags. Its subject names nobody: it may be read on a locked screen."""
+    """The mail about red flags. Its subject names nobody, as it may appear on a locked screen."""
     context = {
         "who": clean(facts.athlete.name),
         "flags": facts.flags,
@@ -77,9 +78,9 @@ def compose_red_flag(renderer: Renderer, facts: RedFlagFacts) -> Email:
 
 @dataclass(frozen=True, slots=True)
 class AlertCopyFacts:
-    """An alert that an athlete is mailed, for a therapist whom they let have a copy.
+    """An alert to an athlete, of which a therapist gets a copy with the athlete's consent.
 
-    `diary` are the check-ins of the last fortnight.
+    `diary` has the check-ins of the last fortnight.
     """
 
     therapist: Therapist
@@ -91,7 +92,7 @@ class AlertCopyFacts:
 
 
 def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
-    """The copy: what was found, and the last answer. Its subject names nobody."""
+    """The copy: the finding and the last check-in. Its subject names nobody."""
     athlete, therapist = facts.athlete, facts.therapist
     is_known = therapist.language in renderer.loader.languages
     locale = Locale(
@@ -118,9 +119,9 @@ def compose_alert_copy(renderer: Renderer, facts: AlertCopyFacts) -> Email:
 
 @dataclass(frozen=True, slots=True)
 class NoticeFacts:
-    """Something that the operator should look at: one line of what, further lines of how to fix it.
+    """Something that the operator should look at: one line about it, and lines on how to fix it.
 
-    The texts are ours; parts that came from elsewhere are cleaned before they are shown.
+    Parts of the texts that came from elsewhere are cleaned before they are shown.
     """
 
     recipient: str

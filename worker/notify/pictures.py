@@ -1,4 +1,4 @@
-"""Pictures of exercises: the shipped ones, and the operator's own beside their routine.
+"""Pictures of exercises: the shipped ones, and the operator's own in the folder of their routine.
 
 Pages draw a shipped picture from its SVG, in their own colours, and load an operator's as a file.
 Mails contain PNG or JPEG. They don't contain an operator's SVG, because mail readers show none.
@@ -26,14 +26,14 @@ _KINDS = {".svg": "image/svg+xml", ".png": "image/png", ".jpg": "image/jpeg"}
 
 
 class PictureError(ValueError):
-    """A picture can't be used; the text says which and why."""
+    """A picture can't be used; the message says which one and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExercisePicture:
-    """What a step looks like. `svg` is drawn into pages; without it they load `content` by `path`.
+    """The picture of a step. Pages include `svg`, or else load `content` from `path`.
 
-    `content` is PNG or JPEG, 480 pixels at most either way, or an SVG.
+    `content` is a PNG or JPEG of at most 480 by 480 pixels, or an SVG.
     """
 
     content: bytes
@@ -42,7 +42,7 @@ class ExercisePicture:
 
     @property
     def path(self) -> str:
-        """Named for its content, so that a browser may cache it for good."""
+        """Contains a digest of the content, so that browsers may cache it for ever."""
         return f"/pictures/{sha256(self.content).hexdigest()[:16]}{self.kind}"
 
     @property
@@ -83,7 +83,7 @@ def _read(path: Path) -> ExercisePicture:
         return _svg(path, content)
     try:
         return _reduced(content)
-    except Exception as error:  # a stranger's file may do anything to a decoder
+    except Exception as error:  # a decoder may raise anything for a broken file
         raise PictureError(f"{path}: is no whole PNG or JPEG picture") from error
 
 
@@ -91,7 +91,7 @@ def _svg(path: Path, content: bytes) -> ExercisePicture:
     if len(content) > _LARGEST_SVG_BYTES:
         raise PictureError(f"{path}: an SVG has {_LARGEST_SVG_BYTES // 1000} kB at most")
     try:
-        # Without a document type there are no entities to unfold.
+        # Without a document type there are no entities to expand.
         is_svg = not re.search(rb"<!(DOCTYPE|ENTITY)", content, re.IGNORECASE) and ET.fromstring(  # noqa: S314
             content
         ).tag.endswith("svg")
@@ -103,7 +103,7 @@ def _svg(path: Path, content: bytes) -> ExercisePicture:
 
 
 def _reduced(content: bytes) -> ExercisePicture:
-    """A photograph or drawing as small as mails and phones need it, without what a camera adds."""
+    """The picture, reduced to the size for mails and phones and without camera metadata."""
     from PIL import Image, ImageOps
 
     with Image.open(io.BytesIO(content), formats=("PNG", "JPEG")) as opened:

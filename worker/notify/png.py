@@ -1,12 +1,12 @@
 """Converts a chart's SVG into the PNG of a mail.
 
 It supports the three elements that the template uses: rect, line and text. The background is
-transparent and the tones have a contrast of at least 3:1 against white and black, because a mail
-can't know on which it will be seen. It isn't a general SVG reader; those take two to six times as
+transparent and the tones have a contrast of at least 3:1 against white and black, because mail
+readers may show either behind it. It isn't a general SVG renderer; those take two to six times as
 long (docs/decisions/mail-chart.md). A palette keeps the file small.
 
-Words and dashes recur from mail to mail (dates, whole kilometres), so each is drawn once, kept
-and pasted. Letters are always on whole pixels.
+Words and dashes recur from mail to mail (dates, whole kilometres), so each is drawn once and
+cached. Letters are always placed on whole pixels.
 """
 
 import io
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from PIL import Image, ImageDraw, ImageFont
 
 _ZOOM = 2
-_LEVELS = 15  # steps of a letter's edge
+_LEVELS = 15  # levels of antialiasing of a letter
 _GREY, _PALE, _QUIET = (0x87, 0x94, 0xA5), (0xA9, 0xB2, 0xBD), (0x76, 0x80, 0x8C)
 _TEAL, _ORANGE = (0x17, 0x91, 0x7F), (0xD9, 0x58, 0x0D)
 _CORNER = 2
 _PACKED = 3
-"""The level of zlib: the next ones take twice as long and make the file larger, the sixth smaller
-by a quarter in two and a half times as long."""
+"""The zlib level. Levels 4 and 5 take twice as long for a larger file; level 6 makes it smaller by
+a quarter, but takes two and a half times as long."""
 
 Colour = tuple[int, int, int]
 
 
 class Ink(NamedTuple):
-    """A colour and how much it covers, of 255."""
+    """A colour and its opacity from 0 to 255."""
 
     colour: Colour
     cover: int = 255
@@ -110,7 +110,7 @@ def chart_png(svg: str, *, font: Path) -> bytes:
                 words.append((word, x, y))
         elif kind != "title":
             raise ValueError(f"the chart's template draws a <{kind}>, which the PNG can't")
-    for word, x, y in words:  # over all that is drawn
+    for word, x, y in words:  # on top of the shapes
         corner = floor(x + 0.5) + word.right, ceil(y - 0.5) + word.down
         image.paste(word.places, corner, word.seen)
     file = io.BytesIO()
@@ -168,7 +168,7 @@ def _dash_mask(length: int, is_level: bool) -> "Image.Image":
 
 
 class _Word(NamedTuple):
-    """Drawn letters as places in the palette, which of their pixels are seen, and from where."""
+    """Drawn letters as palette indexes, the mask of their pixels, and the offset of the anchor."""
 
     places: "Image.Image"
     seen: "Image.Image"
@@ -178,20 +178,20 @@ class _Word(NamedTuple):
 
 @lru_cache(maxsize=2048)
 def _word(text: str, tone: str, anchor: str, font: Path) -> _Word | None:
-    """The letters of a word whose anchor stands at the corner `right` and `down` are counted from.
+    """The drawn word, with `right` and `down` as the offset from its anchor to its corner.
 
-    None where there is nothing to see.
+    None if nothing is visible.
     """
     from PIL import Image, ImageDraw
 
     face = _font(font, _SPIKE_SIZE if tone == "label spike" else _SIZE)
-    text = text.replace("\u202f", "\u00a0")  # the font has no narrow one
+    text = text.replace("\u202f", "\u00a0")  # the font has no narrow no-break space
     left, top, right, bottom = map(round, face.getbbox(text, anchor=anchor))
     drawn = Image.new("L", (right - left + 2, bottom - top + 2), 0)
     ImageDraw.Draw(drawn).text((1 - left, 1 - top), text, fill=255, font=face, anchor=anchor)
     if (box := drawn.getbbox()) is None:
         return None
-    # Each pixel of a letter is one of its colour's levels.
+    # Each pixel of a letter has one of the levels of its colour.
     first, step = _LETTER_PLACE[_LETTERS[tone]], 256 / (_LEVELS + 1)
     drawn = drawn.crop(box)
     places = drawn.point([max(0, int(value / step) - 1) + first for value in range(256)])

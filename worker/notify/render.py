@@ -2,11 +2,10 @@
 
     context  →  TemplateLoader.render  →  subject, text, HTML  →  Renderer.email  →  Email
 
-The templates are the shipped ones, overlaid with the operator's. The operator's run in an
-immutable sandbox, and an undefined name is an error, not an empty string. If a template of the
-operator's fails, the shipped one is used, the failure is reported, and the mail is sent all the
-same. Sentences are in `templates/words/`, one file for each language, so that the text part, the
-HTML part and the pages can't differ.
+The operator's templates override the shipped ones. They run in an immutable sandbox, and an
+undefined name is an error, not an empty string. If an operator's template fails, the shipped one is
+used, the failure is reported, and the mail is still sent. Sentences are in `templates/words/`, one
+file for each language, so that the text part, the HTML part and the pages can't differ.
 """
 
 import re
@@ -35,7 +34,7 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "templates"
 ENGLISH = "en"
-"""The operator's language, which also replaces sentences that another language lacks."""
+"""The default language, which also replaces sentences that another language lacks."""
 
 _CHART = "chart/bars.svg"
 SHIPPED_LANGUAGES = tuple(sorted(path.stem for path in (SHIPPED / "words").iterdir()))
@@ -45,7 +44,7 @@ _CHECKIN_ANSWERS = ("fine", "sore", "hurts")
 _LONGEST_NAME = 80
 _LINE = 76
 _MOST_PICTURE_BYTES = 48_000
-"""What the exercises' pictures of one mail have together: those beyond are on the page alone."""
+"""The most bytes of exercise pictures in one mail; the others are only on the page."""
 
 
 _NO_LINKS: dict[str, Any] = {
@@ -55,11 +54,11 @@ _NO_LINKS: dict[str, Any] = {
 
 
 MailName = Literal[MailKind, "red_flag", "alert_copy", "welcome", "address", "address_asked"]
-"""What a mail's templates are called. Of one kind there may be several."""
+"""The name of a mail's templates. A kind of mail may have several."""
 
 
 class Locale(NamedTuple):
-    """What a catalogue must know of the reader, and of the rules that its sentences speak of."""
+    """What a catalogue needs to know about the reader, and the rules that sentences refer to."""
 
     language: str = ENGLISH
     unit: Units = "km"
@@ -70,9 +69,9 @@ class Locale(NamedTuple):
 class TemplateLoader:
     """Templates by name, in two readings: as text and as HTML, where everything is escaped.
 
-    `override` is the operator's folder, whose files replace the shipped ones of the same name; of
-    a file of words only its sentences do. Of pages nothing but the words can be replaced.
-    `broken` are the operator's templates that were put aside, each with its place and reason.
+    `override` is the operator's folder, whose files replace the shipped ones of the same name; a
+    file of words replaces only the sentences that it defines. Of pages, only the words can be
+    replaced. `broken` has the operator's templates that failed, each with its place and reason.
     """
 
     def __init__(self, override: Path | None = None) -> None:
@@ -91,18 +90,18 @@ class TemplateLoader:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that there is a catalogue for."""
+        """The languages that have a catalogue."""
         return tuple(sorted({*SHIPPED_LANGUAGES, *self.own_languages}))
 
     @property
     def own_languages(self) -> tuple[str, ...]:
-        """The languages of which the operator has words."""
+        """The languages for which the operator has a file of words."""
         return tuple(Path(name).stem for name in self._own if name.startswith("words/"))
 
     def words(self, reading: Literal["text", "html"], locale: Locale) -> Catalogue:
-        """The catalogue of the language, speaking in these units and of these rules.
+        """The catalogue for a reader with this language, these units and these rules.
 
-        A sentence is the operator's where they have one, else the shipped one, else English.
+        Each sentence is the operator's if they have one, else the shipped one, else English.
         """
         if (reading, locale) in self._words:
             return self._words[reading, locale]
@@ -114,7 +113,7 @@ class TemplateLoader:
         said: dict[str, Any] = {}
         for name in names:
             try:
-                # The operator's sentences may be built of the shipped ones.
+                # The operator's sentences may use the shipped ones.
                 base = {} if name.startswith("shipped/") else said
                 said = said | self.sentences(reading, locale, name, base=base)
             except Exception as error:  # noqa: BLE001  an operator's template may do anything
@@ -135,7 +134,7 @@ class TemplateLoader:
         *,
         base: Mapping[str, Any] = MappingProxyType({}),
     ) -> dict[str, Any]:
-        """What one file of words defines, and nothing else."""
+        """Only the sentences that one file of words defines, by name."""
         given = {
             **base,
             **locale._asdict(),
@@ -148,7 +147,7 @@ class TemplateLoader:
         return {name: value for name, value in vars(module).items() if not name.startswith("_")}
 
     def render(self, mail: str, context: Mapping[str, Any], locale: Locale) -> tuple[str, ...]:
-        """Subject, text and HTML of a mail; if an own template breaks, those of the shipped."""
+        """Subject, text and HTML of a mail; with the shipped templates if the operator's fail."""
         try:
             plain = dict(context, language=locale.language, words=self.words("text", locale))
             subject = self._text.get_template(f"{mail}/subject.txt").render(plain)
@@ -163,7 +162,7 @@ class TemplateLoader:
             return self.render(mail, context, locale)
 
     def page(self, template: str, context: Mapping[str, Any], locale: Locale) -> str:
-        """A page; if an own catalogue breaks, with the shipped one."""
+        """A page; with the shipped words if the operator's fail."""
         try:
             known = dict(context, language=locale.language, words=self.words("html", locale))
             return self.markup.get_template(f"web/{template}").render(known)
@@ -172,7 +171,7 @@ class TemplateLoader:
             return self.page(template, context, locale)
 
     def svg(self, picture: Picture, *, title: str) -> str:
-        """A chart as SVG; `title` is what a screen reader says."""
+        """A chart as SVG; `title` is for screen readers."""
         try:
             return self.markup.get_template(_CHART).render(picture=picture, title=title)
         except Exception as error:  # noqa: BLE001  an operator's template may do anything
@@ -180,27 +179,25 @@ class TemplateLoader:
             return self.svg(picture, title=title)
 
     def compile(self) -> None:
-        """Compile every template, so that no process has to that finds them compiled."""
+        """Compile every template into the cache, so that later processes don't have to."""
         for environment in (self._text, self.markup):
             for name in environment.list_templates(extensions=[kind[1:] for kind in _TEXT_KINDS]):
                 environment.get_template(name)
 
     def try_each(self, render_all: Callable[[], object]) -> None:
-        """Try the operator's templates one at a time, so that one mistake costs one template."""
+        """Try the operator's templates one at a time, so that a mistake affects only one."""
         everything = self._own
         good: dict[str, str] = {}
         for name, source in everything.items():
             self._own = {name: source}
             self._load()
             render_all()
-            good |= self._own  # empty by now if it broke
+            good |= self._own  # `_put_aside` has removed it if it failed
         self._own = good
         self._load()
 
     def _put_aside(self, taking_part: set[str], error: Exception) -> None:
-        """Continue without the operator's templates among these; raises the error if
-        there are none.
-        """
+        """Continue without these operator's templates; raises the error if there are none."""
         suspects = taking_part & self._own.keys()
         if not suspects:
             raise error
@@ -226,18 +223,18 @@ class TemplateLoader:
 
     @cached_property
     def _environments(self) -> "tuple[Environment, Environment]":
-        # Loaded with the first mail or page: a pass that has neither needs no Jinja.
+        # Imported with the first mail or page: a pass without one doesn't need Jinja.
         from worker.notify.environments import environments
 
         return environments(self._own, shipped=SHIPPED)
 
 
 class Renderer:
-    """What every kind of mail needs to become an `Email`. Nothing here reads a clock.
+    """Renders every kind of mail as an `Email`. Nothing here reads a clock.
 
     `templates` is the operator's folder, see `TemplateLoader`. Without a `signer`, mails have no
     links. `checkins` adds the one-tap answers and the athlete's page, which need the web server.
-    `reply_to` is only named in the text; the mailer sets the header. `language` is for athletes
+    `reply_to` is only mentioned in the text; the mailer sets the header. `language` is for athletes
     who chose none. `pictures` are the operator's own pictures of exercises, by name. Raises
     `ValueError` for a language without a catalogue.
     """
@@ -263,7 +260,7 @@ class Renderer:
         self._inliner: Any = None
 
     def locale(self, athlete: Athlete, rules: Rules) -> Locale:
-        """How this athlete is spoken to."""
+        """The athlete's language and units, with these rules."""
         is_known = athlete.language in self.loader.languages
         language = athlete.language if is_known else self.language
         return Locale(language, athlete.units, athlete.clock, rules)
@@ -280,22 +277,21 @@ class Renderer:
         headers: tuple[tuple[str, str], ...] = (),
         links: Mapping[str, Any] | None = None,
     ) -> Email:
-        """A mail by its templates, to the athlete, or without one to `recipient`.
+        """Render a mail to the athlete, or to `recipient` if there is no athlete.
 
-        `images` are named as the HTML part names them; `links` as the templates do. The pictures of
-        `routine` are added as far as the template shows them. Without a
-        `locale` no sentence may speak of rules. The operator is written to in English, like all
-        that they read.
+        `images` have the names that the HTML part uses, `links` those that the templates use. The
+        pictures of `routine` are added if the template shows them. Without a `locale` no sentence
+        may refer to rules. Mails to the operator are in English.
         """
         if locale is None:
             locale = self.locale(athlete, Rules()) if athlete else Locale(ENGLISH)
         kind: MailKind = next((one for one in get_args(MailKind) if one == mail), "notice")
         unsubscribe = ""
         if self.signer is not None and athlete is not None:
-            # A stranger who got the first mail by mistake wants none of the others.
+            # A stranger who got the first mail by mistake doesn't want any other mail.
             stops = "all" if mail == "welcome" else kind
             unsubscribe = self.signer.sign("unsubscribe", athlete, kind=stops)
-            # RFC 8058. It asks for https; over http a mail provider ignores the second header.
+            # RFC 8058 requires https; over http a mail provider ignores the second header.
             headers += (
                 ("List-Unsubscribe", f"<{unsubscribe}>"),
                 ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
@@ -335,7 +331,7 @@ class Renderer:
         )
 
     def routine(self, steps: Sequence[Step], locale: Locale) -> dict[str, Any]:
-        """What templates are given of a routine: `routine_context`, and `pictures` by step."""
+        """A routine for templates: `routine_context`, and `pictures` by step."""
         words = self.loader.words("text", locale)
         context = routine_context(steps, locale.language)
         shown: dict[str, MailPicture] = {}
@@ -351,7 +347,7 @@ class Renderer:
     def web_links(
         self, athlete: Athlete, now: datetime, *, felt_on: date | None = None
     ) -> dict[str, Any]:
-        """What the web server offers: the athlete's page, and the answers of how a day felt."""
+        """Links to the web server: the athlete's page, and one for each answer of a check-in."""
         if self.signer is None or not self.checkins:
             return {}
         links: dict[str, Any] = {"page": self.signer.sign("athlete", athlete, now=now)}
@@ -366,7 +362,7 @@ class Renderer:
 
 
 class MailPicture(NamedTuple):
-    """A picture of an exercise in a mail: its name there, its bytes, and the same in words."""
+    """A picture of an exercise in a mail: its name there, its bytes, and its alternative text."""
 
     name: str
     content: bytes
@@ -374,13 +370,14 @@ class MailPicture(NamedTuple):
 
 
 def no_such_language(language: str, known: Sequence[str]) -> str:
-    """What to say of a language that has no catalogue."""
+    """The error message for a language without a catalogue."""
     return f"there are no words in the language {language!r}; there are: {', '.join(known)}"
 
 
 def routine_context(steps: Sequence[Step], language: str) -> dict[str, Any]:
-    """The steps by time of day, each with whether it's the first time in the same mail; and those
-    that must not be done at some time: their `not_when` says when.
+    """The steps by time of day, each with whether it is mentioned for the first time.
+
+    `not_now` has the steps with a `not_when`, which says when not to do them.
     """
     steps = [in_language(step, language) for step in steps]
     seen: set[str] = set()
@@ -394,20 +391,20 @@ def routine_context(steps: Sequence[Step], language: str) -> dict[str, Any]:
 
 
 def standalone(email: Email) -> str:
-    """A mail as a page: its HTML with its pictures inside; it asks the network for nothing."""
+    """A mail as a page: its HTML with embedded pictures. It loads nothing from the network."""
     html = email.html
     for name, png in email.images:
         html = html.replace(f'"cid:{name}"', f'"data:image/png;base64,{b64encode(png).decode()}"')
     return html
 
 
-# Text on its way into a mail
+# Text for mails
 
 
 def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
-    """Text from outside, on one line: no controls, no marks that turn the reading direction.
+    """Text from outside on one line, without control characters and direction marks.
 
-    Spaces that don't break stay, as French has them before its marks.
+    Non-breaking spaces are kept, because French needs them before punctuation.
     """
     safe = "".join(
         mark if unicodedata.category(mark)[0] != "C" or mark in JOINERS else " "
@@ -418,13 +415,13 @@ def clean(text: str, *, longest: int = _LONGEST_NAME) -> str:
 
 
 def masked(address: str) -> str:
-    """Enough to know one's own address by, too little to write to a stranger's."""
+    """The address with only the first letter of its local part, such as "a…@example.org"."""
     name, _, domain = address.rpartition("@")
     return f"{name[:1]}…@{domain}"
 
 
 def fold(text: str) -> str:
-    """Lines of at most 76 characters where there's a space to break at; list items hang."""
+    """Wrap lines at spaces to at most 76 characters if possible; list items are indented."""
     folded: list[str] = []
     for line in text.splitlines():
         rest = line.rstrip()

@@ -1,4 +1,4 @@
-"""Sample mails, to try templates on before a real mail depends on them."""
+"""Sample facts, to test templates before a real mail depends on them."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -51,7 +51,7 @@ _DIARY = (
 
 
 def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
-    """Facts of each kind of mail, by the composer's name for it, in the athlete's language."""
+    """Facts of each kind of mail, with the name of its method of `Composer`."""
     for kind, facts in _facts():
         is_athletes = hasattr(facts, "athlete")
         speaks = replace(_ATHLETE, language=language)
@@ -59,9 +59,9 @@ def sample_facts(language: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _facts() -> Iterator[tuple[str, Any]]:
-    """Alerts with and without a race and an easy season, a week with everything, one without runs,
-    one of which not all was seen, a first one, a lost source by consent and by key, a red flag and
-    an emergency, a copy of an alert, a new address, a first mail, a notice.
+    """Alerts with and without a race and an easy season; a complete week, one without runs, one
+    with unseen sources, and a first one; a source to reconnect by consent and by key; a red flag
+    and an emergency; a copy of an alert; a new address; a first mail; a notice.
     """
     run = Finding(_DAY, "run", 1, 2, 14_200.0, 8_900.0, retraining=True)
     yield "alert", _alert(run)

@@ -27,12 +27,12 @@ _TROUBLE = 300
 _REASON = 200
 
 WeekRow = tuple[str, tuple[str, str, str]]
-"""A figure's title, and how much of it this week, last week and the mean week had."""
+"""A figure's title, and its values for this week, last week and the mean week."""
 
 
 @dataclass(frozen=True, slots=True)
 class Noticed:
-    """A finding of the week, and why it was not mailed on its day ("" where it was)."""
+    """A finding of the week, and why it was not mailed on its day ("" if it was)."""
 
     finding: Finding
     mailed: bool
@@ -41,7 +41,7 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class Unseen:
-    """What can't be seen: a service by its title, or the inbox (""), since a day; or only files."""
+    """A source that can't be read, or files that can't. `source` is its title, "" for the inbox."""
 
     source: str = ""
     since: date | None = None
@@ -52,11 +52,11 @@ class Unseen:
 class WeeklyFacts:
     """One week, the last of `weeks`: 12 or more calendar weeks, oldest first.
 
-    `plan` is of the week after it, and `change` is how it differs from the plan of a week ago.
-    `too_little` says what history is still missing, or is None. `troubles` are problems with
+    `plan` is the plan of the following week, and `change` is how it differs from that of a week
+    ago. `too_little` says what history is still missing, or is None. `troubles` are problems with
     sources and their remedies, a line each, each reported once; `unseen` is reported as long as
-    it holds. `key_ends_on` is set while the athlete's key to a source is about to expire. `diary`
-    has the check-ins of the last fortnight.
+    it lasts. `key_ends_on` is set if the athlete's key to a source is about to expire. `diary` has
+    the check-ins of the last fortnight.
     """
 
     athlete: Athlete
@@ -131,7 +131,7 @@ def compose_weekly(renderer: Renderer, facts: WeeklyFacts) -> Email:
 
 
 def _told(trouble: str, words: Catalogue) -> str:
-    """A trouble in the reader's words; it begins with the name of its source."""
+    """A problem in the reader's language; it begins with the name of its source."""
     source, colon, why = trouble.partition(": ")
     if not colon or source not in words.source_names:
         return words.reason(trouble)
@@ -145,7 +145,7 @@ def week_chart(
     mean_m: float | None,
     planned: Sequence[PlannedWeek] = (),
 ) -> tuple[Picture, str] | None:
-    """Weeks with mean, breaks and what is planned, and the same in words; None for one week."""
+    """The chart of the weeks and the plan, and its text alternative; None for a single week."""
     if len(weeks) < 2:  # noqa: PLR2004 - one bar says nothing
         return None
     drawn = weeks_picture(
@@ -161,8 +161,8 @@ def week_chart(
 
 
 def _rows(weeks: Sequence[Week], words: Catalogue) -> list[WeekRow]:
-    """The last of the weeks beside the one before it and the mean of the four before."""
-    if len(weeks) < 2:  # noqa: PLR2004 - nothing to lay beside it
+    """The last week, compared with the week before it and the mean of the four before."""
+    if len(weeks) < 2:  # noqa: PLR2004 - nothing to compare
         return []
     this, last = weeks[-1], weeks[-2]
     before = weeks[-1 - _MEAN_OF : -1] if len(weeks) > _MEAN_OF else ()

@@ -11,7 +11,7 @@ from worker.setting_types import is_loopback
 
 @dataclass(frozen=True, slots=True)
 class WelcomeFacts:
-    """An athlete who was just added; by `rules` the mail says how soon anything is warned of."""
+    """An athlete who was just added; from `rules` the mail says how soon warnings are possible."""
 
     athlete: Athlete
     rules: Rules
@@ -19,7 +19,7 @@ class WelcomeFacts:
 
 
 def compose_welcome(renderer: Renderer, facts: WelcomeFacts) -> Email:
-    """The first mail. Where there are no pages it says in words what there is to know."""
+    """The first mail. Without a web server it has explanations instead of a link."""
     athlete = facts.athlete
     links, is_local = {}, False
     if renderer.signer is not None and renderer.checkins:

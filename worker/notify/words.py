@@ -1,4 +1,4 @@
-"""The sentences of one language, as templates use them; and the language that a browser asks for.
+"""The sentences of one language for templates, and the choice of a browser's language.
 
 `TemplateLoader.words` makes a `Catalogue` from what the files of `templates/words/` define.
 """
@@ -12,7 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 GAP = "\u00a0"
-"""Between a number and its unit: no line breaks there. In the plain part it ends as a space."""
+"""The non-breaking space between a number and its unit. In plain text it becomes a space."""
 
 _MOST_ASKED = 20
 _SETTING = re.compile(r"\s*\([^()]*\b[a-z_0-9]+ = [^)]*\)")
@@ -21,10 +21,10 @@ _KINDS = {"day": r"\d{4}-\d{2}-\d{2}", "n": r"\d+", "x": r".*?"}
 
 
 class Catalogue:
-    """The sentences of one language by their names, spoken to one reader.
+    """The sentences of one language as attributes, for one reader.
 
-    A sentence with figures is called with them; a list or a text is there as it is. What the
-    language lacks is asked of `fallback`, which is read only then.
+    A sentence with figures is a function of them; others are texts or lists. Names that the
+    language lacks are taken from `fallback`, which is called only then.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Catalogue:
         return getattr(self._fallback(), name)
 
     def reason(self, reason: str) -> str:
-        """Translate a reason that a pure room or a service gives in English, without its setting.
+        """Translate an English reason from `worker.domain` or a service, without its setting.
 
         The catalogue's `reasons` map a pattern such as "the run was {n} days ago" to "der Lauf
         war vor {n:days_dative}", where `days_dative` is a sentence that takes the number. Reasons
@@ -54,12 +54,12 @@ class Catalogue:
         return unescaped(unknown(told)) if unknown and told else told
 
     def sentence(self, reason: str) -> str:
-        """The same as a sentence of its own."""
+        """The translated reason as a complete sentence."""
         told = self.reason(reason)
         return f"{told[:1].upper()}{told[1:]}{'' if told.endswith(('.', '!', '?')) else '.'}"
 
     def knows_reason(self, reason: str) -> bool:
-        """Whether the catalogue says this reason in its own words."""
+        """Whether the catalogue has a translation of this reason."""
         told = " ".join(_SETTING.sub("", reason).split())
         return any(_reading(pattern).fullmatch(told) for pattern in vars(self).get("reasons", {}))
 
@@ -81,13 +81,13 @@ class Catalogue:
 
 
 def unescaped(said: str) -> str:
-    """What a sentence says, as text: what of it is put into a page is escaped there."""
+    """A sentence as plain text, which is escaped again if it is put into a page."""
     return said.unescape() if isinstance(said, Markup) else said
 
 
 @cache
 def _reading(pattern: str) -> re.Pattern[str]:
-    """What reads the figures out of a reason; a figure's kind is the beginning of its name."""
+    """A regular expression for the figures in a reason. A figure's name begins with its kind."""
     read = ""
     for number, part in enumerate(re.split(r"\{(\w+)\}", pattern)):
         if number % 2:

@@ -4,16 +4,16 @@
     server = WebServer(app, host=..., port=...)  # uvicorn in a thread of the worker
     server.start(); server.stop()
 
-Pages are made on the server, work without JavaScript and load nothing from third parties. A GET
+Pages are rendered on the server, work without JavaScript and load nothing from third parties. A GET
 changes nothing; a POST saves an answer, a setting or a credential in the store and leaves the work
 to the worker. A signed link identifies the athlete it was signed for: there are no accounts and no
 cookies.
 
-Behind a proxy: the server speaks plain HTTP and takes an `X-Forwarded-For` only from the addresses
-in `[web] trusted_proxies`, and only to tell clients apart for the rate limits. No page's content
-depends on it. A request from this machine opens the operator's pages only while
-`base_url` is a loopback address itself: once the pages are published under a name, anybody's
-request may come through a proxy on this machine, and a token is needed.
+Behind a proxy, the server speaks plain HTTP and trusts `X-Forwarded-For` only from the addresses in
+`[web] trusted_proxies`, and only to distinguish clients for the rate limits. No page's content
+depends on it. A request from this machine opens the operator's pages only while `base_url` is a
+loopback address. Once the pages are published under a name, anybody's request may come through a
+proxy on this machine, so a token is needed.
 """
 
 from worker.web.app import build_app

@@ -1,7 +1,7 @@
 """The page that confirms a new mail address. GET shows a button; POST acts, once.
 
-Mail servers follow the links of a mail to check them, so a visit alone confirms nothing. The link
-opens only this page, which shows the reader of the new address nothing about the athlete.
+Mail servers open links in mails to check them, so a GET confirms nothing. The link opens only this
+page, which shows nothing about the athlete to the reader at the new address.
 """
 
 import logging
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def show_address(web: WebContext, visit: LinkVisit) -> Response:
-    """Asks whether the address is to count."""
+    """Ask for confirmation of the address."""
     with web.store.reading() as tx:
         waiting = tx.addresses.waiting(visit.athlete, now=visit.now)
     if waiting is None or waiting.code != visit.more.get("code"):
@@ -25,7 +25,7 @@ def show_address(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_address(web: WebContext, visit: LinkVisit) -> Response:
-    """Lets the address count from now on."""
+    """Confirm the address."""
     with web.store.transaction() as tx:
         address = confirm_address(tx, visit.athlete, visit.more.get("code", ""), now=visit.now)
     if address is None:

@@ -1,4 +1,4 @@
-"""The app: the address of each page, and the answer to a request for none of them."""
+"""The app: the route of each page, and the error pages."""
 
 from functools import partial
 
@@ -35,7 +35,7 @@ from worker.web.webhook import webhook_routes
 
 
 def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None) -> Starlette:
-    """The whole site."""
+    """Build the app with all routes and middleware."""
 
     async def show_error(request: Request, error: Exception) -> Response:
         return error_page(web, request.scope, error)
@@ -105,13 +105,13 @@ def build_app(web: WebContext, *, rate_limiter: ClientRateLimiter | None = None)
         ],
         exception_handlers=dict.fromkeys((HTTPException, PageError, StoreError), show_error),
     )
-    # A redirect to the same address without a slash would go to whatever Host was asked, by http,
-    # with the token in it.
+    # A redirect to the address without a slash would use http and the Host header of the request,
+    # and contain the token.
     app.router.redirect_slashes = False
     return app
 
 
 def _static(path: str, content: bytes, media_type: str) -> Route:
-    """Style sheet, icon and own pictures, which hold no secrets and may be cached for good."""
+    """A route to a static file, which isn't secret and may be cached for ever."""
     headers = {"cache-control": "public, max-age=31536000, immutable"}
     return Route(path, lambda _: Response(content, 200, headers, media_type))

@@ -52,7 +52,7 @@ def show_athlete(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_settings(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the settings of the form: a box that isn't ticked is a no."""
+    """Save the settings in the form. A box that isn't ticked means no."""
     form, wants = visit.form, visit.athlete.wants
     try:
         changed = with_settings(visit.athlete, form, languages=web.pages.languages)
@@ -65,7 +65,7 @@ def save_settings(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_contact(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the name, and asks a new address whether it's the athlete's."""
+    """Save the name, and send a request for confirmation to a new address."""
     who, form = visit.athlete, visit.form
     try:
         with web.store.transaction() as tx:
@@ -78,7 +78,7 @@ def save_contact(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_language(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the language that the page offered, for the mails too."""
+    """Save the language, which also applies to mails."""
     language = visit.form.one("language")
     if language not in web.pages.languages:
         raise PageError(400)
@@ -88,7 +88,7 @@ def save_language(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_consent(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves that copies of alerts may go to the practice, or that they may not."""
+    """Save whether the practice may get copies of alerts."""
     agrees = visit.form.one("agree")
     if agrees not in ("yes", "no"):
         raise PageError(400)
@@ -99,14 +99,14 @@ def save_consent(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def resume_mails(web: WebContext, visit: LinkVisit) -> Response:
-    """Ends a pause of the athlete's mails."""
+    """End the pause of the athlete's mail."""
     with web.store.transaction() as tx:
         tx.athletes.pause(visit.athlete, since=None)
     return _saved(web, visit, "web: athlete %(athlete)d resumes mail")
 
 
 def save_race(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the race that the plan leads to, or that there is none."""
+    """Save the race of the plan, or that there is none."""
     race = None
     if visit.form.one("none") != "yes":
         try:
@@ -119,7 +119,7 @@ def save_race(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
-    """Deletes everything about the athlete, where the box was ticked."""
+    """Delete everything about the athlete, if the box was ticked."""
     if visit.form.one("sure") != "yes":
         return athlete_page(web, visit, unsure=True, status=400)
     forget_athlete(web.services, visit.athlete, data_dir=web.data_dir, now=visit.now)
@@ -128,7 +128,7 @@ def forget_everything(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
-    """Disconnects one of the sources that can be connected, where it is."""
+    """Disconnect a source, if it is connected."""
     source = _service(web, visit.form.one("source")).name
     with web.store.reading() as tx:
         state = tx.progress.sources(visit.athlete).get(source)
@@ -142,10 +142,10 @@ def disconnect_source(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def close_links(web: WebContext, visit: LinkVisit) -> Response:
-    """Closes every link that was made until now, including that of this visit.
+    """Close every link made until now, including the link of this visit.
 
-    No new one is shown, because whoever has a link could renew it for ever. The next mail brings
-    one to the athlete.
+    No new link is shown, because anybody who has a link could renew it for ever. The next mail to
+    the athlete contains one.
     """
     with web.store.transaction() as tx:
         tx.athletes.close_links(visit.athlete, now=visit.now)
@@ -156,9 +156,9 @@ def close_links(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def close_calendar(web: WebContext, visit: LinkVisit) -> Response:
-    """Closes the calendar's link; the page shows the next one.
+    """Close the calendar's link; the page shows the new one.
 
-    Whoever has a link to the page sees that too. Athletes who worry about that close all links.
+    Anybody with a link to the page sees the new one too, unless the athlete closes all links.
     """
     with web.store.transaction() as tx:
         tx.athletes.close_calendar(visit.athlete, now=visit.now)
@@ -166,7 +166,7 @@ def close_calendar(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_key(web: WebContext, visit: LinkVisit) -> Response:
-    """Tries a key to a service and saves it; where it doesn't work, the page says so."""
+    """Test a key to a service and save it. If it doesn't work, the page says so."""
     service = _service(web, visit.request.path_params["source"])
     key, expires = visit.form.one(f"{service.name}_key"), visit.form.one("expires")
     try:
@@ -182,7 +182,7 @@ def save_key(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def edit_run(web: WebContext, visit: LinkVisit) -> Response:
-    """Leaves a run out, puts it back, corrects or adds it; the page says what can't be done."""
+    """Exclude, include, correct or add a run. If that isn't possible, the page says so."""
     edit, form = visit.request.path_params["edit"], visit.form
     who, now, services = visit.athlete, visit.now, web.services
     try:
@@ -226,7 +226,7 @@ def download_zip(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def _service(web: WebContext, name: str) -> Source:
-    """The service of this name that is on; raises `PageError` where there's none."""
+    """The service of this name; raises `PageError` if there is none that is on."""
     for one in web.services.sources.values():
         if one.client.name == name:
             return one.client
@@ -240,7 +240,7 @@ def _log(visit: LinkVisit, event: str, **fields: str) -> None:
 def _saved(
     web: WebContext, visit: LinkVisit, event: str, *, at: str = "", **fields: str
 ) -> Response:
-    """Logs a change, and leads back to the page, or to its section `at`."""
+    """Log a change, and redirect to the page, or to its section `at`."""
     _log(visit, event, **fields)
     return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?saved=yes{at and f'#{at}'}", 303)
 
@@ -253,9 +253,9 @@ def athlete_page(
     troubles: Mapping[str, str] = MappingProxyType({}),
     status: int = 200,
 ) -> Response:
-    """The page, with what became of a form that was sent.
+    """The page, with the result of a form.
 
-    `troubles` say what was wrong, by the form: one of `_FORMS`, or a service.
+    `troubles` has the error of a form by its name: one of `_FORMS`, or a service.
     """
     done = visit.request.query_params if status == HTTPStatus.OK else {}
     athlete = visit.athlete
@@ -294,7 +294,7 @@ def athlete_page(
         keys=keys,
         troubles=dict.fromkeys(_FORMS, "") | dict(troubles),
         listed=listed,
-        # As exact as it is kept: saving it unchanged must not move the plan.
+        # With full precision, so that saving it unchanged doesn't change the plan.
         race_distance=f"{athlete.race.distance_m / METRES_PER[athlete.units]:.8g}"
         if athlete.race
         else "",
@@ -324,7 +324,7 @@ def _download(
     write: Callable[[Mapping[str, Any], IO[bytes]], None],
     kind: str,
 ) -> Response:
-    """The data as a file without a name on the disk: no memory holds it, nor a transaction."""
+    """The data from a temporary file, without holding it in memory or a transaction open."""
     athlete = visit.athlete
     if not web.exporting.begin(athlete.id):
         raise PageError(429, wait_s=10)
@@ -339,7 +339,7 @@ def _download(
 
 
 class _Download(StreamingResponse):
-    """A file, sent piece by piece; `then` is closed once it was, or nobody takes it any more."""
+    """A file, sent in chunks. `then` is closed after it was sent or the client disconnected."""
 
     def __init__(self, file: IO[bytes], name: str, media_type: str, then: ExitStack) -> None:
         headers = {

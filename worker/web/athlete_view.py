@@ -36,14 +36,14 @@ class AlertDay:
 
     @property
     def against(self) -> date | None:
-        """The day of the run that the leading finding was measured by."""
+        """The day of the run to which the leading finding was compared."""
         kind = self.lead.finding.kind
         return next((signal.against for signal in self.signals if signal.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True)
 class AthleteView:
-    """One athlete today."""
+    """An athlete's data as of today."""
 
     day: date
     runs: int
@@ -62,7 +62,7 @@ class AthleteView:
 def athlete_view(
     web: WebContext, tx: Transaction, athlete: Athlete, *, now: datetime, locale: Locale
 ) -> AthleteView:
-    """All that the page shows."""
+    """Everything that the page shows."""
     day = local_day(athlete, now)
     history = tx.runs.history(athlete, since=day, rules=web.rules)
     found = tx.findings.standing(athlete, since=day - _ALERT_DAYS)[-_FINDINGS_SHOWN:]
@@ -101,7 +101,7 @@ def listed_runs(tx: Transaction, athlete: Athlete, shown: AthleteView) -> tuple[
 def _shown(
     web: WebContext, athlete: Athlete, history: History, found: tuple[StoredFinding, ...]
 ) -> tuple[AlertDay, ...]:
-    """Newest first. Each day is judged again, for a finding has less than its verdict."""
+    """Newest first. Each day is judged again, because its verdict isn't stored."""
     by_day: dict[date, list[StoredFinding]] = {}
     for one in found:
         by_day.setdefault(one.finding.day, []).append(one)
@@ -124,9 +124,7 @@ def _leading(found: StoredFinding) -> tuple[bool, int, int]:
 
 
 def _chart(web: WebContext, locale: Locale, weeks: tuple[Week, ...], plan: Plan) -> Markup | None:
-    """The weeks since the first run, this one last, and those planned after it; None before there's
-    anything to see.
-    """
+    """The weeks from the first run to the current one, and the planned weeks; None if empty."""
     words = web.pages.words(locale)
     planned = [week for week in plan.weeks if week.starts_on > plan.day][:_WEEKS_PLANNED]
     shown = since_first_run(weeks[-_WEEKS_BESIDE_PLAN:] if planned else weeks)

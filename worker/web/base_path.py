@@ -6,13 +6,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 
 def base_path(base_url: str) -> str:
-    """The path that all addresses begin with, e.g. "/ease"; "" where there's none."""
+    """The path at the beginning of all addresses, such as "/ease", or ""."""
     path = urlsplit(base_url).path.strip("/")
     return f"/{path}" if path else ""
 
 
 class BasePathMiddleware:
-    """Takes the path off a request that a proxy has left it on: routes begin after it."""
+    """Removes the base path from requests if the proxy kept it, because routes don't have it."""
 
     def __init__(self, app: ASGIApp, *, root: str) -> None:
         self._app = app

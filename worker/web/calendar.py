@@ -10,12 +10,12 @@ from worker.web.visits import LinkVisit
 
 _HEADERS = {
     "content-disposition": 'inline; filename="easeback.ics"',
-    "cache-control": "private, no-cache",  # kept, but asked about each time
+    "cache-control": "private, no-cache",  # cached, but revalidated each time
 }
 
 
 def show_calendar(web: WebContext, visit: LinkVisit) -> Response:
-    """The feed; 304 without it where the asker has the same already."""
+    """The feed, or 304 if the client already has this version."""
     with web.store.reading() as tx:
         facts = calendar_facts(tx, visit.athlete, rules=web.rules, now=visit.now)
     content = web.services.composer.calendar(facts)
@@ -27,5 +27,5 @@ def show_calendar(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def _has(asked: str, tag: str) -> bool:
-    """Whether one of the tags that were asked about is this one; a proxy may have made it weak."""
+    """Whether the `If-None-Match` header includes the tag; a proxy may have made it weak."""
     return any(one.strip().removeprefix("W/") in (tag, "*") for one in asked.split(","))

@@ -39,9 +39,9 @@ def show_checkin(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_checkin(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the answer and the areas of pain, which select the next routine.
+    """Save the answer and the areas of pain, which select the next routine.
 
-    Red flags are reported to whoever looks after the athlete, if anybody is set.
+    Red flags are reported to those who look after the athlete, if the settings name any.
     """
     athlete, form = visit.athlete, visit.form
     answer = _answer(form, local_day(athlete, visit.now))
@@ -76,7 +76,7 @@ def _names(told: Sequence[Watcher]) -> str:
 
 
 def _answer(form: Form, day: date) -> CheckIn:
-    """The form's check-in; raises `PageError` where it makes no sense."""
+    """The form's check-in; raises `PageError` if it is invalid."""
     feels = next((one for one in checkins.FEELS if one == form.one("feels")), None)
     level = form.one("level")
     is_level = level in map(str, range(checkins.WORST + 1))

@@ -1,8 +1,8 @@
 """Closes idle connections, and those beyond the limit, so that others can be served.
 
-uvicorn waits for the headers of a request without a limit, and every connection counts towards
-its maximum. Bodies have a shorter deadline of their own (`worker.web.forms`), and uploads a
-longer one (`worker.web.uploads`).
+uvicorn waits for the headers of a request without a time limit, and every connection counts towards
+its maximum. Bodies have a separate, shorter deadline (`worker.web.forms`), and uploads a longer one
+(`worker.web.uploads`).
 """
 
 import asyncio
@@ -20,12 +20,13 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 log = logging.getLogger(__name__)
 
 LONG_BODY = "easeback.long_body"
-"""In a request's state: what a page calls that bounds the time of the request's body by itself."""
+"""The key in a request's state of a function that ends the deadline for the request's body. A route
+that has its own deadline calls it."""
 
 HEADERS_WITHIN_S = 15.0
 _MOST_WAITING = 100
 _FILES_KEPT_FREE = 16
-"""How many of the process's open files are reserved for the work."""
+"""The number of file descriptors that are reserved for the work."""
 
 _SAID_EVERY_S = 60.0
 
@@ -33,27 +34,27 @@ _NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class ListeningSocket(socket.socket):
-    """Closes a connection at once where the process may open few files more.
+    """Closes a connection at once if the process has few file descriptors left.
 
-    asyncio would leave it waiting, try again some thousand times a second and log each.
+    asyncio would leave it waiting, retry some thousand times a second and log each attempt.
     """
 
     @classmethod
     def of(cls, listening: socket.socket) -> Self:
-        """The same socket, which the other gives up."""
+        """Take over the socket; `listening` can't be used afterwards."""
         return cls(listening.family, listening.type, listening.proto, listening.detach())
 
     def __init__(self, *which: int) -> None:
         super().__init__(*which)
         most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        # The lowest number that is free is given to each: the last ones stay.
+        # Each file gets the lowest free descriptor, so that the highest ones stay free.
         self._last = float("inf") if most == resource.RLIM_INFINITY else most - _FILES_KEPT_FREE
-        # Its number is for the connection that has to be closed where there's no other.
+        # If no descriptor is left, this one is released to accept a connection and close it.
         self._spare: int | None = os.open(os.devnull, os.O_RDONLY)
         self._said_s = -_SAID_EVERY_S
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """The next connection; raises `ConnectionAbortedError` for one that was closed."""
+        """The next connection; raises `ConnectionAbortedError` if it was closed."""
         try:
             connection, address = super().accept()
         except OSError as error:
@@ -71,7 +72,7 @@ class ListeningSocket(socket.socket):
         super().close()
 
     def _turn_away(self) -> bool:
-        """Close the next connection unanswered; False where there's nothing to do it with."""
+        """Close the next connection unanswered; False if there is no spare descriptor."""
         if self._spare is None:
             return False
         self._give_spare_up()
@@ -97,10 +98,10 @@ class ListeningSocket(socket.socket):
 
 
 class ImpatientProtocol(H11Protocol):
-    """uvicorn's protocol, with a deadline for each request to be there.
+    """uvicorn's protocol, with a deadline for receiving each request.
 
-    Of a server's connections whose request isn't there whole there are only so many: one more, and
-    the one that has been waiting longest is closed.
+    The number of connections that wait for a complete request is limited. If it is exceeded, the
+    connection that has waited longest is closed.
     """
 
     deadline: asyncio.TimerHandle | None = None
@@ -117,7 +118,7 @@ class ImpatientProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         self._wait()
         super().on_response_complete()
-        self.end_wait_if_asked()  # the next request may be there already
+        self.end_wait_if_asked()  # the next request may have arrived already
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.end_wait()
@@ -125,7 +126,7 @@ class ImpatientProtocol(H11Protocol):
 
     def _wait(self) -> None:
         self.end_wait()
-        # What isn't read is dropped too: its reader would hold the connection as long.
+        # `abort` also drops unsent data; otherwise a slow reader could hold the connection.
         self.deadline = self.loop.call_later(HEADERS_WITHIN_S, self.transport.abort)
         waiting = {
             one.deadline.when(): one

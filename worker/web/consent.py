@@ -1,7 +1,7 @@
 """The pages for connecting a service by consent: to the service's page, and back.
 
-A link leads to a page that says whose it is, and from there to the service, which only sets a
-cookie. Only the way back acts, and only in the same browser.
+A link opens a page that says for whom it is, and leads from there to the service. So far, only a
+cookie is set. Only the callback connects, and only in the same browser.
 """
 
 import logging
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 
 COOKIE = "easeback-consent"
 COOKIE_OVER_TLS = f"__Host-{COOKIE}"
-"""Under this name browsers take it over TLS alone, and from no neighbouring host."""
+"""With this prefix, browsers accept the cookie only over TLS and only from this host."""
 
 COOKIE_LIVES = timedelta(minutes=15)
 
 
 class _Cookie(TypedDict):
-    """What setting the cookie and taking it away have in common."""
+    """The arguments for setting the cookie and for deleting it."""
 
     key: str
     path: str
@@ -37,11 +37,11 @@ class _Cookie(TypedDict):
 
 
 def begin_visit(services: Mapping[str, Source], web: WebContext, visit: LinkVisit) -> Response:
-    """Says whose page it is, with the way to the service; sets the cookie for the way back.
+    """Show for whom the page is, with a link to the service; set the cookie for the callback.
 
-    An athlete's link in the hands of somebody else would show the other's runs to the athlete. The
-    operator who runs `easeback connect` has just named the athlete, and is led there. Which of the
-    services is meant stands in the link; older ones have none.
+    Otherwise, somebody else who opens an athlete's link could connect their own account by mistake.
+    The operator, who has just named the athlete to `easeback connect`, is redirected at once. The
+    link contains the service; older links don't.
     """
     client = services.get(visit.more.get("source", next(iter(services), "")))
     if client is None:
@@ -71,7 +71,7 @@ def begin_visit(services: Mapping[str, Source], web: WebContext, visit: LinkVisi
 
 
 def finish_visit(client: Source, web: WebContext, visit: Visit) -> Response:
-    """Stores the credential that the service's page has led back with."""
+    """Store the credential after the service has redirected back."""
     cookie = _cookie(web, client)
     try:
         done = finish_consent(
@@ -99,7 +99,7 @@ def finish_visit(client: Source, web: WebContext, visit: Visit) -> Response:
 
 
 def _cookie(web: WebContext, client: Source) -> _Cookie:
-    """Browsers want a `__Host-` cookie to be for the whole host. `lax`: another site leads back."""
+    """A `__Host-` cookie must have the path "/". `lax`, because another site redirects back."""
     is_tls = web.base_url.startswith("https://")
     return {
         "key": COOKIE_OVER_TLS if is_tls else COOKIE,
@@ -112,7 +112,7 @@ def _cookie(web: WebContext, client: Source) -> _Cookie:
 
 def _failed(web: WebContext, client: Source, error: SourceError, locale: Locale) -> Response:
     log.info("web: a consent came to nothing: %(why)s", {"why": str(error)})
-    if error.code != STALE_CONSENT:  # that one can't be attributed
+    if error.code != STALE_CONSENT:  # it is unknown whose consent was stale
         web.report(str(error))
     return web.pages.show(
         "connected.html", locale=locale, status=400, service=client.title, trouble=str(error)

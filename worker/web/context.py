@@ -1,4 +1,4 @@
-"""What pages work with: the application behind them, and the plain page for errors."""
+"""What pages work with: the application behind them, and the error page."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -25,13 +25,13 @@ from worker.web.rate_limiter import ClientRateLimiter, OneEach
 
 Pool = Literal["pages", "services", "exports", "uploads", "health"]
 _POOLS: Mapping[Pool, int] = {"pages": 6, "services": 4, "exports": 2, "uploads": 2, "health": 1}
-"""How many of each kind are made at a time; all of them below the store's number of connections."""
+"""The number of threads in each pool; together they don't exceed the store's connections."""
 
 
 class PageError(Exception):
-    """The visit leads nowhere: the answer is a plain page with this status (`error_page`).
+    """A request can't be answered: the answer is an error page with this status (`error_page`).
 
-    `goodbye` says that the link was sound and its athlete was deleted.
+    `goodbye` says that the link was valid and its athlete was deleted.
     """
 
     def __init__(
@@ -48,10 +48,9 @@ class PageError(Exception):
 class WebContext:
     """The application, as far as pages need it.
 
-    Mails that were written as files are below `data_dir`. `ticks` names the worker's jobs and how
-    long health waits for each. `token` opens the operator's pages. `report` is called with the
-    reason if a consent failed, and `notify` with the athletes for whom a webhook made something
-    due.
+    Mails written as files are in `data_dir`. `ticks` has the worker's jobs and how long health
+    waits for each. `token` opens the operator's pages. `report` is called with the reason if a
+    consent failed, and `notify` with the athletes for whom a webhook made something due.
     """
 
     services: Services
@@ -68,17 +67,17 @@ class WebContext:
     operators: ClientRateLimiter = field(
         default_factory=lambda: ClientRateLimiter(burst=1, per_s=1 / 3600, most=1_000)
     )
-    """Whose use of the token is logged: each client's once an hour."""
+    """Limits the log of uses of the token to one per client and hour."""
     exporting: OneEach = field(default_factory=OneEach)
     uploading: OneEach = field(default_factory=OneEach)
     uploads: ClientRateLimiter = field(
         default_factory=lambda: ClientRateLimiter(burst=60, per_s=1 / 60)
     )
-    """How often each athlete may upload."""
+    """Limits the uploads of each athlete."""
     invitations: ClientRateLimiter = field(
         default_factory=lambda: ClientRateLimiter(burst=60, per_s=1 / 600)
     )
-    """How often the practice may invite: its link in strange hands must not mail the world."""
+    """Limits invitations by the practice, so that a stolen link can't be used to send spam."""
     threads: Mapping[Pool, CapacityLimiter] = field(
         default_factory=lambda: {pool: CapacityLimiter(most) for pool, most in _POOLS.items()}
     )
@@ -93,11 +92,11 @@ class WebContext:
 
 
 LOCALE = "easeback.locale"
-"""Under this name a request has how its visitor is spoken to, once that is known."""
+"""The key of the visitor's locale in a request's scope, once it is known."""
 
 
 def locale_of(web: WebContext, scope: Scope, athlete: Athlete | None = None) -> Locale:
-    """How the visitor of a request is spoken to, by the athlete's choice or the browser's."""
+    """The locale of a request's visitor, from the athlete's choice or the browser's."""
     known: Locale | None = scope.get(LOCALE)
     if known is not None and athlete is None:
         return known
@@ -105,7 +104,7 @@ def locale_of(web: WebContext, scope: Scope, athlete: Athlete | None = None) -> 
 
 
 def error_page(web: WebContext, scope: Scope, error: Exception) -> Response:
-    """The plain page for a visit that leads nowhere; a `StoreError` is one to try again."""
+    """The error page for a request. After a `StoreError`, the client may retry."""
     if isinstance(error, HTTPException):
         error = PageError(error.status_code)
     elif not isinstance(error, PageError):

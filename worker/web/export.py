@@ -16,12 +16,12 @@ _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def export(tx: Transaction, athlete: Athlete, *, now: datetime) -> dict[str, Any]:
-    """Settings, runs, findings, answers, sources.
+    """Settings, runs, findings, check-ins and sources.
 
-    Not the credentials, which are secrets, nor the mails, which the athlete has.
+    Credentials aren't included because they are secret, nor mails, which the athlete has.
     """
     settings = asdict(athlete)
-    del settings["link_id"]  # it says something to our links alone
+    del settings["link_id"]  # only of use in our links
     waiting = tx.addresses.waiting(athlete, now=now)
     return {
         "athlete": {**settings, "weekly": athlete.weekly, "wants": sorted(athlete.wants)},
@@ -53,14 +53,14 @@ def export(tx: Transaction, athlete: Athlete, *, now: datetime) -> dict[str, Any
 
 
 def write_json(exported: Mapping[str, Any], file: IO[bytes]) -> None:
-    """Write piece by piece; the whole text is never in memory."""
+    """Write the JSON in chunks, so that the whole text is never in memory."""
     text = io.TextIOWrapper(file, "utf-8")
     json.dump(exported, text, ensure_ascii=False, indent=1, default=_plain)
     text.detach()
 
 
 def write_zip(exported: Mapping[str, Any], file: IO[bytes]) -> None:
-    """The JSON, and a table of runs, of findings and of check-ins."""
+    """Write the JSON, and one table each of runs, findings and check-ins."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
         with archive.open("easeback.json", "w") as member:
             write_json(exported, member)
@@ -79,12 +79,12 @@ def _write_table(rows: Sequence[Mapping[str, Any]], file: IO[bytes]) -> None:
 
 
 def _row(of: Any) -> dict[str, Any]:
-    """The fields of a flat dataclass; `asdict` copies each value deeply."""
+    """The fields of a flat dataclass, without the deep copies of `asdict`."""
     return {field.name: getattr(of, field.name) for field in fields(of)}
 
 
 def _cell(value: object) -> object:
-    """One cell; text that a spreadsheet would take for a formula is marked as text."""
+    """One cell. Text that a spreadsheet would read as a formula gets an apostrophe in front."""
     if isinstance(value, list | tuple):
         value = " ".join(
             ":".join(map(str, one.values())) if isinstance(one, Mapping) else str(one)

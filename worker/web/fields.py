@@ -26,7 +26,7 @@ from worker.web.forms import Form
 from worker.web.pages import chosen
 
 CHOOSABLE: Final[tuple[MailKind, ...]] = ("alert", "weekly")
-"""The mails that an athlete may do without."""
+"""The mails that an athlete can turn off."""
 
 WEEK_STARTS: Final[Mapping[str, int]] = {"monday": 0, "sunday": 6}
 DIALS: Final[tuple[Dial, ...]] = ("24", "12")
@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 def parsed(parse: Callable[[str], _T], text: str, what: str) -> _T:
-    """What a field says; raises `EditError`."""
+    """The parsed value of a field; raises `EditError`."""
     try:
         return parse(text)
     except ValueError as error:
@@ -54,19 +54,19 @@ def decimal(text: str) -> float:
 
 
 def distance_m(form: Form, units: Units) -> float:
-    """The distance of a form, which is in the athlete's units."""
+    """The distance in a form in metres; the form has it in the athlete's units."""
     distance = parsed(decimal, form.one("distance"), "a distance")
     return round(distance * METRES_PER[units], 1)
 
 
 def start_of(form: Form) -> time | None:
-    """The hour at which a run began, where the form says it."""
+    """The time at which a run started, or None if the form has none."""
     start = form.one("start")
     return parsed(time.fromisoformat, start, "an hour of the day") if start else None
 
 
 def race_in(form: Form, units: Units) -> Race:
-    """The race of a form; raises `EditError`."""
+    """The race in a form; raises `EditError`."""
     name = plain_title(form.one("name"))
     day = parsed(date.fromisoformat, form.one("date"), "a date")
     metres = distance_m(form, units)
@@ -78,10 +78,10 @@ def race_in(form: Form, units: Units) -> Race:
 
 
 def with_settings(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> Athlete:
-    """The athlete with the form's settings; a word that isn't known leaves its setting as it was.
+    """The athlete with the settings in the form, except for the wanted mails.
 
-    Which mails are wanted isn't among them. Raises `EditError` for an hour of the weekly mail or a
-    time zone that is none.
+    An unknown choice leaves its setting unchanged. Raises `EditError` for an invalid hour of the
+    weekly mail or time zone.
     """
     weekly, day, at = athlete.weekly, form.one("weekday"), form.one("at")
     if day or at:
@@ -104,7 +104,7 @@ def with_settings(athlete: Athlete, form: Form, *, languages: Sequence[str]) -> 
 
 @cache
 def zones() -> tuple[str, ...]:
-    """The time zones that are named for a place, as a form offers them."""
+    """The time zones that a form offers: those named after a place."""
     others = ("Etc/", "SystemV/", "US/", "posix", "right")
     known = (one for one in available_timezones() if "/" in one)
     return tuple(sorted(one for one in known if not one.startswith(others)))
@@ -115,7 +115,7 @@ def _hour(text: str) -> time:
 
 
 def _zone(text: str) -> str:
-    """A zone by its name, however it's spelled."""
+    """The name of a time zone; case doesn't matter, and spaces may replace underscores."""
     wanted = text.replace(" ", "_")
     for name in available_timezones():
         if name.casefold() == wanted.casefold():

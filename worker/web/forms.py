@@ -29,7 +29,7 @@ class Form:
     fields: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def one(self, name: str) -> str:
-        """The field's only or first value, "" where there's none."""
+        """The first value of the field, or ""."""
         return self.fields.get(name, ("",))[0].strip()
 
     def all(self, name: str) -> tuple[str, ...]:
@@ -37,7 +37,7 @@ class Form:
 
 
 async def read_body(request: Request) -> bytes:
-    """The whole body, within its bounds; raises `PageError`."""
+    """The body; raises `PageError` if it is too large, too slow or incomplete."""
     body = b""
     if int(request.headers.get("content-length", "0")) > LONGEST_BODY:
         raise PageError(413)
@@ -50,7 +50,7 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError as error:
         raise PageError(408) from error
     except ClientDisconnect as error:
-        # Half a form is none: nothing of it may be acted on.
+        # An incomplete form must not be processed.
         raise PageError(400) from error
     return body
 
@@ -80,7 +80,7 @@ def _url_encoded(body: bytes) -> list[tuple[str, str]]:
 
 
 def _multipart(content_type: str, body: bytes) -> list[tuple[str, str]]:
-    """In one pass: a field's name is looked for in the first line that may have it, and no more."""
+    """Parse in one pass. A field's name is only searched in the first line that may contain it."""
     found = BOUNDARY.search(content_type)
     if found is None:
         return []

@@ -17,11 +17,11 @@ from worker.web.visits import Visit
 
 _WRITES_EVERY = timedelta(seconds=2)
 _WRITES_WITHIN_S = 1.5
-"""Who asks for health mostly gives up after a few seconds, and would learn nothing."""
+"""Health checks usually time out after a few seconds, so the answer must come before."""
 
 
 def livez(_: Request) -> Response:
-    """The process answers."""
+    """200 if the process answers."""
     return PlainTextResponse("ok\n")
 
 
@@ -30,7 +30,7 @@ def readyz(web: WebContext, visit: Visit) -> Response:
     try:
         with web.store.reading() as tx:
             wrote = tx.progress.ticks(WRITE_TICK).get(WRITE_TICK)
-        # However often it is asked, and by however many.
+        # Not at each request, so that frequent checks don't cause more writes.
         if wrote is None or not timedelta(0) <= visit.now - wrote.at < _WRITES_EVERY:
             with web.store.transaction(within_s=_WRITES_WITHIN_S) as tx:
                 tx.progress.ticked(WRITE_TICK, at=visit.now)

@@ -1,8 +1,7 @@
 """Limits on requests, and security headers on all answers, around every route.
 
-The link of a page is checked before the rest of the request is read. A client that asks too often
-has to wait. An unexpected exception becomes a plain page. A header that a route sets itself
-stays.
+A page's link is checked before the rest of the request is read. A client with too many requests has
+to wait. An unexpected exception becomes an error page. Headers set by a route aren't overridden.
 """
 
 import logging
@@ -24,7 +23,7 @@ log = logging.getLogger(__name__)
 
 _WRONG_LINK_COSTS = 5.0
 _MOST_PROXIES = 10
-"""Nobody has more in front; a stranger may name thousands."""
+"""The most proxies that are considered; a forged header may name thousands."""
 _UNCOUNTED = ("/livez", "/pages.", "/icon.svg")
 _CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
@@ -40,7 +39,7 @@ class LimitsMiddleware:
         self._web = web
         self._rate_limiter = rate_limiter
         self._headers = _headers(web.base_url)
-        # Not the path without the secret, which anybody could find.
+        # Without the older paths that have no secret, which anybody could guess.
         self._webhooks = {one.webhook_path for one in web.services.sources.values()}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,7 +63,7 @@ class LimitsMiddleware:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                if unread:  # whatever else is sent there is nothing of ours
+                if unread:  # the rest of the body must not be read as another request
                     headers["connection"] = "close"
             await send(message)
 
@@ -79,10 +78,10 @@ class LimitsMiddleware:
                 await error_page(self._web, scope, told)(scope, receive, out)
 
     def _admit(self, scope: Scope, client: str) -> None:
-        """Raise `PageError` for what comes too often, opens nothing or makes no sense.
+        """Raise `PageError` for too many requests, an invalid link or invalid headers.
 
-        A sound link is counted for its athlete, wherever it is opened: others' wrong ones from the
-        same address, or from behind the same proxy, are nothing to it.
+        Visits by a valid link are counted for its athlete, so that wrong links of others from the
+        same address or behind the same proxy don't affect it.
         """
         refused = None
         try:
@@ -102,7 +101,7 @@ class LimitsMiddleware:
             raise refused
 
     def _link(self, scope: Scope) -> Link | None:
-        """What the link says that leads to the page; None for a page that none leads to."""
+        """The content of the link to a page, or None for a page without a link."""
         purpose, _, rest = str(scope["path"]).removeprefix("/").partition("/")
         if purpose not in LINK_LIVES or not rest:
             return None
@@ -116,7 +115,7 @@ class LimitsMiddleware:
             raise PageError(410 if error.expired else 403) from error
 
     def _count_wrong_link(self, scope: Scope, client: str, status: int) -> None:
-        """Guessing is dearer than asking, and is seen: a client has few guesses, so few lines."""
+        """Log a refused request, and count a wrong link several times, so that guesses are few."""
         if status in (401, 403):
             log.info(
                 "web: %(status)d to %(visitor)s, at %(page)s",
@@ -126,7 +125,7 @@ class LimitsMiddleware:
             self._rate_limiter.wait_s(client, self._web.clock(), cost=_WRONG_LINK_COSTS)
 
     def _is_uncounted(self, scope: Scope) -> bool:
-        """True for what guesses nothing and may come often: health, static files, events."""
+        """True for requests that may be frequent and can't be guesses, such as health checks."""
         path: str = scope["path"]
         if path in self._webhooks:
             return bool(scope["method"] == "POST")
@@ -134,7 +133,7 @@ class LimitsMiddleware:
 
 
 def _unexpected(scope: Scope, error: Exception) -> PageError:
-    """Log an unexpected exception; returns the visitor's answer."""
+    """Log an unexpected exception; returns the error for the visitor."""
     if shortage := shortage_of(error):
         log.error("web: %(why)s", {"why": shortage.text})
         return PageError(503, wait_s=60)
@@ -145,9 +144,9 @@ def _unexpected(scope: Scope, error: Exception) -> PageError:
 def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -> str:
     """The client for whom a visit is counted: the peer, or the one that trusted proxies name.
 
-    Each proxy adds its client at the end, on a separate line or not. From the right, the first
-    address that isn't a trusted proxy is believed; anybody may have written those before it. Of
-    an IPv6 address, the first 64 bits count, which a household shares.
+    Each proxy adds its client at the end, on a separate line or not. The last address that isn't a
+    trusted proxy is used; those before it may be forged. Of an IPv6 address, only the first 64 bits
+    count, which a household shares.
     """
     peer = scope["client"][0] if scope.get("client") else ""
     told = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
@@ -169,7 +168,7 @@ def client_of(scope: Scope, *, proxies: Collection[IPv4Network | IPv6Network]) -
 
 
 def _check_headers(scope: Scope) -> None:
-    """Raise `PageError` where a request can be read in two ways, or names no host."""
+    """Raise `PageError` if the length of a request is ambiguous or its host is invalid."""
     headers = Headers(scope=scope)
     if "content-length" in headers and "transfer-encoding" in headers:
         raise PageError(400)
@@ -185,7 +184,7 @@ def _has_body(scope: Scope) -> bool:
 
 
 def _place(scope: Scope) -> str:
-    """The page without its token: links stay out of the log, and so does what isn't an address."""
+    """The first part of the path for the log, without the token."""
     return "/" + clean(str(scope["path"]).partition("/")[2].partition("/")[0], longest=20)
 
 

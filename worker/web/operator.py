@@ -1,4 +1,4 @@
-"""Who may see the operator's pages: those with the token, or at this very machine."""
+"""Who may see the operator's pages: those with the token, or on this machine."""
 
 import base64
 import hmac
@@ -17,11 +17,11 @@ _FORWARDED = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "
 
 
 def is_operator(web: WebContext, request: Request) -> bool:
-    """True with the right token; or from loopback, while the pages are published nowhere else.
+    """True with the right token, or from loopback if the pages aren't published elsewhere.
 
-    The token comes as `Authorization: Bearer`, or as the password of Basic, which a browser
-    asks for. Loopback counts only where `base_url` and the Host header name loopback too and no
-    proxy has left its mark: behind a proxy on this machine everybody comes from loopback.
+    The token is sent as `Authorization: Bearer`, or as the password of Basic authentication, for
+    which browsers ask. Loopback is accepted only if `base_url` and the Host header are loopback too
+    and no proxy has added a header: behind a proxy on this machine every request is from loopback.
     """
     if web.token:
         given = _given_token(request.headers.get("authorization", ""))
@@ -38,7 +38,7 @@ def is_operator(web: WebContext, request: Request) -> bool:
 
 
 def require_operator(web: WebContext, request: Request) -> None:
-    """Raises `PageError`: 401 where a token would open the page, else 403."""
+    """Raise `PageError` if it isn't the operator: 401 if a token is set, else 403."""
     if is_operator(web, request):
         return
     if web.token:
@@ -47,7 +47,7 @@ def require_operator(web: WebContext, request: Request) -> None:
 
 
 def _log_use(web: WebContext, request: Request) -> None:
-    """A token that opened something is an event; one an hour, for metrics are scraped all day."""
+    """Log the use of the token, once an hour, because metrics are scraped all day."""
     client = client_of(request.scope, proxies=web.proxies)
     if not web.operators.wait_s(client, web.clock()):
         log.info("web: the operator's token opened a page to %(visitor)s", {"visitor": client})
@@ -61,7 +61,7 @@ def _given_token(authorization: str) -> str | None:
         return None
     try:
         return base64.b64decode(given, validate=True).decode().partition(":")[2]
-    except ValueError as error:  # no base64, or no UTF-8 in it
+    except ValueError as error:  # not base64, or not UTF-8
         raise PageError(400) from error
 
 

@@ -24,7 +24,7 @@ Word = TypeVar("Word", bound=str)
 class Pages:
     """Renders pages; templates are read on first use. Their addresses begin with `root`.
 
-    `renderer` is that of the mails, whose words the pages speak too.
+    `renderer` is that of the mails, whose catalogues the pages also use.
     """
 
     def __init__(self, root: str = "", renderer: Renderer | None = None) -> None:
@@ -34,7 +34,7 @@ class Pages:
     def show(
         self, template: str, *, locale: Locale, status: int = 200, **context: object
     ) -> HTMLResponse:
-        """A page in the language of `locale`, as an answer."""
+        """A response with a page in the language of `locale`."""
         known = {
             "clean": clean,
             "root": self.root,
@@ -47,9 +47,9 @@ class Pages:
     def locale(
         self, accept_language: str, athlete: Athlete | None = None, rules: Rules | None = None
     ) -> Locale:
-        """How a visitor is spoken to: as the athlete chose, else in a language of the browser's.
+        """A visitor's locale, with the athlete's language, else the browser's.
 
-        Where neither is known it's the operator's. Nothing of it is stored.
+        If neither is known, it is the operator's. The choice isn't stored.
         """
         renderer = self._renderer
         guess = preferred(accept_language, renderer.loader.languages) or renderer.language
@@ -64,21 +64,21 @@ class Pages:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that pages and mails can speak."""
+        """The languages of pages and mails."""
         return self._renderer.loader.languages
 
     @property
     def language(self) -> str:
-        """The operator's, in which an athlete's mails are who chose none."""
+        """The operator's language, which is used for athletes who chose none."""
         return self._renderer.language
 
     @property
     def pictures(self) -> Mapping[str, ExercisePicture]:
-        """The pictures of exercises, by the name that a step has for its own."""
+        """The pictures of exercises, by the name in `Step.picture`."""
         return self._renderer.pictures
 
     def svg(self, picture: Picture, *, title: str) -> Markup:
-        """A chart to put into a page."""
+        """A chart as SVG to include in a page."""
         return Markup(self._renderer.loader.svg(picture, title=title))  # noqa: S704  its template escapes
 
     @cached_property
@@ -91,7 +91,7 @@ class Pages:
 
     @cached_property
     def stylesheet_path(self) -> str:
-        """Named for its content, so that a browser may cache it for good."""
+        """Contains a digest of the content, so that browsers may cache it for ever."""
         return f"/pages.{hashlib.sha256(self.stylesheet).hexdigest()[:12]}.css"
 
     @cached_property
@@ -100,10 +100,10 @@ class Pages:
 
 
 def chosen(wanted: Sequence[str], known: Sequence[Word]) -> tuple[Word, ...]:
-    """Those of the known words that were wanted, in their usual order."""
+    """The known words that are in `wanted`, in the order of `known`."""
     return tuple(word for word in known if word in wanted)
 
 
 def own_names(pages: Pages) -> dict[str, str]:
-    """What each language that the pages speak is called in itself."""
+    """The name of each language of the pages in that language."""
     return {name: pages.words(Locale(name)).own_name for name in pages.languages}

@@ -32,7 +32,7 @@ from worker.web.visits import LINK
 log = logging.getLogger(__name__)
 
 AT_ONCE = 50
-"""Athletes on one page."""
+"""The number of athletes on one page."""
 
 _LONGEST_SEARCH = 80
 _ANSWERS_SHOWN = 14
@@ -40,21 +40,21 @@ _ANSWERS_SHOWN = 14
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What of everybody is asked for: a part of a name, one concern, which page."""
+    """The query for the list of athletes: a part of a name, one concern, a page."""
 
     name: str = ""
     concern: Concern | None = None
     page: int = 1
 
     def query(self, *, concern: Concern | None = None, page: int = 1) -> str:
-        """The same search with another concern or page, as the end of an address."""
+        """The query string of the same search with another concern or page."""
         parts = {"name": self.name, "concern": concern or "", "page": "" if page == 1 else page}
         return "?" + urlencode({key: value for key, value in parts.items() if value})
 
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """One athlete of the list, with the words for their units."""
+    """One athlete of the list, with the catalogue for their units."""
 
     standing: AthleteStanding
     words: Catalogue
@@ -64,18 +64,18 @@ class _Line:
         return self.standing.row
 
     def day(self, at: datetime) -> date:
-        """The date of an instant on the athlete's calendar."""
+        """The athlete's local date of an instant."""
         return self.time(at).date()
 
     def time(self, at: datetime) -> datetime:
-        """An instant by the athlete's clock."""
+        """An instant in the athlete's local time."""
         return at.astimezone(ZoneInfo(self.row.timezone))
 
 
 def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") -> Response:
-    """All athletes, or those that are asked for, a page of them.
+    """One page of all athletes, or of those that match the query.
 
-    `trouble` is why an athlete couldn't be added.
+    `trouble` is the reason why an athlete couldn't be added.
     """
     asked = _asked(visit)
     with web.store.reading() as tx:
@@ -111,7 +111,7 @@ def show_everybody(web: WebContext, visit: PracticeVisit, *, trouble: str = "") 
 
 
 def add_athlete_there(web: WebContext, visit: PracticeVisit) -> Response:
-    """Adds an athlete, and invites them by the first mail where that is ticked."""
+    """Add an athlete, and invite them with the first mail if that box is ticked."""
     form = visit.form
     language = next((one for one in web.pages.languages if one == form.one("language")), "")
     try:
@@ -163,7 +163,7 @@ def show_patient(web: WebContext, visit: PracticeVisit) -> Response:
 
 
 def pause_mails(web: WebContext, visit: PracticeVisit) -> Response:
-    """Pauses all mail to an athlete, or lets it go out again."""
+    """Pause all mail to an athlete, or resume it."""
     since = visit.now if _said(visit, "pause") else None
     with web.store.transaction() as tx:
         athlete = _athlete(tx, visit)
@@ -173,7 +173,7 @@ def pause_mails(web: WebContext, visit: PracticeVisit) -> Response:
 
 
 def turn_copies(web: WebContext, visit: PracticeVisit) -> Response:
-    """Turns copies of alerts off, or on again; on only while the athlete agrees to them."""
+    """Turn copies of alerts on or off; they can only be on if the athlete agrees to them."""
     on = _said(visit, "copies")
     with web.store.transaction() as tx:
         athlete = _athlete(tx, visit)
@@ -184,7 +184,7 @@ def turn_copies(web: WebContext, visit: PracticeVisit) -> Response:
 
 
 def _asked(visit: PracticeVisit) -> _Asked:
-    """The question; what makes no sense in it is as if it weren't asked."""
+    """The query of the request; invalid parts are ignored."""
     given = visit.request.query_params
     number = given.get("page", "")
     return _Asked(
@@ -202,7 +202,7 @@ def _lines(
 
 
 def _ends_at(visit: PracticeVisit) -> datetime | None:
-    """When this link opens nothing any more."""
+    """When this link expires."""
     signed_at = visit.request.scope[LINK].signed_at
     return signed_at + visit.lives if signed_at else None
 
@@ -215,7 +215,7 @@ def _athlete(tx: Transaction, visit: PracticeVisit) -> Athlete:
 
 
 def _said(visit: PracticeVisit, field: str) -> bool:
-    """What a form says with one button: yes or no; raises `PageError` for anything else."""
+    """The value of a form's yes or no button; raises `PageError` for anything else."""
     said = visit.form.one(field)
     if said not in ("yes", "no"):
         raise PageError(400)

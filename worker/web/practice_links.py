@@ -16,21 +16,21 @@ from worker.web.visits import LINK, LINK_LIVES, Visit, page
 
 OPERATOR_LINK_LIVES: Final = timedelta(hours=12)
 _OPERATOR: Final = "operator"
-_TOKEN = "token"  # noqa: S105  the name of what a link says
+_TOKEN = "token"  # noqa: S105  a field's name
 
 
 @dataclass(frozen=True, slots=True)
 class _Operator:
-    """What links call the operator; no therapist's random name is as short."""
+    """The owner of the operator's links. Therapists' random ids are longer than this one."""
 
     link_id: str = _OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
 class PracticeVisit(Visit):
-    """A visit to the practice's pages by a signed link; without a `therapist` by the operator's.
+    """A visit to the practice's pages by a signed link: a therapist's, or the operator's if None.
 
-    `lives` is how long such a link opens them.
+    `lives` is how long such a link is valid.
     """
 
     therapist: Therapist | None
@@ -38,16 +38,16 @@ class PracticeVisit(Visit):
 
     @property
     def who(self) -> str:
-        """Who it is, for the log, which names nobody."""
+        """The visitor, for the log, which contains no names."""
         return f"therapist {self.therapist.id}" if self.therapist else "the operator"
 
     @property
     def path(self) -> str:
-        """Where the page of everybody is, by the same link."""
+        """The path of the list of athletes, with the same token."""
         return f"/practice/{self.request.path_params['token']}"
 
     def path_of(self, athlete: Athlete) -> str:
-        """Where the page of one athlete is, by the same link."""
+        """The path of an athlete's page, with the same token."""
         return f"{self.path}/athletes/{athlete.link_id}"
 
 
@@ -57,7 +57,7 @@ PracticeAct = Callable[[WebContext, PracticeVisit], Response]
 def practice_route(
     web: WebContext, act: PracticeAct, path: str = "", *, posts: bool = False
 ) -> Route:
-    """A route to an act that only links of the practice reach, at `/practice/<token>path`."""
+    """A route at `/practice/<token>path` that requires a link of the practice."""
     return page(
         f"/practice/{{token}}{path}",
         web,
@@ -67,7 +67,7 @@ def practice_route(
 
 
 def lead_to_practice(web: WebContext, visit: Visit) -> Response:
-    """Leads the operator on by a link of their own, which a form can be sent by."""
+    """Redirect the operator to a signed link, with which forms can be sent."""
     require_operator(web, visit.request)
     known = {_TOKEN: web.signer.fingerprint(web.token or "")}
     token = web.signer.token("practice", _Operator(), now=visit.now, **known)
@@ -75,7 +75,7 @@ def lead_to_practice(web: WebContext, visit: Visit) -> Response:
 
 
 def _opened(web: WebContext, visit: Visit) -> PracticeVisit:
-    """The visit of whom its link was made for; raises `PageError` where it is closed."""
+    """The visit by the link's owner; raises `PageError` if the link is closed."""
     link = visit.request.scope[LINK]
     therapist = None
     lives = LINK_LIVES["practice"] or OPERATOR_LINK_LIVES

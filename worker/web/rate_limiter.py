@@ -1,4 +1,4 @@
-"""How often each client may come, and what each may do only once at a time."""
+"""Limits on the number of visits of each client, and on actions at the same time."""
 
 import threading
 from collections import OrderedDict
@@ -13,7 +13,7 @@ class _Bucket:
 
 
 class ClientRateLimiter:
-    """Counts visits by client: `burst` at once, then `per_s` each second. Holds `most` clients."""
+    """Limits visits per client to `burst` at once, then `per_s` a second, for `most` clients."""
 
     def __init__(self, *, burst: float = 120, per_s: float = 10, most: int = 10_000) -> None:
         self._burst = burst
@@ -22,7 +22,7 @@ class ClientRateLimiter:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def wait_s(self, client: str, now: datetime, *, cost: float = 1.0) -> int:
-        """Count a visit; the seconds to wait where it was one too many, else 0."""
+        """Count a visit; returns the seconds to wait if it exceeds the limit, else 0."""
         bucket = self._buckets.pop(client, None) or _Bucket(self._burst, now)
         passed_s = max(0.0, (now - bucket.at).total_seconds())
         left = min(self._burst, bucket.left + passed_s * self._per_s)
@@ -34,14 +34,14 @@ class ClientRateLimiter:
 
 
 class OneEach:
-    """What each may do once at a time."""
+    """An action that each athlete may only do once at a time."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._busy: set[int] = set()
 
     def begin(self, who: int) -> bool:
-        """False where they are at it already; else `end` ends it."""
+        """Begin the action; False if it is already going on. Call `end` afterwards."""
         with self._lock:
             is_free = who not in self._busy
             self._busy.add(who)

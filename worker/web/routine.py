@@ -12,11 +12,11 @@ from worker.web.context import WebContext
 from worker.web.visits import LinkVisit
 
 _SEVERITY_DAYS = timedelta(days=7)
-"""For so long a finding has a say in the steps, as in the weekly mail."""
+"""How long a finding influences the choice of steps, as in the weekly mail."""
 
 
 def show_routine(web: WebContext, visit: LinkVisit) -> Response:
-    """The steps by the athlete's pain and the last findings; none where they should be seen."""
+    """The steps for the athlete's pain and last findings; none if they should see a clinician."""
     athlete = visit.athlete
     day = local_day(athlete, visit.now)
     with web.store.reading() as tx:

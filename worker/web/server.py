@@ -39,7 +39,7 @@ class WebServer:
         return f"http://{host}:{self._port}"
 
     def start(self) -> None:
-        """Serve from now on; raises `WebServerError`. Port 0 takes any that is free."""
+        """Start serving; raises `WebServerError`. Port 0 means any free port."""
         import uvicorn
 
         from worker.web.connections import ImpatientProtocol, ListeningSocket
@@ -52,17 +52,17 @@ class WebServer:
                 http=ImpatientProtocol,
                 loop="asyncio",
                 ws="none",
-                # Addresses hold tokens: no request is logged by its address.
+                # Addresses contain tokens, so requests aren't logged.
                 access_log=False,
                 log_config=None,
-                # `limits.client_of` decides whom to believe, not uvicorn.
+                # `limits.client_of` decides which proxies to trust.
                 proxy_headers=False,
                 server_header=False,
                 limit_concurrency=_MOST_CONNECTIONS,
                 timeout_graceful_shutdown=1,
             )
         )
-        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # each odd request is a warning
+        logging.getLogger("uvicorn").setLevel(logging.ERROR)  # every invalid request is a warning
         self._thread = threading.Thread(
             target=self._server.run, args=([listening],), name="web", daemon=True
         )
@@ -71,7 +71,7 @@ class WebServer:
         log.info("web: pages at %(address)s", {"address": self.address})
 
     def stop(self) -> None:
-        """Take no more visits, and give those under way a second; twice is once."""
+        """Accept no more requests, and give current ones a second. May be called twice."""
         if self._server is None or self._thread is None:
             return
         self._server.should_exit = True

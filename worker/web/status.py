@@ -1,6 +1,6 @@
 """The operator's page, and the same figures for Prometheus.
 
-Every figure is a count or has a maximum length, so neither page grows with the athletes.
+Every figure is a count or has a maximum length, so neither page grows with the number of athletes.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ _VERDICTS = ("waiting", "unread", "imported", "duplicate", "skipped", "failed")
 
 
 def home(web: WebContext, visit: Visit) -> Response:
-    """Leads the operator to their page; everybody else reads that theirs are in their mails."""
+    """Redirect the operator to their page; others are told that their links are in their mails."""
     if is_operator(web, visit.request):
         return RedirectResponse(f"{web.pages.root}/status", 303)
     return web.pages.show("home.html", locale=visit.locale)
@@ -42,7 +42,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
     with web.store.reading() as tx:
         return web.pages.show(
             "status.html",
-            locale=Locale(),  # the operator reads English, as in the commands
+            locale=Locale(),  # the operator's pages are in English, like the commands
             version=__version__,
             now=visit.now,
             troubles=check_health(
@@ -66,7 +66,7 @@ def status_page(web: WebContext, visit: Visit) -> Response:
 
 
 def metrics(web: WebContext, visit: Visit) -> Response:
-    """What this process has counted, and what all of them share, as Prometheus reads it."""
+    """The counters of this process and the gauges that all processes share, for Prometheus."""
     require_operator(web, visit.request)
     shown = CollectorRegistry(auto_describe=False)
     shown.register(counters().registry)
@@ -77,7 +77,7 @@ def metrics(web: WebContext, visit: Visit) -> Response:
 
 @dataclass(frozen=True, eq=False)
 class _Gauges(Collector):
-    """Gauges that were read for one scrape."""
+    """Gauges read for one scrape."""
 
     gauges: tuple[GaugeMetricFamily, ...]
 
@@ -86,7 +86,7 @@ class _Gauges(Collector):
 
 
 def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily]:
-    """The gauges that come from the store, whichever process did the work."""
+    """The gauges read from the store, which are the same in every process."""
     with web.store.reading() as tx:
         troubles = check_health(tx, now, patience=web.ticks, audience=Audience.READY)
         ticks = shown_ticks(tx.progress.ticks())
@@ -146,7 +146,7 @@ def _shared_gauges(web: WebContext, now: datetime) -> Iterator[GaugeMetricFamily
 
 
 def _gauge(name: str, told: str, label: str, values: Mapping[str, float]) -> GaugeMetricFamily:
-    """A gauge with one label at most; without one, its only value stands under ""."""
+    """A gauge with at most one label; without one, its only value has the key ""."""
     gauge = GaugeMetricFamily(f"easeback_{name}", told, labels=[label] if label else [])
     for value, number in values.items():
         gauge.add_metric([value] if label else [], float(number))

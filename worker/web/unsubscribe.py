@@ -22,7 +22,7 @@ _KINDS: Mapping[str, frozenset[MailKind]] = {
     **{kind: frozenset({kind}) for kind in get_args(MailKind)},
     "all": frozenset(get_args(MailKind)),
 }
-"""What a link can stop: a kind of mail, or all of them."""
+"""The kinds of mail that a link can stop, by the link's word for them."""
 
 
 def show_unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
@@ -32,7 +32,7 @@ def show_unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def unsubscribe(web: WebContext, visit: LinkVisit) -> Response:
-    """Stops one kind of mail, or all of them, or takes them up again."""
+    """Stop one kind of mail or all of them, or undo that."""
     athlete, kind = visit.athlete, _kind(visit)
     again = visit.form.one("again") == "yes" and not visit.form.one("List-Unsubscribe")
     wants = athlete.wants | _KINDS[kind] if again else athlete.wants - _KINDS[kind]

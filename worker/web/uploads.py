@@ -35,14 +35,14 @@ MOST_FILES = 50
 _MOST_AT_ONCE = 8
 _REFUSAL_WITHIN_S = 60.0
 _ENVELOPE_BYTES = 65_536
-"""What multipart adds to the files."""
+"""The most bytes that multipart adds to the files."""
 _LONGEST_HEAD = 2_000
 _FILE_NAME = re.compile(rb'[;\s]filename="((?:[^"\\\r\n]|\\.)*)"')
 _OTHER_NAME = re.compile(rb"[;\s]filename(?:\*=utf-8'[\w-]*'|=)([^;\"\s]+)", re.IGNORECASE)
 
 
 class _File(NamedTuple):
-    """A file in a body: its name as it was sent, and where it begins and ends."""
+    """A file in a body: its name as sent, and the offsets of its start and end."""
 
     name: str
     start: int
@@ -50,7 +50,7 @@ class _File(NamedTuple):
 
 
 def upload_route(web: WebContext) -> Route:
-    """The address that takes files."""
+    """The route for uploads."""
     under_way = asyncio.Semaphore(_MOST_AT_ONCE)
 
     async def endpoint(request: Request) -> Response:
@@ -110,7 +110,7 @@ async def _take(web: WebContext, visit: LinkVisit, under_way: asyncio.Semaphore)
 async def _receive(
     web: WebContext, pieces: AsyncIterator[bytes], body: BinaryIO, most: int
 ) -> None:
-    """Write the body to the disk as it comes, within its bounds; raises `PageError`."""
+    """Write the body to disk as it arrives; raises `PageError` if it is too large or too slow."""
     came = 0
     try:
         async with asyncio.timeout(UPLOAD_WITHIN_S):
@@ -131,7 +131,7 @@ async def _receive(
 
 
 async def _let_pass(pieces: AsyncIterator[bytes]) -> None:
-    """Read on for a while and keep nothing: who is still sending doesn't hear the answer."""
+    """Discard the rest for a while, because a client may only read the answer after sending."""
     left = 2 * LARGEST_UPLOAD_BYTES
     with suppress(TimeoutError, ClientDisconnect):
         async with asyncio.timeout(_REFUSAL_WITHIN_S):
@@ -142,7 +142,7 @@ async def _let_pass(pieces: AsyncIterator[bytes]) -> None:
 
 
 def _keep(uploads: Uploads, body: BinaryIO, request: Request) -> Sequence[str]:
-    """Put each file of a whole body into the inbox, and return their names; raises `PageError`."""
+    """Put each file of a complete body into the inbox; returns their names. Raises `PageError`."""
     body.flush()
     kind = request.headers.get("content-type", "")
     if kind.partition(";")[0].strip().lower() == "multipart/form-data":
@@ -161,9 +161,9 @@ def _keep(uploads: Uploads, body: BinaryIO, request: Request) -> Sequence[str]:
 
 
 def _files_in(body: BinaryIO, content_type: str) -> list[_File]:
-    """The parts of a multipart body that are files, at most one more than may come.
+    """The parts of a multipart body that are files, at most one more than is allowed.
 
-    Raises `PageError` where it has no end: half a form isn't acted on.
+    Raises `PageError` if the body is incomplete.
     """
     boundary = BOUNDARY.search(content_type)
     if boundary is None or not body.seek(0, 2):
@@ -188,7 +188,7 @@ def _files_in(body: BinaryIO, content_type: str) -> list[_File]:
 
 
 def _name_in(head: bytes) -> str:
-    """What a head calls its file, "" where it doesn't say."""
+    """The name of the file in the headers of a part, or ""."""
     if found := _FILE_NAME.search(head):
         return found[1].decode("utf-8", "replace").replace("%22", '"')
     found = _OTHER_NAME.search(head)
@@ -196,7 +196,7 @@ def _name_in(head: bytes) -> str:
 
 
 def _welcome(web: WebContext, visit: LinkVisit, names: Sequence[str]) -> Response:
-    """A page for browsers, else 201 in JSON or in a line of text."""
+    """A redirect for browsers, else 201 with JSON or a line of text."""
     wanted = visit.request.headers.get("accept", "")
     if "text/html" in wanted:
         return RedirectResponse(f"{web.pages.root}{visit.athlete_path}?uploaded=yes", 303)
@@ -207,7 +207,7 @@ def _welcome(web: WebContext, visit: LinkVisit, names: Sequence[str]) -> Respons
 
 
 def _refusal(web: WebContext, visit: LinkVisit, error: PageError) -> Response:
-    """Why nothing was taken: on the athlete's page, or in JSON or a line of text."""
+    """The error: on the athlete's page, or as JSON or a line of text."""
     words = web.pages.words(visit.locale)
     why = str(words.upload_refused.get(error.status, words.refused_other_note))
     wanted, response = visit.request.headers.get("accept", ""), None

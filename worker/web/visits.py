@@ -1,4 +1,4 @@
-"""Visits: the routes to pages, and for whom the signed link that led to one was made."""
+"""Visits: the routes to pages, and the owner of the signed link to a page."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,31 +19,31 @@ from worker.web.forms import Form, read_body, read_form
 LINK_LIVES: Final[Mapping[str, timedelta | None]] = {
     "address": ADDRESS_WAITS,
     "athlete": timedelta(days=60),
-    # A calendar asks for years; who closes their links, or this one, closes it.
+    # Calendars poll for years, until the athlete closes this link or all links.
     "calendar": None,
     "checkin": timedelta(days=30),
     "connect": timedelta(days=60),
-    # A therapist's; the operator's ends sooner, by `web.practice`.
+    # A therapist's link; the operator's is shorter, see `web.practice_links`.
     "practice": timedelta(days=90),
-    # One gives up a mail years later.
+    # People unsubscribe from old mails, too.
     "unsubscribe": None,
     "welcome": timedelta(days=60),
 }
-"""How long a link of each purpose opens its page."""
+"""How long a link of each purpose is valid; None means for ever."""
 
 NEVER_CLOSED: Final = "unsubscribe"
-"""The purpose whose links stay open when the others are closed."""
+"""The purpose whose links stay valid when the athlete closes all links."""
 
 LINK = "easeback.link"
-"""Under this name a request has what its link says, which was checked before it came here."""
+"""The key of the checked link in a request's scope."""
 
 _MOST_QUEUED = 50
-"""Visits that may wait for a thread; beyond that they are sent away, to try again."""
+"""The most visits that may wait for a thread; further ones are told to retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """One request, with its body read, the instant it came, and how its visitor is spoken to."""
+    """One request, with its form, its time and its visitor's locale."""
 
     request: Request
     form: Form
@@ -53,20 +53,20 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class LinkVisit(Visit):
-    """A visit by a signed link: whom it was signed for, and all that it says."""
+    """A visit by a signed link: the athlete for whom it was signed, and its other fields."""
 
     athlete: Athlete
     more: Mapping[str, str]
 
     @property
     def athlete_path(self) -> str:
-        """Where the athlete's own page is, by the same link."""
+        """The path of the athlete's page, with the same token."""
         return f"/athlete/{self.request.path_params['token']}"
 
 
 Act = Callable[[WebContext, Visit], Response]
 LinkAct = Callable[[WebContext, LinkVisit], Response]
-"""Answers a visit. It may take long, because it runs in a separate thread."""
+"""Answers a visit. It may block, because it runs in a separate thread."""
 
 T = TypeVar("T")
 
@@ -76,8 +76,8 @@ def page(
 ) -> Route:
     """A route to an act; the form of a POST is read before it.
 
-    Acts that wait for a service, and exports, have a `pool` of threads of their own, a few, so that
-    a service that hangs keeps nobody from the other pages.
+    Acts that wait for a service, and exports, have separate, small pools of threads, so that a
+    service that hangs doesn't block other pages.
     """
 
     async def endpoint(request: Request) -> Response:
@@ -93,7 +93,7 @@ def page(
 
 
 async def in_thread(web: WebContext, pool: Pool, work: Callable[[], T]) -> T:
-    """What `work` returns, done in a thread of this pool; raises `PageError` where many wait."""
+    """Run `work` in a thread of this pool; raises `PageError` if too many visits wait."""
     limiter = web.threads[pool]
     if limiter.statistics().tasks_waiting >= _MOST_QUEUED:
         raise PageError(503, wait_s=30)
@@ -109,7 +109,7 @@ def link_page(
     posts: bool = False,
     pool: Pool = "pages",
 ) -> Route:
-    """A route to an act that only signed links of this purpose reach, at `/purpose/<token>path`."""
+    """A route at `/purpose/<token>path` that requires a signed link of this purpose."""
     return page(
         f"/{purpose}/{{token}}{path}",
         web,
@@ -120,14 +120,14 @@ def link_page(
 
 
 def open_link(web: WebContext, visit: Visit, purpose: str) -> LinkVisit:
-    """The visit of whom its link was made for; raises `PageError` where it was closed since."""
+    """The visit by the link's athlete; raises `PageError` if the link has been closed."""
     link = visit.request.scope[LINK]
     with web.store.reading() as tx:
         found = tx.athletes.of_link(link, calendar=purpose == "calendar")
     if found is None:
         raise PageError(410, goodbye=True)
     athlete, is_closed = found
-    # What refuses the visit from here on does so in the athlete's language.
+    # Error pages from here on are in the athlete's language.
     visit.request.scope[LOCALE] = locale = locale_of(web, visit.request.scope, athlete)
     if is_closed and purpose != NEVER_CLOSED:
         raise PageError(410)

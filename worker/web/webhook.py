@@ -1,7 +1,7 @@
 """Webhooks: services post changes here. They are answered at once, and saved after the answer.
 
-Services don't sign what they post, so the path contains a secret that only they know. The path
-without the secret is answered for older subscriptions, until they are renewed.
+Services don't sign their requests, so the path contains a secret that only they know. The path
+without the secret works for older subscriptions, until they are renewed.
 """
 
 import hmac
@@ -28,19 +28,18 @@ log = logging.getLogger(__name__)
 _MOST_WAITING = 10_000
 """Further events are dropped; polling finds what they reported.
 
-Each is three short words by then, 19 digits at most, so all of them take a few MB however much was
-posted.
+Each is three short fields of at most 19 digits, so all of them take a few MB.
 """
 
 
 def webhook_routes(web: WebContext, connected: ConnectedSource) -> list[Route]:
-    """For a service that has a webhook; empty for others."""
+    """The routes of a service with a webhook; empty for others."""
     client = connected.client
     if not isinstance(client, Webhook):
         return []
 
     def check(request: Request) -> Response:
-        """Whether a subscription is wanted here: the service's challenge is echoed if it is."""
+        """Confirm a subscription with our verify token by echoing the service's challenge."""
         asked = request.query_params
         token = asked.get("hub.verify_token", "").encode()
         is_known = hmac.compare_digest(token, connected.verify_token.encode())
@@ -53,7 +52,7 @@ def webhook_routes(web: WebContext, connected: ConnectedSource) -> list[Route]:
             due = note_events(web.services, client.name, events, web.clock(), path)
             web.notify(client.name, due)
         except StoreError as error:
-            # Polling finds what the events are about.
+            # Polling finds what the events reported.
             log.warning(
                 "web: events of the webhook weren't kept (%(events)d): %(why)s",
                 {"events": len(events), "why": str(error)},
@@ -79,9 +78,9 @@ def _json(body: bytes) -> object:
 
 
 class _LetterBox:
-    """Events on their way into the store, each once: while some are saved, the others gather.
+    """Collects events without duplicates while earlier ones are being saved.
 
-    So they take one thread however many they are, and leave the rest to those who want a page.
+    Events thus occupy only one thread, and leave the others to pages.
     """
 
     def __init__(self, save: Callable[[Collection[ServiceEvent]], None]) -> None:
@@ -90,7 +89,7 @@ class _LetterBox:
         self._is_saving = False
 
     async def put(self, event: ServiceEvent) -> None:
-        """Add an event; whoever adds one while nothing is being saved saves them all."""
+        """Add an event, and save all events unless another call is already saving."""
         if len(self._waiting) < _MOST_WAITING:
             self._waiting.add(event)
         if self._is_saving:

@@ -25,7 +25,7 @@ def show_welcome(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def save_welcome(web: WebContext, visit: LinkVisit) -> Response:
-    """Saves the answers, and leads to the athlete's page; what can't be read is asked again."""
+    """Save the answers, and redirect to the athlete's page; invalid answers are asked for again."""
     athlete, form = visit.athlete, visit.form
     try:
         changed = with_settings(athlete, form, languages=web.pages.languages)
@@ -45,7 +45,7 @@ def save_welcome(web: WebContext, visit: LinkVisit) -> Response:
 
 
 def _page_of(web: WebContext, visit: LinkVisit) -> str:
-    """The athlete's own page, by a link as old as this one: no link can be renewed by itself."""
+    """The athlete's page, by a link as old as this one, so that no link can renew itself."""
     token = web.signer.token("athlete", visit.athlete, now=visit.request.scope[LINK].signed_at)
     return f"{web.pages.root}/athlete/{token}"
 
@@ -70,7 +70,7 @@ def _page(web: WebContext, visit: LinkVisit, *, trouble: str = "", status: int =
         here=web.pages.root + visit.request.scope["path"],
         page=_page_of(web, visit),
         connects=[one.client.title for one in web.services.sources.values()],
-        # What was answered stays where something else in the form can't be read.
+        # Answers are kept if another one in the form is invalid.
         race={name: form.one(name) or value for name, value in known.items()},
         zone=form.one("timezone") or athlete.timezone,
         zones=zones(),
