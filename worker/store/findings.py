@@ -132,7 +132,7 @@ class Findings(Repository):
         return tuple(map(_found, self._rows(_findings().where(*where))))
 
     def _unqueue(self, found: StoredFinding) -> bool:
-        """Remove the mail about a finding from the outbox, unless it was sent; True if it was removed.
+        """Remove an unsent mail about a finding from the outbox; True if there was one.
 
         Its copies for the practice are removed too.
         """

@@ -318,7 +318,7 @@ class Outbox(Repository):
         return self._requeue(mail, ("held",), now=now, last_error=None)
 
     def drop(self, mail: OutboxMail) -> bool:
-        """Give up a mail: its bytes are deleted, but the row stays so that it isn't queued again."""
+        """Give up a mail: its bytes are deleted; its row stays, so that it isn't queued again."""
         return self._decide(mail, UNSENT_STATES, state="dropped", mime=b"", last_error=None)
 
     def _requeue(

@@ -82,7 +82,7 @@ def _changing(table: Table, names: tuple[str, ...]) -> Update:
 def _upserting(
     dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...], *, replace: bool
 ) -> Any:
-    """The statement of `Repository._upsert`, cached because building it takes longer than running."""
+    """The statement of `Repository._upsert`, cached because it's slower to build than to run."""
     # Import SQLAlchemy's module for this database only, because importing takes time.
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     keys = keys or tuple(table.primary_key.columns.keys())

@@ -180,7 +180,7 @@ def _looked() -> Update:
 
 @cache
 def _noting(dialect: str) -> Any:
-    """The statement that saves an event: due at once, or later if its activity was just looked at."""
+    """The statement to save an event, due at once, or later if its activity was just looked at."""
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_EVENT)
     new = statement.excluded
     is_quiet = and_(_EVENT.c.tries < 0, _EVENT.c.due_at > new.due_at)
