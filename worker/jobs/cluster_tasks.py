@@ -311,7 +311,7 @@ def _add_check(app: App, context: WorkerContext, job: Job, *, periodic: bool) ->
                     trouble = await _check(app.job_manager, context, job, context.clock())
                 except exceptions.ConnectorException:
                     raise
-                except Exception as error:  # noqa: BLE001  the next check may go well
+                except Exception as error:  # noqa: BLE001  the next check may succeed
                     trouble = trouble_of(job.name, error)
             await context.do(_record, context.services, job, Tick(context.clock(), trouble))
 

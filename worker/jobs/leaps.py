@@ -1,7 +1,7 @@
 """Leaps of the clock: nothing expires and no weekly mail is due until a new time has held.
 
-Some machines start with a wrong year and are corrected a minute later. By such a clock, a week
-would be mailed before it is over, and mail would be too old to send.
+Some machines start with a wrong year and are corrected a minute later. With such a clock, a week
+would be mailed before it is over, and mail would count as too old to send.
 """
 
 import threading

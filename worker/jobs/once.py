@@ -48,7 +48,7 @@ def one_pass(services: Services, clock: Clock) -> Pass:
             outcome = job.run(services, clock, True)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  raised below, once the others have run
+        except Exception as error:  # noqa: BLE001  raised below, after the others
             failed.append(error)
             continue
         match outcome:

@@ -21,7 +21,7 @@ class SendError(Exception):
     `permanent`: this mail will never be accepted (a 5xx answer). `login`: the server requires
     another login or encryption; no mail is sent until the settings are fixed, so this wasn't an
     attempt. `unreachable`: the failure came before any mail was named, so the others would fail
-    too. `sender`: the server takes no mail from this sender or account, whoever it is for; a
+    too. `sender`: the server accepts no mail from this sender or account, for any recipient; a
     later attempt may succeed. `unanswered`: the final dot was sent and no answer arrived, so the
     mail may have been delivered.
     """

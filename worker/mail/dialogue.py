@@ -1,4 +1,4 @@
-"""The client's side of SMTP, command by command, with a limit on every wait and every reply.
+"""The client's side of SMTP, with a limit on every wait and every reply.
 
 `smtplib` restarts its time-out with each byte that arrives, and reads a reply for as long as lines
 arrive, so a slow or endless server can block it forever. Here each step has one deadline, from its

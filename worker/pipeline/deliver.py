@@ -139,7 +139,7 @@ class _DeliveryRun:
                 letter = self._claim(joins=joins)
                 while letter is not None:
                     letter = self._send(letter, joins=joins)
-        except BaseException as error:  # noqa: BLE001  raised where the run was begun
+        except BaseException as error:  # noqa: BLE001  raised in the caller's thread
             self.failure = error
             self._is_over = True
         finally:

@@ -30,7 +30,7 @@ def tidy(services: Services, now: datetime) -> None:
 
 
 def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
-    """For whom something is overdue, up to a limit; nobody while the clock is in doubt."""
+    """The athletes with overdue work, up to a limit; none while the clock is in doubt."""
     if services.doubts(now):
         return ()
     # In the time zones that are furthest ahead, it's tomorrow already.

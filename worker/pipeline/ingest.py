@@ -238,7 +238,7 @@ def _verdicts(
             )
 
 
-# What a reading comes to
+# The result of a reading
 
 
 def runs_in(reading: Reading) -> tuple[Recording, ...]:

@@ -35,7 +35,7 @@ class _News:
 
 
 def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequence[str]]:
-    """Scan the whole inbox: returns for whom files are stable, and in which folders."""
+    """Scan the whole inbox; returns the folders with stable files, by athlete."""
     found: dict[int, set[str]] = {}
     for file, athlete in scan_inbox(services, now):
         found.setdefault(athlete.id, set()).add(top_folder(file.path))

@@ -111,7 +111,7 @@ def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete],
                 work(athlete)
             except StoreError:
                 raise
-            except Exception as error:  # noqa: BLE001  raised below, once the others are done
+            except Exception as error:  # noqa: BLE001  raised below, after the others
                 unexpected.append(error)
     if unexpected:
         raise unexpected[0]

@@ -142,7 +142,7 @@ def _folder_of(inbox: Path, athlete: Athlete, *, make: bool) -> Iterator[int]:
         theirs = folder_name(athlete.name)
         names = sorted(
             name
-            for name in os.listdir(root)  # noqa: PTH208  of what was opened
+            for name in os.listdir(root)  # noqa: PTH208  a descriptor, not a path
             if folder_name(name) == theirs
         )
         with _inside(root, names[0] if names else athlete.name, make=make) as folder:

@@ -355,7 +355,7 @@ def _shown(name: str) -> str:
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"
 
 
-def _whose(  # noqa: PLR0911  # each way has its own words
+def _whose(  # noqa: PLR0911  # each case has its own sentence
     path: str, athletes: Sequence[Athlete]
 ) -> Athlete | str:
     """The athlete to whom a file belongs by its folder, or why it isn't known."""
@@ -383,6 +383,6 @@ def _torn(path: Path, size: int) -> bool:
             head = file.read(14)
     except OSError:
         return False
-    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the header's least length
+    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the shortest header
         return not head
     return size < head[0] + int.from_bytes(head[4:8], "little") + 2

@@ -131,7 +131,7 @@ class _BoundedAdapter(HTTPAdapter):
         self,
         request: requests.PreparedRequest,
         stream: bool = False,  # noqa: ARG002  (the signature is requests')
-        timeout: Any = None,  # noqa: ARG002  (as above; ours stand)
+        timeout: Any = None,  # noqa: ARG002  (as above; ours applies)
         verify: Any = True,
         cert: Any = None,
         proxies: Any = None,

@@ -339,7 +339,7 @@ finding = Table(
     Column("retraining", Boolean, nullable=False),
     Column("found_at", Utc, nullable=False),
     Column("withdrawn_at", Utc),
-    # Why no mail was sent for it, in words; null where one was queued.
+    # Why no mail was sent about it, in words; null if one was queued.
     Column("silence", Text),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
     Column("told_on", Date, index=True),

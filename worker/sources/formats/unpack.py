@@ -171,7 +171,7 @@ class _Unpacking:
                     self._spend(len(chunk))
                     spool.write(chunk)
             spool.seek(0)
-            yield spool  # type: ignore[misc]  # a spooled file is one in all but its type
+            yield spool  # type: ignore[misc]  # a spooled file has the same methods
 
     def _read_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Member:
         try:
