@@ -8,8 +8,8 @@ has the lock. Reading, and the small writes of commands and pages, don't need it
 
 `WriteQueue` lets the threads of one process write in the order in which they came. SQLite lets
 one write at a time, and the others retry with longer and longer pauses, so the one that has
-just written retries first. A page could thus wait for seconds behind two hundred weekly mails. In the
-queue, it waits for one of them.
+just written retries first. A page could thus wait for seconds behind two hundred weekly mails.
+In the queue, it waits for one of them.
 """
 
 import errno
