@@ -146,7 +146,7 @@ def _remembered(
     if before is None:
         seen = SeenActivity(one.external_id, one.started_at, one.payload, reason=unreadable)
         return replace(seen, file="due", file_due_at=now, silence=silence) if files else seen
-    # If only the file can be read, its earlier result is kept.
+    # If the listed activity is unreadable and it has a file, the file's earlier result is kept.
     reason = before.reason if unreadable and files else unreadable
     return replace(before, started_at=one.started_at, payload=one.payload, reason=reason)
 

@@ -187,7 +187,7 @@ class MailLogin:
     def is_done(self, begun: TypedCode, *, now: datetime) -> tuple[bool, float]:
         """Whether the code was typed in, which connects; and how long to wait before asking again.
 
-        Raises `SendError` if the code has expired or was refused.
+        Raises `SendError` if the login can't succeed any more.
         """
         status, said = self._ask(
             self.service.token,

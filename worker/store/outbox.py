@@ -261,7 +261,7 @@ class Outbox(Repository):
         return oldest
 
     def last_error(self) -> str | None:
-        """The error of the newest mail that failed and wasn't dropped."""
+        """The last error of the newest mail that has one and isn't in a final state."""
         query = (
             select(_OUTBOX.c.last_error)
             .where(_OUTBOX.c.state.not_in(_OVER), _OUTBOX.c.last_error.is_not(None))
@@ -300,7 +300,7 @@ class Outbox(Repository):
         return self._requeue(mail, ("queued", "retry", "dead"), now=now, attempts=0)
 
     def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
-        """Send a mail, which isn't being sent now, to another address."""
+        """Change the recipient of a mail that isn't being sent now; returns the changed mail."""
         self._decide(mail, _SENT_BY_NOBODY, recipient=recipient, mime=mime)
         return replace(mail, recipient=recipient, mime=mime)
 
