@@ -87,7 +87,7 @@ class ClusterTiming:
 
 
 class ClusterWorker:
-    """Runs until `stop`; joins again whenever the database was gone."""
+    """Runs until `stop`; joins again after each outage of the database."""
 
     def __init__(
         self,
@@ -107,15 +107,15 @@ class ClusterWorker:
         self._left: set[int] = set()
         self._former: list[WorkerContext] = []
         self._joined_at = math.inf
-        # What procrastinate logs about a lost connection is logged here, in one line.
+        # This module logs a lost connection in one line; procrastinate would log many.
         for chatty in ("procrastinate", "psycopg.pool"):
             logging.getLogger(chatty).setLevel(logging.CRITICAL)
 
     def run(self) -> bool:
-        """Serve until `stop`; True where every task had ended by then. Raises `LockedError`."""
+        """Serve until `stop`. True if every task had ended by then. Raises `LockedError`."""
         pause_s, is_logged, all_ended = 1.0, False, True
         while not self._ended.is_set():
-            self._joined_at = math.inf  # trying to get a place doesn't count
+            self._joined_at = math.inf  # time spent trying to join doesn't count
             error: Exception | None = None
             try:
                 all_ended = self._one_session()
@@ -132,7 +132,7 @@ class ClusterWorker:
         return all_ended
 
     def stop(self) -> None:
-        """Let `run` come back once the tasks under way have ended, or soon."""
+        """Make `run` return once the tasks in progress have ended, or soon in any case."""
         self._ended.set()
 
     # One session
@@ -148,7 +148,7 @@ class ClusterWorker:
 
     @contextmanager
     def _joined(self) -> Iterator[WorkerContext]:
-        """A place among the workers, under a name of its own; given up again at the end."""
+        """Join the workers under a unique name for the length of the block."""
         name = f"{place()[: _LONGEST_NAME - 9]} {uuid4().hex[:8]}"
         store = self._services.store
         threads = ThreadPoolExecutor(self._timing.threads, thread_name_prefix="task")
@@ -183,7 +183,7 @@ class ClusterWorker:
             threads.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, context: WorkerContext) -> None:
-        """Until the worker is stopped; raises the error that ended a part of the session."""
+        """Serve until the worker is stopped; raises the error that ended a part of the session."""
         at_once = {
             LOCAL: self._timing.local_at_once,
             REMOTE: self._timing.remote_at_once,
@@ -191,7 +191,7 @@ class ClusterWorker:
         }
         async with queue_connection(context.services.store) as connector:
             manager = JobManager(connector)
-            # What an earlier session of this process had under way needn't wait to be missed.
+            # Tasks of an earlier session of this process needn't wait until they count as stalled.
             for worker_id in self._left:
                 await manager.unregister_worker(worker_id)
             self._left.clear()
@@ -233,7 +233,7 @@ class ClusterWorker:
                 raise StoreError("mail may have been left half-way")
 
     async def _until_stopped(self) -> None:
-        # Set from a signal's handler, which may touch nothing of the loop.
+        # The event is set in a signal handler, which must not touch the loop.
         while not self._ended.is_set():  # noqa: ASYNC110
             await asyncio.sleep(_CHECKS_S)
 
@@ -245,8 +245,8 @@ class ClusterWorker:
             if isinstance(context.clock, SharedClock):
                 context.clock.set(now)
             await context.do(context.services.store.assert_held)
-            # What an earlier session of this process had claimed needn't wait to be missed either,
-            # once nothing of it is under way any more.
+            # The claims of an earlier session of this process needn't wait until they count as
+            # stalled either, once none of its calls is in progress.
             for former in [one for one in self._former if one is not context and not one.calls]:
                 await context.do(_leave, context.services.store, former.name)
                 self._former.remove(former)
@@ -258,7 +258,7 @@ class ClusterWorker:
             await asyncio.sleep(self._timing.heartbeat_every_s)
 
     async def _rescue(self, manager: JobManager) -> None:
-        """Queue the tasks of workers whose heartbeat has stopped again."""
+        """Requeue the tasks of workers whose heartbeat has stopped."""
         stale_s = self._timing.stale_s
         for queued in await manager.get_stalled_jobs(seconds_since_heartbeat=stale_s):
             await _again(manager, queued)
@@ -267,7 +267,7 @@ class ClusterWorker:
 
 @asynccontextmanager
 async def queue_connection(store: Store) -> AsyncIterator[PsycopgConnector]:
-    """Procrastinate's connections; one that doesn't come soon means that the database has gone."""
+    """Procrastinate's connections. One that isn't made soon means an outage of the database."""
     connector = PsycopgConnector(
         conninfo=address_of(store), min_size=1, max_size=_MOST_CONNECTIONS, timeout=_CONNECTS_S
     )
@@ -280,7 +280,7 @@ async def queue_connection(store: Store) -> AsyncIterator[PsycopgConnector]:
 
 
 def place() -> str:
-    """Where this process runs, for people."""
+    """Where this process runs, in words."""
     return f"process {os.getpid()} on {socket.gethostname()}"
 
 
@@ -327,17 +327,17 @@ def _leave(store: Store, name: str) -> None:
 
 
 async def _not_under_way(manager: JobManager, context: WorkerContext) -> set[int]:
-    """What procrastinate holds to be this worker's, and nobody here is running."""
+    """The ids of tasks that procrastinate assigns to this worker but that don't run here."""
     held = {
         queued.id
-        for worker_id in tuple(context.worker_ids)  # others come and go during the wait
+        for worker_id in tuple(context.worker_ids)  # the set may change during the await
         for queued in await manager.list_jobs_async(status="doing", worker_id=worker_id)
     }
     return {job_id for job_id in held if job_id is not None} - context.under_way
 
 
 async def _again(manager: JobManager, queued: QueuedJob) -> None:
-    """Queue a task whose worker died; it is dropped where the next of its kind waits already."""
+    """Requeue a task whose worker died, or drop it if the next of its kind is already queued."""
     if queued.attempts < MOST_DEATHS:
         try:
             await manager.retry_job(queued)
@@ -356,10 +356,10 @@ async def _again(manager: JobManager, queued: QueuedJob) -> None:
 
 
 def _tell_of_nobodys_error(_loop: asyncio.AbstractEventLoop, found: dict[str, Any]) -> None:
-    """Log how a task ended that nobody waits for, as procrastinate's tasks of jobs are.
+    """Log the error of a task that nothing awaits, such as procrastinate's tasks of jobs.
 
-    One whose connection was lost says no more than the line about its session, and the job it
-    couldn't close is queued again by a heartbeat.
+    A lost connection isn't logged, because the line about the session says it. A heartbeat
+    requeues the job that the task couldn't finish.
     """
     error = found.get("exception")
     if isinstance(error, _GONE):

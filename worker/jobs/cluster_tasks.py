@@ -46,33 +46,33 @@ T = TypeVar("T")
 
 LOCAL: Final = "work"
 REMOTE: Final = "away"
-"""Tasks that wait for somebody else's server; they have threads of their own."""
+"""The queue of tasks that wait for another server; they have their own threads."""
 
 BATCHES: Final = "mail"
 
 MOST_QUEUED = 500
-"""Queued jobs of one task that wait at a time; the rest stays due, and is queued as these end.
+"""The most jobs of one task that wait in the queue; the rest stays due and is queued later.
 
-So the queue stays short however many athletes there are, and with it every query on it.
+The queue, and every query on it, therefore stays short however many athletes there are.
 """
 
 CHECK_FIRST: Final = 100
-"""A check is short, and everything waits for it."""
+"""The priority of checks: they are short, and everything else waits for them."""
 
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86_400
 _WAITS_S = 2.0
 _COUNTS_EVERY_S = 1.0
 LANES = 64
 HELD_UP = timedelta(seconds=10)
-"""What has been due for longer, while its lanes are busy, may be held up by a batch that hangs."""
+"""Work that is due for longer while all lanes are busy may be held up by a batch that hangs."""
 
 KEEPS_FAILING = 3
 AGAIN = RetryStrategy(max_attempts=6, exponential_wait=2)
 CHECKS_AGAIN_IN = timedelta(seconds=1)
 _ADVISORY_KEY = 0x656E_6769_6E65  # "engine" in ASCII
 _OWN_INDEXES = (
-    # For each job procrastinate asks whether another of the same lock goes before it, and each
-    # check asks which jobs of a task are open: neither may read through all that are queued.
+    # For each job, procrastinate asks whether another one with its lock comes first. Each check
+    # asks which jobs of a task are open. Neither query may scan the whole queue.
     "CREATE INDEX easeback_lock ON procrastinate_jobs (lock) WHERE status IN ('todo', 'doing')",
     "CREATE INDEX easeback_task ON procrastinate_jobs (task_name, status)",
 )
@@ -82,9 +82,9 @@ _OWN_INDEXES = (
 
 
 def install(store: Store) -> None:
-    """Make sure procrastinate's schema is there, and is the one of this version.
+    """Make sure that procrastinate's schema exists and has the installed version.
 
-    Of several that start at once one makes it, and the others wait. Raises `StoreError`.
+    If several workers start at once, one creates it and the others wait. Raises `StoreError`.
     """
     with store.transaction() as tx:
         connection = tx.connection
@@ -104,7 +104,7 @@ def install(store: Store) -> None:
 
 
 def newest_migration() -> str:
-    """The last of procrastinate's own migrations, as it names them."""
+    """The name of procrastinate's last migration."""
     folder = resources.files("procrastinate.sql") / "migrations"
     names = sorted(one.name for one in folder.iterdir() if one.name.endswith(".sql"))
     return names[-1].removesuffix(".sql")
@@ -119,7 +119,8 @@ def _found(connection: Connection) -> str | None:
 
 
 def _make(connection: Connection) -> None:
-    # Past SQLAlchemy: a script of many statements, with signs that SQLAlchemy would read.
+    # The script goes to the driver: it has many statements, with characters that SQLAlchemy
+    # would interpret.
     driver = connection.connection.driver_connection
     assert driver is not None  # noqa: S101  the connection is open
     driver.execute(SchemaManager.get_schema())
@@ -132,7 +133,7 @@ def _make(connection: Connection) -> None:
 
 
 def queued_task(task: AthleteTask, athlete_id: int, where: Where = ()) -> QueuedJob:
-    """A task for one athlete: queued once, and no other runs for that athlete meanwhile."""
+    """A task for one athlete: queued once, and no other task runs for that athlete meanwhile."""
     return QueuedJob(
         queue=REMOTE if task.remote else LOCAL,
         task_name=task.name,
@@ -152,7 +153,7 @@ def queued_batch(job: Job, lane: int) -> QueuedJob:
 
 
 def queued_check(job: Job, *, at: datetime | None = None) -> QueuedJob:
-    """The check of what is due of a job, at some instant or now."""
+    """The check of what a job has due, at an instant or now."""
     name = check_name(job)
     return QueuedJob(
         queue=LOCAL,
@@ -165,12 +166,12 @@ def queued_check(job: Job, *, at: datetime | None = None) -> QueuedJob:
 
 
 def check_name(job: Job) -> str:
-    """What the check of a job is called on the queue."""
+    """The name of a job's check on the queue."""
     return f"check-{job.name}"
 
 
 def cron(every: timedelta) -> str:
-    """An interval as procrastinate wants it: a whole part of a minute, an hour or a day."""
+    """An interval as a cron expression; it must divide a minute, an hour or a day."""
     seconds = max(every.total_seconds(), 1.0)
     if seconds < _MINUTE_S:
         return f"* * * * * */{_part_of(_MINUTE_S, seconds)}"
@@ -182,14 +183,14 @@ def cron(every: timedelta) -> str:
 
 
 def _part_of(whole: int, at_most: float) -> int:
-    """The largest whole part of it that isn't longer than that."""
+    """The largest divisor of `whole` up to `at_most`."""
     return max(part for part in range(1, whole + 1) if whole % part == 0 and part <= at_most)
 
 
 def address_of(store: Store) -> str:
     """The store's database as a libpq connection string."""
     _, named = store.engine.dialect.create_connect_args(store.engine.url)
-    named.pop("context", None)  # SQLAlchemy's own, unknown to libpq
+    named.pop("context", None)  # used by SQLAlchemy, unknown to libpq
     return make_conninfo(**named)
 
 
@@ -227,7 +228,7 @@ class WorkerNotifier:
             log.warning("web: no worker was notified (%(why)s): the next check finds it", why)
 
     def _is_full(self, queue: JobManager, task: AthleteTask) -> bool:
-        """True while as many wait as may: the checks queue the rest as these end."""
+        """True while the queue holds the maximum; the checks queue the rest later."""
         now = time.monotonic()
         counted_at, is_full = self._counted.get(task.name, (-_COUNTS_EVERY_S, False))
         if now - counted_at >= _COUNTS_EVERY_S:
@@ -245,7 +246,7 @@ class WorkerNotifier:
 
 @dataclass(slots=True)
 class WorkerContext:
-    """What the tasks of one session work with, which are in progress, and what runs in threads.
+    """What the tasks of one session share, which are in progress, and what runs in threads.
 
     `name` is the worker's name among those that share the database. `mailer` makes a separate
     mailer for each batch. `broken` is set if the session has to start again, because a mail may
@@ -273,7 +274,7 @@ class WorkerContext:
 
     @contextmanager
     def holding(self, queued: QueuedJob) -> Iterator[None]:
-        """Know a queued job as one of this process while the block lasts."""
+        """Register a queued job as running in this process for the length of the block."""
         assert queued.id is not None and queued.worker_id is not None  # noqa: S101, PT018  fetched
         self.under_way.add(queued.id)
         self.worker_ids.add(queued.worker_id)
@@ -310,7 +311,7 @@ def _add_check(app: App, context: WorkerContext, job: Job, *, periodic: bool) ->
                     trouble = await _check(app.job_manager, context, job, context.clock())
                 except exceptions.ConnectorException:
                     raise
-                except Exception as error:  # noqa: BLE001  the next check may go well
+                except Exception as error:  # noqa: BLE001  the next check may succeed
                     trouble = trouble_of(job.name, error)
             await context.do(_record, context.services, job, Tick(context.clock(), trouble))
 
@@ -327,14 +328,14 @@ def _add_check(app: App, context: WorkerContext, job: Job, *, periodic: bool) ->
 
 
 def _record(services: Services, job: Job, tick: Tick) -> None:
-    # The last tick may have been another process's.
+    # Another process may have recorded the last tick.
     with services.store.reading() as tx:
         before = tx.progress.tick(job.name)
     record_tick(services, job.name, tick, before=before)
 
 
 async def _check(queue: JobManager, context: WorkerContext, job: Job, now: datetime) -> str | None:
-    """Queue what is due of a job, or run it; what is amiss with it, or None."""
+    """Queue what is due of a job, or run it. Returns what is wrong with it, or None."""
     if job.prepare is not None:
         await context.do(job.prepare, context.services, now)
     if job.batches is not None:
@@ -361,7 +362,7 @@ async def _queue_task(
     open_jobs: Sequence[QueuedJob],
     now: datetime,
 ) -> bool:
-    """Queue a task for each who is due and has none; True where there may be more of them."""
+    """Queue a task for each athlete who is due and has none. True if there may be more of them."""
     known = {queued.task_kwargs["athlete_id"] for queued in open_jobs}
     room = MOST_QUEUED - len(open_jobs)
     if room <= 0:
@@ -376,10 +377,10 @@ async def _queue_task(
 async def _queue_batches(
     queue: JobManager, context: WorkerContext, job: Job, batches: Batches, now: datetime
 ) -> None:
-    """Queue as many batches as are due, each in a lane that has none.
+    """Queue as many batches as are due, each in a free lane.
 
-    Where something has been due for a while although a batch is under way in each of their lanes,
-    these may hang: one more lane helps.
+    If something has been due for a while although every lane has a batch in progress, these may
+    hang, and one more lane is used.
     """
     due = await context.do(batches.due, context.services, now, LANES * batches.size)
     if not due:
@@ -395,7 +396,7 @@ async def _queue_batches(
 
 
 async def _open(queue: JobManager, task: str) -> list[QueuedJob]:
-    """The queued jobs of this task that wait or are under way."""
+    """The jobs of this task that wait or are in progress."""
     return [
         queued
         for status in ("todo", "doing")
@@ -404,7 +405,7 @@ async def _open(queue: JobManager, task: str) -> list[QueuedJob]:
 
 
 async def defer(queue: JobManager, fresh: Sequence[QueuedJob]) -> None:
-    """Queue these at once; where somebody queued one of them meanwhile, one by one."""
+    """Queue these jobs together, or one by one if another worker has queued one of them."""
     if not fresh:
         return
     try:
@@ -434,7 +435,7 @@ def _add_task(app: App, context: WorkerContext, task: AthleteTask) -> None:
                 await context.do(run_for_one, athlete_id, about)
             except Exception as error:
                 _log(call.job, error)
-                # procrastinate can't queue it again where the next of its kind waits already.
+                # procrastinate can't requeue it if the next one of its kind waits already.
                 if await _waits(app.job_manager, call.job):
                     return
                 raise
@@ -467,7 +468,7 @@ def _add_batches(app: App, context: WorkerContext, job: Job, batches: Batches) -
             try:
                 sent = await context.do(run_batch)
             except StoreError as error:
-                # What it has claimed stays claimed as long as this session lives.
+                # Mails that it has claimed stay claimed until this session ends.
                 log.warning("%(job)s: %(why)s", {"job": job.name, "why": str(error)})
                 context.broken.set()
                 return

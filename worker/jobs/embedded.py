@@ -31,14 +31,14 @@ END_WITHIN_S = 4.0
 CLOCK_CHECK_S = 1.0
 STAMP_EVERY_S = 60.0
 CLOCK_STEP_S = 5.0
-"""A clock that goes back by more than this was set; less is the machine keeping time."""
+"""A clock that goes back by more than this was set; less is an ordinary adjustment."""
 
 
 class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
-    """So long after the last time a job was woken.
+    """Fires an interval after the last time.
 
-    APScheduler's own interval goes by the time that was planned, and lists each one that was
-    missed: two million of them where the clock leaps forward by two months.
+    APScheduler's own interval trigger counts from the planned time and lists every missed one:
+    two million if the clock leaps forward by two months.
     """
 
     def __init__(self, interval: timedelta) -> None:
@@ -49,7 +49,7 @@ class Every(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
 
 
 class _Executor(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler has no types
-    """Gives up if no thread can be started; APScheduler would only log it, each time again."""
+    """Gives up if no thread can be started; APScheduler would only log it each time."""
 
     def __init__(self, threads: int, give_up: Callable[[BaseException], None]) -> None:
         super().__init__(threads)
@@ -64,10 +64,10 @@ class _Executor(ThreadPoolExecutor):  # type: ignore[misc]  # APScheduler has no
 
 
 def end_at_once(why: str) -> None:
-    """End the process with status 1, for whatever started it to start it again.
+    """End the process with status 1, so that its supervisor starts it again.
 
-    Nothing is lost by it, as by no kill; and what a lack of memory has left half-done may hold
-    locks that nobody gives back.
+    Nothing is lost, as with any kill. Work that was interrupted by a lack of memory may hold
+    locks that are never released otherwise.
     """
     with suppress(BaseException):
         log.critical("the worker ends: %(why)s", {"why": why})
@@ -99,14 +99,14 @@ class EmbeddedWorker:
         self._recorded: dict[str, Tick] = {}
 
     def run(self, jobs: Sequence[Job]) -> bool:
-        """Run these jobs until `stop`; True where every run had ended by then."""
+        """Run these jobs until `stop`. True if every run had ended by then."""
         self._services = replace(self._services, began_at=self._clock())
         self._under_way = {job.name: threading.Lock() for job in jobs}
-        # The scheduler warns when a job still runs at its next tick, which is no error here.
+        # The scheduler warns if a job still runs at its next tick, which isn't an error here.
         logging.getLogger("apscheduler").setLevel(logging.ERROR)
         scheduler = BackgroundScheduler(
             executors={"default": _Executor(len(jobs), self._end_if_short)},
-            # A tick that comes late is still wanted.
+            # A late tick is still run.
             job_defaults={"max_instances": 1, "misfire_grace_time": None},
             timezone=UTC,
         )
@@ -120,9 +120,9 @@ class EmbeddedWorker:
             self._check_leap()
             if steady_s() - stamped_s > STAMP_EVERY_S:
                 stamped_s = steady_s()
-                with suppress(StoreError):  # which every job says by itself
+                with suppress(StoreError):  # every job reports it
                     self._services.store.stamp()
-            # The scheduler counts by the machine's clock: set back, it would sleep until then.
+            # The scheduler uses the machine's clock. If that is set back, it would sleep too long.
             before_s, lead_s = lead_s, _lead_s()
             if before_s - lead_s > CLOCK_STEP_S:
                 log.warning("the machine's clock was set back: going on by the new time")
@@ -132,7 +132,7 @@ class EmbeddedWorker:
         return self._all_ended()
 
     def stop(self) -> None:
-        """Let `run` come back once the work under way has ended."""
+        """Make `run` return once the work in progress has ended."""
         self._ended.set()
 
     def _end_if_short(self, error: BaseException) -> None:
@@ -156,7 +156,7 @@ class EmbeddedWorker:
             self._record(job.name, Tick(self._clock(), trouble))
 
     def _check_leap(self) -> None:
-        """Record the latest time that is sure, or that the clock has leapt."""
+        """Record the latest certain time, or that the clock has leapt."""
         now = self._clock()
         if self._guard is None or unset_clock(now, self._not_before):
             return
@@ -176,7 +176,7 @@ class EmbeddedWorker:
         self._recorded[name] = tick
 
     def _all_ended(self) -> bool:
-        """Wait for the runs under way, all in all at most `END_WITHIN_S`."""
+        """Wait for the runs in progress, for at most `END_WITHIN_S` in total."""
         until = time.monotonic() + END_WITHIN_S
         for name, lock in self._under_way.items():
             if not lock.acquire(timeout=max(until - time.monotonic(), 0.01)):

@@ -1,7 +1,7 @@
 """Leaps of the clock: nothing expires and no weekly mail is due until a new time has held.
 
-Some machines start with a wrong year and are corrected a minute later. By such a clock, a week
-would be mailed before it is over, and mail would be too old to send.
+Some machines start with a wrong year and are corrected a minute later. With such a clock, a week
+would be mailed before it is over, and mail would count as too old to send.
 """
 
 import threading
@@ -15,25 +15,25 @@ from worker.health import BOOT_TICK, CLOCK_TICK, LEAP_TICK
 from worker.store import Transaction
 
 LEAP = timedelta(minutes=1)
-"""A clock that is off by less is being kept in time."""
+"""A clock that is off by less counts as an ordinary adjustment."""
 
 STANDS_FOR_S = 300.0
-"""How many seconds a new time has to hold before anything expires or falls due by it."""
+"""How long a new time has to hold before anything expires or falls due by it."""
 
 OFF_AT_MOST = timedelta(hours=1)
-"""A worker that starts so long after the last one doesn't know whether its clock is right."""
+"""A worker that starts this long after the last one can't tell whether its clock is right."""
 
 STANDS_AT_START_FOR_S = 80.0
-"""Then it waits so long: a machine that was off is commoner than a wrong clock."""
+"""How long it waits then; short, because a machine that was off is likelier than a wrong clock."""
 
 
 def steady_s() -> float:
-    """Seconds that only go forward, while the machine sleeps too where the system counts them."""
+    """A counter in seconds that only goes forward, also during sleep if the system counts that."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def boot_name() -> str | None:
-    """The tick's name of this boot of the machine; None if the system can't tell boots apart.
+    """The name of the tick for this boot of the machine; None if boots can't be told apart.
 
     Within one boot, `steady_s` continues from process to process.
     """
@@ -43,7 +43,7 @@ def boot_name() -> str | None:
 
 
 class SharedClock:
-    """The database's clock, which all workers share: set at each heartbeat, counted on between."""
+    """The database's clock, which all workers share: set at each heartbeat, counted in between."""
 
     def __init__(self, now: datetime) -> None:
         self.set(now)
@@ -57,16 +57,16 @@ class SharedClock:
 
 
 class LeapGuard:
-    """Holds a clock against a counter that only goes forward.
+    """Compares a clock with a counter that only goes forward.
 
-    `last` is the latest time of which an earlier worker was sure. `steady` counts seconds.
+    `last` is the latest time that was certain to an earlier worker. `steady` counts seconds.
     """
 
     def __init__(
         self, now: datetime, *, last: datetime | None = None, steady: Callable[[], float] = steady_s
     ) -> None:
         self.trouble: str | None = None
-        """What a leap that was seen means, in words, until the new time has stood."""
+        """What the detected leap means, in words, until the new time has held long enough."""
         self._lock = threading.Lock()
         self._steady = steady
         self._known, self._known_s = now, steady()
@@ -97,11 +97,11 @@ class LeapGuard:
 def leap_between_passes(
     tx: Transaction, now: datetime, *, boot: str | None, counted_s: float
 ) -> str | None:
-    """Why a single pass may not end or tell anything by its clock, in words; None where it may.
+    """Why a single pass must not rely on its clock, in words; None if it may.
 
-    A pass is too short to see a leap. The one before it has left what time it was, and when the
-    machine was started: within one boot (`boot_name`, and `counted_s` since it) that instant only
-    moves with the clock. What this pass sees is saved for the next one.
+    A pass is too short to see a leap. The pass before it has saved its time, and when the machine
+    was started. Within one boot (`boot_name`, and `counted_s` since it), that instant only moves
+    if the clock does. What this pass sees is saved for the next one.
     """
     started = now - timedelta(seconds=counted_s)
     last, leapt = tx.progress.tick(CLOCK_TICK), tx.progress.tick(LEAP_TICK)
@@ -109,7 +109,9 @@ def leap_between_passes(
     leap = timedelta(0)
     if before is not None:
         leap = started - before.at
-    elif last is not None and last.at - now > LEAP:  # a machine that was off may be ahead by much
+    elif (
+        last is not None and last.at - now > LEAP
+    ):  # forward is plausible: the machine may have been off
         leap = now - last.at
     trouble = None
     if abs(leap) > LEAP:

@@ -15,7 +15,7 @@ from worker.store import StoreError
 
 @dataclass(slots=True)
 class Pass:
-    """What one whole pass came to; `synced` by the name of each source that is on."""
+    """The results of one whole pass; `synced` by the name of each source that is on."""
 
     taken_in: TakenIn = field(default_factory=TakenIn)
     synced: dict[str, Synced] = field(default_factory=dict)
@@ -23,9 +23,9 @@ class Pass:
 
 
 def begin_pass(services: Services, clock: Clock) -> tuple[Services, str | None]:
-    """Begin a pass by the machine's clock: what to work with, and why the clock isn't trusted.
+    """Begin a pass; returns the services to use, and why the machine's clock isn't trusted.
 
-    In that case nothing expires and no weekly mail is queued; everything else is done.
+    If it isn't, nothing expires and no weekly mail is queued; everything else is done.
     """
     boot = boot_name()
     begin_ticks(services, keep=(LEAP_TICK, *([boot] if boot else [])))
@@ -38,7 +38,7 @@ def begin_pass(services: Services, clock: Clock) -> tuple[Services, str | None]:
 def one_pass(services: Services, clock: Clock) -> Pass:
     """Run every job but those that report on the others, each until nothing is due.
 
-    Raises `StoreError` at once; what else a job raises, after the last job has run.
+    Raises `StoreError` at once, and any other error of a job after the last job has run.
     """
     done, failed = Pass(), list[Exception]()
     for job in jobs_of(services):
@@ -48,7 +48,7 @@ def one_pass(services: Services, clock: Clock) -> Pass:
             outcome = job.run(services, clock, True)
         except StoreError:
             raise
-        except Exception as error:  # noqa: BLE001  raised below, once the others have run
+        except Exception as error:  # noqa: BLE001  raised below, after the others
             failed.append(error)
             continue
         match outcome:

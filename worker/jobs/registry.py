@@ -11,8 +11,8 @@
 
 The embedded scheduler and `once` call a job's `run`, which does everything that is due. A cluster
 checks who is due and queues one task for each athlete, or a batch for each sender. The store
-finds who is due with one indexed query that has a limit. A repeated task, or one for somebody who
-isn't due any more, changes nothing.
+finds who is due with one indexed query that has a limit. A repeated task, or one for an athlete
+who isn't due any more, changes nothing.
 """
 
 import time
@@ -40,7 +40,7 @@ Where = Sequence[str]
 """Where something is due: folders of the inbox; empty for every other task."""
 
 DueAthletes = Mapping[int, Where]
-"""The ids of the athletes for whom a task is due, those first that waited longest."""
+"""The ids of the athletes for whom a task is due, longest waiting first."""
 
 MAILS_AT_ONCE = 25
 MAILS_FOR = timedelta(seconds=20)
@@ -50,7 +50,7 @@ MAILS_PER_BATCH = 50
 
 
 class Urgency(IntEnum):
-    """What goes first where everything is due at once."""
+    """What goes first if everything is due at once; the highest number."""
 
     HISTORY = 0
     HOUSEKEEPING = 10
@@ -64,7 +64,7 @@ class AthleteTask:
     """A part of a job that is done for one athlete at a time.
 
     `due(services, now, most)` finds for whom, up to `most`. `run` does it for one of them.
-    `remote` says that it waits for another server.
+    `remote` means that it waits for another server.
     """
 
     name: str
@@ -76,7 +76,7 @@ class AthleteTask:
 
 @dataclass(frozen=True, slots=True)
 class Batches:
-    """A job that several senders share, each a batch at a time, whoever the mails are for.
+    """A job that several senders share, each sending a batch at a time, for any athletes.
 
     `due(services, now, most)` counts what is due, up to `most`. `run(services, clock, most)`
     sends at most that many and returns how many it sent.
@@ -92,10 +92,10 @@ class Job:
     """One entry of the list.
 
     `name` is its name in the ticks, in `status`, and on the queue. `run(services, clock, in_full)`
-    does everything that is due; where not `in_full`, as much as other jobs may be kept waiting for.
+    does everything that is due or, if not `in_full`, stops before other jobs wait for too long.
     A cluster calls `prepare` at each check, then queues `tasks` or `batches`; a job that has
     neither is run by the check itself. A job that `reports` is about the others: it isn't watched
-    itself, and is no part of a whole pass.
+    itself, and isn't part of a whole pass.
     """
 
     name: str
@@ -113,7 +113,7 @@ class Job:
 
 
 def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
-    """Every job, on or not, in the order of a whole pass."""
+    """Every job, enabled or not, in the order of a whole pass."""
     rhythm = rhythms(inbox_every)
     return (
         Job(
@@ -166,7 +166,7 @@ def all_jobs(inbox_every: timedelta) -> tuple[Job, ...]:
 
 
 def jobs_of(services: Services) -> tuple[Job, ...]:
-    """The jobs that are on, in the order of a whole pass."""
+    """The enabled jobs, in the order of a whole pass."""
     every = services.inbox.settings.every
     return tuple(job for job in all_jobs(every) if job.is_on(services))
 
@@ -258,19 +258,19 @@ def source_tasks(source: SourceName) -> tuple[AthleteTask, ...]:
 
 
 def event_task(source: SourceName) -> AthleteTask:
-    """What a webhook of this source makes due."""
+    """The task that becomes due by a webhook event of this source."""
     return source_tasks(source)[0]
 
 
 def _unless_paused(
     sync: SourceSync, athlete: Athlete, run: Callable[[SourceSync, Athlete], object]
 ) -> None:
-    """Run what may have been queued before the service answered nobody; it stays due."""
+    """Run a queued task, except during an outage of its service; it stays due then."""
     if not sync.is_paused():
         run(sync, athlete)
 
 
 def _handle_events(sync: SourceSync, athlete: Athlete) -> None:
-    # The events stay due, and are found by a later check.
+    # The events stay due, and a later check finds them.
     with suppress(RateLimited, Unavailable):
         sync.handle_events(athlete)

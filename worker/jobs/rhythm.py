@@ -1,4 +1,4 @@
-"""How often each job runs and how long a run takes, available before the jobs' code is loaded."""
+"""How often each job runs and how long a run may take, available without loading the jobs."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from worker.sources.sections import SECTIONS
 
 @dataclass(frozen=True, slots=True)
 class Rhythm:
-    """A job runs `every` so often. A run that `takes` longer counts as a halt."""
+    """The interval of a job (`every`), and how long a run may take before it counts as a halt."""
 
     every: timedelta
     takes: timedelta = timedelta(minutes=3)
@@ -24,7 +24,7 @@ def rhythms(inbox_every: timedelta) -> Mapping[str, Rhythm]:
     """The rhythm of each job that health watches, by name.
 
     For sources and backups, it is how often Easeback checks whether something is due. The store
-    knows who is due, and the settings how often a copy is.
+    knows who is due, and the settings say how often a backup is made.
     """
     return {
         "housekeeping": Rhythm(timedelta(hours=1)),

@@ -1,4 +1,4 @@
-"""The clock of a process; and ticks: when a run of each job last ended, and what went wrong."""
+"""Checks a process's clock, and records ticks: when each job's last run ended, and how."""
 
 import logging
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from worker.store import DELETED, FORGOTTEN, RESTORED, VACUUMED, StoreError, Tic
 log = logging.getLogger(__name__)
 
 FIRST_RELEASE = datetime(2026, 11, 1, tzinfo=UTC)
-"""No right clock shows an earlier time; some machines start in 1970."""
+"""The earliest time that can be right; some machines start in 1970."""
 
 RECORD_EVERY = timedelta(seconds=30)
 """How often an unchanged state of a job is recorded."""
@@ -27,7 +27,7 @@ _SHARED = (
 
 
 def unset_clock(now: datetime, not_before: datetime | None) -> str | None:
-    """Why no job is run yet, where `now` is before the earliest time that can be right."""
+    """Why no job is run yet, if `now` is before the earliest time that can be right."""
     if not_before is None or now >= not_before:
         return None
     return f"this machine's clock says {now:%Y-%m-%d}: nothing is done until it is set"
@@ -42,9 +42,8 @@ def begin_ticks(
 ) -> None:
     """Clear how the jobs of an earlier worker ended.
 
-    `shared` names the jobs that other workers on this database are running: their ticks stay, and
-    so do those to `keep`.
-    `made_up_from` is the instant at which a made-up clock begins.
+    `shared` names the jobs that other workers on this database are running. Their ticks stay, and
+    so do those in `keep`. `made_up_from` is the instant at which a simulated clock begins.
     """
     others = (*shared, *_SHARED) if shared else ()
     with services.store.transaction() as tx:
@@ -55,7 +54,7 @@ def begin_ticks(
 
 
 def await_ticks(services: Services, names: Iterable[str], *, at: datetime) -> None:
-    """A worker begins: each of these jobs is missed from now on, if it never ends a run."""
+    """Record that a worker begins, so that a job that never ends a run is missed from now on."""
     with services.store.transaction() as tx:
         there = tx.progress.ticks()
         for name in names:
@@ -64,7 +63,7 @@ def await_ticks(services: Services, names: Iterable[str], *, at: datetime) -> No
 
 
 def record_tick(services: Services, name: str, tick: Tick, *, before: Tick | None = None) -> Tick:
-    """Record how a run ended: a change at once, that nothing changed now and then.
+    """Record how a run ended: a change at once, an unchanged state only now and then.
 
     `before` is the last recorded tick of this job. A change is logged. Returns the tick that is
     recorded now. Raises `StoreError`.

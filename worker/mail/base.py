@@ -1,4 +1,4 @@
-"""What a mailer is: its most important method, and how it fails.
+"""The interface of a mailer, and how sending fails.
 
 `Mailer.send` delivers once or raises `SendError`. It calls `before_dot` when everything except
 the end of the mail was sent:
@@ -21,7 +21,7 @@ class SendError(Exception):
     `permanent`: this mail will never be accepted (a 5xx answer). `login`: the server requires
     another login or encryption; no mail is sent until the settings are fixed, so this wasn't an
     attempt. `unreachable`: the failure came before any mail was named, so the others would fail
-    too. `sender`: the server takes no mail from this sender or account, whoever it is for; a
+    too. `sender`: the server accepts no mail from this sender or account, for any recipient; a
     later attempt may succeed. `unanswered`: the final dot was sent and no answer arrived, so the
     mail may have been delivered.
     """
@@ -38,10 +38,10 @@ class SendError(Exception):
 
 
 class AccessTokens(Protocol):
-    """Gives what a login by XOAUTH2 shows in place of a password."""
+    """Returns access tokens for a login by XOAUTH2."""
 
     def __call__(self, *, fresh: bool = False) -> str:
-        """A token; with `fresh` not one that was given before. Raises `SendError`."""
+        """A token; with `fresh`, one that wasn't returned before. Raises `SendError`."""
 
 
 class Mailer(Protocol):
@@ -50,12 +50,12 @@ class Mailer(Protocol):
     connections: int
 
     def connected(self) -> AbstractContextManager[None]:
-        """While inside, one connection serves all that this thread sends, made for the first."""
+        """Keep one connection for all sends of this thread inside, opened by the first."""
 
     def send(
         self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
     ) -> None:
-        """Deliver, or raise `SendError`. What `before_dot` raises stops the delivery unsent."""
+        """Deliver, or raise `SendError`. An exception in `before_dot` stops the delivery."""
 
     def check(self) -> str:
-        """Try everything except sending; returns what works. Raises `SendError` with a remedy."""
+        """Try everything except sending. Returns what works; raises `SendError` with a remedy."""

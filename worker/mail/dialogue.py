@@ -1,7 +1,7 @@
-"""The client's side of SMTP, command by command, with a limit on every wait and every reply.
+"""The client's side of SMTP, with a limit on every wait and every reply.
 
-`smtplib` renews its time-out with each byte that arrives, and reads a reply as long as lines
-come, so a slow or endless server can block it for good. Here each step has one deadline, from its
+`smtplib` restarts its time-out with each byte that arrives, and reads a reply for as long as lines
+arrive, so a slow or endless server can block it forever. Here each step has one deadline, from its
 first byte to the last of the answer, and a reply has at most `LONGEST_REPLY` bytes.
 """
 
@@ -19,26 +19,26 @@ from worker.mail.mime import one_line
 
 Reply = tuple[int, bytes]
 Heard = Callable[[str, str], None]
-"""Called with each thing that was said, secrets left out, and with the answer, on one line."""
+"""Called with each command, without secrets, and with the answer on one line."""
 
 LONGEST_REPLY = 64 * 1024
 
 _SILENT_S = 3.0
-"""After so long without a greeting it's tried whether the server waits for TLS."""
+"""After this time without a greeting, we test whether the server expects TLS."""
 
 _HANDSHAKE_S = 5.0
 
 _KNOCKS_S = 5.0
-"""So long may each step of a connection take that is tried beside one that waits."""
+"""The limit for each step of a second connection, opened while the first one waits."""
 
 _SHOWN = ("EHLO", "STARTTLS", "MAIL", "RCPT", "DATA", "RSET", "QUIT")
 
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """How long one step may take in all. The answer to the final dot may rightly take minutes.
+    """The limit for one whole step. The answer to the final dot may legitimately take minutes.
 
-    After each `beside_s` of a step on the way to being let in, another connection is tried.
+    Until the login, another connection is tried after each `beside_s` of a step.
     """
 
     connect_s: float = 30
@@ -48,7 +48,7 @@ class Timeouts:
     beside_s: float = 15
 
     def of_another(self) -> "Timeouts":
-        """Those of a connection that is tried beside one that waits: at once, or not at all."""
+        """The limits of a second connection beside a waiting one: short, and without a third."""
         return replace(
             self,
             connect_s=min(_KNOCKS_S, self.connect_s),
@@ -58,7 +58,7 @@ class Timeouts:
 
 
 class TLSFromTheStartError(OSError):
-    """The server says nothing in the clear: it wants TLS before its greeting."""
+    """The server sends nothing unencrypted: it expects TLS before its greeting."""
 
 
 class LongReplyError(OSError):
@@ -66,11 +66,11 @@ class LongReplyError(OSError):
 
 
 class Dialogue(smtplib.SMTP):
-    """A connection to a mail server, up to its greeting; with `tls` encrypted from the start.
+    """A connection to a mail server, up to its greeting; with `tls`, encrypted from the start.
 
     `step_s` is how long each command and its answer may take, and `allow` begins a step of
-    another length. `waits` is called each time that a step has taken that many seconds more,
-    until `is_let_in`; what it raises ends the wait. Raises what `smtplib.SMTP` raises.
+    another length. Until `is_let_in`, `waits` is called after each `beside_s` seconds of a step,
+    and an exception in it ends the wait. Raises what `smtplib.SMTP` raises.
     """
 
     def __init__(
@@ -100,28 +100,28 @@ class Dialogue(smtplib.SMTP):
             raise
 
     def allow(self, seconds: float, *, said: str = "") -> None:
-        """A step begins, named for `heard`: what is sent and read from now on may take so long."""
+        """Begin a step of at most `seconds`; `said` names it for `heard`."""
         now = time.monotonic()
         self._until = now + seconds
         self._waits_next = now + self._waits_every_s
         self._said = said
 
     def putcmd(self, cmd: str, args: str = "") -> None:
-        """Send a command; it begins a step."""
+        """Send a command, which begins a step."""
         verb = cmd.partition(" ")[0].upper()
-        # What isn't a command is an answer to AUTH, a secret as well.
+        # What isn't a command answers AUTH, and is secret too.
         said = f"{cmd} {args}".strip() if verb in _SHOWN else "AUTH (not shown)"
         self.allow(self.step_s, said=said)
         super().putcmd(cmd, args)
 
     def send(self, s: Any) -> None:
-        """Send all of it within the step."""
+        """Send everything within the step's deadline."""
         if self.sock is not None:
             self.sock.settimeout(self._left_s())
         super().send(s)
 
     def getreply(self) -> Reply:
-        """Read one reply within the step."""
+        """Read one reply within the step's deadline."""
         if self.file is None and self.sock is not None:
             self.file = io.BufferedReader(_Incoming(self._receive))
         self._room = LONGEST_REPLY
@@ -131,7 +131,7 @@ class Dialogue(smtplib.SMTP):
         return reply
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:
-        """What `smtplib.SMTP` and its TLS version differ in."""
+        """Connect; overridden because `smtplib.SMTP` and `SMTP_SSL` differ only here."""
         until = time.monotonic() + timeout
         connection = socket.create_connection((host, port), timeout)
         # The dot follows the body in a separate packet, which Nagle would delay by 40 ms.
@@ -160,12 +160,12 @@ class Dialogue(smtplib.SMTP):
             try:
                 received = self.sock.recv_into(buffer)
             except TimeoutError:
-                self._left_s()  # raises where that was the step's deadline
+                self._left_s()  # raises if the step's deadline has passed
         self._room -= received
         return received
 
     def _patience_s(self) -> float:
-        """How long to wait before the next call of `waits`, which comes first where it's due."""
+        """How long to wait before the next call of `waits`, after calling it if it's due."""
         now = time.monotonic()
         if now >= self._waits_next:
             self._waits_next = now + self._waits_every_s
@@ -180,7 +180,7 @@ class Dialogue(smtplib.SMTP):
 
 
 def _keeps_silent(connection: socket.socket, seconds: float) -> bool:
-    """True where nothing was said for so long; what was said stays to be read."""
+    """True if nothing arrives for this long; what arrives stays readable."""
     connection.settimeout(seconds)
     try:
         connection.recv(1, socket.MSG_PEEK)
@@ -190,7 +190,7 @@ def _keeps_silent(connection: socket.socket, seconds: float) -> bool:
 
 
 def _wants_tls(host: str, port: int, seconds: float) -> bool:
-    """True if a TLS handshake on another connection is answered, whatever the certificate."""
+    """True if a TLS handshake on another connection is answered, with any certificate."""
     try:
         with (
             socket.create_connection((host, port), seconds) as probe,
@@ -209,7 +209,7 @@ def quoted(reply: Reply) -> str:
 
 
 class _Incoming(io.RawIOBase):
-    """What `receive` reads, as a file."""
+    """The bytes that `receive` reads, as a file."""
 
     def __init__(self, receive: Callable[[Any], int]) -> None:
         self._receive = receive

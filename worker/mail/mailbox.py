@@ -28,7 +28,7 @@ class MailboxMailer:
     def send(
         self, mime: bytes, *, sender: str, recipient: str, before_dot: Callable[[], None]
     ) -> None:
-        """Write the mail; `before_dot` comes when it is on the disk and about to appear."""
+        """Write the mail; `before_dot` is called once it is on the disk, before it appears."""
         del sender, recipient  # both are in the mail
         name = _file_name(mime)
         part = self._folder / f".{name}.part"
@@ -39,7 +39,7 @@ class MailboxMailer:
             before_dot()
             with self._in_words():
                 part.replace(self._folder / name)
-                # Without this the rename can be gone after a power cut.
+                # Without this, the rename may be lost in a power cut.
                 folder = os.open(self._folder, os.O_RDONLY)
                 try:
                     os.fsync(folder)
@@ -51,7 +51,7 @@ class MailboxMailer:
             raise
 
     def check(self) -> str:
-        """Write a file and take it away again."""
+        """Write a file and delete it again."""
         probe = self._folder / f".check-{os.getpid()}.part"
         with self._in_words():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,12 +72,12 @@ class MailboxMailer:
 
 
 def file_digest(message_id: str) -> str:
-    """What a mail's file name ends with, by which its file is found."""
+    """The end of a mail's file name, by which its file is found."""
     return hashlib.sha256(message_id.strip().encode()).hexdigest()[:12]
 
 
 def _file_name(mime: bytes) -> str:
-    """Date, kind and Message-ID: sorts by time, says what it is, and is the same every time."""
+    """A name of date, kind and Message-ID digest: sorts by time, always the same for a mail."""
     headers = message_from_bytes(mime.partition(b"\r\n\r\n")[0], policy=policy.default)
     sent_at = parsedate_to_datetime(str(headers["Date"])).astimezone(UTC)
     kind = re.sub(r"[^a-z]", "", str(headers["X-Easeback-Kind"]))
@@ -86,7 +86,7 @@ def _file_name(mime: bytes) -> str:
 
 
 def _write_through(path: Path, content: bytes) -> None:
-    """Write to the disk itself; only its owner may read the file."""
+    """Write and fsync the file, readable by its owner only."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

@@ -15,12 +15,12 @@ from functools import lru_cache
 from worker.domain.models import Email
 
 _DIRECTION_MARKS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-# Narrower than RFC 5322, and just what the standard library's parser reads without falling over.
+# Narrower than RFC 5322: only what the standard library's parser reads without errors.
 _ATOMS = r"""[^\s@<>()\[\],;:\\".]+(\.[^\s@<>()\[\],;:\\".]+)*"""
 _ADDRESS = re.compile(f"{_ATOMS}@{_ATOMS}")
 _ADDRESSES = frozenset({"From", "To", "Reply-To"})
 _LINE = 76
-"""What a line has at most by RFC 2045 and 2047; what may not be broken has `_LONGEST_LINE`."""
+"""The longest line (RFC 2045, 2047); one that can't be folded may have `_LONGEST_LINE`."""
 
 _LONGEST_LINE = 998
 _JPEG = b"\xff\xd8"
@@ -28,10 +28,10 @@ _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 
 
 class _Wire(EmailPolicy):
-    """Folds sentences and names as RFC 2047 wants, and leaves identifiers and addresses whole.
+    """Folds sentences and names as RFC 2047 requires, and leaves identifiers and addresses whole.
 
     The standard policy turns a Message-ID or a List-Unsubscribe of more than 78 characters into
-    encoded words, which no mail reader follows.
+    encoded words, which no mail reader understands.
     """
 
     def fold_binary(self, name: str, value: str) -> bytes:
@@ -64,7 +64,7 @@ def to_mime(
     }
     needs_utf8 = not (recipient + from_address).isascii()
     head = [_header(name, one_line(value), needs_utf8) for name, value in headers.items()]
-    # "=_" can't occur in quoted-printable or base64, so no content can hold a boundary.
+    # "=_" can't occur in quoted-printable or base64, so no content can contain a boundary.
     seed = hashlib.sha256(message_id.encode()).hexdigest()[:24]
     html = _text("html", email.html)
     if email.images:
@@ -75,7 +75,7 @@ def to_mime(
 
 
 def _header(name: str, value: str, utf8: bool) -> bytes:
-    """One header, folded. What is an ASCII line as it is isn't taken to pieces first."""
+    """One header, folded. A short ASCII line isn't parsed first."""
     width = _LINE if name == "Subject" else _LONGEST_LINE
     is_plain = value.isascii() and "=?" not in value and name not in _ADDRESSES
     if is_plain and len(name) + len(value) + 2 <= width:
@@ -90,8 +90,8 @@ def _folded(name: str, value: str, utf8: bool) -> bytes:
 
 
 def _text(subtype: str, content: str) -> bytes:
-    """Text as a part of a mail."""
-    # Half characters, which no encoding takes, are replaced.
+    """A text part of a mail."""
+    # Lone surrogates, which can't be encoded, are replaced.
     lines = content.encode("utf-8", "replace").splitlines() or [b""]
     packed = b2a_qp(b"\n".join((*lines, b"")), istext=True).replace(b"\n", b"\r\n")
     kind = f'Content-Type: text/{subtype}; charset="utf-8"\r\n'.encode()
@@ -99,7 +99,7 @@ def _text(subtype: str, content: str) -> bytes:
 
 
 def _multipart(subtype: str, boundary: str, parts: Iterable[bytes]) -> bytes:
-    """Parts as one."""
+    """A multipart of these parts."""
     kind = f'MIME-Version: 1.0\r\nContent-Type: multipart/{subtype}; boundary="{boundary}"\r\n'
     between = f"\r\n--{boundary}".encode()
     opened = (between + b"\r\n" + part for part in parts)
@@ -108,7 +108,7 @@ def _multipart(subtype: str, boundary: str, parts: Iterable[bytes]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _image(name: str, content: bytes) -> bytes:
-    """An image as a part of a mail: those of exercises are the same in each."""
+    """An image part of a mail; cached, because the exercises' images repeat."""
     kind = "jpeg" if content.startswith(_JPEG) else "png"
     head = (
         f"Content-Type: image/{kind}\r\nContent-Transfer-Encoding: base64\r\n"
@@ -118,34 +118,34 @@ def _image(name: str, content: bytes) -> bytes:
 
 
 def readdressed(mime: bytes, recipient: str) -> bytes:
-    """A mail from `to_mime` with another recipient in its To, and nothing else changed."""
+    """A mail from `to_mime` with another recipient in its To and otherwise unchanged."""
     head, end, body = mime.partition(b"\r\n\r\n")
     policy = _Wire(linesep="\r\n", utf8=not (head.isascii() and recipient.isascii()))
     to = policy.header_factory("To", _mailbox(recipient))
     folded = policy.fold_binary("To", to).removesuffix(b"\r\n")
-    # Not `.`, which takes the CR at the end of the line with it.
+    # Not `.`, which would match the CR at the end of the line too.
     before = rb"(?m)^To: [^\r\n]*(\r\n[ \t][^\r\n]*)*"
     return re.sub(before, lambda _: folded, head, count=1) + end + body
 
 
 def one_line(text: str) -> str:
-    """`text` without what could end a header or turn its reading direction."""
+    """`text` without characters that could end a header or change its reading direction."""
     return _CONTROLS.sub(" ", _DIRECTION_MARKS.sub("", text)).strip()
 
 
 def postal(text: str) -> str:
-    """The bare address in `text`, its domain in the ASCII every server takes; "" for none."""
+    """The bare address in `text`, its domain in ASCII for every server; "" if there is none."""
     address = parseaddr(one_line(text))[1]
     if not _ADDRESS.fullmatch(address):
         return ""
     local, _, domain = address.rpartition("@")
-    with suppress(UnicodeError):  # no name a domain can have: the server will say so
+    with suppress(UnicodeError):  # not a valid domain: the server will say so
         domain = domain.encode("idna").decode()
     return f"{local}@{domain}"
 
 
 def _mailbox(text: str) -> str:
-    """`text` as an address header takes it: a name and an address, or undisclosed recipients."""
+    """`text` for an address header: a name and an address, or undisclosed recipients."""
     address = postal(text)
     if not address:
         return "undisclosed-recipients:;"

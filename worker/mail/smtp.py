@@ -1,4 +1,4 @@
-"""Mail over SMTP in single steps: each has its deadline, its verdict and its message.
+"""Mail over SMTP in single steps, each with its deadline, verdict and message.
 
 `smtplib.sendmail` is one call from MAIL to the answer, but the outbox has to commit before the
 final dot, so the steps are separate here. Mail is never sent with less encryption than the
@@ -33,14 +33,14 @@ _DONE, _GO_ON, _NOT_NOW, _NEVER = 2, 3, 4, 5
 _WANTS_LOGIN = 530  # RFC 4954 "Authentication required", RFC 3207 "Must issue a STARTTLS first"
 
 _ABOUT_THE_SENDER = re.compile(
-    # Not where the code blames the recipient's address or mailbox, whatever the words.
+    # Not if the code blames the recipient's address or mailbox, whatever the text says.
     r"(?!5\d\d 5\.(1\.[1-36]|2\.[0-4])\b)"
-    # The command, its order or its arguments are refused, whoever the recipient is.
+    # The command, its order or its arguments are refused, for any recipient.
     r"(50[0234] "
-    # The sender's address, the sending host's authority and proofs (RFC 3463, RFC 7372); a day's
-    # limit (5.4.5, Google); what an account may do (5.7.57, 5.7.60, 5.7.501 and on, Microsoft).
+    # The sender's address, the sending host's authority and proofs (RFC 3463, RFC 7372); a daily
+    # limit (5.4.5, Google); an account's permissions (5.7.57, 5.7.60, from 5.7.501, Microsoft).
     r"|5\d\d 5\.(1\.[78]|4\.5|7\.(8|9|2\d|5\d|60|[5-7]\d\d))\b"
-    # Beside a general code, or none, only the words tell.
+    # With a general code, or none, only the text shows it.
     r"|5\d\d .*(sender (address|verif|domain|denied|rejected|not)|not owned|send ?as ?|\bhelo\b"
     r"|relay(ing)? (access )?(denied|not permitted|prohibited)|authenticat"
     r"|(daily|hourly|sending|rate) (\w+ ){0,2}(limit|quota)))",
@@ -48,7 +48,7 @@ _ABOUT_THE_SENDER = re.compile(
 )
 
 _NO_PASSWORDS = re.compile(r"5\.7\.139 (?!.*credentials)", re.IGNORECASE)
-"""Microsoft's code for several refusals of a login; a wrong password is one that says so."""
+"""Microsoft's code for several login refusals; the text of a wrong password names credentials."""
 
 RECONNECT = "easeback connect mail"
 
@@ -56,14 +56,14 @@ About = Literal["session", "sender", "mail"]
 
 
 class _OvertakenError(Exception):
-    """Another connection was let in while one waited for that."""
+    """Another connection was accepted while the first one waited."""
 
     def __init__(self, smtp: Dialogue) -> None:
         self.smtp = smtp
 
 
 class _OwnConnection(threading.local):
-    """The connection of one thread, and whether it outlives the mail that it was made for."""
+    """The connection of one thread, and whether it is kept after its first mail."""
 
     smtp: Dialogue | None = None
     is_kept: bool = False
@@ -166,7 +166,7 @@ class SmtpMailer:
                 smtp.send(_dot_stuffed(mime))
             before_dot()
         except BaseException:
-            smtp.close()  # in the midst of a mail there is no other way back
+            smtp.close()  # there is no other way to abort a mail half-way
             raise
         with self._in_words(unanswered=True):
             smtp.allow(self._timeouts.dot_s, said="the mail")
@@ -191,7 +191,7 @@ class SmtpMailer:
         return smtp
 
     def _hang_up(self) -> None:
-        """Say goodbye, shortly. What fails here changes nothing: the mail's fate is known."""
+        """Send QUIT and close. Errors are ignored, because the mail's result is known."""
         smtp, self._own.smtp = self._own.smtp, None
         if smtp is not None:
             with suppress(OSError):
@@ -201,10 +201,9 @@ class SmtpMailer:
             smtp.close()
 
     def _connect(self) -> Dialogue:
-        """The first connection that is let in.
+        """The first connection that is accepted.
 
-        While a server that hung may be well again, nobody waits for the end of a deadline: others
-        are tried meanwhile.
+        A server that hung may have recovered, so others are tried while the first one waits.
         """
 
         def try_another() -> None:
@@ -221,9 +220,9 @@ class SmtpMailer:
 
     def _enter(self, timeouts: Timeouts, *, waits: Callable[[], None] = lambda: None) -> Dialogue:
         settings = self._settings
-        # First, as the server needn't wait for it.
+        # The token comes first, so that the server needn't wait for it.
         token = self._tokens(fresh=self._token_was_refused) if self._tokens else None
-        # Left to itself smtplib asks the DNS for our own name, which may take half a minute.
+        # By default, smtplib asks the DNS for our own name, which may take half a minute.
         name = settings.ehlo_name or socket.gethostname()
         try:
             smtp = Dialogue(
@@ -257,7 +256,7 @@ class SmtpMailer:
         if (file := self._settings.ca_file) is not None:
             try:
                 context.load_verify_locations(file)
-            except OSError as error:  # of TLS as well
+            except OSError as error:  # includes ssl.SSLError
                 raise SendError(
                     f"[mail] ca_file: {file} holds no certificate that can be read "
                     f"({error.strerror or error})",
@@ -280,7 +279,7 @@ class SmtpMailer:
             raise self._refusal(_reply(error), "refused to encrypt (STARTTLS)") from None
 
     def _log_in(self, smtp: Dialogue, username: str, password: str) -> None:
-        """PLAIN or LOGIN, because smtplib's own login can't send a password that isn't ASCII."""
+        """Log in by PLAIN or LOGIN; smtplib's own login can't send a non-ASCII password."""
         offered = smtp.esmtp_features.get("auth", "").upper().split()
         if "LOGIN" in offered and "PLAIN" not in offered:
             reply = smtp.docmd("AUTH", "LOGIN")
@@ -306,7 +305,7 @@ class SmtpMailer:
         self._expect(_DONE, reply, "can't check the login")
 
     def _log_in_by_token(self, smtp: Dialogue, username: str, token: str) -> None:
-        """XOAUTH2, as Microsoft and Google speak it."""
+        """Log in by XOAUTH2, as Microsoft and Google implement it."""
         if "XOAUTH2" not in smtp.esmtp_features.get("auth", "").upper().split():
             raise SendError(
                 f"The mail server {self._server} takes no login by token (XOAUTH2): check [mail] "
@@ -316,7 +315,7 @@ class SmtpMailer:
             )
         shown = _base64(f"user={username}\x01auth=Bearer {token}\x01\x01")
         reply = smtp.docmd("AUTH", f"XOAUTH2 {shown}")
-        if reply[0] // 100 == _GO_ON:  # why it refuses, in JSON; the refusal itself comes after
+        if reply[0] // 100 == _GO_ON:  # the reason in JSON; the refusal itself follows
             reply = smtp.docmd("")
         self._token_was_refused = reply[0] // 100 == _NEVER
         if self._token_was_refused:
@@ -345,7 +344,7 @@ class SmtpMailer:
             raise self._refusal(reply, refusal, about=about)
 
     def _refusal(self, reply: Reply, refusal: str, *, about: About = "session") -> SendError:
-        """What an answer other than the wanted one means; 5xx is final for the mail it's about."""
+        """The error that an unexpected answer means; 5xx is final for the mail it's about."""
         said = quoted(reply)
         wants_login = reply[0] == _WANTS_LOGIN
         never = reply[0] // 100 == _NEVER and not wants_login and about != "session"
@@ -360,16 +359,16 @@ class SmtpMailer:
 
     @contextmanager
     def _in_words(self, *, unreachable: bool = False, unanswered: bool = False) -> Iterator[None]:
-        """Turn what sockets, TLS and smtplib raise into `SendError`: always a temporary one."""
+        """Turn errors of sockets, TLS and smtplib into a temporary `SendError`."""
         try:
             yield
         except SendError as error:
             error.unreachable = unreachable
             raise
-        except UnicodeError as error:  # the resolver's word for a name no server can have
+        except UnicodeError as error:  # raised by the resolver for an invalid host name
             words = f"{self._host!r} can't be the name of a mail server: check [mail] host"
             raise SendError(words, permanent=False, unreachable=unreachable) from error
-        except OSError as error:  # smtplib's own errors are of this class too
+        except OSError as error:  # smtplib's errors are subclasses
             words = self._words_for(error)
             if unanswered:
                 words += "; the mail may have been delivered all the same"
@@ -380,7 +379,7 @@ class SmtpMailer:
     def _words_for(self, error: OSError) -> str:
         server = self._server
         if isinstance(error, smtplib.SMTPServerDisconnected):
-            # smtplib hides the true cause of a lost connection behind its own error.
+            # smtplib hides the cause of a lost connection behind its own error.
             error = error.__context__ if isinstance(error.__context__, OSError) else error
         match error:
             case ssl.SSLCertVerificationError():
@@ -425,7 +424,7 @@ def _envelope_address(text: str) -> str:
 
 
 def _dot_stuffed(mime: bytes) -> bytes:
-    """`mime` as DATA wants it: every line ended by CRLF, a leading dot doubled."""
+    """`mime` for DATA: every line ends with CRLF, and a leading dot is doubled."""
     lines = re.sub(rb"\r\n|\r|\n", b"\r\n", mime)
     return re.sub(rb"(?m)^\.", b"..", lines if lines.endswith(b"\r\n") else lines + b"\r\n")
 

@@ -36,7 +36,7 @@ FIRST_SYNC = "it came with the first look at {}: nothing is mailed about the pas
 HISTORY = "it came with the history at {}: nothing is mailed about the past"
 
 FILES_BEFORE_JUDGING = 10
-"""Files of new runs that are waited for; of the others what is listed is judged first."""
+"""The most files of new runs that are read before judging; other runs are judged as listed."""
 
 FILE_TRIES = 8
 FILE_RETRY_AFTER = timedelta(minutes=15)
@@ -54,10 +54,10 @@ def save_activities(
     silence: str | None = None,
     silence_of_first: str | None = None,
 ) -> None:
-    """Save activities with the files read for them, drop what is gone, and judge what it touches.
+    """Save activities with the files read for them, drop those `gone`, and judge what changed.
 
-    Those that begin before what is wanted, or may be kept, are passed over. Why nothing is mailed
-    says `silence`, and `silence_of_first` where the athlete has no run yet.
+    Activities that begin before the wanted or permitted time are skipped. `silence` says why
+    nothing is mailed, and so does `silence_of_first` if the athlete has no run yet.
     """
     if not (listed or gone):
         return
@@ -91,7 +91,7 @@ def save_activities(
         if not client.has_files or before is None or before.reason is not None:
             recordings.append(replace(one.parsed, edited=edited))
         elif edited:
-            # What the athlete changed is believed; the file's digest still says which run it is.
+            # The athlete's change is believed; the file's digest still identifies the run.
             digest = tx.runs.contents(athlete, source, [external_id]).get(external_id)
             recordings.append(replace(one.parsed, edited=True, sha256=digest))
         seen.append(replace(remembered, edited=remembered.edited or edited))
@@ -107,7 +107,7 @@ def save_activities(
 def _known(
     tx: Transaction, session: ClientSession, external_ids: Collection[str]
 ) -> Mapping[str, SeenActivity]:
-    """These activities as they were last seen, of those that were."""
+    """Those of these activities that were seen before, as they were last seen."""
     if session.known.keys() >= set(external_ids):
         return {external_id: one for external_id, one in session.known.items() if one is not None}
     return tx.source(session.connected.client.name).seen(session.athlete, external_ids)
@@ -116,7 +116,7 @@ def _known(
 def _recorded_as(
     tx: Transaction, session: ClientSession, external_ids: Collection[str]
 ) -> Sequence[str]:
-    """What the recordings of these activities are called: of several sports, one a leg."""
+    """The external ids of these activities' recordings: one for each leg of a multisport one."""
     client = session.connected.client
     if not external_ids or not client.has_files:
         return sorted(external_ids)
@@ -125,7 +125,7 @@ def _recorded_as(
 
 
 def _wanted(listed: Sequence[ListedActivity], *, since: datetime) -> list[ListedActivity]:
-    """Those with an id that don't begin before what is wanted."""
+    """The activities that have an id and don't begin before `since`."""
     return [
         one
         for one in listed
@@ -141,12 +141,12 @@ def _remembered(
     silence: str | None,
     files: bool,
 ) -> SeenActivity:
-    """The activity as it's remembered, with how far its file was before."""
+    """The activity to save, with the earlier state of its file."""
     unreadable = one.parsed.reason if isinstance(one.parsed, Unreadable) else None
     if before is None:
         seen = SeenActivity(one.external_id, one.started_at, one.payload, reason=unreadable)
         return replace(seen, file="due", file_due_at=now, silence=silence) if files else seen
-    # What only its file could tell is known from there.
+    # If the listed activity is unreadable and it has a file, the file's earlier result is kept.
     reason = before.reason if unreadable and files else unreadable
     return replace(before, started_at=one.started_at, payload=one.payload, reason=reason)
 
@@ -154,7 +154,7 @@ def _remembered(
 def _is_edited(parse: Parse, before: SeenActivity | None, now: Recording) -> bool:
     """True if the athlete changed the distance since it was first seen.
 
-    Services change their rounding now and then; a change beyond 1 % is the athlete's.
+    Services change their rounding now and then; only the athlete changes more than 1 %.
     """
     if before is None or before.edited:
         return before is not None
@@ -169,7 +169,7 @@ def _is_edited(parse: Parse, before: SeenActivity | None, now: Recording) -> boo
 
 @dataclass(frozen=True, slots=True)
 class OriginalFile:
-    """What came of one original file."""
+    """The result of reading one original file."""
 
     state: FileState
     reading: Reading | None
@@ -178,7 +178,7 @@ class OriginalFile:
 def files_of_new(
     session: ClientSession, listed: Sequence[ListedActivity], *, since: datetime
 ) -> Mapping[str, OriginalFile]:
-    """The files of new runs, newest first, before they're judged, as many as are waited for."""
+    """The files of new runs, newest first, up to `FILES_BEFORE_JUDGING`."""
     if not session.connected.client.has_files:
         return {}
     wanted = _wanted(listed, since=since)
@@ -204,7 +204,7 @@ def files_of_new(
         except Unavailable as error:
             if error.for_everybody:
                 break
-            # Perhaps only this one is unavailable: it is judged as listed, and tried again.
+            # If only this one is unavailable, it is judged as listed, and tried again.
         except SourceError:
             break
     return found
@@ -213,7 +213,7 @@ def files_of_new(
 def _read_file(
     session: ClientSession, one: ListedActivity, *, edited: bool = False
 ) -> OriginalFile:
-    """One file, read; raises `SourceError` if it isn't available now."""
+    """Fetch and read one file; raises `SourceError` if it isn't available now."""
     client = session.connected.client
     try:
         packed = session.ask("history", partial(client.download, external_id=one.external_id))
@@ -232,7 +232,7 @@ def _read_file(
 
 
 def read_files(session: ClientSession, *, at_most: int) -> int:
-    """Fetch files that are due, newest first; returns how many were asked for.
+    """Fetch files that are due, newest first; returns how many were requested.
 
     An unavailable file is tried again, with longer and longer pauses. Raises `SourceError` if no
     file is available.
@@ -250,7 +250,7 @@ def read_files(session: ClientSession, *, at_most: int) -> int:
         except Forbidden:
             pass
         except Unavailable:
-            if stumbled:  # twice in a row: it isn't the file
+            if stumbled:  # twice in a row: the file isn't the cause
                 _save_file(session, one, None, now=clock())
                 raise
             stumbled = True
@@ -280,7 +280,7 @@ def _save_file(
     *,
     now: datetime,
 ) -> None:
-    """Save a file's contents, which are believed; None is retried with longer pauses,
+    """Save a file's contents, which are believed. None is retried with longer pauses,
     then given up.
     """
     athlete, services, source = session.athlete, session.services, session.connected.client.name
@@ -301,7 +301,7 @@ def _save_file(
 
 
 def _with_file_state(one: SeenActivity, found: OriginalFile) -> SeenActivity:
-    """As it's remembered once its file is read, or never will be."""
+    """The activity to save once its file was read, or never will be."""
     reading = found.reading
     return replace(
         one,

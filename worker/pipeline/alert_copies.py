@@ -21,7 +21,7 @@ def queue_copies(
 ) -> None:
     """Queue the copies of an alert that was queued just now, in the same transaction.
 
-    There are none without `[mail] copy_alerts`, without the athlete's consent, or where the
+    There are none without `[mail] copy_alerts`, without the athlete's consent, or if the
     practice turned them off.
     """
     if not services.copies_alerts:

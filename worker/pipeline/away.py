@@ -1,7 +1,6 @@
-"""Outages: services that don't answer anybody, which isn't a problem of any athlete.
+"""Outages: a service answers no request, whichever athlete it is for.
 
-One pause applies to everybody who waits for such a service. `sources.polling` defines how long it
-is, and why.
+One pause applies to everybody who waits for such a service. `sources.polling` defines its length.
 """
 
 from dataclasses import dataclass
@@ -17,21 +16,21 @@ from worker.store import Transaction
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Since when a service answers nobody, and when it's asked again."""
+    """When an outage began, and when the service is asked again."""
 
     since: datetime
     next_try_at: datetime
 
 
 def is_away(error: SourceError) -> bool:
-    """Whether it's the service that answers nobody."""
+    """Whether the error shows an outage of the service."""
     return error.for_everybody and not error.permanent and not isinstance(error, RateLimited)
 
 
 def note_away(
     services: Services, source: SourceName, error: SourceError, *, began: datetime, now: datetime
 ) -> Outage:
-    """Save that a service answered nobody in a call that `began` then, and how that showed."""
+    """Save that a call that `began` then met an outage, and with which error."""
     name = AWAY_TICK.format(source)
     with services.store.transaction() as tx:
         before = tx.progress.tick(name)
@@ -43,7 +42,7 @@ def note_away(
 
 
 def note_back(tx: Transaction, source: SourceName, *, now: datetime) -> None:
-    """Save that a service has answered; nothing where that is nothing new."""
+    """Save that a service has answered, if it didn't before."""
     before = tx.progress.tick(AWAY_TICK.format(source))
     if before and before.trouble:
         tx.progress.ticked(AWAY_TICK.format(source), at=now)
@@ -51,13 +50,13 @@ def note_back(tx: Transaction, source: SourceName, *, now: datetime) -> None:
 
 
 def is_paused(tx: Transaction, source: SourceName, now: datetime) -> bool:
-    """Whether a service answered nobody just now, and isn't asked."""
+    """Whether a service isn't asked now because of an outage."""
     pause = tx.progress.tick(SOURCE_PAUSE_TICK.format(source))
-    # One that a clock that ran ahead has left behind is none.
+    # A later pause is ignored: it was saved while the clock ran ahead.
     return pause is not None and now < pause.at <= now + polling.LAST_TRY_AGAIN
 
 
 def away_since(tx: Transaction, source: SourceName) -> datetime | None:
-    """Since when a service answers nobody; None where it answered the last call."""
+    """When the outage of a service began; None if it answered the last call."""
     away = tx.progress.tick(AWAY_TICK.format(source))
     return away.at if away and away.trouble else None

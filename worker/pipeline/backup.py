@@ -36,10 +36,10 @@ _WEEK = timedelta(days=7)
 
 
 def back_up(services: Services, now: datetime) -> Path | None:
-    """Check the database and copy it, where that is due; the new copy, or None.
+    """Check the database and copy it, if that is due; returns the new copy, or None.
 
-    Raises `StoreError` where the database isn't sound or the copy can't be written; the older
-    copies stay. PostgreSQL has its own ways (`pg_dump`), and nothing is done.
+    Raises `StoreError` if the database isn't sound or the copy can't be written; the older
+    copies stay. Does nothing on PostgreSQL, which has its own tools (`pg_dump`).
     """
     folder, backup = services.backups_path, services.backup
     if folder is None or not backup.keep or services.store.file is None:
@@ -66,7 +66,7 @@ def back_up(services: Services, now: datetime) -> Path | None:
 
 
 def renew_backups(services: Services, now: datetime) -> None:
-    """Replace every copy by one made now: the older ones know what must be forgotten."""
+    """Replace every copy by a new one, because the older ones contain deleted data."""
     folder = services.backups_path
     if folder is None or services.store.file is None:
         return
@@ -81,26 +81,26 @@ def renew_backups(services: Services, now: datetime) -> None:
 
 
 def backup_name(at: datetime) -> str:
-    """What a copy made at this instant is called."""
+    """The file name of a copy made at this instant."""
     return at.astimezone(UTC).strftime(_NAME)
 
 
 def copies(folder: Path) -> dict[datetime, Path]:
-    """The scheduled copies there are, by the instant each was made, oldest first."""
+    """The existing scheduled copies by the instant they were made, oldest first."""
     found: dict[datetime, Path] = {}
     for path in sorted(folder.glob(_PATTERN)):
         try:
             found[datetime.strptime(path.name, _NAME).replace(tzinfo=UTC)] = path
         except ValueError:
-            continue  # somebody's own file, which is none of ours
+            continue  # not one of our files
     return found
 
 
 def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) -> None:
-    """Delete copies that are too many or too old, but not the last ones that know more athletes.
+    """Delete surplus and old copies, but not the last ones that contain more athletes.
 
     Athletes who were deleted on purpose are gone from every copy. An athlete whom only an older
-    copy knows was therefore lost with the database, and that copy is all that remains.
+    copy contains was therefore lost with the database, and that copy is all that remains.
     """
     taken, known = copies(folder), athletes_in(newest)
     lost = [at for at, copy in taken.items() if athletes_in(copy) - known][-backup.keep :]
@@ -115,7 +115,7 @@ def _thin_out(folder: Path, backup: BackupSection, newest: Path, now: datetime) 
 
 
 def notice_older_copy(services: Services, now: datetime) -> None:
-    """If an older copy was put in the database's place, make sure that nothing is sent again.
+    """If an older copy has replaced the database, make sure that nothing is sent again.
 
     The only worker on the database calls this before anything else.
     """
@@ -134,17 +134,18 @@ def notice_older_copy(services: Services, now: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """Mails held, and weeks that count as mailed."""
+    """How many mails are held, and how many weeks count as mailed."""
 
     held: int
     weeks: int
 
 
 def mark_restored(tx: Transaction, *, now: datetime) -> Marked:
-    """Send nothing of before `now` automatically, and let links of before `now` open no page.
+    """Hold all mail from before `now`, and close all links from before `now`.
 
     It isn't known which links were closed since the copy was made, so all are closed, except
-    those that unsubscribe. It isn't known either who withdrew consent to copies of alerts.
+    those that unsubscribe. Nor is it known who withdrew consent to copies of alerts, so all
+    consents end.
     """
     held = tx.outbox.hold_all(why=HELD)
     weeks = sum(_count_as_mailed(tx, athlete, now=now) for athlete in tx.athletes.all())

@@ -1,4 +1,4 @@
-"""Changes an athlete's name or mail address, as the athlete asks.
+"""Changes an athlete's name or mail address, on the athlete's request.
 
 A new address takes effect once somebody who reads it has confirmed it. Until then, all mail goes
 to the old address, which is notified. Mail that waits in the outbox then goes to the new one.
@@ -19,7 +19,7 @@ _TO_THE_OLD = "address asked"
 
 
 def rename(tx: Transaction, athlete: Athlete, name: str) -> None:
-    """Save another name. Raises `ContactError`, which names nobody else."""
+    """Save another name. Raises `ContactError`, which doesn't reveal other athletes' names."""
     wanted = checked_name(name)
     taken = tx.athletes.named(wanted)
     try:
@@ -55,7 +55,7 @@ def ask_for_address(
 
 
 def confirm_address(tx: Transaction, athlete: Athlete, code: str, *, now: datetime) -> str | None:
-    """The address that counts from now on; None where this code opens nothing (any more)."""
+    """Make the requested address effective and return it; None if the code isn't valid."""
     tx.athletes.hold(athlete)
     waiting = tx.addresses.waiting(athlete, now=now)
     if waiting is None or not tx.addresses.use(athlete, code):

@@ -1,6 +1,6 @@
 """Credentials: connecting an athlete to a service, and disconnecting.
 
-    begin_consent, finish_consent       OAuth: a consent that belongs to one browser
+    begin_consent, finish_consent       OAuth: a consent bound to one browser
     connect_with_key                    a key that is tested before it is stored
     disconnect_athlete, forget_source   revoke it at the service, forget it here
     encrypt_all_anew                    after the keys were rotated
@@ -50,7 +50,7 @@ _LONGEST_KEY_LIFE = timedelta(days=366)
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A consent under way: where the browser goes, and the cookie that binds it to this one."""
+    """A consent in progress: the address to open, and the cookie that binds it to one browser."""
 
     address: str
     cookie: str
@@ -58,7 +58,7 @@ class Consent:
 
 @dataclass(frozen=True, slots=True)
 class Connected:
-    """Done. `note` says in words what the athlete won't get; `ends_at` when the key ends."""
+    """A new connection. `note` says what the athlete won't get; `ends_at` is the key's end."""
 
     athlete: Athlete
     note: str | None = None
@@ -71,9 +71,9 @@ class Connected:
 def check_redirect(
     services: Services, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
 ) -> str | None:
-    """Raise `SourceError` where a service wouldn't send this athlete's browser back; store why.
+    """Raise `SourceError` if a service wouldn't send this athlete's browser back; store why.
 
-    Returns why it can't be asked now, in words; the athlete's browser will find out.
+    Returns why the service can't be asked now, in words; the athlete's browser will find out.
     """
     _, client = _consenting(services, source)
     try:
@@ -102,9 +102,9 @@ def check_redirect(
 def begin_consent(
     services: Services, source: SourceName, athlete: Athlete, *, redirect: str, now: datetime
 ) -> Consent:
-    """Begin a consent for this athlete. Nothing is stored: the cookie holds what belongs to it.
+    """Begin a consent for this athlete. Its state is in the cookie, and isn't stored.
 
-    Raises `SourceError` where the service's page would show nothing but an error.
+    Raises `SourceError` if the service's page would show nothing but an error.
     """
     connected, auth = _consenting(services, source)
     check_redirect(services, source, athlete, redirect=redirect, now=now)
@@ -116,7 +116,7 @@ def begin_consent(
 def finish_consent(
     services: Services, source: SourceName, query: Mapping[str, str], *, cookie: str, now: datetime
 ) -> Connected:
-    """What the browser carried back becomes a credential, in place of any other.
+    """Exchange what the browser brought back for a credential, which replaces any other.
 
     Raises `SourceError`; then nothing has changed.
     """
@@ -134,7 +134,7 @@ def finish_consent(
     with services.store.transaction() as tx:
         athlete, is_closed = tx.athletes.of_link(begun) or (None, False)
         old = now - CONSENT_WAITS
-        # The link that it began with may have been closed since.
+        # The link that started the consent may have been closed since.
         is_fresh = not is_closed and tx.source(source).use_state(
             state_hash, now=now, forget_before=old
         )
@@ -154,10 +154,10 @@ def connect_with_key(
     key: str,
     expires: str | None = None,
 ) -> Connected:
-    """Try a key as it was pasted, and store it in place of any other.
+    """Test a pasted key, and store it in place of any other.
 
-    `expires` says when it ends, as the athlete writes it (`key_end`); None is the shortest life
-    that the service gives. Raises `SourceError`; then nothing has changed.
+    `expires` says when it ends, as the athlete writes it (`key_end`); None means the shortest
+    lifetime that the service offers. Raises `SourceError`; then nothing has changed.
     """
     connected = connected_source(services, source)
     client = connected.client
@@ -182,9 +182,9 @@ def connect_with_key(
 
 
 def key_end(client: ApiKey, expires: str, *, now: datetime, athlete: Athlete) -> datetime:
-    """When a key ends: days from today, as the service offers them, or a date; raises ValueError.
+    """When a key ends: `expires` is a lifetime in days that the service offers, or a date.
 
-    The key lives to the end of that day on the athlete's calendar.
+    The key is valid until the end of that day on the athlete's calendar. Raises ValueError.
     """
     zone = ZoneInfo(athlete.timezone)
     today = now.astimezone(zone).date()
@@ -226,20 +226,20 @@ def _store(
     *,
     now: datetime,
 ) -> None:
-    """Save a credential for the athlete, or for whom its account is connected already.
+    """Save a credential for the athlete, or for another one who is connected to its account.
 
-    Raises `SourceError` for the latter: one account's runs aren't two people's. The consent that
-    was just given may have ended the tokens that the other one had, so they get the new ones.
+    In the second case, raises `SourceError`, because an account belongs to one athlete. The new
+    consent may have ended the other athlete's tokens, so that athlete gets the new ones.
     """
     title = connected.client.title
     with services.store.transaction() as tx:
         rows = tx.source(connected.client.name)
-        rows.limit(lock=True)  # of two who connect one account at once, one waits here
+        rows.limit(lock=True)  # if two athletes connect one account at once, one waits here
         other = _connected_already(tx, connected, athlete, credential)
         owner = other or athlete
         before = rows.credential(owner)
         if before is not None and before.account_id != credential.account_id:
-            # Another account: the runs of the first one aren't this account's.
+            # The runs of the earlier account don't belong to this one.
             forget_source(tx, services, connected.client.name, owner, now=now)
         rows.connect(
             owner,
@@ -266,9 +266,9 @@ def _store(
 def _connected_already(
     tx: Transaction, connected: ConnectedSource, athlete: Athlete, credential: Credential
 ) -> Athlete | None:
-    """Another athlete with this account or, if the account isn't known, with this very key.
+    """Another athlete with this account or, if the account isn't known, with the same key.
 
-    None if the athlete has it as well, from a time when that was allowed.
+    None if this athlete has it too, from a time when that was allowed.
     """
     rows = tx.source(connected.client.name)
     found: list[Athlete] = []
@@ -277,7 +277,7 @@ def _connected_already(
         stored = rows.credential(one)
         if stored is None or stored.revoked_at is not None:
             continue
-        with suppress(SourceError):  # one that can't be decrypted is nobody's
+        with suppress(SourceError):  # a credential that can't be decrypted is ignored
             same_key = decrypt(connected, stored).secrets[0] == credential.secrets[0]
             found += [one] if credential.account_id or same_key else []
     has_it = any(one.id == athlete.id for one in found)
@@ -290,10 +290,10 @@ def _connected_already(
 def disconnect_athlete(
     services: Services, source: SourceName, athlete: Athlete, *, now: datetime
 ) -> str | None:
-    """Give the credential back and forget it; what couldn't be done at the service, in words.
+    """Revoke the credential and delete it; returns what failed at the service, in words.
 
-    What is stored here goes in any case, also where the service is off by now: the athlete can end
-    the rest in its own settings.
+    The stored data is deleted in any case, even if the service is off by now. The athlete can end
+    the rest in the service's own settings.
     """
     trouble = _give_back(services, source, athlete, now)
     with services.store.transaction() as tx:
@@ -314,8 +314,8 @@ def give_everything_back(services: Services, athlete: Athlete, *, now: datetime)
 def forget_source(
     tx: Transaction, services: Services, source: SourceName, athlete: Athlete, *, now: datetime
 ) -> None:
-    """Delete the credential and, unless they are to be kept, all runs that only this
-    service had.
+    """Delete the credential and, unless they are to be kept, all runs that only this service
+    had.
     """
     if source not in services.keeps_runs_of:
         title = next(kind.title for kind in SOURCES if kind.name == source)
@@ -332,7 +332,7 @@ def forget_source(
 
 
 def encrypt_all_anew(services: Services) -> int:
-    """Bring every credential to the newest key; how many there are. Raises `DecryptError`."""
+    """Encrypt every credential with the newest key; returns how many. Raises `DecryptError`."""
     number = services.mail_login.encrypt_anew() if services.mail_login else 0
     with services.store.transaction() as tx:
         for connected in services.sources.values():

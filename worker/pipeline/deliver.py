@@ -1,9 +1,9 @@
 """Delivers mail: claim it, send it, settle it.
 
 The order keeps a mail from being lost or sent twice: `at_dot` is committed just before the final
-dot, `sent` just after its answer, and no lock of the store is held while the mail server takes
-its time. A problem with the server or our login pauses all mail and doesn't count as an attempt.
-A refusal of one mail concerns only that mail.
+dot, `sent` just after its answer. No lock of the store is held while the mail server answers.
+A problem with the server or our login pauses all mail and doesn't count as an attempt. A refusal
+of one mail concerns only that mail.
 """
 
 import logging
@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PAUSE_AFTER_LOGIN_FAILURE = timedelta(minutes=5)
 PAUSE_WHILE_UNREACHABLE = timedelta(seconds=20)
-"""The time between two attempts, each of which is one connection."""
+"""The time between two attempts to connect."""
 
 PAUSE_AFTER_REFUSALS = timedelta(minutes=1)
 
@@ -33,18 +33,18 @@ REFUSED_IN_A_ROW = 10
 """After this many temporary refusals in a row, the server is left alone for a while."""
 
 PATIENCE_S = 2.0
-"""How long mails go out by one connection before another one helps."""
+"""How long a connection sends alone before another one helps."""
 
 SAVE_ANSWER_EVERY = timedelta(seconds=30)
 
 
 class _TakenAwayError(Exception):
-    """Another has put this worker's claim back, as it wasn't heard of for so long."""
+    """Another worker has put this worker's claim back, because its heartbeat was late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """How many mails went out, and for those that didn't the reason of each."""
+    """How many mails went out, and for each that didn't, the reason."""
 
     sent: int = 0
     troubles: tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def deliver(services: Services, clock: Clock, *, at_most: int | None = None) -> 
 
 
 def make_ready(services: Services, now: datetime) -> None:
-    """Put back what the dead have claimed, and end what nobody wants any more."""
+    """Requeue what dead workers have claimed, and expire mail that is too old."""
     with services.store.transaction() as tx:
         living = tx.workers.living(within=services.identity.stale) if services.identity else ()
         tx.outbox.put_back(but_of=[one.name for one in living])
@@ -78,12 +78,11 @@ def mails_due(services: Services, now: datetime, *, most: int) -> int:
 def send(
     services: Services, clock: Clock, *, at_most: int | None = None, patience_s: float = PATIENCE_S
 ) -> Delivered:
-    """Claim and send what is due, also beside other workers.
+    """Claim and send what is due; other workers may do the same.
 
-    One sender does it while mails go out swiftly. Each time that `patience_s` have passed another
-    one joins, up to the mailer's `connections`, so that a recipient whose server hangs keeps only
-    their own mail waiting. Comes back once all of them have ended, so `at_most` holds only for as
-    long as none hangs.
+    It begins with one sender. After each `patience_s`, another one joins, up to the mailer's
+    `connections`, so that a recipient whose server hangs delays only their own mail. Returns once
+    all senders have ended, so `at_most` may be exceeded while one hangs.
     """
     run = _DeliveryRun(services, clock, at_most)
     senders = [run.begin(joins=False)]
@@ -91,7 +90,7 @@ def send(
         senders[0].join(patience_s)
         senders = [one for one in senders if one.is_alive()]
         if senders and len(senders) < services.mailer.connections:
-            senders.append(run.begin(joins=True))  # ends at once where nothing is due
+            senders.append(run.begin(joins=True))  # ends at once if nothing is due
     if run.failure is not None:
         raise run.failure
     return Delivered(run.sent, tuple(run.troubles))
@@ -112,7 +111,7 @@ def send_again(tx: Transaction, letter: OutboxMail, *, now: datetime) -> bool:
 
 
 class _DeliveryRun:
-    """What the senders of one run share. `failure` is the error that ended one of them."""
+    """The shared state of one run's senders. `failure` is the error that ended one of them."""
 
     def __init__(self, services: Services, clock: Clock, at_most: int | None) -> None:
         self.sent = 0
@@ -127,7 +126,7 @@ class _DeliveryRun:
         self._lock = Lock()
 
     def begin(self, *, joins: bool) -> Thread:
-        """Another sender, the first or one that joins; none keeps the process from ending."""
+        """Start a sender, the first or one that joins, as a daemon thread."""
         sender = Thread(target=self._send_in_turn, args=(joins,), name="mail", daemon=True)
         with self._lock:
             self._at_work += 1
@@ -140,7 +139,7 @@ class _DeliveryRun:
                 letter = self._claim(joins=joins)
                 while letter is not None:
                     letter = self._send(letter, joins=joins)
-        except BaseException as error:  # noqa: BLE001  raised where the run was begun
+        except BaseException as error:  # noqa: BLE001  raised in the caller's thread
             self.failure = error
             self._is_over = True
         finally:
@@ -148,7 +147,7 @@ class _DeliveryRun:
                 self._at_work -= 1
 
     def _send(self, letter: OutboxMail, *, joins: bool) -> OutboxMail | None:
-        """Send a mail and settle it; the next one, where it was claimed as this one was settled."""
+        """Send a mail and settle it; returns the next one if the same transaction claimed it."""
         following: list[OutboxMail | None] = []
         try:
             error = _send(
@@ -169,9 +168,9 @@ class _DeliveryRun:
     def _claim_in(
         self, tx: Transaction, ticks: Mapping[str, Tick], *, joins: bool
     ) -> OutboxMail | None:
-        """The next mail, claimed; `ticks` are those that say how mail goes."""
+        """Claim the next mail; `ticks` are those that record the state of mail."""
         with self._lock:
-            # While another hangs the run can't end anyway: who joined sends on beside it.
+            # While another sender hangs, the run can't end, so those that joined continue.
             goes_on = self._left > 0 or (joins and self._at_work > 1)
             if self._is_over or not goes_on:
                 return None
@@ -197,9 +196,9 @@ class _DeliveryRun:
             if error is not None and (error.login or error.unreachable):
                 self._is_over = True
             elif self._refused_in_a_row == REFUSED_IN_A_ROW:
-                # It refuses whatever comes: asking for each that waits would only anger it.
+                # The server refuses everything: trying every waiting mail would be abuse.
                 self._is_over = refuses_all = True
-        # Without the lock, which others take while they write.
+        # The lock isn't held here, because other senders take it while they write.
         if refuses_all:
             until = self._clock() + PAUSE_AFTER_REFUSALS
             with self._services.store.transaction() as tx:
@@ -212,7 +211,7 @@ def _is_paused(tx: Transaction, now: datetime) -> bool:
 
 def _pauses(ticks: Mapping[str, Tick], now: datetime) -> bool:
     pause = ticks.get(PAUSE_TICK)
-    # One that a clock that ran ahead has left behind is none.
+    # A later pause is ignored: it was saved while the clock ran ahead.
     return pause is not None and now < pause.at <= now + PAUSE_AFTER_LOGIN_FAILURE
 
 
@@ -223,10 +222,10 @@ def _send(
     *,
     then: Callable[[Transaction, Mapping[str, Tick]], object],
 ) -> SendError | None:
-    """Send one mail and settle it, whatever comes of it.
+    """Send one mail and settle it, whatever the result.
 
-    Where it was sent, what comes `then` is done in the transaction that says so, with the ticks
-    that say how mail goes.
+    If it was sent, `then` is called in the transaction that records this, with the ticks that
+    record the state of mail.
     """
     is_at_dot, began = False, clock()
 
@@ -249,7 +248,7 @@ def _send(
     except SendError as error:
         return _unsent(services, letter, error, began, clock)
     except Exception as error:
-        # One mail's surprise must not hold up the others, nor come again at every tick.
+        # An unexpected error must not delay other mails, nor recur at every tick.
         log.exception("mail %(kind)s to athlete %(athlete)s: unexpected", _named(letter))
         surprise = SendError(f"unexpected: {error!r}", permanent=False, unanswered=is_at_dot)
         return _unsent(services, letter, surprise, began, clock)
@@ -265,15 +264,15 @@ def _send(
 
 
 def _named(letter: OutboxMail) -> dict[str, object]:
-    """What the log calls a mail: by numbers, as it outlives an athlete who is forgotten."""
+    """What the log says of a mail: only numbers, because the log outlives deleted athletes."""
     return {"kind": letter.kind, "athlete": letter.athlete_id, "mail": letter.id}
 
 
 def _unsent(
     services: Services, letter: OutboxMail, error: SendError, began: datetime, clock: Clock
 ) -> SendError:
-    """Settle a mail whose sending `began` then and came to nothing, and say why."""
-    # Without the address: the log and the ticks outlive an athlete who is forgotten.
+    """Settle a mail that wasn't sent, whose attempt `began` then; returns why."""
+    # The address is removed, because the log and the ticks outlive deleted athletes.
     nameless = str(error).replace(letter.recipient, "them")
     now = clock()
     is_the_servers = error.login or error.unreachable
@@ -281,11 +280,11 @@ def _unsent(
         trouble = nameless if is_the_servers or error.sender else None
         _save_answer(tx, tx.progress.ticks(MAIL_TICK), now, trouble)
         if is_the_servers:
-            # No try of the mail's: one pause holds all that wait, and its end lets all go.
+            # This isn't an attempt of the mail: one pause applies to everything that waits.
             tx.outbox.give_back(letter, error=str(error))
             until = now + PAUSE_AFTER_LOGIN_FAILURE
             if not error.login:
-                until = began + PAUSE_WHILE_UNREACHABLE  # a try that took longer was pause enough
+                until = began + PAUSE_WHILE_UNREACHABLE  # the attempt's own time counts
             tx.progress.ticked(PAUSE_TICK, at=until)
             outcome = "put_back"
         elif error.permanent:
@@ -313,9 +312,9 @@ def _unsent(
 def _save_answer(
     tx: Transaction, ticks: Mapping[str, Tick], now: datetime, trouble: str | None = None
 ) -> None:
-    """Save how the mail server answered last; that it is as before, by `ticks`, only now and then.
+    """Save how the mail server answered last; an answer as in `ticks`, only now and then.
 
-    Every sender would wait for the one before it at that row.
+    Otherwise every sender would wait for the lock on that row.
     """
     before = ticks.get(MAIL_TICK)
     if before and before.trouble == trouble and abs(now - before.at) < SAVE_ANSWER_EVERY:
@@ -328,7 +327,7 @@ def _notify_operator(
 ) -> None:
     """Queue a notice about a mail that was given up: at most one a day, which mentions the others.
 
-    It belongs to the athlete, and is deleted with them. There is no notice about a notice.
+    It belongs to the athlete, and is deleted with the athlete. There is no notice about a notice.
     """
     if services.operator is None or letter.kind == "notice":
         return

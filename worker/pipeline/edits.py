@@ -1,8 +1,8 @@
 """Athletes' corrections of runs: excluding, including, correcting and adding.
 
 A correction is a recording of the source `manual` that names the recording it is about, so it
-remains whatever the sources send again. Each function is one transaction: the correction, the
-runs, the findings since that day, and the mail that follows from them.
+survives whatever the sources send again. Each function is one transaction: the correction, the
+runs, the findings since that day, and the resulting mail.
 """
 
 import hashlib
@@ -29,13 +29,13 @@ _LEFT_OUT: dict[Speaker, str] = {
 
 
 class EditError(ValueError):
-    """It can't be done; the message says why, and what to do instead."""
+    """The correction can't be made; the message says why, and what to do instead."""
 
 
 def exclude_run(
     services: Services, athlete: Athlete, run_id: int, *, by: Speaker, now: datetime
 ) -> StoredRun:
-    """Leave a run out of everything; raises `EditError` where there's no such run."""
+    """Exclude a run from everything; raises `EditError` if there's no such run."""
     with services.store.transaction() as tx:
         told = [one for one in _behind(tx, athlete, run_id) if not one.about]
         words = [_word(one, note=_LEFT_OUT[by], excluded=True) for one in told]
@@ -44,7 +44,7 @@ def exclude_run(
 
 
 def include_run(services: Services, athlete: Athlete, run_id: int, *, now: datetime) -> StoredRun:
-    """Count a run again that was left out; raises `EditError` where it wasn't."""
+    """Count an excluded run again; raises `EditError` if it isn't excluded."""
     with services.store.transaction() as tx:
         words = [one for one in _behind(tx, athlete, run_id) if one.excluded]
         if not words:
@@ -67,7 +67,7 @@ def correct_run(
     by: Speaker,
     now: datetime,
 ) -> StoredRun:
-    """Believe this distance of a run before every source's; raises `EditError`."""
+    """Give a run this distance, which takes precedence over all sources; raises `EditError`."""
     with services.store.transaction() as tx:
         behind = _behind(tx, athlete, run_id)
         _check(services, athlete, distance_m, now=now)
@@ -127,7 +127,7 @@ def add_run(
 
 
 def _refuse_known(tx: Transaction, athlete: Athlete, added: Recording) -> None:
-    """Raises `EditError` where a run of that day may be the one that is added without its hour."""
+    """Raise `EditError` if a run added without a start time may be a known run of that day."""
     for one in tx.runs.all(athlete):
         run = one.run
         apart_m = abs(run.distance_m - added.distance_m)
@@ -150,7 +150,7 @@ def _check(
     duration_s: float | None = None,
     now: datetime,
 ) -> None:
-    """Raises `EditError` where such a run can't be true."""
+    """Raise `EditError` if such a run is impossible."""
     today = local_day(athlete, now)
     run = Run(
         0, at or now, day or today, distance_m, duration_s, duration_s, sport="run", is_race=False
@@ -168,7 +168,7 @@ def _behind(tx: Transaction, athlete: Athlete, run_id: int) -> tuple[Recording, 
 
 
 def _word(about: Recording, *, note: str, excluded: bool) -> Recording:
-    """The athlete's word on a recording: a copy of it, under a name of its own."""
+    """The athlete's correction of a recording: a copy of it, with its own external id."""
     what = "excluded" if excluded else "corrected"
     digest = hashlib.sha256(about.key.encode()).hexdigest()
     return Recording(
@@ -197,7 +197,7 @@ def _take_back(
     *,
     now: datetime,
 ) -> None:
-    """Forget earlier words, save these instead, and judge since the first day that changed."""
+    """Replace earlier corrections by these, and judge since the first day that changed."""
     dropped = tx.runs.drop(
         athlete, MANUAL, [one.external_id for one in earlier], today=local_day(athlete, now)
     )

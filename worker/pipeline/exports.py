@@ -1,6 +1,6 @@
 """Account exports: the rows of their tables beside the files, for the inbox and for imports.
 
-Exports in the inbox are read as `import` reads them: an archive with the tables in it, or a table
+Exports in the inbox are read as `import` reads them: an archive that contains tables, or a table
 by itself. The reader's child process lists and reads them, within its limits.
 """
 
@@ -25,7 +25,7 @@ MOST_BAD_ROWS = 100
 def with_rows(
     inbox: Inbox, file: Snapshot, members: Sequence[Member], athlete: Athlete
 ) -> tuple[list[Member], list[Reading]]:
-    """What the members of a file in the inbox read as; of an account's export, its rows too."""
+    """The readings of a file in the inbox by member; for an account's export, also its rows."""
     readings = [recordings(one, athlete=athlete, source="inbox") for one in members]
     path = inbox.folder / file.path
     tables = _tables(inbox, path, members)
@@ -36,7 +36,7 @@ def with_rows(
     for member, reading in zip(members, readings, strict=True):
         is_itself = member.name == path.name and not isinstance(reading, tuple)
         if is_itself and isinstance(reading, NotARun | Unreadable):
-            continue  # the table by itself, or an archive with nothing but a table
+            continue  # a table, or an archive that contains only a table
         sha256 = member.sha256 if isinstance(reading, tuple) else None
         name = as_text(f"{path}{member.name.removeprefix(path.name)}")
         weighed = account.weigh(Entry(name, reading, sha256=sha256))
@@ -53,9 +53,9 @@ def with_rows(
 
 
 def belonging(tx: Transaction, athlete: Athlete, arrived: Sequence[Recording]) -> list[Recording]:
-    """The recordings, rows of a table with the digests that they had beside their files once.
+    """The recordings; rows of a table get the digests of the files they were once matched with.
 
-    An account's word on an activity of which nothing is known is left out.
+    An account's statement about an unknown activity is left out.
     """
     alone: dict[str, list[str]] = {}
     for recording in arrived:
@@ -83,7 +83,7 @@ def belonging(tx: Transaction, athlete: Athlete, arrived: Sequence[Recording]) -
 
 
 def _tables(inbox: Inbox, path: Path, members: Sequence[Member]) -> list[Table]:
-    """The tables that a file is or holds."""
+    """The tables that a file is or contains."""
     if table_kind(path.as_posix()):
         return [Table(path)]
     is_archive = any(one.name != path.name for one in members)
@@ -93,5 +93,5 @@ def _tables(inbox: Inbox, path: Path, members: Sequence[Member]) -> list[Table]:
 
 
 def _read(entry: Entry) -> Reading:
-    """What was read just now: nothing of the inbox is an entry known from an import."""
+    """The reading of an entry; in the inbox, an entry is never known from an import."""
     return NotARun(entry.reading.reason) if isinstance(entry.reading, KnownEntry) else entry.reading

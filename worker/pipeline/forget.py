@@ -1,4 +1,4 @@
-"""Deletes everything about one athlete, from the store and from everything else that we wrote."""
+"""Deletes everything about one athlete from the store and from the files that we wrote."""
 
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ _OTHERS = (
     FAILURES,
     f".{FAILURES}.part",
     "preview/*",
-    # What a kill left of a copy, and the log of a database that a restored one replaced.
+    # Partial copies that a kill left, and the log of a database that was replaced by a restore.
     "backups/.easeback-*.db.part*",
     "backups/easeback-*.db-*",
 )
@@ -32,15 +32,15 @@ def forget_athlete(
     only if an athlete is added for them. Lists and previews of all athletes are deleted, because
     they are made again when needed.
 
-    Their rows are overwritten. `housekeeping.remove_traces` handles what SQLite left of rows that
-    it moved, and the scheduled copies.
+    Deleted rows are overwritten. `housekeeping.remove_traces` handles the scheduled copies, and
+    traces of rows that SQLite has moved.
     """
     trouble = give_everything_back(services, athlete, now=now)
     with services.store.reading() as tx:
         theirs = {file_digest(one.message_id) for one in tx.outbox.all()
                   if one.athlete_id == athlete.id}  # fmt: skip
     mailbox = data_dir / "mailbox"
-    # A kill may have left an incomplete one; a notice to the operator is about them too.
+    # A kill may have left an incomplete file; notices to the operator are about the athlete too.
     for mail in (*mailbox.glob("*.eml"), *mailbox.glob(".*.eml.part")):
         if any(digest in mail.name for digest in theirs) or _is_to(mail, athlete.email):
             mail.unlink()

@@ -1,4 +1,4 @@
-"""Housekeeping: what is due as time passes, and what was postponed."""
+"""Housekeeping: work that falls due as time passes, and work that was postponed."""
 
 from datetime import datetime, timedelta
 
@@ -20,7 +20,7 @@ _FURTHEST_AHEAD = timedelta(hours=14)
 
 
 def tidy(services: Services, now: datetime) -> None:
-    """Judge what an import or an update left, and runs once dated in the future; forget the old."""
+    """Judge what imports and updates left, and runs once dated in the future; delete old data."""
     try:
         for_each_due(
             lambda: untidy(services, now), lambda athlete: tidy_one(services, athlete, now)
@@ -30,10 +30,10 @@ def tidy(services: Services, now: datetime) -> None:
 
 
 def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
-    """For whom something is overdue, up to a limit; nobody while the clock is in doubt."""
+    """The athletes with overdue work, up to a limit; none while the clock is in doubt."""
     if services.doubts(now):
         return ()
-    # Where the calendar is ahead of all others it's tomorrow already.
+    # In the time zones that are furthest ahead, it's tomorrow already.
     until = (now + _FURTHEST_AHEAD).date()
     with services.store.reading() as tx:
         ids = (
@@ -53,7 +53,7 @@ def untidy(services: Services, now: datetime, *, most: int = DUE_AT_ONCE) -> tup
 
 
 def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
-    """Judge what is overdue of one athlete, and forget what may be kept no longer."""
+    """Judge what is overdue for one athlete, and delete what may no longer be kept."""
     with services.store.transaction() as tx:
         judge_overdue(tx, services, athlete, now=now)
         today = local_day(athlete, now)
@@ -77,7 +77,7 @@ def tidy_one(services: Services, athlete: Athlete, now: datetime) -> None:
 
 
 def tidy_store(services: Services, now: datetime) -> None:
-    """Send what a clock that ran ahead put off; empty mails of long ago; leave no traces."""
+    """Send mail that a fast clock postponed, empty old mails, and remove traces of deletions."""
     with services.store.transaction() as tx:
         tx.outbox.mend_clock(now)
         if services.doubts(now):
@@ -86,20 +86,22 @@ def tidy_store(services: Services, now: datetime) -> None:
         tx.addresses.forget_old(now)
         ticks = tx.progress.ticks(DELETED, VACUUMED)
     deleted, last = ticks.get(DELETED), ticks.get(VACUUMED)
-    since = last.at if last and last.at <= now else None  # later than now: a clock ran ahead
+    since = (
+        last.at if last and last.at <= now else None
+    )  # a later time was saved while the clock ran ahead
     if deleted and (since is None or since <= min(deleted.at, now - VACUUM_EVERY)):
         remove_traces(services, now)
     else:
-        services.store.empty_log()  # a deletion may have met a reader
+        services.store.empty_log()  # a reader may have prevented it after a deletion
     for source in services.sources:
         renew_webhook(services, source, now)
 
 
 def remove_traces(services: Services, now: datetime) -> bool:
-    """Rewrite the database, and the copies that contain somebody who was deleted since.
+    """Rewrite the database, and the copies that contain athletes who were deleted since.
 
-    False if somebody is still reading the log, which is then emptied by the next hour's
-    housekeeping. Nobody else can write meanwhile, so no page may wait for this.
+    False if the log is still being read; the next hour's housekeeping then empties it. Nothing
+    else can write meanwhile, so no page may wait for this.
     """
     is_gone = services.store.compact()
     with services.store.reading() as tx:

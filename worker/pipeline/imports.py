@@ -1,11 +1,11 @@
-"""Import: files, folders and archives that the athlete names, without mail, and repeatable.
+"""Import: files, folders and archives that the athlete names; repeatable, and without mail.
 
     entries ─→ runs, each entry's result, the first day to judge (a commit a batch) ─→ verdicts
                after the last batch: every day since the first that changed is judged
 
-No mail is sent about what is imported. A file that can't be read is a verdict with its reason,
-and the next one follows. An import can be stopped at any point: what was saved is known the next
-time, and what was saved and not judged is judged by the next `ingest`.
+No mail is sent about what is imported. A file that can't be read gets a verdict with its reason,
+and the import continues. An import can be stopped at any point: what was saved is known the next
+time, and what was saved but not judged is judged by the next `ingest`.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ FAILURES = "import-failures.txt"
 """The list of what failed in the last import, below `data_dir`."""
 
 ENTRIES_AT_ONCE = 100
-"""Entries saved in one transaction: about as many as the reader gets through in the meantime."""
+"""Entries saved in one transaction: about as many as are read in the meantime."""
 
 
 _ASKED_AT_ONCE = 500
@@ -35,11 +35,11 @@ Outcome = FileVerdict | Literal["put_aside", "corrected"]
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What became of one file, or one member of an archive; `reason` where it isn't a new run.
+    """The result of one file or archive member, with a `reason` if it isn't a new run.
 
-    A run that can't be true, or doesn't count by somebody's word, is `put_aside`; a row of an
-    account that is believed over its file `corrected` it. `count` is the number of activities in
-    it, which may be many for a table.
+    `put_aside` means that the run is implausible or was excluded by somebody; `corrected`, that a
+    row of an account is believed over its file. `count` is the number of activities in it, which
+    may be many for a table.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Imported:
 
 
 def recall_for(services: Services, athlete: Athlete) -> Recall:
-    """Returns a function that asks the store what is known of an athlete's files."""
+    """Returns a function that looks up what the store knows of an athlete's files."""
 
     def recall(marks: Sequence[str]) -> Mapping[str, Sequence[KnownEntry]]:
         with services.store.reading() as tx:
             known = tx.imports.entries_of(athlete, marks)
-        # From the first on; what comes after a gap is read again.
+        # Entries after a gap are read again.
         return {
             mark: [one for _, one in takewhile(lambda p: p[0] == p[1].number, enumerate(entries))]
             for mark, entries in known.items()
@@ -68,8 +68,8 @@ def import_entries(
 ) -> Iterator[Imported]:
     """Save every entry, a batch at a time, and judge at the end.
 
-    A verdict comes once its entry is saved; an entry that only adds to another's run has none. Of
-    what is put aside it comes last: a table that follows may yet make a run of it.
+    A verdict is yielded once its entry is saved; an entry that only adds to another's run has
+    none. Verdicts on runs that are put aside come last, because a later table may correct them.
     """
     waiting = iter(entries)
     aside: dict[_Key, Imported] = {}
@@ -80,7 +80,7 @@ def import_entries(
             key: _Key | None = None
             if not isinstance(known, KnownEntry):
                 one, key = next(saved)
-            elif known.sha256 is not None:  # its run is known by now
+            elif known.sha256 is not None:  # its run has become known
                 one = Imported(known.name, "duplicate", known.reason)
             else:
                 one = Imported(known.name, known.verdict, known.reason)
@@ -106,9 +106,9 @@ _Key = tuple[str, str]
 def _save_batch(
     services: Services, athlete: Athlete, batch: Sequence[Entry], clock: Clock
 ) -> Sequence[tuple[Imported, _Key | None]]:
-    """Save what is new of a batch in one transaction; what came of it, in its order.
+    """Save what is new in a batch in one transaction; returns the results, in the same order.
 
-    With each comes its recording where that was put aside, by source and external id.
+    Each comes with the source and external id of its recording, if that was put aside.
     """
     fresh = [(e, e.reading) for e in batch if not isinstance(e.reading, KnownEntry)]
     if not fresh:

@@ -53,7 +53,7 @@ _REASONS = 3
 
 @dataclass(frozen=True, slots=True)
 class TakenIn:
-    """What one scan of the inbox came to; `failed` holds each file with its reason."""
+    """The result of one scan of the inbox; `failed` holds each file with its reason."""
 
     imported: int = 0
     duplicate: int = 0
@@ -80,7 +80,7 @@ class TakenIn:
 def take_in_inbox(services: Services, now: datetime) -> TakenIn:
     """Scan the watched folder once, and ingest every file that is stable.
 
-    Raises `SourceError` where the folder can't be read.
+    Raises `SourceError` if the folder can't be read.
     """
     stable = scan_inbox(services, now)
     if not stable:
@@ -101,7 +101,7 @@ def take_in_theirs(
 ) -> TakenIn:
     """Ingest one athlete's files that are stable in these folders of the inbox.
 
-    To be called once a scan found some there. Twice is once: a file has one verdict.
+    To be called once a scan found some there. Calling it twice changes nothing.
     """
     stable = stable_in(services, folders, now)
     theirs = [file for file, owner in stable if owner.id == athlete.id]
@@ -117,13 +117,13 @@ def _ingest_files(
     done: list[Snapshot],
     now: datetime,
 ) -> None:
-    """Read one athlete's stable files and ingest them, a batch a transaction; `done` grows."""
+    """Read one athlete's stable files and ingest them in batches; appends them to `done`."""
     if not files:
         return
-    # What a table says about the files beside it is known from the files.
+    # Tables come last, because their rows refer to the files beside them.
     files = sorted(files, key=lambda file: table_kind(file.path) is not None)
     with services.store.reading() as tx:
-        # The first files may take several batches, and a crash may come between two of them: what
+        # The first files may take several batches, and a crash may come between two of them. What
         # is saved by then must not make the rest mailable.
         state = tx.progress.sources(athlete).get("inbox")
         is_first = not tx.runs.any(athlete) or (state is not None and state.state == "waiting")
@@ -136,7 +136,7 @@ def _ingest_files(
             for file, members in services.inbox.read(batch)
         ]
         with services.store.transaction() as tx:
-            # Where a file was written over, what it held before is forgotten.
+            # If a file was overwritten, its earlier contents are dropped.
             before = tx.inbox.at_paths([file.path for file, _, _ in read])
             replaced_on: list[date] = []
             for file, members, readings in read:
@@ -183,7 +183,7 @@ def _ingest_files(
             services.inbox.note(file, now, unread=unread, is_bad=is_bad)
         done += verdicts
         for file in verdicts:
-            # Names of files may name people, and the log outlives a deleted athlete.
+            # File names may name people, and the log outlives deleted athletes.
             log.info(
                 "inbox: %(verdict)s, a file of athlete %(athlete)s",
                 {"verdict": file.verdict, "athlete": athlete.id},
@@ -206,14 +206,14 @@ def _verdicts(
     change: Change,
     claimed: set[int],
 ) -> Iterator[Snapshot]:
-    """What came of a file; of an archive also of each member that gave no run.
+    """The verdict on a file, and for an archive, on each member that gave no run.
 
-    `before` is what is known of the file at this path.
+    `before` is what was known of the file at this path.
     """
     each: list[FileVerdict] = [verdict_of(reading, change, claimed) for reading in readings]
     verdict = min(each, key=_BY_INTEREST.index)
     if before and before.verdict == "imported" and file.is_as_before(before):
-        verdict = "imported"  # it is read again for what couldn't be read of it then
+        verdict = "imported"  # only read again for members that failed then
     reasons = [
         reason
         for reading in readings
@@ -238,19 +238,19 @@ def _verdicts(
             )
 
 
-# What a reading comes to
+# The result of a reading
 
 
 def runs_in(reading: Reading) -> tuple[Recording, ...]:
-    """Returns the recordings of a reading that has some."""
+    """Returns the recordings of a reading, if it has any."""
     return reading if isinstance(reading, tuple) else ()
 
 
 def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdict:
-    """Returns what came of a file. A run that another file of the same batch brought isn't new.
+    """Returns the verdict on a file. A run that another file of the same batch brought isn't new.
 
-    A mere word on a run brings none. `claimed` collects the ids of the new runs that earlier files
-    of the batch brought.
+    Nor does a mere correction bring a new run. `claimed` collects the ids of the new runs that
+    earlier files of the batch brought.
     """
     if isinstance(reading, NotARun):
         return "skipped"
@@ -265,7 +265,7 @@ def verdict_of(reading: Reading, change: Change, claimed: set[int]) -> FileVerdi
 
 
 def reason_of(reading: Reading) -> str:
-    """Returns why a reading gives no run, or what had to be recovered; "" where there's nothing."""
+    """Returns why a reading gives no run, or what had to be recovered; "" for neither."""
     if not isinstance(reading, tuple):
         return reading.reason
     return "; ".join(recording.note for recording in reading if recording.note)
@@ -286,7 +286,7 @@ def ingest(
 ) -> Change:
     """Save recordings, derive their runs, and judge every day that changed.
 
-    `silence` says why nothing of it may be mailed (a first sync, an import), else None.
+    `silence` says why nothing about it may be mailed (a first sync, an import), else None.
     `also_since` is the first day of another change that belongs to this one.
     """
     judge_overdue(tx, services, athlete, now=now)
@@ -300,7 +300,7 @@ def ingest(
 
 
 def judge_overdue(tx: Transaction, services: Services, athlete: Athlete, *, now: datetime) -> None:
-    """Hold the athlete, and judge in silence what imports have saved since they last judged."""
+    """Lock the athlete, and judge without mail what imports have saved but not judged."""
     since = tx.imports.hold_unjudged(athlete)
     if since is not None:
         judge_since(tx, services, athlete, since=since, now=now, silence=IMPORTED)
@@ -316,7 +316,7 @@ def judge_since(
     now: datetime,
     silence: str | None = None,
 ) -> None:
-    """Judge every day from `since` on, as runs there went, or count by other rules.
+    """Judge every day from `since` on, because runs were dropped or the rules changed.
 
     `silence` as in `ingest`.
     """
@@ -333,9 +333,9 @@ def _judge(
     now: datetime,
     silence: str | None,
 ) -> None:
-    """Withdraw what no longer holds from `since` on, and queue the mail that is due.
+    """Withdraw the findings that no longer hold from `since` on, and queue the mail that is due.
 
-    At most one finding is mailed; why each other isn't is saved with it.
+    At most one finding is mailed; each of the others is saved with the reason why it isn't.
     """
     today = local_day(athlete, now)
     history = tx.runs.history(athlete, since=since, rules=services.rules)
@@ -350,7 +350,7 @@ def _judge(
         return
     restored_at = tx.progress.restored_at()
     if restored_at is not None:
-        # What a restored backup doesn't know of may have been mailed before.
+        # These may have been mailed after the restored backup was made.
         restored_on = local_day(athlete, restored_at)
         tx.findings.silence((o for o in risen if o.finding.day <= restored_on), RESTORED_SINCE)
         risen = tuple(one for one in risen if one.finding.day > restored_on)
@@ -362,13 +362,13 @@ def _judge(
         return
     day = choice.finding.day
     facts = alert_facts(tx, services, athlete, choice.finding, verdicts[day], history, now=now)
-    # One thread with the mails about the same episode.
+    # The mail continues the thread of the same episode.
     earlier = tx.findings.notified(
         athlete, since=day - timedelta(days=services.rules.mail_thread_days)
     )
     ids = [one.message_id for one in earlier if one.message_id and one.id != choice.id]
     email = services.composer.alert(replace(facts, reply_to_id=ids[0] if ids else None))
-    # The other findings of its day are in the same mail.
+    # The mail includes the other findings of its day.
     mailed = detector.MailedAlert(today, choice.finding.severity)
     for one in risen:
         if one.id != choice.id:
@@ -419,7 +419,7 @@ def alert_facts(
     *,
     now: datetime,
 ) -> AlertFacts:
-    """All facts of the alert about this finding, except the mail that it answers."""
+    """All facts of the alert about this finding, except the mail that it replies to."""
     rules = services.rules
     days = max(7 * CHART_WEEKS, BLOCKS_SHOWN * rules.month_days, rules.run_window_days)
     shown = history.between(finding.day - timedelta(days=days), finding.day)

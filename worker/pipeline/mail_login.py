@@ -1,11 +1,11 @@
-"""The login at the mail server by tokens (OAuth 2): connecting once, and fresh tokens from then on.
+"""Logs in to the mail server by tokens (OAuth 2): connects once, then refreshes the tokens.
 
     Microsoft   a code that is typed in at microsoft.com (RFC 8628)      begin_by_code, is_done
     Google      a consent whose address is pasted back (RFC 8252, 7636)  begin_by_page, finish_page
 
-Google gives no token for mail by a typed code. What is kept, encrypted, is the refresh token;
-access tokens live in memory. Whatever goes wrong is a `SendError`: no mail goes out until it is
-mended, and none is lost.
+Google grants no token for mail by a typed code. The refresh token is stored, encrypted; access
+tokens are kept in memory. Every failure is a `SendError`: no mail goes out until it is fixed, and
+none is lost.
 """
 
 import secrets
@@ -26,7 +26,7 @@ from worker.sources.base import SourceError
 from worker.store import DecryptError, Encrypter, Store, StoredMailLogin
 
 _SPARE_S = 300.0
-"""A token is replaced so long before it ends: a mail may take its time."""
+"""How long before its end a token is replaced, because sending a mail takes time."""
 
 _SHORTEST_LIFE_S = 30.0
 _ANSWER_S = 20.0
@@ -36,12 +36,12 @@ _LONGEST_WAIT_S = 1800.0
 _SLOWER_S = 5.0
 
 NOWHERE = "http://127.0.0.1:1"
-"""Where Google's page redirects the browser: nothing listens there; the address has the code."""
+"""Where Google's page redirects the browser. Nothing listens there; the address has the code."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenService:
-    """Where a provider gives tokens, and for what."""
+    """Where a provider issues tokens, and for what."""
 
     title: str
     page: str
@@ -57,7 +57,7 @@ class TokenService:
 
 @dataclass(frozen=True, slots=True)
 class TypedCode:
-    """A code to be entered at an address, within that many seconds."""
+    """A code to be entered at an address, within a number of seconds."""
 
     address: str
     code: str
@@ -68,7 +68,7 @@ class TypedCode:
 
 @dataclass(frozen=True, slots=True)
 class ConsentPage:
-    """A page to consent at, and what its answer must fit."""
+    """The address of a consent page, and the values that its answer must match."""
 
     address: str
     state: str
@@ -98,7 +98,7 @@ def token_service(section: MailSection) -> TokenService:
 
 
 class MailLogin:
-    """The login of these settings, one for all senders of a process; called, it gives a token."""
+    """The login of these settings, shared by all senders of a process. Calling it gives a token."""
 
     def __init__(
         self, section: MailSection, store: Store, encrypter: Encrypter, *, ca_file: str | None
@@ -118,7 +118,7 @@ class MailLogin:
     # Tokens
 
     def __call__(self, *, fresh: bool = False) -> str:
-        """An access token that lives for some minutes yet; raises `SendError`."""
+        """An access token that is valid for at least some minutes; raises `SendError`."""
         with self._lock:
             if fresh or time.monotonic() >= self._token_until:
                 self._token, self._token_until = self._new_token()
@@ -154,7 +154,7 @@ class MailLogin:
         return granted
 
     def _granted(self, status: int, said: Mapping[str, Any]) -> tuple[str, float]:
-        """The access token of an answer, and until when it's given out."""
+        """The access token in an answer, and until when it may be used."""
         token = said.get("access_token")
         if status != 200 or not isinstance(token, str) or not token.isascii():  # noqa: PLR2004
             raise _no_login(f"{self.service.title} gave no token for mail: {_why(said)}")
@@ -170,7 +170,7 @@ class MailLogin:
     # Connecting
 
     def begin_by_code(self) -> TypedCode:
-        """Ask for a code that somebody types in; raises `SendError`."""
+        """Request a code for the operator to type in; raises `SendError`."""
         status, said = self._ask(self.service.code, scope=self.service.scope)
         address = said.get("verification_uri") or said.get("verification_url")
         code, secret = said.get("user_code"), said.get("device_code")
@@ -187,7 +187,7 @@ class MailLogin:
     def is_done(self, begun: TypedCode, *, now: datetime) -> tuple[bool, float]:
         """Whether the code was typed in, which connects; and how long to wait before asking again.
 
-        Raises `SendError` where it won't be.
+        Raises `SendError` if the login can't succeed any more.
         """
         status, said = self._ask(
             self.service.token,
@@ -202,7 +202,7 @@ class MailLogin:
         return True, 0.0
 
     def begin_by_page(self) -> ConsentPage:
-        """The page on which somebody consents."""
+        """The page on which the operator consents."""
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         challenge = urlsafe_b64encode(sha256(verifier.encode()).digest()).decode().rstrip("=")
         query = {
@@ -220,7 +220,7 @@ class MailLogin:
         return ConsentPage(f"{self.service.page}?{urlencode(query)}", state, verifier)
 
     def finish_page(self, begun: ConsentPage, pasted: str, *, now: datetime) -> None:
-        """Connect by the address to which the page led in the end; raises `SendError`."""
+        """Connect by the address to which the page redirected; raises `SendError`."""
         query = dict(parse_qsl(urlsplit(pasted.strip()).query))
         if error := query.get("error"):
             raise _no_login(f"{self.service.title} gave no consent: {one_line(error)[:100]}")
@@ -255,7 +255,7 @@ class MailLogin:
     # Disconnecting
 
     def disconnect(self) -> str | None:
-        """Forget the login; give it back where the provider has a way, else say what failed."""
+        """Delete the login, and revoke it if the provider supports that; returns what failed."""
         with self._store.reading() as tx:
             stored = tx.mail_login.get()
         trouble = None
@@ -272,7 +272,7 @@ class MailLogin:
         return trouble
 
     def encrypt_anew(self) -> int:
-        """Bring what is stored to the newest key; how many that were. Raises `DecryptError`."""
+        """Encrypt the stored token with the newest key; returns how many. Raises `DecryptError`."""
         with self._store.transaction() as tx:
             stored = tx.mail_login.get()
             if stored is None:
@@ -281,7 +281,7 @@ class MailLogin:
         return 1
 
     def _ask(self, address: str, **form: str) -> tuple[int, Mapping[str, Any]]:
-        """What the provider answers to a form, and its status; raises `SendError`."""
+        """The status and the answer of the provider to a form; raises `SendError`."""
         from worker.sources.http import network_errors
 
         title, section = self.service.title, self._section
@@ -313,14 +313,14 @@ def _no_login(words: str) -> SendError:
 
 
 def _why(said: Mapping[str, Any]) -> str:
-    """The provider's reason, on one line and not long."""
+    """The provider's reason, short and on one line."""
     error, told = said.get("error"), said.get("error_description")
     words = ": ".join(one_line(str(one)) for one in (error, told) if one)
     return words[:200] or "no reason given"
 
 
 def _number(value: object, otherwise: float) -> float:
-    """A number of an answer, some send it as text."""
+    """A number in an answer; some providers send it as text."""
     try:
         number = float(str(value))
     except ValueError:

@@ -1,4 +1,4 @@
-"""An athlete's plan by what is stored: what the mails, the page, the commands and calendars say."""
+"""An athlete's plan by the stored data, as shown in mails, pages, commands and calendars."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from worker.notify.calendar import CalendarFacts
 
 BEARING = timedelta(days=28)
-"""How long answers and findings bear on a plan, and longer than that."""
+"""Answers and findings affect a plan for less than this."""
 
 
 def stored_plan(
@@ -30,7 +30,7 @@ def stored_plan(
     race: Race | None,
     rules: Rules,
 ) -> Plan:
-    """The plan of a day, by this history and by the answers and findings that are stored."""
+    """The plan of a day, by this history and the stored answers and findings."""
     diary = tx.checkins.since(athlete, day - BEARING)
     found = tx.findings.standing(athlete, since=day - BEARING)
     return plan_by(athlete, history, day, race=race, diary=diary, found=found, rules=rules)
@@ -49,7 +49,7 @@ def plan_by(
 ) -> Plan:
     """The plan of a day, by these answers and findings (at least those of `BEARING` before it).
 
-    `load` is that before the day's week, if the caller has it.
+    `load` is the load before the day's week, if the caller has it.
     """
     return planner.plan(
         history,
@@ -66,7 +66,7 @@ def plan_by(
 def calendar_facts(
     tx: Transaction, athlete: Athlete, *, rules: Rules, now: datetime, race: Race | None = None
 ) -> "CalendarFacts":
-    """All facts of the athlete's calendar; another `race` than theirs may be tried.
+    """All facts of the athlete's calendar, with their race or, to try it, another `race`.
 
     The plan changes when its inputs do, and when a week begins.
     """

@@ -1,4 +1,4 @@
-"""Mails as they would be, composed and never queued; and one that tries the settings."""
+"""Previews of mails, which are never queued, and a test mail that tries the settings."""
 
 from datetime import datetime, timedelta
 
@@ -17,7 +17,7 @@ from worker.store import Transaction
 def alert_preview(
     tx: Transaction, services: Services, athlete: Athlete, *, now: datetime
 ) -> Email | None:
-    """The alert about the newest day with a finding, up to `now`; None where there's none."""
+    """The alert about the newest day with a finding, up to `now`; None if there's none."""
     today = local_day(athlete, now)
     history = tx.runs.history(athlete, since=today, rules=services.rules)
     for day in reversed([day for day in history.days() if day <= today]):

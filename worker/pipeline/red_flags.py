@@ -1,4 +1,4 @@
-"""Tells whoever looks after an athlete of red flags, by one mail for each sign while it stands."""
+"""Mails red flags to those who look after an athlete, once for each sign while it holds."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -18,7 +18,7 @@ _KEY = "red flag"
 class Watcher(NamedTuple):
     """Somebody who is mailed an athlete's red flags; the athlete's pages show the `name`.
 
-    `therapist_id` is None for the address of the settings. An empty `language` is Easeback's own.
+    `therapist_id` is None for the address of the settings. An empty `language` means the default.
     """
 
     name: str
@@ -76,7 +76,7 @@ def tell_of_red_flags(
 
 
 def _key(athlete: Athlete, day: date, flags: Iterable[str], watcher: Watcher) -> str:
-    """The key of a mail; a therapist's marks a copy, dropped with the consent or the therapist."""
+    """The key of a mail. A therapist's is a copy, dropped with the consent or the therapist."""
     key = f"{_KEY}:{athlete.id}:{day}:{'+'.join(flags)}"
     if watcher.therapist_id is None:
         return key

@@ -1,7 +1,7 @@
-"""A scan of the watched folder, compared with the database: what is stable, what waits.
+"""Compares a scan of the watched folder with the database: which files are stable, which wait.
 
-A folder may hold 200,000 files. So a scan is compared a page at a time, and only the names, sizes
-and times of its files are held at once.
+A folder may hold 200,000 files. A scan is therefore compared a page at a time, and only the names,
+sizes and times of its files are held in memory.
 """
 
 import logging
@@ -27,7 +27,7 @@ _COMPARED_AT_ONCE = 1000
 
 @dataclass(slots=True)
 class _News:
-    """Of a page of a scan: stable files, those that wait on; and paths that are gone."""
+    """The results for a page of a scan: stable files, files that wait, and paths that are gone."""
 
     stable: list[StableFile] = field(default_factory=list)
     waiting: list[Snapshot] = field(default_factory=list)
@@ -35,7 +35,7 @@ class _News:
 
 
 def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequence[str]]:
-    """Scan the whole inbox: returns for whom files are stable, and in which folders."""
+    """Scan the whole inbox; returns the folders with stable files, by athlete."""
     found: dict[int, set[str]] = {}
     for file, athlete in scan_inbox(services, now):
         found.setdefault(athlete.id, set()).add(top_folder(file.path))
@@ -43,7 +43,7 @@ def folders_with_news(services: Services, now: datetime) -> Mapping[int, Sequenc
 
 
 def stable_in(services: Services, folders: Collection[str], now: datetime) -> Iterator[StableFile]:
-    """The files in these folders that a scan of the whole inbox found stable, if they are still."""
+    """The files in these folders that are still as stable as in the last scan of the inbox."""
     for found in _compare(services, services.inbox.scan(folders), now, is_whole=False):
         yield from found.stable
 
@@ -65,7 +65,7 @@ def scan_inbox(services: Services, now: datetime) -> list[StableFile]:
                 tx.inbox.drop(found.gone)
         for file in found.waiting:
             if file.size == UNLISTED and file.scans == 1:
-                # Said once; `status` goes on to. Names of folders tell of people.
+                # Logged once, and always in `status`. Folder names may name people.
                 log.warning("inbox: a folder or file %(why)s; `easeback status` names it",
                             {"why": file.reason})  # fmt: skip
                 log.debug("inbox: %(file)s %(why)s", {"file": file.path, "why": file.reason})
@@ -73,7 +73,7 @@ def scan_inbox(services: Services, now: datetime) -> list[StableFile]:
 
 
 def _note_missing(services: Services, now: datetime) -> None:
-    """Save since when the folder that files lay in can't be listed."""
+    """Save since when the folder, which had files, can't be listed."""
     with services.store.reading() as tx:
         before = tx.inbox.folder()
     if before and before.missing_at is None:
@@ -82,9 +82,9 @@ def _note_missing(services: Services, now: datetime) -> None:
 
 
 def _check_folder(services: Services, files: int, now: datetime) -> None:
-    """Remember the folder with its number of files; raises `SourceError` for an empty mount point.
+    """Save the folder and its number of files; raises `SourceError` for an empty mount point.
 
-    That is an empty folder which isn't the one that files lay in: one that was only tidied up is.
+    An empty folder counts as one if it isn't the same folder that had files before.
     """
     inbox = services.inbox
     identity, is_empty = inbox.identity()
@@ -106,7 +106,7 @@ def _check_folder(services: Services, files: int, now: datetime) -> None:
 
 
 def inbox_is_missing(services: Services) -> bool:
-    """True for an empty mount point; raises `SourceError` where the inbox can't be listed."""
+    """True for an empty mount point; raises `SourceError` if the inbox can't be listed."""
     identity, is_empty = services.inbox.identity()
     with services.store.reading() as tx:
         before = tx.inbox.folder()
@@ -114,9 +114,9 @@ def inbox_is_missing(services: Services) -> bool:
 
 
 def _is_another(services: Services, before: InboxFolder, identity: str) -> bool:
-    """Whether files lay in the folder that was scanned before, and this isn't it.
+    """Whether the folder that was scanned before had files, and this is another folder.
 
-    Several workers may know the same folder by different numbers, each by its own machine's.
+    Several workers may know the same folder by different numbers, one for each machine.
     """
     return before.files > 0 and identity not in (before.identity, services.inbox.listed)
 
@@ -124,14 +124,14 @@ def _is_another(services: Services, before: InboxFolder, identity: str) -> bool:
 def _compare(
     services: Services, scanned: Sequence[Snapshot], now: datetime, *, is_whole: bool
 ) -> Iterator[_News]:
-    """Compare a scan with the database, a page of it at a time: a folder may hold 200,000 files.
+    """Compare a scan with the database, a page at a time, because a folder may be very large.
 
-    A scan that equals the last settled one is compared only in what waits, and in what was filled
-    since it was judged bad. What waits and is as the database has it already isn't returned.
+    If a scan equals the last settled one, only waiting files are compared, and those that were
+    filled since they were judged bad. Unchanged waiting files aren't returned.
     """
     with services.store.reading() as tx:
         others, gone = _others(tx, services, scanned, is_whole=is_whole)
-        # Verdicts only leave the database with an athlete.
+        # Verdicts are only deleted together with an athlete.
         departed = tx.athletes.departed()
     fingerprint = hash((departed, *compress(scanned, others)))
     is_settled = fingerprint == services.inbox.settled
@@ -150,7 +150,7 @@ def _compare(
                 if not is_other or before is None or not file.is_as_before(before):
                     news.append(file)
                     others_are_news |= bool(is_other)
-            # Whether there is one athlete or several shows in the first two.
+            # The first two show whether there is one athlete or several.
             in_folders = tx.athletes.of_folders(frozenset(top_folder(file.path) for file in news))
             athletes = tuple({a.id: a for a in (*in_folders, *tx.athletes.first(2))}.values())
         yield _judge_news(services, news, known, athletes, now)
@@ -163,13 +163,13 @@ def _compare(
 def _others(
     tx: Transaction, services: Services, scanned: Sequence[Snapshot], *, is_whole: bool
 ) -> tuple[bytearray, list[str]]:
-    """What is compared anyhow, as it waits or was filled, and all others: 0 and 1 for each file.
+    """A flag for each file: 0 if it is always compared (waiting or filled), 1 for the others.
 
-    And of a whole scan the paths that waited and are gone.
+    With it, for a whole scan, the paths that waited and are gone.
     """
     others, gone = bytearray(b"\1") * len(scanned), list[str]()
     for path in tx.inbox.paths("waiting", "unread"):
-        # Where a member of an archive couldn't be read, the archive is read again.
+        # If a member of an archive couldn't be read, the archive is read again.
         at = _itself_or_archive(path, scanned)
         if at is not None:
             others[at] = 0
@@ -189,7 +189,7 @@ def _judge_news(
     athletes: Sequence[Athlete],
     now: datetime,
 ) -> _News:
-    """What is stable of these files, and what waits on otherwise than is known."""
+    """Which of these files are stable, and which wait in another state than the known one."""
     found = _News()
     for file in news:
         before = known.get(file.path)
@@ -207,7 +207,7 @@ def _judge_news(
 
 
 def _itself_or_archive(path: str, scanned: Sequence[Snapshot]) -> int | None:
-    """Where in the scan the file at this path is, or the archive that this is a member of."""
+    """The index in the scan of the file at this path, or of the archive that contains it."""
     while path:
         at = bisect_left(scanned, (path,))
         if at < len(scanned) and scanned[at].path == path:

@@ -1,4 +1,4 @@
-"""What the pipeline works with: one of each part that it needs, assembled by `app`."""
+"""The services that the pipeline needs, assembled by `app`."""
 
 import hashlib
 import random
@@ -27,7 +27,7 @@ Clock = Callable[[], datetime]
 class WorkerIdentity:
     """The name of this process among the workers that share the database.
 
-    A worker counts as dead once it wasn't seen for `stale`.
+    A worker counts as dead if it wasn't seen for `stale`.
     """
 
     name: str
@@ -36,14 +36,14 @@ class WorkerIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ConnectedSource:
-    """A service that is on, and what the pipeline needs to work with it.
+    """An enabled service, and what the pipeline needs to work with it.
 
     `client` makes the calls. `encrypter` encrypts credentials, and `signer` signs the cookies of
     consents. `read_file` reads a file by its bytes and name. `verify_token` is what the service
     must repeat when it checks our webhook, and `webhook_path` the path at which it posts to us.
-    `wait` sleeps that many seconds, never with a transaction open. `jitter`, between 0 and 1,
-    spreads the athletes over time; it isn't used for secrets. While a call isn't answered, it is
-    repeated on another connection every `another_every_s` seconds.
+    `wait` sleeps for a number of seconds, never with a transaction open. `jitter`, between 0 and
+    1, spreads the athletes over time; it isn't used for secrets. While a call isn't answered, it
+    is repeated on another connection every `another_every_s` seconds.
     """
 
     client: Source
@@ -61,16 +61,15 @@ class ConnectedSource:
 class Services:
     """The store, the inputs and outputs, and the operator's choices.
 
-    `operator` is notified by mail of failures, and `therapist` of red flags; with
-    `tells_red_flags` false, nobody is. `copies_alerts` says whether the practice gets copies of
-    alerts and mails about red flags, of athletes who agree. `ping_url` is fetched while all is
-    well. Copies of the database go to `backups_path`; None makes none. `sources` has the services
-    that are on, by name. `mail_login` is the login to the mail server by tokens, or None.
-    `keeps_runs_of` names the services whose runs stay when an athlete disconnects, whether they
-    are on or not. `identity` is this process's name among several workers, or None if it is the
-    only one. `doubts` says whether a time may be wrong; then no mail expires, no weekly mail is
-    queued and nothing is tidied. `began_at` is since when this worker runs its jobs, or None in a
-    single pass.
+    `operator` is notified by mail of failures, and `therapist` of red flags, the latter only if
+    `tells_red_flags`. `copies_alerts` says whether the practice gets copies of alerts and mails
+    about red flags, of athletes who agree. `ping_url` is fetched while all is well. Copies of the
+    database go to `backups_path`, or aren't made if it is None. `sources` has the enabled
+    services by name. `mail_login` is the login to the mail server by tokens, or None.
+    `keeps_runs_of` names the services whose runs stay when an athlete disconnects, enabled or
+    not. `identity` is this process's name among several workers, or None if it is the only one.
+    `doubts` says whether a time may be wrong; then no mail expires, no weekly mail is queued and
+    nothing is tidied. `began_at` is when this worker began its jobs, or None in a single pass.
     """
 
     store: Store
@@ -97,10 +96,11 @@ class Services:
 
 
 def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete], object]) -> None:
-    """Do one kind of work for each athlete for whom it is due, once.
+    """Do one kind of work once for each athlete for whom it is due.
 
-    `due` gives as many at a time as it likes; who is still due afterwards failed, and is due again
-    later. An unexpected error is raised after all the others. Raises `StoreError` at once.
+    `due` may return them in portions. Athletes who are still due afterwards have failed, and are
+    tried again later. An unexpected error is raised after all other athletes. Raises
+    `StoreError` at once.
     """
     done: set[int] = set()
     unexpected: list[Exception] = []
@@ -111,7 +111,7 @@ def for_each_due(due: Callable[[], Iterable[Athlete]], work: Callable[[Athlete],
                 work(athlete)
             except StoreError:
                 raise
-            except Exception as error:  # noqa: BLE001  raised below, once the others are done
+            except Exception as error:  # noqa: BLE001  raised below, after the others
                 unexpected.append(error)
     if unexpected:
         raise unexpected[0]
@@ -126,8 +126,8 @@ def enqueue(
     key: str,
     now: datetime,
 ) -> int | None:
-    """Render a mail and queue it; None where one with this key was queued before."""
-    # Who is the one that answers go to gets none that asks for an answer to themselves.
+    """Render a mail and queue it; None if one with this key was queued before."""
+    # A mail to the reply address itself needs no Reply-To.
     reply_to = services.reply_to if email.recipient != services.reply_to else None
     message_id, mime = rendered(email, key=key, sender=services.sender, reply_to=reply_to, now=now)
     return tx.outbox.enqueue(
@@ -145,7 +145,7 @@ def enqueue(
 def rendered(
     email: Email, *, key: str, sender: str, reply_to: str | None, now: datetime
 ) -> tuple[str, bytes]:
-    """The Message-ID and the bytes of a mail; the same arguments give the same."""
+    """The Message-ID and the bytes of a mail; the same arguments give the same result."""
     domain = sender.rpartition("@")[2].strip("<> ") or "localhost"
     digest = hashlib.sha256(f"{key}|{email.recipient}|{now.isoformat()}".encode()).hexdigest()
     message_id = f"<{email.kind}.{digest[:32]}@{domain}>"

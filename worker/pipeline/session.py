@@ -46,14 +46,14 @@ from worker.store import (
 log = logging.getLogger(__name__)
 
 LEASE = timedelta(minutes=10)
-"""Longer than any sync run: a worker that died holds a credential no longer than this."""
+"""Longer than any sync run. A worker that died holds a credential for at most this time."""
 WARN_BEFORE = timedelta(days=14)
-"""So long before a credential ends the athlete is notified."""
+"""How long before a credential ends the athlete is notified."""
 
 TOKEN_WITHIN_S = 20.0
-"""So long may a fresh token take: it can't be asked for by two connections at once."""
+"""The limit for a token refresh, which can't be repeated on a second connection."""
 ANOTHER_WITHIN_S = 10.0
-"""So long may a call take that is made beside one that waits: at once, or not at all."""
+"""The limit for a call that is repeated on a second connection while the first one waits."""
 
 KnownActivities = Mapping[str, SeenActivity | None]
 """What is stored about activities, by their ids; None for one that was never seen."""
@@ -66,9 +66,9 @@ class ClientSession:
     """One athlete's credential, held by this worker alone; from `open_session`.
 
     `clock_trouble` says why our clock seems wrong by the last refresh, if there was one.
-    `asks_to_reconnect`: a mail asks for another where the credential turns out to be revoked.
-    `counted` is the first call, where it was counted as the session began; `has_ended`: the
-    credential was given back. `known` is what was stored of activities (None: nothing) where that
+    `asks_to_reconnect`: if the credential turns out to be revoked, a mail asks the athlete to
+    reconnect. `counted` is the first call, if it was counted when the session began. `has_ended`:
+    the credential was released. `known` is the stored state of activities (None: unknown), if it
     was read just before.
     """
 
@@ -114,7 +114,7 @@ class ClientSession:
             raise Unavailable(f"{client.title} refuses a token that it has just given") from None
 
     def still_stands(self, tx: Transaction) -> bool:
-        """True where the athlete is connected to the account that was asked."""
+        """True if the athlete is still connected to the account that was asked."""
         there = tx.source(self.connected.client.name).credential(self.athlete)
         if there is None or there.account_id != self.stored.account_id:
             return False
@@ -131,7 +131,7 @@ class ClientSession:
         return stands
 
     def _refresh(self, credential: Credential) -> Credential:
-        """With a fresh token, stored before it's used: the old refresh token is dead by now."""
+        """With a fresh token, stored before it's used: the old refresh token is invalid now."""
         client = self.connected.client
         try:
             fresh = limited_call(
@@ -160,7 +160,7 @@ class ClientSession:
         return fresh
 
     def _revoke(self, error: CredentialRevoked) -> None:
-        """Say in `status` that the credential is dead, and ask the athlete once to reconnect."""
+        """Save that the credential is revoked, and ask the athlete once to reconnect."""
         source, now = self.connected.client.name, self.clock()
         with self.services.store.transaction() as tx:
             if not tx.source(source).revoked(self.athlete, version=self.stored.version, now=now):
@@ -204,10 +204,10 @@ def open_session(
     """Hold the athlete's credential exclusively while inside.
 
     Yields None if another worker holds it, if there is none, or if that many `event_calls` were
-    made for the athlete today; otherwise one more is counted. The transaction that leases it also
-    counts the `first` call, whose purpose is known, and raises `RateLimited` if there's no room
-    for it. An unexpected exception inside becomes a `SourceError`, so that it is retried later,
-    with longer and longer pauses.
+    made for the athlete today; otherwise one more is counted. If `first` is the purpose of a first
+    call, the transaction that leases the credential also counts it, and raises `RateLimited` if
+    no call is allowed. An unexpected exception inside becomes a `SourceError`, so that it is
+    retried later, with longer and longer pauses.
     """
     source, now = connected.client.name, clock()
     counted = None
@@ -241,7 +241,7 @@ def open_session(
 
 @dataclass(frozen=True, slots=True)
 class CountedCall:
-    """A call that was counted against the rate limit: when to make it, and the limit with it."""
+    """A call that was counted: when to make it, and the rate limit that includes it."""
 
     at: datetime
     limit: RateLimit
@@ -255,9 +255,9 @@ def count_call(
     *,
     known: RateLimit | None = None,
 ) -> CountedCall:
-    """Count a call before it's made; raises `RateLimited` where there's no room for it.
+    """Count a call before it's made; raises `RateLimited` if no call is allowed.
 
-    `known` is what is known of the limit, for whoever has read and locked it.
+    `known` is the stored limit, if the caller has read and locked it.
     """
     known = known or known_limit(tx, connected, now, lock=True)
     opens_at = known.opens_at(purpose, now)
@@ -277,11 +277,12 @@ def limited_call(
     question: Callable[[datetime, Observe], A],
     counted: CountedCall | None = None,
 ) -> A:
-    """Make one call within the service's rate limit; raises `RateLimited` where there's no room.
+    """Make one call within the service's rate limit; raises `RateLimited` if none is allowed.
 
-    The call is counted before it's made, so that no other worker makes it too; `counted` where
-    that has been done. While its answer is slow to come the same is asked again beside it, and
-    the first answer counts; but for tokens, of which the first call may have used up the old one.
+    The call is counted before it's made, so that workers can't exceed the limit together;
+    `counted` is given if that was done. While the answer is slow, the call is repeated on another
+    connection, and the first answer counts. Token calls aren't repeated, because the first one
+    may have used up the old token.
     """
     client = connected.client
     if counted is None:
@@ -297,7 +298,7 @@ def limited_call(
             since = away_since(tx, client.name)
             if since is not None and is_long_away(since, now):
                 raise Unavailable("asked seldom by now")
-            try:  # of what is kept for news nothing is spent on it
+            try:  # a repeated call must not use the share kept for news
                 beside = count_call(tx, connected, "history", now)
             except RateLimited as error:
                 raise Unavailable(str(error)) from None
@@ -319,7 +320,7 @@ def _call(
     question: Callable[[datetime, Observe], A],
     counted: CountedCall,
 ) -> A:
-    """Make a call that was counted, and save what its answer says of the rate limit."""
+    """Make a counted call, and save what its answer says about the rate limit."""
     client, reserved, now = connected.client, counted.limit, clock()
     if counted.at > now:
         connected.wait((counted.at - now).total_seconds())
@@ -348,13 +349,13 @@ def _call(
 def known_limit(
     tx: Transaction, connected: ConnectedSource, now: datetime, *, lock: bool = False
 ) -> RateLimit:
-    """What is known of how many calls are left; `lock`: until the transaction's end."""
+    """The stored rate limit; with `lock`, locked until the end of the transaction."""
     client = connected.client
     return client.limits.stored(tx.source(client.name).limit(lock=lock), now)
 
 
 def connected_source(services: Services, source: SourceName) -> ConnectedSource:
-    """The service of this name; raises `SourceError` where it is off."""
+    """The service of this name; raises `SourceError` if it is off."""
     if source not in services.sources:
         off = next(kind.off for kind in SOURCES if kind.name == source)
         raise SourceError(off, permanent=True)
@@ -366,7 +367,7 @@ def encrypt(connected: ConnectedSource, credential: Credential) -> bytes:
 
 
 def decrypt(connected: ConnectedSource, stored: StoredCredential) -> Credential:
-    """Raises `SourceError` where the key that it was encrypted with is lost."""
+    """Raises `SourceError` if the key that it was encrypted with is lost."""
     try:
         secrets = json.loads(connected.encrypter.decrypt(stored.encrypted))
     except DecryptError as error:
@@ -379,7 +380,7 @@ def decrypt(connected: ConnectedSource, stored: StoredCredential) -> Credential:
 def ends_soon(
     connected: ConnectedSource, stored: StoredCredential, athlete: Athlete, now: datetime
 ) -> str | None:
-    """What to say of a key in its last 14 days."""
+    """A warning about a key in its last 14 days, else None."""
     client, ends_at = connected.client, stored.ends_at
     if ends_at is None or ends_at - now > WARN_BEFORE or not isinstance(client, ApiKey):
         return None

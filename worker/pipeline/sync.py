@@ -6,7 +6,7 @@
     read_history            a page of the past, and then original files, newest first
 
 Each of the three is done for one athlete at a time, through a `session`. Its activities are saved
-and judged in one transaction. Nothing sleeps except for a call's turn: what can't be done now is
+and judged in one transaction. Nothing sleeps except to space out calls: what can't be done now is
 a row with a later due date. `sources.polling` decides what to ask next.
 """
 
@@ -57,7 +57,7 @@ GIVES_UP_QUIETLY = 5
 """The number of consecutive failures before a source is called failing."""
 
 POLLS_A_TURN = 60
-"""The most athletes who are asked for in a turn of limited length."""
+"""The most athletes who are polled in a turn of limited length."""
 
 _FILES_AT_ONCE = 5
 EVENT_TRIES = 8
@@ -72,7 +72,7 @@ _WHOLE_ATHLETE = ""
 
 @dataclass(frozen=True, slots=True)
 class Synced:
-    """What asking a service came to; `troubles` in words, one for each athlete that had some."""
+    """The results of asking a service; `troubles` in words, at most one for each athlete."""
 
     polled: int = 0
     troubles: tuple[str, ...] = ()
@@ -82,7 +82,7 @@ class Synced:
 class SourceSync:
     """Asks one service, for everybody who is due or for one athlete.
 
-    The ids of those who are due come with those first that waited longest.
+    The ids of those who are due are returned longest waiting first.
     """
 
     services: Services
@@ -91,7 +91,7 @@ class SourceSync:
 
     @classmethod
     def of(cls, services: Services, source: SourceName, clock: Clock) -> "SourceSync":
-        """Raises `SourceError` where the service is off."""
+        """Raises `SourceError` if the service is off."""
         return cls(services, connected_source(services, source), clock)
 
     # For everybody
@@ -100,11 +100,11 @@ class SourceSync:
         """Ask for everybody who is due: events, then new activities, then history.
 
         With `at_most`, the turn ends after about that many history calls, and the rest waits for
-        the next.
+        the next turn.
         """
         troubles: list[str] = []
         asked: set[int] = set()
-        if self.services.began_at is None:  # a single pass, which won't be there later
+        if self.services.began_at is None:  # a single pass, which can't come back later
             with self.services.store.transaction() as tx:
                 tx.source(self.connected.client.name).end_quiet(self.clock())
         with suppress(RateLimited, Unavailable):  # what is left stays due
@@ -117,7 +117,7 @@ class SourceSync:
         return Synced(polled, tuple(troubles))
 
     def _poll_all(self, polls_left: float, troubles: list[str]) -> int:
-        """Poll everybody who is due, up to a limit; returns how many were asked for.
+        """Poll everybody who is due, up to a limit; returns how many were polled.
 
         An error that would affect the remaining athletes too is recorded for them as well. During
         an outage of the service, they stay due.
@@ -146,7 +146,7 @@ class SourceSync:
         return polled
 
     def _read_all_history(self, calls_left: float) -> None:
-        """The past of each in turn, a little at a time, until all is read or the calls are used."""
+        """Read history for each athlete in turn, until all is read or the calls are used up."""
         put_aside: set[int] = set()
         while calls_left > 0:
             due = self.history_due(DUE_AT_ONCE + len(put_aside))
@@ -201,7 +201,7 @@ class SourceSync:
             return tuple(dict.fromkeys((*history, *files)))[:most]
 
     def is_paused(self) -> bool:
-        """True during an outage of the service: whoever is due stays due."""
+        """True during an outage of the service: due athletes stay due."""
         with self.services.store.reading() as tx:
             return is_paused(tx, self.connected.client.name, self.clock())
 
@@ -214,7 +214,7 @@ class SourceSync:
         client, store, now = self.connected.client, self.services.store, self.clock()
         with store.reading() as tx:
             due = tx.source(client.name).events_due(athlete, now)
-            # For a single activity, asking for it is enough, and costs less.
+            # For a single activity, one call for it is enough.
             is_one = len(due) == 1 and _WHOLE_ATHLETE not in due
             is_connected = is_one or self._is_connected(tx, athlete)
         if not is_connected:
@@ -234,11 +234,11 @@ class SourceSync:
             named = [external_id for external_id in due if external_id != _WHOLE_ATHLETE]
             unknown = [external_id for external_id in named if due[external_id] is None]
             if len(unknown) > UNKNOWN_AT_ONCE:
-                # Uploaded long after, or forged: a few pages list all that are real.
+                # They were uploaded late or are forged: a few pages list all real ones.
                 self._spend_call(athlete, unknown, self._read_past_again, calls=EVENT_CALLS_A_DAY)
                 named = [external_id for external_id in named if due[external_id] is not None]
         for external_id in named:
-            # Of one alone this is fresh: nobody but who has the credential makes it another.
+            # For one event, `due` is fresh: only the holder of the credential changes it.
             look = partial(self._look_at_one, known=due) if is_one else self._look_at_one
             troubles += self._tried(athlete, [external_id], look)
         return troubles
@@ -252,7 +252,7 @@ class SourceSync:
             self._trouble(athlete, error, began)
 
     def read_history(self, athlete: Athlete) -> None:
-        """A page of one athlete's past, or some of their files; trouble as in `poll`."""
+        """Read a page of one athlete's history, or some of their files; trouble as in `poll`."""
         began = self.clock()
         try:
             self._read_on(athlete, _FILES_AT_ONCE)
@@ -261,7 +261,7 @@ class SourceSync:
         except SourceError as error:
             self._trouble(athlete, error, began)
 
-    # Events: whoever makes them up costs each athlete a few calls a day, and nobody else any
+    # Events: forged ones cost each athlete a few calls a day, and nobody else any
 
     def _spend_call(
         self,
@@ -270,7 +270,7 @@ class SourceSync:
         look: Callable[[Athlete, Sequence[str]], None],
         calls: int = 1,
     ) -> list[str]:
-        """Follow events with the day's calls; once those are used up, events wait for the next day.
+        """Follow events with the day's calls; once they are used up, events wait for the next day.
 
         Returns what somebody has to fix, in words.
         """
@@ -284,7 +284,7 @@ class SourceSync:
         return stored is not None and stored.revoked_at is None
 
     def _are_used_up(self, tx: Transaction, athlete: Athlete, calls: int = 1) -> bool:
-        """Count calls for events; where the day's are used up, the events wait for the next."""
+        """Count calls for events; once the day's are used up, events wait for the next day."""
         rows, now = tx.source(self.connected.client.name), self.clock()
         if rows.spend_event_calls(athlete, calls, now=now, most=EVENT_CALLS_A_DAY):
             return False
@@ -297,8 +297,8 @@ class SourceSync:
         external_ids: Sequence[str],
         look: Callable[[Athlete, Sequence[str]], None],
     ) -> list[str]:
-        """Follow events; those that can't be followed now are retried. Returns what has
-        to be fixed.
+        """Follow events; those that can't be followed now are retried. Returns what somebody has
+        to fix, in words.
         """
         source, now = self.connected.client.name, self.clock()
         try:
@@ -314,7 +314,7 @@ class SourceSync:
                 for external_id in external_ids:
                     tx.source(source).retry_event(athlete, external_id, now=now, most=EVENT_TRIES)
             if is_away(error):
-                # The next poll tells as well, and is among the first to be answered.
+                # The next poll finds the same changes, and is among the first calls afterwards.
                 self._trouble(athlete, error, began=now)
                 raise
         return []
@@ -329,11 +329,11 @@ class SourceSync:
                 )
 
     def _look_whether_withdrawn(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
-        """The athlete withdrew, it says: believed once the service refuses the tokens too."""
+        """Follow an event about a withdrawn consent, believed if the service refuses the tokens."""
         now = self.clock()
         with open_session(self.services, self.connected, athlete, self.clock) as session:
             if session is None:
-                return  # another worker is at it
+                return  # another worker holds the credential
             # An athlete who revokes access on purpose isn't asked to reconnect.
             session.asks_to_reconnect = False
             try:
@@ -355,7 +355,7 @@ class SourceSync:
         log.info("%(source)s: athlete %(athlete)s withdrew", names)
 
     def _look_at_newest(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
-        """Settle all events whose activities the list shows; of the others each costs a call."""
+        """Settle all events whose activities the list shows; each of the others costs a call."""
         now = self.clock()
         shown = self._read_newest(athlete)
         if shown is not None:
@@ -363,7 +363,7 @@ class SourceSync:
             self._events_done(athlete, settled, looked_at=now)
 
     def _read_past_again(self, athlete: Athlete, external_ids: Sequence[str]) -> None:
-        """Have all of the past read once more."""
+        """Make all history due again."""
         with self.services.store.transaction() as tx:
             again = {"read_back_to": self.clock(), "looked_back_at": None}
             tx.source(self.connected.client.name).save_standing(athlete, again)
@@ -372,7 +372,7 @@ class SourceSync:
     def _look_at_one(
         self, athlete: Athlete, external_ids: Sequence[str], known: KnownActivities | None = None
     ) -> None:
-        """Ask for the activity that an event names, `known` as just read; follow what is so."""
+        """Ask for the activity that an event names, and save its state; `known` was just read."""
         client, store, now = self.connected.client, self.services.store, self.clock()
         assert isinstance(client, Webhook)  # noqa: S101  events come from one
         (external_id,) = external_ids
@@ -381,7 +381,7 @@ class SourceSync:
             first="new", event_calls=EVENT_CALLS_A_DAY,
         ) as session:  # fmt: skip
             if session is None:
-                # Another worker is at it, or no call is left today: unless nobody is connected.
+                # Another worker holds the credential, no call is left today, or there is none.
                 with store.transaction() as tx:
                     rows = tx.source(client.name)
                     if not self._is_connected(tx, athlete):
@@ -405,9 +405,10 @@ class SourceSync:
     # What is new, and what is gone
 
     def _read_newest(self, athlete: Athlete) -> Shown | None:
-        """Read the newest of one athlete's activities, and follow what changed or went.
+        """Read one athlete's newest activities, and save what changed or is gone.
 
-        What was shown; None where another worker is at it. Raises `SourceError`.
+        Returns what was shown, or None if another worker holds the credential. Raises
+        `SourceError`.
         """
         client, store = self.connected.client, self.services.store
         with open_session(
@@ -423,7 +424,7 @@ class SourceSync:
                 standing, now=now, reach=client.reach, largest_page=client.largest_page
             )
 
-            # Pages until the window is read; cut short where the calls end after the first.
+            # Read pages until the window is complete, or the calls run out after the first.
             shown, listed, note = Shown(), list[ListedActivity](), None
             confirmations = list[Callable[..., None]]()
             while not (shown.stuck or shown.covers(window)):
@@ -473,7 +474,7 @@ class SourceSync:
     def _files_of_new(
         self, session: ClientSession, listed: Sequence[ListedActivity], now: datetime
     ) -> Mapping[str, OriginalFile]:
-        """The files of new runs; none at the first look, whose files come with the past."""
+        """The files of new runs; none at the first poll, whose files are read with the history."""
         client = self.connected.client
         if not client.has_files:
             return {}
@@ -482,7 +483,7 @@ class SourceSync:
         return {} if is_first else files_of_new(session, listed, since=now - client.reach)
 
     def _backlog(self, tx: Transaction, athlete: Athlete, standing: Standing, now: datetime) -> int:
-        """What is still to come: days of the past, and after them files."""
+        """What is left to read: days of history, and after them files."""
         client = self.connected.client
         left = standing.unread_days(now, client.reach)
         if left or not client.has_files:
@@ -492,9 +493,10 @@ class SourceSync:
     # History
 
     def _read_on(self, athlete: Athlete, at_most: float) -> int:
-        """A page of one athlete's past, or, where that's read, some files; how many calls it was.
+        """Read a page of one athlete's history, or if that's complete, some files.
 
-        0 where another worker is at it. Raises `SourceError`.
+        Returns the number of calls, 0 if another worker holds the credential. Raises
+        `SourceError`.
         """
         client, store = self.connected.client, self.services.store
         with open_session(self.services, self.connected, athlete, self.clock) as session:
@@ -528,9 +530,9 @@ class SourceSync:
     # Trouble
 
     def _trouble(self, athlete: Athlete, error: SourceError, began: datetime) -> str | None:
-        """What came of asking, which `began` then, for one athlete; as `_back_off`.
+        """Handle the error of a call for one athlete that `began` then; returns as `_back_off`.
 
-        What is everybody's trouble is asked about once in a while, not once for each.
+        An error that affects everybody is retried now and then, not once for each athlete.
         """
         source, outage = self.connected.client.name, None
         self._log("everybody" if is_away(error) else athlete.id, error)
@@ -541,7 +543,7 @@ class SourceSync:
     def _back_off(
         self, athlete: Athlete, error: SourceError, outage: Outage | None = None
     ) -> str | None:
-        """Ask later, and say why; None where it's only the rate limit, which passes by itself."""
+        """Postpone the athlete and return why; None for the rate limit, which passes by itself."""
         if isinstance(error, CredentialRevoked):
             return f"{athlete.name}: {error}"
         client, now = self.connected.client, self.clock()
@@ -578,7 +580,7 @@ class SourceSync:
         return f"{athlete.name}: {error}" if resets_at is None else None
 
     def _athletes(self, ids: Sequence[int], *, but: Collection[int]) -> Sequence[Athlete]:
-        """Those of these ids, in this order, without some."""
+        """The athletes with these ids, in this order, without those in `but`."""
         wanted = [athlete_id for athlete_id in ids if athlete_id not in but]
         if not wanted:
             return ()

@@ -21,28 +21,28 @@ READS_FOR = timedelta(minutes=10)
 """How long a worker tries to read what is waiting before it queues a weekly mail."""
 
 PASSES_FOR = timedelta(days=6)
-"""So long single passes wait for files of the inbox that take two of them: until the next week."""
+"""How long single passes wait for inbox files, which take two passes: nearly a week."""
 
 _SLACK = timedelta(minutes=5)
 
 
 class Sight:
-    """What is stored of an athlete's files and sources; each is asked for once."""
+    """The stored state of an athlete's files and sources, each read once."""
 
     def __init__(self, tx: Transaction, athlete: Athlete) -> None:
         self.tx = tx
         self.athlete = athlete
-        # How each source fares; and what is wrong with them, and no mail has said yet.
+        # The state of each source, and the errors that no mail has reported yet.
         self.states, self.new_errors = tx.progress.sources_and_news(athlete)
 
     @cached_property
     def credentials(self) -> Mapping[SourceName, StoredCredential]:
-        """The athlete's credential at each service that they have one at."""
+        """The athlete's credentials, by service."""
         return self.tx.credentials(self.athlete)
 
     @cached_property
     def inbox_missing_at(self) -> datetime | None:
-        """Since when the folder that the athlete's files came from isn't there."""
+        """Since when the folder of the athlete's files is missing."""
         if "inbox" not in self.states:
             return None
         folder = self.tx.inbox.folder()
@@ -53,7 +53,7 @@ class Sight:
         return self.states[source].last_success_at if source in self.states else None
 
     def files(self, *, also_unreadable: bool = False) -> int:
-        """How many of the athlete's files wait for their turn, or also can't be read for now."""
+        """How many of the athlete's files wait, or also can't be read for now."""
         waiting = [
             file
             for file in self._waiting
@@ -78,7 +78,7 @@ def is_reading(
 ) -> bool:
     """True while runs of the week up to `ends_at` may still arrive, for a limited time.
 
-    `due_at` is when the weekly mail was due. A single pass has asked the services before.
+    `due_at` is when the weekly mail was due. In a single pass, the services were already asked.
     """
     began_at = services.began_at
     if began_at is None:
@@ -101,7 +101,7 @@ def is_reading(
 
 
 def unseen(sight: Sight, services: Services, *, ends_at: datetime) -> tuple[Unseen, ...]:
-    """What can't be seen of the athlete's runs up to `ends_at`, or since."""
+    """What isn't known of the athlete's runs up to `ends_at`, or since."""
     athlete = sight.athlete
     found: list[Unseen] = []
     if sight.inbox_missing_at is not None:

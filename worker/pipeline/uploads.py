@@ -27,7 +27,7 @@ from worker.sources.formats.unpack import LEFT_FREE_BYTES
 from worker.sources.safe_open import open_folder
 
 LARGEST_UPLOAD_BYTES = 50 * 2**20
-"""All that is sent at once."""
+"""The most bytes in one upload."""
 
 UPLOADS = "easeback-uploads"
 _PIECE_BYTES = 2**20
@@ -37,7 +37,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class UploadError(Exception):
     """Nothing can be put into the inbox; the text says why, for the operator.
 
-    `is_full`: for want of room alone.
+    `is_full`: only because the disk is full.
     """
 
     def __init__(self, message: str, *, is_full: bool = False) -> None:
@@ -52,13 +52,13 @@ class Uploads:
     descriptor: int
 
     def check_room(self, size: int) -> None:
-        """Raises `UploadError` where a body of `size` bytes and its files would fill the disk."""
+        """Raise `UploadError` if a body of `size` bytes and its files would fill the disk."""
         disk = os.fstatvfs(self.descriptor)
         if disk.f_bavail * disk.f_frsize - 2 * size < LEFT_FREE_BYTES:
             raise UploadError(os.strerror(errno.ENOSPC), is_full=True)
 
     def spool(self) -> BinaryIO:
-        """A file on the same disk that has no name, for a body of which nothing is known yet."""
+        """An unnamed temporary file on the same disk, for a body that wasn't examined yet."""
         name = f".{secrets.token_hex(8)}.part"
         file = self._create(name, self.descriptor)
         os.unlink(name, dir_fd=self.descriptor)
@@ -67,7 +67,7 @@ class Uploads:
     def keep(self, name: str, source: BinaryIO, start: int, end: int) -> None:
         """Put the bytes of `source` from `start` to `end` into the inbox as a file of this name.
 
-        `name` is as a stranger gave it. Where the content is there already, nothing is done.
+        `name` isn't trusted. If the content is there already, nothing is done.
         """
         digest = hashlib.sha256()
         for piece in _pieces(source, start, end):
@@ -98,9 +98,9 @@ class Uploads:
 
 @contextmanager
 def uploads_of(services: Services, athlete: Athlete) -> Iterator[Uploads]:
-    """The folder of an athlete's uploads, made where it isn't there. Raises `UploadError`.
+    """The folder of an athlete's uploads, created if it's missing. Raises `UploadError`.
 
-    Whatever the disk refuses while it's open is raised as one too.
+    Errors of the disk inside the block are raised as `UploadError` too.
     """
     inbox = services.inbox.folder
     try:
@@ -119,7 +119,7 @@ def uploads_of(services: Services, athlete: Athlete) -> Iterator[Uploads]:
 
 
 def remove_uploads(services: Services, athlete: Athlete) -> None:
-    """Delete what an athlete has uploaded; other files in the inbox are the runner's own."""
+    """Delete an athlete's uploads; other files in the inbox are the runner's own."""
     with (
         suppress(FileNotFoundError, NotADirectoryError),
         _folder_of(services.inbox.folder, athlete, make=False) as theirs,
@@ -128,7 +128,7 @@ def remove_uploads(services: Services, athlete: Athlete) -> None:
 
 
 def file_name(given: str) -> str:
-    """A name for a file that a stranger named: no path, on one line, and read by the inbox."""
+    """A safe form of an untrusted file name: no path, on one line, and not ignored by the inbox."""
     name = plain_title(given.replace("\\", "/").rpartition("/")[2]).strip(". ")
     name = name.encode()[:LONGEST_FILE_NAME].decode(errors="ignore")
     return name if name and not passed_over(name) else "upload"
@@ -136,13 +136,13 @@ def file_name(given: str) -> str:
 
 @contextmanager
 def _folder_of(inbox: Path, athlete: Athlete, *, make: bool) -> Iterator[int]:
-    """The open folder with the athlete's name, however that is written, in the inbox."""
+    """The open folder with the athlete's name in the inbox, in whatever spelling."""
     root = os.open(inbox, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         theirs = folder_name(athlete.name)
         names = sorted(
             name
-            for name in os.listdir(root)  # noqa: PTH208  of what was opened
+            for name in os.listdir(root)  # noqa: PTH208  a descriptor, not a path
             if folder_name(name) == theirs
         )
         with _inside(root, names[0] if names else athlete.name, make=make) as folder:

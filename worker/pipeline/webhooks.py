@@ -18,7 +18,7 @@ RENEWS_AFTER = timedelta(days=1)
 
 
 def renew_webhook(services: Services, source: SourceName, now: datetime) -> None:
-    """Subscribe again if the address that the service has contains no secret yet.
+    """Subscribe again if the address that the service knows contains no secret yet.
 
     An application has at most one subscription. If the service can't reach the new address, the
     old one is restored, and the new one is tried again the day after next.
@@ -36,7 +36,7 @@ def renew_webhook(services: Services, source: SourceName, now: datetime) -> None
         return
     told = ours.callback_url
     try:
-        # All there are: one made just before a crash is known there alone.
+        # All subscriptions: one made just before a crash is known only to the service.
         for one in client.subscriptions(now=now):
             client.unsubscribe(one.id, now=now)
     except SourceError as error:
@@ -63,10 +63,10 @@ def note_events(
     now: datetime,
     path: str,
 ) -> frozenset[int]:
-    """Save what a webhook told, many at once; returns the ids of the athletes with news due now.
+    """Save the events of a webhook call; returns the ids of the athletes with events due now.
 
-    `path` is where it was posted: only what comes to the subscription's own address is believed.
-    Other events, and those that name nobody we know, are counted.
+    `path` is where it was posted: only calls to the subscription's own address are believed.
+    Other events, and those about unknown accounts, are counted.
     """
     with services.store.transaction() as tx:
         rows = tx.source(source)

@@ -38,7 +38,7 @@ def queue_due_weeklies(services: Services, now: datetime) -> None:
 def weekly_due(
     services: Services, now: datetime, *, most: int = DUE_AT_ONCE
 ) -> tuple[Athlete, ...]:
-    """For whom a weekly mail is due, up to a limit; nobody while the clock is in doubt."""
+    """The athletes whose weekly mail is due, up to a limit; none while the clock is in doubt."""
     if services.doubts(now):
         return ()
     with services.store.reading() as tx:
@@ -48,11 +48,11 @@ def weekly_due(
 def queue_weekly(services: Services, athlete: Athlete, now: datetime) -> None:
     """Queue one athlete's weekly mail if it is due; calling it twice changes nothing.
 
-    There is no mail about a week that ended before the athlete was added. Weeks that passed while
-    nothing ran collapse into the latest, and are marked as skipped. A week that was mailed before
-    its end, by a clock that was ahead, is mailed again. A week that is nearly the same as the
-    last, because the athlete moved or changed when weeks begin, isn't. What waits in the inbox
-    and at the sources is read first.
+    There is no mail about a week that ended before the athlete was added. Of the weeks that passed
+    while nothing ran, only the latest is mailed, and the others are marked as skipped. A week that
+    was mailed before its end, because the clock was ahead, is mailed again. A week that is nearly
+    the same as the last, because the athlete moved or changed when weeks begin, isn't mailed. What
+    waits in the inbox and at the sources is read first.
     """
     with services.store.transaction() as tx:
         tx.athletes.hold(athlete)
@@ -100,7 +100,7 @@ def _queue(
 
 
 def _ends_at(athlete: Athlete, starts_on: date, now: datetime) -> datetime:
-    """When the week ends on the athlete's clock, or now, where it hasn't ended yet."""
+    """When the week ends on the athlete's clock, or now, if it hasn't ended yet."""
     midnight = datetime.combine(starts_on + _WEEK, time(), tzinfo=ZoneInfo(athlete.timezone))
     return min(midnight, now)
 
@@ -126,7 +126,7 @@ def weekly_facts(
         moved = told, race
     planned_on = max(starts_on + _WEEK, today)
     begin = week_start(planned_on, athlete.week_starts)
-    # One load, as what was absorbed before the week just ended is the same for both plans.
+    # Both plans share the load before the week that has just ended.
     load = Load.of(history, starts_on, rules=rules)
     plan, before = (
         plan_by(
@@ -162,7 +162,7 @@ def weekly_facts(
         now=now,
         too_little=detector.too_little(history, ends_on, rules=rules),
         never_ran=history.first_day is None,
-        # What couldn't be synced was reported once and isn't reported again.
+        # Errors are reported only once.
         troubles=tuple(f"{source}: {trouble}" for source, trouble in sight.new_errors.items()),
         key_ends_on=_key_ends_on(sight, now),
         unseen=unseen(sight, services, ends_at=_ends_at(athlete, starts_on, now)),

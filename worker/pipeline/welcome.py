@@ -8,7 +8,7 @@ from worker.pipeline.services import Services, enqueue
 from worker.store import Transaction
 
 WELCOME = "welcome"
-"""What the keys of these mails begin with."""
+"""The prefix of these mails' keys."""
 
 
 def queue_welcome(
@@ -16,7 +16,7 @@ def queue_welcome(
 ) -> int | None:
     """Queue an athlete's first mail, after more urgent mail; None if they had one before.
 
-    Whatever adds an athlete calls this. Athletes from before this mail existed get none.
+    Called wherever an athlete is added. Athletes from before this mail existed get none.
     """
     email = services.composer.welcome(WelcomeFacts(athlete, services.rules, now))
     key = f"{WELCOME}:{athlete.id}"

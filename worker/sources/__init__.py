@@ -1,6 +1,6 @@
-"""Where runs come from: each source turns what it finds into recordings.
+"""The sources of runs: each turns what it finds into recordings.
 
-A source only touches the network or the disk. It receives what it needs as arguments and returns
+A source only uses the network or the disk. It receives what it needs as arguments and returns
 values; the pipeline saves them. `readings` defines the results of reading a file, `base` defines a
 service, and `registry` lists them.
 """

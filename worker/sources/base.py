@@ -1,10 +1,10 @@
-"""What a service is to the rest of Easeback: the errors it raises, the values it returns, `Source`.
+"""The interface of a service: the errors it raises, the values it returns, and `Source`.
 
     SourceError                 the service, or a folder, can't be used; says why and what to do
     ├── RateLimited             no more calls are allowed until `resets_at`
     ├── CredentialRevoked       only the athlete can fix this, by connecting again
     ├── AccessRefused           the access token is refused: refresh it, and ask once more
-    ├── NotFound                no such activity, or no file for it
+    ├── NotFound                no such activity, or it has no file
     └── Unavailable             no usable answer: no network, a server error, an incomplete body
         └── Forbidden           this one item may not be read; others may
 
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 class SourceError(Exception):
     """The source can't be used now.
 
-    `permanent`: not until somebody fixes it. `for_everybody`: the next athlete's call would fail
-    in the same way. `code` identifies errors that callers distinguish.
+    `permanent`: somebody has to fix it. `for_everybody`: the next athlete's call would fail in
+    the same way. `code` identifies errors that callers distinguish.
     """
 
     def __init__(
@@ -74,22 +74,22 @@ class CredentialRevoked(SourceError):
 
 
 class AccessRefused(SourceError):
-    """The access token ought to be good and isn't."""
+    """The access token is refused although it hasn't expired."""
 
 
 class NotFound(SourceError):
-    """No such activity, none that this credential may see, or no file behind it."""
+    """There is no such activity, this credential may not see it, or it has no file."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, permanent=True)
 
 
 class Unavailable(SourceError):
-    """No answer came, or one that is no use. It passes."""
+    """No answer, or no usable one. A temporary problem."""
 
 
 class Forbidden(Unavailable):
-    """The account that asks may not see this one thing."""
+    """The account may not see this one item."""
 
 
 WRONG_CLIENT = "wrong client"
@@ -97,7 +97,7 @@ WRONG_CLIENT = "wrong client"
 REDIRECT_MISMATCH = "redirect mismatch"
 """The service doesn't send browsers back to this address."""
 CONSENT_REFUSED = "consent refused"
-"""The service shows nobody its page of consent for this application."""
+"""The service doesn't show its consent page for this application to anybody."""
 STALE_CONSENT = "stale consent"
 """A consent that was used before, is too old, or comes from another browser."""
 STALE_CONSENT_SAYS = (
@@ -110,8 +110,8 @@ STALE_CONSENT_SAYS = (
 class ListedActivity:
     """One activity of a list.
 
-    `external_id` is its id as text, or empty if it has none; `started_at` is None if that can't
-    be read. `payload` is JSON of the fields that the product uses, the only ones that are saved.
+    `external_id` is its id as text, or empty if it has none; `started_at` is None if it can't be
+    read. `payload` is JSON of the fields that Easeback uses, the only ones that are saved.
     `wants_file`: the original file contains more than the list. `has_legs`: the file has several
     sports, and only it says which of its legs are runs.
     """
@@ -129,9 +129,9 @@ class ListedActivity:
 class Page:
     """A page of the list as received.
 
-    `confirm`, called like a method that asks, tells the service that the page is saved; it is for
-    services that return each activity only once. `note` says what isn't shown, for `status` and
-    once for the weekly mail.
+    `confirm` tells the service that the page is saved, for services that return each activity
+    only once. It is called like the methods that ask. `note` says what isn't shown, for `status`
+    and once for the weekly mail.
     """
 
     activities: tuple[ListedActivity, ...]
@@ -141,11 +141,11 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What opens one athlete's account.
+    """Access to one athlete's account.
 
-    `account_id` is the athlete's id at the service, empty where it isn't known. What `secrets` are
-    only the service's class knows; they are stored encrypted, in this order. `expires_at` is when
-    the access token ends, `ends_at` when the credential itself does, where that is known.
+    `account_id` is the athlete's id at the service, or empty if it isn't known. Only the service's
+    class knows what `secrets` are; they are stored encrypted, in this order. `expires_at` is when
+    the access token ends, `ends_at` when the credential itself does, if that is known.
     """
 
     account_id: str
@@ -156,18 +156,18 @@ class Credential:
 
 
 Observe = Callable[[Mapping[str, str]], None]
-"""Called with the headers of an answer, also of one that is a refusal."""
+"""Called with the headers of each answer, including refusals."""
 
 
 def ignore(_: Mapping[str, str]) -> None:
-    """An `Observe` for who doesn't count calls."""
+    """An `Observe` that does nothing, for callers that don't count calls."""
 
 
 def _service_address(address: str) -> str:
     parts = urlsplit(address)
     is_safe = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(address))
     if not is_safe or not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment:
-        # What was given isn't shown: it may hold a password.
+        # The value isn't shown, because it may contain a password.
         raise ValueError(
             "must be https:// with a host and perhaps a path, or http:// to this machine's "
             "loopback; anywhere else credentials would go in the clear"
@@ -176,29 +176,30 @@ def _service_address(address: str) -> str:
 
 
 ServiceAddress = Annotated[str, AfterValidator(_service_address)]
-"""Where a service is asked, in its section of the settings."""
+"""The address of a service, in its section of the settings."""
 
 
 class Source(ABC):
     """A service, asked with an athlete's credential. Safe to share between threads.
 
-    Every method that asks raises `SourceError` and nothing else. `observe` gets the headers of
-    each answer. Class facts are known without any settings; the rest once it is set up.
+    Every method that makes a call raises `SourceError` and nothing else. `observe` gets the
+    headers of each answer. Class variables are known without any settings, the rest after
+    `set_up`.
     """
 
     name: ClassVar[SourceName]
     title: ClassVar[str]
-    """As people call it."""
+    """The service's name for people."""
     section: ClassVar[type[SourceSection]]
     """The section `[name]` of the settings."""
     off: ClassVar[str]
-    """What to set where the service is off."""
+    """What to set if the service is off."""
     about: ClassVar[str]
-    """What it costs and needs, for who chooses a way for runs to come."""
+    """What it costs and needs, for people who choose a source."""
     asked_for: ClassVar[tuple[str, ...]] = ()
-    """The keys of its section without which it's off."""
+    """The settings in its section that turn it on."""
     ends_at_service: ClassVar[str | None] = None
-    """Where athletes end a connection that we couldn't give back; None where we never can."""
+    """Where athletes end a connection that we couldn't revoke; None if we never can."""
     limits: ClassVar[type[RateLimit]]
     largest_page: ClassVar[int]
     largest_answer_bytes: ClassVar[int] = 16 * 2**20
@@ -208,7 +209,7 @@ class Source(ABC):
     """After this many history calls a tick ends, so that new activities elsewhere come first."""
 
     retention: timedelta | None = None
-    """How long what was fetched may be kept; None: until the athlete disconnects."""
+    """How long fetched data may be kept; None: until the athlete disconnects."""
 
     def __init__(
         self, settings: SourceSection, *, ca_file: str | None = None, answer_s: float = 60.0
@@ -216,7 +217,7 @@ class Source(ABC):
         """`answer_s` is the longest time for a call, from sending to the last byte."""
         self.base_url = settings.base_url
         self.every = settings.every
-        """How often each athlete's list is asked for."""
+        """How often each athlete's list is polled."""
         self.reach = settings.history
         """How far back runs are wanted."""
         self._ca_file = ca_file
@@ -224,25 +225,25 @@ class Source(ABC):
 
     @classmethod
     def set_up(cls, settings: Any, *, ca_file: str | None = None) -> Self | None:
-        """The service by its section of the settings, None where it is off."""
+        """The service by its section of the settings, or None if it is off."""
         is_on = getattr(settings, "enabled", True)
         is_on = is_on and all(getattr(settings, key) for key in cls.asked_for)
         return cls(settings, ca_file=ca_file) if is_on else None
 
     @abstractmethod
     def is_stale(self, credential: Credential, now: datetime) -> bool:
-        """True where the access token has ended or is about to."""
+        """True if the access token has ended or is about to."""
 
     @abstractmethod
     def refresh(self, credential: Credential, *, now: datetime) -> Credential:
-        """With a fresh access token; raises `CredentialRevoked`. Save it before using it."""
+        """Get a fresh access token; raises `CredentialRevoked`. Save it before using it."""
 
     def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
-        """Why our clock seems wrong by a credential that was just given, in words."""
+        """Why our clock seems wrong, in words, judging by a credential that was just issued."""
         return None
 
     def revoke(self, credential: Credential, *, now: datetime) -> None:  # noqa: B027
-        """End the credential at the service, where it has a way to."""
+        """End the credential at the service, if it supports that."""
 
     @abstractmethod
     def list_activities(
@@ -255,12 +256,12 @@ class Source(ABC):
         size: int,
         before: datetime | None = None,
     ) -> Page:
-        """A page of the activities, newest first; `before` leaves out what began days later."""
+        """A page of the activities, newest first; `before` omits those that began days later."""
 
     def download(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> bytes:
-        """The original file, perhaps packed. Raises `NotFound` where there is none."""
+        """The original file, perhaps compressed. Raises `NotFound` if there is none."""
         raise NotFound(f"{self.title} gives no files")
 
     @abstractmethod
@@ -277,13 +278,13 @@ class Source(ABC):
 
     @cached_property
     def session(self) -> "requests.Session":
-        """Open connections to the service; every answer is bounded in time and size."""
+        """The open connections to the service; every answer is limited in time and size."""
         from worker.sources.http import http_session
 
         return http_session(self, ca_file=self._ca_file, answer_s=self.answer_s)
 
     def impatient(self, answer_s: float) -> Self:
-        """The same service with a deadline of its own for each call, and its own connections."""
+        """The same service with another deadline for each call, and its own connections."""
         other = copy(self)
         other.__dict__.pop("session", None)
         other.answer_s = answer_s
@@ -296,7 +297,7 @@ class Source(ABC):
             session.close()
 
     def route(self, address: str) -> str:
-        """The address to go to in place of this one."""
+        """The address to use instead of this one."""
         return address
 
     def ask(
@@ -310,7 +311,7 @@ class Source(ABC):
         observe: Observe = ignore,
         query: Mapping[str, str | int] | None = None,
     ) -> "requests.Response":
-        """The answer at a path of the service's address; raises the error that its status means."""
+        """Get the answer at a path of the service; raises the error that its status means."""
         from worker.sources.http import network_errors
 
         headers = {
@@ -328,7 +329,7 @@ class Source(ABC):
         return answer
 
     def ask_json(self, path: str, authorization: str, **how: Any) -> Any:
-        """The JSON at a path; `how` is as for `ask`."""
+        """Get the JSON at a path; `how` is as for `ask`."""
         answer = self.ask("GET", path, authorization, **how)
         try:
             return answer.json()
@@ -337,7 +338,7 @@ class Source(ABC):
             raise Unavailable(words) from None
 
     def refused(self, status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-        """The error that a status means by itself."""
+        """The error that a status means, without looking at the body."""
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return self.rate_limited(now + asked_pause(headers.get("Retry-After"), now))
         if status == HTTPStatus.UNAUTHORIZED:
@@ -356,18 +357,18 @@ class Source(ABC):
 
 
 class OAuth2(Source):
-    """A service that is connected by a consent on its own page."""
+    """A service that athletes connect by a consent on its page."""
 
     no_consent_hint: ClassVar[str]
-    """What to try where no consent comes back."""
+    """What to try if the browser brings back no consent."""
 
     @abstractmethod
     def authorize_url(self, *, state: str, redirect: str) -> str:
-        """Where the athlete's browser goes to consent."""
+        """The address of the consent page."""
 
     @abstractmethod
     def check_redirect(self, redirect: str, *, now: datetime) -> None:
-        """Raises `SourceError` with a `code` where the page would show nothing but an error."""
+        """Raise `SourceError` with a `code` if the page would show nothing but an error."""
 
     @abstractmethod
     def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
@@ -375,20 +376,20 @@ class OAuth2(Source):
 
     @abstractmethod
     def missing(self, credential: Credential) -> str | None:
-        """What the athlete won't get for what they didn't allow, in words."""
+        """What the athlete won't get because they didn't allow it, in words."""
 
 
 class ApiKey(Source):
-    """A service that is connected by a key, which the athlete makes there and pastes here."""
+    """A service that is connected by a key, which the athlete creates there and pastes here."""
 
     key_page: ClassVar[str]
     key_menu: ClassVar[str]
-    """How to find the page there."""
+    """How to find the page for keys at the service."""
     key_lives_days: ClassVar[tuple[int, ...]] = ()
-    """What they choose from; empty where keys don't end."""
+    """The lifetimes to choose from; empty if keys don't end."""
 
     def with_key(self, key: str, *, ends_at: datetime | None) -> Credential:
-        """The credential of a key as it was pasted; raises ValueError with words."""
+        """The credential of a pasted key; raises ValueError with a sentence for the athlete."""
         pasted = key.strip().removeprefix("ApiKey ").strip()
         if not pasted:
             raise ValueError("no key was given; nothing was changed")
@@ -399,7 +400,7 @@ class ApiKey(Source):
         return Credential("", (pasted,), ends_at=ends_at)
 
     def wrong_key(self) -> SourceError:
-        """What to say of a key that was just given and is refused."""
+        """The error for a new key that is refused."""
         return SourceError(
             f"{self.title} doesn't accept this key: paste it whole, or make a new one at "
             f"{self.key_page}; nothing was changed",
@@ -407,7 +408,7 @@ class ApiKey(Source):
         )
 
     def ended(self) -> CredentialRevoked:
-        """What to say of a key that was good, and no longer is."""
+        """The error for a key that is no longer accepted."""
         return CredentialRevoked(
             f"{self.title} no longer accepts the key (it ran out, or was deleted); make a new one "
             f"at {self.key_page} and connect again"
@@ -418,7 +419,7 @@ _LONGEST_KEY = 4096
 
 
 def is_one_word(text: str) -> bool:
-    """True for what may be a key or a token: printable ASCII without blanks."""
+    """True if `text` may be a key or a token: printable ASCII without spaces."""
     return text.isascii() and text.isprintable() and " " not in text and text != ""
 
 
@@ -432,9 +433,9 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class ServiceEvent:
-    """What an event of a webhook names: a reason to look, no more.
+    """The activity that a webhook event names: only a reason to ask the service.
 
-    An empty `external_id` asks to look whether the athlete still allows anything.
+    With an empty `external_id`, the reason is that the athlete may have withdrawn the consent.
     """
 
     subscription_id: int
@@ -443,11 +444,11 @@ class ServiceEvent:
 
 
 class Webhook(Source):
-    """A service that posts events to us. What an event says is a reason to look, no more."""
+    """A service that posts events to us. An event is only a reason to ask the service."""
 
     @abstractmethod
     def subscribe(self, callback_url: str, *, verify_token: str, now: datetime) -> int:
-        """Ask for events at an address, which the service checks at once; the id."""
+        """Subscribe to events at an address, which the service checks at once; returns the id."""
 
     @abstractmethod
     def subscriptions(self, *, now: datetime) -> tuple[Subscription, ...]:
@@ -455,14 +456,14 @@ class Webhook(Source):
 
     @abstractmethod
     def unsubscribe(self, subscription_id: int, *, now: datetime) -> None:
-        """Remove a subscription; one that isn't there is fine."""
+        """Remove a subscription; it's no error if there is none."""
 
     @abstractmethod
     def get_activity(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> ListedActivity | None:
-        """The activity that an event named; None where there is none to be seen."""
+        """The activity that an event named; None if it doesn't exist or isn't visible."""
 
     @abstractmethod
     def read_event(self, event: object) -> ServiceEvent | None:
-        """What an event's JSON names, a few short words; None where it is no event."""
+        """Read an event's JSON; None if it isn't an event."""

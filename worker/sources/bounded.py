@@ -1,7 +1,7 @@
 """Limits an HTTP answer: one deadline from sending to the last byte, and a maximum size.
 
-Each byte extends the deadline only by its share, so sending a header, a chunk line or a body
-slowly gains nothing. For connections of `http.client`, and libraries based on them:
+Each byte extends the deadline only by its share, so a server gains nothing by sending a header, a
+chunk line or a body slowly. For connections of `http.client`, and libraries based on them:
 
     class Connection(HTTPConnection):
         response_class = BoundedResponse
@@ -9,7 +9,7 @@ slowly gains nothing. For connections of `http.client`, and libraries based on t
     with bounded(60.0, 2**20, ValueError("too large")):
         ...  # ask; the answer may be read to its end later
 
-While an answer is slow to come, the same thread can ask again by another connection: `first_of`.
+While an answer is slow, the same thread can ask again on another connection: `first_of`.
 """
 
 import io
@@ -23,7 +23,7 @@ from math import inf
 from typing import Any, TypeVar
 
 SLOWEST_BYTES_S = 128 * 2**10
-"""What comes faster than this may take longer than the deadline: the largest file does."""
+"""An answer that is faster than this may exceed the deadline, as the largest file does."""
 
 
 _AnswerT = TypeVar("_AnswerT")
@@ -31,9 +31,9 @@ _AnswerT = TypeVar("_AnswerT")
 
 @dataclass(slots=True)
 class _Bounds:
-    """Of one answer: by when its next byte has to come, and how many more may come.
+    """The limits of one answer: when its next byte is due, and how many more may arrive.
 
-    `waits` is called at `waits_at`, and then each `waits_every_s`, for as long as it isn't whole.
+    `waits` is called at `waits_at` and then every `waits_every_s`, until the answer is complete.
     """
 
     until: float
@@ -55,7 +55,7 @@ class _Bounds:
 
 
 _bounds: ContextVar[_Bounds] = ContextVar("_bounds")
-"""Of the answer that this thread is about to read: nothing but a socket is handed on to it."""
+"""The limits of the answer that this thread is about to read; it is only passed a socket."""
 
 _longest_s: ContextVar[float] = ContextVar("_longest_s", default=inf)
 _waits: ContextVar[tuple[Callable[[], None], float]] = ContextVar(
@@ -64,7 +64,7 @@ _waits: ContextVar[tuple[Callable[[], None], float]] = ContextVar(
 
 
 class _OvertakenError(Exception):
-    """Another connection had its answer first."""
+    """Another connection got its answer first."""
 
     def __init__(self, answer: object) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class _OvertakenError(Exception):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """No answer to what is asked inside may take longer, whatever deadline it has else."""
+    """Limit every call inside to this time, even if its own deadline is later."""
     before = _longest_s.set(min(seconds, _longest_s.get()))
     try:
         yield
@@ -82,7 +82,7 @@ def within(seconds: float) -> Iterator[None]:
 
 
 def longest_s(answer_s: float) -> float:
-    """The deadline of a call that may take `answer_s` by itself."""
+    """The limit for a call whose own limit is `answer_s`."""
     return min(answer_s, _longest_s.get())
 
 
@@ -93,11 +93,11 @@ def first_of(
     every_s: float,
     unanswered: type[Exception],
 ) -> _AnswerT:
-    """What `ask` returns, or sooner `another`, called each `every_s` for as long as `ask` waits.
+    """The result of `ask`, or of `another`, which is called every `every_s` while `ask` waits.
 
-    For questions that may be asked twice. `another` asks by a connection of its own, and raises
-    `unanswered` where that has no answer either; whatever else it raises is the answer, and ends
-    `ask` too. Both in this thread: what comes for `ask` meanwhile is read afterwards.
+    For calls that may be repeated. `another` uses its own connection, and raises `unanswered` if
+    that has no answer either; any other exception is the result, and ends `ask` too. Both run in
+    this thread: data that arrives for `ask` meanwhile is read afterwards.
     """
 
     def waits() -> None:
@@ -121,7 +121,7 @@ def first_of(
 
 @contextmanager
 def bounded(answer_s: float, largest_bytes: int, too_large: Exception) -> Iterator[None]:
-    """Bound what is asked inside. Raises TimeoutError where it's late, `too_large` where it is."""
+    """Limit the answer to a call inside. Raises TimeoutError if it's late, or `too_large`."""
     now, (waits, every_s) = time.monotonic(), _waits.get()
     until = now + longest_s(answer_s)
     before = _bounds.set(_Bounds(until, largest_bytes, too_large, waits, every_s, now + every_s))
@@ -132,7 +132,7 @@ def bounded(answer_s: float, largest_bytes: int, too_large: Exception) -> Iterat
 
 
 class _BoundedBytes(io.RawIOBase):
-    """The bytes of one answer, as they come from the socket."""
+    """The bytes of one answer, as they arrive at the socket."""
 
     def __init__(self, sock: Any, raw: io.RawIOBase) -> None:
         self._sock, self._raw, self._bounds = sock, raw, _bounds.get()
@@ -144,7 +144,7 @@ class _BoundedBytes(io.RawIOBase):
         count: int | None = None
         while count is None:
             self._sock.settimeout(self._bounds.next_wait_s())
-            # Not by the file of the socket, which can't be read again after a time-out.
+            # Not through the socket's file, which can't be read again after a time-out.
             with suppress(TimeoutError):
                 count = self._sock.recv_into(buffer)
         self._bounds.until += count / SLOWEST_BYTES_S
@@ -159,7 +159,7 @@ class _BoundedBytes(io.RawIOBase):
 
 
 class BoundedResponse(HTTPResponse):
-    """Reads status, headers, chunk lines and body alike within the bounds."""
+    """Reads status, headers, chunk lines and body within the limits."""
 
     def __init__(self, sock: Any, *args: Any, **more: Any) -> None:
         super().__init__(sock, *args, **more)

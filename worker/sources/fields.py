@@ -9,7 +9,7 @@ _LONGEST_ID = 32
 
 
 def numeric_id(value: object) -> str:
-    """An id of digits as text; empty where it's none."""
+    """A numeric id as text; empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return ""
     text = str(value)
@@ -17,7 +17,7 @@ def numeric_id(value: object) -> str:
 
 
 def number(value: object) -> float | None:
-    """A finite number that isn't negative; booleans, texts and the like are none."""
+    """A finite number that isn't negative; None for booleans, texts and the like."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -28,12 +28,12 @@ def number(value: object) -> float | None:
 
 
 def title(value: object) -> str:
-    """A title fit to be shown: one line, no controls or marks that turn the writing, short."""
+    """A title fit for display: short, on one line, without control or direction characters."""
     return plain_title(value) if isinstance(value, str) else ""
 
 
 def instant(value: object) -> datetime | None:
-    """An instant as text, in UTC where it names no zone, or as milliseconds since 1970."""
+    """An instant, read from text (UTC if it names no zone) or milliseconds since 1970."""
     try:
         if isinstance(value, str):
             found = datetime.fromisoformat(value)

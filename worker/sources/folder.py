@@ -1,8 +1,8 @@
-"""The watched folder: lists its files, says whose each one is, and reads those that are stable.
+"""The watched folder: lists its files, finds the athlete of each, and reads those that are stable.
 
 It scans, because change notifications don't work on network shares and bind mounts, and elsewhere
 fire on the first byte. A file is stable once two consecutive scans found the same size and time.
-A file whose header promises more bytes than there are is given longer, because a slow copy looks
+A file whose header promises more bytes than there are gets extra scans, because a slow copy looks
 the same. Only regular files count, no link is followed, and nothing in the folder is ever moved,
 changed or deleted. A folder that can't be listed is reported as a snapshot, and the others are
 read. The state of the files at the last scan is in the database.
@@ -43,12 +43,12 @@ NO_FILE = "a link or a device: put the file itself here"
 
 _NS_PER_S = 1_000_000_000
 
-# In place of a size.
+# Values in place of a size.
 NOT_REGULAR = -1
 UNLISTED = -2
 
 _UNSHOWABLE = "\ufffd"
-# What programs call a file that they are still writing: browsers, wget, curl and aria2, rsync,
+# Names of files that programs are still writing: browsers, wget, curl and aria2, rsync,
 # WinSCP and FileZilla, Syncthing, Resilio, Nextcloud, Dropbox, Google Drive, torrent clients.
 _PASSED_OVER_SUFFIXES = (
     ".part", ".partial", ".crdownload", ".download", ".opdownload", ".tmp", ".temp", ".filepart",
@@ -57,10 +57,10 @@ _PASSED_OVER_SUFFIXES = (
     ".tmp.driveupload", ".swp", ".swx", "~",
 )  # fmt: skip
 _PASSED_OVER_PREFIXES = (".", "~syncthing~", "~$", "._")
-# What file managers leave of their own.
+# Files that file managers create for themselves.
 _PASSED_OVER_NAMES = frozenset({"desktop.ini", "thumbs.db", "ehthumbs.db", "ehthumbs_vista.db",
                                 "icon\r"})  # fmt: skip
-# Folders that a watch, an app or the calendar named: with one athlete they are theirs.
+# Folders named by a watch, an app or the calendar. If there is one athlete, they are theirs.
 _NO_NAME = re.compile(
     r"\d[\d._ -]*|garmin|activit(y|ies)|coros|polar|suunto|wahoo|zwift|strava|amazfit|zepp|huawei"
     r"|samsung.*|apple.*|healthfit|workoutdoors|gadgetbridge|opentracks|fitotrack|runnerup|runkeeper"
@@ -74,12 +74,12 @@ _PASSED_OVER_FOLDERS = frozenset(
 )  # fmt: skip
 
 ReadMany = Callable[[Iterable[Path]], Iterable[tuple[Path, Member]]]
-"""Reads files: the members of each, one or (of an archive) many, in the order of the files."""
+"""Reads files: the members of each, one or (for an archive) many, in the order of the files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """Until when a file that couldn't be read is left alone, and when its modes last changed."""
+    """When an unreadable file is tried again, and when its mode last changed."""
 
     until: datetime
     length: timedelta
@@ -95,7 +95,7 @@ class Inbox:
     database had every verdict, so that the same scan needs no comparison; it is None until then.
     `listed` is the identity of the folder that was scanned last. Only this process knows
     `pauses`: after a restart, everything that couldn't be read is due. The same applies to
-    `judged`, which has for each bad path when the file was last changed.
+    `judged`, which has the time of the file's last change for each bad path.
     """
 
     folder: Path
@@ -131,7 +131,7 @@ class Inbox:
         return tuple(found)
 
     def identity(self) -> tuple[str, bool]:
-        """What distinguishes the folder from another at the same path, and whether it is empty.
+        """An identifier of the folder, whatever its path, and whether the folder is empty.
 
         Raises `SourceError` as `scan` does.
         """
@@ -153,7 +153,7 @@ class Inbox:
         """Returns the athlete of a file that can be read now, else its snapshot with the reason.
 
         `file` was found unchanged `file.scans` times in a row. `athletes` are those of its folder,
-        and where there are several of them at least two.
+        and at least two if several athletes exist.
         """
         if file.size == UNLISTED:
             return file._replace(scans=STABLE_SCANS)
@@ -170,10 +170,10 @@ class Inbox:
         return whose if file.scans >= wanted else file
 
     def read(self, files: Sequence[Snapshot]) -> Iterator[tuple[Snapshot, list[Member]]]:
-        """Reads stable files: the members of each, one or (of an archive) many.
+        """Reads stable files: the members of each, one or (for an archive) many.
 
-        What is wrong with a file is its only member. One that changed under the reader is left
-        out: the next scan finds it changed.
+        A problem with a file is its only member. A file that changed while it was read is left
+        out; the next scan finds it changed.
         """
         paths = [self.folder / file.path for file in files]
         members: dict[Path, list[Member]] = {path: [] for path in paths}
@@ -200,8 +200,8 @@ class Inbox:
     def note(self, file: Snapshot, now: datetime, *, unread: bool, is_bad: bool = False) -> None:
         """Note that a file was read, or (`unread`) that it or a member of it couldn't be.
 
-        Such a file is due at the next scan, and then after pauses that grow. `is_bad`: it was read,
-        and it or a member of it is no file of its kind.
+        Such a file is due at the next scan, and then after longer and longer pauses. `is_bad`: it
+        was read, and it or a member of it isn't valid.
         """
         if is_bad:
             self.judged[file.path] = self._changed_ns(file.path)
@@ -217,7 +217,7 @@ class Inbox:
         self.pauses[file.path] = Pause(now + length, length, self._changed_ns(file.path))
 
     def is_due(self, file: Snapshot, now: datetime) -> bool:
-        """False in the pause of a file that couldn't be read; a change of its modes ends that."""
+        """False during the pause of an unreadable file; a change of its mode ends the pause."""
         pause = self.pauses.get(file.path)
         if pause is None or now >= pause.until:
             return True
@@ -228,7 +228,7 @@ class Inbox:
 
         A copy into preallocated space, as by a download or `rsync --inplace`, ends with the size
         and the time that it had while half of it was zeros. If a folder's clock is ahead, a file
-        is read once more in each process, and no more often.
+        is read once more in each process, but not more often.
         """
         changed_ns = self._changed_ns(path)
         if changed_ns == self.judged.get(path):
@@ -236,7 +236,7 @@ class Inbox:
         return changed_ns > judged_at.timestamp() * _NS_PER_S
 
     def _changed_ns(self, path: str) -> int:
-        """When the file's content or modes were changed last, by the folder's clock."""
+        """When the file's content or mode last changed, by the folder's clock."""
         try:
             return (self.folder / path).stat(follow_symlinks=False).st_ctime_ns
         except OSError:
@@ -244,7 +244,7 @@ class Inbox:
 
 
 def recordings(member: Member, *, athlete: Athlete, source: SourceName) -> Reading:
-    """A file's activities as this athlete's recordings: on their calendar, under stable names."""
+    """A file's activities as this athlete's recordings, on their calendar, with stable ids."""
     parsed, sha256 = member.parsed, member.sha256
     if not isinstance(parsed, tuple):
         return parsed
@@ -283,9 +283,9 @@ def top_folder(path: str) -> str:
 
 
 def _scan_inside(parent: int, name: str, prefix: str, depth: int) -> Iterator[Snapshot]:
-    """The files of a folder in the one that `parent` is of; itself where it can't be listed.
+    """The files of the folder `name` in the open folder `parent`; itself if it can't be listed.
 
-    It may be gone or another thing since the listing: the next scan finds what it is.
+    It may have gone or been replaced since the listing; the next scan finds out.
     """
     try:
         descriptor = open_folder(name, inside=parent)
@@ -303,7 +303,7 @@ def _scan_inside(parent: int, name: str, prefix: str, depth: int) -> Iterator[Sn
 
 
 def _scan_folder(descriptor: int, prefix: str, depth: int) -> Iterator[Snapshot]:
-    """The files of an open folder. Raises `OSError` where it can't be listed to its end."""
+    """The files of an open folder. Raises `OSError` if it can't be listed completely."""
     unlisted: list[Snapshot] = []
     with os.scandir(descriptor) as entries:
         for entry in entries:
@@ -337,7 +337,7 @@ def _unlisted(path: str, error: OSError) -> Snapshot:
 
 
 def passed_over(name: str) -> bool:
-    """True for what programs write while they work or for themselves, and for hidden names."""
+    """True for temporary and internal files of programs, and for hidden names."""
     plain = name.casefold()
     return (
         name.startswith(_PASSED_OVER_PREFIXES)
@@ -348,17 +348,17 @@ def passed_over(name: str) -> bool:
 
 
 def _shown(name: str) -> str:
-    """The name, with what can't be shown or kept as text escaped, and so no longer a path."""
+    """The name with undecodable and unprintable characters escaped; it may no longer be a path."""
     if len(name) <= LONGEST_FILE_NAME and printable(name) == name:
         return name
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:8]
     return f"{_UNSHOWABLE}{ascii(name)[1:-1][:LONGEST_FILE_NAME]}-{digest}"
 
 
-def _whose(  # noqa: PLR0911  # each way has its own words
+def _whose(  # noqa: PLR0911  # each case has its own sentence
     path: str, athletes: Sequence[Athlete]
 ) -> Athlete | str:
-    """The athlete a file belongs to by its folder, or why that can't be said."""
+    """The athlete to whom a file belongs by its folder, or why it isn't known."""
     if _UNSHOWABLE in path:
         return "its name is too long, holds control characters or isn't text: rename it"
     if not athletes:
@@ -383,6 +383,6 @@ def _torn(path: Path, size: int) -> bool:
             head = file.read(14)
     except OSError:
         return False
-    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the header's least length
+    if len(head) < 12 or head[8:12] != b".FIT":  # noqa: PLR2004  the shortest header
         return not head
     return size < head[0] + int.from_bytes(head[4:8], "little") + 2

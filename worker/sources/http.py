@@ -1,9 +1,9 @@
-"""HTTP to a service: a session that goes where the service says and bounds every answer.
+"""HTTP to a service: a session that uses the service's route and limits every answer.
 
-A call has one deadline from sending to the last byte (see `bounded`). No answer grows larger than
-allowed, no redirect carries a bearer token somewhere nobody chose, nothing of
-the environment adds credentials. What goes wrong on the network becomes a `SourceError` in words,
-without addresses, which may hold secrets.
+A call has one deadline from sending to the last byte (see `bounded`). No answer may exceed its
+maximum size, no redirect carries a bearer token to another host, and the environment adds no
+credentials. Network errors become a `SourceError` in words, without addresses, which may contain
+secrets.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _PIECE_BYTES = 64 * 2**10
 
 
 class Peer(Protocol):
-    """Whom a session speaks to: what people call it, and how large its answers may be."""
+    """The service that a session talks to: its name for people, and its largest answer."""
 
     @property
     def title(self) -> str: ...
@@ -35,7 +35,7 @@ class Peer(Protocol):
     def largest_answer_bytes(self) -> int: ...
 
     def route(self, address: str) -> str:
-        """The address to go to in place of this one."""
+        """The address to use instead of this one."""
 
 
 def http_session(source: Peer, *, ca_file: str | None, answer_s: float) -> requests.Session:
@@ -43,7 +43,7 @@ def http_session(source: Peer, *, ca_file: str | None, answer_s: float) -> reque
     made = requests.Session()
     made.mount("https://", _BoundedAdapter(source, ca_file, answer_s))
     made.mount("http://", _BoundedAdapter(source, ca_file, answer_s))
-    # A redirect of the API would carry the bearer token somewhere nobody chose.
+    # A redirect of the API would carry the bearer token to another host.
     made.max_redirects = 0
     # With explicit authentication, requests doesn't let ~/.netrc replace the bearer token.
     made.auth = lambda request: request
@@ -52,10 +52,10 @@ def http_session(source: Peer, *, ca_file: str | None, answer_s: float) -> reque
 
 @contextmanager
 def network_errors(title: str) -> Iterator[None]:
-    """Turn what the network does into `Unavailable`. An answer with a status passes through.
+    """Turn network errors into `Unavailable`. An answer with a status passes through.
 
-    What keeps an answer from coming at all is `for_everybody`. Causes are left out on purpose:
-    their texts hold addresses, and addresses may hold secrets.
+    Errors that prevent any answer are `for_everybody`. Causes are omitted on purpose, because
+    their texts contain addresses, which may contain secrets.
     """
     try:
         yield
@@ -115,7 +115,7 @@ _POOLS = {"http": _BoundedPool, "https": _BoundedTLSPool}
 
 
 class _BoundedAdapter(HTTPAdapter):
-    """Goes where the service says, and bounds each answer."""
+    """Uses the service's route, and limits each answer."""
 
     def __init__(self, source: Peer, ca_file: str | None, answer_s: float) -> None:
         super().__init__(pool_maxsize=16)
@@ -131,7 +131,7 @@ class _BoundedAdapter(HTTPAdapter):
         self,
         request: requests.PreparedRequest,
         stream: bool = False,  # noqa: ARG002  (the signature is requests')
-        timeout: Any = None,  # noqa: ARG002  (as above; ours stand)
+        timeout: Any = None,  # noqa: ARG002  (as above; ours applies)
         verify: Any = True,
         cert: Any = None,
         proxies: Any = None,
@@ -155,7 +155,7 @@ class _BoundedAdapter(HTTPAdapter):
 
 @dataclass(slots=True)
 class _BoundedBody:
-    """A body that gives up when it unpacks to too much. Has what requests asks of a raw body."""
+    """A body with a limit on its unpacked size, and the methods that requests uses."""
 
     raw: urllib3.BaseHTTPResponse
     bytes_left: int

@@ -1,4 +1,4 @@
-"""An original file against what the service lists: whose figures are believed. Pure."""
+"""Compares an original file with the service's list: whose figures are believed. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,7 +10,7 @@ from worker.sources.folder import recordings
 from worker.sources.formats.unpack import Member
 
 EDITED_SHARE = 0.01
-"""Where the list differs from the file by more, the athlete changed it at the service."""
+"""If the list differs from the file by more, the athlete changed it at the service."""
 
 
 def with_file(
@@ -53,7 +53,7 @@ def with_file(
 
 
 def without_file(listed: ListedActivity, reason: str, *, title: str) -> Reading:
-    """What is listed alone, saying why; for what only a file could tell, the reason."""
+    """The listed recording alone, with the reason as a note; or the reason, if it needs a file."""
     summary = listed.parsed
     if isinstance(summary, Recording):
         return (replace(summary, note=f"by {title}'s summary: {reason}"),)

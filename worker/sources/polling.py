@@ -1,9 +1,9 @@
 """What to ask a polled source next, and what its answers prove. Pure.
 
-This is the same for every service that lists activities newest first in pages, and knows none of
-their names. A page proves that everything that began since its last row was shown, however short
-the page is, so one call is enough for a quiet poll. If the order doesn't hold, only an empty page
-proves anything. A hidden start is shown up to a day too early, so each proof allows for a day.
+This is the same for every service that lists activities newest first in pages. A page proves that
+everything that began since its last row was shown, however short the page is, so one call is
+enough for a quiet poll. If the order is violated, only an empty page proves anything. A hidden
+start is shown up to a day too early, so each proof allows for a day.
 
     each poll       the newest, down to a week before the last poll
     once a day      the same down to 42 days, because edits and privacy changes cause no event
@@ -21,17 +21,17 @@ LOOK_BACK = timedelta(days=42)
 LOOK_BACK_EVERY = timedelta(days=1)
 SLACK = timedelta(days=1)
 DOUBT = timedelta(days=1)
-"""How long a source that suddenly shows much less isn't believed."""
+"""How long it isn't believed if a source suddenly shows much less."""
 
 LONGEST_POLL_PAUSE = timedelta(hours=4)
 FIRST_TRY_AGAIN, LAST_TRY_AGAIN = timedelta(seconds=20), timedelta(minutes=5)
 TRIED_OFTEN_FOR = timedelta(hours=1)
-"""After so long without an answer the calls of the day's limit are saved."""
+"""After this time without an answer, a service is tried less often, to save calls."""
 QUIET_PAGE = 30
 
 _FEW = 3
 _EVER = datetime.fromtimestamp(0, UTC)
-"""Before anybody's first activity, and a date that every database knows."""
+"""Before anybody's first activity, and a date that every database supports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Standing:
 
     `read_until` is when the newest were last read without a gap, `read_back_to` how far back
     everything was shown, `looked_back_at` when the 42 days were last read again, and `doubted_at`
-    since when the source shows so little that it isn't believed. `failures` counts consecutive
+    since when the source shows so little that it is doubted. `failures` counts consecutive
     failures.
     """
 
@@ -51,11 +51,11 @@ class Standing:
     failures: int = 0
 
     def history_is_due(self, now: datetime, reach: timedelta) -> bool:
-        """True where the past isn't read yet as far as wanted."""
+        """True if the history isn't read yet as far back as wanted."""
         return self.read_back_to is not None and self.read_back_to > now - reach
 
     def unread_days(self, now: datetime, reach: timedelta) -> int:
-        """How many days of the wanted past aren't read yet."""
+        """How many days of the wanted history aren't read yet."""
         if self.read_back_to is None:
             return reach.days
         return max(0, (self.read_back_to - (now - reach)).days)
@@ -65,7 +65,7 @@ class Standing:
 class Window:
     """The newest activities down to `since`, in pages of `page_size`.
 
-    `looks_back`: it's the one of the day that reads everything again.
+    `looks_back`: this is the daily poll that reads the 42 days again.
     """
 
     since: datetime
@@ -75,9 +75,9 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What the pages read so far have shown, and prove: everything begun since `reached`.
+    """What the pages read so far have shown; everything that began since `reached` was shown.
 
-    `stuck` says that the last page showed nothing but what was known: asking on would never end.
+    `stuck` means that the last page showed nothing new, so more pages would never end.
     """
 
     ids: frozenset[str] = frozenset()
@@ -88,7 +88,7 @@ class Shown:
     stuck: bool = False
 
     def with_page(self, rows: Sequence[ListedActivity]) -> "Shown":
-        """With one page more."""
+        """With one more page."""
         ids = self.ids | {row.external_id for row in rows if row.external_id}
         shown = replace(self, ids=ids, pages=self.pages + 1)
         if not rows:
@@ -103,14 +103,14 @@ class Shown:
         return replace(shown, in_order=in_order, earliest_at=earliest_at, reached=reached)
 
     def covers(self, window: Window) -> bool:
-        """True where the window has been read to its end."""
+        """True if the window has been read completely."""
         return self.reached is not None and self.reached <= window.since
 
 
 def newest(
     standing: Standing, *, now: datetime, reach: timedelta, largest_page: int = 200
 ) -> Window:
-    """What the next poll reads, in pages no larger than the source gives."""
+    """What the next poll reads, in pages no larger than the source allows."""
     read_until = standing.read_until
     looked_back_at = standing.looked_back_at
     look_back = looked_back_at is None or now - looked_back_at >= LOOK_BACK_EVERY
@@ -122,7 +122,7 @@ def newest(
 
 
 def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datetime) -> Standing:
-    """The standing after a poll, whether it came to its end or was cut short."""
+    """The standing after a poll, whether it was complete or cut short."""
     standing = replace(standing, failures=0)
     reached = shown.reached
     if reached is None:
@@ -147,7 +147,7 @@ def after_newest(standing: Standing, shown: Shown, window: Window, *, now: datet
 def after_history(standing: Standing, rows: Sequence[ListedActivity]) -> Standing:
     """The standing after a page of what began before `read_back_to`.
 
-    Such a page shows the last day once more; one that shows nothing older is the end of the list.
+    Such a page shows the last day again; one that shows nothing older is the end of the list.
     """
     if standing.read_back_to is None:
         return standing
@@ -163,9 +163,9 @@ def vanished(
 ) -> tuple[frozenset[str], Standing]:
     """Which known activities are gone from the source, and the standing with its doubts.
 
-    `known` gives their starts. Gone is what must have been shown and wasn't. Where that is
-    suddenly more than half of a handful, or everything, it's believed a day later, if it's so
-    still: a service that stumbles mustn't empty a runner's history.
+    `known` gives their starts. An activity is gone if it must have been shown and wasn't. If more
+    than half of several, or all, are suddenly gone, this is believed only if it's still so a day
+    later, because a faulty service mustn't empty a runner's history.
     """
     if shown.reached is None:
         return frozenset(), standing
@@ -182,28 +182,28 @@ def vanished(
 
 
 def is_long_away(away_since: datetime, now: datetime) -> bool:
-    """Whether a service has answered nobody for so long that it's asked seldom."""
+    """Whether an outage has lasted so long that the service is tried less often."""
     return now - away_since > TRIED_OFTEN_FOR
 
 
 def next_try_at(began: datetime, now: datetime, *, away_since: datetime) -> datetime:
-    """When to ask a service again that has answered nobody in a call that `began` then.
+    """When to try a service again during an outage, after a call that `began` then.
 
-    Soon, where a call that took longer was pause enough; after an hour each few minutes.
+    Soon after that begin at first, and every few minutes after an hour.
     """
     return now + LAST_TRY_AGAIN if is_long_away(away_since, now) else began + FIRST_TRY_AGAIN
 
 
 def fails_alone(failures: int, now: datetime, *, away_since: datetime) -> bool:
-    """Whether others were answered between this athlete's failures in a row.
+    """Whether others were answered between this athlete's consecutive failures.
 
-    Then they are more than fit into the time since when the service answers nobody.
+    This is so if there are more failures than fit into the time since the outage began.
     """
     return failures * FIRST_TRY_AGAIN > now - away_since + FIRST_TRY_AGAIN
 
 
 def next_try_alone_at(now: datetime, *, failures: int) -> datetime:
-    """When to ask again for an athlete whose calls alone aren't answered: later and later."""
+    """When to try again if only this athlete's calls aren't answered, with growing pauses."""
     return now + min(FIRST_TRY_AGAIN * (1 << min(failures - 1, 16)), LAST_TRY_AGAIN)
 
 
@@ -215,11 +215,11 @@ def next_poll_at(
     failures: int = 0,
     not_before: datetime | None = None,
 ) -> datetime:
-    """When to ask for this athlete again. `jitter`, between 0 and 1, spreads the athletes.
+    """When to poll this athlete again. `jitter`, between 0 and 1, spreads the athletes.
 
-    Up to a fifth sooner than `every`, never later, so that a check each `every` always finds it
-    due. After each consecutive failure the time doubles, up to four hours. Never before a rate
-    limit opens.
+    Up to a fifth sooner than `every` but never later, so that a check every `every` always finds
+    it due. The time doubles after each consecutive failure, up to four hours. Never before
+    `not_before`, when a rate limit opens.
     """
     pause = min(every * (1 << min(failures, 16)), max(LONGEST_POLL_PAUSE, every))
     at = now + pause * (1 - jitter / 5)

@@ -1,7 +1,7 @@
 """How many calls a service still allows. Pure: headers and instants in, values out.
 
 Windows     calls are counted per quarter of an hour and UTC day, as headers report
-Spacing     nothing is documented: one call a second, and longer pauses after refusals
+Spacing     for undocumented limits: one call a second, and longer pauses after refusals
 """
 
 from abc import ABC, abstractmethod
@@ -15,13 +15,13 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import TypeAdapter
 
 Purpose = Literal["new", "history", "token"]
-"""What a call is for: what is new goes before history; some services don't count token calls."""
+"""What a call is for: new activities go before history; some services don't count token calls."""
 
 SHARE: dict[Purpose, float] = {"new": 0.9, "history": 0.7}
-"""How much of each limit may be used for what.
+"""The share of each limit that may be used for a purpose.
 
-A tenth of everything is never touched, so that others with the same client id, or a count that
-lags, don't end in refusals, and a fifth is kept from history for new runs.
+A tenth is never used, so that other users of the client id, or a delayed count, don't cause
+refusals, and a fifth is reserved for new runs.
 """
 
 QUARTER = timedelta(minutes=15)
@@ -35,27 +35,27 @@ class RateLimit(ABC):
     """How many calls a service still allows. Immutable; stored between calls as JSON."""
 
     refusal: ClassVar[str]
-    """What to say while no call is allowed, of a `title` that `opens` at an instant."""
+    """The message while no call is allowed, with the fields `title` and `opens`."""
     patience: ClassVar[timedelta]
-    """How long it is worth waiting for the next call; who would wait longer comes back."""
+    """The longest wait for the next call; a caller that would wait longer retries later."""
     closed_until: datetime | None
     """When the service allows calls again, after it refused one."""
 
     @classmethod
     def stored(cls, state: Mapping[str, Any] | None, now: datetime) -> Self:
-        """The limit as it was stored; `state` None where nothing is known of it."""
+        """The stored limit; `state` is None if nothing is known of it."""
         known = {name: value for name, value in (state or {}).items() if value is not None}
         limit: Self = _adapter(cls).validate_python({"at": now, **known})
         return limit
 
     def state(self) -> dict[str, Any]:
-        """What is stored: JSON."""
+        """The state to store, as JSON."""
         state: dict[str, Any] = _adapter(type(self)).dump_python(self, mode="json")
         return state
 
     @abstractmethod
     def opens_at(self, purpose: Purpose, now: datetime) -> datetime:
-        """When the next call may be made; `now` where it may be at once."""
+        """When the next call may be made; `now` if it may be made at once."""
 
     @abstractmethod
     def reserve(self, purpose: Purpose, now: datetime) -> tuple[datetime, Self]:
@@ -63,11 +63,11 @@ class RateLimit(ABC):
 
     @abstractmethod
     def observe(self, headers: Mapping[str, str], now: datetime) -> Self:
-        """With what the headers of an answer say that is no refusal."""
+        """The limit updated with the headers of an answer that isn't a refusal."""
 
     @abstractmethod
     def closed(self, headers: Mapping[str, str], *, now: datetime, until: datetime) -> Self:
-        """After a refusal: no call before `until`, or later where refusals go on."""
+        """The limit after a refusal: no call before `until`, or later after repeated refusals."""
 
 
 @cache
@@ -105,7 +105,7 @@ class Windows(RateLimit):
     patience = timedelta(0)
 
     def as_of(self, now: datetime) -> "Windows":
-        """The same with the windows that have ended since counted as empty."""
+        """The same limit, with windows that have ended since counted as empty."""
         new_day = now.astimezone(UTC).date() > self.at.astimezone(UTC).date()
         if not new_day and quarter_of(now) <= quarter_of(self.at):
             return self
@@ -129,16 +129,16 @@ class Windows(RateLimit):
         return now, replace(rolled, read=read, overall=overall)
 
     def observe(self, headers: Mapping[str, str], now: datetime) -> "Windows":
-        """With what headers say. Answers overtake each other: the most used counts."""
+        """The limit updated with headers. The highest count wins: answers can be out of order."""
         read, overall = _limit_in(headers, "x-readratelimit"), _limit_in(headers, "x-ratelimit")
         if not (read or overall):
             return self
         seen = self.merged(Windows(now, read, overall))
-        # What was counted before it was asked is no news, and costs no transaction.
+        # A call that was already counted changes nothing, and needs no transaction.
         return self if self.as_of(now) is self and seen == replace(self, at=seen.at) else seen
 
     def merged(self, other: "Windows") -> "Windows":
-        """The most used of both, as of the later one."""
+        """The higher count of both, as of the later one."""
         at = max(self.at, other.at)
         mine, theirs = self.as_of(at), other.as_of(at)
         return replace(
@@ -164,7 +164,7 @@ class Windows(RateLimit):
         return max(opens, now)
 
     def resets_at(self, now: datetime) -> datetime:
-        """When calls are counted from zero again after a refusal: at midnight if the day
+        """When calls are counted from zero again after a refusal: at midnight if the day's limit
         is used up.
         """
         rolled = self.as_of(now)
@@ -177,9 +177,9 @@ class Windows(RateLimit):
 class Spacing(RateLimit):
     """One call a second over all athletes and workers, and none during a pause.
 
-    Each call takes the next free instant; who would have to wait long for one doesn't, but comes
-    back later. `free_at` is the next instant that nobody has taken; `closed_until` ends a pause;
-    `refused` counts the pauses since a call last worked.
+    Each call takes the next free instant; a caller that would have to wait for long retries
+    later. `free_at` is the next free instant, `closed_until` ends a pause, and `refused` counts
+    the pauses since a call last worked.
     """
 
     free_at: datetime | None = None
@@ -195,14 +195,14 @@ class Spacing(RateLimit):
 
     def opens_at(self, _: Purpose, now: datetime) -> datetime:
         known = (self.free_at, self.closed_until)
-        # A clock that was set back must not make us wait for the time that it had before.
+        # After a clock was set back, its earlier time must not be waited for.
         return max([now, *(at for at in known if at is not None and at - now <= LONGEST_PAUSE)])
 
     def observe(self, _: Mapping[str, str], now: datetime) -> "Spacing":  # noqa: ARG002  `RateLimit`'s
         return replace(self, refused=0)
 
     def closed(self, _: Mapping[str, str], *, now: datetime, until: datetime) -> "Spacing":
-        """Twice as long after each further refusal."""
+        """Doubles the pause after each further refusal."""
         pause = max(until - now, SHORTEST_PAUSE * (1 << min(self.refused, 8)))
         return replace(self, closed_until=now + min(pause, LONGEST_PAUSE), refused=self.refused + 1)
 
@@ -243,7 +243,7 @@ def _most_used(mine: Limit | None, told: Limit | None) -> Limit | None:
 
 
 def asked_pause(retry_after: str | None, now: datetime) -> timedelta:
-    """How long to ask nothing: what `Retry-After` says, a minute at least, four hours at most."""
+    """The pause that `Retry-After` asks for, between a minute and four hours."""
     asked = SHORTEST_PAUSE
     try:
         asked = timedelta(seconds=float(retry_after or ""))

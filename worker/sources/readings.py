@@ -1,6 +1,6 @@
-"""What reading one file or item gives: its runs, or why there are none.
+"""The result of reading one file or item: its runs, or why there are none.
 
-Apart from `base`, so that the child that reads files starts without what asking services needs.
+This is separate from `base`, so that the child that reads files starts without HTTP modules.
 """
 
 from dataclasses import dataclass
@@ -24,10 +24,10 @@ class NotARun:
 
 @dataclass(frozen=True, slots=True)
 class NotRead:
-    """A file that couldn't be read for now, which says nothing of what it holds."""
+    """A file that couldn't be read for now, whatever it contains."""
 
     reason: str
 
 
 Reading = tuple[Recording, ...] | NotARun | Unreadable | NotRead
-"""What reading one file gives: its runs (at least one), or why there are none."""
+"""The result of reading one file: its runs (at least one), or why there are none."""

@@ -6,4 +6,4 @@ from worker.sources.intervals.client import Intervals
 from worker.sources.strava.client import Strava
 
 SOURCES: tuple[type[Source], ...] = (Strava, Garmin, Intervals)
-"""In the order in which they are asked."""
+"""All services, in the order in which they are asked."""

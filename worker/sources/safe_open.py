@@ -1,6 +1,6 @@
-"""Opens files and folders that others may have put there, but never a link or a pipe instead.
+"""Opens files and folders in places where others can write, but never a link or a pipe.
 
-A name may stand for something else by the time it is opened than when it was listed.
+A name may refer to something else when it is opened than when it was listed.
 """
 
 import errno
@@ -13,7 +13,7 @@ _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def open_file(path: Path | str) -> BinaryIO:
-    """A regular file; no link is followed, no pipe waited for. Raises `OSError` for all else."""
+    """Open a regular file without following links. Raises `OSError` for anything else."""
     try:
         descriptor = os.open(path, _FLAGS)
     except OSError as error:
@@ -33,9 +33,9 @@ def open_file(path: Path | str) -> BinaryIO:
 
 
 def open_folder(name: str, *, inside: int) -> int:
-    """A descriptor of a folder in the one that `inside` is of; no link is followed.
+    """A descriptor of the folder `name` in the open folder `inside`; no link is followed.
 
-    Raises `OSError`, where it's no longer a folder `NotADirectoryError`.
+    Raises `OSError`, or `NotADirectoryError` if it's no longer a folder.
     """
     try:
         return os.open(name, _FLAGS | os.O_DIRECTORY, dir_fd=inside)

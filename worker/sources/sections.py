@@ -1,6 +1,6 @@
 """What is known about each service before its code is loaded: its settings and its precedence.
 
-This is separate from `registry`, so that commands that only read start without the services.
+This is separate from `registry`, so that commands that only read start without loading services.
 """
 
 from collections.abc import Mapping
@@ -21,4 +21,4 @@ SECTIONS: Mapping[SourceName, type[SourceSection]] = {
 PRECEDENCE: Mapping[SourceName, int] = {
     **FILES_PRECEDENCE, **{name: section.precedence for name, section in SECTIONS.items()}
 }  # fmt: skip
-"""Whose figures are believed first where sources disagree about a run: the lowest number's."""
+"""Which source is believed first if sources disagree about a run: the lowest number."""

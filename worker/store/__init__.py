@@ -106,13 +106,13 @@ __all__ = [
 BUSY_TIMEOUT_S = 30
 _BUSY_RETRY_S = 0.01
 _WAITS_FOR_READERS_S = 1.0
-_LONGEST_NAME = 63  # PostgreSQL cuts, with a notice, what is longer
+_LONGEST_NAME = 63  # PostgreSQL truncates longer names, with a notice
 HEAD = "0019"
-"""The schema this version of Easeback speaks: the last of `migrations/versions`."""
+"""The schema of this version of Easeback: the last of `migrations/versions`."""
 
 
 class StoreError(Exception):
-    """The database can't be used; the message says why and how to fix it."""
+    """The database can't be used; the message says why, and how to fix it."""
 
 
 class StoreAddressError(StoreError):
@@ -122,7 +122,7 @@ class StoreAddressError(StoreError):
 class Transaction:
     """The repositories of the store, over one connection.
 
-    `rules` say which runs are plausible, `precedence` which source is believed first.
+    `rules` define which runs are plausible, and `precedence` which source is believed first.
     """
 
     def __init__(
@@ -144,11 +144,11 @@ class Transaction:
         self.workers = LiveWorkers(connection)
 
     def source(self, name: SourceName) -> SourceRows:
-        """What is stored of one service."""
+        """The stored data of one service."""
         return SourceRows(self.connection, name)
 
     def credentials(self, athlete: Athlete) -> Mapping[SourceName, StoredCredential]:
-        """The athlete's credential at each service that they have one at."""
+        """The athlete's credentials, by service."""
         return credentials_of(self.connection, athlete)
 
 
@@ -174,9 +174,9 @@ class Store:
     ) -> "Store":
         """Connect, and bring the schema up to date; raises `StoreError`.
 
-        A SQLite database that isn't there, or is empty, is made; but not where one of `traces`, a
-        file or a folder with something in it, shows that there was one. `before_upgrade` is called
-        with a store that has an older schema.
+        A missing or empty SQLite database is created, unless one of `traces`, a file or a
+        non-empty folder, shows that there was one. `before_upgrade` is called with a store that
+        has an older schema.
         """
         store = cls(_engine(url), rules or Rules(), precedence)
         store.refuse_missing(traces)
@@ -250,7 +250,7 @@ class Store:
         with self._translated():
             lock = take()
         self.locks.append(lock)
-        # No connection is made to a file that came in the place of this one, and no old one used.
+        # If another file has replaced this one, no new or pooled connection is used.
         moments = ("do_connect", "checkout") if self.file else ()
         for moment in moments:
             event.listen(self.engine, moment, self.assert_held)
@@ -261,14 +261,16 @@ class Store:
             for moment in moments:
                 event.remove(self.engine, moment, self.assert_held)
             self.locks.remove(lock)
-            if self.file:  # whose last connection writes into it when it's closed, while it may
+            if (
+                self.file
+            ):  # its last connection writes into it on closing, so close while the lock is held
                 self.close()
             lock.release()
 
     def assert_held(self, *_: object) -> None:
-        """Raises `StoreError` where this worker doesn't have its place on the database any more.
+        """Raise `StoreError` if this worker no longer holds its lock on the database.
 
-        It also listens to the engine's events, whose arguments mean nothing here.
+        Also a listener for the engine's events, whose arguments are ignored.
         """
         try:
             with self._translated():
@@ -278,15 +280,15 @@ class Store:
             raise StoreError(str(error)) from error
 
     def stamp(self) -> None:
-        """Let this worker's SQLite file show something new, by which it's told from any copy of it.
+        """Write a new stamp into this worker's SQLite file, to distinguish it from its copies.
 
-        Then `assert_held` notices what is copied over it, but a copy since the last stamp. Raises
+        `assert_held` then notices if a copy from before the last stamp overwrites the file. Raises
         `StoreError`.
         """
         if self.file is None:
             return
         stamp = secrets.randbelow(2**31 - 1) + 1
-        show = f"PRAGMA application_id={stamp}"  # which takes no parameters
+        show = f"PRAGMA application_id={stamp}"  # PRAGMA takes no parameters
         with self._translated(), self._turn(), self._autocommit() as connection:
             for lock in self.locks:
                 lock.stamped(stamp)
@@ -294,14 +296,14 @@ class Store:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)")
 
     def note_mail(self, number: int | None) -> None:
-        """Note beside the database how many mails it handed over, once it has counted them."""
+        """Write the number of mails that the database has counted into the file beside it."""
         if self.file is not None and number is not None:
             high_water.write_mark(self.file, number)
 
     def later_mark(self) -> int | None:
         """How many mails a later state of this database handed over, by the file beside it.
 
-        None where it is the latest that is known.
+        None if this is the latest known state.
         """
         mark = high_water.read_mark(self.file) if self.file else None
         if mark is None:
@@ -310,7 +312,7 @@ class Store:
             return mark if high_water.mails_counted(tx.connection) < mark else None
 
     def works_elsewhere(self) -> bool:
-        """True where a worker runs that has another file open than this SQLite database."""
+        """True if a running worker has another file open than this SQLite database."""
         return self.file is not None and works_elsewhere(self.file)
 
     @property
@@ -320,7 +322,7 @@ class Store:
         return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
 
     def schema(self) -> str | None:
-        """The schema that the database has, None where it is empty; raises `StoreError`."""
+        """The schema of the database, or None if it is empty; raises `StoreError`."""
         with self._translated(), self.engine.connect() as connection:
             if not self.engine.dialect.has_table(connection, "alembic_version"):
                 return None
@@ -330,7 +332,7 @@ class Store:
             return version
 
     def check(self) -> None:
-        """Check the whole database; raises `StoreError` where it isn't sound."""
+        """Check the whole database; raises `StoreError` if it isn't sound."""
         if self.file is None:
             with self.reading() as tx:
                 tx.athletes.all()
@@ -344,21 +346,20 @@ class Store:
             )
 
     def compact(self) -> bool:
-        """Leave nothing of deleted rows behind: in the file, in its log, in PostgreSQL's pages.
+        """Remove all traces of deleted rows from the file, its log, and PostgreSQL's pages.
 
-        The whole database is rewritten, and nobody else can write meanwhile. False if somebody is
-        still reading the log. Raises `StoreError`.
+        The whole database is rewritten, and nothing else can write meanwhile. False if the log is
+        still being read. Raises `StoreError`.
         """
         with self._translated(), self._turn(), self._autocommit() as connection:
             connection.exec_driver_sql("VACUUM")
         return self.empty_log()
 
     def empty_log(self) -> bool:
-        """Bring SQLite's log into the database and empty it; False where somebody reads it still.
+        """Checkpoint and truncate SQLite's log; False if it is still being read.
 
-        Deleted rows were overwritten in the database as they went: the log is what knows them yet.
-        Nobody can write while it waits for who reads, so it waits for a second. Raises
-        `StoreError`.
+        Deleted rows are overwritten in the database at once, but remain in the log. Nothing can
+        write while this waits for readers, so it waits for at most a second. Raises `StoreError`.
         """
         if self.file is None:
             return True
@@ -379,7 +380,7 @@ class Store:
             with self._autocommit() as connection:
                 connection.exec_driver_sql("VACUUM INTO ?", (str(part),))
             part.chmod(0o600)
-            # VACUUM INTO leaves it to us that the copy outlives a power cut.
+            # VACUUM INTO doesn't sync the copy to the disk.
             with part.open("r+b") as written:
                 clear_stamp(written)
                 os.fsync(written.fileno())
@@ -393,18 +394,18 @@ class Store:
         self.engine.dispose()
 
     def _autocommit(self, within_s: float = BUSY_TIMEOUT_S) -> Connection:
-        """A connection without transactions, for what can't run inside one."""
+        """A connection without transactions, for statements that can't run inside one."""
         return self.engine.connect().execution_options(
             isolation_level="AUTOCOMMIT", easeback_waits_s=within_s
         )
 
     def _turn(self, within_s: float = BUSY_TIMEOUT_S) -> AbstractContextManager[None]:
-        """Wait until it's this thread's turn to write; on PostgreSQL many write at once."""
+        """Wait until it's this thread's turn to write; not on PostgreSQL, where many can write."""
         return self.write_queue.turn(within_s=within_s) if self.file else nullcontext()
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Raise the errors of the database, and of waiting for it, as `StoreError`."""
+        """Raise errors of the database, and of waiting for it, as `StoreError`."""
         try:
             yield
         except WriteQueueError as error:
@@ -415,9 +416,9 @@ class Store:
             raise StoreError(_in_words(self.engine.url, error)) from error
 
     def refuse_missing(self, traces: Iterable[Path]) -> None:
-        """Raise `StoreError` if `traces` show that there was a database, and there is none.
+        """Raise `StoreError` if `traces` show that there was a database, and it is missing.
 
-        This prevents a report that all is well about a new database in the place of a lost one.
+        Otherwise a new database in place of a lost one would be reported as sound.
         """
         if self.file is None or (self.file.exists() and self.file.stat().st_size):
             return
@@ -434,7 +435,7 @@ def _parsed(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        # Not `from error`, which may hold a part of the password.
+        # Not `from error`, which may contain a part of the password.
         raise StoreAddressError(
             "database_url is not a database address such as "
             "sqlite:////var/lib/easeback/easeback.db or postgresql+psycopg://user@host/name"
@@ -450,7 +451,7 @@ def _parsed(url: str) -> URL:
         )
     password = parsed.query.get("password")
     if isinstance(password, str):
-        # In its usual place, a password is masked wherever the address is shown.
+        # In its usual place, the password is masked wherever the address is shown.
         parsed = parsed.difference_update_query(["password"]).set(password=password)
     return parsed
 
@@ -463,12 +464,12 @@ def _engine(address: str) -> Engine:
         event.listen(engine, "begin", _begin_sqlite)
         return engine
     try:
-        # The name by which a second worker says who has the lock.
+        # By this name, a second worker reports who has the lock.
         name = f"process {os.getpid()} on {socket.gethostname()}"
         return create_engine(
             url,
             pool_pre_ping=True,
-            use_native_hstore=False,  # else each new connection asks whether there is such a type
+            use_native_hstore=False,  # otherwise each new connection looks for the type
             connect_args={"application_name": name[:_LONGEST_NAME]},
         )
     except (ModuleNotFoundError, NoSuchModuleError) as error:
@@ -481,7 +482,7 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
     assert isinstance(dbapi_connection, sqlite3.Connection)  # noqa: S101  narrows the event's type
     # SQLAlchemy's "begin" event starts the transactions; the driver must not.
     dbapi_connection.isolation_level = None
-    # Where two processes switch a fresh database to WAL at once, SQLite lets one fail rather than
+    # If two processes switch a new database to WAL at once, SQLite lets one fail rather than
     # wait, whatever its time-out (https://www.sqlite.org/c3ref/busy_handler.html).
     until = time.monotonic() + BUSY_TIMEOUT_S
     while True:
@@ -493,10 +494,10 @@ def _set_up_sqlite(dbapi_connection: object, _: ConnectionPoolEntry) -> None:
                 raise
             time.sleep(_BUSY_RETRY_S)
     for pragma in (
-        # NORMAL can roll back a committed "sent" when the power goes.
+        # NORMAL can lose a committed "sent" in a power cut.
         "synchronous=FULL",
         "foreign_keys=ON",
-        # Deleted rows are overwritten: what is forgotten is gone.
+        # Deleted rows are overwritten.
         "secure_delete=ON",
     ):
         dbapi_connection.execute(f"PRAGMA {pragma}")
@@ -508,7 +509,7 @@ def _begin_sqlite(connection: Connection) -> None:
     waits_s = options.get("easeback_waits_s", BUSY_TIMEOUT_S)
     waits = f"PRAGMA busy_timeout={waits_s * 1000:.0f}"
     connection.exec_driver_sql(waits)
-    # A write in a transaction that began as a read fails wherever somebody else has written since.
+    # A write in a transaction that began as a read fails if another one has written since.
     connection.exec_driver_sql("PRAGMA query_only=ON" if reading else "PRAGMA query_only=OFF")
     if options.get("isolation_level") != "AUTOCOMMIT":  # VACUUM can't run inside a transaction
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
@@ -547,7 +548,7 @@ def _busy_in_words(file: Path) -> str:
 
 
 def _trouble_with_disk(file: Path, code: int) -> str | None:
-    """A full or read-only disk, which SQLite sometimes calls by other names."""
+    """A full or read-only disk, which SQLite sometimes reports as another error."""
     try:
         disk = os.statvfs(file.parent)
     except OSError:

@@ -1,4 +1,4 @@
-"""New mail addresses that athletes asked for. Each takes effect once confirmed; one at a time."""
+"""New mail addresses that athletes requested, one at a time. Each takes effect once confirmed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,17 +10,17 @@ from worker.store.repository import Repository, from_row
 from worker.store.tables import address_change
 
 ADDRESS_WAITS = timedelta(hours=24)
-"""How long a new address may be confirmed; and the time over which changes are counted."""
+"""How long a new address can be confirmed, and the period over which changes are counted."""
 
 MOST_ADDRESSES = 3
-"""The most addresses that are mailed for an athlete in that time, to protect strangers."""
+"""The most new addresses that are mailed for an athlete in that period, to protect strangers."""
 
 
 @dataclass(frozen=True, slots=True)
 class AddressChange:
-    """An address that an athlete asked for; `code` is what its link has to know, "" once used.
+    """A requested address; `code` is the secret in its link, or "" once it was used.
 
-    `number` were asked for since `counted_from`.
+    `number` addresses were requested since `counted_from`.
     """
 
     address: str
@@ -31,10 +31,10 @@ class AddressChange:
 
 
 class AddressChanges(Repository):
-    """At most one an athlete. A row stays for a day after it was used, to count by."""
+    """At most one row for each athlete. A row stays for a day after use, for counting."""
 
     def ask(self, athlete: Athlete, address: str, *, code: str, now: datetime) -> bool:
-        """Wait for this address, and for no other; False where too many were asked for."""
+        """Save a requested address in place of any other; False if there were too many."""
         before = self._row(athlete)
         since, number = now, 0
         if before is not None and abs(now - before.counted_from) < ADDRESS_WAITS:
@@ -53,23 +53,23 @@ class AddressChanges(Repository):
         return True
 
     def waiting(self, athlete: Athlete, *, now: datetime) -> AddressChange | None:
-        """The address that may still be confirmed; None where there's none."""
+        """The address that can still be confirmed, or None."""
         found = self._row(athlete)
         is_over = found is None or not found.code or now - found.asked_at > ADDRESS_WAITS
         return None if is_over else found
 
     def use(self, athlete: Athlete, code: str) -> bool:
-        """Nothing waits from now on; False where this code wasn't the one that did."""
+        """Mark the waiting address as used; False if its code is another."""
         whose = (address_change.c.athlete_id == athlete.id, address_change.c.code == code)
         return bool(code) and self._update(address_change, *whose, address="", code="") == 1
 
     def drop(self, athlete: Athlete) -> None:
-        """Wait for no address any more."""
+        """Cancel a waiting address."""
         whose = address_change.c.athlete_id == athlete.id
         self._update(address_change, whose, address="", code="")
 
     def forget_old(self, now: datetime) -> None:
-        """Delete what can't be confirmed any more, and isn't counted by."""
+        """Delete addresses that can't be confirmed any more and don't count any more."""
         before = now - ADDRESS_WAITS
         is_old = (address_change.c.asked_at < before, address_change.c.counted_from < before)
         self._delete(address_change, *is_old)

@@ -22,14 +22,14 @@ from worker.store.tables import athlete as table
 if TYPE_CHECKING:
     from worker.links import Link
 
-# A week, and a zone that was left for one at the other end of the world.
+# A week, and a move between the time zones that are furthest apart.
 _LONGEST_WAIT = timedelta(days=9)
 _WEEK = timedelta(days=7)
 _SECOND = timedelta(seconds=1)
 
 
 class NameTakenError(ValueError):
-    """An athlete of this name exists already."""
+    """An athlete with this name exists already."""
 
 
 class Athletes(Repository):
@@ -48,8 +48,8 @@ class Athletes(Repository):
     def change(self, athlete: Athlete, *, now: datetime) -> None:
         """Save an athlete's new settings; the weekly mail is due by them from now on.
 
-        A change of settings loses no mail: one whose hour passed without it is due at once,
-        whether no worker was running or the athlete moved to where the hour has passed.
+        A change of settings loses no mail. A mail whose hour has passed is due at once, whether no
+        worker was running or the athlete moved to a zone where the hour has passed.
         """
         columns = _columns(athlete, after=now)
         due = last_weekly_due(athlete, now)
@@ -64,36 +64,36 @@ class Athletes(Repository):
         self.plan_changed(athlete, now=now)
 
     def save_wants(self, athlete: Athlete, wants: Collection[MailKind]) -> None:
-        """Save which mails the athlete wants, and touch nothing else."""
+        """Save which mails the athlete wants, and nothing else."""
         self._set(athlete, wants=sorted(wants))
 
     def save_language(self, athlete: Athlete, language: str) -> None:
-        """Save which language the athlete wants, and touch nothing else."""
+        """Save which language the athlete wants, and nothing else."""
         self._set(athlete, language=language)
 
     def save_email(self, athlete: Athlete, address: str) -> None:
-        """Save where the athlete's mail goes, and touch nothing else."""
+        """Save the athlete's mail address, and nothing else."""
         self._set(athlete, email=address)
 
     def save_name(self, athlete: Athlete, name: str) -> None:
-        """Save another name, and touch nothing else; raises `NameTakenError`."""
+        """Save another name, and nothing else; raises `NameTakenError`."""
         try:
             self._set(athlete, name=name, folder=folder_name(name))
         except IntegrityError as error:
             raise NameTakenError(f"there is an athlete called {name} already") from error
 
     def save_pain(self, athlete: Athlete, areas: Sequence[str]) -> None:
-        """Save where it hurts, for the next routine, and touch nothing else."""
+        """Save where it hurts, for the next routine, and nothing else."""
         self._set(athlete, pain=list(areas))
 
     def pause(self, athlete: Athlete, *, since: datetime | None) -> None:
-        """Save that no mail goes to the athlete since then; None: mails go out again."""
+        """Save since when no mail goes to the athlete; None: mails go out again."""
         self._set(athlete, paused_at=since)
 
     def close_links(self, athlete: Athlete | None, *, now: datetime) -> datetime:
-        """From now on, links of one athlete or of everybody that were made until now are closed.
+        """Close the existing links of one athlete or of everybody.
 
-        Returns the instant from which new ones are valid: the next full second.
+        Returns the instant from which new links are valid: the next full second.
         """
         begins_at = now.replace(microsecond=0) + _SECOND
         whose = table.c.id == athlete.id if athlete else true()
@@ -101,26 +101,26 @@ class Athletes(Repository):
         return begins_at
 
     def close_calendar(self, athlete: Athlete, *, now: datetime) -> None:
-        """From now on, links to the athlete's calendar that were made until now are closed."""
+        """Close the existing links to the athlete's calendar."""
         self._set(athlete, calendar_from=now.replace(microsecond=0) + _SECOND)
 
     def calendar_from(self, athlete: Athlete) -> datetime:
-        """Since when links to the athlete's calendar are good: one made then stays the same."""
+        """Since when links to the athlete's calendar are valid; a link with this time is stable."""
         query = select(table.c.added_at, table.c.links_from, table.c.calendar_from)
         row = self.connection.execute(query.where(table.c.id == athlete.id)).one()
         since: datetime = max(at for at in row if at is not None)
         return since
 
     def plan_changed(self, athlete: Athlete, *, now: datetime) -> None:
-        """What the plan rests on has changed just now; a clock that went back changes nothing.
+        """Save that the inputs of the plan have changed; the saved time never goes back.
 
-        Of a recording that is saved this is known without it, by when that was.
+        Not needed for recordings, whose own time of saving shows it.
         """
         before = table.c.changed_at.is_(None) | (table.c.changed_at < now)
         self._update(table, table.c.id == athlete.id, before, changed_at=now)
 
     def plan_changed_at(self, athlete: Athlete) -> datetime:
-        """When what the plan rests on last changed, as far as is known."""
+        """When the inputs of the plan last changed, as far as known."""
         saved = select(func.max(recording.c.saved_at)).where(recording.c.athlete_id == athlete.id)
         columns = table.c.added_at, table.c.changed_at, saved.scalar_subquery()
         row = self.connection.execute(select(*columns).where(table.c.id == athlete.id)).one()
@@ -128,11 +128,12 @@ class Athletes(Repository):
         return changed_at
 
     def of_link(self, link: "Link", *, calendar: bool = False) -> tuple[Athlete, bool] | None:
-        """Whom a link was made for, and whether it was closed since; None where they have gone.
+        """The athlete of a link, and whether it was closed since; None if the athlete is gone.
 
-        Links to the `calendar` can be closed by themselves too, so none is good without its time.
-        A link that has an `id` is believed for those who were here when `link_id` came, and only
-        if it is younger than they are: in an older database the number may have been another's.
+        Links to the `calendar` can also be closed separately, so they are only valid with a time.
+        A link with an `id` is accepted only for athletes from before `link_id` was introduced, and
+        only if it is newer than the athlete: an older database may have used the number for
+        another one.
         """
         has_id = isinstance(link.athlete, int)
         whose = table.c.id == link.athlete if has_id else table.c.link_id == link.athlete
@@ -148,7 +149,7 @@ class Athletes(Repository):
         return _athlete(row), is_closed
 
     def remove(self, athlete: Athlete) -> None:
-        """Delete an athlete, and everything that refers to the row."""
+        """Delete an athlete, and all rows that refer to the athlete."""
         self._delete(table, table.c.id == athlete.id)
         if not self._update(departure, number=departure.c.number + 1):
             self.connection.execute(insert(departure).values(id=1, number=1))
@@ -161,7 +162,7 @@ class Athletes(Repository):
         return self._select()
 
     def by_link_id(self, link_id: str) -> Athlete | None:
-        """The athlete whom links call so."""
+        """The athlete with this id in links."""
         found = self._select(table.c.link_id == link_id)
         return found[0] if found else None
 
@@ -170,12 +171,12 @@ class Athletes(Repository):
         return found[0] if found else None
 
     def by_ids(self, ids: Sequence[int]) -> tuple[Athlete, ...]:
-        """The athletes with these ids, in this order; without those that have gone."""
+        """The athletes with these ids that exist, in this order."""
         found = {athlete.id: athlete for athlete in self._select(table.c.id.in_(ids))}
         return tuple(found[one] for one in ids if one in found)
 
     def named(self, name: str) -> Athlete | None:
-        """The athlete of this name, else the only one whose name differs in how it is written."""
+        """The athlete of this name, else the only one whose name differs only in spelling."""
         if exact := self._select(table.c.name == name):
             return exact[0]
         alike = self.of_folders([name])
@@ -186,11 +187,11 @@ class Athletes(Repository):
         return self._select(table.c.folder.in_(sorted({folder_name(name) for name in names})))
 
     def first(self, most: int) -> tuple[Athlete, ...]:
-        """The first athletes that were added, at most so many."""
+        """The athletes that were added first, up to `most`."""
         return self._select(most=most)
 
     def usual_timezone(self) -> str:
-        """The time zone that most athletes have; UTC where there is nobody."""
+        """The time zone of most athletes; UTC if there are none."""
         query = select(table.c.timezone).group_by(table.c.timezone)
         zone: str | None = self._value(
             query.order_by(func.count().desc(), table.c.timezone).limit(1)
@@ -200,7 +201,7 @@ class Athletes(Repository):
     def hold(self, athlete: Athlete) -> None:
         """Lock the athlete's row until the end of the transaction.
 
-        Two workers may do the same job when one was taken for dead too early. On SQLite the
+        Two workers may do the same job if one was declared dead too early. On SQLite, the
         transaction itself is such a lock.
         """
         self.connection.execute(_holding(), {"athlete_id": athlete.id})
@@ -210,9 +211,9 @@ class Athletes(Repository):
         return number
 
     def with_weekly_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[Athlete, ...]:
-        """Whose mail is due; and whose was scheduled too far ahead by a clock that ran ahead."""
+        """Athletes whose mail is due, or was scheduled too late while the clock ran ahead."""
         at = table.c.next_weekly_at
-        # Three queries: one that asks for all of them can't follow the index to the first of them.
+        # Separate queries, because one query for all cases couldn't use the index in order.
         due = self._select(at <= now, by=at, most=most)
         ahead = self._select(at > now + _LONGEST_WAIT, by=at, most=most)
         told = select(outbox.c.athlete_id).where(
@@ -248,7 +249,7 @@ class CheckIns(Repository):
     """The pain diary: one answer a day."""
 
     def save(self, athlete: Athlete, answer: CheckIn, *, now: datetime) -> None:
-        """Save an answer; a second one of the same day replaces the first."""
+        """Save an answer; a second one on the same day replaces the first."""
         self._upsert(checkin, [{**asdict(answer), "athlete_id": athlete.id, "answered_at": now}])
         Athletes(self.connection).plan_changed(athlete, now=now)
 

@@ -1,7 +1,7 @@
 """Encrypts tokens and keys, so that the database alone doesn't reveal them.
 
-The keys are outside the database. They rotate: the first one encrypts, and all of them decrypt.
-`encrypt_anew` encrypts with the first key what an older key encrypted.
+The keys are outside the database. They can be rotated: the first one encrypts, and all of them
+decrypt. `encrypt_anew` re-encrypts with the first key.
 """
 
 import base64
@@ -27,14 +27,14 @@ class Encrypter:
 
     @cached_property
     def _fernet(self) -> "MultiFernet":
-        """Loaded with the first credential: who has none doesn't wait for it."""
+        """Imported on first use, so that commands without credentials start faster."""
         from cryptography.fernet import Fernet, MultiFernet
         from cryptography.hazmat.primitives.hashes import SHA256
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
         fernets = []
         for key in self._keys:
-            # A separate key in Fernet's format, because links are signed with the same text.
+            # Derive a separate key in Fernet's format, because the same text also signs links.
             derived = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"easeback.seal")
             fernets.append(Fernet(base64.urlsafe_b64encode(derived.derive(key.encode()))))
         return MultiFernet(fernets)
@@ -43,7 +43,7 @@ class Encrypter:
         return self._fernet.encrypt(text.encode())
 
     def decrypt(self, encrypted: bytes) -> str:
-        """The text that was encrypted; raises `DecryptError`."""
+        """Decrypt a text; raises `DecryptError`."""
         from cryptography.fernet import InvalidToken
 
         try:
@@ -55,5 +55,5 @@ class Encrypter:
             ) from error
 
     def encrypt_anew(self, encrypted: bytes) -> bytes:
-        """The same, encrypted with the first key; raises `DecryptError`."""
+        """Re-encrypt with the first key; raises `DecryptError`."""
         return self.encrypt_text(self.decrypt(encrypted))

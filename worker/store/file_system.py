@@ -17,7 +17,7 @@ _MOUNTS = Path("/proc/self/mounts")
 def share_under(file: Path, *, mounts: str | None = None) -> str | None:
     """The kind of network file system that holds `file`, or None; `mounts` as in /proc/mounts.
 
-    None where the system doesn't list its mounts.
+    None also if the system doesn't list its mounts.
     """
     if mounts is None:
         try:
@@ -35,7 +35,7 @@ def share_under(file: Path, *, mounts: str | None = None) -> str | None:
 
 
 def has_locks(folder: Path) -> bool:
-    """Whether bytes of a file can be locked here; True where that can't be tried."""
+    """Whether bytes of a file can be locked here; True if that can't be tested."""
     try:
         with TemporaryFile(dir=folder) as tried:
             fcntl.lockf(tried, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,7 +45,7 @@ def has_locks(folder: Path) -> bool:
 
 
 def without_locks(folder: Path) -> str:
-    """What to say of a folder whose file system has no locks."""
+    """The message for a folder whose file system has no locks."""
     return (
         f"the file system of {folder} has no locks, so nobody could tell whether another program "
         "writes to the database: set data_dir to a disk of this machine, or database_url to "

@@ -44,10 +44,10 @@ class InboxFolder:
 
 
 class InboxFiles(Repository):
-    """Files by path. One that is gone from the folder keeps its verdict."""
+    """Files by path. A file that is gone from the folder keeps its verdict."""
 
     def folder(self) -> InboxFolder | None:
-        """The folder as it was listed last, None where no file was ever there."""
+        """The folder as it was listed last; None if it never had a file."""
         rows = self._rows(select(inbox_folder))
         return from_row(InboxFolder, rows[0]) if rows else None
 
@@ -55,11 +55,11 @@ class InboxFiles(Repository):
         self._upsert(inbox_folder, [{"id": 1, **asdict(seen)}])
 
     def save(self, files: Iterable[Snapshot], *, now: datetime) -> None:
-        """Save what came of files."""
+        """Save the results of files."""
         self._save(files, _COLUMNS, now)
 
     def wait(self, files: Iterable[Snapshot], *, now: datetime) -> None:
-        """Save files that wait; of one that is written over, its old content stays known."""
+        """Save files that wait; for an overwritten file, its old content stays known."""
         self._save(files, _COLUMNS[:-2], now)
 
     def _save(self, files: Iterable[Snapshot], columns: Sequence[str], now: datetime) -> None:
@@ -69,7 +69,7 @@ class InboxFiles(Repository):
             self._upsert(inbox_file, rows)
 
     def drop(self, paths: Iterable[str]) -> None:
-        """Forget files that left the folder while they waited."""
+        """Forget files that disappeared while they waited."""
         gone = [{"gone": path} for path in paths]
         if gone:
             by_path = inbox_file.c.path == bindparam("gone")
@@ -98,28 +98,28 @@ class InboxFiles(Repository):
         return found
 
     def with_content(self, sha256: str) -> tuple[Snapshot, ...]:
-        """Returns the files of this content."""
+        """Returns the files with this content."""
         query = select(*_SNAPSHOT).where(inbox_file.c.sha256 == sha256)
         return tuple(map(Snapshot._make, self._rows(query)))
 
     def with_verdict(
         self, *verdicts: FileVerdict, most: int | None = None, reasoned: bool = False
     ) -> tuple[Snapshot, ...]:
-        """Returns the files with these verdicts, or (none given) all, by path; at most so many.
+        """Returns the files with these verdicts (none given: all) by path, at most `most`.
 
-        `reasoned`: only those of which there is something to say.
+        `reasoned`: only those with a reason.
         """
         query = _with_verdict(verdicts, most=most, reasoned=reasoned)
         return tuple(map(_snapshot, self.connection.execute(query)))
 
     def paths(self, *verdicts: FileVerdict) -> Iterator[str]:
-        """The paths of the files with these verdicts, one after another."""
+        """Yields the paths of the files with these verdicts."""
         query = select(inbox_file.c.path).where(inbox_file.c.verdict.in_(verdicts))
         few_at_once = {"yield_per": _PATHS_AT_ONCE}
         yield from self.connection.execute(query, execution_options=few_at_once).scalars()
 
     def judged_bad(self) -> dict[str, datetime]:
-        """When each file was read that couldn't be read as anything, by path."""
+        """When each file with invalid content was read, by path."""
         query = select(inbox_file.c.path, inbox_file.c.looked_at)
         rows = self._rows(query.where(inbox_file.c.verdict == "failed"))
         return {row.path: row.looked_at for row in rows}
@@ -143,23 +143,23 @@ def _with_verdict(
 
 
 def _snapshot(row: Row[Any]) -> Snapshot:
-    """A file; those of one reason share its text."""
+    """A file from its row; files with the same reason share one string."""
     file = Snapshot._make(row)
     return file if file.reason == "" else file._replace(reason=intern(file.reason))
 
 
 class Imports(Repository):
-    """Entries of archives by mark and number; and what an import has yet to judge."""
+    """Entries of archives by mark and number, and what an import hasn't judged yet."""
 
     def save_entries(self, athlete: Athlete, entries: Iterable[KnownEntry]) -> None:
-        """Save what came of entries, in the transaction that saves their runs."""
+        """Save the results of entries, in the transaction that saves their runs."""
         rows = [{"athlete_id": athlete.id, **asdict(entry)} for entry in entries]
         self._upsert(import_piece, rows)
 
     def entries_of(
         self, athlete: Athlete, marks: Collection[str]
     ) -> Mapping[str, tuple[KnownEntry, ...]]:
-        """Returns what came of the members of these files by mark, in their order."""
+        """Returns the results of the members of these files by mark, in order."""
         query = (
             select(import_piece)
             .where(import_piece.c.athlete_id == athlete.id, import_piece.c.mark.in_(marks))
@@ -171,12 +171,12 @@ class Imports(Repository):
         return {mark: tuple(entries) for mark, entries in found.items()}
 
     def leave_unjudged(self, athlete: Athlete, *, since: date) -> None:
-        """Save that runs from `since` on wait to be judged, beside what waits already."""
+        """Save that runs from `since` on are to be judged, in addition to those that wait."""
         before = self._value(select(unjudged.c.since).where(unjudged.c.athlete_id == athlete.id))
         self._upsert(unjudged, [{"athlete_id": athlete.id, "since": min(since, before or since)}])
 
     def hold_unjudged(self, athlete: Athlete) -> date | None:
-        """The first day of what waits to be judged, None where nothing does.
+        """The first day that waits to be judged, or None.
 
         The athlete's row is locked until the end of the transaction, as by `Athletes.hold`.
         """
@@ -185,12 +185,12 @@ class Imports(Repository):
         return since
 
     def with_unjudged(self, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes for whom something waits to be judged."""
+        """The ids of the athletes with days that wait to be judged."""
         ids = unjudged.c.athlete_id
         return self._values(select(ids).order_by(ids).limit(most))
 
     def judged(self, athlete: Athlete) -> None:
-        """Nothing waits any more."""
+        """Save that nothing waits to be judged any more."""
         self._delete(unjudged, unjudged.c.athlete_id == athlete.id)
 
 

@@ -1,4 +1,4 @@
-"""The findings: what was found on which day, what was mailed, what was withdrawn."""
+"""The findings of each day, and whether they were mailed or withdrawn."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -21,10 +21,10 @@ DROPPED = "its mail was dropped by the operator"
 
 @dataclass(frozen=True, slots=True)
 class StoredFinding:
-    """A finding as stored. `silence` says why no mail was queued for it; None where one was.
+    """A finding as stored. `silence` says why no mail was queued for it; None if one was.
 
-    `notified_on` is the athlete's day on which the mail was queued, `notified_severity` how severe
-    it was then, `mailed_at` when the mail server took it.
+    `notified_on` is the athlete's day on which the mail was queued, `notified_severity` the
+    severity at that time, `mailed_at` when the mail server accepted it.
     """
 
     id: int
@@ -39,7 +39,7 @@ class StoredFinding:
 
 
 class Findings(Repository):
-    """There is one finding a day and kind; judging a day again changes or withdraws them."""
+    """One finding for each day and kind; judging a day again changes or withdraws them."""
 
     def reconcile(
         self, athlete: Athlete, *, since: date, found: Iterable[Finding], now: datetime
@@ -74,7 +74,7 @@ class Findings(Repository):
         return tuple(after[key] for key in sorted(risen))
 
     def silence(self, found: Iterable[StoredFinding], reason: str) -> None:
-        """Save why these were not mailed; what was mailed before stays so."""
+        """Save why these weren't mailed; those that were mailed before aren't changed."""
         ids = [f.id for f in found if f.notified_on is None]
         if ids:
             self._update(_FINDING, _FINDING.c.id.in_(ids), silence=reason)
@@ -100,7 +100,7 @@ class Findings(Repository):
         return self._select(_FINDING.c.athlete_id == athlete.id, _FINDING.c.told_on >= since)
 
     def standing(self, athlete: Athlete, *, since: date | None = None) -> tuple[StoredFinding, ...]:
-        """What holds, oldest first."""
+        """The findings that hold, oldest first."""
         return self._since(athlete, since or date.min, standing=True)
 
     def withdrawn(self, athlete: Athlete) -> tuple[StoredFinding, ...]:
@@ -132,9 +132,9 @@ class Findings(Repository):
         return tuple(map(_found, self._rows(_findings().where(*where))))
 
     def _unqueue(self, found: StoredFinding) -> bool:
-        """Take the mail about a finding out of the outbox unless it has gone; True where it was.
+        """Remove an unsent mail about a finding from the outbox; True if there was one.
 
-        Its copies for the practice go with it.
+        Its copies for the practice are removed too.
         """
         mail = select(_FINDING.c.outbox_id).where(_FINDING.c.id == found.id).scalar_subquery()
         is_unsent = _OUTBOX.c.state.in_(UNSENT_STATES)
@@ -148,7 +148,7 @@ class Findings(Repository):
 
 @cache
 def _findings() -> Select[Any]:
-    """Every finding with what became of its mail, oldest first."""
+    """Every finding with the state of its mail, oldest first."""
     return (
         select(_FINDING, _OUTBOX.c.sent_at, _OUTBOX.c.message_id)
         .outerjoin(_OUTBOX, _OUTBOX.c.id == _FINDING.c.outbox_id)
@@ -158,7 +158,7 @@ def _findings() -> Select[Any]:
 
 @cache
 def _since(*, standing: bool) -> Select[Any]:
-    """Those of one athlete, all or such as are `standing`; written out once for every job."""
+    """The query for one athlete's findings, all or only those that hold; built once."""
     whose = _FINDING.c.athlete_id == bindparam("whose")
     query = _findings().where(whose, _FINDING.c.day >= bindparam("since"))
     return query.where(_FINDING.c.withdrawn_at.is_(None)) if standing else query

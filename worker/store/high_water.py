@@ -1,8 +1,8 @@
 """The high-water mark beside a SQLite database: how many mails it has handed to a mail server.
 
 The database counts them too, in the number that SQLite's header reserves for applications. If it
-has counted fewer than the file beside it, it is an older copy that replaced the database, and
-doesn't know what was mailed since.
+has counted fewer than the file beside it, an older copy has replaced the database, and doesn't
+know what was mailed since.
 """
 
 import os
@@ -15,7 +15,7 @@ _DIGITS = 20
 
 
 def count_mail(connection: Connection, *, at_least: int = 0) -> int | None:
-    """Count one more mail, in the transaction that hands it over; None on PostgreSQL."""
+    """Count one more mail, in the transaction before it is sent; None on PostgreSQL."""
     if connection.dialect.name != "sqlite":
         return None
     number = max(mails_counted(connection) + 1, at_least)
@@ -31,7 +31,7 @@ def mails_counted(connection: Connection) -> int:
 
 
 def read_mark(database: Path) -> int | None:
-    """The mark beside a database; None where there is none, or it can't be read."""
+    """The mark beside a database; None if there is none, or it can't be read."""
     with suppress(OSError, ValueError):
         return int(_beside(database).read_text("ascii"))
     return None

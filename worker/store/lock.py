@@ -7,9 +7,9 @@ so a killed worker leaves nothing to clean up. A holder checks from time to time
 has the lock. Reading, and the small writes of commands and pages, don't need it.
 
 `WriteQueue` lets the threads of one process write in the order in which they came. SQLite lets
-one write at a time, and the others retry with longer and longer pauses, so whoever has just
-written retries first. A page could thus wait for seconds behind two hundred weekly mails. In the
-queue, it waits for one of them.
+one write at a time, and the others retry with longer and longer pauses, so the one that has
+just written retries first. A page could thus wait for seconds behind two hundred weekly mails.
+In the queue, it waits for one of them.
 """
 
 import errno
@@ -42,20 +42,20 @@ _HOLDERS = text(
 
 
 _FAR_BYTE = 1 << 62, 1  # far beyond what SQLite locks, and beyond the end of any file
-_SHARED_BYTES = 0x4000_0002, 510  # which SQLite locks wherever somebody has the file to themselves
-_STAMP_AT = 68  # of the "application ID" in the header (https://www.sqlite.org/fileformat.html)
+_SHARED_BYTES = 0x4000_0002, 510  # the bytes that SQLite locks for exclusive access
+_STAMP_AT = 68  # offset of the "application ID" (https://www.sqlite.org/fileformat.html)
 _STAMP_BYTES = 4
 _OVERWRITTEN = "overwritten"
 
 Identity = tuple[int, int]
-"""What a file is whatever its name: its device and its number there."""
+"""The identity of a file, whatever its name: its device and inode numbers."""
 
 
 class WorkerLock(Protocol):
-    """A worker's lock on the database, taken when it's made."""
+    """A worker's lock on the database, taken on creation."""
 
     def stamped(self, stamp: int) -> None:
-        """What a SQLite file shows from now on, while it is this worker's."""
+        """Expect this stamp in the SQLite file from now on."""
 
     def check(self) -> None:
         """Raises `LockLostError`, `LockedError` or an error of the database."""
@@ -68,11 +68,11 @@ class LockedError(Exception):
 
 
 class LockLostError(Exception):
-    """What this worker had to itself has gone, or is another's by now; the message says which."""
+    """The worker's database is gone, or another worker has it; the message says which."""
 
 
 class WriteQueueError(Exception):
-    """It took too long until it was this thread's turn."""
+    """The wait for this thread's turn took too long."""
 
 
 class WriteQueue:
@@ -99,7 +99,7 @@ class WriteQueue:
             yield
         finally:
             with self._lock:
-                # A thread whose turn never came only leaves the queue.
+                # A thread whose turn never came just leaves the queue.
                 if mine in self._waiting:
                     self._waiting.remove(mine)
                 elif self._waiting:
@@ -109,7 +109,7 @@ class WriteQueue:
 
 
 class FileLock:
-    """The lock of the only worker on a SQLite database; raises `LockedError` where it's taken."""
+    """The lock of the only worker on a SQLite database; raises `LockedError` if it's taken."""
 
     def __init__(self, file: Path) -> None:
         self._file = file
@@ -130,7 +130,7 @@ class FileLock:
                 f"another worker (process {holder}) is at work on this database"
             ) from error
         except OSError:
-            has_lock = False  # a file system without such locks may have the others
+            has_lock = False  # a file system without these locks may support the others
         try:
             self._identity, is_locked = _lock_itself(real)
             if not (has_lock or is_locked):
@@ -143,9 +143,9 @@ class FileLock:
         self._beside.flush()
 
     def stamped(self, stamp: int) -> None:
-        """The file's header comes to show this from now on, as soon as SQLite brings it there.
+        """Expect this stamp in the file's header, as soon as SQLite writes it there.
 
-        What shows neither it nor what was there before isn't this worker's database any more.
+        A file that shows neither it nor the earlier stamp isn't this worker's database any more.
         """
         if self._identity is None:
             return
@@ -155,9 +155,9 @@ class FileLock:
             self._stamps.append(stamp)
 
     def check(self) -> None:
-        """Raises `LockLostError` where the file has gone, or another is or was put in its place.
+        """Raise `LockLostError` if the file is gone, or another is or was in its place.
 
-        Another that was copied into the file itself is known by its stamp.
+        Another one that was copied into the file itself is recognised by its stamp.
         """
         found = _identity_of(self._file)
         if self._identity is None:
@@ -191,15 +191,15 @@ class FileLock:
         self._beside.close()
 
     def _leave_log(self) -> None:
-        """Keep what SQLite's log still holds of the old content from getting into the new one.
+        """Keep old content in SQLite's log from getting into the new file.
 
-        And let those who meet the lock know why.
+        Also leaves the reason for those who find the lock.
         """
         real = self._file.resolve()
         self._beside.write(f"{_OVERWRITTEN}\n")
         self._beside.flush()
         if self._identity is not None:
-            # Nobody can have the file to themselves from now on, as the last one to close it would.
+            # This prevents exclusive access, which the last connection takes on closing.
             _lock_bytes(_open_files[self._identity], fcntl.F_RDLCK, _SHARED_BYTES)
         for end in ("-wal", "-shm"):
             with suppress(FileNotFoundError):
@@ -209,8 +209,8 @@ class FileLock:
 
 
 _open_files: dict[Identity, int] = {}
-"""Database files once locked by this process. They are never closed: that would take SQLite's own
-locks on the file away from this process (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
+"""Database files once locked by this process. They are never closed, because that would release
+SQLite's own locks of this process (https://www.sqlite.org/howtocorrupt.html, 2.2)."""
 
 
 def _identity_of(file: Path) -> Identity | None:
@@ -222,9 +222,9 @@ def _identity_of(file: Path) -> Identity | None:
 
 
 def _lock_itself(file: Path) -> tuple[Identity | None, bool]:
-    """Lock the database file: which it is, None where there is none yet; whether that was possible.
+    """Lock the database file; returns its identity (None if it is missing), and if it was locked.
 
-    Raises `LockedError` where another has it.
+    Raises `LockedError` if another worker has it.
     """
     identity = _identity_of(file)
     if identity is None:
@@ -233,7 +233,7 @@ def _lock_itself(file: Path) -> tuple[Identity | None, bool]:
         _open_files[identity] = os.open(file, os.O_RDWR | os.O_CLOEXEC)
     try:
         _lock_bytes(_open_files[identity], fcntl.F_WRLCK)
-    except OSError as error:  # others: a file system without such locks
+    except OSError as error:  # other errors: a file system without such locks
         if error.errno in (errno.EAGAIN, errno.EACCES):
             raise LockedError(
                 "another worker is at work on this database, under another name of its file"
@@ -243,27 +243,27 @@ def _lock_itself(file: Path) -> tuple[Identity | None, bool]:
 
 
 def _lock_bytes(descriptor: int, kind: int, where: tuple[int, int] = _FAR_BYTE) -> None:
-    """A lock that belongs to the open file and not to the process, where there are such."""
+    """Lock bytes for the open file and not for the process, if the system supports that."""
     if sys.platform == "linux":
         wanted = struct.pack("hhqqi", kind, os.SEEK_SET, *where, 0)
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
 
 
 def _stamp_in(descriptor: int) -> int | None:
-    """What the header of a SQLite file shows; None where there is none."""
+    """The stamp in the header of a SQLite file; None if it has no header."""
     found = os.pread(descriptor, _STAMP_BYTES, _STAMP_AT)
     return int.from_bytes(found, "big") if len(found) == _STAMP_BYTES else None
 
 
 def clear_stamp(copy: BinaryIO) -> None:
-    """Let a copy show that it is no worker's database."""
+    """Clear the stamp of a copy, which isn't any worker's database."""
     copy.seek(_STAMP_AT)
     copy.write(bytes(_STAMP_BYTES))
     copy.flush()
 
 
 def overwritten_in_words(file: Path) -> str:
-    """What to say where a copy was written over the database under the worker."""
+    """The message if the database was overwritten while the worker was running."""
     return (
         f"the database {file} was written over under the worker: nothing is done until the worker "
         "is started again (`easeback restore FILE` puts a copy in its place, with the worker "
@@ -272,18 +272,18 @@ def overwritten_in_words(file: Path) -> str:
 
 
 def works_elsewhere(file: Path) -> bool:
-    """True if a worker is running that has another file open than the present one."""
+    """True if a running worker has another file open than the present one."""
     told = _told_beside(file)
     return len(told) > 1 and told[1] != str(_identity_of(file))
 
 
 def is_overwritten(file: Path) -> bool:
-    """True where a worker runs under which the file was written over."""
+    """True if the file was overwritten while its worker was running, and it still runs."""
     return _OVERWRITTEN in _told_beside(file)
 
 
 def _told_beside(file: Path) -> Sequence[str]:
-    """What the worker that runs has written beside the database; nothing where none runs."""
+    """The lines that the running worker has written beside the database; none without one."""
     real = file.resolve()
     with suppress(OSError), real.with_name(f"{real.name}.lock").open() as beside:
         try:
@@ -296,8 +296,9 @@ def _told_beside(file: Path) -> Sequence[str]:
 class AdvisoryLock:
     """A lock in PostgreSQL, which lasts as long as its connection.
 
-    `is_shared`: among other workers, and gone for good with its connection. Otherwise it is taken
-    again, if nobody else has it by then. Raises `LockedError` if it is taken.
+    `is_shared`: held together with other workers, and lost for good with its connection.
+    Otherwise it is taken again after a lost connection, if nobody else has it by then. Raises
+    `LockedError` if it is taken.
     """
 
     def __init__(self, engine: Engine, *, is_shared: bool = False) -> None:
@@ -307,10 +308,10 @@ class AdvisoryLock:
         self._connection: Connection | None = self._take()
 
     def stamped(self, stamp: int) -> None:
-        """There is no file."""
+        """Does nothing: there is no file."""
 
     def check(self) -> None:
-        """Raises `LockLostError`, `LockedError` or the database's error where it isn't held."""
+        """Raise `LockLostError`, `LockedError` or the database's error if it isn't held."""
         with self._turn:
             if self._connection is not None:
                 try:
@@ -324,7 +325,7 @@ class AdvisoryLock:
             self._connection = self._take()
 
     def release(self) -> None:
-        """Give it back now: closing the connection does so only later."""
+        """Release the lock now; closing the connection would do so only later."""
         with self._turn:
             if self._connection is not None:
                 with suppress(SQLAlchemyError):
@@ -341,10 +342,10 @@ class AdvisoryLock:
             self._connection = None
 
     def _take(self) -> Connection:
-        # The lock is the session's: no transaction is left open over it.
+        # The lock belongs to the session, so no transaction is left open.
         connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         self._driver_connection = connection.connection.driver_connection
-        # Closed afterwards, not pooled: the lock lasts as long as its connection.
+        # Not returned to the pool, because the lock lasts as long as its connection.
         connection.detach()
         try:
             take = _SHARE if self._is_shared else _TAKE

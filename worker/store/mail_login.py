@@ -13,7 +13,7 @@ _ONLY = 1
 
 @dataclass(frozen=True, slots=True)
 class StoredMailLogin:
-    """Whose login it is, and its token, encrypted; `trouble` says why it works no more."""
+    """The login's user name and encrypted token; `trouble` says why it no longer works."""
 
     username: str
     encrypted: bytes
@@ -22,7 +22,7 @@ class StoredMailLogin:
 
 
 class MailLogins(Repository):
-    """The only login there is, or none."""
+    """The only login, or none."""
 
     def get(self) -> StoredMailLogin | None:
         row = self.connection.execute(select(mail_login)).first()
@@ -34,11 +34,11 @@ class MailLogins(Repository):
         self._upsert(mail_login, [{**row, "connected_at": now, "trouble": None}])
 
     def renew(self, before: StoredMailLogin, *, encrypted: bytes) -> None:
-        """Save the token that came in the place of an earlier one, unless that is gone by now."""
+        """Save a token in place of an earlier one, unless that has been replaced or deleted."""
         self._update(mail_login, mail_login.c.encrypted == before.encrypted, encrypted=encrypted)
 
     def failed(self, login: StoredMailLogin, *, trouble: str) -> None:
-        """It works no more; one that came in its place meanwhile stays."""
+        """Save that a login no longer works, unless another one has replaced it."""
         self._update(mail_login, mail_login.c.encrypted == login.encrypted, trouble=trouble)
 
     def forget(self) -> None:

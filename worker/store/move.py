@@ -41,7 +41,7 @@ _TABLES = tuple(table for table in metadata.sorted_tables if table.name != "crew
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """How many rows there are of each table, each of them found alike on both sides."""
+    """How many rows of each table were moved, and found equal on both sides."""
 
     rows: dict[str, int]
 
@@ -54,7 +54,7 @@ class Move:
     """One move from a SQLite file to an opened PostgreSQL store."""
 
     def __init__(self, file: Path, target: Store) -> None:
-        """Raises `StoreError` where there is nothing to move, or nowhere to."""
+        """Raises `StoreError` if there is nothing to move, or no valid target."""
         if target.file is not None:
             raise StoreError("move-to wants a PostgreSQL database: postgresql+psycopg://...")
         if not file.is_file():
@@ -70,12 +70,12 @@ class Move:
             )
 
     def count(self) -> int:
-        """How many steps there are: each row is copied, and compared."""
+        """The number of steps: each row is copied, and then compared."""
         with self._engine.connect() as source:
             return 2 * sum(_count(source, table) for table in _TABLES)
 
     def begin(self) -> None:
-        """Raises `StoreError` unless the target is empty, or holds a part of this very move."""
+        """Raise `StoreError` unless the target is empty or contains a part of the same move."""
         mark = f"a move from {self._digest()}"
         with self._target.transaction() as tx:
             begun = tx.progress.tick(MOVING)
@@ -92,7 +92,7 @@ class Move:
             tx.progress.ticked(MOVING, at=datetime.fromtimestamp(0, UTC), trouble=mark)
 
     def copy(self) -> Iterator[int]:
-        """Copy what isn't there yet; gives how many rows each batch had, those there first."""
+        """Copy the missing rows; yields the number of existing rows, then that of each batch."""
         for table in _TABLES:
             with self._target.reading() as tx:
                 there = _count(tx.connection, table)
@@ -104,7 +104,7 @@ class Move:
                 yield len(rows)
 
     def verify(self) -> Iterator[int]:
-        """Compare both sides in order, row by row; raises `StoreError` at the first difference."""
+        """Compare both sides row by row; raises `StoreError` at the first difference."""
         for table in _TABLES:
             ours = self._batches(self._engine, table)
             theirs = self._batches(self._target.engine, table)
@@ -117,7 +117,7 @@ class Move:
                 yield len(here)
 
     def end(self) -> Moved:
-        """Let new rows go on where the old ones ended, and take the mark away."""
+        """Let the ids of new rows continue after the old ones, and remove the mark."""
         with self._engine.connect() as source, self._target.transaction() as tx:
             for name, last in source.execute(text("SELECT name, seq FROM sqlite_sequence")):
                 if last and name in metadata.tables:
@@ -161,7 +161,7 @@ class Move:
 
 
 def _select(table: Table, *what: Any) -> Select[Any]:
-    """Of the rows of this table; the mark of the move isn't one of them."""
+    """A query for the rows of this table, without the mark of the move."""
     query = select(*what).select_from(table)
     return query.where(tick.c.name != MOVING) if table is tick else query
 
@@ -177,7 +177,7 @@ def _last_key(connection: Connection, table: Table) -> Sequence[Any] | None:
 
 
 def _keys(table: Table, engine: Engine) -> list[ColumnElement[Any]]:
-    """The primary key, in an order that both databases share: text by its bytes."""
+    """The primary key, with text ordered by its bytes, as on both databases."""
     on_postgres = engine.dialect.name == "postgresql"
     return [
         collate(column, "C") if on_postgres and isinstance(column.type, String) else column

@@ -1,7 +1,7 @@
 """The outbox: mail as bytes, from queued to sent.
 
     queued → claimed → at_dot → sent
-                 │        └──→ retry → claimed …      held: put aside by the operator
+                 │        └──→ retry → claimed …      held: set aside by the operator
                  └───────────→ dead                   dropped: given up by the operator
 
 `at_dot` is committed just before the final dot is sent. After a crash, only those mails are in
@@ -39,7 +39,7 @@ STATES_IN_WORDS: Mapping[State, str] = {
     "held": "held",
     "dropped": "dropped",
 }
-"""For people; programs get the state itself."""
+"""The words for people; programs get the state itself."""
 
 EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
     "alert": timedelta(hours=72),
@@ -50,10 +50,10 @@ EXPIRES_AFTER: Mapping[MailKind, timedelta] = {
 """How long a mail is still worth sending."""
 
 COPY_KEY = "copy"
-"""How the keys of copies of alerts begin: `copy:<finding>:<severity>:<therapist>`."""
+"""The prefix of keys of alert copies: `copy:<finding>:<severity>:<therapist>`."""
 
 UNSENT_STATES: tuple[State, ...] = ("queued", "retry", "held", "dead")
-"""Of mails that nobody sends now, and that can still be taken back."""
+"""The states of mails that aren't being sent, and can still be removed."""
 
 _FIRST: tuple[MailKind, ...] = ("alert", "notice")
 _OVER: tuple[State, ...] = ("sent", "dropped")
@@ -125,24 +125,24 @@ class Outbox(Repository):
         return outbox_id
 
     def let_others_first(self, outbox_id: int) -> None:
-        """Alerts and notices go before this mail, whatever its kind."""
+        """Send alerts and notices before this mail, whatever its kind."""
         self._update(_OUTBOX, _OUTBOX.c.id == outbox_id, turn=1)
 
     def claim(self, now: datetime, *, by: str | None = None) -> OutboxMail | None:
-        """Take the mail that has been due longest, or None; alerts and notices before the rest.
+        """Claim the mail that has been due longest, or None; alerts and notices before the rest.
 
-        `by` names the worker that takes it, where there are several. A recipient to whom another
-        mail is on its way is passed over: a server that hangs would hold the next one as well.
+        `by` names the worker that claims it, if there are several. A recipient to whom another
+        mail is being sent is skipped, because a server that hangs would block the next one too.
         """
         row = self.connection.execute(_claim(), {"now": now, "by": by}).first()
         return from_row(OutboxMail, row) if row else None
 
     def at_dot(self, mail: OutboxMail) -> bool:
-        """The final dot comes next; False where the mail was taken from this worker meanwhile."""
+        """Save that the final dot comes next; False if this worker's claim was taken away."""
         return self._move(mail, "claimed", state="at_dot")
 
     def count_handed_over(self, *, at_least: int = 0) -> int | None:
-        """Count one more mail that is handed to a server; the number is for `Store.note_mail`."""
+        """Count one more mail that is handed over; returns the number for `Store.note_mail`."""
         return count_mail(self.connection, at_least=at_least)
 
     def sent(self, mail: OutboxMail, *, now: datetime) -> None:
@@ -157,10 +157,10 @@ class Outbox(Repository):
         perhaps_twice: bool = False,
         may_end: bool = True,
     ) -> bool:
-        """Try again later, doubling from a minute to four hours; False: it's past that, and dead.
+        """Try again later, with pauses from a minute to four hours; False if it has expired.
 
-        `perhaps_twice`: the final dot went out unanswered, so the next copy may be a second.
-        `may_end`: `now` is sure.
+        `perhaps_twice`: the final dot was sent but not answered, so the next attempt may send a
+        second copy. `may_end`: `now` is certain, so the mail may expire.
         """
         if may_end and now >= mail.expires_at:
             self.dead(mail, error=f"not delivered in time: {error}")
@@ -178,7 +178,7 @@ class Outbox(Repository):
         return True
 
     def give_back(self, mail: OutboxMail, *, error: str) -> None:
-        """It wasn't tried: due as before, and before those that were queued after it."""
+        """Release a claim without an attempt: the mail is due as before, in its old place."""
         before = mail.attempts - 1
         self._move(mail, "claimed", "at_dot", state="retry", attempts=before, last_error=error)
 
@@ -199,9 +199,9 @@ class Outbox(Repository):
         return tuple(from_row(OutboxMail, row) for row in ended)
 
     def take_back_early(self, athlete: Athlete, keys: Collection[str], *, now: datetime) -> None:
-        """Let mails be queued anew that were queued by a clock that was `EARLY` ahead, or more.
+        """Let mails be queued again that were queued by a clock that was at least `EARLY` ahead.
 
-        Those that were sent stay as they are under another key; the others are given up.
+        Those that were sent stay, with another key; the others are given up.
         """
         if not keys:
             return
@@ -214,15 +214,15 @@ class Outbox(Repository):
         self._update(_OUTBOX, *early, key=_OUTBOX.c.key + ":early:" + cast(_OUTBOX.c.id, String))
 
     def mend_clock(self, now: datetime) -> int:
-        """Send what a clock that ran ahead has delayed for longer than any mail ever waits."""
+        """Make mails due that are scheduled later than any retry, because the clock ran ahead."""
         too_far = _OUTBOX.c.due_at > now + 2 * LAST_RETRY
         return self._update(_OUTBOX, _IS_WAITING, too_far, due_at=now)
 
     def put_back(self, *, but_of: Collection[str] = ()) -> int:
-        """After a crash: queue what was claimed again, and send what was at the dot once more.
+        """After a crash: requeue claimed mails, and retry those that were at the dot.
 
-        `but_of` are the living workers, which are sending what they have claimed. If there are
-        none, the only worker calls this before it claims anything. Returns how many.
+        `but_of` are the living workers, which are sending their claimed mails. If it is empty, the
+        caller is the only worker and hasn't claimed anything. Returns how many.
         """
         left = or_(_OUTBOX.c.claimed_by.is_(None), _OUTBOX.c.claimed_by.not_in(but_of))
         again = {"state": "queued", "claimed_by": None}
@@ -233,7 +233,7 @@ class Outbox(Repository):
         return claimed + at_dot
 
     def counts(self) -> dict[str, int]:
-        """How many mails there are in each state that isn't final."""
+        """The number of mails in each state that isn't final."""
         query = (
             select(_OUTBOX.c.state, func.count().label("number"))
             .where(_OUTBOX.c.state.in_(_OPEN))
@@ -242,7 +242,7 @@ class Outbox(Repository):
         return {row.state: row.number for row in self._rows(query)}
 
     def waiting(self, now: datetime) -> bool:
-        """True where a mail is due, or was left half-sent."""
+        """True if a mail is due, or was left half-sent."""
         half_sent = _OUTBOX.c.state.in_(("claimed", "at_dot"))
         query = select(_OUTBOX.c.id).where(or_(half_sent, and_(*_due(now)))).limit(1)
         return self._value(query) is not None
@@ -254,14 +254,14 @@ class Outbox(Repository):
         return number
 
     def oldest_waiting_at(self) -> datetime | None:
-        """Since when the mail that has waited longest is queued; None where none waits."""
+        """When the mail that has waited longest was queued; None if none waits."""
         oldest: datetime | None = self._value(
             select(func.min(_OUTBOX.c.created_at)).where(_IS_WAITING)
         )
         return oldest
 
     def last_error(self) -> str | None:
-        """Why the newest of the mails that failed and aren't given up for good wasn't sent."""
+        """The last error of the newest mail that has one and isn't in a final state."""
         query = (
             select(_OUTBOX.c.last_error)
             .where(_OUTBOX.c.state.not_in(_OVER), _OUTBOX.c.last_error.is_not(None))
@@ -275,13 +275,13 @@ class Outbox(Repository):
         return self._select(_OUTBOX.c.state.not_in(_OVER))
 
     def unsent_to(self, athlete: Athlete, recipient: str) -> tuple[OutboxMail, ...]:
-        """The athlete's mails to this address that may still be sent, and that nobody sends now."""
+        """The athlete's mails to this address that may still be sent and aren't being sent now."""
         may_go = _OUTBOX.c.state.in_(_SENT_BY_NOBODY)
         whose = (_OUTBOX.c.athlete_id == athlete.id, _OUTBOX.c.recipient == recipient)
         return self._select(*whose, may_go, func.length(_OUTBOX.c.mime) > 0)
 
     def all(self) -> tuple[OutboxMail, ...]:
-        """Every mail there ever was; long ago sent ones have no bytes any more."""
+        """All mails that were ever queued; those sent long ago have no bytes any more."""
         return self._select()
 
     def keys(self, athlete: Athlete, *, kind: MailKind) -> tuple[str, ...]:
@@ -296,20 +296,20 @@ class Outbox(Repository):
     # The operator's actions: each returns True if the mail's state allowed it.
 
     def again(self, mail: OutboxMail, *, now: datetime) -> bool:
-        """Send now what waits or was given up on; it's worth sending for as long as a new mail."""
+        """Send a waiting or dead mail now; it expires as late as a new mail."""
         return self._requeue(mail, ("queued", "retry", "dead"), now=now, attempts=0)
 
     def readdress(self, mail: OutboxMail, *, recipient: str, mime: bytes) -> OutboxMail:
-        """The same mail, which nobody sends now, to another address."""
+        """Change the recipient of a mail that isn't being sent now; returns the changed mail."""
         self._decide(mail, _SENT_BY_NOBODY, recipient=recipient, mime=mime)
         return replace(mail, recipient=recipient, mime=mime)
 
     def hold(self, mail: OutboxMail, *, why: str) -> bool:
-        """Put a mail aside until it's released."""
+        """Hold a mail until it's released."""
         return self._decide(mail, ("queued", "retry"), state="held", last_error=why)
 
     def hold_all(self, *, why: str) -> int:
-        """Put aside whatever would still be sent, half-sent ones too; how many that were."""
+        """Hold all mails that would still be sent, also half-sent ones; returns how many."""
         to_send = _OUTBOX.c.state.in_(("queued", "claimed", "at_dot", "retry"))
         return self._update(_OUTBOX, to_send, state="held", last_error=why)
 
@@ -318,7 +318,7 @@ class Outbox(Repository):
         return self._requeue(mail, ("held",), now=now, last_error=None)
 
     def drop(self, mail: OutboxMail) -> bool:
-        """Give a mail up: its bytes go, its row stays, so that it isn't queued again."""
+        """Give up a mail: its bytes are deleted; its row stays, so that it isn't queued again."""
         return self._decide(mail, UNSENT_STATES, state="dropped", mime=b"", last_error=None)
 
     def _requeue(
@@ -329,14 +329,14 @@ class Outbox(Repository):
         return self._decide(mail, expected, **again, **values)
 
     def _decide(self, mail: OutboxMail, expected: tuple[State, ...], **values: Any) -> bool:
-        """Compare and set, beside a worker that may have claimed the mail a moment ago."""
+        """Compare and set, because a worker may have just claimed the mail."""
         is_in_state = _OUTBOX.c.state.in_(expected)
         has_bytes = func.length(_OUTBOX.c.mime) > 0
         return self._update(_OUTBOX, _OUTBOX.c.id == mail.id, is_in_state, has_bytes, **values) == 1
 
     def purge(self, *, sent_before: datetime) -> int:
-        """Empty the bytes of mails sent long ago; the row stays, so that none goes twice."""
-        # In the very words of the indexes, and one after the other: so each is found by its own.
+        """Delete the bytes of mails sent long ago; the row stays, so that none is sent twice."""
+        # With the exact text of the indexes' conditions, one by one, so that each index is used.
         full = update(_OUTBOX).where(text(FULL_WORDS)).values(mime=b"")
         return sum(
             self.connection.execute(full.where(at < sent_before)).rowcount
@@ -344,7 +344,7 @@ class Outbox(Repository):
         )
 
     def empty(self, athlete: Athlete) -> None:
-        """Empty the bytes of all that this athlete was sent; the rows stay, as after a purge."""
+        """Delete the bytes of all mails sent to this athlete; the rows stay, as after a purge."""
         is_over = _OUTBOX.c.state.in_(("sent", "dead"))
         self._update(_OUTBOX, _OUTBOX.c.athlete_id == athlete.id, is_over, mime=b"")
 
@@ -352,7 +352,7 @@ class Outbox(Repository):
         self._delete(_OUTBOX, _OUTBOX.c.athlete_id == athlete.id)
 
     def _move(self, mail: OutboxMail, *expected: State, **values: Any) -> bool:
-        """Compare and set; False where the state, or the worker that claimed it, is another."""
+        """Compare and set; False if the state or the claiming worker has changed."""
         given = {"known_id": mail.id, "mine": mail.claimed_by}
         return self.connection.execute(_moving(expected), given | values).rowcount == 1
 
@@ -363,7 +363,7 @@ class Outbox(Repository):
 
 @cache
 def _adding(dialect: str, columns: tuple[str, ...]) -> Any:
-    """Inserts a mail and returns its id, or nothing if there is one with its key already."""
+    """The statement that inserts a mail and returns its id, or nothing if its key exists."""
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_OUTBOX)
     once = statement.values({name: bindparam(name) for name in columns})
     return once.on_conflict_do_nothing(index_elements=["key"]).returning(_OUTBOX.c.id)
@@ -371,7 +371,7 @@ def _adding(dialect: str, columns: tuple[str, ...]) -> Any:
 
 @cache
 def _moving(expected: tuple[State, ...]) -> Update:
-    """The statement of `Outbox._move`; what it sets, its parameters say."""
+    """The statement of `Outbox._move`; its parameters are the values to set."""
     mine = bindparam("mine", type_=_OUTBOX.c.claimed_by.type)
     return update(_OUTBOX).where(
         _OUTBOX.c.id == bindparam("known_id"),
@@ -382,7 +382,7 @@ def _moving(expected: tuple[State, ...]) -> Update:
 
 @cache
 def _claim() -> ReturningUpdate[Any]:
-    """The statement of `Outbox.claim`, which takes longer to write out than to carry out."""
+    """The statement of `Outbox.claim`, cached because building it takes longer than running it."""
     others = _OUTBOX.alias()
     on_their_way = select(others.c.recipient).where(others.c.state.in_(("claimed", "at_dot")))
     now = bindparam("now", type_=_OUTBOX.c.due_at.type)

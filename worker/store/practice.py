@@ -22,10 +22,10 @@ _OUTBOX, _RUN, _STATE = tables.outbox, tables.run, tables.source_state
 _FINDING_FIELDS = tuple(field.name for field in fields(Finding))
 
 _ZONES = timedelta(days=2)
-"""So far the athletes' calendars may be from UTC's, and some more."""
+"""More than the difference between any athlete's calendar and UTC."""
 
 _DIARY_DAYS = timedelta(days=91)
-"""How far back answers are read, of those whose last one isn't "fine"."""
+"""How far back answers are read for athletes whose last one isn't "fine"."""
 
 
 class Practice(Repository):
@@ -67,7 +67,7 @@ class Practice(Repository):
         )
 
     def _diaries_of_the_unwell(self, today: date, only: int | None) -> dict[int, Sequence[CheckIn]]:
-        """The answers of those whose last one of a fortnight isn't a plain "fine"."""
+        """The answers of athletes whose last one within two weeks isn't a plain "fine"."""
         last = (
             select(_CHECKIN.c.athlete_id, func.max(_CHECKIN.c.day).label("day"))
             .where(_CHECKIN.c.day.between(today - FORTNIGHT - _ZONES, today + _ZONES))
@@ -78,7 +78,7 @@ class Practice(Repository):
         is_last = and_(_CHECKIN.c.athlete_id == last.c.athlete_id, _CHECKIN.c.day == last.c.day)
         is_fine = and_(_CHECKIN.c.feels == "fine", cast(_CHECKIN.c.flags, String) == "[]")
         unwell = select(_CHECKIN.c.athlete_id).join(last, is_last).where(~is_fine)
-        # As the text that it is: of thousands of answers few differ, and each is decoded once.
+        # As text: most of thousands of answers are equal, and each value is decoded once.
         areas, flags = (cast(_CHECKIN.c[name], String).label(name) for name in ("areas", "flags"))
         query = (
             select(
@@ -97,7 +97,7 @@ class Practice(Repository):
         return dict(found)
 
     def _warned(self, since: date, only: int | None) -> dict[int, tuple[Finding, date]]:
-        """The last finding of each athlete that a mail was queued about since then, and when."""
+        """The last finding of each athlete about which a mail was queued since then, and when."""
         columns = (_FINDING.c[name] for name in _FINDING_FIELDS)
         query = (
             select(_FINDING.c.athlete_id, _FINDING.c.told_on, *columns)
@@ -105,7 +105,7 @@ class Practice(Repository):
             .where(*_of(_FINDING.c.athlete_id, only))
             .order_by(_FINDING.c.told_on, _FINDING.c.id)
         )
-        # The finding's fields by their places: by name they take three times as long.
+        # Fields are read by position; by name, it takes three times as long.
         rows: Sequence[Any] = self._rows(query)
         return {row[0]: (Finding(*row[2:]), row[1]) for row in rows}
 
@@ -121,7 +121,7 @@ class Practice(Repository):
         return dict(found)
 
     def _undelivered(self, only: int | None) -> dict[int, Undelivered]:
-        """Whose last mail, to the address of today, was given up or is held."""
+        """Athletes whose last mail to their current address was given up or is held."""
         later = _OUTBOX.alias()
         went = select(later.c.id).where(
             later.c.athlete_id == _OUTBOX.c.athlete_id,
@@ -149,7 +149,7 @@ class Practice(Repository):
 
 
 def _of(whose: Column[int], only: int | None) -> tuple[ColumnElement[bool], ...]:
-    """The condition that rows are one athlete's; none where they may be anybody's."""
+    """The condition for one athlete's rows; empty for all athletes."""
     return () if only is None else (whose == only,)
 
 

@@ -17,13 +17,13 @@ RESTORED = "restored"
 """The tick that records a restored backup."""
 
 MOVING = "moving"
-"""The tick in a database that `move-to` fills, until the move is whole; its trouble: from where."""
+"""The tick in a target of `move-to` until the move is complete; its trouble names the source."""
 
 DELETED = "deleted"
-"""The tick of the last time that somebody's rows went, and may have left traces in the file."""
+"""The tick of the last deletion of rows that may have left traces in the file."""
 
 FORGOTTEN = "forgotten"
-"""The tick of the last time that an athlete was removed: copies from before know them yet."""
+"""The tick of the last removal of an athlete, who is still in copies from before."""
 
 VACUUMED = "vacuumed"
 """The tick of the last rewrite of the database."""
@@ -41,9 +41,9 @@ _IS_TOLD = (_STATE.c.state == "failing") | (
 
 @dataclass(frozen=True, slots=True)
 class SourceState:
-    """How one source fares for one athlete; `backlog` is how much of it is still to come.
+    """The state of one source for one athlete; `backlog` is how much is left to read.
 
-    `last_error` beside the state "ok" says what a sound source doesn't show.
+    With the state "ok", `last_error` says what the source doesn't show.
     """
 
     state: Literal["ok", "waiting", "failing", "off"]
@@ -77,7 +77,7 @@ class Progress(Repository):
     # Weekly mails
 
     def last_week(self, athlete: Athlete) -> date | None:
-        """The latest of the weeks that were queued or skipped."""
+        """The latest week that was queued or skipped."""
         query = select(func.max(_WEEKLY.c.week_starts_on))
         last: date | None = self._value(query.where(_WEEKLY.c.athlete_id == athlete.id))
         return last
@@ -126,7 +126,7 @@ class Progress(Repository):
         return None
 
     def forget_weeks_after(self, athlete: Athlete, week_starts_on: date) -> tuple[date, ...]:
-        """Forget the weeks to come that were marked while the clock ran ahead; which they were."""
+        """Delete future weeks that were marked while the clock ran ahead; returns them."""
         after = _WEEKLY.c.athlete_id == athlete.id, _WEEKLY.c.week_starts_on > week_starts_on
         weeks = self._values(select(_WEEKLY.c.week_starts_on).where(*after))
         if weeks:
@@ -136,7 +136,7 @@ class Progress(Repository):
     # Sources
 
     def source(self, athlete: Athlete, source: SourceName, state: SourceState) -> None:
-        """Save how a source fares."""
+        """Save the state of a source."""
         row = {"athlete_id": athlete.id, "source": source, **asdict(state)}
         if state.state in ("ok", "off") and state.last_error is None:
             row["told_error"] = None
@@ -145,9 +145,9 @@ class Progress(Repository):
     def sources_and_news(
         self, athlete: Athlete
     ) -> tuple[Mapping[str, SourceState], Mapping[str, str]]:
-        """How each source fares; and the errors that the weekly mail tells of, and none has yet.
+        """The state of each source, and the errors that no weekly mail has reported yet.
 
-        Those of sources that fail, and of what one that works doesn't show.
+        These are errors of failing sources, and what working sources don't show.
         """
         rows = self.connection.execute(_states(), {"whose": athlete.id}).all()
         states = {row.source: from_row(SourceState, row) for row in rows}
@@ -160,12 +160,12 @@ class Progress(Repository):
         return states, news
 
     def mark_errors_notified(self, athlete: Athlete) -> None:
-        """Save that a mail says what is wrong with the athlete's sources."""
+        """Save that a mail has reported the errors of the athlete's sources."""
         theirs = _STATE.c.athlete_id == athlete.id
         self._update(_STATE, theirs, _IS_TOLD, told_error=_STATE.c.last_error)
 
     def backlog(self, athlete: Athlete, source: SourceName, left: int) -> None:
-        """Save how much of a source that has a state is still to come."""
+        """Save how much of a source is left to read, if it has a state."""
         self._update(
             _STATE, _STATE.c.athlete_id == athlete.id, _STATE.c.source == source, backlog=left
         )
@@ -174,7 +174,7 @@ class Progress(Repository):
         return self.sources_and_news(athlete)[0]
 
     def failing(self, *, most: int | None = None) -> tuple[tuple[str, str, SourceState], ...]:
-        """The failing sources: whose, which, how; all, or up to a limit."""
+        """The failing sources: athlete, source and state; all, or up to a limit."""
         name = tables.athlete.c.name
         query = (
             select(name, _STATE)
@@ -190,11 +190,11 @@ class Progress(Repository):
     # Ticks
 
     def ticked(self, name: str, *, at: datetime, trouble: str | None = None) -> None:
-        """Save when a job ended, and how."""
+        """Save when a job ended, and with which trouble."""
         self._upsert(_TICK, [{"name": name, "at": at, "trouble": trouble}])
 
     def clear_ticks(self, *, but: Collection[str]) -> None:
-        """Forget how the jobs ended under an earlier worker."""
+        """Delete the ticks of an earlier worker, except those in `but`."""
         self._delete(_TICK, _TICK.c.name.not_in(but))
 
     def restored_at(self) -> datetime | None:
@@ -206,12 +206,12 @@ class Progress(Repository):
         return self.ticks(name).get(name)
 
     def ticks(self, *names: str) -> Mapping[str, Tick]:
-        """The ticks of these names, or (none given) all, by name."""
+        """The ticks with these names, or all if none are given, by name."""
         rows = self.connection.execute(_ticks(named=bool(names)), {"names": names})
         return {row.name: from_row(Tick, row) for row in rows}
 
 
-# Statements that each job needs, written out once
+# Frequent statements, built once
 
 
 @cache
@@ -238,11 +238,11 @@ def _ticks(*, named: bool) -> Select[Any]:
 class LiveWorkers(Repository):
     """The processes that share this database. One that isn't seen for a while counts as dead.
 
-    They are seen by the database's own clock: their machines needn't agree on the time.
+    Times are by the database's clock, because the clocks of the machines may differ.
     """
 
     def beat(self, name: str, *, role: Role, place: str) -> datetime:
-        """The process of this name is alive; the time by the database's clock."""
+        """Save that a process is alive; returns the time by the database's clock."""
         now = self.now()
         if self._update(_WORKER, _WORKER.c.name == name, seen_at=now):
             return now
@@ -252,11 +252,11 @@ class LiveWorkers(Repository):
         return now
 
     def leave(self, name: str) -> None:
-        """The process of this name has ended."""
+        """Save that a process has ended."""
         self._delete(_WORKER, _WORKER.c.name == name)
 
     def living(self, *, within: timedelta) -> Sequence[LiveWorker]:
-        """Those seen within that time, the longest serving first."""
+        """The processes seen within this time, longest running first."""
         seen = _WORKER.c.seen_at >= self.now() - within
         query = select(_WORKER).where(seen).order_by(_WORKER.c.since_at)
         return [from_row(LiveWorker, row) for row in self._rows(query)]

@@ -32,7 +32,7 @@ class Repository:
         return self.connection.execute(query).all()
 
     def _value(self, query: Select[Any]) -> Any:
-        """The first column of the first row, None where there's no row."""
+        """The first column of the first row, or None without a row."""
         return self.connection.execute(query).scalar()
 
     def _values(self, query: Select[Any]) -> tuple[Any, ...]:
@@ -40,14 +40,14 @@ class Repository:
         return tuple(dict.fromkeys(self.connection.execute(query).scalars()))
 
     def _update(self, table: Table, /, *where: ColumnElement[bool], **values: Any) -> int:
-        """Change the rows for which all of `where` holds; returns how many that were."""
+        """Update the rows for which all of `where` holds; returns how many."""
         statement = update(table).where(*where).values(**values)
         return self.connection.execute(statement).rowcount
 
     def _change_by(self, table: Table, by: Mapping[str, Any], /, **values: Any) -> int:
-        """Change the rows whose columns equal `by`; returns how many that were.
+        """Update the rows whose columns equal `by`; returns how many.
 
-        As `_update`, for what is done again and again: its statement is written out once.
+        Like `_update`, with a cached statement for frequent use.
         """
         named = {f"by_{name}": value for name, value in by.items()}
         return self.connection.execute(_changing(table, tuple(by)), named | values).rowcount
@@ -60,9 +60,8 @@ class Repository:
     ) -> None:
         """Insert rows in one statement, alike on SQLite and PostgreSQL.
 
-        Where one with the same `keys` (the primary key, if none are named) stands already, its
-        other columns are replaced, or it is left alone. Every row names the same columns, and no
-        two rows have the same keys.
+        If a row with the same `keys` (default: the primary key) exists, its other columns are
+        replaced, or it is left unchanged. All rows must have the same columns, and different keys.
         """
         rows = list(rows)
         if not rows:
@@ -75,7 +74,7 @@ class Repository:
 
 @cache
 def _changing(table: Table, names: tuple[str, ...]) -> Update:
-    """The statement of `Repository._change_by`; what it sets, its parameters say."""
+    """The statement of `Repository._change_by`; its parameters are the values to set."""
     return update(table).where(*(table.c[name] == bindparam(f"by_{name}") for name in names))
 
 
@@ -83,8 +82,8 @@ def _changing(table: Table, names: tuple[str, ...]) -> Update:
 def _upserting(
     dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...], *, replace: bool
 ) -> Any:
-    """The statement of `Repository._upsert`, which takes longer to write out than to carry out."""
-    # SQLAlchemy's module for one database: the other one isn't imported, which takes time.
+    """The statement of `Repository._upsert`, cached because it's slower to build than to run."""
+    # Import SQLAlchemy's module for this database only, because importing takes time.
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(table)
     keys = keys or tuple(table.primary_key.columns.keys())
     replaced = {name: statement.excluded[name] for name in columns if name not in keys}
@@ -94,6 +93,6 @@ def _upserting(
 
 
 def from_row(kind: type[T], row: Row[Any]) -> T:
-    """A value of the dataclass `kind`, whose fields are named as the columns are."""
+    """A value of the dataclass `kind`, whose fields are named like the columns."""
     names: Iterable[str] = kind.__dataclass_fields__  # type: ignore[attr-defined]
     return kind(**{name: getattr(row, name) for name in names})

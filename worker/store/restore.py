@@ -2,7 +2,7 @@
 
 The copy itself is only read. The replacement is prepared beside the database, upgraded to the
 current schema, and renamed last, so that a kill at any moment leaves either the old or the
-restored one.
+restored database.
 """
 
 import os
@@ -23,10 +23,10 @@ _ANOTHER = "restore another copy; the database is as it was"
 
 
 def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transaction], T]) -> T:
-    """Put `copy` in the place of the store's database; what was there goes to `aside`.
+    """Replace the store's database by `copy`; the old one is moved to `aside`.
 
-    `mark` is applied to the copy before it takes its place. To be called while no worker runs, on a
-    store that was not opened. Raises `StoreError`; then nothing has changed.
+    `mark` is applied to the copy before that. To be called while no worker runs, on a store that
+    was not opened. Raises `StoreError`; then nothing has changed.
     """
     if store.file is None:
         raise StoreError("this is a PostgreSQL database: restore it with pg_restore or psql")
@@ -48,7 +48,7 @@ def restore(copy: Path, store: Store, *, aside: Path, mark: Callable[[Transactio
 
 
 def _read(copy: Path, part: Path) -> None:
-    """By SQLite's own backup, which includes what is only in the copy's log; checked whole."""
+    """Read and check a copy by SQLite's own backup, which includes the copy's log."""
     try:
         with (
             closing(sqlite3.connect(f"file:{quote(str(copy))}?mode=ro", uri=True)) as source,
@@ -65,9 +65,9 @@ def _read(copy: Path, part: Path) -> None:
 
 
 def athletes_in(copy: Path) -> frozenset[str]:
-    """The athletes whom a copy knows, each by the instant they were added; none where it's damaged.
+    """The athletes in a copy, identified by when they were added; none if it's damaged.
 
-    Names and addresses change, and every schema has this column.
+    Names and addresses may change, and every schema has this column.
     """
     url = f"file:{quote(str(copy))}?mode=ro&immutable=1"
     try:
@@ -96,11 +96,11 @@ def _prepare(part: Path, copy: Path, mark: Callable[[Transaction], T]) -> T:
 
 
 def _put_aside(store: Store, aside: Path) -> None:
-    """Move what was there; an old log must not be played into the restored database."""
+    """Move the old database; its log must not be applied to the restored one."""
     assert store.file is not None  # noqa: S101  checked by the caller
     if not store.file.exists():
         return
-    with suppress(StoreError):  # a damaged one can't be compacted, and stays as it is
+    with suppress(StoreError):  # a damaged database can't be compacted, and is moved as it is
         store.empty_log()
     store.close()
     aside.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The runs' repository: recordings as received from sources, and the runs derived from them.
+"""The runs: recordings as received from sources, and the runs derived from them.
 
 Whenever recordings arrive, change or disappear, the runs around them are derived again by
 `matching`, and keep their ids where possible.
@@ -38,8 +38,8 @@ from worker.store.tables import DUE_AT_ONCE, recording, run
 from worker.store.tables import athlete as athlete_table
 
 JUDGED_DAYS = 1000
-"""How far back a judgement reaches from the last run before: a season, the year before it, and
-last year's ramp."""
+"""How many days of history a judgement needs before the last run: a season, the year before it,
+and last year's ramp."""
 
 _LATELY = timedelta(days=60)
 _FEW = 20
@@ -50,9 +50,9 @@ _RUN_FIELDS = tuple(field.name for field in fields(Run) if field.name != "id")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What saving did: the earliest day it touched (None: nothing), and which runs are new.
+    """The result of saving: the earliest changed day (None: nothing), and the new runs.
 
-    `run_of` names the run of each recording that was saved, by source and external id.
+    `run_of` is the run's id for each saved recording, by source and external id.
     """
 
     first_day: date | None
@@ -60,15 +60,15 @@ class Change:
     run_of: Mapping[tuple[str, str], int]
 
     def is_new(self, saved: Recording) -> bool:
-        """True where this recording brought a run that wasn't known before."""
+        """True if this recording brought a new run."""
         return self.run_of[saved.source, saved.external_id] in self.new_run_ids
 
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run as stored: with the recordings behind it and why it doesn't count, if it doesn't.
+    """A run as stored, with its recordings, and the reason if it doesn't count.
 
-    `excluded` says that the athlete left it out, `edited` that they added it or corrected it here.
+    `excluded`: the athlete excluded it; `edited`: the athlete added or corrected it here.
     """
 
     run: Run
@@ -80,7 +80,7 @@ class StoredRun:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """A recording with its own id and that of its run; `saved_at` of all but its title."""
+    """A recording with its id and its run's; `saved_at` ignores changes of the title."""
 
     id: int
     run_id: int | None
@@ -90,7 +90,7 @@ class _Stored:
 
 @dataclass(frozen=True, slots=True)
 class Runs(Repository):
-    """One athlete's recordings in, runs out."""
+    """Saves athletes' recordings, and derives their runs."""
 
     rules: Rules
     precedence: Mapping[SourceName, int]
@@ -98,7 +98,7 @@ class Runs(Repository):
     def save(
         self, athlete: Athlete, arrived: Iterable[Recording], *, now: datetime, today: date
     ) -> Change:
-        """Save recordings (twice is once) and derive the runs they touch."""
+        """Save recordings (repeating it changes nothing) and derive their runs."""
         by_key: dict[tuple[str, str], Recording] = {(r.source, r.external_id): r for r in arrived}
         days = {r.day for r in by_key.values()}
         few = len(by_key) <= _FEW
@@ -107,13 +107,13 @@ class Runs(Repository):
         changed = {
             key: r for key, r in by_key.items() if key not in before or before[key].recording != r
         }
-        # No run is another one for its title.
+        # A changed title doesn't change a run.
         touched = {
             key
             for key, r in changed.items()
             if key not in before or replace(before[key].recording, title=r.title) != r
         } | {key for key, row in before.items() if row.run_id is None}
-        # No field holds another dataclass: `asdict` would take half of an import's time.
+        # `asdict` would take half of an import's time, and isn't needed for flat fields.
         rows = [
             {name: getattr(r, name) for name in _RECORDING_FIELDS}
             | {"athlete_id": athlete.id}
@@ -123,7 +123,7 @@ class Runs(Repository):
         self._upsert(recording, rows, "athlete_id", "source", "external_id")
         old = [before[key] for key in touched if key in before]
         if few and touched <= before.keys() and all(row.recording.day in days for row in old):
-            # All that is about their days was read before they were written over.
+            # Everything about their days was read before it was overwritten.
             near |= {key: replace(before[key], recording=r) for key, r in changed.items()}
         else:
             near = {}
@@ -145,7 +145,7 @@ class Runs(Repository):
     def drop(
         self, athlete: Athlete, source: SourceName, external_ids: Sequence[str], *, today: date
     ) -> Change:
-        """Forget recordings that their source no longer has, and the runs only they made."""
+        """Delete recordings that their source no longer has, and runs without any other."""
         gone = self._stored(athlete, {(source, external_id) for external_id in external_ids})
         if not gone:
             return Change(None, frozenset(), {})
@@ -162,14 +162,14 @@ class Runs(Repository):
     def drop_content(
         self, athlete: Athlete, source: SourceName, sha256: str, *, today: date
     ) -> Change:
-        """Forget the recordings that came from a file of this content."""
+        """Delete the recordings from a file with this content."""
         query = select(recording.c.external_id).where(
             *_recorded_by(athlete, source), recording.c.sha256 == sha256
         )
         return self.drop(athlete, source, self._values(query), today=today)
 
     def match_anew(self, athlete: Athlete, *, today: date) -> date | None:
-        """Derive what today's rules make other runs of; the earliest day that changed, or None."""
+        """Derive all runs again by the current rules; the earliest day that changed, or None."""
         query = select(recording).where(recording.c.athlete_id == athlete.id)
         stored = {(row.source, row.external_id): _stored(row) for row in self._rows(query)}
         bundles = matching.group(
@@ -199,21 +199,21 @@ class Runs(Repository):
     def with_match_due(
         self, athlete: Athlete | None = None, *, most: int = DUE_AT_ONCE
     ) -> tuple[int, ...]:
-        """The ids of the athletes whose runs were derived by older rules; of one, where named."""
+        """The ids of the athletes (or only this one) whose runs were derived by older rules."""
         query = select(athlete_table.c.id).where(athlete_table.c.matched_by < matching.VERSION)
         if athlete is not None:
             query = query.where(athlete_table.c.id == athlete.id)
         return self._values(query.order_by(athlete_table.c.id).limit(most))
 
     def whose(self, run_id: int) -> int | None:
-        """The id of the athlete who has this run, or None."""
+        """The id of this run's athlete, or None."""
         found: int | None = self._value(select(run.c.athlete_id).where(run.c.id == run_id))
         return found
 
     def behind(self, athlete: Athlete, run_id: int) -> tuple[Recording, ...]:
-        """The recordings of a run, the athlete's own words among them; none where there's no run.
+        """The recordings of a run, including the athlete's corrections; empty without such a run.
 
-        The best one stands first.
+        The most credible one comes first.
         """
         query = select(recording).where(
             recording.c.athlete_id == athlete.id, recording.c.run_id == run_id
@@ -222,13 +222,13 @@ class Runs(Repository):
         return matching.in_order(found, precedence=self.precedence)
 
     def any(self, athlete: Athlete) -> bool:
-        """True where the athlete has a run."""
+        """True if the athlete has a run."""
         return self.connection.execute(_any(), {"whose": athlete.id}).scalar() is not None
 
     def counted(self, athlete: Athlete, *, since: date | None = None) -> tuple[Run, ...]:
         """The runs that count, oldest first; `since` leaves out older days."""
         given = {"whose": athlete.id, "since": since or date.min}
-        # By position, and all at once: years of runs are read at each judgement.
+        # By position and all at once, for speed: each judgement reads years of runs.
         return tuple(starmap(Run, self.connection.execute(_counted(), given).all()))
 
     def quarantined(self, athlete: Athlete) -> tuple[StoredRun, ...]:
@@ -236,12 +236,10 @@ class Runs(Repository):
         return self._listed(run.c.athlete_id == athlete.id, run.c.quarantine.is_not(None))
 
     def history(self, athlete: Athlete, *, since: date, rules: Rules) -> History:
-        """All that is needed to judge the days from `since` on, however long a break is
-        before them.
-        """
+        """The history needed to judge the days from `since` on, even after a long break."""
         watched = since - timedelta(days=rules.return_watch_days)
         reach = timedelta(days=JUDGED_DAYS)
-        # Most have run lately: what is read for them holds the last run before, and all it needs.
+        # Most athletes have run lately, so this includes the last run before, and what it needs.
         runs = self.counted(athlete, since=watched - reach - _LATELY)
         before = max((one.day for one in runs if one.day < watched), default=None)
         if before is None:
@@ -261,7 +259,7 @@ class Runs(Repository):
         return {row.id: row.day for row in self._rows(query)}
 
     def _listed(self, *where: ColumnElement[bool]) -> tuple[StoredRun, ...]:
-        """The runs for which all of this holds, with their sources, oldest first."""
+        """The runs that meet these conditions, with their sources, oldest first."""
         sources: dict[int, list[tuple[SourceName, str]]] = {}
         words: dict[int, set[bool]] = {}
         linked = (
@@ -293,7 +291,7 @@ class Runs(Repository):
         )
 
     def release(self, athlete: Athlete, *, today: date) -> date | None:
-        """Count what was dated in the future and no longer is; its earliest day, or None."""
+        """Count runs that are no longer in the future; returns their earliest day, or None."""
         query = select(run).where(
             run.c.athlete_id == athlete.id, run.c.looked_at_on.is_not(None), run.c.day <= today
         )
@@ -307,7 +305,7 @@ class Runs(Repository):
         return min((one.day for one in freed), default=None)
 
     def with_release_due(self, until: date, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes with a run that was dated in the future, and is so no longer."""
+        """The ids of the athletes with a run that was in the future and no longer is."""
         query = (
             select(run.c.athlete_id)
             .where(run.c.looked_at_on <= until)
@@ -325,7 +323,7 @@ class Runs(Repository):
     def contents(
         self, athlete: Athlete, source: SourceName, external_ids: Sequence[str]
     ) -> Mapping[str, str]:
-        """The digest of the file behind each of these recordings, of those that have one."""
+        """The digests of these recordings' files, for those that have one."""
         query = select(recording.c.external_id, recording.c.sha256).where(
             *_recorded_by(athlete, source),
             recording.c.external_id.in_(external_ids),
@@ -334,7 +332,7 @@ class Runs(Repository):
         return {row.external_id: row.sha256 for row in self._rows(query)}
 
     def on_days(self, athlete: Athlete, days: Collection[date]) -> tuple[Recording, ...]:
-        """All that any source recorded on these days of the athlete's."""
+        """The athlete's recordings from all sources on these days."""
         query = select(recording).where(
             recording.c.athlete_id == athlete.id, recording.c.day.in_(sorted(days))
         )
@@ -343,7 +341,7 @@ class Runs(Repository):
     def why_aside(
         self, athlete: Athlete, keys: Iterable[tuple[str, str]]
     ) -> Mapping[tuple[str, str], str]:
-        """Why the runs of these recordings don't count, of those that don't."""
+        """The reasons why runs of these recordings don't count, for those that don't."""
         stored = self._stored(athlete, keys)
         ids = {row.run_id for row in stored.values() if row.run_id is not None}
         query = select(run.c.id, run.c.quarantine).where(
@@ -361,7 +359,7 @@ class Runs(Repository):
     def _stored(
         self, athlete: Athlete, keys: Iterable[tuple[str, str]]
     ) -> dict[tuple[str, str], _Stored]:
-        """Returns what is stored under these sources and external ids."""
+        """Returns the stored recordings with these sources and external ids."""
         found: dict[tuple[str, str], _Stored] = {}
         for source, external_ids in _by_source(keys).items():
             query = select(recording).where(
@@ -374,7 +372,7 @@ class Runs(Repository):
     def _near(
         self, athlete: Athlete, days: Iterable[date], keys: Iterable[tuple[str, str]] = ()
     ) -> dict[tuple[str, str], _Stored]:
-        """Returns what is stored of these days and those beside them, and under these keys."""
+        """Returns the stored recordings of these days and adjacent ones, and of these keys."""
         named = _by_source(keys)
         given: dict[str, Any] = {"whose": athlete.id, "days": sorted(_around(days))}
         for number, (source, external_ids) in enumerate(named.items()):
@@ -392,10 +390,10 @@ class Runs(Repository):
         today: date,
         near: Mapping[tuple[str, str], _Stored] = MappingProxyType({}),
     ) -> Change:
-        """Make the runs around `days` anew: those that lost a recording or have one of `keys`.
+        """Derive the runs around `days` again: those that lost a recording or have one of `keys`.
 
-        `near` are the recordings around those days, for whoever has read them. The change names the
-        runs of all recordings of those.
+        `near` are the recordings around those days, if the caller has read them. The change has
+        the runs of all of those recordings.
         """
         if not days:
             return Change(None, frozenset(), {})
@@ -417,10 +415,10 @@ class Runs(Repository):
             if not touched and not left_runs.intersection(known):
                 continue
             before |= known
-            # A recording's day needn't be that of the run it joins or leaves: clocks differ.
+            # A recording's day may differ from its run's, because clocks differ.
             days |= {r.day for r in bundle}
             if bundle[0].about:
-                # Words on what its source no longer has wait for it to come again.
+                # Corrections stay until their source sends the recording again.
                 orphans += rows
                 continue
             free = min(known - reused.keys(), default=None)
@@ -455,7 +453,7 @@ class Runs(Repository):
         moved += [{"known_id": row.id, "run_id": None} for row in orphans]
         if moved:
             self.connection.execute(_by_id(recording), moved)
-        # A run that has no recording any more goes.
+        # Runs without recordings are deleted.
         if left := sorted(before - reused.keys()):
             linked = select(recording.c.run_id).where(recording.c.run_id.in_(left))
             self._delete(run, run.c.id.in_(left), run.c.id.not_in(linked))
@@ -474,7 +472,7 @@ class Runs(Repository):
         return {**columns, "quarantine": reason, "looked_at_on": later}
 
 
-# Statements that each job needs, written out once
+# Frequent statements, built once
 
 
 @cache
@@ -491,9 +489,9 @@ def _counted() -> Select[Any]:
 
 @cache
 def _near(sources: int) -> Select[Any] | CompoundSelect[Any]:
-    """Recordings of `days`, and by their ids those of so many sources.
+    """A query for recordings of `days`, and for those of several sources by their ids.
 
-    Each part by its own index: joined by OR, all of the athlete's recordings would be read.
+    Each part uses its own index; with OR, all of the athlete's recordings would be read.
     """
     theirs = select(recording).where(recording.c.athlete_id == bindparam("whose"))
     of_days = theirs.where(recording.c.day.in_(bindparam("days", expanding=True)))
@@ -509,18 +507,18 @@ def _near(sources: int) -> Select[Any] | CompoundSelect[Any]:
 
 @cache
 def _by_id(table: Table) -> Update:
-    """Changes the row of `known_id`; its other parameters say how."""
+    """The statement that updates the row `known_id`; its other parameters are the values."""
     return update(table).where(table.c.id == bindparam("known_id"))
 
 
 @cache
 def _inserting() -> ReturningInsert[Any]:
-    """Inserts runs and returns their ids, in their order."""
+    """The statement that inserts runs and returns their ids, in order."""
     return insert(run).returning(run.c.id, sort_by_parameter_order=True)
 
 
 def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """The external ids by their sources."""
+    """The external ids by source."""
     by_source: dict[str, list[str]] = {}
     for source, external_id in keys:
         by_source.setdefault(source, []).append(external_id)
@@ -528,7 +526,7 @@ def _by_source(keys: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
 
 
 def _around(days: Iterable[date]) -> set[date]:
-    """These days, and those that a recording of the same run may be on by another clock."""
+    """These days and the adjacent ones, where another clock may put the same run."""
     reach = range(-matching.NEIGHBOUR_DAYS, matching.NEIGHBOUR_DAYS + 1)
     return {day + timedelta(days=step) for day in days for step in reach}
 
@@ -538,7 +536,7 @@ def _stored(row: Row[Any]) -> _Stored:
 
 
 def _counts(athlete: Athlete) -> tuple[ColumnElement[bool], ...]:
-    """The runs of an athlete that count."""
+    """The conditions for an athlete's runs that count."""
     return run.c.athlete_id == athlete.id, run.c.quarantine.is_(None)
 
 

@@ -1,4 +1,4 @@
-"""What the repositories of a service share: their rows as stored, and whose rows these are."""
+"""Shared by the repositories of a service: the stored rows, and the base class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,8 @@ FileState = Literal["due", "read", "none"]
 class SeenActivity:
     """An activity as it was last seen: a run, or one that can't be read for a `reason`.
 
-    `file` is how far its original file is, "none" where it has none. `silence` says why nothing
-    may be mailed about what the file changes, or is None.
+    `file` is the state of its original file, "none" if it has none. `silence` says why changes by
+    the file may not be mailed, or is None.
     """
 
     external_id: str
@@ -36,7 +36,7 @@ class SeenActivity:
 
 @dataclass(frozen=True, slots=True)
 class StoredCredential:
-    """A credential at rest; `version` grows with each refresh and each connection."""
+    """A stored credential; `version` grows with each refresh and each connection."""
 
     account_id: str
     encrypted: bytes
@@ -82,5 +82,5 @@ class OfSource(Repository):
 
 
 def theirs(table: Table) -> ColumnElement[bool]:
-    """The rows of one athlete, the parameter `whose`, at one `service`."""
+    """The condition for rows of one athlete (parameter `whose`) at one `service`."""
     return and_(table.c.athlete_id == bindparam("whose"), table.c.source == bindparam("service"))

@@ -1,4 +1,4 @@
-"""Webhook events: which activities a service told of, which were looked at, and what that cost."""
+"""Webhook events: activities to look at, those looked at lately, and the calls for them."""
 
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
@@ -20,19 +20,19 @@ _ACTIVITY = tables.source_activity
 _EVENT = tables.source_event
 
 EVENTS_KEPT = 50
-"""So many events of one athlete wait at most."""
+"""The most events of one athlete that wait."""
 
 QUIET = timedelta(minutes=1)
-"""So long after a look at an activity, events about it are gathered for one more look."""
+"""For this time after a look at an activity, its events are gathered for one more look."""
 
 _LOOKED, _GATHERED = -1, -2
-"""In place of an event's tries: the memory of a look, and an event that came in its `QUIET`."""
+"""In place of an event's tries: a recent look, and an event that arrived in its `QUIET`."""
 
 _WAITS: ColumnElement[bool] = _EVENT.c.tries != _LOOKED
 
 
 class SourceEvents(OfSource):
-    """The events of one service, each about one activity of an athlete's."""
+    """The events of one service, each about one activity of an athlete."""
 
     __slots__ = ()
 
@@ -41,13 +41,13 @@ class SourceEvents(OfSource):
     ) -> None:
         """Save that activities are to be looked at, by athlete's id and external id, each once.
 
-        An empty external id: that the credential is to be tried. Of one athlete so many wait at
-        most, those first that `events_due` names first.
+        An empty external id means that the credential is to be tested. At most `most` events of
+        one athlete wait, the first ones in the order of `events_due`.
         """
         over = _EVENT.c.tries == _LOOKED, _EVENT.c.due_at <= now
         self._delete(_EVENT, self._is(_EVENT), *over)
         every = {"source": self.source, "due_at": now, "tries": 0}
-        # Always in one order, so that two who write the same events don't wait for each other.
+        # Always in the same order, so that two writers of the same events can't deadlock.
         rows = [{**every, "athlete_id": a, "external_id": e} for a, e in sorted(events)]
         if rows:
             self.connection.execute(_noting(self.connection.dialect.name), rows)
@@ -64,21 +64,21 @@ class SourceEvents(OfSource):
         most: int = DUE_AT_ONCE,
         of: Collection[int] | None = None,
     ) -> tuple[int, ...]:
-        """The ids of the athletes with an event due, the oldest first; `of` these, or all."""
+        """The ids of the athletes (all, or `of` these) with an event due, the oldest first."""
         where = [_WAITS, _EVENT.c.due_at <= now]
         if of is not None:
             where.append(_EVENT.c.athlete_id.in_(sorted(of)))
         return self._athlete_ids(_EVENT, *where, by=(_EVENT.c.due_at,), most=most)
 
     def end_quiet(self, now: datetime) -> None:
-        """What is still being gathered is due now, for whoever won't come again soon."""
+        """Make gathered events due now, for a caller that won't return soon."""
         gathered = _EVENT.c.tries == _GATHERED
         self._update(_EVENT, self._is(_EVENT), gathered, due_at=now, tries=0)
 
     def events_due(self, athlete: Athlete, now: datetime) -> Mapping[str, SeenActivity | None]:
-        """The external id of each of the athlete's events that is due, and what is known of it.
+        """The external ids of the athlete's due events, with the stored state of each activity.
 
-        First whether the credential lives, then what is known here, then the newest.
+        First the test of the credential, then known activities, then the newest.
         """
         rows = self.connection.execute(
             _events_due(), {"whose": athlete.id, "service": self.source, "now": now}
@@ -89,7 +89,7 @@ class SourceEvents(OfSource):
         }
 
     def spend_event_calls(self, athlete: Athlete, number: int, *, now: datetime, most: int) -> bool:
-        """Count calls for events of this athlete; False where the day's are used up."""
+        """Count calls for events of this athlete; False if the day's are used up."""
         has_left, counted = one_more_call()
         spending = update(_CREDENTIAL).where(*self._of(athlete), has_left).values(counted)
         given = {"today": utc_day(now), "most": most, "number": number}
@@ -103,7 +103,7 @@ class SourceEvents(OfSource):
         return self.connection.execute(query, given).scalar() is not None
 
     def hold_events(self, athlete: Athlete, until: datetime) -> None:
-        """No event of this athlete is due before then."""
+        """Postpone all events of this athlete until then."""
         self._update(_EVENT, *self._of(athlete, _EVENT), _WAITS, due_at=until, tries=0)
 
     def events_waiting(self, athlete: Athlete) -> int:
@@ -114,9 +114,9 @@ class SourceEvents(OfSource):
     def event_done(
         self, athlete: Athlete, external_id: str, *, looked_at: datetime | None = None
     ) -> None:
-        """The event is done; where it came again since `looked_at`, it stays.
+        """Mark an event as done, unless it has arrived again since `looked_at`.
 
-        For a while after a look what comes about the same activity is gathered.
+        For a while after a look, more events about the same activity are gathered.
         """
         if looked_at is None or not external_id:
             again = () if looked_at is None else (_EVENT.c.due_at <= looked_at,)
@@ -127,7 +127,7 @@ class SourceEvents(OfSource):
         self.connection.execute(_looked(), given)
 
     def retry_event(self, athlete: Athlete, external_id: str, *, now: datetime, most: int) -> None:
-        """Try again later and later, `most` times; what stays undone, polling finds."""
+        """Try again `most` times, with growing pauses; afterwards, polling finds the change."""
         where = self._event(athlete, external_id)
         tries = max(self._value(select(_EVENT.c.tries).where(*where)) or 0, 0)
         if tries + 1 >= most:
@@ -148,7 +148,7 @@ def _events_due() -> Select[Any]:
 
 
 def _most_credible(*columns: ColumnElement[Any]) -> Select[Any]:
-    """Events with the activities that they name; what somebody made up comes last."""
+    """A query for events with their activities; those that may be forged come last."""
     event, known = _EVENT.c, _ACTIVITY.c
     same = (
         (known.athlete_id == event.athlete_id)
@@ -162,7 +162,7 @@ def _most_credible(*columns: ColumnElement[Any]) -> Select[Any]:
         .order_by(
             event.external_id != "",
             known.external_id.is_(None),
-            # Ids of digits grow: the longer, and then the greater, is the newer.
+            # Numeric ids grow: a longer one, or a greater one of the same length, is newer.
             func.length(event.external_id).desc(),
             event.external_id.desc(),
         )
@@ -171,7 +171,7 @@ def _most_credible(*columns: ColumnElement[Any]) -> Select[Any]:
 
 @cache
 def _looked() -> Update:
-    """An event whose activity was looked at; `_GATHERED` where it came again since then."""
+    """The statement for a looked-at activity; `_GATHERED` if its event has arrived again."""
     tries = case((_EVENT.c.due_at <= bindparam("looked_at"), _LOOKED), else_=_GATHERED)
     of_it = _EVENT.c.external_id == bindparam("told")
     changed = {"tries": tries, "due_at": bindparam("quiet_until")}
@@ -180,7 +180,7 @@ def _looked() -> Update:
 
 @cache
 def _noting(dialect: str) -> Any:
-    """Saves an event: due at once, or where its activity was looked at just now after a while."""
+    """The statement to save an event, due at once, or later if its activity was just looked at."""
     statement = import_module(f"sqlalchemy.dialects.{dialect}").insert(_EVENT)
     new = statement.excluded
     is_quiet = and_(_EVENT.c.tries < 0, _EVENT.c.due_at > new.due_at)
@@ -198,7 +198,7 @@ def utc_day(now: datetime) -> date:
 
 
 def one_more_call() -> tuple[ColumnElement[bool], dict[str, Any]]:
-    """Whether `today`'s calls for events are fewer than `most`, and what counts a `number` more."""
+    """The condition that calls for events are left `today`, and the values that count more."""
     calls, on = _CREDENTIAL.c.event_calls, _CREDENTIAL.c.event_calls_on
     today, number = bindparam("today", type_=on.type), bindparam("number", type_=calls.type)
     is_fresh = or_(on.is_(None), on != today)

@@ -42,12 +42,12 @@ STANDING = ("read_until", "read_back_to", "looked_back_at", "doubted_at", "failu
 
 
 _DUE: ColumnElement[str] = literal_column("'due'")
-"""Written out, so that PostgreSQL finds the index over the files that are due."""
+"""A literal, so that PostgreSQL uses the index over files that are due."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRows(SourceEvents):
-    """One service: a credential an athlete, one limit and one subscription for all of them."""
+    """One service: a credential for each athlete, and one limit and one subscription for all."""
 
     # Credentials
 
@@ -92,23 +92,23 @@ class SourceRows(SourceEvents):
     def renew(
         self, athlete: Athlete, *, version: int, encrypted: bytes, expires_at: datetime | None
     ) -> bool:
-        """Save what a refresh brought; False where it isn't the refreshed credential any more."""
+        """Save a refreshed credential; False if another one has replaced it meanwhile."""
         where = *self._of(athlete), _CREDENTIAL.c.version == version
         values = {"encrypted": encrypted, "expires_at": expires_at, "version": version + 1}
         return self._update(_CREDENTIAL, *where, **values, revoked_at=None) == 1
 
     def revoked(self, athlete: Athlete, *, version: int, now: datetime) -> bool:
-        """The service refuses this credential for good; False where it's another one by now."""
+        """Save that a credential is revoked; False if another one has replaced it."""
         where = *self._of(athlete), _CREDENTIAL.c.version == version
         return self._update(_CREDENTIAL, *where, revoked_at=now) == 1
 
     def forget(self, athlete: Athlete) -> None:
-        """Delete the credential, and what only this service has: activities and events."""
+        """Delete the credential, and the service's activities and events."""
         for table in (_CREDENTIAL, _ACTIVITY, _EVENT):
             self._delete(table, *self._of(athlete, table))
 
     def athletes_of(self, account_ids: Collection[str]) -> Mapping[str, Sequence[int]]:
-        """For each of these accounts the ids of the athletes connected to it, revoked ones too."""
+        """The ids of the athletes connected to each of these accounts, including revoked ones."""
         query = select(_CREDENTIAL.c.account_id, _CREDENTIAL.c.athlete_id).where(
             self._is(_CREDENTIAL), _CREDENTIAL.c.account_id.in_(list(account_ids))
         )
@@ -118,7 +118,7 @@ class SourceRows(SourceEvents):
         return found
 
     def encrypted(self) -> Mapping[int, bytes]:
-        """What each credential is encrypted as, by the athlete's id."""
+        """The encrypted credentials by the athletes' ids."""
         query = select(_CREDENTIAL.c.athlete_id, _CREDENTIAL.c.encrypted).where(
             self._is(_CREDENTIAL)
         )
@@ -134,10 +134,10 @@ class SourceRows(SourceEvents):
     def lease(
         self, athlete: Athlete, *, now: datetime, until: datetime, event_calls: int | None = None
     ) -> tuple[StoredCredential, Mapping[str, Any] | None] | None:
-        """Lease this athlete's credential until then; None if it is missing or leased to another.
+        """Lease this athlete's credential until then; None if it is missing or already leased.
 
-        The rate limit is returned with it, as by `limit` with its lock. With `event_calls`, a call
-        for an event is counted too; None also if that many were made today.
+        The rate limit is returned with it, locked as by `limit`. With `event_calls`, a call for an
+        event is counted too; None also if that many were made today.
         """
         given = {"service": self.source, "whose": athlete.id, "now": now, "until": until}
         if event_calls is not None:
@@ -146,24 +146,26 @@ class SourceRows(SourceEvents):
         return (_credential(taken), taken.limit_state) if taken else None
 
     def release(self, athlete: Athlete, *, asked: StoredCredential | None = None) -> bool:
-        """Give it back; False where it isn't the one of the account that was `asked` any more."""
+        """Release the credential; False if it no longer belongs to the account that was `asked`."""
         held: dict[str, Any] = {"athlete_id": athlete.id, "source": self.source}
         if asked is not None:
             held["account_id"] = asked.account_id
-            if not asked.account_id:  # an account without an id is known by when it was connected
+            if (
+                not asked.account_id
+            ):  # an account without an id is identified by when it was connected
                 held["connected_at"] = asked.connected_at
         return self._change_by(_CREDENTIAL, held, leased_until=None) == 1
 
     def due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes to be asked for, those that waited longest first."""
+        """The ids of the athletes to be polled, longest waiting first."""
         c = _CREDENTIAL.c
         where = c.due_at <= now, c.revoked_at.is_(None)
         return self._athlete_ids(_CREDENTIAL, *where, by=(c.due_at, c.athlete_id), most=most)
 
     def with_history_due(self, until: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes whose past isn't read back to `until`, the least read first.
+        """The ids of the athletes whose history isn't read back to `until`, the least read first.
 
-        Not of those whose last call failed: they follow after a poll that succeeds.
+        Athletes whose last call failed are omitted until a poll succeeds.
         """
         c = _CREDENTIAL.c
         where = c.read_back_to > until, c.revoked_at.is_(None), c.failures == 0
@@ -171,7 +173,7 @@ class SourceRows(SourceEvents):
         return self._athlete_ids(_CREDENTIAL, *where, by=by, most=most)
 
     def standing(self, athlete: Athlete) -> Mapping[str, Any]:
-        """How far the list is read, by the names it was saved under; empty where not connected."""
+        """How far the list is read, by the names of the saved fields; empty if not connected."""
         columns = [_CREDENTIAL.c[name] for name in STANDING]
         row = self.connection.execute(select(*columns).where(*self._of(athlete))).first()
         return dict(row._mapping) if row else {}  # noqa: SLF001  (SQLAlchemy's public name)
@@ -179,13 +181,13 @@ class SourceRows(SourceEvents):
     def save_standing(
         self, athlete: Athlete, standing: Mapping[str, Any], *, due_at: datetime | None = None
     ) -> None:
-        """`due_at`: when to poll for this athlete again; None leaves that as it was."""
+        """`due_at` is when to poll this athlete again; None leaves it unchanged."""
         self._set(athlete, **standing, **({"due_at": due_at} if due_at is not None else {}))
 
     # Activities, as they were last seen
 
     def seen(self, athlete: Athlete, external_ids: Collection[str]) -> Mapping[str, SeenActivity]:
-        """As they were last seen, of those that were."""
+        """Those of these activities that were seen, as they were last seen."""
         given = {"whose": athlete.id, "service": self.source, "external_ids": list(external_ids)}
         rows = self.connection.execute(_seen(), given)
         return {row.external_id: from_row(SeenActivity, row) for row in rows}
@@ -203,14 +205,14 @@ class SourceRows(SourceEvents):
             self._delete(_ACTIVITY, *self._of(athlete, _ACTIVITY), of_these)
 
     def starts(self, athlete: Athlete) -> Mapping[str, datetime]:
-        """When each activity that was seen began, by its id."""
+        """The starts of all seen activities, by id."""
         query = select(_ACTIVITY.c.external_id, _ACTIVITY.c.started_at).where(
             *self._of(athlete, _ACTIVITY), _ACTIVITY.c.started_at.is_not(None)
         )
         return {row.external_id: row.started_at for row in self._rows(query)}
 
     def unreadable(self, athlete: Athlete) -> tuple[SeenActivity, ...]:
-        """What can't be read, each with its reason."""
+        """The activities that can't be read, each with its reason."""
         query = (
             select(_ACTIVITY)
             .where(*self._of(athlete, _ACTIVITY), _ACTIVITY.c.reason.is_not(None))
@@ -219,12 +221,12 @@ class SourceRows(SourceEvents):
         return tuple(from_row(SeenActivity, row) for row in self._rows(query))
 
     def with_expired(self, instant: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes with an activity that is older than it may be kept."""
+        """The ids of the athletes with an activity from before `instant`."""
         at = _ACTIVITY.c.started_at
         return self._athlete_ids(_ACTIVITY, at < instant, by=(at,), most=most)
 
     def begun_before(self, athlete: Athlete, instant: datetime) -> tuple[str, ...]:
-        """The ids of the activities that are older than they may be kept."""
+        """The ids of the activities from before `instant`."""
         query = select(_ACTIVITY.c.external_id).where(
             *self._of(athlete, _ACTIVITY), _ACTIVITY.c.started_at < instant
         )
@@ -233,7 +235,7 @@ class SourceRows(SourceEvents):
     # Original files
 
     def files_due(self, athlete: Athlete, now: datetime, *, most: int) -> tuple[SeenActivity, ...]:
-        """Whose file is to be read now, the newest first."""
+        """The activities whose files are due now, newest first."""
         query = (
             select(_ACTIVITY)
             .where(
@@ -247,15 +249,15 @@ class SourceRows(SourceEvents):
         return tuple(from_row(SeenActivity, row) for row in self._rows(query))
 
     def files_left(self, athlete: Athlete) -> int:
-        """How many files are yet to be read, now or later."""
+        """How many files are left to read, now or later."""
         due = _ACTIVITY.c.file == _DUE
         number: int = self._value(select(func.count()).where(*self._of(athlete, _ACTIVITY), due))
         return number
 
     def with_files_due(self, now: datetime, *, most: int = DUE_AT_ONCE) -> tuple[int, ...]:
-        """The ids of the athletes with files to be read now; of none whose last call failed.
+        """The ids of the athletes with files due now, except those whose last call failed.
 
-        Those whose files wait longest first; at most so many files are counted for that.
+        Longest waiting first; at most `most` files are counted for that.
         """
         query = (
             select(_ACTIVITY.c.athlete_id)
@@ -279,11 +281,11 @@ class SourceRows(SourceEvents):
     # Rate limits
 
     def limit(self, *, lock: bool = False) -> Mapping[str, Any] | None:
-        """The rate limit as it was saved; `lock`: no other worker reserves meanwhile."""
+        """The saved rate limit; with `lock`, no other worker can reserve calls meanwhile."""
         query, given = _limit(lock=lock), {"service": self.source}
         state: Mapping[str, Any] | None = self.connection.execute(query, given).scalar()
         if state is None and lock:
-            # Only what is there can be locked: of two that begin at once, one waits here.
+            # Only an existing row can be locked. If two workers begin at once, one waits here.
             self._upsert(_LIMIT, [{"source": self.source, "state": {}}], replace=False)
             state = self.connection.execute(query, given).scalar()
         return state or None
@@ -311,7 +313,7 @@ class SourceRows(SourceEvents):
         self._update(_SUBSCRIPTION, self._is(_SUBSCRIPTION), dropped=more)
 
     def use_state(self, state_hash: str, *, now: datetime, forget_before: datetime) -> bool:
-        """Mark the state of a consent as used; False where it was before."""
+        """Mark the state of a consent as used; False if it was used before."""
         self._delete(_USED_STATE, _USED_STATE.c.used_at < forget_before)
         query = select(_USED_STATE.c.state_hash).where(_USED_STATE.c.state_hash == state_hash)
         if self._value(query) is not None:
@@ -324,12 +326,12 @@ class SourceRows(SourceEvents):
         self._update(_CREDENTIAL, *self._of(athlete), **values)
 
 
-# Statements that each job needs, written out once
+# Frequent statements, built once
 
 
 @cache
 def _leasing(*, counts: bool) -> Any:
-    """The statement of `SourceRows.lease`; where it `counts`, with a call for an event."""
+    """The statement of `SourceRows.lease`; `counts` also counts a call for an event."""
     now = bindparam("now", type_=_CREDENTIAL.c.leased_until.type)
     free = or_(_CREDENTIAL.c.leased_until.is_(None), _CREDENTIAL.c.leased_until <= now)
     taking = update(_CREDENTIAL).where(theirs(_CREDENTIAL), free)

@@ -1,4 +1,4 @@
-"""The tables. Every instant is aware UTC, and every day a date on the athlete's calendar."""
+"""The tables. Every instant is aware UTC, and every day is a date on the athlete's calendar."""
 
 import secrets
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ from worker.domain import matching
 
 
 class Utc(TypeDecorator[datetime]):
-    """An instant. SQLite forgets time zones, so this refuses naive values and gives back UTC."""
+    """An instant. SQLite drops time zones, so this refuses naive values and returns UTC."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -55,7 +55,7 @@ DUE_AT_ONCE = 500
 """The most due athletes that are returned at a time; a caller that gets this many asks again."""
 
 EARLY = timedelta(hours=3)
-"""What was made so much later than now, or more, was made by a clock that ran ahead."""
+"""A time that is at least this much later than now was saved while the clock ran ahead."""
 
 metadata = MetaData(
     naming_convention={
@@ -68,12 +68,12 @@ metadata = MetaData(
 
 
 def only(where: str) -> dict[str, Any]:
-    """An index over those rows alone, on both databases."""
+    """The options of an index over some rows only, on both databases."""
     return {"postgresql_where": text(where), "sqlite_where": text(where)}
 
 
-# Which rows an index below is over, for readers: the migration that made it says so with `only`.
-# Said here, it would load both databases' dialects into every command, a tenth of its time.
+# The rows of an index below, for information: the migration that made it uses `only`. Using it
+# here would load the dialects of both databases in every command, a tenth of its time.
 WAITING = {"only": "state IN ('queued', 'retry')"}
 FULL_WORDS = "state IN ('sent', 'dead') AND length(mime) > 0"
 FULL = {"only": FULL_WORDS}
@@ -83,7 +83,7 @@ athlete = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", String(80), nullable=False, unique=True),
-    # The name as folders spell it, whatever their case: whose a file is, without reading everybody.
+    # The name in the form of folders, case-folded, to find a file's athlete by index.
     Column("folder", String(320), nullable=False, server_default="", index=True),
     Column("email", String(320), nullable=False),
     Column("added_at", Utc, nullable=False),
@@ -97,16 +97,15 @@ athlete = Table(
     Column("race_on", Date),
     Column("race_m", Float),
     Column("wants", JSON, nullable=False),
-    # The weekly mail is a due date like any other work, so that no tick reads every athlete.
+    # The weekly mail has a due date like other work, so that no tick reads every athlete.
     Column("next_weekly_at", Utc, nullable=False, index=True),
-    # Links that age open nothing if they were made before; null: none was ever closed early.
+    # Expiring links made before this are closed; null: none was ever closed early.
     Column("links_from", Utc),
-    # How hours are written: "24" or "12".
+    # How times are written: "24" or "12" hours.
     Column("clock", String(2), server_default="24", nullable=False),
-    # The one they chose; empty: the operator's.
+    # The chosen language; empty: the operator's.
     Column("language", String(20), server_default="", nullable=False),
-    # What links call the athlete: random and never given twice, where an id may be, after a
-    # restore.
+    # The athlete's id in links: random and never used twice, unlike row ids after a restore.
     Column(
         "link_id",
         String(16),
@@ -116,9 +115,9 @@ athlete = Table(
         server_default="",
         default=lambda: secrets.token_urlsafe(12),
     ),
-    # Whether links made before there were such names, which have the id, open their pages.
+    # Whether older links, which contain the row id, are still valid.
     Column("links_by_number", Boolean, nullable=False, server_default=false()),
-    # By which version of the rules the recordings were made runs of (`matching.VERSION`).
+    # The version of the rules that derived the runs (`matching.VERSION`).
     Column(
         "matched_by",
         Integer,
@@ -127,15 +126,15 @@ athlete = Table(
         server_default="0",
         default=matching.VERSION,
     ),
-    # When what the plan rests on last changed: runs, answers, settings; null: before this was kept.
+    # When the plan's inputs (runs, answers, settings) last changed; null: before this column.
     Column("changed_at", Utc),
-    # Links to the calendar open nothing if they were made before; null: none was closed by itself.
+    # Links to the calendar made before this are closed; null: they weren't closed separately.
     Column("calendar_from", Utc),
-    # Since when no mail goes to them; null: mails go out.
+    # Since when no mail is sent to the athlete; null: mail is sent.
     Column("paused_at", Utc),
-    # When they agreed to copies of their alerts for the practice; null: they don't agree.
+    # When the athlete agreed to copies of their alerts for the practice; null: no consent.
     Column("copies_agreed_at", Utc),
-    # Whether the practice wants none about them all the same.
+    # Whether the practice has turned the copies off.
     Column("copies_off", Boolean, nullable=False, server_default=false()),
     sqlite_autoincrement=True,
 )
@@ -147,9 +146,9 @@ therapist = Table(
     Column("name", String(80), nullable=False, unique=True),
     Column("email", String(320), nullable=False),
     Column("added_at", Utc, nullable=False),
-    # The one they chose; empty: their browser's, and the operator's in mails.
+    # The chosen language; empty: the browser's, and the operator's in mails.
     Column("language", String(20), nullable=False),
-    # What links call them; a new one closes the older links.
+    # The therapist's id in links; a new one closes the older links.
     Column(
         "link_id",
         String(16),
@@ -163,7 +162,7 @@ therapist = Table(
 departure = Table(
     "departure",
     metadata,
-    # How many athletes were ever deleted: caches of what they had are stale once it grows.
+    # How many athletes were ever deleted; caches of their data are stale once it grows.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("number", Integer, nullable=False),
 )
@@ -184,7 +183,7 @@ run = Table(
     Column("ascent_m", Float),
     # Why the run doesn't count (implausible), or null.
     Column("quarantine", Text),
-    # Where that is for its date in the future alone: the day on which it's checked again.
+    # If only because its date is in the future: the day on which it's checked again.
     Column("looked_at_on", Date, index=True),
     Index(None, "athlete_id", "day"),
     sqlite_autoincrement=True,
@@ -213,14 +212,14 @@ recording = Table(
     Column("leg", Integer, nullable=False),
     Column("note", Text),
     Column("file_name", String(200), nullable=False, server_default=""),
-    # Which recording this is the athlete's own word on: its source and external id; else empty.
+    # For the athlete's correction, the source and external id of its recording; else empty.
     Column("about", String(160), nullable=False, server_default=""),
-    # Whether that word is that the run doesn't count.
+    # Whether that correction excludes the run.
     Column("excluded", Boolean, nullable=False, server_default=false()),
-    # Whether it is what an account's table says of the activity.
+    # Whether it comes from an account's table.
     Column("account", Boolean, nullable=False, server_default=false()),
     Column("ascent_m", Float),
-    # When it was saved as it is, but for its title: since then the plan may be another.
+    # When it last changed, except for its title; the plan may have changed then.
     Column("saved_at", Utc, nullable=False),
     UniqueConstraint("athlete_id", "source", "external_id"),
     Index(None, "athlete_id", "day"),
@@ -247,10 +246,10 @@ inbox_folder = Table(
     "inbox_folder",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),
-    # The device and the number there of the folder that was listed last, and its files.
+    # The device and inode of the folder that was listed last, and its number of files.
     Column("identity", String(64), nullable=False),
     Column("files", Integer, nullable=False),
-    # Since when an empty folder is in its place.
+    # Since when it is missing, or an empty folder is in its place.
     Column("missing_at", Utc),
 )
 
@@ -271,7 +270,7 @@ import_piece = Table(
 unjudged = Table(
     "unjudged",
     metadata,
-    # Runs from this day on were saved by an import that hasn't judged them yet.
+    # An import has saved runs from the day `since` on, and hasn't judged them yet.
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
     Column("since", Date, nullable=False),
 )
@@ -282,7 +281,7 @@ outbox = Table(
     Column("id", Integer, primary_key=True),
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), index=True),
     Column("kind", String(16), nullable=False),
-    # What makes this mail this mail: the same key is never queued twice.
+    # Identifies the mail: the same key is never queued twice.
     Column("key", String(160), nullable=False, unique=True),
     Column("message_id", String(255), nullable=False, unique=True),
     Column("sender", String(320), nullable=False),
@@ -296,17 +295,17 @@ outbox = Table(
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("sent_at", Utc),
     Column("last_error", Text),
-    # A crash fell between the final dot and its answer: this copy may be the second.
+    # A crash came between the final dot and its answer, so this may be a second copy.
     Column("perhaps_twice", Boolean, nullable=False, server_default=false()),
-    # 0: goes before the rest, which is 1.
+    # 0 goes first, 1 is for the rest.
     Column("turn", Integer, nullable=False, server_default="1"),
-    # Which of several workers has claimed it; null where there's only one.
+    # Which of several workers has claimed it; null if there is only one.
     Column("claimed_by", String(64)),
     Index(None, "state", "due_at"),
-    # The next mail to be sent, however many wait: by its turn.
+    # Finds the next mail to send by its turn, however many wait.
     Index("ix_outbox_next", "turn", "due_at", "id", info=WAITING),
     Index("ix_outbox_expires", "expires_at", info=WAITING),
-    # Those that still have their bytes, long after they went or were given up.
+    # Finds mails that still have their bytes long after they were sent or given up.
     Index("ix_outbox_full_sent_at", "sent_at", info=FULL),
     Index("ix_outbox_full_expires_at", "expires_at", info=FULL),
     sqlite_autoincrement=True,
@@ -315,13 +314,13 @@ outbox = Table(
 mail_login = Table(
     "mail_login",
     metadata,
-    # There is one at most.
+    # At most one row.
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("username", String(320), nullable=False),
-    # The token that brings the others.
+    # The refresh token.
     Column("encrypted", LargeBinary, nullable=False),
     Column("connected_at", Utc, nullable=False),
-    # Why it brings none any more, in words.
+    # Why the token no longer works, in words.
     Column("trouble", Text),
 )
 
@@ -340,7 +339,7 @@ finding = Table(
     Column("retraining", Boolean, nullable=False),
     Column("found_at", Utc, nullable=False),
     Column("withdrawn_at", Utc),
-    # Why no mail was sent for it, in words; null where one was queued.
+    # Why no mail was sent about it, in words; null if one was queued.
     Column("silence", Text),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL"), index=True),
     Column("told_on", Date, index=True),
@@ -358,7 +357,7 @@ weekly = Table(
     # queued | skipped
     Column("state", String(16), nullable=False),
     Column("outbox_id", ForeignKey("outbox.id", ondelete="SET NULL")),
-    # The race that the mail's plan led to; null: to none, or the mail is older than these columns.
+    # The race that the mail's plan led to; null: none, or the mail is older than these columns.
     Column("race_on", Date),
     Column("race_m", Float),
 )
@@ -385,7 +384,7 @@ crew = Table(
     # worker | web
     Column("role", String(8), nullable=False),
     Column("place", String(64), nullable=False),
-    # By the database's clock, which all of them share.
+    # By the database's clock.
     Column("since_at", Utc, nullable=False),
     Column("seen_at", Utc, nullable=False, index=True),
 )
@@ -394,11 +393,11 @@ address_change = Table(
     "address_change",
     metadata,
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
-    # The one that waits to be confirmed, and what its link has to know; both empty: none does.
+    # The address that waits to be confirmed, and the secret in its link; both empty: none.
     Column("address", String(320), nullable=False),
     Column("code", String(32), nullable=False),
     Column("asked_at", Utc, nullable=False),
-    # How many were asked for since then.
+    # How many addresses were requested since then.
     Column("counted_from", Utc, nullable=False),
     Column("number", Integer, nullable=False),
 )
@@ -432,20 +431,20 @@ source_credential = Table(
     metadata,
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
     Column("source", String(16), primary_key=True),
-    # The athlete's id at the service, by which webhooks call them; empty where it isn't known.
+    # The athlete's id at the service, as in webhook events; empty if it isn't known.
     Column("account_id", String(64), nullable=False),
     # Tokens or a key, encrypted; the key is outside the database.
     Column("encrypted", LargeBinary, nullable=False),
-    # When the access token ends, and when the credential itself does, where that is known.
+    # When the access token ends, and when the credential itself does, if known.
     Column("expires_at", Utc),
     Column("ends_at", Utc),
     Column("scopes", JSON, nullable=False),
-    # Grows with each refresh, so that two that cross can't overwrite each other.
+    # Grows with each refresh, so that concurrent ones can't overwrite each other.
     Column("version", Integer, nullable=False),
     Column("connected_at", Utc, nullable=False),
     Column("revoked_at", Utc),
     Column("due_at", Utc, nullable=False),
-    # A worker has this credential until then.
+    # A worker holds this credential until then.
     Column("leased_until", Utc),
     # How far the list is read.
     Column("read_until", Utc),
@@ -453,7 +452,7 @@ source_credential = Table(
     Column("looked_back_at", Utc),
     Column("doubted_at", Utc),
     Column("failures", Integer, nullable=False),
-    # How many calls events of the webhook have cost on the last day (UTC) on which they did.
+    # How many calls were made for webhook events, on the last day (UTC) with such calls.
     Column("event_calls_on", Date),
     Column("event_calls", Integer, server_default="0", nullable=False),
     Index(None, "source", "account_id"),
@@ -468,7 +467,7 @@ source_activity = Table(
     Column("source", String(16), primary_key=True),
     Column("external_id", String(128), primary_key=True),
     Column("started_at", Utc),
-    # The fields that the product uses, as the service wrote them.
+    # The fields that Easeback uses, as the service wrote them.
     Column("payload", Text, nullable=False),
     # Why it can't be read, or null.
     Column("reason", Text),
@@ -479,7 +478,7 @@ source_activity = Table(
     Column("file", String(8), nullable=False),
     Column("file_due_at", Utc),
     Column("file_tries", Integer, nullable=False),
-    # Why nothing is mailed about what its file changes, or null.
+    # Why nothing is mailed about changes by its file, or null.
     Column("silence", Text),
     Index(None, "source", "started_at"),
     Index("ix_source_activity_file", "source", "file_due_at", info={"only": "file = 'due'"}),
@@ -488,10 +487,10 @@ source_activity = Table(
 source_event = Table(
     "source_event",
     metadata,
-    # What webhooks named, yet to be fetched.
+    # Activities that webhook events named, and that are to be fetched.
     Column("athlete_id", ForeignKey("athlete.id", ondelete="CASCADE"), primary_key=True),
     Column("source", String(16), primary_key=True),
-    # The activity; empty: whether the athlete still allows anything.
+    # The activity; empty: test whether the credential is still valid.
     Column("external_id", String(128), primary_key=True),
     Column("due_at", Utc, nullable=False),
     Column("tries", Integer, nullable=False),
@@ -502,7 +501,7 @@ source_limit = Table(
     "source_limit",
     metadata,
     Column("source", String(16), primary_key=True),
-    # What is known of how many calls a service still allows; its kind of limit says what.
+    # The state of the service's rate limit; its content depends on the kind of limit.
     Column("state", JSON, nullable=False),
 )
 
@@ -513,14 +512,14 @@ source_subscription = Table(
     Column("id", BigInteger, nullable=False),
     Column("callback_url", Text, nullable=False),
     Column("made_at", Utc, nullable=False),
-    # Events that named unknown accounts, and were dropped.
+    # The number of dropped events, which named unknown accounts.
     Column("dropped", Integer, nullable=False),
 )
 
 used_state = Table(
     "used_state",
     metadata,
-    # The state of a finished consent, as a hash: none is accepted twice.
+    # The hash of a used consent state; no state is accepted twice.
     Column("state_hash", String(64), primary_key=True),
     Column("used_at", Utc, nullable=False, index=True),
 )

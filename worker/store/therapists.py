@@ -17,15 +17,14 @@ from worker.store.tables import therapist as table
 
 
 class TherapistNameTakenError(ValueError):
-    """A therapist of this name exists already."""
+    """A therapist with this name exists already."""
 
 
 @dataclass(frozen=True, slots=True)
 class Copies:
-    """Whether alerts about an athlete are copied to the practice: both sides have a say.
+    """Whether alerts about an athlete are copied to the practice, which both must agree to.
 
-    `agreed_at` is when the athlete agreed, None where they don't. `are_off`: the practice wants
-    none.
+    `agreed_at` is when the athlete agreed, or None. `are_off`: the practice turned them off.
     """
 
     agreed_at: datetime | None
@@ -45,7 +44,7 @@ class Therapists(Repository):
         return from_row(Therapist, saved.one())
 
     def all(self) -> Sequence[Therapist]:
-        """Everybody, by name."""
+        """All therapists, by name."""
         rows = self._rows(select(table).order_by(table.c.name))
         return [from_row(Therapist, row) for row in rows]
 
@@ -54,12 +53,12 @@ class Therapists(Repository):
         return next((one for one in self.all() if folder_name(one.name) == wanted), None)
 
     def of_link(self, link_id: str) -> Therapist | None:
-        """Whom a link was made for; None where it was closed, or they have gone."""
+        """The therapist of a link; None if it was closed or the therapist was deleted."""
         rows = self._rows(select(table).where(table.c.link_id == link_id))
         return from_row(Therapist, rows[0]) if rows else None
 
     def relink(self, therapist: Therapist) -> Therapist:
-        """Close all links of one therapist; returns them as new links call them."""
+        """Close all links of one therapist; returns the therapist with the new link id."""
         link_id = secrets.token_urlsafe(12)
         self._update(table, table.c.id == therapist.id, link_id=link_id)
         return replace(therapist, link_id=link_id)
@@ -70,7 +69,7 @@ class Therapists(Repository):
             self.relink(one)
 
     def remove(self, therapist: Therapist) -> None:
-        """Delete a therapist; their links open nothing any more, and no copy goes to them."""
+        """Delete a therapist; their links are closed, and no copy is sent to them."""
         self._delete(table, table.c.id == therapist.id)
         self._drop_waiting_copies(outbox.c.key.endswith(f":{therapist.id}"))
 
@@ -83,7 +82,7 @@ class Therapists(Repository):
         return Copies(row.copies_agreed_at, row.copies_off)
 
     def save_consent(self, athlete: Athlete, *, agreed_at: datetime | None) -> None:
-        """Save that the athlete agrees to copies, or, by None, doesn't: then none goes out."""
+        """Save when the athlete agreed to copies; None withdraws that, and drops waiting ones."""
         self._update(athlete_table, athlete_table.c.id == athlete.id, copies_agreed_at=agreed_at)
         if agreed_at is None:
             self._drop_waiting_copies(outbox.c.athlete_id == athlete.id)
@@ -95,7 +94,7 @@ class Therapists(Repository):
             self._drop_waiting_copies(outbox.c.athlete_id == athlete.id)
 
     def copied_about(self, athlete: Athlete) -> Sequence[Therapist]:
-        """To whom copies about this athlete go: nobody unless they agreed and none are off."""
+        """The therapists who get copies about this athlete; none without both sides' consent."""
         wanted = (
             athlete_table.c.id == athlete.id,
             athlete_table.c.copies_agreed_at.is_not(None),
@@ -106,11 +105,11 @@ class Therapists(Repository):
         return [from_row(Therapist, row) for row in rows]
 
     def end_consents(self) -> None:
-        """No athlete agrees to copies any more, until they say so again."""
+        """Withdraw the consents of all athletes to copies, until they agree again."""
         self._update(athlete_table, copies_agreed_at=None)
 
     def _drop_waiting_copies(self, whose: ColumnElement[bool]) -> None:
-        """Give up copies that haven't gone out; their rows stay, so that none is queued again."""
+        """Give up copies that weren't sent; their rows stay, so that none is queued again."""
         is_copy = outbox.c.kind == "notice", outbox.c.key.startswith(f"{COPY_KEY}:")
         is_unsent = outbox.c.state.in_(UNSENT_STATES)
         self._update(outbox, whose, *is_copy, is_unsent, state="dropped", mime=b"", last_error=None)

@@ -1,4 +1,4 @@
-"""What an athlete imports: files, folders, and exports of whole accounts with their tables.
+"""Imports: files, folders, and exports of whole accounts with their tables.
 
-`manifest` lists what there is, and `entries` reads it one activity at a time.
+`manifest` lists them, and `entries` reads them one activity at a time.
 """

@@ -32,22 +32,22 @@ from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow
 from worker.sources.formats.unpack import Member
 
 RECALLED_AT_ONCE = 500
-"""Files asked after in one go: whether they are known."""
+"""How many files are looked up at once, to see whether they are known."""
 
 
 _SHOWN = 40
 
 Recall = Callable[[Sequence[str]], Mapping[str, Sequence[KnownEntry]]]
-"""By the marks of files what is known of their members, from the first on without a gap."""
+"""Maps marks of files to what is known of their members, from the first on without a gap."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One activity's file or row, as read now or known from before.
 
-    `mark` and `number` identify its file in its present state and its place in there; without a
-    mark it is read again each time. `beside` says that it only adds to the run of another entry,
-    and `corrected` how it corrects that. `count` is how many activities it stands for.
+    `mark` identifies its file in its present state, and `number` its place there; without a mark
+    it is read again each time. `beside` says that it only adds to the run of another entry, and
+    `corrected` how it corrects that run. `count` is how many activities it represents.
     """
 
     name: str
@@ -72,7 +72,7 @@ def read_entries(
     saw_runs = False
     for entry in _files(manifest.files, athlete=athlete, reader=reader, recall=recall):
         if entry.name in hold_tables and isinstance(entry.reading, NotARun):
-            continue  # an archive without an activity's file, but with a table of them
+            continue  # an archive that contains a table, but no activity files
         saw_runs |= entry.sha256 is not None
         yield account.weigh(entry)
     yield from account.rows(tells_others=not saw_runs)
@@ -81,7 +81,7 @@ def read_entries(
 class Account:
     """What the tables of accounts say about the files beside them, and about runs without a file.
 
-    `weigh` is called for every file before `rows` returns the rest; `source` is who brought them.
+    `weigh` is called for every file before `rows` returns the rest; `source` is their source.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class Account:
         self._athlete = athlete
         self._reader = reader
         self._source = source
-        self._titles: dict[str, str] = {}  # of the tables, by the names of the files of their runs
+        self._titles: dict[str, str] = {}  # from the tables, by file name
         self._others: dict[str, OtherRow] = {}
         self._digests: dict[str, str] = {}
         self._files: dict[str, Recording] = {}
@@ -108,7 +108,7 @@ class Account:
                     self._others[table.names(row.file)] = row
 
     def weigh(self, entry: Entry) -> Entry:
-        """A file's entry, adjusted by its account: no run if its row says so."""
+        """A file's entry, adjusted by its row: no run if the row says so."""
         name, reading = entry.name, entry.reading
         other = self._others.get(name)
         if isinstance(reading, NotARun | Unreadable | NotRead):
@@ -152,7 +152,7 @@ class Account:
     def _row(self, table: Table, row: TableRow | OtherRow, recording: Recording) -> Entry:
         file = table.names(row.file) if row.file else ""
         sha256 = self._digests.get(file)
-        # The account's figures, not the watch's: a file of the run is believed first.
+        # These are the account's figures: a file of the run takes precedence.
         told = replace(recording, source=self._source, device=False, sha256=sha256)
         if told.about:
             told = replace(told, about=told.key)
@@ -182,7 +182,7 @@ class Account:
 def _files(
     files: Iterable[File], *, athlete: Athlete, reader: Reader, recall: Recall
 ) -> Iterator[Entry]:
-    """The entries of all files: those known, then those read for the first time."""
+    """The entries of all files: known ones, then those read for the first time."""
     coming = iter(files)
     while batch := [(file, _mark(file, athlete)) for file in islice(coming, RECALLED_AT_ONCE)]:
         known = recall([mark for _, mark in batch])
@@ -206,13 +206,13 @@ def _entry(path: Path, member: Member, mark: str, number: int, athlete: Athlete)
     name = as_text(f"{path}{member.name.removeprefix(path.name)}")
     whole_file = number == 0 and member.name == path.name
     if isinstance(reading, NotRead) or (isinstance(reading, Unreadable) and whole_file):
-        return Entry(name, reading)  # the next time it may be readable: it's tried again
+        return Entry(name, reading)  # without a mark, because it may be readable next time
     is_run = isinstance(reading, tuple)
     return Entry(name, reading, mark, number, member.sha256 if is_run else None)
 
 
 def _mark(file: File, athlete: Athlete) -> str:
-    """An identifier that stays the same as long as reading the file again would give the
+    """An identifier that stays the same for as long as reading the file again would give the
     same result.
     """
     inputs = (file.path.absolute(), file.size, file.mtime_ns, athlete.timezone, __version__)

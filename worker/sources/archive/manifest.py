@@ -1,6 +1,6 @@
-"""What is below the paths that an athlete names: files to read, and tables of activities.
+"""Lists what is below the paths that an athlete names: files to read, and tables of activities.
 
-Only the head of each file is read, to recognise its format, and an archive's list of contents.
+Only the head of each file is read, to recognise its format, and the list of an archive's contents.
 Folders are walked without following links. Hidden names are left out. Files that aren't
 activities are counted and skipped.
 """
@@ -20,7 +20,7 @@ from worker.sources.safe_open import open_file
 
 _ACTIVITY_NAME = re.compile(r"\.(fit|gpx|tcx)(\.gz)?$", re.IGNORECASE)
 _ARCHIVE_NAME = re.compile(r"\.zip$", re.IGNORECASE)
-_GZIP = 31  # what zlib calls it
+_GZIP = 31  # zlib's `wbits` for gzip
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of activities, or a file of their summaries; on its own, or `member` of an archive.
+    """A table of activities or a file of summaries, by itself or as a `member` of an archive.
 
     Sessions are separate files; in an archive, their folder (with a slash) represents them.
     """
@@ -50,7 +50,7 @@ class Table:
 
     @property
     def title(self) -> str:
-        """What to call it beside the names of others."""
+        """A title that distinguishes it from other tables."""
         return self.name.rstrip("/").rpartition("/")[2]
 
     @property
@@ -93,7 +93,7 @@ def manifest_of(paths: Iterable[Path]) -> Manifest:
 
 
 def as_text(name: str) -> str:
-    """A name as it may be kept: bytes in it that are no text are written out."""
+    """A name as text that can be stored: undecodable bytes are escaped."""
     return name.encode(errors="backslashreplace").decode()
 
 
@@ -101,7 +101,7 @@ def _meant(path: Path) -> Path:
     """The target of a link that the athlete named; a broken link stays itself."""
     try:
         return path.resolve() if path.is_symlink() else path
-    except (OSError, RuntimeError):  # links in a ring
+    except (OSError, RuntimeError):  # a loop of links
         return path
 
 
@@ -109,7 +109,7 @@ def _walk(folder: Path, found: Manifest) -> Iterator[Path]:
     """The regular files below a folder, in the order of their names."""
 
     def cannot_list(error: OSError) -> None:
-        found.files.append(File(Path(error.filename)))  # its reader will say why
+        found.files.append(File(Path(error.filename)))  # the reader will report why
         found.entries += 1
 
     for here, folders, names in os.walk(folder, onerror=cannot_list):
@@ -121,7 +121,7 @@ def _walk(folder: Path, found: Manifest) -> Iterator[Path]:
 
 
 def _is_file(path: Path) -> bool:
-    """True for a regular file, and for what can't be examined: its reader will say why."""
+    """True for a regular file, and for one that can't be examined: the reader will report why."""
     try:
         return stat.S_ISREG(path.stat(follow_symlinks=False).st_mode)
     except FileNotFoundError:
@@ -131,7 +131,7 @@ def _is_file(path: Path) -> bool:
 
 
 def _sort(path: Path, found: Manifest, *, named: bool) -> None:
-    """Put a file where it belongs; one that was `named` itself is never passed over."""
+    """Add a file to the right list; one that was `named` itself is never skipped."""
     if table_kind(path.as_posix()) or (named and path.suffix.casefold() == ".csv"):
         found.tables.append(Table(path))
         return
@@ -148,7 +148,7 @@ def _sort(path: Path, found: Manifest, *, named: bool) -> None:
 
 
 def _kind(path: Path) -> FileFormat | None:
-    """What a file is by its head; of a gzip, whatever it is called, what is in there."""
+    """The format of a file by its head; for a gzip of any name, the format of its content."""
     try:
         with open_file(path) as file:
             head = file.read(HEAD_BYTES)
@@ -161,7 +161,7 @@ def _kind(path: Path) -> FileFormat | None:
 
 
 def _list(path: Path, found: Manifest) -> None:
-    """Count what an archive holds, and find its tables; its reader says what is wrong with it."""
+    """Count an archive's entries and find its tables; the reader reports what is wrong with it."""
     try:
         with open_file(path) as file, zipfile.ZipFile(file) as archive:
             names = archive.namelist()

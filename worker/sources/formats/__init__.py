@@ -25,7 +25,7 @@ class Activity:
     """One run as a file describes it. Metres, seconds; `started_at` is aware UTC.
 
     `offset` is the local clock's offset from UTC if the file states it credibly, else None; `lon`
-    is the longitude there, in degrees, and isn't compared. `leg` counts the running legs of a
+    is the longitude of the run, in degrees, and isn't compared. `leg` counts the running legs of a
     multisport file from 0; `ascent_m` is the ascent in metres, if stated.
     """
 
@@ -49,8 +49,7 @@ Parsed = tuple[Activity, ...] | NotARun | Unreadable
 def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
     """One answer for everything in a file: its runs, each once, or else the most useful reason.
 
-    `read` isn't empty. A run that lacks something is a better reason than that the rest are
-    rides.
+    `read` isn't empty. The reason of an incomplete run is more useful than that of a ride.
     """
     read = list(read)
     runs: dict[tuple[datetime, float], Activity] = {}
@@ -64,7 +63,7 @@ def one_answer(read: Iterable[Activity | NotARun | Unreadable]) -> Parsed:
 
 
 def credible_offset(lead: timedelta) -> timedelta | None:
-    """A clock's offset from UTC, to the quarter of an hour, if some place on earth has it."""
+    """A clock's offset from UTC, rounded to a quarter of an hour, if any place has it."""
     offset = round(lead / QUARTER_HOUR) * QUARTER_HOUR
     if abs(lead - offset) <= TOLERANCE and FURTHEST_WEST <= offset <= FURTHEST_EAST:
         return offset
@@ -75,8 +74,8 @@ def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
     """An instant as a file writes it, aware, and the local offset if it was written with one.
 
     Mostly ISO; also without leading zeros, in any script's digits, in Buddhist years, or as
-    seconds or milliseconds since 1970. None for anything else. An offset of zero is only another
-    way to write UTC, and counts as none.
+    seconds or milliseconds since 1970. None for anything else. An offset of zero counts as none,
+    because it is only another way to write UTC.
     """
     try:
         at = _iso_instant(_BUDDHIST_YEAR.sub(_our_year, western_digits(text)))
@@ -91,7 +90,7 @@ def instant_and_offset(text: str) -> tuple[datetime, timedelta | None] | None:
 
 
 def western_digits(text: str) -> str:
-    """The same text with 0 to 9 for the digits of whatever script."""
+    """The same text with 0 to 9 for the digits of any script."""
     if text.isascii():
         return text
     return "".join(str(unicodedata.decimal(one, one)) for one in text)
@@ -107,12 +106,12 @@ _LOOSE = re.compile(
 
 
 def _our_year(found: "re.Match[str]") -> str:
-    """Before the date is read: the years that have a 29 February are others by this number."""
+    """Convert a Buddhist year. This comes before parsing, because leap years differ by it."""
     return str(int(found[1]) - _BUDDHIST_LEAD)
 
 
 def _iso_instant(text: str) -> datetime:
-    """The instant, aware where it has an offset. Raises `ValueError` where the text is none."""
+    """The instant, aware if it has an offset. Raises `ValueError` if the text isn't one."""
     if text.isdecimal():
         return _loose_instant(text)
     try:
@@ -123,7 +122,7 @@ def _iso_instant(text: str) -> datetime:
 
 def _loose_instant(text: str) -> datetime:
     text = western_digits(text).strip()
-    if text.isdecimal():  # as ISO some of them would be dates of another century
+    if text.isdecimal():  # some of them would also be ISO dates
         if len(text) in (_SECONDS_DIGITS, _MILLISECONDS_DIGITS):
             return datetime.fromtimestamp(int(text[:_SECONDS_DIGITS]), UTC)
         return datetime.fromisoformat(text)
@@ -131,7 +130,7 @@ def _loose_instant(text: str) -> datetime:
     if not found:
         raise ValueError(text)
     year, month, day, hour, minute, second = (int(part or 0) for part in found.groups()[:6])
-    # A leap second is the next minute's first.
+    # A leap second becomes the first second of the next minute.
     at = datetime(year, month, day, hour, minute, tzinfo=UTC) + timedelta(seconds=second)
     if not found[7]:
         return at

@@ -6,8 +6,8 @@
 The child process starts with the first file, serves one after another, and exits after some idle
 time. If a file kills it (time, memory, a crash), a new child tries that file once more, alone,
 because an earlier file may have been the cause. If that child dies too, the file or member
-couldn't be read for now (`NotRead`), and the rest of an archive continues. `child_serve.py` has
-the child's side and the protocol.
+couldn't be read for now (`NotRead`), and reading continues with the rest of the archive.
+`child_serve.py` has the child's side and the protocol.
 """
 
 import json
@@ -47,25 +47,25 @@ MEMORY_BYTES = 512 * MIB
 IDLE_S = 30.0
 GRACE_S = 5.0
 ENDS_WITHIN_S = 2.0
-SENT_AHEAD = 40  # files that the child may know of before they're asked for
+SENT_AHEAD = 40  # files that may be sent to the child ahead of time
 
-# All that an interpreter may need to start and to read names as we do. Nothing else of ours: the
-# settings may hold passwords, and what reads strangers' files must not.
+# The variables that an interpreter needs to start and to decode names as we do. The child gets no
+# others, because the settings may contain passwords and its files come from strangers.
 _NEEDS = ("LANG", "LC_ALL", "LC_CTYPE", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
-# The child's current folder: it always exists, and no sender of files controls it.
+# The child's current folder: it always exists, and senders of files can't write to it.
 _FOLDER = "/"
 
-# The child starts isolated: no current folder, no user's packages, no PYTHON... on its path. It
-# gets our own search path, as it must find the same modules wherever they came from.
+# The child starts isolated: no current folder, user packages or PYTHON... variables. It gets our
+# search path, so that it finds the same modules.
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
     "from worker.sources.formats.child_serve import serve; serve(*map(float, sys.argv[2:]))"
 )
 
 
-class _Died(Exception):  # noqa: N818  # it reads as what happened
-    """The child is gone; the message is the file's reason. `idle`: it had only left."""
+class _Died(Exception):  # noqa: N818  # named for what happened
+    """The child has exited; the message is the reason for the file. `idle`: it was only idle."""
 
     def __init__(self, reason: str, *, idle: bool = False) -> None:
         super().__init__(reason)
@@ -75,11 +75,11 @@ class _Died(Exception):  # noqa: N818  # it reads as what happened
 class Reader:
     """Reads files in a child process, kept for the next file.
 
-    Threads may share it; each waits until another's files are read to their end, and within one
-    thread too an answer has to be listened to before the next is asked for.
+    Threads may share it; each waits until another's files are read completely. Within one thread
+    too, an iterator has to be exhausted or closed before the next request.
     `seconds` is the limit for one file or one member of an archive, `memory_bytes` for the child
-    as a whole (where the platform has such a limit). A child whose parent died ends by itself
-    when a file takes `grace_s` longer.
+    as a whole (if the platform supports it). A child whose parent died ends by itself if a file
+    takes `grace_s` longer.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Reader:
     def read(self, source: Path | bytes, *, name: str = "", skip: int = 0) -> Iterator[Member]:
         """Everything in one file, each member as soon as it's read; never raises for the file.
 
-        The first `skip` members are left out: they were read before.
+        The first `skip` members are left out, because they were read before.
         """
         shown = name or (source.name if isinstance(source, Path) else "")
         if isinstance(source, bytes) and len(source) > MAX_BYTES:
@@ -127,28 +127,28 @@ class Reader:
         zone: str = "UTC",
         units: Units = "km",
     ) -> "Iterator[TableItem | NotRead]":
-        """The rows of a table of activities: the file itself, or that member of an archive.
+        """The rows of a table of activities: the file itself, or a `member` of an archive.
 
-        `zone` is the athlete's, and `units`, for what the table itself doesn't say.
+        `zone` and `units` are the athlete's, for what the table itself doesn't say.
         """
         for _, row in self._serve([Request(path, path.name, table=(kind, member, zone, units))]):
             yield cast("TableItem | NotRead", row.parsed) if isinstance(row, Member) else row
 
     def tables_in(self, path: Path) -> list[str]:
-        """The names of the tables of activities in an archive; none where it can't be listed."""
+        """The names of the tables of activities in an archive; none if it can't be listed."""
         answers = self._serve([Request(path, path.name, lists=True)])
         return [one.member for _, one in answers if isinstance(one, TableName)]
 
     def close(self) -> None:
         """End the child, if there is one; the next file starts another.
 
-        It waits for what is being read: close an iterator that you stop listening to.
+        Waits for a read in progress, so close an iterator that you don't exhaust.
         """
         with self._lock:
             self._end()
 
     def _serve(self, requests: Iterable[Request]) -> Iterator[tuple[Request, Any]]:
-        """Each answer to each request, in their order."""
+        """Every answer to every request, in order."""
         coming = iter(requests)
         waiting: deque[Request] = deque()  # the first is being read, the others are sent ahead
         is_finished = False
@@ -170,7 +170,8 @@ class Reader:
                         if request.died_at != request.skip:  # once more, alone
                             request.died_at = request.skip
                             continue
-                        # Two members in a row are enough: a file of them would kill without end.
+                        # Two failed members in a row end the file, or it might kill children
+                        # without end.
                         rest = ""
                         if request.table or request.lists or request.gave_up_at == request.skip:
                             waiting.popleft()
@@ -185,15 +186,15 @@ class Reader:
                         request.skip += 1
                         yield request, answer
             finally:
-                if not is_finished:  # the caller stopped listening half-way
+                if not is_finished:  # the caller stopped half-way
                     self._end()
 
     def _ask(self, waiting: Sequence[Request]) -> Any:
-        """The next answer to the first request, None where it's answered; raises `_Died`."""
+        """The next answer to the first request, None at its end; raises `_Died`."""
         if self._child is None or not self._child.lives():
             self._end()
             self._child = _Child(self._limits)
-        # What met the end of a child has the next one for itself.
+        # A file during which a child died gets the next child for itself.
         known = len(waiting) if waiting[0].died_at is None else 1
         return self._child.ask(list(islice(waiting, self._child.unanswered, known)))
 
@@ -204,7 +205,7 @@ class Reader:
 
 
 class _Child:
-    """The process, and the two pipes to it."""
+    """The process and its two pipes."""
 
     def __init__(self, limits: tuple[float, float, float, float]) -> None:
         self._seconds = limits[0]
@@ -212,7 +213,7 @@ class _Child:
         self._outgoing = memoryview(b"")
         self._received = b""
         self._answered = False
-        self.unanswered = 0  # requests that it was sent
+        self.unanswered = 0  # requests sent to it and not yet answered
         command = [
             sys.executable, "-I", "-X", f"utf8={sys.flags.utf8_mode}",
             "-c", _START, json.dumps(search_path.for_modules()), *map(str, limits),
@@ -225,22 +226,22 @@ class _Child:
             cwd=_FOLDER,
             env={name: os.environ[name] for name in _NEEDS if name in os.environ},
             bufsize=0,
-            process_group=0,  # Ctrl-C is for us; we end the child
+            process_group=0,  # Ctrl-C only reaches us; we end the child
         )
         self._requests = cast("IO[bytes]", self._process.stdin)
         self._answers = cast("IO[bytes]", self._process.stdout)
         os.set_blocking(self._requests.fileno(), False)
-        # Ends the process and closes the pipes, once; it happens by itself when nobody's left.
+        # Ends the process and closes the pipes, once; at the latest on garbage collection.
         self.end = weakref.finalize(self, _end_process, self._process)
 
     def lives(self) -> bool:
-        """False after it left."""
+        """False after it has exited."""
         return self._process.poll() is None
 
     def ask(self, requests: Sequence[Request]) -> Any:
-        """Send requests and wait for the next answer, None for the end of a request's.
+        """Send requests and wait for the next answer; None ends the answers to one request.
 
-        Raises `_Died` where none comes in time.
+        Raises `_Died` if none comes in time.
         """
         self.unanswered += len(requests)
         if requests:
@@ -257,7 +258,7 @@ class _Child:
                 self._process.kill()
                 raise _Died(f"reading it took longer than {self._seconds:g} s")
             if self._requests in ready:
-                with suppress(OSError):  # it's gone; the answer will tell why
+                with suppress(OSError):  # it has exited; the answer will say why
                     sent = self._requests.write(self._outgoing)
                     self._outgoing = self._outgoing[sent or 0 :]
             if self._answers in ready:
@@ -272,7 +273,7 @@ class _Child:
 
     def _died(self) -> _Died:
         status = self._process.wait()
-        if status == 0 and self._answered:  # nothing had come for long: it left just now
+        if status == 0 and self._answered:  # it was idle, and exited just now
             return _Died("", idle=True)
         if status == -signal.SIGALRM:
             return _Died(f"reading it took longer than {self._seconds:g} s")
@@ -287,7 +288,7 @@ class _Child:
 
 def _end_process(process: subprocess.Popen[bytes]) -> None:
     process.kill()
-    # Not without end: a Ctrl-C inside of `poll` can leave the process's lock taken for good.
+    # With a limit: a Ctrl-C inside `poll` can leave the process's lock locked forever.
     with suppress(subprocess.TimeoutExpired):
         process.wait(ENDS_WITHIN_S)
     for stream in (process.stdin, process.stdout):

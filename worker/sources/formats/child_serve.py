@@ -4,8 +4,8 @@ A request is a line of JSON, followed by the file's bytes if there is no path. T
 line for each member or row, and one for the end.
 
 The child only opens the regular files that it is sent. It only writes its answers and, to unpack
-an archive within an archive, a temporary file without a name. After it ran out of memory it
-exits, because what is left wouldn't be enough for another file.
+an archive within an archive, an unnamed temporary file. After it has run out of memory it
+exits, because the rest wouldn't be enough for another file.
 """
 
 import contextlib
@@ -62,10 +62,10 @@ Answer = Member | TableItem | TableName
 class Request:
     """A file to read: a path, or the bytes themselves. The first `skip` answers are left out.
 
-    `table` is set for a table of activities: its kind, the member of the archive that it is (""
-    for the file itself), the athlete's zone and units. `lists` asks which tables an archive holds,
-    instead of what is in it. `died_at` is the answer at which a child
-    died, `gave_up_at` the one after the last that was given up.
+    `table` is set for a table of activities: its kind, its name in the archive ("" for the file
+    itself), the athlete's zone and units. `lists` asks which tables an archive contains, instead
+    of its contents. `died_at` is the number of the answer at which a child died, `gave_up_at` the
+    one after the last that was given up.
     """
 
     source: Path | bytes
@@ -77,7 +77,7 @@ class Request:
     gave_up_at: int | None = None
 
     def encode(self) -> bytes:
-        """The line, and after it the bytes where there's no path."""
+        """The request's line, followed by the bytes if there's no path."""
         message: dict[str, Any] = {"name": self.name, "skip": self.skip, "table": self.table,
                                    "lists": self.lists}  # fmt: skip
         if isinstance(self.source, bytes):
@@ -105,7 +105,7 @@ _SHAPES = {
 
 
 def encode_answer(answer: Answer) -> bytes:
-    """An answer as a line of JSON, in which each of our dataclasses is named."""
+    """An answer as a line of JSON, in which our dataclasses are marked with their names."""
     return json.dumps(answer, default=_named).encode()
 
 
@@ -141,19 +141,19 @@ def _unnamed(message: dict[str, Any]) -> Any:
 
 
 def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) -> None:
-    """Answer requests from standard input on standard output; the child's whole life.
+    """Answer requests from standard input on standard output, until the child exits.
 
-    The parent ends it after `seconds` for one file; only if it died itself, an alarm does. Where
-    nothing comes for `idle_s`, it leaves.
+    The parent ends it after `seconds` for one file, or an alarm does if the parent has died. If
+    no request comes for `idle_s`, it exits.
     """
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print mustn't be an answer
-    # The readers are loaded now, while there's memory for them.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # a library's print must not become an answer
+    # The readers are loaded now, while there's enough memory.
     for reader in ("fit", "gpx", "tcx"):
         import_module(f"worker.sources.formats.{reader}")
     _limit(int(memory_bytes))
     import_module("fitparse")
-    gc.freeze()  # what is here now stays, and needn't be looked through after each file
+    gc.freeze()  # the collector needn't scan what is loaded now after each file
     try:
         while True:
             signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
@@ -164,16 +164,16 @@ def serve(seconds: float, grace_s: float, memory_bytes: float, idle_s: float) ->
             if not line:
                 return
             _answer(json.loads(line), answers, seconds + grace_s)
-            gc.collect()  # nothing of one file is left for the next to stumble over
+            gc.collect()  # so that a file doesn't affect the next one
     except MemoryError:
-        os._exit(OUT_OF_MEMORY)  # at once: cleaning up might want memory too
+        os._exit(OUT_OF_MEMORY)  # at once, because cleaning up might need memory too
 
 
 def _answer(message: dict[str, Any], answers: IO[bytes], alarm_s: float) -> None:
-    """Tell all that is in one file. Raises `MemoryError`."""
+    """Write the answers for one file. Raises `MemoryError`."""
     signal.setitimer(signal.ITIMER_REAL, alarm_s)
     for answer in _read(message):
-        signal.setitimer(signal.ITIMER_REAL, 0)  # a parent may take its time over an answer
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the parent may be slow to read an answer
         answers.write(encode_answer(answer) + b"\n")
         answers.flush()
         signal.setitimer(signal.ITIMER_REAL, alarm_s)
@@ -183,7 +183,7 @@ def _answer(message: dict[str, Any], answers: IO[bytes], alarm_s: float) -> None
 
 
 def _limit(memory_bytes: int) -> None:
-    """No more memory than that, no larger file, no core; where the platform knows such limits."""
+    """Limit memory and file size, and forbid core dumps, as far as the platform supports it."""
     import resource
 
     limits = (
@@ -244,7 +244,7 @@ def _table_names(file: IO[bytes]) -> Iterator[TableName]:
 
 
 def _sessions(archive: zipfile.ZipFile, folder: str) -> Iterator[TableItem]:
-    """Each session in that folder of an archive, as long as they are no more than a table has."""
+    """Each session in a folder of an archive, unless there are more than a table may have."""
     left = MAX_TABLE_BYTES
     for number, entry in enumerate(archive.infolist(), 1):
         inside = entry.filename.replace("\\", "/")

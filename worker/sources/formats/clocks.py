@@ -12,11 +12,11 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 ROLLOVER = timedelta(weeks=1024)
 FIRST_ROLLOVER = datetime(1999, 8, 22, tzinfo=UTC)
 FIRST_FIT = datetime(2009, 1, 1, tzinfo=UTC)  # no device wrote the format before
-FIRST_TRACK = datetime(2003, 1, 1, tzinfo=UTC)  # nor did a runner's record its way
+FIRST_TRACK = datetime(2003, 1, 1, tzinfo=UTC)  # nor did a runner's device record a track
 ROUND_YEARS = (1970, 1980, 1990, 2000, 2001, 2006)
-UNSET = timedelta(days=31)  # so long a clock is used that was never set
-SOON = timedelta(days=14)  # a file is mostly written so soon after its run
-FURTHEST_FROM_SUN_H = 4.0  # no zone's clock is further off the sun's
+UNSET = timedelta(days=31)  # for this long, a clock that was never set may be used
+SOON = timedelta(days=14)  # most files are written this soon after the run
+FURTHEST_FROM_SUN_H = 4.0  # no zone differs more from solar time
 DAY_H = 24.0
 DEGREES_AN_HOUR = 15.0
 
@@ -24,10 +24,10 @@ DEGREES_AN_HOUR = 15.0
 def put_right(
     started_at: datetime, *, first: datetime, written: Iterable[datetime] = (), rolls: bool = False
 ) -> tuple[datetime, str | None]:
-    """The start of a run, and what was wrong with its date or may be; None for nothing.
+    """The corrected start of a run, and what was or may be wrong with its date; None for nothing.
 
-    `first` is when there first were such files; `written` are the file's other dates. `rolls` says
-    that a date before `first` is a receiver's, which may be 1,024 weeks early.
+    `first` is when such files first existed; `written` are the file's other dates. `rolls` means
+    that a date before `first` comes from a receiver, and may be 1,024 weeks early.
     """
     known = [at for at in written if at >= first]
     later = started_at + ROLLOVER
@@ -55,9 +55,9 @@ def day_of_run(
 ) -> tuple[date, str | None]:
     """The day of a run, and what is doubtful about it; None for nothing.
 
-    `offset` is the lead of the file's own clock over UTC, `zone` the athlete's. Where they name
-    two days, the file's is believed, as of somebody who travels, unless the place, at the
-    longitude `lon` in degrees, is in the athlete's zone and not in the file's.
+    `offset` is the lead of the file's own clock over UTC, `zone` the athlete's. If they give
+    different days, the file's is believed, because the athlete may be travelling, unless the
+    longitude `lon` (degrees) fits the athlete's zone and not the file's.
     """
     at_home = started_at.astimezone(zone)
     if offset is None:
@@ -78,7 +78,7 @@ def day_of_run(
 
 
 def _fits(offset: timedelta, lon: float) -> bool:
-    """True where a clock with this lead over UTC may be right at a longitude."""
+    """True if a clock with this lead over UTC may be right at a longitude."""
     off_h = offset / timedelta(hours=1) - lon / DEGREES_AN_HOUR
     return abs((off_h + DAY_H / 2) % DAY_H - DAY_H / 2) <= FURTHEST_FROM_SUN_H
 
@@ -91,7 +91,7 @@ def _early(started_at: datetime) -> str:
 
 
 def _never_set(at: datetime) -> bool:
-    """True in the first days that a clock without a battery counts."""
+    """True if a clock that was never set may show this time."""
     return any(
         timedelta(days=-1) <= at - datetime(year, 1, 1, tzinfo=UTC) < UNSET for year in ROUND_YEARS
     )

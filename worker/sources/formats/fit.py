@@ -1,4 +1,4 @@
-"""FIT files: the runs of each session, whatever state the file is in.
+"""FIT files: the runs among their sessions, even if the file is damaged.
 
     bytes → skip what isn't needed → one small valid segment → fitparse → activities
 
@@ -43,7 +43,7 @@ from worker.sources.formats.track import Odometer, Point
 
 FILE_ID, SPORT, SESSION, ACTIVITY = 0, 12, 18, 34
 MOST_UNTOLD = 8
-"""Sessions of no sport that are judged one by one, each by a walk through the records."""
+"""The most sessions without a sport that are judged singly, each by a walk over the records."""
 WANTED = {
     FILE_ID: frozenset({0, 4}),  # type, time_created
     SPORT: frozenset({0, 1, 3}),  # sport, sub_sport, name
@@ -52,9 +52,9 @@ WANTED = {
     SESSION: frozenset({2, 4, 5, 6, 7, 8, 9, 22, 110}),
     ACTIVITY: frozenset({253, 5}),  # timestamp, local_timestamp
 }
-"""The messages that are decoded, with the numbers of the fields that anything here reads.
+"""The messages that are decoded, with the numbers of the fields that this module reads.
 
-A decoder takes as long for each of a session's hundred fields as for the nine that tell the run.
+Decoding all of a session's hundred fields would take ten times as long.
 """
 MAX_MESSAGES = 256
 MAX_PAYLOAD_BYTES = 128 * 1024  # a session takes about 300
@@ -105,7 +105,7 @@ def parse_fit(content: bytes) -> Parsed:
 
 
 class _Instants:
-    """fitparse's hook for values: times become aware; it would make naive ones."""
+    """fitparse's hook for values: makes times aware, which would be naive otherwise."""
 
     def run_type_processor(self, field: Any) -> None:
         absolute = isinstance(field.value, int) and field.value >= EARLIEST_CLOCK
@@ -123,7 +123,7 @@ class _Instants:
 
 
 def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
-    """What each session of a part is; of other sports all in one."""
+    """The running sessions of a part, or why there are none."""
     told = summarise(part)
     kind = next(iter(told[FILE_ID]), {}).get("type")
     if kind in NOT_ACTIVITIES:
@@ -145,7 +145,7 @@ def _read(part: Part) -> list[Activity | NotARun | Unreadable]:
 
 
 def summarise(part: Part) -> Mapping[int, Sequence[Fields]]:
-    """What a part says of itself in fitparse's names and units, by the numbers of `WANTED`."""
+    """The messages of a part, in fitparse's names and units, by the numbers of `WANTED`."""
     found: dict[int, list[Fields]] = {number: [] for number in WANTED}
     for message in _few(part.messages(WANTED.keys())):
         if fields := _decode(message):
@@ -154,7 +154,7 @@ def summarise(part: Part) -> Mapping[int, Sequence[Fields]]:
 
 
 def _few(messages: Iterable[FitMessage]) -> Iterator[FitMessage]:
-    """No more than a decoder gets through in a second, however many a crafted file holds."""
+    """At most as many messages as are decoded in about a second, against crafted files."""
     room = MAX_PAYLOAD_BYTES
     for message in islice(messages, MAX_MESSAGES):
         room -= len(message.payload) + 1
@@ -163,13 +163,13 @@ def _few(messages: Iterable[FitMessage]) -> Iterator[FitMessage]:
 
 
 def _decode(message: FitMessage) -> Fields:
-    """A message's fields; alone in its segment, one that is refused takes none along."""
+    """A message's fields. Each is decoded alone, so that a bad one doesn't affect others."""
     from fitparse import FitFile
 
     try:
         decoder = FitFile(
             io.BytesIO(segment([message], fields=WANTED[message.definition.number])),
-            check_crc=False,  # the segment's is right; the file's own is judged by the walk
+            check_crc=False,  # the segment's is right; the walk checks the file's own
             data_processor=_Instants(),
         )
         fields: Fields = next(decoder.get_messages()).get_values()
@@ -183,7 +183,7 @@ def _decode(message: FitMessage) -> Fields:
 def _of_no_sport(
     part: Part, told: Mapping[int, Sequence[Fields]], session: Fields, of_all: Fields
 ) -> Activity | NotARun | Unreadable:
-    """A session whose sport is none: by its sub-sport, what the watch calls it, or its pace."""
+    """A session without a sport, judged by its sub-sport, its name on the watch, or its pace."""
     if session.get("sub_sport") in SUB_SPORTS:
         return _run(part, told, session)
     if session.get("sub_sport") not in (None, "generic"):
@@ -202,7 +202,7 @@ def _of_no_sport(
 def _without_session(
     part: Part, told: Mapping[int, Sequence[Fields]]
 ) -> Activity | NotARun | Unreadable:
-    """A part that was never summed up: measured from its records, its sport from the laps."""
+    """A part without a summary: measured from its records, with the sport of its laps."""
     if not part.defined & {RECORD, LAP}:
         return Unreadable(f"nothing in it: {part.damage}") if part.damage else NOTHING
     sports = next(iter(told[SPORT]), {})
@@ -218,7 +218,7 @@ def _without_session(
 
 
 def _track_of(part: Part, told: Mapping[int, Sequence[Fields]], session: Fields) -> Odometer:
-    """The records of a session: all of them, where it's the only one."""
+    """The records of a session: all of them, if it's the only one."""
     if len(told[SESSION]) <= 1:
         return retrace(part, None, None)
     started_at = session.get("start_time")
@@ -234,7 +234,7 @@ def _run(
     track: Odometer | None = None,
     notes: Sequence[str] = (),
 ) -> Activity | Unreadable:
-    """A running session. What it doesn't tell comes from the records: `track`, if measured yet."""
+    """A running session. Missing figures come from the records (`track`, if already measured)."""
     notes = list(notes)
     activity = next(reversed(told[ACTIVITY]), {})
     started_at, offset = session.get("start_time"), _offset(activity)
@@ -276,13 +276,13 @@ def _run(
 
 
 def _created(told: Mapping[int, Sequence[Fields]]) -> datetime | None:
-    """When the file was begun, by the watch's clock."""
+    """When the file was created, by the watch's clock."""
     created = next(iter(told[FILE_ID]), {}).get("time_created")
     return created if isinstance(created, datetime) else None
 
 
 def _longitude(session: Fields, last: Point | None) -> float | None:
-    """Where a session began, else where its records end, in degrees."""
+    """The longitude where a session began, else where its records end, in degrees."""
     lon = session.get("start_position_long")
     if isinstance(lon, int):
         return degrees(lon)

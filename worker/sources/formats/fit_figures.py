@@ -15,15 +15,15 @@ from worker.sources.formats.laps import FASTEST_MEAN_M_S, Lap, add_up, agree
 from worker.sources.formats.track import LONGEST_SILENCE_S, Odometer, Point
 
 MOST_S = 7 * 86_400.0
-MOST_M = 1_000_000.0  # in one recording; an overflow gives more
-OFF_S = 60.0  # a summary and its records seldom end further apart
+MOST_M = 1_000_000.0  # in one recording; more is an overflow
+OFF_S = 60.0  # a summary and its records rarely end further apart
 
 SUMMARY, RECORDS, LAPS, PLACES = "summary", "records", "laps", "places"
 
 
 @dataclass(slots=True)
 class Figures:
-    """Start, metres, moving and elapsed seconds of one session; None for what isn't known."""
+    """Start, metres, moving and elapsed seconds of one session; None if not known."""
 
     started_at: datetime | None
     distance_m: float | None
@@ -32,17 +32,17 @@ class Figures:
 
     @classmethod
     def told(cls, session: Mapping[str, Any], started_at: datetime | None) -> "Figures":
-        """The figures in a session, as far as they can be true."""
+        """The plausible figures of a session."""
         elapsed_s = _positive(session.get("total_elapsed_time"), most=MOST_S)
         moving_s = _positive(session.get("total_timer_time"), most=MOST_S)
         times = [time for time in (moving_s, elapsed_s) if time]
         distance_m = _positive(session.get("total_distance"), most=MOST_M)
-        # The longer is what elapsed, also where the two are swapped.
+        # The longer time is the elapsed one, even if the two are swapped.
         return cls(started_at, distance_m, min(times, default=None), max(times, default=None))
 
     @property
     def complete(self) -> bool:
-        """True where nothing is missing."""
+        """True if nothing is missing."""
         return None not in (self.started_at, self.distance_m, self.moving_s)
 
     @property
@@ -51,7 +51,7 @@ class Figures:
         return self.started_at.timestamp() if self.started_at else None
 
     def contradicted_by(self, last: Point | None) -> bool:
-        """True where complete figures can't be those of a recording with this last point."""
+        """True if a recording with this last point can't have these (complete) figures."""
         started_s = self.started_s or 0.0
         if last is None:
             return False
@@ -63,9 +63,9 @@ class Figures:
         return bool(last.counted_m) and not agree(last.counted_m or 0.0, self.distance_m or 0.0)
 
     def weigh(self, track: Odometer, laps: Sequence[Lap], *, alone: bool) -> list[str]:
-        """Takes each figure from where it's most likely true; says which, if not the summary's.
+        """Take each figure from the most credible source; returns notes on the replaced ones.
 
-        `track` are the records, of this session only where it isn't `alone` in its file.
+        `track` has the records of this session, or of the whole file if it is `alone` there.
         """
         laps_m, laps_s = add_up(laps, lasted_s=max(self.elapsed_s or 0.0, track.elapsed_s))
         told = {SUMMARY: self.distance_m or 0.0, RECORDS: track.counted_m, LAPS: laps_m,
@@ -88,7 +88,7 @@ class Figures:
         return notes
 
     def _ended_early(self, track: Odometer) -> bool:
-        """True if the records continue for longer, and further, than the summary."""
+        """True if the records are longer than the summary in time and distance."""
         told = (self.elapsed_s, self.moving_s)
         lasted = (track.elapsed_s, track.moving_s)
         return (
@@ -113,7 +113,7 @@ class Figures:
     def _start(
         self, track: Odometer, laps: Sequence[Lap], notes: list[str], *, alone: bool
     ) -> None:
-        """The records' start if the summary has none, or is at another time than they are."""
+        """Use the records' start if the summary has none, or is from another time."""
         first_s, started_s = track.first_s, self.started_s
         if started_s is None and first_s is None:
             first_s = min((lap.started_s for lap in laps if lap.started_s), default=None)
@@ -127,7 +127,7 @@ class Figures:
             notes.append("the start comes from its records")
 
     def _elsewhere(self, track: Odometer) -> bool:
-        """True where the summary's time is for the most part not that of the records."""
+        """True if the summary's time covers less than half of the records, or is days off."""
         first_s, started_s = track.first_s or 0.0, self.started_s or 0.0
         ended_s = started_s + (self.elapsed_s or 0.0)
         common_s = min(ended_s, track.last_s or 0.0) - max(started_s, first_s)
@@ -136,7 +136,7 @@ class Figures:
 
 
 def _most_likely(told: Mapping[str, float], *, most: float) -> tuple[str, float]:
-    """The first figure that another agrees with, else the first that can be true."""
+    """The first figure that another one agrees with, else the first plausible one."""
     figures = [(source, metres) for source, metres in told.items() if 0 < metres <= MOST_M]
     if not figures:
         return SUMMARY, 0.0

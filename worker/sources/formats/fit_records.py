@@ -22,7 +22,7 @@ _SPEED_DISTANCE_BYTES = 3
 
 
 def degrees(semicircles: int) -> float:
-    """Degrees of what FIT counts in halves of a circle."""
+    """Convert FIT's semicircles (2**31 of them are 180 degrees) to degrees."""
     return semicircles * _DEGREES
 
 
@@ -34,7 +34,7 @@ def points(part: Part) -> Iterator[Point]:
 
 
 def last_point(part: Part) -> Point | None:
-    """The last record of a part that was walked, as far as it can be found in a moment."""
+    """The last record of a part that was walked, if it can be found quickly."""
     message = part.last(RECORD)
     return _point(message, message.integer(_TIMESTAMP), None) if message else None
 
@@ -61,7 +61,7 @@ def _instant(clock: int | None) -> float | None:
 
 
 def retrace(part: Part, started_s: float | None, elapsed_s: float | None) -> Odometer:
-    """The records from an instant on, or all of them where it isn't known, added up."""
+    """The sum of the records from an instant on, or of all if it isn't known."""
     track = Odometer()
     for point in _within(part, started_s, elapsed_s):
         track.add(point)
@@ -74,7 +74,7 @@ def retrace(part: Part, started_s: float | None, elapsed_s: float | None) -> Odo
 
 
 def _within(part: Part, started_s: float | None, elapsed_s: float | None) -> Iterator[Point]:
-    """The records of one leg, its count from where the legs before it ended."""
+    """The records of one leg, with its distance counted from the end of the leg before."""
     first_s = float("-inf") if started_s is None else started_s
     last_s = first_s + elapsed_s if elapsed_s else float("inf")
     before_m = 0.0
@@ -87,7 +87,7 @@ def _within(part: Part, started_s: float | None, elapsed_s: float | None) -> Ite
 
 
 def laps(part: Part, started_s: float | None, elapsed_s: float | None) -> Sequence[Lap]:
-    """The laps that began in a time, or all of them where it isn't known."""
+    """The laps that began in a period, or all of them if it isn't known."""
     first_s = float("-inf") if started_s is None else started_s - 1
     last_s = first_s + elapsed_s if elapsed_s else float("inf")
     read = (_lap(lap) for lap in part.messages(frozenset({LAP})))
@@ -109,13 +109,13 @@ def _lap(message: FitMessage) -> Lap:
 
 
 def lap_sport(part: Part) -> int | None:
-    """The sport's number from the first lap that has it."""
+    """The sport's number, from the first lap that has one."""
     told = (lap.integer(_LAP_SPORT) for lap in part.messages(frozenset({LAP})))
     return next((sport for sport in told if sport is not None), None)
 
 
 class _CompressedDistance:
-    """Old foot pods: twelve bits of sixteenths of a metre, which wrap around every 256 m."""
+    """The distance of old foot pods: 12 bits in 1/16 m, which wrap around every 256 m."""
 
     def __init__(self) -> None:
         self._sixteenths = 0

@@ -1,9 +1,9 @@
-"""Steps over a FIT file by the sizes in its definitions, and yields the messages asked for.
+"""Steps over a FIT file by the sizes in its definitions, and yields the requested messages.
 
-Most of a FIT file is a row a second that isn't needed. The walk reads each record's header byte,
-adds the size from its definition, and stops only at requested messages. `segment` puts messages
-into one small valid FIT file for a real decoder. This module doesn't know what a field means, and
-never raises because of the bytes.
+Most of a FIT file is one record per second that isn't needed. The walk reads each record's header
+byte, adds the size from its definition, and stops only at requested messages. `segment` puts
+messages into one small valid FIT file for a real decoder. This module doesn't know what a field
+means, and never raises because of the bytes.
 
 The protocol: https://developer.garmin.com/fit/protocol/
 """
@@ -19,14 +19,14 @@ from fastcrc.crc16 import arc
 MAX_PARTS = 32
 MAX_RESTARTS = 16
 MAX_DEFINITIONS = 1000  # remembered at a time
-TAIL_BYTES = 8192  # of a part: where its last rows are
-FURTHEST_RESUME_BYTES = 4096  # lost at a time; beyond that only a session is looked for
-RESUMED_ROWS = 4  # whose times follow one another are no accident
+TAIL_BYTES = 8192  # the end of a part, with its last rows
+FURTHEST_RESUME_BYTES = 4096  # skipped at a time; beyond that only a session is searched for
+RESUMED_ROWS = 4  # rows with consecutive times, which are no coincidence
 LONGEST_BETWEEN_ROWS_S = 3600
 SMALLEST_HEADER = 12
 TIMESTAMP = 253
 LONGEST_INTEGER = 8  # bytes
-EARLIEST_CLOCK = 0x10000000  # below this a device counts from its power-up
+EARLIEST_CLOCK = 0x10000000  # smaller values are seconds since power-up
 
 _DEFINITION = 0x40
 _DEVELOPER = 0x20
@@ -34,8 +34,8 @@ _COMPRESSED = 0x80
 _CLOCK_BITS = 0x1F
 _LOCAL_NUMBERS = 16
 _COMPRESSED_LOCAL_NUMBERS = 4
-# Base types by their low five bits: the full number (some writers leave the high bit out) and the
-# size of one value. A decoder refuses a field whose size isn't a multiple of it.
+# Base types by their low five bits: the full number (some writers omit the high bit) and the size
+# of one value. A decoder refuses a field whose size isn't a multiple of it.
 _BASE_TYPES = {
     0x00: (0x00, 1), 0x01: (0x01, 1), 0x02: (0x02, 1), 0x03: (0x83, 2), 0x04: (0x84, 2),
     0x05: (0x85, 4), 0x06: (0x86, 4), 0x07: (0x07, 1), 0x08: (0x88, 4), 0x09: (0x89, 8),
@@ -43,7 +43,7 @@ _BASE_TYPES = {
     0x0F: (0x8F, 8), 0x10: (0x90, 8),
 }  # fmt: skip
 _BYTES = (0x0D, 1)
-# A session's definition, of either byte order: where to continue after damage.
+# A session's definition in either byte order, where reading continues after damage.
 _SESSION_DEFINITION = re.compile(rb"[\x40-\x4f\x60-\x6f]\x00(?:\x00\x12\x00|\x01\x00\x12)")
 
 
@@ -51,8 +51,8 @@ _SESSION_DEFINITION = re.compile(rb"[\x40-\x4f\x60-\x6f]\x00(?:\x00\x12\x00|\x01
 class Definition:
     """How the data messages of one local number are laid out.
 
-    `fields` are (number, size, base type); `size` counts all bytes of the payload, those of
-    developer fields, which nothing here reads, at its end.
+    `fields` are (number, size, base type). `size` is the size of the whole payload in bytes,
+    including developer fields at its end, which aren't read.
     """
 
     number: int
@@ -79,7 +79,7 @@ class FitMessage:
     clock: int | None
 
     def integer(self, field: int, *, signed: bool = False) -> int | None:
-        """A field's value, None where the field isn't there or holds the mark for no value."""
+        """A field's value; None if it is missing or has the invalid value."""
         place = self.definition.find(field)
         if place is None:
             return None
@@ -93,7 +93,7 @@ class FitMessage:
 
 
 def is_fit(content: bytes, at: int = 0) -> bool:
-    """True if there is a FIT header, whatever follows."""
+    """True if there is a FIT header at this position."""
     return (
         len(content) >= at + SMALLEST_HEADER
         and content[at] >= SMALLEST_HEADER
@@ -102,7 +102,7 @@ def is_fit(content: bytes, at: int = 0) -> bool:
 
 
 def parts(content: bytes) -> Iterator["Part"]:
-    """The FIT files that are chained in one file; mostly it's just one."""
+    """The chained FIT files in one file; usually there is just one."""
     at = 0
     for _ in range(MAX_PARTS):
         if not is_fit(content, at):
@@ -115,7 +115,7 @@ def parts(content: bytes) -> Iterator["Part"]:
 class Part:
     """One chained file. Walk its `messages` first, then ask for its `damage` and last rows.
 
-    `defined` are the global numbers of all messages that the walk met a definition of.
+    `defined` are the global numbers of all messages for which the walk found a definition.
     """
 
     def __init__(self, content: bytes, at: int) -> None:
@@ -135,20 +135,20 @@ class Part:
 
     @property
     def damage(self) -> str | None:
-        """What is wrong with the part, in words; None for a sound one."""
+        """What is wrong with the part, in words; None if it is sound."""
         if self._cut:
             return "the file is cut off" if self._size else "the recording was never closed"
         if self._broken:
             return "the file is damaged"
         sealed = self._content[self._at : self._end + 2]
-        # Over bytes and their own checksum the sum is 0.
+        # The checksum of bytes followed by their checksum is 0.
         return None if arc(sealed) == 0 else "the file's checksum doesn't match"
 
     def messages(self, wanted: Collection[int], *, clocked: bool = False) -> Iterator[FitMessage]:
         """The messages of the wanted global numbers, in the file's order.
 
-        `clocked` also follows the time of every message on the way, for those whose own is
-        compressed into five bits.
+        `clocked` also tracks the time of every other message, which is needed to expand
+        timestamps that are compressed into five bits.
         """
         steps = _Steps(self._records, wanted, clocked=clocked)
         self.defined = steps.defined
@@ -157,21 +157,21 @@ class Part:
         self._steps = steps
 
     def last(self, number: int) -> FitMessage | None:
-        """The last message of a global number, if one lies in the part's last few kilobytes.
+        """The last message of a global number, if it is in the part's last few kilobytes.
 
-        To find it among all would take as long again as the walk.
+        Searching the whole part would take as long as another walk.
         """
         return self._steps.last(number) if self._steps else None
 
 
 def _next_header(content: bytes, start: int) -> int:
-    """Where the next chained file starts, else the end: for a part that doesn't tell its size."""
+    """Where the next chained file starts, else the end; for a part without a valid size."""
     found = content.find(b".FIT", start)
     return found - 8 if found >= start + 8 and is_fit(content, found - 8) else len(content)
 
 
 class _Steps:
-    """One pass over the records of a part; `broken` afterwards where they made no sense."""
+    """One pass over the records of a part; `broken` afterwards if some were invalid."""
 
     def __init__(self, records: bytes, wanted: Collection[int], *, clocked: bool) -> None:
         self.broken = False
@@ -188,7 +188,7 @@ class _Steps:
 
     def _forget(self) -> None:
         self._definitions: list[Definition | None] = [None] * _LOCAL_NUMBERS
-        # For each header byte, how far off the next one is; 0 where this one needs a look.
+        # For each header byte, the distance to the next one; 0 if it has to be examined.
         self._steps = [0] * 256
 
     def __iter__(self) -> Iterator[FitMessage]:
@@ -224,7 +224,7 @@ class _Steps:
             at = after
 
     def last(self, number: int) -> FitMessage | None:
-        """The last message of this number in the tail of a part that was walked to its end."""
+        """The last message of this number in the tail of a completely walked part."""
         if self._tail_at is None:
             return None
         records, at, found = self._records, self._tail_at, None
@@ -264,7 +264,7 @@ class _Steps:
         return FitMessage(definition, payload, self._clock)
 
     def _define(self, at: int) -> int:
-        """Learn a definition; where the next record starts, or 0 where this one is cut off."""
+        """Read a definition; returns where the next record starts, or 0 if this one is cut off."""
         records = self._records
         if at + 6 > len(records):
             return 0
@@ -297,7 +297,7 @@ class _Steps:
             self._steps[first : first + 32] = [0 if self._clocked else step] * 32
 
     def _restart(self, at: int) -> int:
-        """After damage: where rows follow one another again, or a session is defined, else 0."""
+        """Where to continue after damage: consecutive rows or a session's definition, else 0."""
         self.broken = True
         self._restarts += 1
         if self._restarts > MAX_RESTARTS:
@@ -313,7 +313,7 @@ class _Steps:
         return found.start()
 
     def _resumes(self, at: int) -> bool:
-        """True if there are rows of known definitions with consecutive times."""
+        """True if rows with known definitions and consecutive times follow."""
         last = 0
         for _ in range(RESUMED_ROWS):
             if at >= len(self._records) or self._records[at] >= _LOCAL_NUMBERS:
@@ -333,7 +333,7 @@ class _Steps:
 
 
 def _definition(raw: bytes) -> Definition:
-    """A definition from its bytes after the header byte."""
+    """Parse a definition from its bytes after the header byte."""
     big_endian = raw[1] != 0
     (number,) = struct.unpack_from(">H" if big_endian else "<H", raw, 2)
     after = 5 + 3 * raw[4]
@@ -344,7 +344,7 @@ def _definition(raw: bytes) -> Definition:
 
 
 def segment(messages: Iterable[FitMessage], *, fields: Collection[int]) -> bytes:
-    """One sound FIT file of these fields of messages, without those that a decoder refuses."""
+    """A valid FIT file with these fields of the messages, except those that a decoder refuses."""
     body = bytearray()
     last: Definition | None = None
     for message in messages:
@@ -363,7 +363,7 @@ def segment(messages: Iterable[FitMessage], *, fields: Collection[int]) -> bytes
 def _sound(
     message: FitMessage, wanted: Collection[int]
 ) -> tuple[list[tuple[int, int, int]], bytes]:
-    """The wanted fields whose size suits their type, and their part of the payload."""
+    """The wanted fields whose size fits their type, and their part of the payload."""
     kept = []
     payload = bytearray()
     offset = 0

@@ -1,6 +1,6 @@
 """The summaries in a Garmin account's export: `..._summarizedActivities.json`, a list in a list.
 
-Bytes in, rows as of a table out, or the reason why there are none. Distances are in centimetres,
+Bytes in, table rows out, or the reason why there are none. Distances are in centimetres,
 durations in milliseconds, and instants in milliseconds since 1970. Such a file may be large,
 because each activity includes its splits, so activities are decoded one at a time. They contain
 less than the FIT files of the same export, and can only be matched with them by time.
@@ -27,7 +27,7 @@ _LONGEST_ID = 128
 
 
 def summary_rows(content: bytes) -> Iterator[TableItem]:
-    """The runs of a file of summaries; what can't be read of it costs only itself."""
+    """The runs of a file of summaries; unreadable ones don't affect the others."""
     text = content.decode("utf-8", errors="replace")
     if not _LIST.search(text):
         yield Unreadable("not a file of activities' summaries")
@@ -37,7 +37,7 @@ def summary_rows(content: bytes) -> Iterator[TableItem]:
 
 
 def _summaries(text: str) -> Iterator[Any]:
-    """Each activity of each list; a list ends where it makes no sense any more."""
+    """Each activity of each list, up to the first invalid one."""
     decoder = json.JSONDecoder()
     for start in _LIST.finditer(text):
         at = start.end()

@@ -2,7 +2,7 @@
 
 GPX has no summary, so distance and times are added up (see `track.py`). A track that begins
 within an hour after the one before it is the same run, because some apps begin a new track after
-each pause. A track of the same hours is another copy. The sport comes from a track's type, from
+each pause. An overlapping track is a copy. The sport comes from a track's type, from
 other fields that apps write, or from its name.
 """
 
@@ -22,7 +22,8 @@ from worker.sources.formats.track import Odometer, Point, Retrace, retrace_odd
 SAME_RUN_S = 3600.0
 MAX_TRACKS = 4096
 
-# Where apps write the sport, if not into the track's type: Samsung, OpenTracks, Gadgetbridge.
+# Elements in which apps write the sport, if not in the track's type: Samsung, OpenTracks,
+# Gadgetbridge.
 _SPORT_ELEMENTS = ("exercisetype", "activityType", "activity_type", "activity", "sport",
                    "typeTranslated")  # fmt: skip
 _FITOTRACK = re.compile(r"\bworkoutTypeId=(\w+)")
@@ -50,7 +51,7 @@ def parse_gpx(content: bytes) -> Parsed:
 
 @dataclass(slots=True)
 class _Track:
-    """One track as it is being read; its `points` are only kept to be retraced."""
+    """One track while it is read; its `points` are only kept for `Retrace`."""
 
     name: str = ""
     sport: str = ""
@@ -60,7 +61,7 @@ class _Track:
 
 
 def _joined(tracks: Sequence[_Track]) -> Sequence[_Track]:
-    """The tracks, with consecutive ones joined, and of two copies the longer one."""
+    """The tracks, with consecutive ones joined, and only the longer of two copies."""
     joined: list[_Track] = []
     for new in sorted(tracks, key=lambda track: track.odometer.first_s or 0.0):
         last = joined[-1] if joined else None
@@ -77,14 +78,14 @@ def _joined(tracks: Sequence[_Track]) -> Sequence[_Track]:
 
 
 def _goes_on(last: Odometer, new: Odometer) -> bool:
-    """True where a track begins soon after another ended, both of them on foot or on wheels."""
+    """True if a track begins soon after another ended, both on foot or both on wheels."""
     if new.first_s is None or last.last_s is None or rides(last) != rides(new):
         return False
     return 0 <= new.first_s - last.last_s <= SAME_RUN_S
 
 
 def _is_copy(last: Odometer, new: Odometer) -> bool:
-    """True if most of the shorter of two tracks lies within the other's time."""
+    """True if most of the shorter track overlaps the other in time."""
     if None in (last.first_s, last.last_s, new.first_s, new.last_s):
         return False
     common_s = min(last.last_s or 0.0, new.last_s or 0.0) - (new.first_s or 0.0)
@@ -92,11 +93,11 @@ def _is_copy(last: Odometer, new: Odometer) -> bool:
 
 
 class _Reader:
-    """Collects the tracks while the walk goes over their elements."""
+    """Collects the tracks while the walk visits their elements."""
 
     def __init__(self, *, retrace: bool = False) -> None:
         self.tracks: list[_Track] = []
-        self.sport = ""  # what the file says outside of its tracks
+        self.sport = ""  # as given outside of the tracks
         self.title = ""
         self.written_at: datetime | None = None
         self.walk = Walk(

@@ -1,8 +1,8 @@
-"""Adds up laps, in whichever way their writer meant them.
+"""Adds up laps, whichever way they were written.
 
 Most devices write consecutive laps. Some write cumulative laps, some write a lap over several
 others, some leave the last one empty. The track's totals, if there are any, show which it was;
-otherwise the laps' times do, because two laps can't be run at once.
+otherwise the laps' times do, because laps can't overlap.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 MAX_LAPS = 10_000
-AGREE_SHARE = 0.1  # figures that differ by less say the same
-FASTEST_MEAN_M_S = 8.0  # no runner's over a whole activity
+AGREE_SHARE = 0.1  # figures that differ by less agree
+FASTEST_MEAN_M_S = 8.0  # faster than any runner over a whole activity
 LAPS_GAP_S = 5.0
-LONGER_SHARE = 1.01  # of the whole time: no laps one after another come to more
+LONGER_SHARE = 1.01  # of the whole time: consecutive laps never add up to more
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Lap:
 def add_up(
     laps: Sequence[Lap], *, way_m: float = 0.0, way_s: float = 0.0, lasted_s: float = 0.0
 ) -> tuple[float, float]:
-    """Metres and seconds of all laps together; of the track where the laps can't be true.
+    """Metres and seconds of all laps together, or of the track if the laps can't be true.
 
-    `way_m` and `way_s` are what the track between them came to, `lasted_s` how long it all took,
-    each 0 where it isn't known.
+    `way_m` and `way_s` are the totals of the track, `lasted_s` is the whole duration; each is 0 if
+    it isn't known.
     """
     laps = [lap for lap in laps if lap.metres or lap.seconds]
     lasted_s = lasted_s or _span_s(laps)
@@ -49,12 +49,16 @@ def add_up(
 
 
 def agree(one: float, other: float) -> bool:
-    """True where two figures of one thing say the same."""
+    """True if two figures for the same thing agree."""
     return abs(one - other) <= AGREE_SHARE * max(one, other)
 
 
 def _weighed(sums: Sequence[float], measured: float, *, most: float) -> float:
-    """The first sum, unless the points contradict it and agree with another; theirs without one."""
+    """The first sum, or another that agrees with `measured`, or `measured` itself.
+
+    Another one is used if the first doesn't agree; `measured`, if the first is missing or
+    exceeds `most`.
+    """
     told, *others = sums
     if not measured or not told:
         return told or measured
@@ -72,7 +76,7 @@ def _span_s(laps: Sequence[Lap]) -> float:
 
 
 def _at_once(laps: Sequence[Lap]) -> bool:
-    """True where a lap begins before the one in front of it has ended."""
+    """True if a lap begins before the previous one has ended."""
     return any(
         one.started_s is not None
         and other.started_s is not None
@@ -82,7 +86,7 @@ def _at_once(laps: Sequence[Lap]) -> bool:
 
 
 def _count_up(laps: Sequence[Lap]) -> bool:
-    """True where no lap is shorter than the one written before it."""
+    """True if no lap is shorter than the previous one."""
     return all(
         one.metres <= other.metres and one.seconds <= other.seconds
         for one, other in pairwise(laps)

@@ -1,10 +1,10 @@
 """Walks an XML file element by element, in constant memory, for the GPX and TCX readers.
 
 It doesn't know what an element means. Entities can't be declared, so none can expand or fetch
-anything. Namespace prefixes are dropped, because real files get them wrong. What a parser has to
-hold at once is limited: the length of a tag, the number of names, the depth of elements. A file
-that isn't well-formed is read again with its stray characters escaped, because one of them would
-lose everything after it.
+anything. Namespace prefixes are dropped, because real files get them wrong. What the parser holds
+in memory is limited: the length of a tag, the number of names, the depth of elements. A file that
+isn't well-formed is read again with its stray characters escaped, because everything after one
+would be lost otherwise.
 """
 
 import codecs
@@ -23,15 +23,15 @@ End = Callable[[], None]
 LONGEST_TEXT = 1000
 LONGEST_TAG_BYTES = 256 * 1024
 FEED_BYTES = 64 * 1024
-MAX_NAMES = 1000  # of elements and attributes; an activity's file has some fifty
+MAX_NAMES = 1000  # of elements and attributes; an activity's file has about fifty
 DEEPEST = 100
 _DAMAGED = "damaged"
 
 
 def parse_number(text: str | None) -> float | None:
-    """A number as a file writes it, its decimals after a point or a comma, in any digits.
+    """A number in a file, with a decimal point or comma, in any script's digits.
 
-    None for none, and for what no arithmetic can use.
+    None for anything else, including infinity and "not a number".
     """
     if not text:
         return None
@@ -51,15 +51,15 @@ _DECIMALS = str.maketrans({",": ".", "\u066b": ".", "\u2212": "-"})
 _Calls = tuple[Start | None, Text | None, End | None]
 
 
-class Refused(Exception):  # noqa: N818  # it reads as what happened
-    """The file holds what no honest one does; the message says what."""
+class Refused(Exception):  # noqa: N818  # named for what happened
+    """The file contains something that no legitimate file does; the message says what."""
 
 
 class Walk:
-    """Calls `starts[name]` with an element's attributes, and where it ends `texts[name]` or `ends`.
+    """Calls `starts[name]` with an element's attributes, and `texts[name]` or `ends` at its end.
 
-    `texts[name]` gets the text in the element. `depth` is that of the element whose start or end is
-    being told; the root's is 1.
+    `texts[name]` gets the element's text. `depth` is the depth of the element whose start or end
+    is reported; the root's is 1.
     """
 
     def __init__(
@@ -70,15 +70,14 @@ class Walk:
         self._texts = texts
         self._ends = ends
         self._text: list[str] = []
-        self._names: dict[str, str] = {}  # the parser puts each name in here that it meets
-        self._calls: dict[str, _Calls] = {}  # by the names as they are written
+        self._names: dict[str, str] = {}  # filled by the parser with each name that it finds
+        self._calls: dict[str, _Calls] = {}  # by the names as written, with prefixes
 
     def run(self, content: bytes, *, mend: bool = False) -> str | None:
         """Walk the whole file, once; returns what is wrong with it in words, or None.
 
-        `mend` escapes stray characters on the way.
-
-        Raises `Refused`, and `MemoryError` if the parser can't get the memory it needs.
+        `mend` escapes stray characters first. Raises `Refused`, and `MemoryError` if the parser
+        can't get the memory it needs.
         """
         encoding = "utf-8" if mend else None
         self._parser = expat.ParserCreate(encoding, intern=self._names)
@@ -95,10 +94,10 @@ class Walk:
                 raise MemoryError from error
             ended = error.code in _CUT_OFF and error.lineno >= content.count(b"\n")
             return "the file is cut off" if ended else f"{_DAMAGED} in line {error.lineno}"
-        except (ValueError, LookupError) as error:  # an encoding nobody knows, a NUL in a name
+        except (ValueError, LookupError) as error:  # an unknown encoding, a NUL in a name
             return f"{_DAMAGED}: {error}"
         finally:
-            del self._parser  # each holds the other; it and all it holds would outlive the walk
+            del self._parser  # breaks a reference cycle that would outlive the walk
         return None
 
     def _parse(self, chunks: Iterator[memoryview | bytes]) -> None:
@@ -106,7 +105,7 @@ class Walk:
         for chunk in chunks:
             self._parser.Parse(chunk, False)
             fed += len(chunk)
-            # It is at the start of an item whose end it waits for.
+            # The parser is at the start of an item whose end it hasn't seen.
             if fed - self._parser.CurrentByteIndex > LONGEST_TAG_BYTES:
                 raise Refused(f"a tag or comment in it is over {LONGEST_TAG_BYTES // 1024} KB long")
             self._bound()
@@ -114,14 +113,14 @@ class Walk:
         self._bound()
 
     def _bound(self) -> None:
-        """What the last piece of the file may have made too much of. Once a piece is enough."""
+        """Check the limits that the last chunk may have exceeded; called once for each chunk."""
         if len(self._names) > MAX_NAMES:
             raise Refused(f"it has over {MAX_NAMES:,} names of elements and attributes")
         if sum(map(len, self._text)) > LONGEST_TEXT:
             self._parser.CharacterDataHandler = None
 
     def _calls_of(self, name: str) -> "_Calls":
-        """What an element of this name calls, whatever its prefix."""
+        """The callbacks of an element of this name, with any prefix."""
         plain = name.rpartition(":")[2]
         calls = self._starts.get(plain), self._texts.get(plain), self._ends.get(plain)
         return self._calls.setdefault(name, calls)
@@ -168,7 +167,7 @@ _CUT_OFF = {
 
 
 class Walker(Protocol):
-    """A reader: what its walk calls."""
+    """A reader: the callbacks of its walk."""
 
     walk: Walk
 
@@ -177,7 +176,7 @@ _Reader = TypeVar("_Reader", bound=Walker)
 
 
 def read_through(content: bytes, new_reader: Callable[[], _Reader]) -> tuple[_Reader, str | None]:
-    """A reader that went through the file, and what was wrong with it; repaired if necessary.
+    """A reader that has walked the file (repaired if necessary), and what was wrong with it.
 
     Raises as `Walk.run` does.
     """
@@ -191,17 +190,17 @@ def read_through(content: bytes, new_reader: Callable[[], _Reader]) -> tuple[_Re
 
 
 def _chunks(content: bytes) -> Iterator[memoryview]:
-    """The file piece by piece. Some begin with blanks, which XML forbids before its declaration."""
+    """The file in chunks, without leading blanks, which XML forbids before its declaration."""
     head = content[:LONGEST_TEXT]
     rest = memoryview(content)[len(head) - len(head.lstrip()) :]
     for start in range(0, len(rest), FEED_BYTES):
         yield rest[start : start + FEED_BYTES]
 
 
-# What XML's text can't hold, in what claims to be XML: all else is left to the parser.
+# Characters that XML text can't contain; everything else is left to the parser.
 _STRAY = re.compile(
     r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]"  # control characters
-    r"|&(?:#(?:(\d{1,7})|[xX]([\da-fA-F]{1,6}));|(\w{1,31});)?"  # each &, with what it begins
+    r"|&(?:#(?:(\d{1,7})|[xX]([\da-fA-F]{1,6}));|(\w{1,31});)?"  # each &, with its reference
     r"|<(?=[\s\d<=.,;)])"  # in "a < b", in "<3"
 )
 _OWN_ENTITIES = frozenset({"amp", "lt", "gt", "quot", "apos"})
@@ -210,7 +209,7 @@ _BLANK = " \t\r\n\ufeff"
 
 
 def _mended(content: bytes) -> Iterator[bytes]:
-    """The file as UTF-8, piece by piece, with each stray character escaped."""
+    """The file as UTF-8 in chunks, with each stray character escaped."""
     is_wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     decoder = codecs.getincrementaldecoder("utf-16" if is_wide else "utf-8")(errors="replace")
     rest = ""
@@ -220,7 +219,7 @@ def _mended(content: bytes) -> Iterator[bytes]:
         if is_first:
             text = text.lstrip(_BLANK)
             is_first = not text
-        # What might continue in the next piece waits for it.
+        # A match might continue in the next chunk.
         keep = max(text.rfind("&", -_LONGEST_STRAY), text.rfind("<", len(text) - 1))
         rest = text[keep:] if keep >= 0 else ""
         text = text[:keep] if keep >= 0 else text
@@ -242,5 +241,5 @@ def _as_it_should_be(stray: re.Match[str]) -> str:
 
 
 def _is_character(code: int) -> bool:
-    """True for what XML has a reference to: no surrogate, no control character."""
+    """True for a character that XML allows: no surrogate, no control character."""
     return code in (0x9, 0xA, 0xD) or 0x20 <= code <= 0xD7FF or 0xE000 <= code <= 0x10FFFD  # noqa: PLR2004

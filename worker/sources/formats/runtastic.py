@@ -1,8 +1,8 @@
 """The sessions of a Runtastic (adidas Running) account, each in a file of `Sport-sessions`.
 
-Bytes in, a row as of a table out. Instants and durations are in milliseconds, distances in
-metres, and sports are numbers. A session's track, if any, is beside it in `GPS-data/<id>.gpx`,
-and names no sport.
+Bytes in, a table row out. Instants and durations are in milliseconds, distances in metres, and
+sports are numbers. A session's track, if any, is beside it in `GPS-data/<id>.gpx`, and names no
+sport.
 """
 
 import json
@@ -13,7 +13,7 @@ from worker.domain.models import Recording, Sport
 from worker.sources.formats.tables import BadRow, OtherRow, TableItem, TableRow, no_run
 
 _MS_PER_S = 1000.0
-MOST_BYTES = 4 * 1024 * 1024  # of one session, which holds no track
+MOST_BYTES = 4 * 1024 * 1024  # of one session, which contains no track
 
 _RUNS: dict[str, Sport] = {
     "1": "run", "14": "treadmill", "82": "trail", "84": "run", "114": "virtual",
@@ -73,7 +73,7 @@ def _row(session: dict[str, Any], name: str, line: int) -> TableItem:
 
 
 def _positive(value: Any) -> float | None:
-    """A number above zero, also if it is written as text."""
+    """A number above zero, which may be written as text."""
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):

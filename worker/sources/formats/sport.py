@@ -1,6 +1,6 @@
 """Which sports count as running, and how to say that one doesn't.
 
-The file's own word for its sport decides; then its title; then its pace.
+The file's name for its sport decides, then its title, then its pace.
 """
 
 from collections.abc import Sequence
@@ -10,25 +10,25 @@ from worker.sources import NotARun
 from worker.sources.formats.sport_words import title_means, type_means
 from worker.sources.formats.track import Odometer
 
-# An untyped track's mean speed that a runner would call a run: 9:15 to 3:20 min/km.
+# The range of mean speeds at which an untyped track counts as a run: 9:15 to 3:20 min/km.
 SLOWEST_RUN_M_S = 1.8
 FASTEST_RUN_M_S = 5.0
-FASTEST_MINUTE_M_S = 6.5  # 400 m in 62 s; rides at a runner's mean speed have faster ones
-MANY_GLITCHES = 0.1  # of the points: it wasn't the receiver, it was a car
+FASTEST_MINUTE_M_S = 6.5  # 400 m in 62 s; even slow rides have faster minutes
+MANY_GLITCHES = 0.1  # of the points; the cause is a car, not the receiver
 GUESSED = "the file names no sport: taken for a run by its pace"
 
 NAMED = "the file names no sport: taken for a run by its title"
 
-# What files that name their sports in words call none.
+# Words that mean "no sport" in files.
 _NO_SPORT = frozenset({"", "unknown", "unspecified", "uncategorized", "track", "activity",
                        "generic", "workout", "default", "none", "null"})  # fmt: skip
-# TCX knows three sports; whatever else was done is this one.
+# TCX has three sports; this one is for everything else.
 _ANY_SPORT = "other"
 # Strava's numbers in its own GPX files, and Samsung's exercise types.
 _NUMBERS = {"1": "cycling", "4": "hiking", "9": "running", "10": "walking", "16": "swimming",
             "1001": "walking", "1002": "running", "11007": "cycling", "13001": "hiking",
             "14001": "swimming", "15003": "cycling", "15005": "treadmill"}  # fmt: skip
-# By parts of a name: what kind of run it is.
+# The kind of run by parts of its name.
 _REFINED: tuple[tuple[Sport, tuple[str, ...]], ...] = (
     ("trail", ("trail", "gelände", "terräng", "terreng", "maasto", "越野", "トレイル", "trilha")),
     ("treadmill", ("treadmill", "indoor", "laufband", "loopband", "bieżni", "løbebånd", "室内")),
@@ -50,7 +50,7 @@ _NAMES = {
     "training": "a workout",
     "fitness_equipment": "a workout",
 }
-# Sports younger than fitparse's profile, by number: https://developer.garmin.com/fit/
+# Sports that are newer than fitparse's profile, by number: https://developer.garmin.com/fit/
 _YOUNG = {49: "baseball", 53: "diving", 56: "shooting", 58: "winter sport", 62: "HIIT",
           64: "racket sport", 65: "wheelchair push walk", 66: "wheelchair push run",
           67: "meditation", 69: "disc golf", 70: "team sport", 71: "cricket", 72: "rugby",
@@ -70,7 +70,7 @@ def named_run(name: str) -> Sport | None:
 
 
 def titled_run(title: str) -> Sport | None:
-    """The kind of run that a title speaks of; None where it speaks of none, or of more."""
+    """The kind of run that a title mentions; None if it mentions none, or other sports too."""
     words = _words(title)
     return _kind(words) if title_means(words) == "run" else None
 
@@ -87,7 +87,7 @@ def _kind(words: str) -> Sport:
 
 
 def not_a_run(sports: Sequence[object]) -> str:
-    """Why activities of these sports aren't runs: "a ride (cycling), not a run"."""
+    """Why activities of these sports aren't runs, such as "a ride (cycling), not a run"."""
     names = [_name(sport) for sport in dict.fromkeys(sports) if sport != "transition"]
     if len(names) > 1:
         return f"a multisport activity without a run ({', '.join(names)})"
@@ -108,7 +108,7 @@ def _name(sport: object) -> str:
 def sport_told(
     name: str, track: Odometer, *, titles: Sequence[str] = ()
 ) -> tuple[Sport, str] | NotARun:
-    """The kind of run that a name, else a title, else the pace says; with a note for the latter."""
+    """The kind of run by the name, else a title, else the pace; with a note for the last two."""
     if sport := named_run(name):
         return sport, ""
     is_any = name.casefold() == _ANY_SPORT
@@ -120,9 +120,9 @@ def sport_told(
 def untold_sport(
     track: Odometer, *, titles: Sequence[str] = (), by_pace: bool = True
 ) -> tuple[Sport, str] | NotARun | None:
-    """What an activity that names no sport is, by its titles, else `by_pace`, else None.
+    """The sport of an activity that names none, by its titles, else `by_pace`, else None.
 
-    A run by its title may be as slow as it likes, but no faster than people run.
+    A run by its title may be slow, but not faster than people run.
     """
     sport: Sport | None = next(filter(None, map(titled_run, titles)), None)
     if sport:
@@ -138,7 +138,7 @@ def untold_sport(
 
 
 def why_not_by_pace(track: Odometer) -> str | None:
-    """Why a track that names no sport isn't a run, None where it looks like one."""
+    """Why a track that names no sport isn't a run; None if it looks like one."""
     if _too_fast(track):
         return f"{_UNNAMED_SPORT}, and {_TOO_FAST}"
     if _mean_m_s(track) < SLOWEST_RUN_M_S:
@@ -147,7 +147,7 @@ def why_not_by_pace(track: Odometer) -> str | None:
 
 
 def rides(track: Odometer) -> bool:
-    """True where nobody on foot was so fast for a minute."""
+    """True if the fastest minute is too fast for somebody on foot."""
     return track.fastest_m_s > FASTEST_MINUTE_M_S
 
 

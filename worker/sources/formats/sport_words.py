@@ -7,7 +7,7 @@ may match by its end (such as `*lauf`), or by `cycl*` or `*swim*`, only as a fil
 in a title, because titles contain names of places.
 """
 
-# ruff: noqa: RUF001  # letters of many scripts are the matter here
+# ruff: noqa: RUF001  # letters of many scripts are intended here
 import re
 from functools import cache
 from typing import Literal
@@ -28,7 +28,7 @@ korrika lasterketa koşu koşusu koşma chạy lari berlari larian pagtakbo tuma
 τρέξιμο τροχάδην ריצה ריצת جري الجري ركض الركض دویدن
 """
 _RUN_PHRASES = r"course (?:à|a) pied|course sur|course athlétique|course urbaine"
-# Scripts that don't part their words; a lone ラン would be found in フランス.
+# Scripts without spaces between words; ラン alone would be found in フランス.
 _RUN_ANYWHERE = (
     r"跑|ランニング|トレイルラン|トレラン|ジョギング|マラソン|(?<!\w)ラン(?!\w)"
     r"|달리기|러닝|조깅|วิ่ง|दौड़|रनिंग|ஓட்டம்|ಓಟ"
@@ -102,7 +102,7 @@ _ON_FOOT_TYPES = "*walk *walking *hike *hiking gang gange gång marche mers"
 
 
 class _Vocabulary:
-    """Whole words and phrases, and what counts `anywhere` in a text."""
+    """Whole words and phrases, and patterns that match `anywhere` in a text."""
 
     def __init__(self, words: str, *, phrases: str = "", anywhere: str) -> None:
         told = words.split()
@@ -114,7 +114,7 @@ class _Vocabulary:
         self._phrases = re.compile(whole + anywhere)
 
     def is_in(self, text: str) -> bool:
-        """True where one of them is in this text."""
+        """True if one of them is in this text."""
         return any(map(self._holds, _WORD.findall(text))) or bool(self._phrases.search(text))
 
     def _holds(self, word: str) -> bool:
@@ -132,7 +132,7 @@ _WORD = re.compile(r"\w+")
 # Made on first use: most commands read no file.
 @cache
 def _vocabularies(*, of_types: bool) -> tuple[_Vocabulary, _Vocabulary, _Vocabulary]:
-    """Running, what is never on foot, and what is on foot without being a run."""
+    """The words for running, for sports not on foot, and for other sports on foot."""
     run, never, on_foot = (_RUN_TYPES, _NEVER_TYPES, _ON_FOOT_TYPES) if of_types else ("", "", "")
     return (
         _Vocabulary(_RUN + run, phrases=_RUN_PHRASES, anywhere=_RUN_ANYWHERE),
@@ -147,7 +147,7 @@ Told = Literal["run", "other"] | None
 
 
 def type_means(words: str) -> Told:
-    """What a sport's name, in lower case and single words, means; None where it isn't known."""
+    """What a sport's name (lower case, separate words) means; None if it isn't known."""
     runs, never, on_foot = _vocabularies(of_types=True)
     if never.is_in(words):
         return "other"
@@ -159,7 +159,7 @@ def type_means(words: str) -> Told:
 
 
 def title_means(words: str) -> Told:
-    """What a title says of the sport; None where it says nothing, or both."""
+    """What a title says about the sport; None if it says nothing, or both."""
     runs, never, on_foot = _vocabularies(of_types=False)
     is_run = runs.is_in(words)
     is_other = never.is_in(words) or on_foot.is_in(words)

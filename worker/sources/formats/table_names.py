@@ -13,7 +13,7 @@ _SESSIONS = "sport-sessions"
 
 
 def table_kind(path: str) -> TableKind | None:
-    """What kind of table is called this, with its folders; None for all other names."""
+    """The kind of the table at this path; None for all other names."""
     folder, _, name = path.replace("\\", "/").casefold().rpartition("/")
     if _TABLE.fullmatch(name):
         return "table"
@@ -24,7 +24,7 @@ def table_kind(path: str) -> TableKind | None:
 
 
 def tables_among(names: list[str]) -> list[str]:
-    """Those names in an archive that are tables; sessions by their folder, with a slash."""
+    """The names in an archive that are tables; for sessions, their folder with a slash."""
     found: dict[str, None] = {}
     for name in names:
         kind = table_kind(name)

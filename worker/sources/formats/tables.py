@@ -53,15 +53,15 @@ _NAMES = {
     "ascent": ("elevation gain",),
 }
 _PLACES = {"id": 0, "date": 1, "title": 2, "type": 3, "elapsed": 5, "distance": 6}
-"""Where an export has these columns, whatever its language calls them."""
+"""The positions of these columns in an export in any language."""
 
 _GARMIN_LIST = {"activity type", "date", "favorite", "title", "distance", "time"}
 _GARMIN_PLACES = {"type": 0, "date": 1, "title": 3, "distance": 4, "moving": 6,
                   "cadence": 10, "stride": 16}  # fmt: skip
-"""Where Garmin Connect's list has these columns, whatever its language calls them."""
+"""The positions of these columns in Garmin Connect's list in any language."""
 
 _FOOT_M = 0.3048
-"""Who counts distances in miles counts heights in feet."""
+"""The unit of heights if distances are in miles."""
 
 _PROGRAMS_NAMES = {
     "id": ("activity id", "id"),
@@ -79,12 +79,12 @@ _PROGRAMS_NAMES = {
 _DISTANCE_IN = re.compile(r"distance\s*[\[(]?\s*(km|kilomet\w+|mi|miles?|m|met\w+)\s*[\])]?")
 
 _UNLIKE = 1.27
-"""Distances by the length of strides that are further off than this are in the other unit."""
+"""Distances that differ from steps times stride by more than this factor are in the other unit."""
 _STRIDE_M, _STEPS_A_MINUTE = (0.3, 2.5), (60.0, 250.0)
-"""The range of a runner's strides and steps; values outside are of another column."""
+"""The ranges of a runner's stride and cadence; values outside are from another column."""
 
 _SHORTEST_MEDIAN_M = 300.0
-"""Runs whose median is below this number are counted in kilometres."""
+"""If the median of the runs is below this number, distances are in kilometres."""
 
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 _THOUSANDS = re.compile(r"\d{1,3}(,\d{3})+(\.\d*)?")
@@ -100,7 +100,7 @@ _Numbered = tuple[int, _Row]
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that can't be read, by its line in the file from 1, and why."""
+    """A row that can't be read: its line in the file, from 1, and the reason."""
 
     line: int
     reason: str
@@ -110,8 +110,8 @@ class BadRow:
 class TableRow:
     """One run of the table. `file` names its own recording in the same export, "" if it has none.
 
-    The recording's source is `import`; its `external_id` the activity's id in the export, else
-    made of start and distance.
+    The recording's source is `import`. Its `external_id` is the activity's id in the export, or
+    else derived from start and distance.
     """
 
     line: int
@@ -121,10 +121,10 @@ class TableRow:
 
 @dataclass(frozen=True, slots=True)
 class OtherRow:
-    """An activity of the table that isn't a run, by the `word` for it there.
+    """An activity of the table that isn't a run, with the table's `word` for its sport.
 
-    `recording` is the account's word that what was recorded of it isn't one either, None where the
-    row doesn't tell when it was; `file` as in `TableRow`.
+    `recording` says on the account's behalf that its file isn't a run either; it is None if the
+    row has no time. `file` is as in `TableRow`.
     """
 
     line: int
@@ -136,12 +136,12 @@ class OtherRow:
 NO_SPORT = "an activity that names no sport: it may be a run or not"
 
 TableItem = TableRow | OtherRow | BadRow | Unreadable
-"""A run, another activity, a row that can't be read; or, alone, why the file is no table."""
+"""A run, another activity, or a bad row; or, as the only item, why the file isn't a table."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logbook:
-    """All that a table holds: its runs, how many rows are other activities, and the bad rows."""
+    """The contents of a table: its runs, the number of other activities, and the bad rows."""
 
     runs: tuple[TableRow, ...]
     others: int = 0
@@ -149,12 +149,12 @@ class Logbook:
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
-        """The runs alone."""
+        """The recordings of the runs."""
         return tuple(entry.recording for entry in self.runs)
 
     @property
     def rows(self) -> int:
-        """How many rows there are in all."""
+        """The number of all rows."""
         return len(self.runs) + self.others + len(self.bad)
 
 
@@ -171,9 +171,9 @@ def read_table(content: bytes, *, zone: tzinfo = UTC, units: Units = "km") -> Lo
 
 
 def table_rows(file: IO[bytes], *, zone: tzinfo = UTC, units: Units = "km") -> Iterator[TableItem]:
-    """The rows of a table that can be sought in; `zone` is the athlete's, and `units`.
+    """The rows of a table in a seekable file; `zone` and `units` are the athlete's.
 
-    An export's UTC dates become days there, and a table's clock on the wall hangs there.
+    The zone turns an export's UTC dates into days, and a table's local times into instants.
     """
     written = _how_written(file)
     if isinstance(written, Unreadable):
@@ -208,7 +208,7 @@ def table_rows(file: IO[bytes], *, zone: tzinfo = UTC, units: Units = "km") -> I
 def _row_reader(
     names: Sequence[str], rows: "_Rows", *, zone: tzinfo, units: Units
 ) -> "_ReadRow | Unreadable":
-    """What reads the rows below this header, or why nothing does."""
+    """The function that reads the rows below this header, or why there is none."""
     missing = {_OWN_DATE, _OWN_DISTANCE} - set(names)
     if not missing:
         return _own_reader(names, rows, zone=zone)
@@ -222,7 +222,7 @@ def _row_reader(
 
 
 def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
-    """The encoding of a file, and the separator of its cells."""
+    """The encoding of a file, and its cell separator."""
     head = file.read(_CHUNK_BYTES)
     encoding = "utf-8-sig"
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):  # as spreadsheets write "Unicode text"
@@ -238,7 +238,7 @@ def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
             try:
                 decoder.decode(chunk, not following)
             except UnicodeDecodeError:
-                # Names may suffer from the wrong guess; dates and distances don't.
+                # A wrong guess may garble names, but not dates and distances.
                 encoding = "cp1252"
             chunk = following
         if is_blank:
@@ -248,7 +248,7 @@ def _how_written(file: IO[bytes]) -> tuple[str, str] | Unreadable:
 
 
 def _rows(file: IO[bytes], encoding: str, delimiter: str) -> Iterator[_Numbered | BadRow]:
-    """The rows from the first on with their lines, blank ones left out."""
+    """The rows that aren't blank, with their line numbers."""
     file.seek(0)
     text = io.TextIOWrapper(file, encoding, errors="replace", newline="")
     try:
@@ -265,7 +265,7 @@ def _rows(file: IO[bytes], encoding: str, delimiter: str) -> Iterator[_Numbered 
             if any(cell.strip() for cell in row):
                 yield line, row
     finally:
-        text.detach()  # or it would close the file
+        text.detach()  # otherwise it would close the file
 
 
 _ReadRow = Callable[[int, _Row], TableRow | OtherRow | Unreadable]
@@ -297,7 +297,7 @@ def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
                 distance_m=distance_m,
                 moving_s=moving_s,
                 elapsed_s=moving_s,
-                # A date without an hour: two runs of a day are distinguished by their durations.
+                # Without a time of day, two runs of a day are distinguished by their durations.
                 hidden_start=local.time() == time.min,
                 ascent_m=_number(_cell(row, ascent)),
             ),
@@ -307,11 +307,11 @@ def _own_reader(names: Sequence[str], rows: _Rows, *, zone: tzinfo) -> _ReadRow:
 
 
 _Columns = Mapping[str, int | None]
-"""Where an export has what, by the keys of `_NAMES`; `metres` is the second of two distances."""
+"""The columns of an export by the keys of `_NAMES`; `metres` is the second of two distances."""
 
 
 def _export_columns(names: Sequence[str], rows: _Rows) -> _Columns | None:
-    """The columns by their English names, else by their places; None where it is no export."""
+    """The columns by their English names, else by position; None if it isn't an export."""
     places: dict[str, int | None] = {
         key: next((names.index(name) for name in known if name in names), None)
         for key, known in _NAMES.items()
@@ -336,7 +336,7 @@ def _looks_exported(row: _Row) -> bool:
 
 
 def _twin(names: Sequence[str], place: int | None) -> int | None:
-    """The last column of the same name, where there is another."""
+    """The last other column of the same name, if any."""
     if place is None:
         return None
     last = len(names) - 1 - names[::-1].index(names[place])
@@ -344,7 +344,7 @@ def _twin(names: Sequence[str], place: int | None) -> int | None:
 
 
 def _file_column(rows: _Rows) -> int | None:
-    """The column that names the recordings, whatever it is called."""
+    """The column with the names of the recordings' files, whatever its name."""
     found = (
         place
         for _, row in rows()
@@ -388,9 +388,9 @@ def _activity(
     id_of: Callable[[str], str],
     height_m: float = 1.0,
 ) -> TableRow | OtherRow | Unreadable:
-    """An account's row: a run, another sport, or what it lacks for a run.
+    """An account's row: a run, another sport, or what is missing for a run.
 
-    Its heights are counted in units of `height_m` metres.
+    `height_m` is the unit of its heights, in metres.
     """
     word = _cell(row, columns["type"])
     if not word:
@@ -426,7 +426,7 @@ def _activity(
 
 
 def no_run(recording: Recording, word: str) -> Recording:
-    """The account's word on an activity that it calls by another sport."""
+    """The account's statement that an activity is another sport."""
     note = f"the account calls it {_quoted(word)}, not a run"
     return replace(recording, note=note, about=recording.key, excluded=True)
 
@@ -436,7 +436,7 @@ def _programs_columns(
 ) -> tuple[_Columns, float, str | None] | None:
     """The columns of Garmin Connect's list, or of a table that names its unit; None for others.
 
-    With them how many metres its distances are counted in, and a note where that was guessed.
+    They come with the unit of distances in metres, and a note if that was guessed.
     """
     places: dict[str, int | None] = {
         key: next((names.index(name) for name in known if name in names), None)
@@ -462,7 +462,7 @@ def _programs_columns(
 
 
 def _looks_listed_by_garmin(row: _Row) -> bool:
-    """A sport, a date with its clock, a yes or no, a title, a distance, calories, a duration."""
+    """True for a sport, date and time, yes or no, title, distance, calories, and duration."""
     if len(row) <= _GARMIN_PLACES["moving"]:
         return False
     _, at, favourite, _, distance, _, lasted, *_ = (cell.strip() for cell in row)
@@ -475,7 +475,7 @@ def _looks_listed_by_garmin(row: _Row) -> bool:
 
 
 def _unit_by_stride(columns: _Columns, rows: _Rows) -> float | None:
-    """Metres of the unit in which steps × length of the stride is the distance, if one is."""
+    """The unit, in metres, in which steps × stride length gives the distance, if any."""
     ratios = []
     for _, row in rows():
         number = _number(_cell(row, columns["distance"]))
@@ -516,7 +516,7 @@ def _programs_reader(
 
 
 def _unit_m(columns: _Columns, rows: _Rows) -> float:
-    """How many metres a number of the first distances means: old exports have them in metres."""
+    """The unit, in metres, of the first distance column; old exports have metres there."""
     if columns["metres"] is not None:
         return 1000.0
     runs = [
@@ -533,7 +533,7 @@ def _cell(row: _Row, place: int | None) -> str:
 
 
 def _iso(text: str) -> datetime | None:
-    """The clock on the wall; an offset or a Z beside it says nothing that counts here."""
+    """The local time of an ISO text; its offset or Z is ignored."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -542,7 +542,7 @@ def _iso(text: str) -> datetime | None:
 
 
 def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
-    """The clock on the wall as people, programs or spreadsheets write it."""
+    """The local time as people, programs or spreadsheets write it."""
     if at := _iso(text):
         return at
     written = written_at(text, day_first=day_first)
@@ -552,7 +552,7 @@ def _on_the_wall(text: str, *, day_first: bool) -> datetime | None:
 
 
 def _instant(text: str, zone: tzinfo, *, day_first: bool) -> tuple[datetime, date] | None:
-    """The instant, and the day there: by the offset it is written with, else by `zone`."""
+    """The instant and the local day, by the offset in the text, else by `zone`."""
     local = _on_the_wall(text, day_first=day_first)
     if local is None:
         return None
@@ -573,7 +573,7 @@ def _seconds(text: str) -> float | None:
 
 
 def _number(text: str) -> float | None:
-    """A number that isn't negative, its decimals after a point or a comma."""
+    """A number that isn't negative, with a decimal point or comma."""
     text = text.replace("\u00a0", "").replace("\u202f", "").replace(" ", "")
     if _THOUSANDS.fullmatch(text):
         text = text.replace(",", "")
@@ -590,5 +590,5 @@ def _made_id(started_at: datetime, distance_m: float) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A cell as it may be shown: one short line, or that there's nothing."""
+    """A cell for display: one short line, or a word for nothing."""
     return repr(text[:_SHOWN]) if text else "(nothing)"

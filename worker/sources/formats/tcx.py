@@ -1,8 +1,8 @@
 """TCX files: their running activities, by the laps' own figures.
 
-A lap has metres and seconds as the device counted them, without pauses. If it doesn't, the
-track's points are added up (see `track.py`). Laps that can't all be true, because they are
-cumulative or overlap, are weighed against the points. Version 1 of the format has an activity as
+A lap usually has metres and seconds as the device counted them, without pauses. If it doesn't,
+the track's points are added up (see `track.py`). Laps that can't all be true, because they are
+cumulative or overlap, are compared with the points. In version 1 of the format, an activity is a
 `Run` in `Running`.
 """
 
@@ -46,7 +46,7 @@ def parse_tcx(content: bytes) -> Parsed:
 
 @dataclass(slots=True)
 class _Recorded:
-    """One activity as it is being read."""
+    """One activity while it is read."""
 
     sport: str
     title: str = ""
@@ -57,9 +57,9 @@ class _Recorded:
     points: Retrace | None = None
 
     def start(self) -> tuple[datetime | None, timedelta | None]:
-        """When it began, and how far the local clock was ahead: by its laps, its name, its points.
+        """When it began, and its offset from UTC, by its laps, its name or its points.
 
-        A name without a zone is the local clock's.
+        A time without a zone in the name is local.
         """
         named = instant_and_offset(self.identity)
         lap = instant_and_offset(self.lap_starts)
@@ -73,7 +73,7 @@ class _Recorded:
         return at, offset
 
     def figures(self) -> tuple[float, float]:
-        """Metres and moving seconds: the laps' where the points don't contradict them."""
+        """Metres and moving seconds: the laps', unless the points contradict them."""
         way = self.odometer
         return add_up(
             [Lap(lap.started_s, lap.metres, lap.seconds) for lap in self.laps],
@@ -85,7 +85,7 @@ class _Recorded:
 
 @dataclass(slots=True)
 class _LapTotals:
-    """A lap's own totals, or else those of its points."""
+    """A lap's own totals, or those of its points."""
 
     started_s: float | None
     told_m: float | None = None
@@ -105,7 +105,7 @@ class _LapTotals:
 
 
 class _Reader:
-    """Collects the activities while the walk goes over their elements."""
+    """Collects the activities while the walk visits their elements."""
 
     def __init__(self, *, retrace: bool = False) -> None:
         self.activities: list[_Recorded] = []

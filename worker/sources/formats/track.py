@@ -4,8 +4,8 @@ For GPX, which only has points, for TCX, and for FIT files whose summary is lost
 reads a file. docs/decisions/gpx-distance.md has the rules, and a comparison with devices' own
 figures.
 
-Most tracks are added up as their points arrive. If points are newest first, or many have one
-instant, or they are rare, `Odometer.odd` says so, and `retraced` adds up all points again:
+Most tracks are added up as their points arrive. If points are newest first, many share one
+instant, or they are rare, `Odometer.odd` is true, and `retrace_odd` adds up all points again:
 sorted, spread in time, and judged by their own rate.
 """
 
@@ -19,22 +19,22 @@ from operator import itemgetter
 from statistics import median
 from typing import NamedTuple, Protocol
 
-FASTEST_M_S = 12.5  # no runner's: a step faster than this is a glitch of the receiver
+FASTEST_M_S = 12.5  # faster than any runner: such a step is a glitch of the receiver
 SMOOTHED_POINTS = 16
 LASTING_GLITCHES = 5  # this many in a row are a new place, not an error
-LONGEST_STEP_S = 30.0  # a longer silence, with no more than a stroll in it, is a pause
-LONGEST_RATE_S = 600.0  # a point in ten minutes is no track's rate
-SEVERAL_SILENCES = 2.5  # of a track's own rate: what is longer may be a pause
-ODD_SHARE = 0.3  # of the points, from which on they're no accident
+LONGEST_STEP_S = 30.0  # a longer silence at less than a stroll is a pause
+LONGEST_RATE_S = 600.0  # the longest interval that counts as a track's rate
+SEVERAL_SILENCES = 2.5  # times a track's own rate; a longer silence may be a pause
+ODD_SHARE = 0.3  # of the points; above this, they are no coincidence
 FEW_POINTS = 5
 MAX_RETRACED = 250_000  # points of a track: three days, one a second
-FURTHEST_STEP_M = 1000.0  # a device's count that leaps further, faster than anybody, is wrong
-LARGEST_FIRST_M = 100.0  # a count that begins further on began before the track
-LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one is a broken clock
+FURTHEST_STEP_M = 1000.0  # a device's count that leaps further, and too fast, is wrong
+LARGEST_FIRST_M = 100.0  # a larger first count began before the track
+LONGEST_SILENCE_S = 2 * 86_400.0  # a longer one means a broken clock
 LONGEST_UNSET_S = 1200.0  # until satellites set the clock
-SLOWEST_M_S = 0.8  # what a stroll is
-SMOOTHED_S = 5.0  # a place is the mean of so long, as a receiver's error wanders about
-LEAST_RISE_M = 10.0  # what is less may be the wandering of a receiver's height
+SLOWEST_M_S = 0.8  # a stroll
+SMOOTHED_S = 5.0  # places are averaged over this time, because a receiver's error drifts
+LEAST_RISE_M = 10.0  # a smaller rise may be drift of a receiver's height
 LARGEST_RISE_M = 100.0  # from one point to the next
 MINUTE_S = 60.0
 LOOK_EVERY_S = 5.0
@@ -50,8 +50,8 @@ ECCENTRICITY_2 = 0.00669437999014
 class Point(NamedTuple):
     """One point: seconds since 1970, degrees, and the device's own metres, each if given.
 
-    `high_m` is the height above sea level in metres. A tuple, as there are thousands in each
-    file.
+    `high_m` is the height above sea level in metres. It is a tuple, because a file has thousands
+    of them.
     """
 
     at_s: float | None = None
@@ -64,8 +64,8 @@ class Point(NamedTuple):
 def step_m(lat: float, lon: float, to_lat: float, to_lon: float) -> float:
     """Metres between two points near each other, on the WGS 84 ellipsoid.
 
-    The radii of curvature at the middle latitude make a plane of it; for the few metres between
-    two points of a run that is exact to well under a millimetre.
+    The surface is approximated by a plane, with the radii of curvature at the middle latitude.
+    For the few metres between two points of a run, the error is well under a millimetre.
     """
     middle = radians((lat + to_lat) / 2)
     shape = 1 - ECCENTRICITY_2 * sin(middle) ** 2
@@ -81,19 +81,19 @@ def eastward(lon: float, to_lon: float) -> float:
 
 
 class Odometer:
-    """Give it points in their order, and `gap()` where the recording was paused.
+    """Adds up points in the order of the file; call `gap()` where the recording was paused.
 
-    `counted_m` is the device's own count, 0 where it kept none; `measured_m` the way between the
-    points; `moving_s` the time of the recording without its pauses. `glitches` counts the points,
-    out of `points`, that were too far off to be believed.
+    `counted_m` is the device's own count, 0 if it has none; `measured_m`, the length of the way
+    between the points; `moving_s`, the time of the recording without pauses. `glitches` counts
+    the points, out of `points`, that were too far off to be believed.
     """
 
     def __init__(self, longest_step_s: float = LONGEST_STEP_S) -> None:
         self.points = 0
         self.glitches = 0
         self._longest_step_s = longest_step_s
-        self._backward = 0  # points that came before the last
-        self._at_once = 0  # points at the last one's instant
+        self._backward = 0  # points earlier than the last
+        self._at_once = 0  # points at the same instant as the last
         self._seldom = 0  # silences longer than a step
         self.moving_s = 0.0
         self.first_s: float | None = None
@@ -112,7 +112,7 @@ class Odometer:
 
     @property
     def started_at(self) -> datetime | None:
-        """The first point's instant, None where no point has one."""
+        """The first point's instant, or None if no point has one."""
         return None if self.first_s is None else datetime.fromtimestamp(self.first_s, UTC)
 
     @property
@@ -122,23 +122,23 @@ class Odometer:
 
     @property
     def lon(self) -> float | None:
-        """The longitude of the last place, in degrees; None where there is none."""
+        """The longitude of the last place, in degrees; None if there is none."""
         return self._way.last_lon
 
     @property
     def odd(self) -> bool:
-        """True where the points must be put in order, or spread, before they can be added up."""
+        """True if the points have to be sorted or spread before they can be added up."""
         enough = max(ODD_SHARE * (self.points + self._backward), FEW_POINTS)
         return max(self._backward, self._at_once, self._seldom) >= enough
 
     @property
     def measured_m(self) -> float:
-        """The way between the points that could be believed."""
+        """The length of the way between the credible points."""
         return self._way.length_m
 
     @property
     def distance_m(self) -> float:
-        """The device's own figure where it gave one, else what was measured."""
+        """The device's own figure if there is one, else the measured distance."""
         return self.counted_m or self.measured_m
 
     @property
@@ -152,13 +152,13 @@ class Odometer:
         return self._pace.best_m_s
 
     def gap(self) -> None:
-        """The recording was paused: what lies between two points wasn't run."""
+        """Mark a pause: the way between the last point and the next wasn't run."""
         self._way.leave()
         self._glitches_in_a_row = 0
         self._resumed = True
 
     def join(self, later: "Odometer") -> None:
-        """What `later` has added up is more of the same run."""
+        """Add the totals of `later`, which is a part of the same run."""
         self.gap()
         self.points += later.points
         self.glitches += later.glitches
@@ -170,7 +170,7 @@ class Odometer:
         self._pace.best_m_s = max(self._pace.best_m_s, later.fastest_m_s)
 
     def add(self, point: Point) -> None:
-        """One more point; one that is out of order in time changes nothing."""
+        """Add a point; one that is out of order in time changes nothing."""
         at_s, lat, lon, counted_m, high_m = point
         if at_s is not None and not self._follows(at_s):
             return
@@ -186,7 +186,7 @@ class Odometer:
             self._add_time(at_s, step)
 
     def _follows(self, at_s: float) -> bool:
-        """True for an instant after the last; one days off is only believed when it lasts."""
+        """True for an instant after the last; one that is days off has to be confirmed by more."""
         if not EARLIEST_S < at_s < LATEST_S:
             return False
         if self.last_s is None or abs(at_s - self.last_s) <= LONGEST_SILENCE_S:
@@ -201,8 +201,8 @@ class Odometer:
         return self._strays_in_a_row >= LASTING_GLITCHES and self._lasts(at_s, self.last_s)
 
     def _lasts(self, at_s: float, last_s: float) -> bool:
-        """What to make of points days off: another clock from there on, or a silence of days."""
-        strayed = self.points < LASTING_GLITCHES  # what came before was the stray
+        """Handle points that are days off: a corrected clock, or a silence of days."""
+        strayed = self.points < LASTING_GLITCHES  # the earlier points were wrong
         is_short = not self._resumed and self.elapsed_s <= LONGEST_UNSET_S
         if strayed or is_short:
             self._set_clock(self.elapsed_s if is_short else 0.0)
@@ -213,7 +213,7 @@ class Odometer:
         return True
 
     def _set_clock(self, before_s: float) -> None:
-        """The device learnt the date on its way; for so long it had been on its way before."""
+        """Continue with a corrected clock, `before_s` seconds after the start."""
         self.first_s = self._strays_from_s - before_s
         self.last_s = self._strays_from_s
         self._pace.restart()
@@ -224,7 +224,7 @@ class Odometer:
         last_m = self._count_m
         if last_m is None:
             step = counted_m if counted_m <= LARGEST_FIRST_M else 0.0
-        elif counted_m < last_m / 2:  # it restarted; a metre less is only a correction
+        elif counted_m < last_m / 2:  # restarted; a small decrease is only a correction
             step = counted_m
         else:
             step = max(counted_m - last_m, 0.0)
@@ -245,7 +245,7 @@ class Odometer:
         return step > FASTEST_M_S * max(at_s - self.last_s, 1.0)
 
     def _add_place(self, at_s: float | None, lat: float, lon: float) -> float:
-        """Metres since the last place, 0 where this one can't be believed."""
+        """Metres since the last place, 0 if this one isn't credible."""
         if not (abs(lat) <= POLE_LAT and abs(lon) <= DATE_LINE_LON) or lat == lon == 0:
             return 0.0
         step, silence_s = self._way.ahead(at_s, lat, lon)
@@ -276,26 +276,26 @@ class Odometer:
         self._pace.at(at_s, self.counted_m or self._way.smooth_m)
 
     def _is_pause(self, step: float, silence_s: float) -> bool:
-        """A long silence with no more than a stroll in it."""
+        """True for a long silence at less than a stroll."""
         return self._longest_step_s < silence_s < float("inf") and step < SLOWEST_M_S * silence_s
 
 
 _Numbers = tuple[float, float, float, float, float]
-"""A point's instant, latitude, longitude, count and height, "not a number" for what is missing."""
+"""A point's instant, latitude, longitude, count and height; NaN for missing values."""
 _NUMBERS = 5
 
 
 class Retrace:
-    """All points of a track, kept as numbers, for one that is `odd`. Give them as to `Odometer`."""
+    """Keeps all points of an `odd` track as numbers. Points are added as to `Odometer`."""
 
     def __init__(self) -> None:
         self._numbers = array("d")
 
     def gap(self) -> None:
-        """What lies between two points is told by their times here."""
+        """Ignored: pauses are found by the times of the points here."""
 
     def add(self, point: Point) -> None:
-        """One more point, at an instant that can be one."""
+        """Add a point, unless its instant is impossible."""
         if len(self._numbers) < _NUMBERS * MAX_RETRACED and (
             point.at_s is None or EARLIEST_S < point.at_s < LATEST_S
         ):
@@ -303,7 +303,7 @@ class Retrace:
             self._numbers.extend(nan if one is None else one for one in told)
 
     def odometer(self) -> Odometer:
-        """The track added up: sorted, spread in time, its pauses those of its own rate."""
+        """Add up the track: sorted, spread in time, with pauses by its own rate."""
         instants = sorted({at_s for at_s in self._numbers[::_NUMBERS] if not isnan(at_s)})
         apart = [later - at_s for at_s, later in pairwise(instants)]
         rate_s = min(median(apart), LONGEST_RATE_S) if apart else 0.0
@@ -313,10 +313,10 @@ class Retrace:
         return track
 
     def _in_order(self) -> Iterator[_Numbers]:
-        """The points by time; one without stays behind the one that it came after."""
+        """The points by time; one without a time stays behind its predecessor."""
         numbers = self._numbers
         times = [at_s for at_s in numbers[::_NUMBERS] if not isnan(at_s)]
-        # Newest first all along, the points of one instant are so too.
+        # If the track is newest first, so are points of one instant.
         falling = sum(b < a for a, b in pairwise(times)) > sum(b > a for a, b in pairwise(times))
         places = range(0, len(numbers), _NUMBERS)
         keyed = []
@@ -332,8 +332,8 @@ class Retrace:
 
 
 def _spread(points: Iterable[_Numbers], rate_s: float) -> Iterator[Point]:
-    """Spread points of one instant evenly over the time up to the next; without a next,
-    over none.
+    """Spread points of one instant evenly over the time up to the next instant, if there is
+    one.
     """
     for at_s, group in groupby(points, key=itemgetter(0)):
         together = list(group)
@@ -359,7 +359,7 @@ class _Climb:
         return self._done_m + (self._high_m - self._low_m if self._rises else 0.0)
 
     def add(self, high_m: float) -> None:
-        """On to the next height. A leap is none of a runner's: from there on it begins anew."""
+        """Add the next height. After an impossible leap, it starts again from there."""
         if not self.is_told or abs(high_m - self._last_m) > LARGEST_RISE_M:
             self._turn(high_m)
         self.is_told, self._last_m = True, high_m
@@ -374,7 +374,7 @@ class _Climb:
             self._rises, self._high_m = True, high_m
 
     def join(self, later_m: float | None) -> None:
-        """What another climb came to is more of the same."""
+        """Add the ascent of another climb."""
         self._done_m += later_m or 0.0
         self.is_told = self.is_told or later_m is not None
 
@@ -383,9 +383,9 @@ class _Climb:
 
 
 class _Way:
-    """The length of a line through the means of the last few seconds' places.
+    """The length of a line through moving averages of the places over a few seconds.
 
-    `smooth_m` is the length up to the latest mean, `length_m` up to the last place itself.
+    `smooth_m` is the length up to the latest average, `length_m` up to the last place itself.
     """
 
     def __init__(self) -> None:
@@ -394,7 +394,7 @@ class _Way:
         self._mean: tuple[float, float] | None = None
         self._first_lon = 0.0
         self._sum_lat = 0.0
-        self._sum_east = 0.0  # from the first longitude, so that the date line is nothing special
+        self._sum_east = 0.0  # relative to the first longitude, because of the date line
 
     @property
     def last_lon(self) -> float | None:
@@ -408,7 +408,7 @@ class _Way:
         return self.smooth_m + step_m(*self._mean, lat, lon)
 
     def ahead(self, at_s: float | None, lat: float, lon: float) -> tuple[float, float]:
-        """Metres and seconds from the last place; endless seconds where no time is told."""
+        """Metres and seconds from the last place; infinite seconds without a time."""
         if not self._recent:
             return 0.0, float("inf")
         last_s, last_lat, last_lon, _ = self._recent[-1]
@@ -418,7 +418,7 @@ class _Way:
         return step, max(at_s - last_s, 1.0)
 
     def go(self, at_s: float | None, lat: float, lon: float) -> None:
-        """On to the next place."""
+        """Move to the next place."""
         recent = self._recent
         if not recent:
             self._first_lon = lon
@@ -453,18 +453,18 @@ def _is_recent(first_s: float | None, last_s: float | None) -> bool:
 
 
 class _FastestMinute:
-    """The best mean speed over a minute, from a look every few seconds."""
+    """The fastest mean speed over a minute, sampled every few seconds."""
 
     def __init__(self) -> None:
         self.best_m_s = 0.0
         self._looks: deque[tuple[float, float]] = deque()
 
     def restart(self) -> None:
-        """What comes next has another clock."""
+        """Start again, because the clock changes."""
         self._looks.clear()
 
     def at(self, at_s: float, distance_m: float) -> None:
-        """So far at this instant."""
+        """Add the distance at an instant."""
         looks = self._looks
         if looks and at_s - looks[-1][0] < LOOK_EVERY_S:
             return
@@ -477,14 +477,14 @@ class _FastestMinute:
 
 
 class Measured(Protocol):
-    """A track with what its points add up to, and the points where they were kept."""
+    """A track with the totals of its points, and the points if they were kept."""
 
     odometer: Odometer
     points: Retrace | None
 
 
 def retrace_odd(tracks: Sequence[Measured], read_again: Callable[[], Sequence[Measured]]) -> None:
-    """Measure the tracks that are `odd` anew; `read_again` gives all of them with their points."""
+    """Measure `odd` tracks again; `read_again` returns all tracks with their points."""
     if not any(track.odometer.odd for track in tracks):
         return
     for track, again in zip(tracks, read_again(), strict=True):

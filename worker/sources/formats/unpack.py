@@ -2,9 +2,9 @@
 
 Names are reported and never become paths. Sizes are limited before and while unpacking. Links,
 folders and other formats are skipped. A file's contents never raise an exception: a bomb, a
-password or a broken archive give a reason. If the file only couldn't be read (a full disk, a
-missing share), the result is `NotRead`. Only `MemoryError` is raised, because the same process
-shouldn't read anything after that.
+password or a broken archive give a reason. If the file couldn't be read for an outside cause (a
+full disk, a missing share), the result is `NotRead`. Only `MemoryError` is raised, because the
+same process shouldn't read anything after that.
 """
 
 import errno
@@ -27,9 +27,9 @@ from worker.sources import NotARun, NotRead, Unreadable
 from worker.sources.formats import Parsed
 
 MIB = 1024 * 1024
-MAX_BYTES = 128 * MIB  # of one file once unpacked; a million points of GPX take about 100
-MAX_NESTED_BYTES = 256 * MIB  # of an archive within an archive, which goes through the disk
-LEFT_FREE_BYTES = 256 * MIB  # of that disk, for everybody else
+MAX_BYTES = 128 * MIB  # of one unpacked file; a million points of GPX take about 100 MiB
+MAX_NESTED_BYTES = 256 * MIB  # of an archive within an archive, which is unpacked to the disk
+LEFT_FREE_BYTES = 256 * MIB  # of that disk, for other programs
 MAX_TOTAL_BYTES = 16_384 * MIB
 MAX_MEMBERS = 200_000
 MAX_DEPTH = 3
@@ -39,18 +39,18 @@ CHUNK_BYTES = 64 * 1024
 LONGEST_MEMBER_NAME = 200
 LONGEST_REASON = 120
 _TAR_MAGIC_AT = 257
-_Z_MEM_ERROR = -4  # zlib's own number; its module has no exception for it
+_Z_MEM_ERROR = -4  # zlib's error number; its module has no exception for it
 
 FileFormat = Literal["fit", "gpx", "tcx", "gzip", "zip"]
 
 _ROOT = re.compile(rb"<(?:\w+:)?(gpx|TrainingCenterDatabase)[\s>/]", re.IGNORECASE)
-# Names whose content must be accounted for even where it's none of the above.
+# Files with these names are reported even if their content isn't recognised.
 _PACKED_NAME = re.compile(r"\.(fit|gpx|tcx|zip)(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One file, or one within an archive: `sha256` is of its bytes unpacked, None if unread."""
+    """A file, or one within an archive; `sha256` is of its unpacked bytes, None if unread."""
 
     name: str
     sha256: str | None
@@ -58,21 +58,21 @@ class Member:
 
 
 def kind_of(head: bytes) -> FileFormat | None:
-    """What the first bytes of a file say it is."""
+    """The format of a file by its first bytes."""
     if head[8:12] == b".FIT":
         return "fit"
     if head[:2] == b"\x1f\x8b":
         return "gzip"
     if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
         return "zip"
-    # Zeros are of UTF-16, where each letter of the root's name has one beside it.
+    # Zeros are dropped, because UTF-16 has one beside each letter of the root's name.
     if root := _ROOT.search(head.replace(b"\0", b"")):
         return "gpx" if root[1].lower() == b"gpx" else "tcx"
     return None
 
 
 def is_leftover(name: str) -> bool:
-    """True for what a Mac puts beside each file of an archive: named like it, and none."""
+    """True for the metadata that a Mac adds for each file of an archive, with a similar name."""
     parts = name.replace("\\", "/").split("/")
     return parts[0].casefold() == "__macosx" or parts[-1].startswith("._")
 
@@ -82,7 +82,7 @@ def members(
 ) -> Iterator[Member]:
     """All activities in a seekable file, each as soon as it's read; without the first `skip`.
 
-    A file that is no archive is its own only member. `most_bytes` are unpacked in all.
+    A file that isn't an archive is its own only member. At most `most_bytes` are unpacked in all.
     """
     for number, read in enumerate(_Unpacking(most_bytes).open(file, name, depth=1)):
         if number >= skip:
@@ -90,7 +90,7 @@ def members(
 
 
 class _Unpacking:
-    """One file being unpacked, with what may still be spent on it."""
+    """A file while it is unpacked, and how much may still be unpacked."""
 
     def __init__(self, most_bytes: int) -> None:
         self._bytes_left = most_bytes
@@ -98,7 +98,7 @@ class _Unpacking:
         self._reported_depth = False
 
     def open(self, file: BinaryIO, name: str, *, depth: int) -> Iterator[Callable[[], Member]]:
-        """What is in a file, each to be read by calling it."""
+        """The contents of a file, as functions that read one member each."""
         head = file.read(HEAD_BYTES)
         file.seek(0)
         if kind_of(head) != "zip":
@@ -106,7 +106,7 @@ class _Unpacking:
             file.seek(0)
             yield lambda: self._read(file, name, size)
         elif depth > MAX_DEPTH:
-            if not self._reported_depth:  # once: a bomb has thousands of them
+            if not self._reported_depth:  # reported once, because a bomb has thousands of them
                 self._reported_depth = True
                 yield lambda: refused(name, f"archives in archives, over {MAX_DEPTH} deep")
         else:
@@ -131,7 +131,7 @@ class _Unpacking:
     def _open_entry(
         self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str, *, depth: int
     ) -> Iterator[Callable[[], Member]]:
-        """What is in an entry: nothing, itself, or all that a nested archive holds."""
+        """The contents of an entry: nothing, itself, or all members of a nested archive."""
         is_folder = entry.filename.endswith("/")
         if is_folder or stat.S_ISLNK(entry.external_attr >> 16) or is_leftover(entry.filename):
             return
@@ -159,7 +159,7 @@ class _Unpacking:
 
     @contextmanager
     def _unpacked(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Iterator[BinaryIO]:
-        """A nested archive where it can be sought in: in memory or, if large, on disk."""
+        """A seekable copy of a nested archive, in memory or, if large, on disk."""
         if entry.file_size > MAX_NESTED_BYTES:
             raise TooLarge(MAX_NESTED_BYTES)
         free_bytes = shutil.disk_usage(tempfile.gettempdir()).free - LEFT_FREE_BYTES
@@ -171,7 +171,7 @@ class _Unpacking:
                     self._spend(len(chunk))
                     spool.write(chunk)
             spool.seek(0)
-            yield spool  # type: ignore[misc]  # a spooled file is one in all but its type
+            yield spool  # type: ignore[misc]  # a spooled file has the same methods
 
     def _read_entry(self, archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> Member:
         try:
@@ -183,7 +183,7 @@ class _Unpacking:
             return not_unpacked(name, error)
 
     def _read(self, file: IO[bytes], name: str, size: int) -> Member:
-        # Python sets aside all that it's asked to read: no more than the file says it has.
+        # Python allocates the requested size, so ask for no more than the stated one.
         content = file.read(min(size, MAX_BYTES) + 1)
         try:
             self._spend(len(content))
@@ -215,17 +215,17 @@ class _Unpacking:
             raise TooLarge
 
 
-class TooLarge(Exception):  # noqa: N818  # it reads as what it says
-    """More bytes than any activity has, or any archive within another."""
+class TooLarge(Exception):  # noqa: N818  # named for what happened
+    """More bytes than any activity, or any archive within another, may have."""
 
     def __init__(self, most_bytes: int = MAX_BYTES) -> None:
         super().__init__(f"it's larger than {most_bytes // MIB} MB unpacked")
 
 
 def parse_content(content: bytes) -> Parsed:
-    """What an unpacked file gives, by the reader for its content.
+    """Parse an unpacked file with the reader for its content.
 
-    The readers are loaded here, by whoever reads files: the worker has a child do that.
+    The readers are imported here, so only in processes that read files, such as the child.
     """
     match kind_of(content[:HEAD_BYTES]):
         case "fit":
@@ -253,9 +253,9 @@ def refused(name: str, reason: str) -> Member:
 
 
 def not_unpacked(name: str, error: Exception, *, lead: str = "can't be unpacked") -> Member:
-    """A member that something kept from being read: what it holds, or what the machine lacks.
+    """A member that couldn't be read, because of its content or of this machine.
 
-    Raises `MemoryError` where that was lacking.
+    Raises `MemoryError` if memory was the cause.
     """
     text = str(error)
     if (
@@ -264,7 +264,7 @@ def not_unpacked(name: str, error: Exception, *, lead: str = "can't be unpacked"
         or (isinstance(error, zlib.error) and text.startswith(f"Error {_Z_MEM_ERROR} "))
     ):
         raise MemoryError from error
-    # EINVAL is for a place before a file's start, which a crafted zip may name.
+    # EINVAL means an offset before the file's start, which a crafted zip may contain.
     if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
         return Member(name, None, NotRead(f"{lead}: {error.strerror or error}"))
     if isinstance(error, RuntimeError) and "password" in text:

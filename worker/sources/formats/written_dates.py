@@ -30,8 +30,8 @@ _MONTHS = (
     "nov lis noi kas ноя marr",
     "dec dez dic des déc gru ara дек jou pro",
 )
-"""How the names of each month begin: in the languages of Europe that write them with letters of
-three and more, in Turkish and in Indonesian. Where three letters aren't enough, more are."""
+"""How the names of each month begin, in European languages, Turkish and Indonesian: the first
+three letters, or more if three aren't unique."""
 
 _NOON = 12
 _CENTURY = 2000
@@ -52,9 +52,9 @@ _LONGEST_BEGINNING = max(map(len, _MONTH_OF))
 
 
 def day_comes_first(texts: Iterable[str]) -> bool:
-    """Whether 5/10/2014 is the fifth of October in this file: what one of its dates gives away.
+    """Whether 5/10/2014 is the fifth of October in this file, as shown by one of its dates.
 
-    Where none does, a clock with AM and PM speaks for the American order.
+    If none shows it, times with AM and PM suggest the American order.
     """
     american = False
     for text in texts:
@@ -68,7 +68,7 @@ def day_comes_first(texts: Iterable[str]) -> bool:
 
 
 def written_at(text: str, *, day_first: bool = True) -> datetime | None:
-    """The date and the clock time of this text, without a zone, or None where it is neither."""
+    """The date and time in this text, without a zone, or None if it has none."""
     found = _date(text, day_first=day_first)
     if found is None:
         return None
@@ -86,7 +86,7 @@ def written_at(text: str, *, day_first: bool = True) -> datetime | None:
 
 
 def _date(text: str, *, day_first: bool) -> tuple[tuple[int, int, int], str] | None:
-    """Year, month and day, and what is written after them."""
+    """Year, month and day, and the text after them."""
     if found := _YEAR_FIRST.search(text):
         return (int(found[1]), int(found[2]), int(found[3])), text[found.end() :]
     if found := _YEAR_LAST.search(text) or _SHORT_YEAR.match(text):

@@ -1,7 +1,7 @@
-"""Garmin as a source: what Easeback asks it, each one call.
+"""Garmin as a source: the calls that Easeback makes.
 
-Most refusals come with an empty body, so the status says it all. No sentence here ever holds a
-key, a token or an address with a query.
+Most refusals have an empty body, so only the status matters. No sentence here contains a key, a
+token or an address with a query.
 """
 
 import base64
@@ -43,8 +43,8 @@ _JWT_PARTS = 3
 class Garmin(ApiKey):
     """The Personal API. Keeps connections open.
 
-    The secrets of a credential are the key, and once there is one the token and when it ends.
-    There is no call that ends a key: that is done in Garmin Connect.
+    The secrets of a credential are the key and, once there is one, the token and its end. No call
+    ends a key; athletes do that in Garmin Connect.
     """
 
     name: ClassVar[SourceName] = "garmin"
@@ -57,9 +57,9 @@ class Garmin(ApiKey):
     )
     limits: ClassVar[type[RateLimit]] = Spacing
     largest_page: ClassVar[int] = 45
-    """Garmin fails on larger ones, its own default included."""
+    """Garmin fails on larger pages, its own default included."""
     largest_answer_bytes: ClassVar[int] = 64 * 2**20
-    """Of an original file as it's sent; the reader bounds what it unpacks to."""
+    """The largest original file as sent; the reader limits its unpacked size."""
     has_files: ClassVar[bool] = True
     calls_at_once: ClassVar[int | None] = 20
     key_page: ClassVar[str] = "https://connect.garmin.com/app/settings/personalApiToken"
@@ -81,7 +81,7 @@ class Garmin(ApiKey):
         token = answer.text.strip().strip('"')
         if not is_one_word(token):
             raise Unavailable("Garmin gave no token for the key")
-        # A token that doesn't tell when it ends lives a day.
+        # A token that doesn't state its end is valid for a day.
         expires_at = token_end(token) or now + TOKEN_LIFE
         return replace(credential, secrets=(key, token, expires_at.isoformat()))
 
@@ -95,7 +95,7 @@ class Garmin(ApiKey):
         size: int = largest_page,
         before: datetime | None = None,
     ) -> Page:
-        """Garmin cuts by the local date alone: with `before` a page may begin a day later."""
+        """Garmin selects by local date only: with `before`, a page may begin a day later."""
         size = min(size, self.largest_page)
         query: dict[str, str | int] = {"start": (page - 1) * size, "limit": size}
         if before is not None:
@@ -106,7 +106,7 @@ class Garmin(ApiKey):
     def download(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> bytes:
-        """The file that was uploaded, in the zip that Garmin puts it into."""
+        """The uploaded file, in a zip made by Garmin."""
         path, accept = f"{DOWNLOAD}{int(external_id)}", "application/x-zip-compressed"
         bearer = f"Bearer {credential.secrets[1]}"
         return self.ask("GET", path, bearer, accept=accept, now=now, observe=observe).content

@@ -1,8 +1,8 @@
 """Garmin's JSON and files → recordings, one activity at a time. Pure.
 
-Any field may be missing or null, and instants come as text or as milliseconds. Only the fields that
-the product needs are looked at. What kind of activity it is, Garmin's own word decides, which the
-athlete can change; of a multisport activity only the file knows the legs.
+Any field may be missing or null, and instants are text or milliseconds. Only the fields that
+Easeback needs are read. Garmin's own type, which the athlete can change, decides the kind of
+activity; only the file has the legs of a multisport activity.
 """
 
 import json
@@ -20,13 +20,13 @@ _SAVED_FIELDS = (
     "activityId", "activityName", "activityType", "eventType", "startTimeGMT", "startTimeLocal",
     "beginTimestamp", "distance", "duration", "elapsedDuration", "elevationGain",
 )  # fmt: skip
-"""All that is ever saved of an activity."""
+"""The only fields of an activity that are saved."""
 
 _MULTISPORT = frozenset({"multi_sport", "multisport"})
 
 
 def parse_garmin_activity(raw: object) -> ListedActivity:
-    """One activity as the service returns it → a recording, or why there is none."""
+    """Turn one activity as the service returns it into a recording, or the reason for none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("activityId"))
@@ -84,6 +84,6 @@ def _key(value: object) -> str:
 
 
 def _day(raw: Mapping[str, Any], started_at: datetime) -> date:
-    """The date on the runner's clock, which is the only thing the local time is good for."""
+    """The date on the runner's clock, the only use of the local time."""
     local = instant(raw.get("startTimeLocal"))
     return (local or started_at).date()

@@ -8,7 +8,7 @@ from worker.sources.base import ServiceAddress
 
 
 class GarminSection(SourceSection):
-    """Nothing is needed here: each athlete gives a key of their own."""
+    """Requires no settings, because each athlete has their own key."""
 
     precedence: ClassVar[int] = 1
 

@@ -1,7 +1,7 @@
-"""intervals.icu as a source: what Easeback asks it, each one call.
+"""intervals.icu as a source: the calls that Easeback makes.
 
-The key is sent with every call, by HTTP Basic under a user name that is the same for everybody; as
-a bearer token it is refused, that is for OAuth applications. Athlete 0 is whoever's key it is.
+The key is sent with every call by HTTP Basic, with a user name that is the same for everybody.
+Bearer tokens are only for OAuth applications. Athlete 0 is the owner of the key.
 """
 
 import base64
@@ -42,7 +42,7 @@ _DAY = timedelta(days=1)
 
 
 class Intervals(ApiKey):
-    """intervals.icu, by the key of its owner. Keeps connections open. Keys don't end there."""
+    """intervals.icu, by the athlete's key. Keeps connections open. Keys don't expire."""
 
     name: ClassVar[SourceName] = "intervals"
     section: ClassVar[type[SourceSection]] = IntervalsSection
@@ -64,7 +64,7 @@ class Intervals(ApiKey):
         return not credential.account_id
 
     def refresh(self, credential: Credential, *, now: datetime) -> Credential:
-        """Learn whose key it is, and so whether it's accepted."""
+        """Ask whose key it is, which shows whether it's accepted."""
         try:
             owner = self.ask_json(ATHLETE, _basic(credential), now=now)
         except (AccessRefused, Forbidden):
@@ -84,7 +84,7 @@ class Intervals(ApiKey):
         size: int = largest_page,
         before: datetime | None = None,
     ) -> Page:
-        """It cuts by local dates, and knows no pages: those before are asked for once more."""
+        """The API selects by local date and has no pages: earlier pages are requested again."""
         query: dict[str, str | int] = {
             "oldest": (now - self.reach - _DAY).date().isoformat(),
             "newest": ((before or now) + _DAY).date().isoformat(),
@@ -102,7 +102,7 @@ class Intervals(ApiKey):
     def download(
         self, credential: Credential, external_id: str, *, now: datetime, observe: Observe = ignore
     ) -> bytes:
-        """The file that was uploaded, usually in gzip."""
+        """The uploaded file, usually compressed with gzip."""
         path = f"{ACTIVITY}/{external_id}/file"
         answer = self.ask("GET", path, _basic(credential), accept="*/*", now=now, observe=observe)
         return answer.content
@@ -111,7 +111,7 @@ class Intervals(ApiKey):
         return parse_intervals_activity(raw)
 
     def refused(self, status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-        """What came from Strava can't be read one by one (422)."""
+        """Activities from Strava can't be read one by one (422)."""
         if status == HTTPStatus.UNPROCESSABLE_ENTITY:
             return NotFound("intervals.icu may not show what came from Strava")
         return super().refused(status, headers, now)

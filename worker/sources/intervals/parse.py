@@ -1,6 +1,6 @@
 """The JSON of intervals.icu → recordings, one activity at a time. Pure.
 
-Any field may be missing or null. What came from Strava is a stub: an id of digits, a local start
+Any field may be missing or null. An activity from Strava is a stub: a numeric id, a local start
 and nothing else.
 """
 
@@ -20,7 +20,7 @@ _SAVED_FIELDS = (
     "id", "name", "type", "sub_type", "start_date", "start_date_local", "distance", "moving_time",
     "elapsed_time", "trainer", "file_type", "source", "deleted", "total_elevation_gain",
 )  # fmt: skip
-"""All that is ever saved of an activity."""
+"""The only fields of an activity that are saved."""
 
 _ID = re.compile(r"i?[0-9]{1,31}")
 
@@ -31,7 +31,7 @@ def is_hidden(raw: object) -> bool:
 
 
 def parse_intervals_activity(raw: object) -> ListedActivity:
-    """One activity as the service returns it → a recording, or why there is none."""
+    """Turn one activity as the service returns it into a recording, or the reason for none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     told = str(raw.get("id"))
@@ -87,5 +87,5 @@ def _parsed(
 
 
 def _sport(sport: Sport, raw: Mapping[str, Any]) -> Sport:
-    """`trainer` marks a treadmill; a virtual run is one in its own right."""
+    """`trainer` marks a treadmill; a virtual run counts as a separate sport."""
     return "treadmill" if sport == "run" and raw.get("trainer") is True else sport

@@ -51,12 +51,12 @@ STRAVA = "https://www.strava.com"
 READ_SOME = "activity:read"
 READ_ALL = "activity:read_all"
 SCOPES = ("read", READ_ALL)
-"""Asked for: `read` always belongs to it, `activity:read_all` shows runs only the runner sees."""
+"""The requested scopes: `read` is required, `activity:read_all` includes private runs."""
 
 REFRESH_BEFORE = timedelta(minutes=10)
 _CLOCK_TOLERANCE = timedelta(minutes=10)
 _SHORTEST_LIFE, _LONGEST_LIFE = timedelta(hours=1), timedelta(hours=6)
-"""What Strava leaves an access token that it gives out."""
+"""The range of lifetimes of the access tokens that Strava issues."""
 
 _importing = threading.Lock()
 
@@ -100,18 +100,18 @@ class Strava(OAuth2, Webhook):
     # Consent and tokens: the secrets are an access token and a refresh token
 
     def authorize_url(self, *, state: str, redirect: str) -> str:
-        """The page is shown to those who consented before as well.
+        """The page is shown even to athletes who consented before.
 
-        A link that somebody else opens for them must not connect anything in passing.
+        Otherwise, opening somebody else's link could connect an account without asking.
         """
         query = urlencode(self._consent(state=state, redirect=redirect))
         return f"{self.base_url}/oauth/authorize?{query}"
 
     def check_redirect(self, redirect: str, *, now: datetime) -> None:
-        """Ask for the consent page as a browser would that nobody is logged in with.
+        """Ask for the consent page as a browser without a login would.
 
-        A log-in is taken for a good one. Raises `Unavailable` for a page that isn't shown to us,
-        which may be shown to a browser.
+        A login page counts as success. Raises `Unavailable` for a page that isn't shown to us but
+        may be shown to a browser.
         """
         with self._asking(None, now):
             answer = self.session.get(
@@ -129,7 +129,7 @@ class Strava(OAuth2, Webhook):
         raise Unavailable(f"Strava's page of consent answers with status {answer.status_code}")
 
     def exchange(self, query: Mapping[str, str], *, now: datetime) -> Credential:
-        """Where no activity may be seen the credential isn't given back.
+        """A credential that may see no activities isn't revoked.
 
         That would end a better one that the athlete gave before.
         """
@@ -168,7 +168,7 @@ class Strava(OAuth2, Webhook):
         return credential.expires_at is None or credential.expires_at - now <= REFRESH_BEFORE
 
     def refresh(self, credential: Credential, *, now: datetime) -> Credential:
-        """The refresh token changes each time, and the old one is dead."""
+        """The refresh token changes each time, and the old one becomes invalid."""
         try:
             with self._asking(None, now) as api:
                 access = api.refresh_access_token(
@@ -178,7 +178,7 @@ class Strava(OAuth2, Webhook):
                 )
                 return _credential(access, credential.account_id, credential.scopes)
         except AccessRefused:
-            # Whatever a 401 names, here it's about the one token that was sent.
+            # Whatever a 401 names, here it concerns the one token that was sent.
             raise CredentialRevoked(errors.REVOKED) from None
 
     def clock_trouble(self, fresh: Credential, now: datetime) -> str | None:
@@ -189,7 +189,7 @@ class Strava(OAuth2, Webhook):
         return None if soundly else errors.CLOCK_IS_WRONG
 
     def revoke(self, credential: Credential, *, now: datetime) -> None:
-        """By `oauth/revoke`, or where that isn't known by `deauthorize`."""
+        """Uses `oauth/revoke`, or `deauthorize` if the server doesn't know that."""
         with self._asking(credential, now) as api:
             answer = self.session.post(
                 f"{STRAVA}/oauth/revoke",
@@ -213,9 +213,9 @@ class Strava(OAuth2, Webhook):
         size: int = largest_page,
         before: datetime | None = None,
     ) -> Page:
-        """`after` is never sent: it would turn the order round.
+        """`after` is never sent, because it would reverse the order.
 
-        Newest first is what lets a page prove how far back it has shown everything.
+        Only pages that are newest first prove how far back everything was shown.
         """
         asked: dict[str, int] = {"page": page, "per_page": size}
         if before is not None:
@@ -251,7 +251,7 @@ class Strava(OAuth2, Webhook):
             return int(made["id"])
 
     def subscriptions(self, *, now: datetime) -> tuple[Subscription, ...]:
-        """There's one at most."""
+        """There is at most one."""
         with self._asking(None, now) as api:
             listed = api.get("/push_subscriptions", **self._application)
             return tuple(Subscription(int(s["id"]), str(s["callback_url"])) for s in listed)
@@ -299,7 +299,7 @@ class Strava(OAuth2, Webhook):
     def _asking(
         self, credential: Credential | None, now: datetime, observe: Observe = ignore
     ) -> Iterator[Any]:
-        """A stravalib client for one question; whatever goes wrong leaves as `SourceError`."""
+        """A stravalib client for one call; every error is raised as `SourceError`."""
         import requests
 
         from worker.sources.http import network_errors
@@ -309,7 +309,8 @@ class Strava(OAuth2, Webhook):
             requests_session=self.session,
             rate_limiter=lambda headers, _: observe(headers),
         )
-        # Else credentials in the environment would switch its own refreshing on, which loses them.
+        # Otherwise, credentials in the environment would enable its own refresh, which loses the
+        # new tokens.
         api.client_id = api.client_secret = None
         try:
             with network_errors("Strava"):
@@ -320,8 +321,8 @@ class Strava(OAuth2, Webhook):
             raise Unavailable("Strava answered in a form that nobody documented") from None
 
     def _meant(self, response: Any, now: datetime, *, bearer: bool) -> SourceError:
-        """What a refusal means. Only the response shows it, as stravalib's classes
-        combine most errors.
+        """What a refusal means, according to the response, because stravalib's classes combine
+        most errors.
         """
         try:
             body = response.json()
@@ -333,7 +334,7 @@ class Strava(OAuth2, Webhook):
         return told or self.refused(response.status_code, response.headers, now)
 
     def refused(self, status: int, headers: Mapping[str, str], now: datetime) -> SourceError:
-        """Strava's headers tell which of its windows is used up, and so when it opens again."""
+        """Strava's headers show which window is used up, and thus when it opens again."""
         if status == HTTPStatus.TOO_MANY_REQUESTS:
             return self.rate_limited(Windows(now).observe(headers, now).resets_at(now))
         return super().refused(status, headers, now)
@@ -341,10 +342,10 @@ class Strava(OAuth2, Webhook):
 
 @cache
 def stravalib_protocol() -> ModuleType:
-    """Import it, quietly."""
+    """Import stravalib's protocol module without its warnings and logs."""
     with _importing, warnings.catch_warnings():
-        # Without this each client warns through the root logger that the environment holds no
-        # credentials: https://stravalib.readthedocs.io/en/latest/reference/api/stravalib.client.Client.html
+        # Without this, each client warns through the root logger about missing credentials:
+        # https://stravalib.readthedocs.io/en/latest/reference/api/stravalib.client.Client.html
         os.environ.setdefault("SILENCE_TOKEN_WARNINGS", "true")
         from stravalib import protocol
 

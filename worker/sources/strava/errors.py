@@ -47,7 +47,7 @@ MISSING_SCOPE = (
 
 
 def wrong_client(which: str = "client id or client secret") -> SourceError:
-    """Client id or secret aren't those of an application."""
+    """The client id or secret isn't that of an application."""
     return SourceError(
         f"Strava doesn't know this {which}: compare [strava] client_id and client_secret with "
         f"{API_PAGE}",
@@ -58,7 +58,7 @@ def wrong_client(which: str = "client id or client secret") -> SourceError:
 
 
 def redirect_mismatch(host: str = "") -> SourceError:
-    """The address to come back to isn't in the application's callback domain."""
+    """The redirect address isn't in the application's callback domain."""
     there = f"to {host}" if host else "to the host of base_url"
     return SourceError(
         "Strava refuses to send the browser back to Easeback: set the Authorization Callback "
@@ -69,14 +69,14 @@ def redirect_mismatch(host: str = "") -> SourceError:
 
 
 def tells_athlete_limit(text: str) -> bool:
-    """True for an answer, a page or JSON, that says how many athletes an application may have."""
+    """True if an answer (a page or JSON) mentions the application's athlete limit."""
     return "limit of connected athletes" in text.lower()
 
 
 def told_by(body: object, *, bearer: bool) -> SourceError | None:
     """The error that a body describes; None if it isn't a known one.
 
-    `bearer` says that the call used an athlete's access token and not the application's secret:
+    `bearer` means that the call used an athlete's access token and not the application's secret:
     the service uses the same words if either is wrong.
     """
     for error in _errors(body):
@@ -101,7 +101,7 @@ def _about_webhook(error: Mapping[str, str]) -> str:
 
 
 def _errors(body: object) -> list[dict[str, str]]:
-    """The list of errors in lower case; empty where the body is of another make."""
+    """The list of errors in lower case; empty if the body has another structure."""
     if not isinstance(body, dict):
         return []
     told: Any = body.get("errors")

@@ -1,8 +1,8 @@
 """Strava's JSON → recordings, one activity at a time. Pure.
 
-Only the fields that the product needs are read, so an odd heart rate or a new sport does no harm.
-The raw word decides the kind of activity. The list labels the local start as UTC, so the start is
-taken from `start_date` and the day from `timezone`.
+Only the fields that Easeback needs are read, so an odd heart rate or a new sport does no harm.
+The raw `sport_type` decides the kind of activity. The list labels the local start as UTC, so the
+start is taken from `start_date` and the day from `timezone`.
 """
 
 import json
@@ -18,7 +18,7 @@ from worker.sources.base import ListedActivity
 from worker.sources.fields import instant, number, numeric_id, title
 
 HIDDEN_START = time(0, 0, 1)
-"""Where a runner hides the start time, Strava gives one second after local midnight."""
+"""If a runner hides the start time, Strava gives one second after local midnight."""
 
 _RACE = 1
 """`workout_type` of a run: 1 race, 2 long run, 3 workout."""
@@ -28,13 +28,13 @@ SAVED_FIELDS = (
     "moving_time", "elapsed_time", "workout_type", "trainer", "manual", "device_name",
     "external_id", "total_elevation_gain",
 )  # fmt: skip
-"""All that is ever saved of an activity."""
+"""The only fields of an activity that are saved."""
 
 _RUNS: dict[str, Sport] = {"Run": "run", "TrailRun": "trail", "VirtualRun": "virtual"}
 
 
 def parse_strava_activity(raw: object) -> ListedActivity:
-    """One activity as the service returns it → a recording, or why there is none."""
+    """Turn one activity as the service returns it into a recording, or the reason for none."""
     if not isinstance(raw, dict):
         return ListedActivity("", None, Unreadable("this isn't an activity"))
     external_id = numeric_id(raw.get("id"))
@@ -83,21 +83,21 @@ def _parsed(
 
 
 def _sport(sport_type: str, raw: Mapping[str, Any]) -> Sport:
-    """`trainer` marks a treadmill; a virtual run is one in its own right."""
+    """`trainer` marks a treadmill; a virtual run counts as a separate sport."""
     if sport_type == "Run" and raw.get("trainer") is True:
         return "treadmill"
     return _RUNS[sport_type]
 
 
 def _file_name(value: object) -> str:
-    """The file that was uploaded. What a device's own service pushes has a number instead."""
+    """The name of the uploaded file; activities from a device's service have a number instead."""
     if not isinstance(value, str) or "." not in value or not value.isprintable():
         return ""
     return plain_file_name(value)
 
 
 def _zone(raw: Mapping[str, Any]) -> tzinfo:
-    """`(GMT-08:00) America/Los_Angeles`: the name after the bracket; else the offset; else UTC."""
+    """The zone of `(GMT-08:00) America/Los_Angeles`, by its name, else its offset, else UTC."""
     told = raw.get("timezone")
     if isinstance(told, str):
         try:

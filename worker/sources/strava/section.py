@@ -31,6 +31,6 @@ class StravaSection(SourceSection):
             missing = "client_secret" if self.client_id else "client_id"
             raise ValueError(f"{missing} is missing: Strava gives you both, and needs both")
         if self.client_id and not (self.client_id.isascii() and self.client_id.isdecimal()):
-            # What was given isn't shown: it may be the secret, when the two were swapped.
+            # The value isn't shown, because it may be the secret if the two were swapped.
             raise ValueError(f"client_id is a number, as shown at {API_PAGE}")
         return self

@@ -9,7 +9,7 @@ _ADVISORY_KEY = 0x6D_6967_7261_7465  # "migrate" in ASCII
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database from whatever it has to the newest schema, in one transaction."""
+    """Upgrade the database to the newest schema, in one transaction."""
     from alembic import command
     from alembic.config import Config
 
@@ -17,7 +17,7 @@ def upgrade(engine: Engine) -> None:
     settings.set_main_option("script_location", str(Path(__file__).parent))
     with engine.begin() as connection:
         if engine.dialect.name == "postgresql":
-            # Of two processes that start together one waits and finds it done. On SQLite the
+            # If two processes start together, one waits and finds it done. On SQLite, the
             # transaction itself is that lock.
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_KEY})
         settings.attributes["connection"] = connection
@@ -25,5 +25,5 @@ def upgrade(engine: Engine) -> None:
 
 
 def athlete_id(**options: Any) -> Column[int]:
-    """The column that says whose a row is; the row goes when the athlete does."""
+    """The column with a row's athlete; the row is deleted with the athlete."""
     return Column("athlete_id", Integer, ForeignKey("athlete.id", ondelete="CASCADE"), **options)

@@ -1,4 +1,4 @@
-"""Strava: grants, what was seen there, its limits, wishes from webhooks, used states."""
+"""Strava: grants, seen activities, rate limits, webhook events, used states."""
 
 import sqlalchemy as sa
 from alembic import op

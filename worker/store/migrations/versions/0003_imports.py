@@ -1,4 +1,4 @@
-"""Imports: what came of each piece, so that the next one passes over it; what is yet to judge."""
+"""Imports: the result of each entry, so that the next import skips it, and days to judge."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Athletes: since when their links open, and which clock they read."""
+"""Athletes: since when their links are valid, and whether they use a 12 or 24 hour clock."""
 
 import sqlalchemy as sa
 from alembic import op

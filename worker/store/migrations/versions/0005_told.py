@@ -1,4 +1,4 @@
-"""Sources: which trouble the athlete was told of, as each is told once."""
+"""Sources: which error was mailed to the athlete, because each is mailed once."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Garmin: keys, what was seen there and whose file is read, when the next call may be made."""
+"""Garmin: keys, seen activities and the state of their files, and the next allowed call."""
 
 import sqlalchemy as sa
 from alembic import op

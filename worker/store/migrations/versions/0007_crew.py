@@ -1,4 +1,4 @@
-"""Several workers on one database: who is at work, whose claim is whose, what is due by index."""
+"""Several workers on one database: the workers, the owner of each claim, indexes for due work."""
 
 import unicodedata
 
@@ -53,7 +53,7 @@ def upgrade() -> None:
 
 
 def _name_folders() -> None:
-    """Give each athlete the name that a folder of theirs may have; SQL can't fold it."""
+    """Save the folder name of each athlete, which SQL can't case-fold."""
     folder = sa.Column("folder", sa.String(320), nullable=False, server_default="")
     op.add_column("athlete", folder)
     athlete = sa.table("athlete", sa.column("id"), sa.column("name"), sa.column("folder"))

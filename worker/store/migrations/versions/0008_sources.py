@@ -1,4 +1,4 @@
-"""One set of tables for all services: each row of Strava's and of Garmin's moves as it stood."""
+"""One set of tables for all services; Strava's and Garmin's rows are moved unchanged."""
 
 from datetime import datetime
 
@@ -53,7 +53,7 @@ def upgrade() -> None:
 
 
 def _move(new: str, old: str, source: str, columns: dict[str, object]) -> None:
-    """Copy a table's rows; a column is filled from the old one of that name, or an expression."""
+    """Copy a table's rows; a column gets the old column of its name, or an expression."""
     filled = {"source": sa.literal_column(f"'{source}'")} | {
         name: sa.column(str(told or name)) if told is None or isinstance(told, str) else told
         for name, told in columns.items()
@@ -64,7 +64,7 @@ def _move(new: str, old: str, source: str, columns: dict[str, object]) -> None:
 
 
 def _move_limits() -> None:
-    """What is known of the calls left becomes one JSON value a service."""
+    """Turn the rate limits into one JSON value for each service."""
     connection = op.get_bind()
     limit = sa.table("source_limit", sa.column("source"), sa.column("state", sa.JSON))
     budget = sa.table(

@@ -1,6 +1,6 @@
-"""Athletes: what links call them, random and never given twice, where an id may be after a restore.
+"""Athletes: a random id for links, never used twice, unlike row ids after a restore.
 
-Links that are out name the id. It goes on opening pages for those who are here now.
+Existing links contain the row id, which stays valid for existing athletes.
 """
 
 import secrets

@@ -1,4 +1,4 @@
-"""Credentials: how many calls the events of webhooks have cost this athlete today."""
+"""Credentials: how many calls were made for webhook events of the athlete today."""
 
 import sqlalchemy as sa
 from alembic import op

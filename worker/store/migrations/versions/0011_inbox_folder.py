@@ -1,6 +1,6 @@
-"""The inbox: which folder it was and how many files lay in it, to tell an empty mount point.
+"""The inbox: the folder and its number of files, to detect an empty mount point.
 
-Files that were put down as failed because they couldn't be read then are read again.
+Files that failed because they couldn't be read at the time are read again.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,4 @@
-"""What athletes say of their runs themselves; and whose runs were derived by which rules."""
+"""Athletes' corrections of runs, and the version of the rules that derived the runs."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,7 +16,7 @@ def upgrade() -> None:
     op.add_column(
         "recording", sa.Column("excluded", sa.Boolean(), server_default=sa.false(), nullable=False)
     )
-    # Nobody's runs were derived by today's rules yet: housekeeping does it, an athlete at a time.
+    # No runs were derived by the current rules yet; housekeeping does it, one athlete at a time.
     op.add_column(
         "athlete", sa.Column("matched_by", sa.Integer(), server_default="0", nullable=False)
     )

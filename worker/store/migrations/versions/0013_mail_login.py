@@ -1,4 +1,4 @@
-"""How we log in to the mail server where that takes tokens."""
+"""The login to a mail server that requires tokens."""
 
 import sqlalchemy as sa
 from alembic import op

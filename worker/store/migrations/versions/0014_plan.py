@@ -1,4 +1,4 @@
-"""Plans: when they last changed, since when a calendar is open, which race a mail told of."""
+"""Plans: when they last changed, since when calendar links are valid, which race was mailed."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Which recordings are what an account's own table says of an activity."""
+"""Recordings: which of them come from an account's own table."""
 
 import sqlalchemy as sa
 from alembic import op

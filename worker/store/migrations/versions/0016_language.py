@@ -1,4 +1,4 @@
-"""The language that an athlete chose; whoever chose none gets the operator's."""
+"""Athletes: the language they chose; empty: the operator's."""
 
 import sqlalchemy as sa
 from alembic import op

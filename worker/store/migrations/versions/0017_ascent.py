@@ -1,4 +1,4 @@
-"""Metres up, of recordings and runs, where a source tells them."""
+"""Recordings and runs: metres of ascent, if a source has them."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""The practice: its therapists, pauses, copies of alerts, and indexes for its page of everybody."""
+"""The practice: therapists, pauses, copies of alerts, and indexes for its page of all athletes."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""Mail addresses that athletes asked for, until they are confirmed."""
+"""Mail addresses that athletes requested, until they are confirmed."""
 
 import sqlalchemy as sa
 from alembic import op
