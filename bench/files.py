@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def collection(folder: Path) -> Iterator[str]:
-    """How many files came to what, and the reason of each that can't be read."""
+    """How many files had each outcome, and the reason of each that can't be read."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     if not paths:
         yield f"nothing is in {folder}"

@@ -1,4 +1,6 @@
-"""A practice with thirty athletes: a few for each thing that can stand out, the rest unremarkable."""
+"""A practice with thirty athletes: a few for each thing that can stand out, and
+unremarkable ones.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -67,7 +67,7 @@ class Tokens:
         return consent
 
     def refresh(self, token: str, now: datetime) -> Consent | None:
-        """Exchange a refresh token, which is then invalid, for new tokens; None if it was invalid."""
+        """Exchange a refresh token, which is then invalid, for new tokens; None if unknown."""
         for consent in self.consents.values():
             if consent.refresh_token == token:
                 self.refreshed += 1
