@@ -1,7 +1,7 @@
 """Whether the thresholds are the best choice: `python -m bench.detector_choice FOLDER ...`.
 
 One threshold at a time is varied, and the tuning half of each folder (every second runner by name)
-is judged again. A value is *better* than ours if it mails about no fewer re-trainings and monthly
+is judged again. A value is *better* than ours if it warns of no fewer re-trainings and monthly
 rises, with no more mails in the median and at the 90th percentile, improves one of the four, and
 misses no required figure. The last line judges our thresholds on the other half, which no line
 above has used.
