@@ -98,7 +98,7 @@ def _serve() -> None:
     from tests.crash.boundaries import Ledger
 
     _warm()
-    gc.freeze()  # else the first collection of each life touches, and so copies, all of it
+    gc.freeze()  # otherwise the first collection in a child would copy all memory pages
     for line in sys.stdin:
         life = Life(**json.loads(line))
         home = Path(life.home)

@@ -27,7 +27,7 @@ def read(request: pytest.FixtureRequest) -> Callable[[str], Parsed]:
 
 
 def names(count: int) -> str:
-    """That many long attribute names; generated late because they're too long for test ids."""
+    """That many attributes."""
     return "".join(f' n{number}=""' for number in range(count))
 
 

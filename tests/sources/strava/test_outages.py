@@ -27,7 +27,7 @@ def app(server: Server, tmp_path: Path) -> Iterator[StravaApp]:
 
 @pytest.fixture
 def hasty(app: StravaApp) -> StravaApp:
-    """With a call that waits, another is made after a moment."""
+    """While a call waits, another is made after half a second."""
     app.strava = replace(app.strava, another_every_s=0.5)
     app.services = app.changed(app.strava)
     return app
