@@ -54,9 +54,7 @@ def _mail_is_put_off(stage: Stage, number: int | None) -> bool:
 
 
 def _endless_strava(stage: Stage, kind: FaultKind) -> str:
-    """Query Strava by the client alone, with a deadline of seconds instead of the worker's
-    minute.
-    """
+    """Query Strava by the client alone, with a deadline of seconds instead of a minute."""
     application = stage.strava.service.application
     section = StravaSection(
         client_id=application.client_id, client_secret=SecretStr(application.client_secret),

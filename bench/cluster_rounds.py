@@ -170,9 +170,7 @@ def event_about(athlete: int, *, round_number: int) -> dict[str, object]:
 
 
 class _Watch:
-    """When each event was first posted, and when its run or finding was first seen in the
-    database.
-    """
+    """When each event was posted first, and when its run or finding was first in the database."""
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
@@ -243,8 +241,8 @@ async def _post(
 
 
 def _until_done(stage: Stage, watch: _Watch, posted: Sequence[Mapping[str, object]]) -> None:
-    """Wait until every activity is stored and no event is pending; events are handled after the
-    answer.
+    """Wait until every activity is stored and no event is pending, as events outlast their
+    answers.
     """
     activities = len({event["object_id"] for event in posted})
 

@@ -2,7 +2,7 @@
 
 One threshold at a time is varied, and the tuning half of each folder (every second runner by name)
 is judged again. A value is *better* than ours if it warns of no fewer re-trainings and monthly
-rises, with no more mails in the median and at the 90th percentile, improves one of the four, and
+rises, with no more mails in the median and at the 90th percentile, improves one of these four, and
 misses no required figure. The last line judges our thresholds on the other half, which no line
 above has used.
 """

@@ -1,6 +1,4 @@
-"""The environment of the worker under load: athletes, a simulated Strava, a mail server, a
-folder.
-"""
+"""The environment of the worker under load: athletes, simulated servers, a folder."""
 
 import json
 import os

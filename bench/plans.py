@@ -128,9 +128,7 @@ def _sums(planned: Plan, name: str, tally: Tally) -> None:
 
 
 def _steps(planned: Plan, known: History, name: str, tally: Tally) -> None:
-    """Count weeks far above the mean of the four before, except in a return, and fours without an
-    easy week.
-    """
+    """Count weeks far above the four before (except in a return), and fours without an easy one."""
     today = planned.weeks[0].starts_on
     back = known.return_from(today, rules=RULES) is not None
     weeks_m = [known.sum_m(today - WEEK * n, today - WEEK * (n - 1) - DAY) for n in (4, 3, 2, 1)]

@@ -111,9 +111,7 @@ def practice_of_nobody(made: Instance, client: TestClient, language: str) -> Ans
 
 
 def practice(made: Instance, language: str) -> Answers:
-    """The practice's pages with few athletes and with many: the list, and one athlete in each
-    state.
-    """
+    """The practice's pages with few athletes and with many: the list, and each state of one."""
     link = practice_link(made, add_therapist(made, language=language))
     services = replace(made.web.services, copies_alerts=True)
     with made.client(services=services) as client:

@@ -137,9 +137,7 @@ class Service:
     def weeks_of_runs(
         self, owner: Account, until: datetime, count: int, *, every: timedelta = timedelta(days=2)
     ) -> list[Activity]:
-        """Add `count` runs, one in each `every` back from `until`, newest first, each slightly
-        different.
-        """
+        """Add `count` runs, one in each `every` back from `until`, newest first, all different."""
         return [self.add(owner, until - every * i, 6_000.0 + 10 * (i % 97)) for i in range(count)]
 
     def calls(self, path: str = "/") -> int:

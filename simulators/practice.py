@@ -1,6 +1,4 @@
-"""A practice with thirty athletes: a few for each thing that can stand out, and
-unremarkable ones.
-"""
+"""A practice with thirty athletes: a few for each thing that can stand out, the rest for none."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -57,7 +57,7 @@ class Schemas:
 
     @contextmanager
     def with_tables(self, prepare: Prepare) -> Iterator[str]:
-        """The address of a schema that was prepared once and has no rows; used by one test at a
+        """The address of a schema that was prepared once and has no rows; for one test at a
         time.
         """
         schema = self._kept.pop(prepare, None) or self._prepared(prepare)
@@ -102,9 +102,7 @@ class Schemas:
             return _Schema(name, emptying, _state(connection, name))
 
     def _is_emptied(self, schema: _Schema) -> bool:
-        """Delete all rows and restart ids at 1; False if a test changed more than rows, or still
-        uses it.
-        """
+        """Delete all rows and restart ids at 1; False if a test changed more, or still uses it."""
         try:
             with self._engine.begin() as connection:
                 connection.execute(text("SET LOCAL lock_timeout = '3s'"))

@@ -73,8 +73,8 @@ def converse(
 
 
 def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
-    """Answer until the command ends or stops asking; returns its output. Removes the answers that
-    it used from `waiting`.
+    """Answer until the command ends or stops asking; returns its output. Used answers are removed
+    from `waiting`.
     """
     shown, new, pressed = "", "", 0
     either = (ours, command.line.fileno())

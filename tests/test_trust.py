@@ -171,9 +171,7 @@ def test_a_routine_is_looked_at_where_there_are_no_settings(here: Path) -> None:
 
 
 def test_a_data_folder_that_is_found_must_be_ones_own(here: Path) -> None:
-    """A stranger's folder holds keys that the stranger knows. One named by a full path is
-    trusted.
-    """
+    """A stranger's folder holds keys that the stranger knows. One named by full path is trusted."""
     (here / "data").mkdir()
     load()
     (here / "data").chmod(0o777)

@@ -61,9 +61,7 @@ Shape = Any
 
 
 def misfits(value: object, shape: Shape, at: str = "$") -> Iterator[str]:
-    """Yields the paths of values without the shape; all keys are required, and no others
-    allowed.
-    """
+    """Yield the paths of values without the shape; exactly its keys are allowed."""
     if isinstance(shape, re.Pattern):
         if not isinstance(value, str) or not shape.fullmatch(value):
             yield f"{at}: {value!r} is not like {shape.pattern}"

@@ -146,9 +146,7 @@ class Fortnight:
         return self._outcome(kills)
 
     def killed_at_random(self, dry: Dry, dice: random.Random, *, share: float) -> Outcome:
-        """Run it, each life killed at a random time with the probability `share`, until it's
-        through.
-        """
+        """Run it, each life killed at a random time with the probability `share`."""
         self.begin()
         kills: list[Kill] = []
         for number, lasts_s in enumerate(dry.lasted_s):
@@ -214,9 +212,7 @@ class Fortnight:
         )
 
     def _miss(self, end: End) -> float:
-        """Let the rest of the crew notice that this worker has died; returns the seconds
-        that took.
-        """
+        """Let the rest of the crew notice that this worker has died; returns the seconds taken."""
         if not (self._crew and end.killed):
             return 0.0
         time.sleep(CREW_IS_MISSED_S + 0.1)

@@ -233,18 +233,14 @@ def no_run_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
 
 
 def no_week_amiss(dry: Outcome, found: Outcome) -> Iterator[str]:
-    """Every week is mailed or skipped as in the undisturbed story; no week's mail is queued
-    twice.
-    """
+    """Every week is mailed or skipped as in the undisturbed story; none is queued twice."""
     yield from _differences(dry.weeks, found.weeks)
     queued = Counter(letter.key for letter in found.letters if letter.kind == "weekly")
     yield from (f"{key} stands {n} times" for key, n in queued.items() if n > 1)
 
 
 def no_token_lost(_: Outcome, found: Outcome) -> Iterator[str]:
-    """A refresh token is lost only on the wire; it's noticed within a cycle and reported in one
-    mail.
-    """
+    """A refresh token is lost only on the wire, noticed within a cycle and reported in one mail."""
     tokens = found.tokens
     number = len(tokens.lost) + tokens.astray
     if number > found.kills_in_gap:

@@ -154,7 +154,7 @@ class Browser:
         *,
         then: Callable[[], None] = lambda: None,
     ) -> dict[str, str]:
-        """Send a request and return the answer's headers; `then` is called once a page is
+        """Send a request; returns the answer's headers. `then` is called once a page is
         complete.
         """
         status = 0

@@ -210,9 +210,7 @@ def _file(day: date, km: float) -> bytes:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Write the file with a time derived from its content, so that writing it again changes
-    nothing.
-    """
+    """Write the file with a time derived from its content, so that a repetition changes nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     at_ns = 1_772_000_000_000_000_000 + sum(content)

@@ -82,9 +82,7 @@ class Strava(Service):
         self.log.clear()
 
     def is_astray(self, tx: Transaction, athlete: Athlete, *, key: str) -> bool:
-        """True if the athlete's grant, valid as far as we know, isn't the one that Strava
-        accepts.
-        """
+        """True if the athlete's grant, valid as far as we know, isn't what Strava accepts."""
         kept = tx.source("strava").credential(athlete)
         if kept is None or kept.revoked_at is not None:
             return False

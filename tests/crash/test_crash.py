@@ -35,7 +35,7 @@ def dry(fortnight_home: Fortnight) -> Dry:
 
 
 def test_the_story_has_something_of_everything(dry: Dry) -> None:
-    """The undisturbed story sends alerts and weekly mails, gives one up, and keeps every
+    """The undisturbed story has alerts, weekly mails and a mail given up, and keeps every
     promise.
     """
     assert not broken(dry.outcome, dry.outcome)
@@ -63,9 +63,7 @@ def test_the_story_has_something_of_everything(dry: Dry) -> None:
 def test_a_kill_at_any_kind_of_boundary_breaks_no_promise(
     fortnight_home: Fortnight, dry: Dry, every: int
 ) -> None:
-    """Just after the last boundary of each kind; just before the next one nothing more is
-    stored.
-    """
+    """Just after the last boundary of each kind: just before the next, nothing more is stored."""
     kinds = one_of_each(dry.boundaries, at_least=0)
     after = [boundary for boundary in kinds if boundary.label.startswith("after")]
     assert len(after) >= 40

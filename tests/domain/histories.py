@@ -1,6 +1,4 @@
-"""Made histories for the tests: short notations for runs, and hypothesis strategies for
-histories.
-"""
+"""Made histories for the tests: short notations for runs, and hypothesis strategies."""
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -47,9 +45,7 @@ def history(runs: Iterable[Run], rules: Rules = RULES) -> History:
 
 @st.composite
 def lives(draw: st.DrawFn, *, most: int = 40) -> list[Run]:
-    """Runs of up to about two years: training days and rest days, long breaks, double days, odd
-    lengths.
-    """
+    """Runs of up to about two years: rest days, long breaks, double days, odd lengths."""
     gaps = draw(
         st.lists(
             st.one_of(st.integers(0, 4), st.integers(0, 4), st.sampled_from([14, 15, 30, 60, 120])),

@@ -46,9 +46,7 @@ def kinds(found: Plan) -> str:
 
 
 def made_runner(chance: random.Random) -> list[Run]:
-    """Sixteen weeks up to `NOW`: 1 to 6 runs a week, noise, small and large weeks, maybe a
-    break.
-    """
+    """Sixteen weeks up to `NOW`: 1 to 6 runs a week, noise, uneven weeks, maybe a break."""
     week_m = chance.uniform(8_000, 80_000)
     places = sorted(chance.sample(range(7), chance.randint(1, 6)))
     noise = chance.choice([0.0, 0.1, 0.4])

@@ -125,9 +125,7 @@ def test_a_first_run_as_long_as_before_a_break_is_found(weeks_off: int, severity
 def test_a_return_is_weighed_by_its_share_of_the_reference(
     metres: float, severity: int | None
 ) -> None:
-    """After six weeks off the reference is half of ten kilometres, with an excess of at
-    least 1 km.
-    """
+    """After six weeks off the reference is half of ten kilometres; the excess at least 1 km."""
     found = findings([*BASE, run(102, metres)], 102).get("return")
 
     assert (found.severity if found else None) == severity

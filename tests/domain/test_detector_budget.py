@@ -115,9 +115,7 @@ def test_a_distance_run_lately_is_no_news_though_the_month_forgot_it() -> None:
 def test_in_a_low_month_a_distance_is_news_again_sooner(
     metres: float, ago: int, is_low: bool, mailed: bool
 ) -> None:
-    """Two runs a week lately instead of four: a distance of 64 days ago no longer counts as
-    prepared.
-    """
+    """Two runs a week lately instead of four: a distance of 64 days ago counts no longer."""
     runs = [*every(2, 10_000, last=42), run(70 - ago, 15_000, hour=18, run_id=999),
             *every(4 if is_low else 2, 10_000, first=46, last=66), run(70, metres)]  # fmt: skip
     known = history(runs)
@@ -132,9 +130,7 @@ def test_in_a_low_month_a_distance_is_news_again_sooner(
 
 @pytest.mark.parametrize(("ago", "mailed"), [(58, False), (64, True)])
 def test_in_re_training_a_distance_is_news_again_sooner(ago: int, mailed: bool) -> None:
-    """After an easy season of eight weeks, a distance run before it no longer counts as
-    prepared.
-    """
+    """After an easy season of eight weeks, a distance run before it counts no longer."""
     runs = [*every(3, 10_000, last=66), run(70 - ago, 15_000, hour=18, run_id=999),
             run(70, 15_000)]  # fmt: skip
     known = history(runs)

@@ -93,9 +93,7 @@ def test_no_look_into_the_future(runs: list[Run], cut: int) -> None:
 
 @given(runs=lives())
 def test_what_the_written_rules_demand_is_found(runs: list[Run]) -> None:
-    """All findings of the plain detector are found on their day; only a return may be seen
-    further.
-    """
+    """The plain detector's findings are found on their day; only a return may be seen further."""
     plain = set(crossings(runs))
     found = {(f.day, f.kind) for verdict in _verdicts(runs) for f in verdict.findings}
 

@@ -40,9 +40,7 @@ def believed(recordings: Sequence[Recording]) -> Run:
     ],
 )
 def test_one_run_is_what_happens_at_one_time(other: Recording, is_one: bool) -> None:
-    """An overlap of 80 % of the time makes two recordings one run, whatever their distances; so
-    does similarity.
-    """
+    """Recordings that share 80 % of the time are one run at any distance; so are similar ones."""
     assert same_run(WATCH, other) is is_one
     assert same_run(other, WATCH) is is_one
 
@@ -90,9 +88,7 @@ def test_a_recording_that_stood_still_leaves_room_for_another_run() -> None:
 
 
 def test_a_run_in_pieces_is_as_long_as_all_of_them() -> None:
-    """The watch has warm-up, run and cool-down, the phone all in one: the watch's files are added
-    up.
-    """
+    """The watch has warm-up, run and cool-down, the phone all in one: the files are added up."""
     pieces = [recording(km=2, at=time(6)), recording(km=8, at=time(6, 13)),
               recording(km=3, at=time(7, 5))]  # fmt: skip
     phone = recording(km=14, at=time(6), source="strava", external_id="1")
@@ -112,9 +108,7 @@ def test_copies_of_one_source_are_no_pieces() -> None:
 
 
 def test_a_file_that_strava_names_is_the_same_run_whatever_its_distance() -> None:
-    """Corrected before the first sync: the uploaded file's name identifies it when the time
-    doesn't.
-    """
+    """Corrected before the first sync: the uploaded file's name matches when the time doesn't."""
     watch = replace(WATCH, file_name="morning-14", elapsed_s=40_000.0)
     told = replace(STRAVA, distance_m=12_000.0, file_name="morning-14")
     assert same_run(watch, told)

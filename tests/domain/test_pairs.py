@@ -132,9 +132,7 @@ def test_the_written_order_picks_the_figures(make: Make) -> None:
 
 
 def test_of_a_run_and_a_part_of_it_the_whole_is_believed() -> None:
-    """Whichever source is better: a recording of less than four fifths of the time is
-    incomplete.
-    """
+    """Whichever source is better: a recording of less than 80 % of the time is incomplete."""
     for one, part in pairs(_died_half_way):
         (bundle,) = group([part, one], precedence=PRECEDENCE)
         if (part.elapsed_s or 0) < 0.8 * (one.elapsed_s or 0):

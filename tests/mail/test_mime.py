@@ -98,9 +98,7 @@ def test_an_extra_header_replaces_ours() -> None:
 
 @pytest.mark.parametrize("name", ["List-Unsubscribe", "References", "In-Reply-To"])
 def test_long_addresses_and_identifiers_stay_whole(name: str) -> None:
-    """Folding it into encoded words, as the standard policy does, would break one-click
-    unsubscribe.
-    """
+    """Folding it into encoded words, as the standard policy does, breaks one-click unsubscribe."""
     value = f"<https://example.org/unsubscribe/{'x' * 300}>"
     assert f"{name}: {value}\r\n".encode() in render(extra=((name, value),))
     long_id = f"<{'m' * 120}@example.org>"

@@ -193,9 +193,7 @@ def test_a_failure_before_the_dot_never_announces_it(
 def test_each_fault_has_its_verdict(
     step: Step, fault: str, permanent: bool, certificate: trustme.LeafCert, trusted: None
 ) -> None:
-    """5xx about a mail is final; everything else is tried again, as it's about us or the
-    settings.
-    """
+    """5xx about a mail is final; all else is tried again, as it's about us or the settings."""
     with SmtpServer(tls="starttls", login=LOGIN, certificate=certificate) as server:
         server.fail(step, fault, times=None)
         began = monotonic()

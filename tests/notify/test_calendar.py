@@ -104,9 +104,7 @@ def test_an_event_says_how_far_and_of_which_week() -> None:
 
 
 def test_an_events_name_is_its_weeks_and_stays() -> None:
-    """Another distance or day is the same event, changed; another athlete's event has
-    another UID.
-    """
+    """Another distance or day is the same event, changed; another athlete's has another UID."""
     longer = replace(
         WEEKS[1], long_m=9_000, long_on=WEEKS[1].long_on and WEEKS[1].long_on - timedelta(days=1)
     )

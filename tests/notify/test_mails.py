@@ -456,9 +456,7 @@ def test_a_return_that_is_also_the_longest_run_of_the_month_says_both(composer: 
     ],
 )  # fmt: skip
 def test_a_key_is_spoken_of_in_each_language(language: str, subject: str, line: str) -> None:
-    """A line in the weekly mail while there's time, and a link to the athlete's page once it's
-    over.
-    """
+    """A line in the weekly mail while there's time, and a link to the page once it's over."""
     composer = Composer(signer=SIGNER, checkins=True, language=language)
     weekly = composer.weekly(made.weekly_facts(key_ends_on=date(2026, 2, 28)))
     for part in (weekly.text, weekly.html):

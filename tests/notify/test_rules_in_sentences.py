@@ -97,9 +97,7 @@ def test_an_alert_allows_the_long_run_that_the_rules_set(share: float, allowed: 
 
 
 def test_what_a_study_found_is_not_said_of_a_run_that_it_did_not_look_at() -> None:
-    """7 % more is the study's reference group. The mail says that the rule here differs from the
-    study's.
-    """
+    """7 % more is the study's reference group. The mail says that its rule differs."""
     finding = made.finding(observed_m=9_523)
     email = Composer().alert(made.alert_facts(finding=finding, rules=replace(OTHER)))
     said = " ".join(email.text.split())

@@ -1,6 +1,4 @@
-"""Copies of alerts on either database: to whom, about whom, once, and only with both sides'
-consent.
-"""
+"""Copies of alerts on either database: for whom, once, and only with both sides' consent."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -49,9 +47,7 @@ def recipients(app: App) -> list[str]:
 
 
 def test_every_therapist_gets_one_beside_the_athletes_mail(copying: App) -> None:
-    """It names the athlete, the reason and the last answer, in each therapist's language; no name
-    in the subject.
-    """
+    """It names athlete, reason and last answer in the therapist's language; the subject no name."""
     anna = copying.athlete()
     agree(copying, anna)
     with copying.services.store.transaction() as tx:

@@ -357,9 +357,7 @@ def test_no_secret_stands_in_logs_errors_or_status(tmp_path: Path) -> None:
 def test_nothing_of_who_was_forgotten_is_left(
     app: App, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Name, address, file and title are gone from the database, its WAL, the mailbox and
-    our log.
-    """
+    """Name, address, file and title are gone from the database, its WAL, mailbox and log."""
     if app.services.store.file is None:
         pytest.skip("what PostgreSQL keeps on its disks can't be read from here")
     mailbox = tmp_path / "mailbox"

@@ -1,6 +1,4 @@
-"""Mail with OAuth tokens: a simulated token service, and a mail server that accepts nothing
-else.
-"""
+"""Mail with OAuth tokens: a simulated token service, and a mail server that requires them."""
 
 import io
 import json
@@ -145,9 +143,7 @@ def test_a_token_that_ended_early_is_replaced(
 def test_access_that_was_taken_back_is_trouble_and_costs_no_mail(
     services: Services, tokens: TokenService, post: SmtpServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`status` and doctor report it, no further requests are made; connecting again sends waiting
-    mails.
-    """
+    """`status` and doctor report it, requests stop; connecting again sends the waiting mails."""
     connect()
     tokens.revoke()
     assert send_one(services).sent == 0
@@ -235,9 +231,7 @@ def test_a_server_without_token_logins_is_said(services: Services, post: SmtpSer
 def test_what_is_kept_is_encrypted_and_follows_new_keys(
     services: Services, tokens: TokenService, set_up: Path
 ) -> None:
-    """No token is in the database as plain text; a login under an older key works after
-    `rotate-keys`.
-    """
+    """No token is in the database as plain text; one under an old key survives `rotate-keys`."""
     connect()
     assert b"refresh-1" not in (set_up / "data" / "easeback.db").read_bytes()
     assert run_command_line(["rotate-keys"]) == 0

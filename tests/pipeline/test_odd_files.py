@@ -1,6 +1,4 @@
-"""Items in the watched folder that aren't files of runs: they're reported, and block
-nothing else.
-"""
+"""Items in the watched folder that aren't files of runs: reported, and blocking nothing."""
 
 import io
 import os
@@ -183,7 +181,7 @@ def kept_out(app: App, folder: Path) -> App:
 def test_a_folder_that_cannot_be_looked_into_is_named_and_stops_no_other(
     app: App, public: Path, caplog: pytest.LogCaptureFixture, locked: str, mode: int
 ) -> None:
-    """Others continue; it's logged once; when readable again, its files are ingested at the next
+    """Others continue; it's logged once; once readable, its files are ingested at the next
     looks.
     """
     app = kept_out(app, public)

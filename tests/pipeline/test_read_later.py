@@ -104,9 +104,7 @@ def test_no_pause_is_longer_than_a_quarter_of_a_day(app: App) -> None:
 def test_a_file_that_is_unreadable_for_now_keeps_the_run_that_it_held(
     short_of_memory: tuple[App, SlowDisk],
 ) -> None:
-    """Overwritten with content that can't be read yet: the old run stays until the new one is
-    there.
-    """
+    """Overwritten with content that can't be read yet: the old run stays until it can."""
     app, slow = short_of_memory
     anna = app.athlete()
     app.drop("run.fit.gz", gzip.compress(run_file(5.0, day=TODAY - DAY)))

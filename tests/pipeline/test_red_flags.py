@@ -55,9 +55,7 @@ def recipients(app: App) -> list[str]:
 
 
 def test_the_practice_is_told_of_who_agreed(practice: App) -> None:
-    """Each therapist once, in their language; without consent only the settings' address is
-    told.
-    """
+    """Each therapist once, in their language; without consent only the settings' address."""
     anna, ben = practice.athlete(), practice.athlete("Ben")
     agree(practice, anna)
     tick(practice, anna, "fever", back=1)
@@ -86,7 +84,7 @@ def test_the_settings_can_end_it(practice: App, without: str) -> None:
 
 
 def test_a_mail_that_waits_ends_with_the_consent(practice: App) -> None:
-    """The mail to therapists; the settings' address is told regardless of consent."""
+    """The mail to therapists; the settings' address gets one regardless of consent."""
     anna = practice.athlete()
     agree(practice, anna)
     tick(practice, anna, "fever")

@@ -133,7 +133,7 @@ def test_an_inbox_that_is_not_there_is_told_each_week_since_when(app: App, how: 
     ids=["failing", "waiting", "never read"],
 )
 def test_a_service_that_is_not_read_is_told_every_week(app: App, state: SourceState | None) -> None:
-    """Also one that was switched off; that nothing is seen is said always, what to do only once."""
+    """Also one that was switched off. What to do is said once, that runs are missing every week."""
     app.now = NOON - 20 * DAY
     anna = app.athlete()
     with app.services.store.transaction() as tx:
@@ -173,9 +173,7 @@ def mira(tmp_path: Path) -> Iterator[StravaApp]:
 
 class TestAtAService:
     def start(self, mira: StravaApp) -> StravaApp:
-        """Connected three weeks ago; a worker starts when the weekly mail is due, with an unread
-        run.
-        """
+        """Connected three weeks ago; a worker starts when the weekly mail is due, a run unread."""
         athlete, account = mira.connected()
         mira.turn()
         mira.service.clock.step(21 * DAY)

@@ -129,9 +129,7 @@ class TestStrangers:
         ],
     )
     def test_who_says_nothing_keeps_nobody_out(self, server: WebServer, words: bytes) -> None:
-        """More connections than are served: visitors are answered, and some idle ones are
-        closed.
-        """
+        """More connections than are served: visitors are answered, and some idle ones closed."""
         with ExitStack() as stack:
             first, *_ = [silent(server, stack, words) for _ in range(201)]
             assert livez(server) < 1
@@ -202,9 +200,7 @@ class TestOddRequests:
     def test_no_address_leads_to_another(
         self, server: WebServer, made: Instance, mira: Athlete
     ) -> None:
-        """With a second slash a visitor would be redirected to any Host, by http, with the
-        token.
-        """
+        """A second slash would redirect a visitor to any Host, by http, with the token."""
         paths = [made.link(purpose, mira, kind="weekly") for purpose in LINK_LIVES]
         for path in (*paths, "/status", "/livez", "/strava/callback", "//evil.example/"):
             for odd in (f"{path}/", f"{path}//", f"/{path}", f"{path}/..{path}", f"{path}/%2e%2e/"):
@@ -298,9 +294,7 @@ class TestAthletes:
     def test_an_export_is_made_once_at_a_time_for_each(
         self, server: WebServer, made: Instance, runner: Athlete
     ) -> None:
-        """A client that doesn't read it waits alone: others get theirs, and finally so does the
-        client.
-        """
+        """A client that doesn't read it waits alone: others get theirs, and finally it does."""
         path, nora = made.link("athlete", runner), made.link("athlete", made.add("Nora"))
         ask = "GET {}/easeback.zip HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
         assert made.web.exporting.begin(runner.id)

@@ -1,4 +1,4 @@
-"""The containers of a crew are locked down like the single one: three workers, a web server, a
+"""A crew's containers, as locked down as the single one: three workers, a web server, a
 database.
 """
 

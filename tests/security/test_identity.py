@@ -72,9 +72,7 @@ def test_after_a_restore_no_link_opens_the_page_of_who_got_the_number(
 def test_a_restore_closes_every_page_and_mails_can_still_be_stopped(
     restored: tuple[Instance, Athlete, Athlete],
 ) -> None:
-    """Links closed after the copy was made would open again; one-click unsubscribing still
-    works.
-    """
+    """Links closed after the copy was made would open again; one-click unsubscribing works."""
     made, mira, _ = restored
     made.clock.now = NOW - MINUTE
     before = links(made, mira)

@@ -112,9 +112,7 @@ def test_the_operator_opens_an_athletes_page(
     made: Instance, mira: Athlete, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """By a new link, in the browser; printed alone on a line if there's no browser, or on
-    request.
-    """
+    """By a new link, in the browser; printed alone on a line without a browser, or on request."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("EASEBACK_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("EASEBACK_SECRET_KEY", KEY)

@@ -20,9 +20,7 @@ def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def test_the_secrets_were_used(told: Told) -> None:
-    """Otherwise nothing could have leaked: a mail was sent by the login, Strava was called, and so
-    on.
-    """
+    """Otherwise nothing could have leaked: a mail was sent by the login, Strava was called, etc."""
     assert told.mails >= 1
     assert told.calls >= 1
     assert told.garmin_calls >= 1

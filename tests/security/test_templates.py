@@ -1,6 +1,4 @@
-"""The operator's templates can't leave their sandbox: each attempt is disabled, and the mail is
-sent.
-"""
+"""The operator's templates can't leave their sandbox: attempts are disabled, mail is sent."""
 
 import threading
 from collections.abc import Iterator

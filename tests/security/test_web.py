@@ -143,9 +143,7 @@ class TestCookies:
     def test_the_only_cookie_is_bound_to_this_host_over_tls(
         self, made: Instance, mira: Athlete
     ) -> None:
-        """`__Host-`: secure, inaccessible to scripts and subdomains, valid for a quarter of an
-        hour.
-        """
+        """`__Host-`: secure, inaccessible to scripts and subdomains, valid for 15 minutes."""
         app = face(made, base_url=PUBLIC)
         set_by = {}
         for method, path in every_route(app):

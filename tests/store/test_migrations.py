@@ -1,6 +1,4 @@
-"""The schema: migrations make the tables of the code, and an upgrade is complete or not done at
-all.
-"""
+"""The schema: migrations make the code's tables, and an upgrade is complete or undone."""
 
 import subprocess
 import sys
@@ -309,9 +307,7 @@ class TestServicesOfAnOlderVersion:
             assert tx.source("strava").with_history_due(THEN - 450 * DAY) == ()
 
     def test_activities_and_files_stand_as_they_did(self, upgraded: Store) -> None:
-        """Edited activities, unreadable ones with reasons, and files that are due, read or given
-        up.
-        """
+        """Edited activities, unreadable ones with reasons, files that are due, read or given up."""
         with upgraded.reading() as tx:
             for one in tx.athletes.all():
                 ids = [str(10 * one.id + m) for m in (1, 2, 3)]

@@ -68,7 +68,7 @@ def test_the_calendar_is_closed_by_itself_or_with_all_links(store: Store) -> Non
 
 
 def test_a_weeks_mail_knows_the_race_it_told_of(store: Store) -> None:
-    """A skipped week told of none, and neither does one before there was a race."""
+    """A skipped week's mail had no race, and neither had one before there was a race."""
     who, week = replace(mira(store), race=RACE), date(2026, 11, 16)
     with store.transaction() as tx:
         tx.progress.save_week(replace(who, race=None), week - WEEK, state="queued")

@@ -60,9 +60,7 @@ def test_shows_what_stood_out_and_how_it_was_judged(
 def test_the_days_after_a_jump_are_gentle(
     made: Instance, runner: Athlete, client: TestClient
 ) -> None:
-    """The run that caused the warning doesn't raise the next ones; two Mondays later the week is
-    normal.
-    """
+    """The run that caused the warning doesn't raise the next; two Mondays later all is normal."""
     link = made.link("athlete", runner)
     made.clock.now += timedelta(days=2)
     page = client.get(link).text.replace("\u00a0", " ")

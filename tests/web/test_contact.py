@@ -108,9 +108,7 @@ class TestAddress:
     def test_both_addresses_are_told(
         self, made: Instance, mira: Athlete, client: TestClient, asked: str
     ) -> None:
-        """The old address learns that there's a change and how to stop it, but not the new
-        address.
-        """
+        """The old address learns of the change and how to stop it, but not the new address."""
         [told], [to_confirm] = to(made, OLD), to(made, NEW)
         for mail in (told, to_confirm):
             lint(mail.as_bytes(policy=policy.SMTP))
@@ -219,9 +217,7 @@ class TestAttacks:
     def test_nobody_is_pestered_by_an_athletes_page(
         self, made: Instance, mira: Athlete, client: TestClient
     ) -> None:
-        """At most three addresses a day get mail, even if one was confirmed, and across
-        restarts.
-        """
+        """At most three addresses a day get mail, even with one confirmed, and across restarts."""
         for number in range(2):
             assert ask(made, client, mira, f"victim{number}@example.org") == 303
         assert ask(made, client, mira, NEW) == 303

@@ -35,9 +35,7 @@ def phone(browser: Browser) -> Iterator[Page]:
 def test_everybody_can_use_it(
     made: Instance, client: TestClient, phone: Page, language: str
 ) -> None:
-    """axe-core finds nothing, and no line is wider than the screen. Colours don't depend on the
-    language.
-    """
+    """axe-core finds nothing, and no line overflows. Colours don't depend on the language."""
     axe = browsing.axe_source()
     client.headers["accept-language"] = language
     wrong, seen = [], 0

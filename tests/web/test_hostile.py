@@ -86,9 +86,7 @@ def test_no_text_becomes_markup(made: Instance, client: TestClient, pages: dict[
 
 
 def test_no_text_is_run_turned_round_or_endless(pages: dict[str, str]) -> None:
-    """Braces stay braces, bidi marks and control characters are removed, and lengths are
-    limited.
-    """
+    """Braces stay braces, bidi marks and control characters are removed, lengths are limited."""
     for name, page in pages.items():
         assert ">49<" not in page
         assert not set(page) & set("\u202e\u2066\x00\x07\u2028"), name

@@ -101,8 +101,8 @@ class TestHeaders:
                 assert "<script" not in answer.text
                 assert " style=" not in answer.text
                 said = answer.text.replace("http://www.w3.org/2000/svg", "")
-                # Links for the athlete's calendar and apps; the page itself loads nothing from
-                # them.
+                # For the athlete's calendar and apps; the page itself loads nothing from these
+                # links.
                 said = re.sub(r'(href="webcal|value="https?)://[^"]*/(calendar|athlete)/', "", said)
                 assert "//" not in said
 
@@ -133,7 +133,7 @@ class TestLinks:
     def test_a_forged_link_opens_nothing(
         self, made: Instance, mira: Athlete, client: TestClient, purpose: str
     ) -> None:
-        """Truncated, changed, made up, signed with another key or for another purpose: a
+        """Truncated, changed, made up, signed by another key or for another purpose: a
         plain 403.
         """
         link = made.link(purpose, mira, kind="weekly")

@@ -1,6 +1,4 @@
-"""The server in a thread: starts, stops despite connections, and reports a taken port in
-one line.
-"""
+"""The server in a thread: start, stop despite connections, and one line for a taken port."""
 
 import os
 import resource

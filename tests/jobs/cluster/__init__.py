@@ -1,3 +1,1 @@
-"""Several workers on one PostgreSQL database: each job is queued once and done once by any
-worker.
-"""
+"""Several workers on one PostgreSQL database: each job is queued once and done once."""

@@ -1,6 +1,4 @@
-"""A cluster does what one worker does: queued once, one job at a time per athlete, nothing
-twice.
-"""
+"""A cluster does what one worker does: queued once, one job per athlete at a time, no repeats."""
 
 import threading
 from collections.abc import Callable, Mapping
@@ -302,7 +300,7 @@ def test_a_worker_that_was_given_up_too_early_sends_no_dot(app: App) -> None:
 
 
 def test_several_workers_and_one_that_works_alone_keep_each_other_out(cluster_store: Store) -> None:
-    """Each is told in one line which worker is running."""
+    """Each refusal is one line that names the running worker."""
     with cluster_store.cluster_member(), cluster_store.cluster_member():
         cluster_store.assert_held()
         with pytest.raises(LockedError, match=r"several workers \(.*\) are at work"):

@@ -1,6 +1,4 @@
-"""No query grows with the athletes: with ten times as many, no check and no task reads more
-rows.
-"""
+"""No query grows with the athletes: with ten times as many, none reads more rows."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -96,9 +94,7 @@ def rows_read(app: App) -> dict[str, int]:
 
 @pytest.fixture
 def thrifty(app: App) -> App:
-    """Without sequential scans, which PostgreSQL rightly uses for small tables, indexes are
-    used.
-    """
+    """Sequential scans are off: PostgreSQL rightly prefers them for small tables."""
 
     @event.listens_for(app.services.store.engine, "begin")
     def prefer_indexes(connection: Connection) -> None:

@@ -168,9 +168,7 @@ def test_a_run_that_its_owner_turned_into_something_else_is_none(
 def test_what_the_account_calls_a_walk_stays_a_run_by_the_athletes_word(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """Files first, then the account: the run is removed; corrected by the athlete, it
-    counts again.
-    """
+    """Files first, then the account: the run is removed; the athlete's edit restores it."""
     app, anna = importing.app, importing.app.athlete()
     alone = tmp_path / "alone.fit"
     alone.write_bytes(run_file(8.0))
@@ -221,9 +219,7 @@ def test_what_is_put_aside_is_said_with_its_reason(importing: Importing, tmp_pat
 def test_a_table_of_days_beside_the_files_counts_nothing_twice(
     importing: Importing, tmp_path: Path
 ) -> None:
-    """A row matches that day's run of the same length, or all of the day's runs; the rest
-    are new.
-    """
+    """A row matches the run of its day and length, or all of the day's; the rest are new."""
     anna = importing.app.athlete()
     files = {
         "a.fit": run_file(10.0, day=TODAY - 3 * DAY),

@@ -1,6 +1,4 @@
-"""The reader's child process: limits hold, its end doesn't affect the caller, the next file is
-read.
-"""
+"""The reader's child process: limits hold, the caller survives, the next file is read."""
 
 import gzip
 import io
@@ -291,9 +289,7 @@ def test_an_archive_that_kills_reader_after_reader_is_given_up() -> None:
 def test_a_file_that_takes_too_much_memory_is_given_up(
     name: str, content: Callable[[], bytes], tmp_path: Path
 ) -> None:
-    """Under a limit of 100 MB a file of 100 MB can't be unpacked; a new child reads the
-    next one.
-    """
+    """Under a limit of 100 MB a file of 100 MB can't be unpacked; a new child reads the next."""
     paths = [tmp_path / "a.fit", tmp_path / name, tmp_path / "z.fit"]
     for path, bytes_ in zip(paths, (FIT, content(), FIT), strict=True):
         path.write_bytes(bytes_)

@@ -44,9 +44,7 @@ def test_a_clock_that_fits_the_place_tells_the_day(at: datetime, home: str, ther
 def test_a_clock_of_another_zone_at_home_tells_no_other_day(
     at: datetime, home: str, quarters: int
 ) -> None:
-    """A watch whose zone was never set: the run is on the athlete's day, or a note says that it's
-    doubtful.
-    """
+    """A watch whose zone was never set: the run is on the athlete's day, or has a note of doubt."""
     zone, offset = ZoneInfo(home), timedelta(minutes=15 * quarters)
     day, doubt = day_of_run(at, offset=offset, zone=zone, lon=PLACES[home])
     local = at.astimezone(zone)
@@ -93,9 +91,7 @@ def test_a_fit_file_of_a_clock_never_set_says_so() -> None:
 
 
 def test_a_track_1024_weeks_before_its_file_has_its_day_again() -> None:
-    """GPX says when it was written: 1,024 weeks after the track, so the track's date is
-    corrected.
-    """
+    """The file says that it was written 1,024 weeks after the track, so the date is corrected."""
     points = straight(START - ROLLOVER, distance_m=3000, seconds=900, every_s=10)
     written = b"<metadata><time>2026-05-05T08:00:00Z</time></metadata><trk>"
     content = gpx([points]).replace(b"<trk>", written)

@@ -125,9 +125,7 @@ def test_a_cell_without_end_costs_its_row_only() -> None:
 
 
 def test_a_table_without_end_is_read_up_to_a_bound() -> None:
-    """Nobody has so many runs; the first rows are read, and the last result says where it
-    stopped.
-    """
+    """Nobody has so many runs; the first rows are read, and the last result says where it ends."""
     many = b"start_date_local,distance_m\n" + b"2024-01-01,5000\n" * (MAX_ROWS + 10)
     *rows, last = table_rows(io.BytesIO(many))
     assert len(rows) == MAX_ROWS
@@ -176,9 +174,7 @@ def test_an_exports_utc_becomes_the_athletes_day() -> None:
 
 
 def test_only_runs_of_an_export_count() -> None:
-    """Trail and virtual runs do; rides, walks and Nordic skiing don't, and are counted
-    separately.
-    """
+    """Trail and virtual runs do; rides, walks and Nordic skiing are counted separately."""
     kinds = ("Run", "Trail Run", "Virtual Run", "Ride", "Walk", "Nordic Ski")
     rows = "\n".join(exported(id=str(n), type=kind) for n, kind in enumerate(kinds))
     book = logbook(f"{ENGLISH}\n{rows}\n")

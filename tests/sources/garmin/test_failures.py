@@ -17,9 +17,7 @@ class TestTheKeysEnd:
     def test_fourteen_days_before_it_is_said_and_after_it_one_mail_asks(
         self, app: GarminApp
     ) -> None:
-        """A state in `status` and a line in the weekly mail; then one mail with a link to
-        the page.
-        """
+        """A state in `status` and a line in the weekly mail; then one mail with the page's link."""
         athlete, account = app.connected(days=30)
         app.service.weeks_of_runs(account, app.clock() - HOUR, 8)
         app.turn()

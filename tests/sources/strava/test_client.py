@@ -50,9 +50,7 @@ class TestConsent:
     def test_an_unticked_box_means_no_grant(
         self, strava: Strava, service: Service, runner: Account
     ) -> None:
-        """A consent without activities is refused with a message; revoking it would end other
-        grants.
-        """
+        """A consent without activities is refused; revoking it would end other grants."""
         with pytest.raises(SourceError, match="unticked"):
             connect(strava, service, untick=("activity:read_all",))
         assert service.calls("/oauth/revoke") == 0
@@ -223,7 +221,7 @@ class TestRefusals:
     def test_an_application_without_subscription_is_explained(
         self, strava: Strava, service: Service, grant: Credential
     ) -> None:
-        """403 Inactive: the message names the cost and FIT files as the alternative; refreshing
+        """403 Inactive: the message names the cost and the alternative, FIT files; refreshing
         works.
         """
         service.application.active = False

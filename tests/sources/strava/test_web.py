@@ -80,7 +80,7 @@ class TestTheWay:
     def test_says_whose_page_it_is_before_it_goes_there(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Somebody who was sent another's link sees that; the next address works in no other
+        """Somebody who was sent another's link sees that; the next address needs the same
         browser.
         """
         athlete, _ = app.add()
@@ -160,7 +160,7 @@ class TestTheWay:
     def test_an_account_is_connected_for_one_athlete_alone(
         self, app: StravaApp, browser: TestClient
     ) -> None:
-        """Another athlete may be logged in at Strava in a shared browser; the first one's still
+        """Another athlete may be logged in at Strava in a shared browser; the first's still
         works.
         """
         mira, account = app.connected("Mira")
