@@ -241,8 +241,8 @@ async def _post(
 
 
 def _until_done(stage: Stage, watch: _Watch, posted: Sequence[Mapping[str, object]]) -> None:
-    """Wait until every activity is stored and no event is pending, as events outlast their
-    answers.
+    """Wait until all activities are stored and no event is left; they're handled after the
+    answer.
     """
     activities = len({event["object_id"] for event in posted})
 

@@ -1,4 +1,4 @@
-"""Whether the thresholds are the best choice: `python -m bench.detector_choice FOLDER ...`.
+"""Whether the thresholds are the ones to choose: `python -m bench.detector_choice FOLDER ...`.
 
 One threshold at a time is varied, and the tuning half of each folder (every second runner by name)
 is judged again. A value is *better* than ours if it warns of no fewer re-trainings and monthly

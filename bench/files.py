@@ -1,8 +1,8 @@
 """All there is to say about reading files, in one go: `python -m bench.files [FOLDER]`.
 
-The readers side by side, what becomes of every file of a collection (FOLDER, else
-EASEBACK_REAL_DATA), and the curve of an import. Without a collection the first part reads made
-files, and the second says that there is none.
+Compares the readers, shows the outcome of every file of a collection (FOLDER, or else
+EASEBACK_REAL_DATA), and measures imports of growing size. Without a collection the first part reads
+made files, and the second reports that there is none.
 """
 
 import argparse

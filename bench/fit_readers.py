@@ -2,11 +2,11 @@
 
     python bench/fit_readers.py [--files N]
 
-The files are those of the folder in EASEBACK_REAL_DATA (its `*.fit` at any depth); without it some
-are made. Each reader has one job: the sessions of every file, from bytes in memory, and a file that
-it refuses half-way still counts for what it told before. All run in this one process, one after
-another. A reader that isn't installed is named and left out; `pip install fitdecode
-garmin-fit-sdk fitfast pyfitparsernative pyroparse` brings them all.
+The files are all `*.fit` in the folder EASEBACK_REAL_DATA, at any depth; without it some are made.
+Each reader reads the sessions of every file from bytes in memory; a file that it refuses half-way
+counts with the sessions read by then. All run in this process, one after another. A reader that
+isn't installed is named and left out; `pip install fitdecode garmin-fit-sdk fitfast
+pyfitparsernative pyroparse` installs them all.
 """
 
 import argparse

@@ -3,9 +3,9 @@
     python -m bench.make_archive FOLDER 3000 [--records 3600] [--zip]
 
 Each run is a FIT file of one record a second with position, altitude, heart rate, cadence, speed
-and distance (an hour of them is 105 kB, 68 kB packed), gzipped, under `activities/`;
-`activities.csv` beside them tells of the same runs as an account's export does. The runs are spread
-over the last years, one a day and, beyond 9,000, more. The same arguments give the same bytes.
+and distance (105 kB for an hour, 68 kB compressed), gzipped, under `activities/`. `activities.csv`
+beside them lists the same runs, like an account's export. The runs are spread over the last years,
+one a day, or more if there are over 9,000. The same arguments give the same bytes.
 """
 
 import argparse

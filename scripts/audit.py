@@ -1,8 +1,8 @@
 # ruff: noqa: INP001  a script beside the package, not a part of it
 """Ask whether a locked dependency is known to be vulnerable: `python scripts/audit.py LOCKFILE`.
 
-Exit status 1 where one is. Where no database of vulnerabilities can be reached, that is one line
-and no failure: it says nothing about the dependencies.
+Exit status 1 if one is. If no database of vulnerabilities can be reached, it prints one line and
+succeeds, as that says nothing about the dependencies.
 """
 
 import importlib.util

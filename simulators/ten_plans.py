@@ -1,4 +1,4 @@
-"""Ten plans for a coach to look at: `python -m simulators.ten_plans`.
+"""Plans to look at as a coach would: `python -m simulators.ten_plans`.
 
 Ten made-up runners, each a special case for a plan: a beginner's half marathon, a marathon in 20
 weeks, one in four, after 12 weeks off, after an alert, with pain, 10 km, in miles, with weeks from

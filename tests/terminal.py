@@ -40,7 +40,7 @@ def converse(
 ) -> Conversation:
     """Run one command; each answer is given once its question appears, in order.
 
-    Of the tester's settings and locale only `env` is passed on.
+    The tester's settings and locale aren't passed on; `env` is.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
@@ -73,8 +73,9 @@ def converse(
 
 
 def _talk(ours: int, command: Begun, waiting: list[tuple[str, str]]) -> str:
-    """Answer until the command ends or stops asking; returns its output. Used answers are removed
-    from `waiting`.
+    """Answer until the command ends or stops asking; returns its output.
+
+    Used answers are removed from `waiting`.
     """
     shown, new, pressed = "", "", 0
     either = (ours, command.line.fileno())

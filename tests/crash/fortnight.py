@@ -232,8 +232,7 @@ class Fortnight:
         self._strava.recall(memory.strava)
 
     def _keep_copy(self, scene: int) -> None:
-        """Make a killed life start with a copy of the folder, as the undisturbed one continues with
-        one.
+        """Keep the folder as the start of killed lives; the undisturbed run continues with a copy.
 
         Otherwise only the killed life's folders would look changed, and handling that would shift
         all boundaries after it.

@@ -81,7 +81,7 @@ class Scene:
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """An activity at Strava from noon of its day; changed at some time, or deleted if None."""
+    """An activity at Strava from noon of its day; from `changes_at` on `then_km`, 0 if deleted."""
 
     day: int
     km: float
